@@ -1,0 +1,6 @@
+//! Pontoon: a Redis/Valkey-compatible cluster node whose cluster metadata goes through Raft.
+
+pub mod cluster;
+pub mod raft;
+pub mod rng;
+pub mod types;
