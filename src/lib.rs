@@ -4,3 +4,4 @@ pub mod cluster;
 pub mod raft;
 pub mod rng;
 pub mod types;
+pub mod wire;
