@@ -1,6 +1,7 @@
 //! Pontoon: a Redis/Valkey-compatible cluster node whose cluster metadata goes through Raft.
 
 pub mod cluster;
+pub mod config;
 pub mod raft;
 pub mod rng;
 pub mod types;
