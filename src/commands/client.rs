@@ -4,6 +4,7 @@
 
 use super::table::CommandId;
 use super::transaction::{Execution, Transaction};
+use crate::keyspace::{Keyspace, Version};
 use crate::types::{Millis, Now, Slot};
 use std::net::SocketAddr;
 
@@ -46,21 +47,21 @@ pub struct Client {
     pub watched: Vec<Watched>,
     /// The command that runs or ran last.
     pub last_command: Option<CommandId>,
-    /// A command of it is suspended: it is not read. Set by execute and resume.
-    pub waiting: bool,
+    /// This command of it is suspended: it is not read until [`super::resume`].
+    pub waiting: Option<CommandId>,
     /// The connection is to be closed once its replies are sent.
     pub close_after_reply: bool,
 }
 
-/// A watched key.
+/// A watched key. The keyspace counts its watchers, so each goes back through [`Client::unwatch_all`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Watched {
     /// The key's slot.
     pub slot: Slot,
     /// The key.
-    pub key: Vec<u8>,
+    pub key: Box<[u8]>,
     /// Its version when it was first watched.
-    pub version: u64,
+    pub version: Version,
 }
 
 impl Client {
@@ -85,16 +86,33 @@ impl Client {
             execution: None,
             watched: Vec::new(),
             last_command: None,
-            waiting: false,
+            waiting: None,
             close_after_reply: false,
         }
     }
 
-    /// RESET: as just accepted, but for the connection itself.
-    pub fn reset(&mut self, authenticated: bool) {
-        let fresh = Self::new(self.id, self.addr, self.laddr, self.created, authenticated);
-        let (last_active, last_command) = (self.last_active, self.last_command);
-        let (lib_name, lib_ver) = (std::mem::take(&mut self.lib_name), std::mem::take(&mut self.lib_ver));
-        *self = Self { last_active, last_command, lib_name, lib_ver, ..fresh };
+    /// Forgets the watched keys. The node calls this for a client that is gone.
+    pub fn unwatch_all(&mut self, keyspace: &mut Keyspace) {
+        for watched in self.watched.drain(..) {
+            keyspace.unwatch(&watched.key);
+        }
+        self.watched = Vec::new();
+    }
+
+    /// Ends the transaction, if there is one, and forgets the watched keys.
+    pub fn discard(&mut self, keyspace: &mut Keyspace) {
+        self.multi = None;
+        self.unwatch_all(keyspace);
+    }
+
+    /// RESET: as just accepted, but for the connection itself and what library it runs.
+    pub fn reset(&mut self, keyspace: &mut Keyspace, authenticated: bool) {
+        self.discard(keyspace);
+        let mut fresh = Self::new(self.id, self.addr, self.laddr, self.created, authenticated);
+        fresh.last_active = self.last_active;
+        fresh.last_command = self.last_command;
+        fresh.lib_name = std::mem::take(&mut self.lib_name);
+        fresh.lib_ver = std::mem::take(&mut self.lib_ver);
+        *self = fresh;
     }
 }

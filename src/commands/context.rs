@@ -9,7 +9,6 @@ use crate::cluster::{Address, Change, Reason, State};
 use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::raft::Raft;
-use crate::store::Standing;
 use crate::types::{Millis, NodeId, Now, Slot};
 use crate::wire::Reply;
 use std::collections::BTreeMap;
@@ -129,14 +128,16 @@ pub struct Cluster<'a> {
     pub state: &'a State,
     /// Consensus.
     pub raft: &'a Raft<Change>,
-    /// Member of a cluster, or on the way into one.
-    pub standing: &'a Standing,
+    /// This node gave up its own cluster and waits to be added to another.
+    pub joining: bool,
     /// The bus links, in the order in which CLUSTER LINKS shows them.
     pub links: &'a [LinkView],
     /// Nodes that are being met and are no members yet.
     pub handshakes: &'a [Handshake],
     /// Counters of the bus.
     pub stats: &'a BusStats,
+    /// Ranges of this node that entries in its log take away once applied; almost always empty. They are refused (docs/protocol.md, "Gate").
+    pub leaving: &'a [(Slot, Slot)],
     /// `cluster_state:ok`: keys may be served.
     pub usable: bool,
 }
@@ -212,7 +213,7 @@ impl Context<'_> {
             self.reply.simple(line);
         }
         self.reply.simple("HELP");
-        self.reply.simple("    Print this help.");
+        self.reply.simple("    Prints this help.");
     }
 
     /// Writes an error and is done.

@@ -124,7 +124,7 @@ fn reject(ctx: &mut Context<'_>, id: Option<CommandId>, text: &str) -> Flow {
     let start = ctx.reply.mark();
     match id {
         Some(id) if table().get(id).command.name == "exec" && ctx.client.multi.is_some() => {
-            transaction::discard_all(ctx);
+            ctx.client.discard(ctx.keyspace);
             let reason = text.strip_prefix("ERR ").unwrap_or(text);
             ctx.reply.error(&format!("EXECABORT Transaction discarded because of: {reason}"));
         }
@@ -141,7 +141,7 @@ fn reject(ctx: &mut Context<'_>, id: Option<CommandId>, text: &str) -> Flow {
 fn refuse(ctx: &mut Context<'_>, id: CommandId, redirect: Redirect) -> Flow {
     let start = ctx.reply.mark();
     match table().get(id).command.name {
-        "exec" => transaction::discard_all(ctx),
+        "exec" => ctx.client.discard(ctx.keyspace),
         _ => transaction::abort(ctx.client),
     }
     redirect.write(ctx);
@@ -175,7 +175,7 @@ fn failure(outcome: WaitOutcome) -> Option<String> {
         WaitOutcome::Changes(changes) => changes.into_iter().find_map(|change| match change {
             ChangeOutcome::Applied => None,
             ChangeOutcome::Stale => Some("TRYAGAIN Other changes of the cluster came first each time: nothing was changed".to_owned()),
-            ChangeOutcome::Rejected(reason) => Some(reason.to_string()),
+            ChangeOutcome::Rejected(reason) => Some(reason.message().to_owned()),
             ChangeOutcome::Timeout => Some(TIMEOUT.to_owned()),
             ChangeOutcome::Refused(text) => Some(text),
         }),

@@ -11,13 +11,12 @@ use super::dispatch;
 use super::routing::{self, KeySlots};
 use super::table::{Command, CommandId, Flag, Group, KeyFlag, KeySpec};
 use super::table;
-use crate::keyspace::key_slot;
 use crate::wire::{Args, OwnedArgs};
 
 /// A queue may hold so many bytes; a client that queues more has its transaction aborted.
 const MAX_QUEUED_BYTES: usize = 256 * 1024 * 1024;
 /// A client may watch so many keys.
-const MAX_WATCHED_KEYS: usize = 1 << 20;
+const MAX_WATCHED_KEYS: usize = 4096;
 
 const FLAGS: &[Flag] = &[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Fast, Flag::AllowBusy];
 
@@ -121,12 +120,6 @@ pub(super) fn abort(client: &mut Client) {
     }
 }
 
-/// Ends the transaction, if there is one, and forgets the watched keys.
-pub(super) fn discard_all(ctx: &mut Context<'_>) {
-    ctx.client.multi = None;
-    ctx.client.watched = Vec::new();
-}
-
 /// Runs what is left of a transaction, as far as it goes without waiting.
 pub(super) fn proceed(ctx: &mut Context<'_>, mut execution: Box<Execution>) -> Flow {
     while let Some(queued) = execution.rest.next() {
@@ -157,11 +150,13 @@ fn multi(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
 
 fn exec(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
     let Some(transaction) = ctx.client.multi.take() else { return ctx.fail("ERR EXEC without MULTI") };
-    let watched = std::mem::take(&mut ctx.client.watched);
+    let now = ctx.now.wall;
+    let changed = ctx.client.watched.iter().any(|watched| ctx.keyspace.is_touched(watched.slot, &watched.key, watched.version, now));
+    ctx.client.unwatch_all(ctx.keyspace);
     if transaction.aborted {
         return ctx.fail("EXECABORT Transaction discarded because of previous errors.");
     }
-    if watched.iter().any(|watched| has_changed(ctx, watched)) {
+    if changed {
         ctx.reply.null_array();
         return Flow::Done;
     }
@@ -173,7 +168,7 @@ fn discard(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
     if ctx.client.multi.is_none() {
         return ctx.fail("ERR DISCARD without MULTI");
     }
-    discard_all(ctx);
+    ctx.client.discard(ctx.keyspace);
     ctx.done()
 }
 
@@ -185,15 +180,16 @@ fn watch(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
         return ctx.fail("ERR too many watched keys");
     }
     for key in args.skip(1).iter() {
-        if ctx.client.watched.iter().all(|watched| watched.key != key) {
-            let watched = Watched::new(ctx, key);
-            ctx.client.watched.push(watched);
+        if ctx.client.watched.iter().all(|watched| *watched.key != *key) {
+            let slot = ctx.slot;
+            let version = ctx.keyspace.watch(slot, key, ctx.now.wall);
+            ctx.client.watched.push(Watched { slot, key: key.into(), version });
         }
     }
     ctx.done()
 }
 
 fn unwatch(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
-    ctx.client.watched = Vec::new();
+    ctx.client.unwatch_all(ctx.keyspace);
     ctx.done()
 }
