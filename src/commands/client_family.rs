@@ -23,10 +23,17 @@ pub const COMMANDS: &[Command] =
 
 const SUBCOMMANDS: &[Command] = &[
     Command::new("getname", 2, OWN, CONNECTION, "2.6.9", "Returns the name of the connection.", getname),
-    Command::new("help", 2, &[Flag::Loading, Flag::Stale], CONNECTION, "5.0.0", "Returns helpful text about the different subcommands.", help),
+    Command::new(
+        "help",
+        2,
+        &[Flag::Loading, Flag::Stale],
+        CONNECTION,
+        "5.0.0",
+        "Returns helpful text about the different subcommands.",
+        help,
+    ),
     Command::new("id", 2, OWN, CONNECTION, "5.0.0", "Returns the unique client ID of the connection.", id),
-    Command::new("info", 2, OWN, CONNECTION, "6.2.0", "Returns information about the connection.", info)
-        .tips(&["nondeterministic_output"]),
+    Command::new("info", 2, OWN, CONNECTION, "6.2.0", "Returns information about the connection.", info).tips(&["nondeterministic_output"]),
     Command::new("list", -2, ALL, CONNECTION, "2.4.0", "Lists open connections.", list).tips(&["nondeterministic_output"]),
     Command::new("no-evict", 3, ALL, CONNECTION, "7.0.0", "Sets the client eviction mode of the connection.", no_evict),
     Command::new(

@@ -37,7 +37,7 @@ fn get(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 }
 
 fn set(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return ctx.fail("ERR wrong number of arguments for 'config|set' command");
     }
     let mut pairs = Vec::with_capacity(args.len() / 2 - 1);

@@ -14,7 +14,15 @@ const MODE: &[Flag] = &[Flag::Loading, Flag::Stale, Flag::Fast];
 
 /// The family's commands.
 pub const COMMANDS: &[Command] = &[
-    Command::new("asking", 1, &[Flag::Fast], Group::Connection, "3.0.0", "Signals that a cluster client is following an -ASK redirect.", asking),
+    Command::new(
+        "asking",
+        1,
+        &[Flag::Fast],
+        Group::Connection,
+        "3.0.0",
+        "Signals that a cluster client is following an -ASK redirect.",
+        asking,
+    ),
     Command::new("auth", -2, ALWAYS, Group::Connection, "1.0.0", "Authenticates the connection.", auth),
     Command::new("echo", 2, MODE, Group::Connection, "1.0.0", "Returns the given string.", echo),
     Command::new("hello", -1, ALWAYS, Group::Connection, "6.0.0", "Handshakes with the server.", hello),
@@ -152,8 +160,7 @@ impl<'a> Hello<'a> {
                     at += 3;
                 }
                 (Some(name), _) if is(option, "setname") => {
-                    hello.name =
-                        Some(valid_name(name).ok_or("ERR Client names cannot contain spaces, newlines or special characters.")?);
+                    hello.name = Some(valid_name(name).ok_or("ERR Client names cannot contain spaces, newlines or special characters.")?);
                     at += 2;
                 }
                 _ => return Err(format!("ERR Syntax error in HELLO option '{}'", shown(option, 128))),

@@ -204,6 +204,13 @@ pub struct Buffers {
     pub output: usize,
 }
 
+impl Cluster<'_> {
+    /// Whether this node replicates another.
+    pub fn is_replica(&self) -> bool {
+        self.state.member(&self.me).is_some_and(|member| member.primary.is_some())
+    }
+}
+
 impl Context<'_> {
     /// The reply of every `<COMMAND> HELP`, in Redis' form; `lines` come in pairs of usage and explanation, or as they are to appear.
     pub fn help(&mut self, command: &str, lines: &[&str]) {

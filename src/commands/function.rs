@@ -10,12 +10,19 @@ use crate::wire::Args;
 const SCRIPTING: Group = Group::Scripting;
 
 /// The family's commands.
-pub const COMMANDS: &[Command] =
-    &[Command::container("function", SCRIPTING, "7.0.0", "A container for function commands.", SUBCOMMANDS)];
+pub const COMMANDS: &[Command] = &[Command::container("function", SCRIPTING, "7.0.0", "A container for function commands.", SUBCOMMANDS)];
 
 const SUBCOMMANDS: &[Command] = &[
     Command::new("dump", 2, &[Flag::NoScript], SCRIPTING, "7.0.0", "Dumps all libraries into a serialized binary payload.", dump),
-    Command::new("help", 2, &[Flag::Loading, Flag::Stale], SCRIPTING, "7.0.0", "Returns helpful text about the different subcommands.", help),
+    Command::new(
+        "help",
+        2,
+        &[Flag::Loading, Flag::Stale],
+        SCRIPTING,
+        "7.0.0",
+        "Returns helpful text about the different subcommands.",
+        help,
+    ),
     Command::new("list", -2, &[Flag::NoScript], SCRIPTING, "7.0.0", "Returns information about all libraries.", list)
         .tips(&["nondeterministic_output_order"]),
     Command::new(

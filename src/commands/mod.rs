@@ -18,9 +18,9 @@ pub mod strings;
 pub mod table;
 pub mod transaction;
 
-mod connection;
 mod client_family;
 mod config;
+mod connection;
 mod function;
 mod info;
 mod introspection;
@@ -33,6 +33,13 @@ pub use server_state::Server;
 pub use table::{Command, CommandId, Flag, Group, Handler, KeyFlag, KeySpec, Table};
 
 use std::sync::LazyLock;
+
+/// The Redis version whose behaviour clients may expect.
+pub const REDIS_VERSION: &str = "7.2.4";
+/// What this server calls itself.
+pub const SERVER_NAME: &str = "pontoon";
+/// Pontoon's own version.
+pub const PONTOON_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Every family there is.
 const FAMILIES: &[&[Command]] = &[

@@ -112,7 +112,7 @@ fn moved(cluster: &Cluster<'_>, config: &Config, slot: Slot, owner: NodeId) -> S
         EndpointType::Ip => address.ip.as_str(),
         EndpointType::Hostname if address.hostname.is_empty() => "?",
         EndpointType::Hostname => address.hostname.as_str(),
-        EndpointType::UnknownEndpoint => "",
+        EndpointType::Unknown => "",
     };
     format!("MOVED {slot} {endpoint}:{}", address.port)
 }

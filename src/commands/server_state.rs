@@ -20,8 +20,6 @@ pub struct Server {
     pub process_id: u32,
     /// Path of the binary; empty if not known.
     pub executable: String,
-    /// Absolute path of the configuration file, if there is one.
-    pub config_file: Option<String>,
     /// What the shell last measured of the process.
     pub usage: Usage,
     /// Counters.
@@ -128,12 +126,10 @@ impl Stats {
         self.error_replies += 1;
         let end = reply.iter().position(|byte| matches!(byte, b' ' | b'\r' | b'\n')).unwrap_or(reply.len());
         let Ok(code) = std::str::from_utf8(&reply[..end]) else { return };
-        match self.errors.get_mut(code) {
-            Some(count) => *count += 1,
-            None if self.errors.len() < MAX_ERROR_CODES => {
-                self.errors.insert(code.to_owned(), 1);
-            }
-            None => {}
+        if let Some(count) = self.errors.get_mut(code) {
+            *count += 1;
+        } else if self.errors.len() < MAX_ERROR_CODES {
+            self.errors.insert(code.to_owned(), 1);
         }
     }
 

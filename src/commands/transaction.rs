@@ -9,8 +9,8 @@ use super::client::{Client, Watched};
 use super::context::{Context, Flow};
 use super::dispatch;
 use super::routing::{self, KeySlots};
-use super::table::{Command, CommandId, Flag, Group, KeyFlag, KeySpec};
 use super::table;
+use super::table::{Command, CommandId, Flag, Group, KeyFlag, KeySpec};
 use crate::wire::{Args, OwnedArgs};
 
 /// A queue may hold so many bytes; a client that queues more has its transaction aborted.
@@ -33,8 +33,16 @@ pub const COMMANDS: &[Command] = &[
         exec,
     ),
     Command::new("discard", 1, FLAGS, Group::Transactions, "2.0.0", "Discards a transaction.", discard),
-    Command::new("watch", -2, FLAGS, Group::Transactions, "2.2.0", "Monitors changes to keys to determine the execution of a transaction.", watch)
-        .keys(&[KeySpec::all(&[KeyFlag::ReadOnly])]),
+    Command::new(
+        "watch",
+        -2,
+        FLAGS,
+        Group::Transactions,
+        "2.2.0",
+        "Monitors changes to keys to determine the execution of a transaction.",
+        watch,
+    )
+    .keys(&[KeySpec::all(&[KeyFlag::ReadOnly])]),
     Command::new("unwatch", 1, FLAGS, Group::Transactions, "2.2.0", "Forgets about watched keys of a transaction.", unwatch),
 ];
 
@@ -101,7 +109,7 @@ pub(super) fn enqueue(ctx: &mut Context<'_>, id: CommandId, slots: Option<KeySlo
         let args = OwnedArgs::from(args);
         transaction.bytes += args.size() + size_of::<Queued>();
         if transaction.bytes > MAX_QUEUED_BYTES {
-            *transaction = Box::new(Transaction { aborted: true, ..Transaction::default() });
+            **transaction = Transaction { aborted: true, ..Transaction::default() };
             return ctx.reply.error("ERR Transaction discarded: its commands take too much memory");
         }
         transaction.queue.push(Queued { id, args });
