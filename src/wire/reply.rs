@@ -31,6 +31,16 @@ impl<'a> Reply<'a> {
         self.resp3 = resp3;
     }
 
+    /// Where the next reply begins; see [`Reply::since`].
+    pub fn mark(&self) -> usize {
+        self.out.len()
+    }
+
+    /// What was written since a mark was taken: dispatch counts the errors among the replies.
+    pub fn since(&self, mark: usize) -> &[u8] {
+        &self.out[mark..]
+    }
+
     /// `+OK`.
     pub fn ok(&mut self) {
         self.out.extend_from_slice(b"+OK\r\n");

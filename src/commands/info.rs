@@ -1,0 +1,6 @@
+//! Being written.
+
+use super::table::Command;
+
+/// The family's commands.
+pub const COMMANDS: &[Command] = &[];
