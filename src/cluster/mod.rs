@@ -15,9 +15,13 @@ mod hash;
 mod judge;
 mod line;
 pub mod outcome;
+#[cfg(test)]
+mod properties;
 mod proposals;
 mod renew;
 mod restore;
+#[cfg(test)]
+mod restore_tests;
 #[cfg(test)]
 mod scene;
 mod slots;
