@@ -3,4 +3,5 @@
 pub mod cluster;
 pub mod raft;
 pub mod rng;
+pub mod store;
 pub mod types;
