@@ -1,0 +1,3 @@
+//! wip
+pub mod disk;
+pub mod memory;
