@@ -3,7 +3,7 @@
 //! Owns: that text. Must not: judge what an entry does (judge and apply do). Contract: docs/protocol.md, "Log entries".
 
 use super::entry::{Change, FailoverKind};
-use super::fields::{BadField, Fields, number, write_id, write_ranges};
+use super::fields::{BadField, Fields, MAX_NUMBER, number, write_id, write_ranges};
 use crate::raft::{Body, Entry, Origin, Payload};
 use crate::types::{LogIndex, NodeId};
 use std::fmt::Write;
@@ -113,8 +113,9 @@ fn parse_origin(text: &str) -> Result<(Option<Origin>, &str), EntryError> {
     let Some(text) = text.strip_prefix("id=") else { return Ok((None, text)) };
     let (origin, rest) = text.split_once(' ').ok_or(EntryError::Malformed("id"))?;
     let origin: Origin = origin.parse().map_err(|_| EntryError::Malformed("id"))?;
-    // A proposal is itself outstanding, so the lowest outstanding one is never above it.
-    if origin.lowest > origin.id.n { Err(EntryError::Malformed("id")) } else { Ok((Some(origin), rest)) }
+    // A proposal is itself outstanding, so the lowest outstanding one is never above it; the numbers go into snapshots, so their bound holds here too.
+    let sound = origin.lowest <= origin.id.n && origin.id.n.max(origin.id.incarnation) <= MAX_NUMBER;
+    if sound { Ok((Some(origin), rest)) } else { Err(EntryError::Malformed("id")) }
 }
 
 /// Voting entries and NOOP are made by the leader alone and never deduplicated [N16].
