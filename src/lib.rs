@@ -4,6 +4,7 @@ pub mod cluster;
 pub mod commands;
 pub mod config;
 pub mod keyspace;
+pub mod node;
 pub mod raft;
 pub mod rng;
 pub mod store;

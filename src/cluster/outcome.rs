@@ -62,6 +62,8 @@ reasons! {
     ShardExists = "shard-exists", "ERR The shard id is already in use";
     /// A voter is demoted before it can be forgotten.
     IsVoter = "is-voter", "ERR The node is a voter";
+    /// DEL_VOTER of the only voter.
+    LastVoter = "last-voter", "ERR The last voter cannot be demoted";
     /// NODE_FORGET or SET_REPLICA_OF of a node that owns slots.
     OwnsSlots = "owns-slots", "ERR To set a master the node must be empty and without assigned slots.";
     /// NODE_FORGET or SET_REPLICA_OF of a primary that has replicas.

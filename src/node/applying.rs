@@ -7,7 +7,7 @@ use super::Node;
 use crate::cluster::{Change, Outcome, Seen, State};
 use crate::raft::{Body, Entry, ProposalId};
 use crate::store::{Disk, Standing};
-use crate::types::{Millis, NodeId, Slot, SLOT_COUNT};
+use crate::types::{Millis, NodeId, SLOT_COUNT, Slot};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Applied entries held in memory for followers that lag; beyond [`TRIM_ABOVE`] all but the last of them are dropped.
@@ -16,8 +16,6 @@ const TRIM_TO: u64 = 64;
 const TRIM_ABOVE: usize = 128;
 /// Reasons to rewrite nodes.conf that can wait are coalesced for so long (ms).
 const REWRITE_PATIENCE: Millis = 1000;
-/// Keys of lost slots deleted in one turn.
-const DELETE_BUDGET: usize = 1000;
 
 /// What applied entries changed, until step 9 of before-sleep looks.
 #[derive(Default)]
@@ -54,7 +52,7 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    fn is_own(&self, id: &ProposalId) -> bool {
+    pub(super) fn is_own(&self, id: &ProposalId) -> bool {
         id.proposer == self.me && id.incarnation == self.incarnation
     }
 
@@ -75,7 +73,6 @@ impl<D: Disk> Node<D> {
 
     /// Step 9 of before-sleep: what applied entries mean for this node.
     pub(super) fn draw_consequences(&mut self) {
-        self.delete_foreign_keys();
         if !std::mem::take(&mut self.todo.consequences) {
             return;
         }
@@ -83,7 +80,7 @@ impl<D: Disk> Node<D> {
         if changed.members || changed.owners {
             self.refresh_members();
         }
-        self.foreign_slots.extend(changed.foreign.into_iter().filter(|slot| self.keyspace.count_in_slot(*slot) > 0));
+        self.delete_foreign_keys(&changed.foreign);
         self.raft.set_max_lease(self.state.max_lease());
         if self.state.member(&self.me).is_some() {
             self.joined();
@@ -113,15 +110,15 @@ impl<D: Disk> Node<D> {
 
     /// What this node brought with it when it joined: slots that nobody owns become its own again [N20].
     fn make_claims(&mut self) {
-        let Standing::Member { claims } = &self.standing else { return };
-        if claims.is_empty() || self.proposals.claims() {
+        let Standing::Claiming(claims) = &self.standing else { return };
+        if self.proposals.claims() {
             return;
         }
         let slots = claims.iter().flat_map(|(first, last)| (first.number()..=last.number()).filter_map(Slot::new));
         let free: Vec<Slot> = slots.filter(|slot| self.state.owner(*slot).is_none()).collect();
         if free.is_empty() {
             // Each is ours by now, or another's.
-            self.standing = Standing::Member { claims: Vec::new() };
+            self.standing = Standing::Member;
             self.todo.rewrite_until(self.now.mono + REWRITE_PATIENCE);
             self.changed.foreign.extend(Slot::all());
             self.todo.consequences = true;
@@ -131,15 +128,14 @@ impl<D: Disk> Node<D> {
         self.propose(Change::SlotChange { source: None, target, ranges: ranges(&free) }, None);
     }
 
-    /// Deletes, a slice a turn, the keys of slots that another shard owns now. A slot that nobody owns keeps its keys.
-    fn delete_foreign_keys(&mut self) {
-        let Some(&slot) = self.foreign_slots.first() else { return };
-        let ours = match self.state.owner(slot) {
-            None => true,
-            Some(owner) => owner == self.me || self.state.member(&self.me).is_some_and(|me| me.primary == Some(owner)),
-        };
-        if ours || self.keyspace.clear_slot_some(slot, DELETE_BUDGET) {
-            self.foreign_slots.remove(&slot);
+    /// Deletes the keys of slots that another shard owns now (their memory is freed a slice a turn). A slot that nobody owns keeps its keys.
+    fn delete_foreign_keys(&mut self, slots: &BTreeSet<Slot>) {
+        let primary = self.state.member(&self.me).and_then(|me| me.primary);
+        for &slot in slots {
+            let foreign = self.state.owner(slot).is_some_and(|owner| owner != self.me && Some(owner) != primary);
+            if foreign && self.keyspace.count_in_slot(slot) > 0 {
+                self.keyspace.clear_slot(slot);
+            }
         }
     }
 
@@ -183,7 +179,11 @@ fn note_changes(me: &NodeId, entry: &Entry<Change>, changed: &mut Changed) {
             changed.owners = true;
             changed.foreign.extend(Slot::all());
         }
-        Change::NodeJoin { .. } | Change::NodeForget { .. } | Change::NodeInfo { .. } | Change::NodeFail { .. } | Change::NodeRecover { .. } => {
+        Change::NodeJoin { .. }
+        | Change::NodeForget { .. }
+        | Change::NodeInfo { .. }
+        | Change::NodeFail { .. }
+        | Change::NodeRecover { .. } => {
             changed.members = true;
         }
     }

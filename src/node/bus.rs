@@ -7,8 +7,8 @@ use super::Node;
 use super::links::filled_in;
 use super::sessions::{BusEnd, Peer, Port, Purpose};
 use crate::cluster::{Change, parse_snapshot};
-use crate::raft::{Message, Step};
 use crate::raft::message::InstallSnapshot;
+use crate::raft::{Message, Step};
 use crate::store::Disk;
 use crate::types::{ConnId, NodeId};
 use crate::wire::bus::{self, Frame, FrameError, Greeting, PROTOCOL_VERSION};
@@ -165,9 +165,9 @@ impl<D: Disk> Node<D> {
     /// Requests come on links that others dialled.
     fn receive_request(&mut self, conn: ConnId, from: NodeId, frame: Frame) -> Result<(), Fault> {
         match frame {
-            Frame::Raft(message @ (Message::Append(_) | Message::VoteRequest(_) | Message::InstallSnapshot(_) | Message::TimeoutNow { .. })) => {
-                self.step_raft(conn, from, message)
-            }
+            Frame::Raft(
+                message @ (Message::Append(_) | Message::VoteRequest(_) | Message::InstallSnapshot(_) | Message::TimeoutNow { .. }),
+            ) => self.step_raft(conn, from, message),
             Frame::Propose(entry) => {
                 self.receive_propose(conn, from, entry);
                 Ok(())
@@ -211,6 +211,7 @@ impl<D: Disk> Node<D> {
         }
         if leads && self.raft.leader() == Some(from) {
             self.leader_heard = Some(self.now.mono);
+            self.burn_bridges();
         }
         Ok(())
     }
@@ -220,14 +221,15 @@ impl<D: Disk> Node<D> {
         let bad = |why: String| Fault::Snapshot(format!("a snapshot that cannot be installed: {why}"));
         let text = std::str::from_utf8(&snapshot.bytes).map_err(|error| bad(error.to_string()))?;
         let (state, _) = parse_snapshot(text, false).map_err(|error| bad(error.to_string()))?;
-        if state.last_applied() != snapshot.last_index || state.last_term() != snapshot.last_term || state.cluster_id() != self.state.cluster_id() {
+        if state.last_applied() != snapshot.last_index
+            || state.last_term() != snapshot.last_term
+            || state.cluster_id() != self.state.cluster_id()
+        {
             return Err(bad("it is not what its header says".to_owned()));
         }
         let voters = state.voters().clone();
         self.raft.snapshot_installed(snapshot.last_index, snapshot.last_term, voters, conn, from, snapshot.round);
-        if snapshot.last_index > self.state.last_applied() {
-            self.replace_state(state);
-        }
+        self.replace_state(state);
         Ok(())
     }
 }

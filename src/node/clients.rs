@@ -41,7 +41,7 @@ impl<D: Disk> Node<D> {
         let mut flow = Flow::Done;
         while flow == Flow::Done && used < received.len() && !session.closing {
             let Kind::Client(client) = &mut session.kind else { break };
-            if client.client.waiting {
+            if client.client.waiting.is_some() {
                 break;
             }
             if session.transmit.len() >= MAX_UNSENT {
@@ -102,12 +102,12 @@ impl<D: Disk> Node<D> {
                 address: &self.own_address,
                 state: &self.state,
                 raft: &self.raft,
-                standing: &self.standing,
+                joining: self.standing.is_joiner(),
                 links: &self.link_views,
                 handshakes: &self.handshakes,
                 stats: &self.bus_stats,
+                leaving: &self.leaving_ranges,
                 usable: self.usable,
-                forgotten: &self.forgotten,
             },
             config: &mut self.config,
             server: &mut self.server,
@@ -154,7 +154,9 @@ impl<D: Disk> Node<D> {
             .sessions
             .iter()
             .filter_map(|(id, session)| match &session.kind {
-                Kind::Client(client) if !client.client.waiting && now.saturating_sub(client.client.last_active) > limit => Some(id),
+                Kind::Client(client) if client.client.waiting.is_none() && now.saturating_sub(client.client.last_active) > limit => {
+                    Some(id)
+                }
                 _ => None,
             })
             .collect();

@@ -6,10 +6,11 @@
 use super::{Node, StartError};
 use crate::cluster::{Address, Change, State};
 use crate::config::Config;
-use crate::raft::{Raft, Settings};
+use crate::raft::{HardState, Log, Raft, Settings};
 use crate::rng::Rng;
-use crate::store::{Disk, Loaded, Standing, Store};
-use crate::types::{ClusterId, ShardId, Slot, Term};
+use crate::store::{Disk, Fallback, Loaded, Standing, Store};
+use crate::types::{ClusterId, ShardId};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -50,26 +51,56 @@ pub(super) fn open<D: Disk>(config: &Config, disk: D, rng: &mut Rng) -> Result<O
     let path = Path::new(&config.dir).join(&config.cluster_config_file);
     let (store, loaded) = Store::open(disk, path)?;
     let fresh = loaded.is_none();
-    let loaded = loaded.unwrap_or_else(|| Loaded::fresh(rng.node_id(), State::empty(rng.cluster_id())));
+    let loaded = loaded.unwrap_or_else(|| Loaded {
+        me: rng.node_id(),
+        incarnation: 1,
+        hard: HardState::default(),
+        state: State::empty(rng.cluster_id()),
+        log: Log::new(0, 0),
+        standing: Standing::Member,
+        cut_bytes: 0,
+    });
     Ok(Origin { store, loaded, fresh })
 }
 
 impl<D: Disk> Node<D> {
-    /// Founds a one-node cluster of this identity; `claims` are the slots that it is to own.
-    pub(super) fn found_cluster(&mut self, cluster: ClusterId, shard: ShardId, term: Term, claims: Vec<(Slot, Slot)>) {
+    /// Founds a one-node cluster of this identity, without slots.
+    pub(super) fn found_cluster(&mut self, cluster: ClusterId, shard: ShardId) {
         log::info!("Founding cluster {cluster}");
         self.own_address.set_shard_id(shard);
         let join = Change::NodeJoin { id: self.me, address: self.own_address.clone(), voter: true };
         let settings = raft_settings(&self.config);
-        let raft = Raft::found(self.me, join, term, self.nonce, settings, self.rng.fork(), self.now.mono);
-        self.standing = Standing::Member { claims };
+        let raft = Raft::found(self.me, join, self.nonce, settings, self.rng.fork(), self.now.mono);
+        self.standing = Standing::Member;
         self.begin_anew(raft, State::founding(cluster, self.me));
+        self.drop_bus_links(None);
+    }
+
+    /// Goes back to the one-node cluster that a joiner had given up.
+    pub(super) fn return_to(&mut self, fallback: Fallback) {
+        let Fallback { state, term } = fallback;
+        let log = Log::new(state.last_applied(), state.last_term());
+        let hard = HardState { term, voted_for: None };
+        let (voters, applied, settings) = (state.voters().clone(), state.last_applied(), raft_settings(&self.config));
+        let raft = Raft::new(self.me, hard, log, voters, applied, self.nonce, settings, self.rng.fork(), self.now.mono);
+        self.begin_anew(raft, state);
         self.drop_bus_links(None);
     }
 
     /// Becomes a joiner of `cluster`: no log, no term, no vote.
     pub(super) fn become_joiner(&mut self, cluster: ClusterId) {
-        let raft = Raft::joiner(self.me, self.nonce, raft_settings(&self.config), self.rng.fork(), self.now.mono);
+        let settings = raft_settings(&self.config);
+        let raft = Raft::new(
+            self.me,
+            HardState::default(),
+            Log::new(0, 0),
+            BTreeSet::new(),
+            0,
+            self.nonce,
+            settings,
+            self.rng.fork(),
+            self.now.mono,
+        );
         self.begin_anew(raft, State::empty(cluster));
     }
 
@@ -99,7 +130,8 @@ impl<D: Disk> Node<D> {
     pub(super) fn announce_address(&mut self) {
         let Some(member) = self.state.member(&self.me) else { return };
         let nofailover = self.config.cluster_replica_no_failover;
-        let same = member.address.clone().without_shard_id() == self.own_address.clone().without_shard_id() && member.nofailover == nofailover;
+        let same =
+            member.address.clone().without_shard_id() == self.own_address.clone().without_shard_id() && member.nofailover == nofailover;
         if same || self.own_address.ip.is_empty() || self.proposals.informs() {
             return;
         }

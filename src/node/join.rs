@@ -3,12 +3,12 @@
 //! Owns: our own meetings, the MEETs put off, who takes us in. Must not: change the replicated state (a NODE_JOIN does).
 //! Contract: docs/protocol.md, "Joining".
 
+use super::Node;
 use super::links::bus_socket;
 use super::sessions::{Peer, Purpose};
-use super::{Node, founding};
-use crate::cluster::{Address, Change, State};
+use crate::cluster::{Address, Change};
 use crate::commands::WaitOutcome;
-use crate::store::{Disk, Standing};
+use crate::store::{Disk, Fallback, Joiner, Standing};
 use crate::types::{ConnId, Millis, NodeId};
 use crate::wire::bus::Frame;
 use std::net::SocketAddr;
@@ -54,6 +54,10 @@ pub(super) struct Joining {
 }
 
 impl Joining {
+    pub fn new(now: Millis) -> Self {
+        Self { since: now, ..Self::default() }
+    }
+
     /// The addresses of meetings in progress, for CLUSTER NODES.
     pub fn sockets(&self) -> impl Iterator<Item = SocketAddr> {
         self.meetings.iter().map(|meeting| meeting.socket)
@@ -62,7 +66,7 @@ impl Joining {
 
 impl<D: Disk> Node<D> {
     pub(super) fn is_joiner(&self) -> bool {
-        matches!(self.standing, Standing::Joiner { .. })
+        self.standing.is_joiner()
     }
 
     /// Whether we are a cluster of one.
@@ -197,10 +201,11 @@ impl<D: Disk> Node<D> {
         log::info!("Joining cluster {} by way of {}", peer.cluster, peer.id);
         let claims = self.state.ranges_of(&self.me);
         let shard = self.state.member(&self.me).map_or_else(|| self.rng.shard_id(), |member| member.shard);
-        self.standing = Standing::Joiner { fallback: founding::Fallback { cluster: self.state.cluster_id(), shard, term: self.raft.term() }, claims };
+        let fallback = Some(Fallback { state: self.state.clone(), term: self.raft.term() });
+        self.standing = Standing::Joiner(Box::new(Joiner { cluster: peer.cluster, shard, claims, fallback }));
         self.joining.sponsor = Some(Sponsor { id: peer.id, address: peer.address.clone() });
         self.joining.since = self.now.mono;
-        self.start_over(State::empty(peer.cluster));
+        self.become_joiner(peer.cluster);
         // Meetings with the node that takes us in have come true; others are dialled again once we have joined.
         let met = bus_socket(&peer.address);
         for mut meeting in std::mem::take(&mut self.joining.meetings) {
@@ -226,9 +231,12 @@ impl<D: Disk> Node<D> {
 
     /// Applied entries made us a member: joined.
     pub(super) fn joined(&mut self) {
-        let Standing::Joiner { claims, .. } = &self.standing else { return };
-        log::info!("Joined cluster {}", self.state.cluster_id());
-        self.standing = Standing::Member { claims: claims.clone() };
+        let Standing::Joiner(joiner) = &self.standing else { return };
+        log::info!("Joined cluster {}", joiner.cluster);
+        self.standing = match joiner.claims.is_empty() {
+            true => Standing::Member,
+            false => Standing::Claiming(joiner.claims.clone()),
+        };
         self.joining.sponsor = None;
         self.joining.reconsider = true;
         self.todo.rewrite = true;
@@ -246,19 +254,26 @@ impl<D: Disk> Node<D> {
             }
             self.answer_meeting(meeting, Err("TIMEOUT The node to meet has not answered; it may still join".to_owned()));
         }
-        let overdue = now.saturating_sub(self.joining.since) > 4 * self.config.cluster_node_timeout;
-        // A joiner that took anything from a leader has a term: it may have acknowledged entries and must not forget them [N19].
-        if overdue && self.raft.term() == 0 {
+        if now.saturating_sub(self.joining.since) > 4 * self.config.cluster_node_timeout {
             self.revert();
         }
     }
 
+    /// A joiner that took anything from a leader may have acknowledged it and must not forget it: there is no way back any more [N19].
+    pub(super) fn burn_bridges(&mut self) {
+        if let Standing::Joiner(joiner) = &mut self.standing {
+            if self.raft.term() > 0 {
+                joiner.fallback = None;
+            }
+        }
+    }
+
     fn revert(&mut self) {
-        let Standing::Joiner { fallback, claims } = &self.standing else { return };
-        log::warn!("Nobody took this node in: back to its own cluster {}", fallback.cluster);
-        let (fallback, claims) = (fallback.clone(), claims.clone());
+        let Standing::Joiner(joiner) = &mut self.standing else { return };
+        let Some(fallback) = joiner.fallback.take() else { return };
+        log::warn!("Nobody took this node in: back to its own cluster {}", fallback.state.cluster_id());
         self.joining.sponsor = None;
-        self.joining.reconsider = true;
-        self.found_cluster(fallback, claims);
+        self.standing = Standing::Member;
+        self.return_to(fallback);
     }
 }

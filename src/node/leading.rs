@@ -5,7 +5,7 @@
 
 use super::Node;
 use super::proposals::Wish;
-use crate::cluster::{Change, Outcome, Seen};
+use crate::cluster::{Change, Outcome, Reason, Seen};
 use crate::raft::{Body, Entry, VotingRefused};
 use crate::store::Disk;
 use crate::types::{ConnId, NodeId};
@@ -27,40 +27,36 @@ pub(super) struct Leading {
     asked: Vec<Asked>,
 }
 
-/// Why a proposal is not appended, with the words for our own client.
-pub(super) type Refusal = (RejectReason, String);
-
 impl<D: Disk> Node<D> {
     /// PROPOSE came by `conn`.
     pub(super) fn receive_propose(&mut self, conn: ConnId, from: NodeId, entry: Entry<Change>) {
         if self.state.member(&from).is_none() {
-            return self.outbox.push(conn, Frame::Reject { reason: RejectReason::Rejected, entry });
+            return self.outbox.push(conn, Frame::Reject { reason: RejectReason::Rejected(Some(Reason::ProposerNotMember)), entry });
         }
         if entry.origin.is_none() {
             if let Some(wish) = Wish::of_entry(&entry.body) {
                 return self.take_wish(wish, Some(conn));
             }
         }
-        if let Err((reason, _)) = self.take_proposal(&entry) {
+        if let Err(reason) = self.take_proposal(&entry) {
             self.outbox.push(conn, Frame::Reject { reason, entry });
         }
     }
 
     /// Appends a proposal of ours or another's, if it would be applied as things are [N17].
-    pub(super) fn take_proposal(&mut self, entry: &Entry<Change>) -> Result<(), Refusal> {
+    pub(super) fn take_proposal(&mut self, entry: &Entry<Change>) -> Result<(), RejectReason> {
         let (Some(origin), Body::App(change)) = (entry.origin, &entry.body) else {
-            return Err((RejectReason::Rejected, "ERR The leader takes no such entry".to_owned()));
+            return Err(RejectReason::Rejected(None));
         };
         if !self.raft.leader_ready(self.state.last_applied()) {
-            return Err((RejectReason::NotLeader, "ERR Not the leader".to_owned()));
+            return Err(RejectReason::NotLeader);
         }
         match self.state.outcome(&origin.id) {
             Seen::New => {}
             // Its proposer hears of it by applying it.
             Seen::Done(_) => return Ok(()),
-            Seen::Old | Seen::NotMember => {
-                return Err((RejectReason::Rejected, "ERR This node is not a member of the cluster, or the change is too old".to_owned()));
-            }
+            Seen::Old => return Err(RejectReason::Rejected(Some(Reason::OldProposal))),
+            Seen::NotMember => return Err(RejectReason::Rejected(Some(Reason::ProposerNotMember))),
         }
         let tail = self.raft.log().iter_from(self.state.last_applied() + 1);
         if tail.filter_map(|(_, entry)| entry.origin).any(|other| other.id == origin.id) {
@@ -68,30 +64,27 @@ impl<D: Disk> Node<D> {
         }
         match self.state.would(change) {
             Outcome::Applied => {}
-            Outcome::Stale => return Err((RejectReason::Conflict, "ERR The cluster changed meanwhile, please try again".to_owned())),
-            Outcome::Rejected(reason) => return Err((RejectReason::Rejected, reason.message().to_owned())),
+            Outcome::Stale => return Err(RejectReason::Conflict),
+            Outcome::Rejected(reason) => return Err(RejectReason::Rejected(Some(reason))),
         }
-        match self.raft.append(Some(origin), change.clone()) {
-            Ok(_) => Ok(()),
-            Err(_) => Err((RejectReason::NotLeader, "ERR Not the leader".to_owned())),
-        }
+        self.raft.append(Some(origin), change.clone()).map(|_| ()).map_err(|_| RejectReason::NotLeader)
     }
 
     /// Puts a wish on the desk; it is looked at before this turn's persist is over, and again until it is granted.
     pub(super) fn take_wish(&mut self, wish: Wish, from: Option<ConnId>) {
         if !self.raft.is_leader() || self.leading.asked.len() >= MAX_ASKED {
-            return self.refuse_wish(&Asked { wish, from }, RejectReason::NotLeader, "ERR Not the leader, or too many requests wait");
+            return self.refuse_wish(&Asked { wish, from }, RejectReason::NotLeader);
         }
         self.leading.asked.retain(|asked| asked.wish != wish);
         self.leading.asked.push(Asked { wish, from });
         self.review_wishes();
     }
 
-    fn refuse_wish(&mut self, asked: &Asked, reason: RejectReason, text: &str) {
+    fn refuse_wish(&mut self, asked: &Asked, reason: RejectReason) {
         let entry = asked.wish.as_entry(&self.state);
         match asked.from {
             Some(conn) => self.outbox.push(conn, Frame::Reject { reason, entry }),
-            None => self.wish_rejected(asked.wish, reason, text),
+            None => self.wish_rejected(asked.wish, reason),
         }
     }
 
@@ -108,7 +101,7 @@ impl<D: Disk> Node<D> {
             match self.grant(asked.wish) {
                 Granted::Yes => {}
                 Granted::Later => self.leading.asked.push(asked),
-                Granted::Never(text) => self.refuse_wish(&asked, RejectReason::Rejected, &text),
+                Granted::Never(reason) => self.refuse_wish(&asked, RejectReason::Rejected(reason)),
             }
         }
     }
@@ -118,7 +111,7 @@ impl<D: Disk> Node<D> {
             return Granted::Later;
         }
         match wish {
-            Wish::AddVoter(id) if self.state.member(&id).is_none() => Granted::Never(format!("ERR Unknown node {id}")),
+            Wish::AddVoter(id) if self.state.member(&id).is_none() => Granted::Never(Some(Reason::UnknownNode)),
             Wish::AddVoter(id) => self.grant_voting(Body::AddVoter { ids: vec![id] }),
             Wish::DelVoter(id) => self.demote(id),
             Wish::Forget(id) => self.grant_forget(id),
@@ -129,7 +122,8 @@ impl<D: Disk> Node<D> {
         match self.raft.change_voters(body, self.now.mono) {
             Ok(_) | Err(VotingRefused::AlreadyVoter | VotingRefused::NotVoter) => Granted::Yes,
             Err(VotingRefused::NotReady | VotingRefused::InFlight) => Granted::Later,
-            Err(refused) => Granted::Never(format!("ERR {refused}")),
+            Err(VotingRefused::LastVoter) => Granted::Never(Some(Reason::LastVoter)),
+            Err(_) => Granted::Never(None),
         }
     }
 
@@ -149,8 +143,8 @@ impl<D: Disk> Node<D> {
         let Some(epoch) = self.state.epoch_of(&id) else { return Granted::Yes };
         let change = Change::NodeForget { id, epoch };
         if self.raft.is_voter(&id) {
-            return match self.state.refuses_leaving(&id) {
-                Some(reason) => Granted::Never(reason.message().to_owned()),
+            return match Wish::Forget(id).refused_by(&self.state) {
+                Some(reason) => Granted::Never(Some(reason)),
                 None => match self.demote(id) {
                     Granted::Yes => Granted::Later,
                     other => other,
@@ -168,7 +162,7 @@ impl<D: Disk> Node<D> {
             // The demotion is not applied yet.
             Outcome::Stale => Granted::Later,
             Outcome::Rejected(_) if self.state.voters().contains(&id) => Granted::Later,
-            Outcome::Rejected(reason) => Granted::Never(reason.message().to_owned()),
+            Outcome::Rejected(reason) => Granted::Never(Some(reason)),
         }
     }
 
@@ -178,7 +172,8 @@ impl<D: Disk> Node<D> {
             return;
         }
         for change in self.failure_changes() {
-            let pending = self.raft.log().iter_from(self.state.last_applied() + 1).any(|(_, entry)| entry.body == Body::App(change.clone()));
+            let pending =
+                self.raft.log().iter_from(self.state.last_applied() + 1).any(|(_, entry)| entry.body == Body::App(change.clone()));
             if !pending && self.raft.append(None, change).is_err() {
                 return;
             }
@@ -224,5 +219,5 @@ enum Granted {
     /// Look again when something was applied.
     Later,
     /// It cannot be.
-    Never(String),
+    Never(Option<Reason>),
 }

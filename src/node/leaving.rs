@@ -94,9 +94,8 @@ impl<D: Disk> Node<D> {
             self.me = self.rng.node_id();
         }
         let (cluster, shard) = (self.rng.cluster_id(), self.rng.shard_id());
-        let term = if hard { 0 } else { self.raft.term() };
         self.joining.sponsor = None;
-        self.found_cluster(cluster, shard, term, Vec::new());
+        self.found_cluster(cluster, shard);
     }
 
     /// Whether `id` was forgotten not long ago.

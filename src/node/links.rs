@@ -47,10 +47,6 @@ impl Links {
     pub fn get_mut(&mut self, id: &NodeId) -> Option<&mut Link> {
         self.by_node.get_mut(id)
     }
-
-    pub fn iter(&self) -> impl Iterator<Item = (&NodeId, &Link)> {
-        self.by_node.iter()
-    }
 }
 
 /// Where a node's bus listens; `None` while that is not known.
@@ -66,7 +62,8 @@ impl<D: Disk> Node<D> {
             return;
         }
         let wanted = self.wanted_links();
-        let unwanted: Vec<_> = self.links.by_node.iter().filter(|(id, _)| !wanted.contains(*id)).map(|(id, link)| (*id, link.conn)).collect();
+        let unwanted: Vec<_> =
+            self.links.by_node.iter().filter(|(id, _)| !wanted.contains(*id)).map(|(id, link)| (*id, link.conn)).collect();
         for (id, conn) in unwanted {
             if let Some(conn) = conn {
                 self.close(conn);

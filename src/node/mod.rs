@@ -11,6 +11,7 @@ mod applying;
 mod before_sleep;
 mod bus;
 mod clients;
+mod configuring;
 mod founding;
 mod gate;
 mod join;
@@ -38,7 +39,7 @@ use crate::store::{Disk, DiskError, LoadError, Standing, Store};
 use crate::types::{ConnId, Millis, NodeId, Now, Slot};
 use crate::wire::Parser;
 use sessions::{BusEnd, BusSession, ClientSession, Kind, Purpose, Sessions};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use timers::{Timer, Timers};
 
@@ -55,7 +56,7 @@ pub enum Action {
         /// Where to.
         socket: SocketAddr,
     },
-    /// Write what is left in the transmit buffer, as far as the socket takes it, and close. The session is gone already.
+    /// Close the socket. Its session is gone already, with whatever was not written yet.
     Close(ConnId),
     /// End the process with this code, once what is to be flushed is.
     Exit(i32),
@@ -120,6 +121,8 @@ pub struct Node<D: Disk> {
     leading: leading::Leading,
     waiting: waiting::Waiting,
     reset: Option<leaving::Reset>,
+    /// Own ranges that entries in the log's tail take away: refused until those are applied or truncated (docs/protocol.md, "Gate").
+    leaving_ranges: Vec<(Slot, Slot)>,
     /// Members forgotten lately, and when (mono ms).
     forgotten: BTreeMap<NodeId, Millis>,
     /// Every member's address, those included whose NODE_JOIN is not applied yet.
@@ -132,8 +135,6 @@ pub struct Node<D: Disk> {
     usable: bool,
 
     keyspace: Keyspace,
-    /// Slots whose keys are another shard's now and are being deleted.
-    foreign_slots: BTreeSet<Slot>,
     changed: applying::Changed,
     server: Server,
     bus_stats: BusStats,
@@ -149,6 +150,8 @@ pub struct Node<D: Disk> {
     actions: VecDeque<Action>,
     /// The leader that links and proposals were last arranged for, and its term.
     arranged_for: (Option<NodeId>, u64, bool),
+    /// Keys are left to be expired or freed.
+    busy: bool,
     ending: bool,
 }
 
@@ -189,18 +192,18 @@ impl<D: Disk> Node<D> {
             store,
             sessions: Sessions::default(),
             links: links::Links::default(),
-            joining: join::Joining { since: now.mono, ..join::Joining::default() },
+            joining: join::Joining::new(now.mono),
             proposals: proposals::Proposals::default(),
             leading: leading::Leading::default(),
             waiting: waiting::Waiting::default(),
             reset: None,
+            leaving_ranges: Vec::new(),
             forgotten: BTreeMap::new(),
             addresses: BTreeMap::new(),
             leader_heard: None,
             covered: false,
             usable: false,
             keyspace,
-            foreign_slots: BTreeSet::new(),
             changed: applying::Changed::default(),
             server,
             bus_stats: BusStats::default(),
@@ -213,11 +216,12 @@ impl<D: Disk> Node<D> {
             outbox: gate::Outbox::default(),
             actions: VecDeque::new(),
             arranged_for: (None, 0, false),
+            busy: false,
             ending: false,
         };
         if fresh {
             let (cluster, shard) = (node.state.cluster_id(), node.rng.shard_id());
-            node.found_cluster(cluster, shard, 0, Vec::new());
+            node.found_cluster(cluster, shard);
         }
         node.refresh_members();
         node.timers.set(Timer::Cron, now.mono);
@@ -269,9 +273,7 @@ impl<D: Disk> Node<D> {
     /// A connection ended, or a dial failed. Its session is gone.
     pub fn disconnected(&mut self, conn: ConnId, why: Closed) {
         log::trace!("connection {conn:?} ended: {why:?}");
-        if self.sessions.remove_pending(conn) {
-            self.forget_session(conn);
-        }
+        self.forget_session(conn);
     }
 
     /// Where the shell puts what it reads; `None` while the connection is not to be read (it is closing, or held up).
@@ -300,10 +302,14 @@ impl<D: Disk> Node<D> {
         self.read_bus();
         self.arrange();
         self.run_clients();
+        self.take_up_config();
         self.run_timers();
         self.arrange();
         before_sleep::before_sleep(self)?;
         self.arrange();
+        if self.ending {
+            self.actions.push_back(Action::Exit(0));
+        }
         if cfg!(debug_assertions) {
             self.check();
         }
@@ -338,10 +344,10 @@ impl<D: Disk> Node<D> {
         let pressing = self.todo.is_pressing()
             || self.sessions.has_input()
             || !self.outbox.is_empty()
-            || !self.foreign_slots.is_empty()
             || grown
             || self.raft.needs_rewrite()
-            || self.joining.reconsider;
+            || self.joining.reconsider
+            || self.busy;
         if pressing {
             return self.now.mono;
         }
@@ -360,6 +366,7 @@ impl<D: Disk> Node<D> {
         if self.timers.take_due(Timer::Cron, self.now.mono) {
             self.cron();
         }
+        self.busy = self.tend_keys();
     }
 
     /// Slow checks. As often as failure detection needs, at most ten times a second.
@@ -375,7 +382,6 @@ impl<D: Disk> Node<D> {
         self.review_wishes();
         self.announce_address();
         self.refresh_views();
-        self.expire_keys();
     }
 
     /// Whether no leader has been heard for so long that the cluster counts as down.
@@ -397,6 +403,7 @@ impl<D: Disk> Node<D> {
         if self.raft.is_leader() {
             self.leader_heard = Some(self.now.mono);
         }
+        self.refresh_leaving();
     }
 
     fn covered_enough(&self) -> bool {
@@ -405,15 +412,14 @@ impl<D: Disk> Node<D> {
 
     /// Ends a session from our side.
     fn close(&mut self, conn: ConnId) {
-        if self.sessions.remove_pending(conn) {
+        if self.forget_session(conn) {
             self.actions.push_back(Action::Close(conn));
-            self.forget_session(conn);
         }
     }
 
-    /// What hung on a session that is gone.
-    fn forget_session(&mut self, conn: ConnId) {
-        let Some(session) = self.sessions.remove(conn) else { return };
+    /// Removes a session and what hung on it; false if it was gone already.
+    fn forget_session(&mut self, conn: ConnId) -> bool {
+        let Some(session) = self.sessions.remove(conn) else { return false };
         match session.kind {
             Kind::Client(_) => self.waiting.forget(conn),
             Kind::Bus(bus) => match bus.end {
@@ -422,5 +428,6 @@ impl<D: Disk> Node<D> {
                 BusEnd::Outbound { purpose: Purpose::Meet, .. } => self.meeting_lost(conn),
             },
         }
+        true
     }
 }

@@ -4,7 +4,7 @@
 //! Contract: docs/protocol.md, "At most once" and "Proposals".
 
 use super::Node;
-use crate::cluster::{Change, Outcome, State};
+use crate::cluster::{Change, Outcome, Reason, State};
 use crate::commands::ChangeOutcome;
 use crate::raft::{Body, Entry, Origin, ProposalId};
 use crate::store::Disk;
@@ -73,6 +73,11 @@ impl Proposals {
         self.pending.is_empty() && self.wishes.is_empty()
     }
 
+    /// The numbers of what is pending.
+    pub fn numbers(&self) -> Vec<u64> {
+        self.pending.keys().copied().collect()
+    }
+
     /// Whether a NODE_JOIN of this node is on its way.
     pub fn joins(&self, node: &NodeId) -> bool {
         self.pending.values().any(|pending| matches!(&pending.change, Change::NodeJoin { id, .. } if id == node))
@@ -98,7 +103,17 @@ impl Wish {
         }
     }
 
-    fn as_entry(self, state: &State) -> Entry<Change> {
+    /// Why it cannot be granted, as far as this state shows.
+    pub fn refused_by(self, state: &State) -> Option<Reason> {
+        match self {
+            Self::AddVoter(id) | Self::DelVoter(id) => state.member(&id).is_none().then_some(Reason::UnknownNode),
+            Self::Forget(id) if state.slot_count_of(&id) > 0 => Some(Reason::OwnsSlots),
+            Self::Forget(id) => (!state.replicas_of(&id).is_empty()).then_some(Reason::HasReplicas),
+        }
+    }
+
+    /// The PROPOSE that asks the leader for it.
+    pub fn as_entry(self, state: &State) -> Entry<Change> {
         let body = match self {
             Self::AddVoter(id) => Body::AddVoter { ids: vec![id] },
             Self::DelVoter(id) => Body::DelVoter { id, by_hand: true },
@@ -136,6 +151,9 @@ impl<D: Disk> Node<D> {
         if wish.is_granted(&self.state) {
             return self.decide(Some(part), ChangeOutcome::Applied);
         }
+        if let Some(reason) = wish.refused_by(&self.state) {
+            return self.decide(Some(part), ChangeOutcome::Rejected(reason));
+        }
         if self.proposals.wishes.len() >= MAX_PENDING {
             return self.decide(Some(part), ChangeOutcome::Refused("ERR Too many changes of the cluster are pending".to_owned()));
         }
@@ -169,11 +187,11 @@ impl<D: Disk> Node<D> {
         let entry = Entry { term: 0, origin: Some(Origin { id, lowest }), body: Body::App(pending.change.clone()) };
         match target {
             Target::OwnLog(_) => {
-                if let Err((reason, text)) = self.take_proposal(&entry) {
-                    self.proposal_rejected(n, reason, &text);
+                if let Err(reason) = self.take_proposal(&entry) {
+                    self.proposal_rejected(n, reason);
                 }
             }
-            Target::Leader(_, conn) => self.outbox.push(conn, Frame::Propose { entry }),
+            Target::Leader(_, conn) => self.outbox.push(conn, Frame::Propose(entry)),
         }
     }
 
@@ -187,7 +205,7 @@ impl<D: Disk> Node<D> {
         let wish = pending.wish;
         match target {
             Target::OwnLog(_) => self.take_wish(wish, None),
-            Target::Leader(_, conn) => self.outbox.push(conn, Frame::Propose { entry: wish.as_entry(&self.state) }),
+            Target::Leader(_, conn) => self.outbox.push(conn, Frame::Propose(wish.as_entry(&self.state))),
         }
     }
 
@@ -204,27 +222,29 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// REJECT came from the leader, or from ourselves as leader.
-    pub(super) fn receive_reject(&mut self, reason: &RejectReason, text: &str, entry: &Entry<Change>) {
-        match entry.origin {
-            Some(Origin { id, .. }) if id.proposer == self.me && id.incarnation == self.incarnation => {
-                self.proposal_rejected(id.n, *reason, text);
-            }
-            Some(_) => {}
-            None => {
-                let wish = Wish::of_entry(&entry.body);
-                self.finish_wishes(|pending| Some(pending) == wish, ChangeOutcome::Refused(text.to_owned()));
-            }
+    /// REJECT came from the leader.
+    pub(super) fn receive_reject(&mut self, reason: RejectReason, entry: &Entry<Change>) {
+        match (entry.origin, Wish::of_entry(&entry.body)) {
+            (Some(Origin { id, .. }), _) if self.is_own(&id) => self.proposal_rejected(id.n, reason),
+            (None, Some(wish)) => self.wish_rejected(wish, reason),
+            _ => {}
         }
     }
 
-    fn proposal_rejected(&mut self, n: u64, reason: RejectReason, text: &str) {
+    /// Another leader is asked, or this one again once it is ready; anything else is final.
+    pub(super) fn wish_rejected(&mut self, wish: Wish, reason: RejectReason) {
+        if matches!(reason, RejectReason::Rejected(_)) {
+            self.finish_wishes(|pending| pending == wish, rejected(reason));
+        }
+    }
+
+    fn proposal_rejected(&mut self, n: u64, reason: RejectReason) {
         let applied = self.state.last_applied();
         let Some(pending) = self.proposals.pending.get_mut(&n) else { return };
         pending.attempts += 1;
-        if reason == RejectReason::Rejected || pending.attempts > MAX_ATTEMPTS {
+        if matches!(reason, RejectReason::Rejected(_)) || pending.attempts > MAX_ATTEMPTS {
             if let Some(pending) = self.proposals.pending.remove(&n) {
-                self.decide(pending.part, ChangeOutcome::Refused(text.to_owned()));
+                self.decide(pending.part, rejected(reason));
             }
             return;
         }
@@ -237,18 +257,18 @@ impl<D: Disk> Node<D> {
     pub(super) fn proposal_applied(&mut self, n: u64, outcome: Outcome) {
         let Some(mut pending) = self.proposals.pending.remove(&n) else { return };
         pending.attempts += 1;
-        let again = refreshed(&pending.change, &self.state);
-        let retry = outcome == Outcome::Stale && pending.attempts <= MAX_ATTEMPTS;
-        match again.map(|change| (self.state.would(&change), change)) {
-            Some((Outcome::Applied, change)) if retry => {
+        if outcome != Outcome::Stale || pending.attempts > MAX_ATTEMPTS {
+            return self.decide(pending.part, settled(outcome));
+        }
+        match self.state.renewed(&pending.change) {
+            Ok(change) => {
                 self.proposals.last += 1;
                 let n = self.proposals.last;
                 self.proposals.pending.insert(n, Pending { change, sent: None, after: None, ..pending });
                 self.todo.proposals = true;
             }
             // Why it cannot be done any more says more than that it came too late.
-            Some((why @ Outcome::Rejected(_), _)) if retry => self.decide(pending.part, why.into()),
-            _ => self.decide(pending.part, outcome.into()),
+            Err(obstacle) => self.decide(pending.part, ChangeOutcome::Refused(obstacle.to_string())),
         }
     }
 
@@ -261,18 +281,18 @@ impl<D: Disk> Node<D> {
                 continue;
             }
             self.todo.proposals = true;
-            let Some(change) = refreshed(&pending.change, &self.state) else { continue };
-            match self.state.would(&change) {
-                Outcome::Rejected(reason) => hopeless.push((n, reason)),
-                Outcome::Applied | Outcome::Stale => pending.change = change,
+            match self.state.renewed(&pending.change) {
+                Ok(change) => pending.change = change,
+                Err(obstacle) => hopeless.push((n, obstacle)),
             }
         }
-        for (n, reason) in hopeless {
+        for (n, obstacle) in hopeless {
             if let Some(pending) = self.proposals.pending.remove(&n) {
-                self.decide(pending.part, ChangeOutcome::Rejected(reason));
+                self.decide(pending.part, ChangeOutcome::Refused(obstacle.to_string()));
             }
         }
-        let granted: Vec<_> = self.proposals.wishes.iter().map(|pending| pending.wish).filter(|wish| wish.is_granted(&self.state)).collect();
+        let granted: Vec<_> =
+            self.proposals.wishes.iter().map(|pending| pending.wish).filter(|wish| wish.is_granted(&self.state)).collect();
         if !granted.is_empty() {
             self.finish_wishes(|wish| granted.contains(&wish), ChangeOutcome::Applied);
         }
@@ -318,17 +338,20 @@ impl<D: Disk> Node<D> {
     }
 }
 
-/// The same change against the epochs of `state`; `None` where the nodes that it names are gone.
-fn refreshed(change: &Change, state: &State) -> Option<Change> {
-    let owner = |end: &Option<(NodeId, LogIndex)>| match end {
-        Some((id, _)) => state.epoch_of(id).map(|epoch| Some((*id, epoch))),
-        None => Some(None),
-    };
-    Some(match change {
-        Change::SlotChange { source, target, ranges } => {
-            Change::SlotChange { source: owner(source)?, target: owner(target)?, ranges: ranges.clone() }
-        }
-        Change::NodeForget { id, .. } => Change::NodeForget { id: *id, epoch: state.epoch_of(id)? },
-        other => other.clone(),
-    })
+/// What a client hears of an applied entry.
+fn settled(outcome: Outcome) -> ChangeOutcome {
+    match outcome {
+        Outcome::Applied => ChangeOutcome::Applied,
+        Outcome::Stale => ChangeOutcome::Stale,
+        Outcome::Rejected(reason) => ChangeOutcome::Rejected(reason),
+    }
+}
+
+/// What a client hears of a proposal that the leader did not take.
+fn rejected(reason: RejectReason) -> ChangeOutcome {
+    match reason {
+        RejectReason::Rejected(Some(reason)) => ChangeOutcome::Rejected(reason),
+        RejectReason::Conflict => ChangeOutcome::Stale,
+        _ => ChangeOutcome::Refused("ERR The cluster's leader refused the change".to_owned()),
+    }
 }

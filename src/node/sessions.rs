@@ -59,8 +59,6 @@ pub(super) struct BusSession {
 pub(super) struct ClientSession {
     pub client: Client,
     pub parser: Parser,
-    /// Waits for a change: not read further until it is answered.
-    pub waiting: bool,
 }
 
 pub(super) enum Kind {
@@ -78,6 +76,13 @@ pub(super) struct Session {
     queued_input: bool,
     /// Stands in the list of sessions with output.
     queued_output: bool,
+}
+
+impl Session {
+    /// Whether it is a client whose command waits.
+    pub fn is_waiting(&self) -> bool {
+        matches!(&self.kind, Kind::Client(client) if client.client.waiting.is_some())
+    }
 }
 
 #[derive(Default)]
@@ -151,12 +156,22 @@ impl Sessions {
         }
     }
 
-    /// The client of a session, if it is one and still open.
-    pub fn client(&self, id: ConnId) -> Option<&ClientSession> {
-        match &self.get(id)?.kind {
-            Kind::Client(client) => Some(client),
-            Kind::Bus(_) => None,
+    /// Takes a session out to work on it; its place is kept.
+    pub fn lend(&mut self, id: ConnId) -> Option<Session> {
+        let place = self.places.get_mut(id.place as usize).filter(|place| place.generation == id.generation)?;
+        place.session.take()
+    }
+
+    /// Puts a lent session back.
+    pub fn give_back(&mut self, id: ConnId, session: Session) {
+        if let Some(place) = self.places.get_mut(id.place as usize) {
+            place.session = Some(session);
         }
+    }
+
+    /// How many sessions there are.
+    pub fn len(&self) -> usize {
+        self.places.len() - self.free.len()
     }
 
     /// How many sessions are clients.

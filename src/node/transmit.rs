@@ -35,6 +35,11 @@ impl Transmit {
         self.bytes.len() - self.start
     }
 
+    /// Bytes allocated.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Whether nothing is left to write.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -2,8 +2,8 @@
 //!
 //! Owns: what each of them waits for, and what is decided. Must not: write replies before step 10 of before-sleep.
 
-use super::proposals::{Part, Wish};
 use super::Node;
+use super::proposals::{Part, Wish};
 use crate::cluster::Address;
 use crate::commands::{ChangeOutcome, Wait, WaitOutcome};
 use crate::store::Disk;
@@ -25,11 +25,6 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// How many clients wait.
-    pub fn count(&self) -> usize {
-        self.waiters.len()
-    }
-
     /// One part of what a client waits for is decided.
     pub fn decide(&mut self, part: Part, outcome: ChangeOutcome) {
         match self.waiters.get_mut(&part.client) {
