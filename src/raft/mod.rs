@@ -2,8 +2,12 @@
 //!
 //! Contract: docs/protocol.md.
 
+mod api;
 pub mod entry;
+pub mod log;
 pub mod message;
 
+pub use api::*;
 pub use entry::{Body, Entry, Origin, Payload, ProposalId};
-pub use message::{Message, Needs, Outgoing, Route, Token};
+pub use log::Log;
+pub use message::{InstallSnapshot, Message, Needs, Outgoing, Route, Token};

@@ -1,0 +1,6 @@
+//! The keys family.
+
+use super::table::Command;
+
+/// The family's commands.
+pub const COMMANDS: &[Command] = &[];

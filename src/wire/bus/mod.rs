@@ -1,0 +1,132 @@
+//! The cluster bus: frames between nodes.
+//!
+//! Owns: the frame's header and bounds, and the messages as data. Must not: act on a message, or know links.
+//! Contract: docs/protocol.md, "Wire format".
+
+use crate::cluster::{Address, Change};
+use crate::raft::{Entry, Message};
+use crate::types::{ClusterId, LogIndex, NodeId, Term};
+
+/// The protocol version that this binary announces in its greeting.
+pub const PROTOCOL_VERSION: u32 = 1;
+/// Longest frame, header included.
+pub const MAX_FRAME: usize = 16 << 20;
+/// Most entries in one `AE`, whatever their size.
+pub const MAX_ENTRIES: usize = 32_768;
+/// Longest reason in `MEET_REJECTED`.
+pub const MAX_REASON: usize = 256;
+
+/// Who speaks: the first thing on every link, and its answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Greeting {
+    /// The sender.
+    pub id: NodeId,
+    /// How it is reached; an empty IP is filled in by who hears it.
+    pub address: Address,
+    /// The cluster that it belongs to.
+    pub cluster: ClusterId,
+    /// Its protocol version.
+    pub version: u32,
+}
+
+/// Why a leader does not append a proposal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RejectReason {
+    /// `conflict`: an epoch that it names has moved on; look again and propose anew.
+    Conflict,
+    /// `rejected`: it would be refused when applied.
+    Rejected,
+    /// `not-leader`: the receiver is not the leader, or not ready yet; propose to the leader.
+    NotLeader,
+    /// `busy`: too many proposals wait.
+    Busy,
+}
+
+/// One message between two nodes.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Frame {
+    /// `HELLO`: first on every outbound link.
+    Hello(Greeting),
+    /// `HI`: its answer.
+    Hi(Greeting),
+    /// `MEET singleton|cluster`: the receiver is asked into the sender's cluster, or to invite the sender.
+    Meet {
+        /// The sender is alone in its cluster.
+        singleton: bool,
+    },
+    /// `ADD_ME`: the sender has given up its own cluster.
+    AddMe,
+    /// `WELCOME`: the receiver is invited into the sender's cluster.
+    Welcome,
+    /// `MEET_REJECTED reason`.
+    MeetRejected {
+        /// For people; written as printable ASCII, [`MAX_REASON`] characters at most.
+        reason: String,
+    },
+    /// `FORGOTTEN`: the receiver is no member any more.
+    Forgotten,
+    /// What Raft says: `AE`, `AE_ACK`, the votes, `INSTALL_SNAPSHOT`, `TIMEOUT_NOW`.
+    Raft(Message<Change>),
+    /// `PROPOSE`: a follower's change, for the leader to append. Its term says nothing.
+    Propose(Entry<Change>),
+    /// `REJECT`: it was not appended.
+    Reject {
+        /// Why.
+        reason: RejectReason,
+        /// The same entry.
+        entry: Entry<Change>,
+    },
+    /// `TRANSFER_LEADER`: the leader of this term is asked to hand over.
+    TransferLeader {
+        /// The term.
+        term: Term,
+    },
+}
+
+/// An `AE` with an entry that this binary does not know: nothing of it may be taken, and it is answered with ok=0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RefusedAppend {
+    /// The sender.
+    pub leader: NodeId,
+    /// Its term.
+    pub term: Term,
+    /// Index of the entry before the first one sent.
+    pub prev_index: LogIndex,
+    /// The leader's round.
+    pub round: u64,
+}
+
+/// What came is no frame of this protocol. Except for an `AE` with unknown entries, the link is to be closed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum FrameError {
+    /// It does not begin with `RAFT`.
+    #[error("not a frame: it does not begin with RAFT")]
+    Magic,
+    /// Its announced length is shorter than its header, or longer than [`MAX_FRAME`].
+    #[error("frame length {0} is out of bounds")]
+    Length(u32),
+    /// A message that this binary does not know.
+    #[error("unknown message {0}")]
+    UnknownMessage(String),
+    /// A message whose fields do not read.
+    #[error("malformed {message}: {what}")]
+    Malformed {
+        /// Its name.
+        message: &'static str,
+        /// The field, or what is wrong.
+        what: &'static str,
+    },
+    /// A snapshot whose checksum does not match its bytes.
+    #[error("INSTALL_SNAPSHOT with a wrong checksum")]
+    Checksum,
+    /// An entry of a type that this binary does not know.
+    #[error("unknown entry type {kind}")]
+    UnknownEntry {
+        /// The type.
+        kind: String,
+        /// The header, if it came in an `AE`: that is answered, and the link stays.
+        append: Option<RefusedAppend>,
+        /// How many bytes the frame takes.
+        used: usize,
+    },
+}
