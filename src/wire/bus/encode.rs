@@ -2,7 +2,7 @@
 //!
 //! Owns: the text of every message. Must not: allocate for a heartbeat or its answer. Contract: docs/protocol.md, "Wire format".
 
-use super::{Frame, Greeting, HEADER, MAGIC, MAX_ENTRIES, MAX_FRAME, MAX_REASON, RejectReason};
+use super::{Frame, FrameTooLong, Greeting, HEADER, MAGIC, MAX_ENTRIES, MAX_FRAME, MAX_REASON, RejectReason};
 use crate::cluster::{Change, ClusterEntry, format_entry};
 use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
 use crate::raft::{Message, Token};
@@ -10,16 +10,20 @@ use crate::types::NodeId;
 use crate::wire::number::push_u64;
 use std::io::Write;
 
-/// Appends one frame. What it holds is bounded by who makes it: Raft caps a batch of entries at about 1 MiB, and a snapshot of the
-/// largest cluster stays far below [`MAX_FRAME`].
-pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
+/// Appends one frame. One that no node would take leaves `out` as it was: only a snapshot of a cluster with thousands of members that
+/// all announce very much about themselves can get so long.
+pub fn encode(frame: &Frame, out: &mut Vec<u8>) -> Result<(), FrameTooLong> {
     let start = out.len();
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&[0; 4]);
     payload(frame, out);
     let length = out.len() - start;
-    assert!(length <= MAX_FRAME, "a frame that this node makes is never longer than any node takes");
+    if length > MAX_FRAME {
+        out.truncate(start);
+        return Err(FrameTooLong { length });
+    }
     out[start + MAGIC.len()..start + HEADER].copy_from_slice(&(length as u32).to_be_bytes());
+    Ok(())
 }
 
 fn payload(frame: &Frame, out: &mut Vec<u8>) {

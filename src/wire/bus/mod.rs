@@ -146,6 +146,14 @@ pub struct RefusedAppend {
     pub round: u64,
 }
 
+/// A frame of ours that is longer than [`MAX_FRAME`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("a frame of {length} bytes is longer than any node takes")]
+pub struct FrameTooLong {
+    /// How long it would be.
+    pub length: usize,
+}
+
 /// What came is no frame of this protocol. Except for an `AE` with unknown entries, the link is to be closed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum FrameError {

@@ -23,7 +23,7 @@ fn framed(payload: impl AsRef<[u8]>) -> Vec<u8> {
 
 fn encoded(frame: &Frame) -> Vec<u8> {
     let mut out = Vec::new();
-    encode(frame, &mut out);
+    encode(frame, &mut out).unwrap();
     out
 }
 
@@ -214,13 +214,19 @@ fn what_a_node_sends_is_always_something_that_others_take() {
     let reason = "é\n".repeat(MAX_REASON);
     let bytes = encoded(&Frame::MeetRejected { reason });
     assert_eq!(decode(&bytes), Ok(Some((Frame::MeetRejected { reason: "?".repeat(MAX_REASON) }, bytes.len()))));
+
+    let snapshot = |bytes| InstallSnapshot { leader: a(), term: 4, last_index: 20, last_term: 3, round: 7, bytes };
+    let mut out = b"before".to_vec();
+    let too_long = encode(&Frame::Raft(Message::InstallSnapshot(snapshot(vec![0; MAX_FRAME]))), &mut out);
+    assert!(too_long.is_err_and(|error| error.length > MAX_FRAME));
+    assert_eq!(out, b"before");
 }
 
 proptest! {
     #[test]
     fn every_frame_comes_back(frame in strategies::frame(), before: Vec<u8>, after: Vec<u8>) {
         let mut bytes = before.clone();
-        encode(&frame, &mut bytes);
+        encode(&frame, &mut bytes).unwrap();
         let length = bytes.len() - before.len();
         bytes.extend_from_slice(&after);
         prop_assert!(bytes.starts_with(&before));
