@@ -18,7 +18,7 @@ use super::signals::Signals;
 use super::table::Connections;
 use super::{clock, logger};
 use crate::config::LogLevel;
-use crate::node::{Action, Closed, Fatal, Node, Port};
+use crate::node::{self, Action, Closed, Fatal, Node, Port};
 use crate::store::Disk;
 use crate::types::{ConnId, Millis};
 
@@ -131,7 +131,7 @@ impl<D: Disk> EventLoop<D> {
     /// Sleeps until something happens or is due, and notes what happened.
     fn wait(&mut self) -> io::Result<()> {
         let timeout = self.timeout();
-        match self.poll.poll(&mut self.events, timeout) {
+        match self.poll.poll(&mut self.events, Some(timeout)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
         }
@@ -144,17 +144,18 @@ impl<D: Disk> EventLoop<D> {
         Ok(())
     }
 
-    /// How long to sleep; `None`: until something happens.
-    fn timeout(&mut self) -> Option<Duration> {
+    /// How long to sleep at most.
+    fn timeout(&mut self) -> Duration {
         self.release_held();
         let unread = !self.reading_bus.is_empty() || !self.reading_clients.is_empty();
         let unaccepted = self.accept_again.is_none() && self.listeners.iter().any(|(_, listener)| listener.pending);
         if unread || unaccepted || self.noted || !self.unblocked.is_empty() {
-            return Some(Duration::ZERO);
+            return Duration::ZERO;
         }
         let now = clock::now();
-        let due = [self.node.deadline(now), self.accept_again].into_iter().flatten().min()?;
-        Some(Duration::from_millis(due.saturating_sub(now.mono)))
+        let due = self.node.deadline();
+        let due = self.accept_again.map_or(due, |at| at.min(due));
+        Duration::from_millis(due.saturating_sub(now.mono))
     }
 
     fn note(&mut self, event: &Event) {
@@ -250,10 +251,15 @@ impl<D: Disk> EventLoop<D> {
 
     fn take_in(&mut self, port: Port, stream: TcpStream, peer: std::net::SocketAddr) {
         let Ok(local) = stream.local_addr() else { return };
-        let Some(id) = self.node.accepted(port, peer, local) else { return };
-        connection::tune(&stream, self.node.config().tcp_keepalive);
         let class = if port == Port::Bus { Class::Bus } else { Class::Client };
-        self.open(Connection::new(id, class, stream, false));
+        match self.node.accepted(port, peer, local) {
+            node::Accepted::Session(id) => {
+                connection::tune(&stream, self.node.config().tcp_keepalive);
+                self.open(Connection::new(id, class, stream, false));
+            }
+            // A courtesy: an empty socket takes a line at once, and nobody waits if it does not.
+            node::Accepted::Refused(line) => drop(rustix::io::write(&stream, line)),
+        }
     }
 
     /// Registers a socket, once for both directions, and keeps it.
@@ -343,7 +349,10 @@ impl<D: Disk> EventLoop<D> {
         let Some(connection) = self.connections.get_mut(id).filter(|connection| !connection.dialling) else { return };
         let Some(transmit) = self.node.transmit_buffer(id) else { return };
         match connection.write(transmit.as_slice()) {
-            Ok(count) => transmit.advance(count),
+            Ok(count) => {
+                transmit.advance(count);
+                self.node.flushed(id);
+            }
             Err(error) => {
                 log::debug!("Writing to a connection: {error}");
                 self.end(id, Closed::Error);

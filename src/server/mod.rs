@@ -76,7 +76,7 @@ fn serve(config: Config) -> Result<i32, Failed> {
     let bus = listener::listen(&config.bind, config.bus_port(), config.tcp_backlog)?;
     let clients = listener::listen(&config.bind, config.port, config.tcp_backlog)?;
     let pidfile = config.pidfile.clone();
-    let node = Node::start(config, RealDisk::default(), seed()?, clock::now())?;
+    let node = Node::start(config, RealDisk::new(), seed()?, clock::now())?;
     let mut event_loop = EventLoop::new(node, bus, clients, signals)?;
     write_pidfile(&pidfile);
     let ended = event_loop.run();
