@@ -7,6 +7,7 @@ pub mod keyspace;
 pub mod node;
 pub mod raft;
 pub mod rng;
+pub mod server;
 pub mod store;
 pub mod types;
 pub mod wire;

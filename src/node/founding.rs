@@ -12,7 +12,7 @@ use crate::store::{Disk, Fallback, Loaded, Standing, Store};
 use crate::types::{ClusterId, ShardId};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::PathBuf;
 
 /// What Raft is to be told of the configuration.
 pub(super) fn raft_settings(config: &Config) -> Settings {
@@ -48,8 +48,8 @@ pub(super) struct Origin<D> {
 
 /// Opens nodes.conf, or draws a new identity where there is none.
 pub(super) fn open<D: Disk>(config: &Config, disk: D, rng: &mut Rng) -> Result<Origin<D>, StartError> {
-    let path = Path::new(&config.dir).join(&config.cluster_config_file);
-    let (store, loaded) = Store::open(disk, path)?;
+    // Relative to the `dir` option: the shell has gone there.
+    let (store, loaded) = Store::open(disk, PathBuf::from(&config.cluster_config_file))?;
     let fresh = loaded.is_none();
     let loaded = loaded.unwrap_or_else(|| Loaded {
         me: rng.node_id(),

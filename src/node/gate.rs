@@ -52,7 +52,9 @@ impl<D: Disk> Node<D> {
     fn let_out(&mut self, receipt: &Persisted, needs: &Needs, conn: ConnId, frame: &Frame) {
         assert!(receipt.covers(needs), "a message leaves only when what it promises is on disk: {needs:?} against {receipt:?}");
         let Some(session) = self.sessions.get_mut(conn).filter(|session| !session.closing) else { return };
-        bus::encode(frame, session.transmit.end());
+        if let Err(error) = bus::encode(frame, session.transmit.end()) {
+            return log::error!("not sent: {error}");
+        }
         let unsent = session.transmit.len();
         self.count_sent(frame);
         if unsent > MAX_UNSENT {
