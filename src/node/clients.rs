@@ -4,6 +4,7 @@
 //! Must not: know any command (commands does). Replies leave in the shell's flush, after before-sleep.
 
 use super::Node;
+use super::views::outsiders;
 use super::sessions::{ClientSession, Kind, Port, Session, Sessions};
 use crate::commands::{self, Buffers, Client, ClientList, Cluster, Context, Flow, NO_SLOT, WaitOutcome};
 use crate::store::Disk;
@@ -91,6 +92,7 @@ impl<D: Disk> Node<D> {
 
     fn run(&mut self, conn: ConnId, client: &mut Client, out: &mut Vec<u8>, step: Step<'_>) -> Flow {
         let resp3 = client.resp3;
+        let outsiders = outsiders(&self.me, &self.own_address, &self.standing, &self.handshakes);
         let mut context = Context {
             now: self.now,
             slot: NO_SLOT,
@@ -104,7 +106,7 @@ impl<D: Disk> Node<D> {
                 raft: &self.raft,
                 joining: self.standing.is_joiner(),
                 links: &self.link_views,
-                handshakes: &self.handshakes,
+                outsiders: &outsiders,
                 stats: &self.bus_stats,
                 leaving: &self.leaving_ranges,
                 usable: self.usable,

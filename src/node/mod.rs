@@ -30,7 +30,7 @@ pub use sessions::Port;
 pub use transmit::Transmit;
 
 use crate::cluster::{Address, Change, State};
-use crate::commands::{BusStats, Client, Handshake, LinkView, Server};
+use crate::commands::{BusStats, Client, LinkView, Server};
 use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::raft::Raft;
@@ -139,7 +139,8 @@ pub struct Node<D: Disk> {
     server: Server,
     bus_stats: BusStats,
     link_views: Vec<LinkView>,
-    handshakes: Vec<Handshake>,
+    /// Addresses that are being met, each under a name that stands for its id.
+    handshakes: Vec<(NodeId, Address)>,
     next_client: u64,
     /// Clients that have input but too much unsent.
     held_up: Vec<ConnId>,

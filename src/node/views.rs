@@ -5,7 +5,8 @@
 use super::Node;
 use super::sessions::{BusEnd, Kind, Purpose};
 use crate::cluster::{Address, Change, State};
-use crate::commands::{Handshake, LinkView, Server};
+use crate::cluster::view::Outsider;
+use crate::commands::{LinkView, Server};
 use crate::config::Config;
 use crate::raft::{Body, Raft};
 use crate::store::{Disk, Standing};
@@ -64,7 +65,7 @@ impl<D: Disk> Node<D> {
             let mut name = [0; 20];
             name[..2].copy_from_slice(&socket.port().to_be_bytes());
             let address = Address { ip: socket.ip().to_string(), port: 0, bus_port: socket.port(), ..Address::default() };
-            Handshake { id: NodeId::from_bytes(name), address }
+            (NodeId::from_bytes(name), address)
         };
         self.handshakes = self.joining.sockets().map(handshake).collect();
     }
@@ -103,4 +104,16 @@ impl<D: Disk> Node<D> {
         self.keyspace.expire_some(self.now.wall, EXPIRE_BUDGET);
         !freed || self.keyspace.next_expiry().is_some_and(|at| at <= self.now.wall)
     }
+}
+
+/// Who is in CLUSTER NODES without being in the state: this node while it joins, and whom it is meeting. Allocates nothing if there is nobody.
+pub(super) fn outsiders<'a>(
+    me: &NodeId,
+    own: &'a Address,
+    standing: &'a Standing,
+    handshakes: &'a [(NodeId, Address)],
+) -> Vec<Outsider<'a>> {
+    let joiner = standing.joiner().map(|joiner| Outsider { id: *me, address: own, claims: &joiner.claims, myself: true });
+    let met = handshakes.iter().map(|(id, address)| Outsider { id: *id, address, claims: &[], myself: false });
+    joiner.into_iter().chain(met).collect()
 }
