@@ -4,8 +4,8 @@
 //! Must not: know any command (commands does). Replies leave in the shell's flush, after before-sleep.
 
 use super::Node;
-use super::views::outsiders;
 use super::sessions::{ClientSession, Kind, Port, Session, Sessions};
+use super::views::outsiders;
 use crate::commands::{self, Buffers, Client, ClientList, Cluster, Context, Flow, NO_SLOT, WaitOutcome};
 use crate::store::Disk;
 use crate::types::{ConnId, Millis};

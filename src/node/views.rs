@@ -4,8 +4,8 @@
 
 use super::Node;
 use super::sessions::{BusEnd, Kind, Purpose};
-use crate::cluster::{Address, Change, State};
 use crate::cluster::view::Outsider;
+use crate::cluster::{Address, Change, State};
 use crate::commands::{LinkView, Server};
 use crate::config::Config;
 use crate::raft::{Body, Raft};
