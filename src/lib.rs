@@ -6,5 +6,6 @@ pub mod config;
 pub mod keyspace;
 pub mod raft;
 pub mod rng;
+pub mod store;
 pub mod types;
 pub mod wire;

@@ -10,7 +10,7 @@ pub mod address;
 mod apply;
 mod check;
 pub mod entry;
-mod fields;
+pub(crate) mod fields;
 mod hash;
 mod judge;
 mod line;

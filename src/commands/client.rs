@@ -45,7 +45,7 @@ pub struct Client {
     pub execution: Option<Box<Execution>>,
     /// Keys watched for the next EXEC.
     pub watched: Vec<Watched>,
-    /// The command that runs or ran last.
+    /// The command that runs or ran last; none if it was none.
     pub last_command: Option<CommandId>,
     /// This command of it is suspended: it is not read until [`super::resume`].
     pub waiting: Option<CommandId>,

@@ -5,6 +5,7 @@
 
 use super::client::Client;
 use super::server_state::Server;
+use crate::cluster::view::Outsider;
 use crate::cluster::{Address, Change, Reason, State};
 use crate::config::Config;
 use crate::keyspace::Keyspace;
@@ -132,23 +133,14 @@ pub struct Cluster<'a> {
     pub joining: bool,
     /// The bus links, in the order in which CLUSTER LINKS shows them.
     pub links: &'a [LinkView],
-    /// Nodes that are being met and are no members yet.
-    pub handshakes: &'a [Handshake],
+    /// Nodes that are being met and are no members yet, and this node itself while it joins.
+    pub outsiders: &'a [Outsider<'a>],
     /// Counters of the bus.
     pub stats: &'a BusStats,
     /// Ranges of this node that entries in its log take away once applied; almost always empty. They are refused (docs/protocol.md, "Gate").
     pub leaving: &'a [(Slot, Slot)],
     /// `cluster_state:ok`: keys may be served.
     pub usable: bool,
-}
-
-/// A node that is being met.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Handshake {
-    /// A name for it until its own is known.
-    pub id: NodeId,
-    /// Where it is.
-    pub address: Address,
 }
 
 /// One bus link.

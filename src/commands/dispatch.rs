@@ -15,6 +15,7 @@ use crate::wire::Args;
 pub fn execute(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     let Some(name) = args.nth(0) else { return Flow::Done };
     ctx.client.last_active = ctx.now.mono;
+    ctx.client.last_command = None;
     let flow = match table().lookup(name, args.nth(1)) {
         Lookup::Found(id) => {
             ctx.client.last_command = Some(id);

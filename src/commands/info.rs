@@ -139,7 +139,7 @@ fn server(ctx: &Context<'_>, text: &mut Text) {
         ("hz", &hz),
         ("configured_hz", &hz),
         // 24 bits of seconds, as in Redis.
-        ("lru_clock", &(now.wall / 1000 & 0xff_ffff)),
+        ("lru_clock", &((now.wall / 1000) & 0xff_ffff)),
         ("executable", &server.executable),
         ("config_file", &file),
         ("io_threads_active", &0),

@@ -206,8 +206,11 @@ fn list(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     Flow::Done
 }
 
+/// A key and what happens to it.
+type Key<'a> = (&'a [u8], &'static [KeyFlag]);
+
 /// The keys of a whole command with what happens to each, or Redis' words for why there are none.
-fn keys_of<'a>(args: Args<'a>) -> Result<Vec<(&'a [u8], &'static [KeyFlag])>, &'static str> {
+fn keys_of(args: Args<'_>) -> Result<Vec<Key<'_>>, &'static str> {
     let Lookup::Found(id) = table().lookup(args.get(0), args.nth(1)) else { return Err("ERR Invalid command specified") };
     let command = table().get(id).command;
     if command.keys.is_empty() {

@@ -32,10 +32,13 @@ mod server;
 mod set;
 
 pub use client::Client;
-pub use context::{Buffers, BusStats, ChangeOutcome, ClientList, Cluster, Context, Flow, Handshake, LinkView, NO_SLOT, Wait, WaitOutcome};
+pub use context::{Buffers, BusStats, ChangeOutcome, ClientList, Cluster, Context, Flow, LinkView, NO_SLOT, Wait, WaitOutcome};
 pub use dispatch::{execute, resume};
 pub use server_state::Server;
 pub use table::{Command, CommandId, Flag, Group, Handler, KeyFlag, KeySpec, Table};
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::LazyLock;
 

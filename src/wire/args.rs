@@ -112,7 +112,7 @@ mod tests {
         let args = owned.as_args();
         assert_eq!(args.len(), 3);
         assert_eq!((args.get(0), args.get(1), args.nth(2), args.nth(3)), (&b"SET"[..], &b""[..], Some(&b"value"[..]), None));
-        assert_eq!(args.iter().rev().next(), Some(&b"value"[..]));
+        assert_eq!(args.iter().next_back(), Some(&b"value"[..]));
         assert_eq!(args.skip(1).get(1), b"value");
         assert!(args.skip(9).is_empty());
         assert_eq!(OwnedArgs::from(args), owned);

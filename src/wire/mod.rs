@@ -11,6 +11,6 @@ pub mod reply;
 pub mod resp;
 
 pub use args::{Args, OwnedArgs};
-pub use bus::{Frame, FrameError, Greeting, RefusedAppend, RejectReason};
+pub use bus::{Frame, FrameError, FrameTooLong, Greeting, RefusedAppend, RejectReason};
 pub use reply::Reply;
 pub use resp::{Limits, Parsed, Parser, ProtocolError};

@@ -254,5 +254,4 @@ fn find(buf: &[u8], start: usize, wanted: u8) -> Option<usize> {
 }
 
 #[cfg(test)]
-#[path = "resp_tests.rs"]
 mod tests;

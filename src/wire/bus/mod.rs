@@ -3,16 +3,27 @@
 //! Owns: the frame's header and bounds, and the messages as data. Must not: act on a message, or know links.
 //! Contract: docs/protocol.md, "Wire format".
 
-use crate::cluster::{Address, Change};
-use crate::raft::{Entry, Message};
+mod decode;
+mod encode;
+mod fields;
+
+pub use decode::decode;
+pub use encode::encode;
+
+use crate::cluster::{Address, Change, ClusterEntry, Reason};
+use crate::raft::Message;
 use crate::types::{ClusterId, LogIndex, NodeId, Term};
 
 /// The protocol version that this binary announces in its greeting.
 pub const PROTOCOL_VERSION: u32 = 1;
+/// How every frame begins.
+const MAGIC: &[u8; 4] = b"RAFT";
+/// The magic word and the frame's length.
+const HEADER: usize = 8;
 /// Longest frame, header included.
 pub const MAX_FRAME: usize = 16 << 20;
 /// Most entries in one `AE`, whatever their size.
-pub const MAX_ENTRIES: usize = 32_768;
+pub const MAX_ENTRIES: usize = 8_192;
 /// Longest reason in `MEET_REJECTED`.
 pub const MAX_REASON: usize = 256;
 
@@ -34,9 +45,9 @@ pub struct Greeting {
 pub enum RejectReason {
     /// `conflict`: an epoch that it names has moved on; look again and propose anew.
     Conflict,
-    /// `rejected`: it would be refused when applied.
-    Rejected,
-    /// `not-leader`: the receiver is not the leader, or not ready yet; propose to the leader.
+    /// `rejected [code]`: it would be refused when applied. No reason: one that this binary does not know.
+    Rejected(Option<Reason>),
+    /// `not-leader`: the receiver is not the leader, or not ready yet.
     NotLeader,
     /// `busy`: too many proposals wait.
     Busy,
@@ -68,13 +79,13 @@ pub enum Frame {
     /// What Raft says: `AE`, `AE_ACK`, the votes, `INSTALL_SNAPSHOT`, `TIMEOUT_NOW`.
     Raft(Message<Change>),
     /// `PROPOSE`: a follower's change, for the leader to append. Its term says nothing.
-    Propose(Entry<Change>),
+    Propose(ClusterEntry),
     /// `REJECT`: it was not appended.
     Reject {
         /// Why.
         reason: RejectReason,
         /// The same entry.
-        entry: Entry<Change>,
+        entry: ClusterEntry,
     },
     /// `TRANSFER_LEADER`: the leader of this term is asked to hand over.
     TransferLeader {
@@ -96,6 +107,14 @@ pub struct RefusedAppend {
     pub round: u64,
 }
 
+/// A frame of ours that is longer than [`MAX_FRAME`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("a frame of {length} bytes is longer than any node takes")]
+pub struct FrameTooLong {
+    /// How long it would be.
+    pub length: usize,
+}
+
 /// What came is no frame of this protocol. Except for an `AE` with unknown entries, the link is to be closed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum FrameError {
@@ -105,6 +124,9 @@ pub enum FrameError {
     /// Its announced length is shorter than its header, or longer than [`MAX_FRAME`].
     #[error("frame length {0} is out of bounds")]
     Length(u32),
+    /// Its first line is not UTF-8.
+    #[error("a message that is not text")]
+    NotText,
     /// A message that this binary does not know.
     #[error("unknown message {0}")]
     UnknownMessage(String),
@@ -112,7 +134,7 @@ pub enum FrameError {
     #[error("malformed {message}: {what}")]
     Malformed {
         /// Its name.
-        message: &'static str,
+        message: String,
         /// The field, or what is wrong.
         what: &'static str,
     },
@@ -130,3 +152,6 @@ pub enum FrameError {
         used: usize,
     },
 }
+
+#[cfg(test)]
+mod tests;
