@@ -222,10 +222,10 @@ impl<D: Disk> Node<D> {
 
     /// A joiner's request to the node that takes it in, whenever their link comes up.
     pub(super) fn greet_sponsor(&mut self, id: NodeId) {
-        if self.joining.sponsor.as_ref().is_some_and(|sponsor| sponsor.id == id) {
-            if let Some(conn) = self.links.up(&id) {
-                self.outbox.push(conn, Frame::AddMe);
-            }
+        if self.joining.sponsor.as_ref().is_some_and(|sponsor| sponsor.id == id)
+            && let Some(conn) = self.links.up(&id)
+        {
+            self.outbox.push(conn, Frame::AddMe);
         }
     }
 
@@ -261,10 +261,10 @@ impl<D: Disk> Node<D> {
 
     /// A joiner that took anything from a leader may have acknowledged it and must not forget it: there is no way back any more [N19].
     pub(super) fn burn_bridges(&mut self) {
-        if let Standing::Joiner(joiner) = &mut self.standing {
-            if self.raft.term() > 0 {
-                joiner.fallback = None;
-            }
+        if let Standing::Joiner(joiner) = &mut self.standing
+            && self.raft.term() > 0
+        {
+            joiner.fallback = None;
         }
     }
 

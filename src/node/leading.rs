@@ -33,10 +33,10 @@ impl<D: Disk> Node<D> {
         if self.state.member(&from).is_none() {
             return self.outbox.push(conn, Frame::Reject { reason: RejectReason::Rejected(Some(Reason::ProposerNotMember)), entry });
         }
-        if entry.origin.is_none() {
-            if let Some(wish) = Wish::of_entry(&entry.body) {
-                return self.take_wish(wish, Some(conn));
-            }
+        if entry.origin.is_none()
+            && let Some(wish) = Wish::of_entry(&entry.body)
+        {
+            return self.take_wish(wish, Some(conn));
         }
         if let Err(reason) = self.take_proposal(&entry) {
             self.outbox.push(conn, Frame::Reject { reason, entry });
@@ -204,10 +204,10 @@ impl<D: Disk> Node<D> {
         let demoted = self.state.demoted();
         let candidates: Vec<_> =
             self.state.members().filter(|member| !member.failed && !demoted.contains(&member.id)).map(|member| member.id).collect();
-        if let Some(body) = self.raft.plan_voters(&candidates, self.state.member_count(), self.now.mono) {
-            if let Err(refused) = self.raft.change_voters(body, self.now.mono) {
-                log::debug!("voters stay as they are: {refused}");
-            }
+        if let Some(body) = self.raft.plan_voters(&candidates, self.state.member_count(), self.now.mono)
+            && let Err(refused) = self.raft.change_voters(body, self.now.mono)
+        {
+            log::debug!("voters stay as they are: {refused}");
         }
     }
 }
