@@ -31,8 +31,6 @@ pub enum Flag {
     Stale,
     /// Never in the slow log.
     SkipSlowlog,
-    /// Behaves as if ASKING stood before it.
-    Asking,
     /// Constant or logarithmic time.
     Fast,
     /// Allowed before authentication.
@@ -56,7 +54,6 @@ impl Flag {
             Self::Loading => "loading",
             Self::Stale => "stale",
             Self::SkipSlowlog => "skip_slowlog",
-            Self::Asking => "asking",
             Self::Fast => "fast",
             Self::NoAuth => "no_auth",
             Self::AllowBusy => "allow_busy",
