@@ -114,7 +114,7 @@ fn one_by_one(state: &State, args: Args<'_>, wish: Wish) -> Result<Named, String
 
 fn by_range(state: &State, args: Args<'_>, wish: Wish) -> Result<Named, String> {
     let args = args.skip(1);
-    if args.len() % 2 == 0 {
+    if args.len().is_multiple_of(2) {
         let name = shown(args.get(0), 128).to_ascii_lowercase();
         return Err(format!("ERR wrong number of arguments for 'cluster|{name}' command"));
     }
