@@ -13,8 +13,12 @@ pub mod memory;
 pub mod nodes_conf;
 mod receipt;
 mod record;
+#[cfg(test)]
+mod scene;
 mod standing;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 pub use disk::{Disk, RealDisk};
 pub use error::{Damage, DiskError, LoadError, Problem};

@@ -25,6 +25,16 @@ fn file(seed: u64) -> (Vec<u8>, Model) {
     (disk.durable(Path::new(FILE)).unwrap(), model)
 }
 
+thread_local! {
+    /// The files that the drawn cases damage.
+    static FILES: Vec<(Vec<u8>, Model)> = (0..4).map(file).collect();
+}
+
+/// A clone of one of [`FILES`].
+fn drawn_file(seed: usize) -> (Vec<u8>, Model) {
+    FILES.with(|files| files[seed].clone())
+}
+
 /// The `synced` records of a good file: where each begins and ends, and its index.
 fn synced_records(bytes: &[u8]) -> Vec<(usize, usize, u64)> {
     let mut offset = 0;
@@ -122,11 +132,11 @@ fn what_follows_the_last_line_is_cut_off() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
-    fn damage_of_any_kind_never_loads_as_something_else(seed in 0u64..4, from in 0.0f64..1.0, length in 0usize..600, filling in proptest::collection::vec(any::<u8>(), 0..600)) {
-        let (bytes, model) = file(seed);
+    fn damage_of_any_kind_never_loads_as_something_else(seed in 0usize..4, from in 0.0f64..1.0, length in 0usize..600, filling in proptest::collection::vec(any::<u8>(), 0..600)) {
+        let (bytes, model) = drawn_file(seed);
         let from = (from * bytes.len() as f64) as usize;
         let to = (from + length).min(bytes.len());
         let damaged = [&bytes[..from], &filling, &bytes[to..]].concat();
@@ -134,8 +144,8 @@ proptest! {
     }
 
     #[test]
-    fn lines_out_of_order_never_load_as_something_else(seed in 0u64..4, a in any::<prop::sample::Index>(), b in any::<prop::sample::Index>(), twice: bool) {
-        let (bytes, model) = file(seed);
+    fn lines_out_of_order_never_load_as_something_else(seed in 0usize..4, a in any::<prop::sample::Index>(), b in any::<prop::sample::Index>(), twice: bool) {
+        let (bytes, model) = drawn_file(seed);
         let mut lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
         let (a, b) = (a.index(lines.len()), b.index(lines.len()));
         if twice {
@@ -154,8 +164,8 @@ proptest! {
 
     /// Under a good checksum too: the reader of the lines is on its own there.
     #[test]
-    fn nonsense_under_a_good_checksum_never_panics(seed in 0u64..4, at in any::<prop::sample::Index>(), filling in proptest::collection::vec(any::<u8>(), 0..40), length in 0usize..40) {
-        let (bytes, _) = file(seed);
+    fn nonsense_under_a_good_checksum_never_panics(seed in 0usize..4, at in any::<prop::sample::Index>(), filling in proptest::collection::vec(any::<u8>(), 0..40), length in 0usize..40) {
+        let (bytes, _) = drawn_file(seed);
         let end = snapshot_end(&bytes) - "crc 00000000\n".len();
         let from = at.index(end);
         let mut damaged = [&bytes[..from], &filling, &bytes[(from + length).min(end)..end]].concat();
