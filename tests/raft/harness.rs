@@ -115,6 +115,8 @@ pub struct World {
     pub committed: BTreeMap<LogIndex, Entry<Toy>>,
     pub snapshots: u64,
     pub commits: u64,
+    /// What each node was when it was last looked at.
+    watched: BTreeMap<char, (HardState, LogIndex, LogIndex, Term, bool)>,
 }
 
 impl World {
@@ -131,6 +133,7 @@ impl World {
             committed: BTreeMap::new(),
             snapshots: 0,
             commits: 0,
+            watched: BTreeMap::new(),
         }
     }
 
@@ -150,6 +153,12 @@ impl World {
 
     pub fn blank() -> Image {
         Image { hard: HardState::default(), log: Log::new(0, 0), base: State::default() }
+    }
+
+    /// The disk of a member of a cluster that has just been formed: everybody knows who is in it, the log is empty.
+    pub fn formed(members: &[char], voters: &[char]) -> Image {
+        let set = |names: &[char]| names.iter().copied().map(id).collect();
+        Image { base: State { members: set(members), voters: set(voters), ..State::default() }, ..Self::blank() }
     }
 
     fn rng(&mut self, node: char) -> Rng {
@@ -176,9 +185,9 @@ impl World {
 
     /// Replaces the node by the founder of a cluster.
     pub fn found(&mut self, node: char) {
+        self.add_if_new(node);
         let rng = self.rng(node);
         let (now, settings) = (self.now, self.settings);
-        self.add_if_new(node);
         let at = self.nodes.get_mut(&node).expect("a known node");
         let voters = BTreeSet::from([id(node)]);
         at.base = State { voters: voters.clone(), ..State::default() };
@@ -440,6 +449,10 @@ impl World {
     /// its disk may be undone by a crash, and nobody heard of it.
     fn watch(&mut self, node: char) {
         let Some(raft) = self.nodes[&node].raft.as_ref().filter(|raft| raft.hard() == self.nodes[&node].image.hard) else { return };
+        let mark = (raft.hard(), raft.log().snapshot_index(), raft.log().last_index(), raft.log().last_term(), raft.is_leader());
+        if self.watched.insert(node, mark) == Some(mark) {
+            return;
+        }
         let mut before = raft.log().snapshot_term();
         let mut voters: Option<BTreeSet<NodeId>> = None;
         for (index, entry) in raft.log().iter_from(raft.log().first_index()) {
