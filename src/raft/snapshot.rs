@@ -26,7 +26,7 @@ impl<P: Payload> Raft<P> {
         now: Millis,
     ) -> Result<Step, PeerFault> {
         let InstallSnapshot { leader, term, last_index, last_term, round, .. } = snapshot;
-        if !self.check_leader(via, from, leader, term, round)? {
+        if !self.check_leader(via, from, leader, term)? {
             return Ok(Step::Done);
         }
         if last_term > term || (last_index == 0) != (last_term == 0) {
