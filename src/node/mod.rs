@@ -422,7 +422,10 @@ impl<D: Disk> Node<D> {
     fn forget_session(&mut self, conn: ConnId) -> bool {
         let Some(session) = self.sessions.remove(conn) else { return false };
         match session.kind {
-            Kind::Client(_) => self.waiting.forget(conn),
+            Kind::Client(mut client) => {
+                client.client.discard(&mut self.keyspace);
+                self.waiting.forget(conn);
+            }
             Kind::Bus(bus) => match bus.end {
                 BusEnd::Inbound => self.raft.answer_link_closed(conn),
                 BusEnd::Outbound { purpose: Purpose::Link(id), .. } => self.link_lost(id, conn),
