@@ -363,7 +363,7 @@ impl World {
         for (at_index, entry) in raft.log().iter_from(at.base.index + 1).take_while(|(at_index, _)| *at_index <= index) {
             at.base.apply(at_index, entry);
         }
-        raft.compact_to(index, at.base.voters.clone());
+        raft.compact_to(index);
         raft.check();
     }
 
