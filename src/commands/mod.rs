@@ -21,10 +21,15 @@ pub mod transaction;
 mod client_family;
 mod config;
 mod connection;
+mod counters;
+mod decimal;
+mod expire;
 mod function;
 mod info;
 mod introspection;
+mod scan;
 mod server;
+mod set;
 
 pub use client::Client;
 pub use context::{Buffers, BusStats, ChangeOutcome, ClientList, Cluster, Context, Flow, LinkView, NO_SLOT, Wait, WaitOutcome};
@@ -50,11 +55,15 @@ const FAMILIES: &[&[Command]] = &[
     cluster::COMMANDS,
     config::COMMANDS,
     connection::COMMANDS,
+    counters::COMMANDS,
+    expire::COMMANDS,
     function::COMMANDS,
     info::COMMANDS,
     introspection::COMMANDS,
     keys::COMMANDS,
+    scan::COMMANDS,
     server::COMMANDS,
+    set::COMMANDS,
     strings::COMMANDS,
     transaction::COMMANDS,
 ];

@@ -121,6 +121,11 @@ impl Stats {
         self.of(id).failed += 1;
     }
 
+    /// A read looked for a key.
+    pub fn looked_up(&mut self, found: bool) {
+        *if found { &mut self.keyspace_hits } else { &mut self.keyspace_misses } += 1;
+    }
+
     /// An error reply, without its leading `-`: its first word is the code.
     pub fn error_reply(&mut self, reply: &[u8]) {
         self.error_replies += 1;

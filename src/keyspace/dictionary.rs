@@ -158,7 +158,7 @@ impl Dictionary {
     }
 
     /// Yields the entries from `place` up to the place that is returned; none: up to the end.
-    pub fn scan(&self, place: u32, hasher: &Hasher, visit: &mut dyn FnMut(Entry<'_>)) -> Option<u32> {
+    pub fn scan<'a>(&'a self, place: u32, hasher: &Hasher, visit: &mut dyn FnMut(Entry<'a>)) -> Option<u32> {
         let buckets = self.buckets();
         let number = address(place.reverse_bits(), buckets);
         let start = (number as u32).reverse_bits();

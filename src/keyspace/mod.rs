@@ -23,6 +23,7 @@ pub use slot::key_slot;
 pub use value::{Entry, Expiry, Value};
 pub use watch::Version;
 
+use crate::rng::Rng;
 use crate::types::{Millis, SLOT_COUNT, Slot};
 use dictionary::{Dictionary, Position};
 use hash::{Hash, Hasher};
@@ -47,6 +48,8 @@ pub struct Keyspace {
     /// Dictionaries that were cleared, to be freed piece by piece.
     rubble: Vec<Dictionary>,
     watches: Watches,
+    /// For picking keys at random.
+    rng: Rng,
 }
 
 impl Keyspace {
@@ -62,6 +65,7 @@ impl Keyspace {
             expired: 0,
             rubble: Vec::new(),
             watches: Watches::default(),
+            rng: Rng::new(!seed),
         }
     }
 

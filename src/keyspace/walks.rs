@@ -16,7 +16,7 @@ impl Keyspace {
     /// The cursor is all the state of a walk: any number is one. Expired keys are visited too.
     ///
     /// From the top, the cursor's bits are the slot and 32 of place within it: below 2^46, which every client can carry.
-    pub fn scan(&self, cursor: u64, count: usize, visit: &mut dyn FnMut(Entry<'_>)) -> u64 {
+    pub fn scan<'a>(&'a self, cursor: u64, count: usize, visit: &mut dyn FnMut(Entry<'a>)) -> u64 {
         let mut place = cursor as u32;
         let mut slot = (cursor >> 32).min(u64::from(SLOT_COUNT)) as u16;
         let mut visited = 0;
@@ -88,18 +88,21 @@ impl Keyspace {
     }
 
     /// Some key, each with about the same chance.
-    pub fn random_key(&self, rng: &mut Rng, now: Millis) -> Option<&[u8]> {
-        (0..RANDOM_TRIES).find_map(|_| self.random_entry(rng).filter(|entry| !entry.is_expired(now)).map(|entry| entry.key))
+    pub fn random_key(&mut self, now: Millis) -> Option<&[u8]> {
+        let Self { slots, len, rng, .. } = self;
+        let mut draw = || random_entry(slots, *len, rng).filter(|entry| !entry.is_expired(now));
+        (0..RANDOM_TRIES).find_map(|_| draw()).map(|entry| entry.key)
     }
+}
 
-    fn random_entry(&self, rng: &mut Rng) -> Option<Entry<'_>> {
-        let mut left = rng.below(self.len as u64) as usize;
-        for dictionary in self.slots.iter().flatten() {
-            if left < dictionary.len() {
-                return dictionary.random(rng).map(|position| dictionary.entry(position));
-            }
-            left -= dictionary.len();
+/// Some entry of these dictionaries, which hold `len` together.
+fn random_entry<'a>(slots: &'a [Option<Box<Dictionary>>], len: usize, rng: &mut Rng) -> Option<Entry<'a>> {
+    let mut left = rng.below(len as u64) as usize;
+    for dictionary in slots.iter().flatten() {
+        if left < dictionary.len() {
+            return dictionary.random(rng).map(|position| dictionary.entry(position));
         }
-        None
+        left -= dictionary.len();
     }
+    None
 }
