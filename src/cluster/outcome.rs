@@ -62,6 +62,8 @@ reasons! {
     ShardExists = "shard-exists", "ERR The shard id is already in use";
     /// A voter is demoted before it can be forgotten.
     IsVoter = "is-voter", "ERR The node is a voter";
+    /// DEL_VOTER of the only voter.
+    LastVoter = "last-voter", "ERR The last voter cannot be demoted";
     /// NODE_FORGET of a node that owns slots.
     OwnsSlots = "owns-slots", "ERR The node owns slots: move or delete them first";
     /// SET_REPLICA_OF of a node that owns slots.

@@ -202,3 +202,10 @@ fn rewrite_keeps_what_people_wrote() {
 fn find_knows_aliases_in_any_case() {
     assert_eq!(find("Cluster-Slave-No-Failover").map(|option| option.name), Some("cluster-replica-no-failover"));
 }
+
+#[test]
+fn the_example_in_the_repository_is_what_it_says() {
+    let mut example = config_of("pontoon.conf", include_str!("../../pontoon.conf"));
+    example.file = None;
+    assert_eq!(example, Config::default());
+}

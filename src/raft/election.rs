@@ -213,10 +213,11 @@ impl<P: Payload> Raft<P> {
         (request.last_term, request.last_index) >= (self.log.last_term(), self.log.last_index())
     }
 
-    /// `PRE_VOTE_REQ` and `VOTE_REQ`: answered by the own log, term and lease, whatever the configuration says.
+    /// `PRE_VOTE_REQ` and `VOTE_REQ`: answered by the own log, term and lease, whatever the configuration says: even a node that has heard
+    /// nothing yet may have been made a voter, and its vote be needed.
     pub(super) fn on_vote_request(&mut self, via: ConnId, from: NodeId, request: VoteRequest, now: Millis) -> Result<(), PeerFault> {
         self.check_speaker(from, request.candidate, request.term)?;
-        let refused = (self.base_lease_holds(now) && !request.transfer) || self.is_blank();
+        let refused = self.base_lease_holds(now) && !request.transfer;
         let granted = if refused {
             // The term stays, however high the request's is [N32].
             false

@@ -354,11 +354,9 @@ impl<P: Payload> Raft<P> {
 
     fn check_leadership(&self, leader: &role::Leader) {
         assert_eq!((self.hard.voted_for, self.leader()), (Some(self.me), Some(self.me)), "a leader follows and voted for itself");
-        let own = self.log.iter_from(leader.noop_index);
-        assert!(
-            own.len() > 0 && own.map(|(_, entry)| entry.term).all(|term| term == self.hard.term),
-            "from the NOOP on all is the leader's own"
-        );
+        let mut own = self.log.iter_from(leader.noop_index).map(|(_, entry)| entry.term);
+        assert!(self.log.last_index() >= leader.noop_index, "a leader has its NOOP");
+        assert!(own.all(|term| term == self.hard.term), "from the NOOP on all is the leader's own");
         let open = self.log.iter_from(leader.noop_index.max(self.commit + 1));
         let voting = open.filter(|(_, entry)| entry.body.change_voters(&mut BTreeSet::new())).count();
         assert!(voting <= 1, "one voting change is in flight at a time");

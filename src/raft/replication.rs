@@ -71,7 +71,8 @@ impl<P: Payload> Raft<P> {
             self.enter_term(ack.term, None, now);
             return Ok(());
         }
-        if ack.term < term {
+        // Round 0 refuses an AE of an earlier term: it says its term and nothing else.
+        if ack.term < term || ack.round == 0 {
             return Ok(());
         }
         if ack.round > leader.rounds.current() || (ack.ok && ack.index > self.disk.last_index()) {

@@ -26,7 +26,7 @@ impl<P: Payload> Raft<P> {
         now: Millis,
     ) -> Result<Step, PeerFault> {
         let InstallSnapshot { leader, term, last_index, last_term, round, .. } = snapshot;
-        if !self.check_leader(via, from, leader, term, round)? {
+        if !self.check_leader(via, from, leader, term)? {
             return Ok(Step::Done);
         }
         if last_term > term || (last_index == 0) != (last_term == 0) {
@@ -60,15 +60,14 @@ impl<P: Payload> Raft<P> {
         }
     }
 
-    /// Drops applied entries from memory. `voters_at` is the applied state's set at `index`: it must be what the log tells.
-    pub fn compact_to(&mut self, index: LogIndex, voters_at: BTreeSet<NodeId>) {
+    /// Drops applied entries from memory.
+    pub fn compact_to(&mut self, index: LogIndex) {
         assert!(index <= self.commit, "only what is committed is compacted");
         if index <= self.log.snapshot_index() {
             return;
         }
         self.log.compact_to(index);
         self.membership.compact_to(index);
-        assert_eq!(*self.membership.at(index), voters_at, "the state's voters are those of the log");
     }
 }
 

@@ -50,7 +50,7 @@ fn single_line(mut line: Fields<'_>) -> Result<Frame, FrameError> {
         "ADD_ME" => Frame::AddMe,
         "WELCOME" => Frame::Welcome,
         "MEET_REJECTED" => Frame::MeetRejected { reason: meet_reason(&line)? },
-        "FORGOTTEN" => Frame::Forgotten,
+        "FORGOTTEN" => Frame::Forgotten { term: line.number("term")? },
         "AE_ACK" => Frame::Raft(Message::AppendAck(append_ack(line)?)),
         "PRE_VOTE_REQ" => Frame::Raft(Message::VoteRequest(vote_request(line, true)?)),
         "VOTE_REQ" => Frame::Raft(Message::VoteRequest(vote_request(line, false)?)),

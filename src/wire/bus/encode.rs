@@ -38,7 +38,7 @@ fn payload(frame: &Frame, out: &mut Vec<u8>) {
             push_reason(reason, out);
             out.push(b'\n');
         }
-        Frame::Forgotten => words(&["FORGOTTEN"], out),
+        Frame::Forgotten { term } => Line::new(out, "FORGOTTEN").number(*term).end(),
         Frame::Raft(message) => raft(message, out),
         Frame::Propose(entry) => {
             words(&["PROPOSE"], out);

@@ -74,8 +74,11 @@ pub enum Frame {
         /// For people; written as printable ASCII, [`MAX_REASON`] characters at most.
         reason: String,
     },
-    /// `FORGOTTEN`: the receiver is no member any more.
-    Forgotten,
+    /// `FORGOTTEN term`: the receiver is no member any more.
+    Forgotten {
+        /// The term of the leader that says so: one that was deposed may not know better.
+        term: Term,
+    },
     /// What Raft says: `AE`, `AE_ACK`, the votes, `INSTALL_SNAPSHOT`, `TIMEOUT_NOW`.
     Raft(Message<Change>),
     /// `PROPOSE`: a follower's change, for the leader to append. Its term says nothing.
@@ -92,6 +95,42 @@ pub enum Frame {
         /// The term.
         term: Term,
     },
+}
+
+impl Frame {
+    /// Its name in `cluster_stats_messages_<name>_sent` of CLUSTER INFO.
+    pub fn stats_name(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "hello",
+            Self::Hi(_) => "hi",
+            Self::Meet { .. } => "meet",
+            Self::AddMe => "add-me",
+            Self::Welcome => "welcome",
+            Self::MeetRejected { .. } => "meet-rejected",
+            Self::Forgotten { .. } => "forgotten",
+            Self::Raft(Message::Append(_)) => "ae",
+            Self::Raft(Message::AppendAck(_)) => "ae-ack",
+            Self::Raft(Message::VoteRequest(request)) => {
+                if request.pre {
+                    "pre-vote-req"
+                } else {
+                    "vote-req"
+                }
+            }
+            Self::Raft(Message::Vote(vote)) => {
+                if vote.pre {
+                    "pre-vote"
+                } else {
+                    "vote"
+                }
+            }
+            Self::Raft(Message::InstallSnapshot(_)) => "install-snapshot",
+            Self::Raft(Message::TimeoutNow { .. }) => "timeout-now",
+            Self::Propose(_) => "propose",
+            Self::Reject { .. } => "reject",
+            Self::TransferLeader { .. } => "transfer-leader",
+        }
+    }
 }
 
 /// An `AE` with an entry that this binary does not know: nothing of it may be taken, and it is answered with ok=0.
