@@ -98,7 +98,7 @@ impl<P> Log<P> {
         self.entries.truncate((index - self.first_index()).min(self.entries.len() as u64) as usize);
     }
 
-    /// Drops the entries up to `index`, which a snapshot covers from now on.
+    /// Drops the entries up to `index`, which a snapshot covers from now on; nothing if `index` is not held.
     pub fn compact_to(&mut self, index: LogIndex) {
         let Some(place) = self.place(index) else { return };
         self.snapshot_term = self.entries[place].term;
@@ -137,14 +137,13 @@ impl<P: Payload> Log<P> {
     /// Copies the entries from `from` up to `to`, at most `max_entries` and about `max_bytes`, but at least one if there is one.
     pub fn slice(&self, from: LogIndex, to: LogIndex, max_entries: usize, max_bytes: usize) -> Vec<Entry<P>> {
         let mut bytes = 0;
-        let fits = |entry: &Entry<P>| {
+        let mut fits = |entry: &&Entry<P>| {
             let first = bytes == 0;
             bytes += entry.size();
             first || bytes <= max_bytes
         };
         let count = (to + 1).saturating_sub(from).min(max_entries as u64) as usize;
-        let mut fits = fits;
-        self.iter_from(from).take(count).map(|(_, entry)| entry).take_while(|entry| fits(entry)).cloned().collect()
+        self.iter_from(from).take(count).map(|(_, entry)| entry).take_while(&mut fits).cloned().collect()
     }
 }
 

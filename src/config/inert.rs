@@ -1,0 +1,185 @@
+//! Options of Redis and Valkey that mean nothing here, so that a redis.conf written for them starts a node.
+//!
+//! Owns: their names, kinds and Redis' defaults for CONFIG GET; the few that are refused with a reason. Must not: grow a meaning; an option that gets one
+//! moves to `options.rs`. Contract: docs/operations.md, "Options".
+
+use super::options::{Opt, Store};
+use super::value::Kind;
+
+const fn inert(name: &'static str, kind: Kind, default: &'static str) -> Opt {
+    Opt { name, alias: None, kind, default, at_run_time: true, store: Store::Inert, help: "" }
+}
+
+const fn also(mut option: Opt, alias: &'static str) -> Opt {
+    option.alias = Some(alias);
+    option
+}
+
+const YES_NO: Kind = Kind::Switch;
+const NUMBER: Kind = Kind::Number(i64::MIN, i64::MAX);
+const BYTES: Kind = Kind::Memory(0, u64::MAX);
+const TEXT: Kind = Kind::Text;
+const WORDS: Kind = Kind::Words(64);
+
+/// A directive that must not be taken in silence: doing nothing would be wrong.
+pub(super) fn refused(name: &str) -> Option<&'static str> {
+    Some(match name.to_ascii_lowercase().as_str() {
+        "include" => "'include' is not supported: put everything into one file",
+        "rename-command" => "'rename-command' is not supported",
+        "user" | "aclfile" => "users and access lists are not supported: use 'requirepass'",
+        "loadmodule" => "modules are not supported",
+        "replicaof" | "slaveof" => "'replicaof' is not possible in a cluster: use CLUSTER REPLICATE",
+        "tls-cluster" | "tls-replication" | "tls-cert-file" => "TLS is not supported",
+        _ => return None,
+    })
+}
+
+/// Known, without effect.
+#[rustfmt::skip]
+pub(super) const OPTIONS: &[Opt] = &[
+    // The cluster's, for what is not there yet.
+    inert("cluster-announce-client-ipv4", TEXT, ""),
+    inert("cluster-announce-client-ipv6", TEXT, ""),
+    inert("cluster-announce-tls-port", NUMBER, "0"),
+    inert("cluster-allow-pubsubshard-when-down", YES_NO, "yes"),
+    also(inert("cluster-replica-validity-factor", NUMBER, "10"), "cluster-slave-validity-factor"),
+    inert("cluster-allow-replica-migration", YES_NO, "yes"),
+    inert("cluster-manual-failover-timeout", NUMBER, "5000"),
+    inert("cluster-blacklist-ttl", NUMBER, "60"),
+    inert("cluster-slot-stats-enabled", YES_NO, "no"),
+    inert("cluster-migration-barrier", NUMBER, "1"),
+    inert("availability-zone", TEXT, ""),
+    // Process and network.
+    inert("supervised", Kind::Choice(&["upstart", "systemd", "auto", "no"]), "no"),
+    inert("databases", NUMBER, "16"),
+    inert("hz", NUMBER, "10"),
+    inert("dynamic-hz", YES_NO, "yes"),
+    inert("unixsocket", TEXT, ""),
+    inert("unixsocketperm", TEXT, "0"),
+    inert("protected-mode", YES_NO, "no"),
+    inert("bind-source-addr", TEXT, ""),
+    inert("socket-mark-id", NUMBER, "0"),
+    inert("tls-port", Kind::Only("0", "TLS is not supported"), "0"),
+    inert("io-threads", NUMBER, "1"),
+    inert("io-threads-do-reads", YES_NO, "no"),
+    inert("always-show-logo", YES_NO, "no"),
+    inert("set-proc-title", YES_NO, "yes"),
+    inert("proc-title-template", TEXT, "{title} {listen-addr} {server-mode}"),
+    inert("locale-collate", TEXT, ""),
+    inert("syslog-enabled", YES_NO, "no"),
+    inert("syslog-ident", TEXT, "redis"),
+    inert("syslog-facility", TEXT, "local0"),
+    inert("crash-log-enabled", YES_NO, "yes"),
+    inert("crash-memcheck-enabled", YES_NO, "yes"),
+    inert("hide-user-data-from-log", YES_NO, "yes"),
+    inert("disable-thp", YES_NO, "yes"),
+    inert("oom-score-adj", TEXT, "no"),
+    inert("oom-score-adj-values", WORDS, "0 200 800"),
+    inert("server-cpulist", TEXT, ""),
+    inert("bio-cpulist", TEXT, ""),
+    inert("aof-rewrite-cpulist", TEXT, ""),
+    inert("bgsave-cpulist", TEXT, ""),
+    inert("enable-protected-configs", TEXT, "no"),
+    inert("enable-debug-command", TEXT, "no"),
+    inert("enable-module-command", TEXT, "no"),
+    inert("ignore-warnings", TEXT, ""),
+    inert("shutdown-timeout", NUMBER, "10"),
+    inert("shutdown-on-sigint", WORDS, "default"),
+    inert("shutdown-on-sigterm", WORDS, "default"),
+    inert("extended-redis-compatibility", YES_NO, "no"),
+    inert("propagation-error-behavior", TEXT, "ignore"),
+    // Access.
+    also(inert("primaryauth", TEXT, ""), "masterauth"),
+    also(inert("primaryuser", TEXT, ""), "masteruser"),
+    inert("acllog-max-len", NUMBER, "128"),
+    inert("acl-pubsub-default", TEXT, "resetchannels"),
+    // Persistence of keys.
+    inert("save", WORDS, ""),
+    inert("appendonly", YES_NO, "no"),
+    inert("appendfsync", Kind::Choice(&["everysec", "always", "no"]), "everysec"),
+    inert("appendfilename", TEXT, "appendonly.aof"),
+    inert("appenddirname", TEXT, "appendonlydir"),
+    inert("auto-aof-rewrite-percentage", NUMBER, "100"),
+    inert("auto-aof-rewrite-min-size", BYTES, "67108864"),
+    inert("aof-load-truncated", YES_NO, "yes"),
+    inert("aof-use-rdb-preamble", YES_NO, "yes"),
+    inert("aof-timestamp-enabled", YES_NO, "no"),
+    inert("aof-rewrite-incremental-fsync", YES_NO, "yes"),
+    inert("aof-disable-auto-gc", YES_NO, "no"),
+    inert("no-appendfsync-on-rewrite", YES_NO, "no"),
+    inert("dbfilename", TEXT, "dump.rdb"),
+    inert("rdbcompression", YES_NO, "yes"),
+    inert("rdbchecksum", YES_NO, "yes"),
+    inert("rdb-save-incremental-fsync", YES_NO, "yes"),
+    inert("rdb-del-sync-files", YES_NO, "no"),
+    inert("rdb-key-save-delay", NUMBER, "0"),
+    inert("key-load-delay", NUMBER, "0"),
+    inert("loading-process-events-interval-bytes", BYTES, "2097152"),
+    inert("stop-writes-on-bgsave-error", YES_NO, "yes"),
+    inert("sanitize-dump-payload", TEXT, "no"),
+    // Replication.
+    also(inert("replica-serve-stale-data", YES_NO, "yes"), "slave-serve-stale-data"),
+    also(inert("replica-read-only", YES_NO, "yes"), "slave-read-only"),
+    also(inert("replica-priority", NUMBER, "100"), "slave-priority"),
+    also(inert("replica-lazy-flush", YES_NO, "yes"), "slave-lazy-flush"),
+    also(inert("replica-ignore-maxmemory", YES_NO, "yes"), "slave-ignore-maxmemory"),
+    also(inert("replica-announce-ip", TEXT, ""), "slave-announce-ip"),
+    also(inert("replica-announce-port", NUMBER, "0"), "slave-announce-port"),
+    inert("replica-announced", YES_NO, "yes"),
+    inert("repl-diskless-sync", YES_NO, "yes"),
+    inert("repl-diskless-sync-delay", NUMBER, "5"),
+    inert("repl-diskless-sync-max-replicas", NUMBER, "0"),
+    inert("repl-diskless-load", TEXT, "disabled"),
+    inert("repl-timeout", NUMBER, "60"),
+    inert("repl-backlog-size", BYTES, "10485760"),
+    inert("repl-backlog-ttl", NUMBER, "3600"),
+    also(inert("repl-ping-replica-period", NUMBER, "10"), "repl-ping-slave-period"),
+    inert("repl-disable-tcp-nodelay", YES_NO, "no"),
+    also(inert("min-replicas-to-write", NUMBER, "0"), "min-slaves-to-write"),
+    also(inert("min-replicas-max-lag", NUMBER, "10"), "min-slaves-max-lag"),
+    inert("dual-channel-replication-enabled", YES_NO, "no"),
+    // Memory and encodings.
+    inert("maxmemory", BYTES, "0"),
+    inert("maxmemory-policy", Kind::Choice(&["noeviction", "allkeys-lru", "volatile-lru", "allkeys-lfu", "volatile-lfu", "allkeys-random", "volatile-random", "volatile-ttl"]), "noeviction"),
+    inert("maxmemory-samples", NUMBER, "5"),
+    inert("maxmemory-eviction-tenacity", NUMBER, "10"),
+    inert("maxmemory-clients", TEXT, "0"),
+    inert("lfu-log-factor", NUMBER, "10"),
+    inert("lfu-decay-time", NUMBER, "1"),
+    inert("lazyfree-lazy-eviction", YES_NO, "yes"),
+    inert("lazyfree-lazy-expire", YES_NO, "yes"),
+    inert("lazyfree-lazy-server-del", YES_NO, "yes"),
+    inert("lazyfree-lazy-user-del", YES_NO, "yes"),
+    inert("lazyfree-lazy-user-flush", YES_NO, "yes"),
+    inert("activerehashing", YES_NO, "yes"),
+    inert("active-expire-effort", NUMBER, "1"),
+    inert("activedefrag", YES_NO, "no"),
+    inert("active-defrag-ignore-bytes", BYTES, "104857600"),
+    inert("active-defrag-threshold-lower", NUMBER, "10"),
+    inert("active-defrag-threshold-upper", NUMBER, "100"),
+    inert("active-defrag-cycle-min", NUMBER, "1"),
+    inert("active-defrag-cycle-max", NUMBER, "25"),
+    inert("active-defrag-max-scan-fields", NUMBER, "1000"),
+    inert("jemalloc-bg-thread", YES_NO, "yes"),
+    also(inert("hash-max-listpack-entries", NUMBER, "512"), "hash-max-ziplist-entries"),
+    also(inert("hash-max-listpack-value", BYTES, "64"), "hash-max-ziplist-value"),
+    also(inert("list-max-listpack-size", NUMBER, "-2"), "list-max-ziplist-size"),
+    inert("list-compress-depth", NUMBER, "0"),
+    inert("set-max-intset-entries", NUMBER, "512"),
+    inert("set-max-listpack-entries", NUMBER, "128"),
+    inert("set-max-listpack-value", BYTES, "64"),
+    also(inert("zset-max-listpack-entries", NUMBER, "128"), "zset-max-ziplist-entries"),
+    also(inert("zset-max-listpack-value", BYTES, "64"), "zset-max-ziplist-value"),
+    inert("hll-sparse-max-bytes", BYTES, "3000"),
+    inert("stream-node-max-bytes", BYTES, "4096"),
+    inert("stream-node-max-entries", NUMBER, "100"),
+    // Observing.
+    inert("slowlog-log-slower-than", NUMBER, "10000"),
+    inert("slowlog-max-len", NUMBER, "128"),
+    inert("latency-monitor-threshold", NUMBER, "0"),
+    inert("latency-tracking", YES_NO, "yes"),
+    inert("latency-tracking-info-percentiles", WORDS, "50 99 99.9"),
+    inert("notify-keyspace-events", TEXT, ""),
+    inert("tracking-table-max-keys", NUMBER, "1000000"),
+    also(inert("busy-reply-threshold", NUMBER, "5000"), "lua-time-limit"),
+];

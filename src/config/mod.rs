@@ -1,0 +1,231 @@
+//! The node's options: what was typed (redis.conf lines, `--options`, CONFIG SET) becomes a checked [`Config`].
+//!
+//! Owns: the typed values, one table of options (`options.rs`, `inert.rs`), the syntax of redis.conf and of the command line.
+//! Must not: read a file (the caller passes a reader), act on a value. Contract: docs/operations.md, "Options".
+
+mod error;
+mod glob;
+mod inert;
+mod limits;
+mod lines;
+mod load;
+mod options;
+mod rewrite;
+mod set;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::types::Millis;
+
+pub use error::{ConfigError, Source};
+pub use glob::matches as glob_matches;
+pub use limits::{OutputLimit, OutputLimits};
+pub use load::{Launch, from_args};
+pub use set::SetError;
+pub use value::{EndpointType, LogLevel};
+
+/// Added to the client port for the bus port, unless `cluster-port` says another.
+const BUS_PORT_OFFSET: u16 = 10_000;
+/// The election timeout and the write lease are at most this by themselves (docs/protocol.md, §4).
+const DEFAULT_ELECTION_TIMEOUT: Millis = 1000;
+const DEFAULT_WRITE_LEASE: Millis = 5000;
+
+/// Every option's value. Made by [`from_args`] or [`Config::default`] only, so each value is within its bounds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The configuration file as typed, if there is one; the shell makes it absolute. CONFIG REWRITE writes to it.
+    pub file: Option<PathBuf>,
+    /// What an operator should be told once at start.
+    pub warnings: Vec<String>,
+    /// TCP port for clients.
+    pub port: u16,
+    /// Addresses to listen on, in redis.conf's notation (`*`, `::*`, a leading `-` for "may be missing").
+    pub bind: Vec<String>,
+    /// Length of the listen queue.
+    pub tcp_backlog: u32,
+    /// Seconds after which a silent client is closed; 0: never.
+    pub timeout: u64,
+    /// Seconds between keepalive probes; 0: none.
+    pub tcp_keepalive: u64,
+    /// Most clients at a time.
+    pub maxclients: u32,
+    /// Working directory.
+    pub dir: String,
+    /// Log file; empty: standard error.
+    pub logfile: String,
+    /// How much is logged.
+    pub loglevel: LogLevel,
+    /// File for the process id; empty: none.
+    pub pidfile: String,
+    /// Always `no`.
+    pub daemonize: String,
+    /// Clients' password; empty: none.
+    pub requirepass: String,
+    /// Longest argument of a command, in bytes.
+    pub proto_max_bulk_len: u64,
+    /// Most unprocessed input of a client, in bytes.
+    pub client_query_buffer_limit: u64,
+    /// Most unsent output, by class.
+    pub client_output_buffer_limit: OutputLimits,
+    /// Always `yes`.
+    pub cluster_enabled: String,
+    /// The node's durable file, relative to `dir`.
+    pub cluster_config_file: String,
+    /// How long a node may be silent before it counts as failed.
+    pub cluster_node_timeout: Millis,
+    /// The bus port as typed; see [`Config::bus_port`].
+    pub cluster_port: u16,
+    /// Address to announce; empty: found out from peers.
+    pub cluster_announce_ip: String,
+    /// Client port to announce; 0: `port`.
+    pub cluster_announce_port: u16,
+    /// Bus port to announce; 0: the bus port.
+    pub cluster_announce_bus_port: u16,
+    /// Hostname to announce; empty: none.
+    pub cluster_announce_hostname: String,
+    /// Name for people to announce; empty: none.
+    pub cluster_announce_human_nodename: String,
+    /// What clients are told to reach a node by.
+    pub cluster_preferred_endpoint_type: EndpointType,
+    /// Serve nothing while a slot is not covered.
+    pub cluster_require_full_coverage: bool,
+    /// Serve reads while the cluster is down.
+    pub cluster_allow_reads_when_down: bool,
+    /// This node is flagged `nofailover`.
+    pub cluster_replica_no_failover: bool,
+    /// Most unsent bytes on a bus link; 0: no limit.
+    pub cluster_link_sendbuf_limit: u64,
+    /// The election timeout as typed, 0 for automatic; see [`Config::election_timeout`].
+    pub cluster_raft_election_timeout: Millis,
+    /// How many nodes vote.
+    pub cluster_raft_voters: u32,
+    /// The write lease as typed, 0 for automatic; see [`Config::write_lease`].
+    pub cluster_write_lease: Millis,
+    /// Values of options without effect that are not at their default, by name.
+    inert: BTreeMap<&'static str, String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        options::defaults()
+    }
+}
+
+impl Config {
+    /// Nothing set; [`options::defaults`] fills it from the table.
+    fn blank(client_output_buffer_limit: OutputLimits) -> Self {
+        Self {
+            file: None,
+            warnings: Vec::new(),
+            port: 0,
+            bind: Vec::new(),
+            tcp_backlog: 0,
+            timeout: 0,
+            tcp_keepalive: 0,
+            maxclients: 0,
+            dir: String::new(),
+            logfile: String::new(),
+            loglevel: LogLevel::Notice,
+            pidfile: String::new(),
+            daemonize: String::new(),
+            requirepass: String::new(),
+            proto_max_bulk_len: 0,
+            client_query_buffer_limit: 0,
+            client_output_buffer_limit,
+            cluster_enabled: String::new(),
+            cluster_config_file: String::new(),
+            cluster_node_timeout: 0,
+            cluster_port: 0,
+            cluster_announce_ip: String::new(),
+            cluster_announce_port: 0,
+            cluster_announce_bus_port: 0,
+            cluster_announce_hostname: String::new(),
+            cluster_announce_human_nodename: String::new(),
+            cluster_preferred_endpoint_type: EndpointType::Ip,
+            cluster_require_full_coverage: false,
+            cluster_allow_reads_when_down: false,
+            cluster_replica_no_failover: false,
+            cluster_link_sendbuf_limit: 0,
+            cluster_raft_election_timeout: 0,
+            cluster_raft_voters: 0,
+            cluster_write_lease: 0,
+            inert: BTreeMap::new(),
+        }
+    }
+
+    /// The write lease W that this node grants as leader: never above the node timeout (docs/protocol.md, §4).
+    pub fn write_lease(&self) -> Millis {
+        let typed = if self.cluster_write_lease == 0 { DEFAULT_WRITE_LEASE } else { self.cluster_write_lease };
+        typed.min(self.cluster_node_timeout)
+    }
+
+    /// The base election timeout E: as typed, else min(1000 ms, W/5).
+    pub fn election_timeout(&self) -> Millis {
+        match self.cluster_raft_election_timeout {
+            0 => DEFAULT_ELECTION_TIMEOUT.min(self.write_lease() / 5),
+            typed => typed,
+        }
+    }
+
+    /// The port that the bus listens on.
+    pub fn bus_port(&self) -> u16 {
+        // `check` has seen to it that the sum is a port.
+        if self.cluster_port == 0 { self.port.saturating_add(BUS_PORT_OFFSET) } else { self.cluster_port }
+    }
+
+    /// The client port that others are told.
+    pub fn announced_port(&self) -> u16 {
+        if self.cluster_announce_port == 0 { self.port } else { self.cluster_announce_port }
+    }
+
+    /// The bus port that others are told.
+    pub fn announced_bus_port(&self) -> u16 {
+        if self.cluster_announce_bus_port == 0 { self.bus_port() } else { self.cluster_announce_bus_port }
+    }
+
+    /// The values, by name, whose name or alias matches the glob `pattern` in any case; in the table's order.
+    pub fn get(&self, pattern: impl AsRef<[u8]>) -> Vec<(&'static str, String)> {
+        let pattern = pattern.as_ref();
+        let matching = |name: &&str| glob::matches(pattern, name.as_bytes(), true);
+        options::all().flat_map(|option| option.names().filter(matching).map(|name| (name, option.show(self)))).collect()
+    }
+
+    /// What the values must be together; the first reason why they are not.
+    fn check(&self) -> Result<(), String> {
+        if self.cluster_port == 0 && u16::MAX - self.port < BUS_PORT_OFFSET {
+            return Err(format!("port {} leaves no room for the bus port at port + {BUS_PORT_OFFSET}: set cluster-port too", self.port));
+        }
+        if self.bus_port() == self.port {
+            return Err("port and cluster-port must differ".into());
+        }
+        if self.bind.is_empty() {
+            return Err("bind needs at least one address".into());
+        }
+        for (name, path) in [("cluster-config-file", &self.cluster_config_file), ("dir", &self.dir)] {
+            if path.is_empty() {
+                return Err(format!("{name} must not be empty"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is allowed but not wise.
+    fn cautions(&self) -> Vec<String> {
+        let mut cautions = Vec::new();
+        let (lease, election) = (self.write_lease(), self.election_timeout());
+        if lease < 5 * election {
+            cautions.push(format!(
+                "the write lease ({lease} ms) is below five election timeouts ({election} ms): an election will stop writes"
+            ));
+        }
+        if self.cluster_write_lease > self.cluster_node_timeout {
+            cautions.push(format!("cluster-write-lease is above cluster-node-timeout: {lease} ms is used"));
+        }
+        cautions
+    }
+}

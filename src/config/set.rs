@@ -1,0 +1,50 @@
+//! CONFIG SET: several values at once, all or none.
+//!
+//! Owns: atomicity and Redis' error texts. Must not: act on a value.
+
+use super::{Config, options};
+
+/// Why CONFIG SET changed nothing; its text is the whole error reply.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SetError {
+    /// No such option.
+    #[error("ERR Unknown option or number of arguments for CONFIG SET - '{0}'")]
+    Unknown(String),
+    /// The value is bad, or the option is fixed at start.
+    #[error("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")]
+    Refused {
+        /// The option as typed.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl Config {
+    /// Sets all of `pairs` (name, value), or none of them.
+    pub fn set(&mut self, pairs: &[(&str, &str)]) -> Result<(), SetError> {
+        let mut next = self.clone();
+        let mut seen = Vec::new();
+        for (name, value) in pairs {
+            let option = options::find(name).ok_or_else(|| SetError::Unknown((*name).to_owned()))?;
+            let refuse = |reason: String| SetError::Refused { name: (*name).to_owned(), reason };
+            if seen.contains(&option.name) {
+                return Err(refuse("duplicate parameter".into()));
+            }
+            seen.push(option.name);
+            if !option.at_run_time {
+                return Err(refuse("can't set immutable config".into()));
+            }
+            let words = if option.kind.takes_words() {
+                value.split_ascii_whitespace().map(str::to_owned).collect()
+            } else {
+                vec![(*value).to_owned()]
+            };
+            option.read(&mut next, &words).map_err(refuse)?;
+        }
+        let last = pairs.last().map_or("", |pair| pair.0);
+        next.check().map_err(|reason| SetError::Refused { name: last.to_owned(), reason })?;
+        *self = next;
+        Ok(())
+    }
+}

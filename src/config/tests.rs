@@ -1,0 +1,211 @@
+//! The table walked from every side: whatever one use of it says, the others say too.
+
+use std::io;
+use std::path::Path;
+
+use super::options::{Opt, all, find};
+use super::*;
+
+fn args(line: &str) -> Vec<String> {
+    line.split_ascii_whitespace().map(str::to_owned).collect()
+}
+
+fn launch(line: &str, file: &str) -> Result<Launch, ConfigError> {
+    let file = file.to_owned();
+    from_args(&args(line), &move |_: &Path| Ok(file.clone()))
+}
+
+fn config_of(line: &str, file: &str) -> Config {
+    match launch(line, file) {
+        Ok(Launch::Run(config)) => *config,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn error_of(line: &str, file: &str) -> String {
+    launch(line, file).unwrap_err().to_string()
+}
+
+fn value(config: &Config, name: &str) -> String {
+    config.get(name).into_iter().next().unwrap_or_else(|| panic!("CONFIG GET does not know {name}")).1
+}
+
+#[test]
+fn names_are_unique_and_lower_case() {
+    let mut names: Vec<_> = all().flat_map(Opt::names).collect();
+    assert!(names.iter().all(|name| *name == name.to_ascii_lowercase()));
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count);
+}
+
+#[test]
+fn every_option_shows_and_takes_its_default() {
+    let config = config_of("", "");
+    assert_eq!(config, Config::default());
+    assert!(config.warnings.is_empty());
+    for option in all() {
+        for name in option.names() {
+            assert_eq!(value(&config, name), option.default, "{name}");
+            let line = format!("{name} {}", if option.default.is_empty() { "\"\"" } else { option.default });
+            let again =
+                config_of("c.conf", &if option.kind.takes_words() { line } else { format!("{name} {}", lines::quote(option.default)) });
+            assert_eq!(value(&again, name), option.default, "{name}");
+            assert!(again.warnings.is_empty(), "{:?}", again.warnings);
+        }
+    }
+}
+
+#[test]
+fn every_option_is_explained_where_people_look() {
+    let Ok(Launch::Help(help)) = launch("--help", "") else { panic!("no help") };
+    let manual = include_str!("../../docs/operations.md");
+    for option in all() {
+        assert!(help.contains(option.name), "--help: {}", option.name);
+        let default = if option.default.is_empty() { "\"\"" } else { option.default };
+        let row = format!("| `{}` | `{default}` | {} | {} |", option.name, if option.at_run_time { "yes" } else { "no" }, option.help);
+        assert!(!option.has_effect() || manual.contains(&row), "docs/operations.md lacks\n{row}");
+        assert_eq!(option.help.is_empty(), !option.has_effect(), "{}", option.name);
+    }
+}
+
+#[test]
+fn every_option_is_set_at_run_time_or_says_that_it_is_not() {
+    for option in all() {
+        let mut config = Config::default();
+        let done = config.set(&[(option.name, option.default)]);
+        assert_eq!(done.is_ok(), option.at_run_time, "{}: {done:?}", option.name);
+    }
+}
+
+#[test]
+fn file_and_command_line_give_typed_values() {
+    let config = config_of(
+        "c.conf --port 7001 --bind 127.0.0.1 ::1",
+        "port 7000\n# a comment\n\nMAXCLIENTS 50\nrequirepass \"a b\"\nclient-query-buffer-limit 64mb\n",
+    );
+    assert_eq!(config.file.as_deref(), Some(Path::new("c.conf")));
+    assert_eq!((config.port, config.maxclients, config.bus_port()), (7001, 50, 17001));
+    assert_eq!((config.requirepass.as_str(), config.client_query_buffer_limit), ("a b", 64 << 20));
+    assert_eq!(config.bind, ["127.0.0.1", "::1"]);
+    let limits = config_of("c.conf", "client-output-buffer-limit normal 1mb 0 0\nclient-output-buffer-limit pubsub 2mb 0 0")
+        .client_output_buffer_limit;
+    assert_eq!((limits.normal.hard, limits.pubsub.hard), (1 << 20, 2 << 20));
+}
+
+#[test]
+fn timeouts_follow_from_each_other() {
+    let config = config_of("", "");
+    assert_eq!((config.write_lease(), config.election_timeout()), (5000, 1000));
+    let config = config_of("--cluster-node-timeout 2000", "");
+    assert_eq!((config.write_lease(), config.election_timeout()), (2000, 400));
+    let config = config_of("--cluster-write-lease 9000 --cluster-node-timeout 2000 --cluster-raft-election-timeout 500", "");
+    assert_eq!((config.write_lease(), config.election_timeout()), (2000, 500));
+    assert_eq!(config.warnings.len(), 2);
+}
+
+#[test]
+fn errors_name_file_line_and_reason() {
+    let cases = [
+        ("port 7000\nfoo bar", "c.conf:2", "no such option"),
+        ("port 99999", "c.conf:1", "between 1 and 65535"),
+        ("port 1 2", "c.conf:1", "wrong number of arguments"),
+        ("port", "c.conf:1", "wrong number of arguments"),
+        ("cluster-enabled no", "c.conf:1", "Pontoon is a cluster node"),
+        ("daemonize yes", "c.conf:1", "supervisor"),
+        ("include other.conf", "c.conf:1", "not supported"),
+        ("replicaof a 1", "c.conf:1", "not possible in a cluster"),
+        ("logfile \"x", "c.conf:1", "Unbalanced quotes"),
+        ("cluster-announce-hostname a,b", "c.conf:1", "letters, digits"),
+        ("port 60000", "configuration", "cluster-port"),
+        ("port 7000\ncluster-port 7000", "configuration", "must differ"),
+    ];
+    for (file, place, reason) in cases {
+        let text = error_of("c.conf", file);
+        assert!(text.starts_with("*** FATAL CONFIG FILE ERROR") && text.contains(place) && text.contains(reason), "{file}: {text}");
+    }
+    assert!(error_of("--prot 1", "").contains("command line"));
+    assert!(error_of("c.conf port 1", "").contains("begins with '--'"));
+    let missing = from_args(&args("c.conf"), &|_| Err(io::ErrorKind::NotFound.into())).unwrap_err();
+    assert!(missing.to_string().contains("c.conf"));
+}
+
+#[test]
+fn what_means_nothing_here_is_taken_with_a_warning() {
+    let config = config_of("c.conf --appendonly yes", "maxmemory 1gb\nmasterauth x\n");
+    assert_eq!(config.warnings.len(), 3);
+    assert_eq!(config.warnings[0], "c.conf:1: option 'maxmemory' is accepted, without effect");
+    assert_eq!((value(&config, "maxmemory").as_str(), value(&config, "primaryauth").as_str()), ("1073741824", "x"));
+    assert!(error_of("--appendonly maybe", "").contains("'yes' or 'no'"));
+}
+
+#[test]
+fn launches_other_than_a_node() {
+    assert_eq!(launch("--check-nodes-conf n.conf", ""), Ok(Launch::CheckNodesConf("n.conf".into())));
+    assert!(matches!(launch("--version", ""), Ok(Launch::Version(text)) if text.starts_with("Pontoon server v=")));
+    assert!(launch("--check-nodes-conf", "").is_err());
+}
+
+#[test]
+fn the_cluster_options_that_tools_read_are_all_there() {
+    let names: Vec<_> = Config::default().get("cluster*").into_iter().map(|pair| pair.0).collect();
+    for name in "announce-client-ipv6 allow-pubsubshard-when-down replica-validity-factor slave-validity-factor allow-replica-migration port \
+        announce-hostname manual-failover-timeout blacklist-ttl announce-port slot-stats-enabled preferred-endpoint-type allow-reads-when-down \
+        announce-human-nodename announce-bus-port announce-ip announce-client-ipv4 announce-tls-port enabled migration-barrier require-full-coverage \
+        slave-no-failover node-timeout link-sendbuf-limit config-file replica-no-failover"
+        .split_ascii_whitespace()
+    {
+        assert!(names.contains(&format!("cluster-{name}").as_str()), "{name}");
+    }
+}
+
+#[test]
+fn set_changes_all_or_nothing() {
+    let mut config = Config::default();
+    config.set(&[("cluster-node-timeout", "3000"), ("MAXCLIENTS", "7")]).unwrap();
+    assert_eq!((config.cluster_node_timeout, config.maxclients), (3000, 7));
+    let before = config.clone();
+    let refused = |config: &mut Config, pairs: &[(&str, &str)]| config.set(pairs).unwrap_err().to_string();
+    assert_eq!(
+        refused(&mut config, &[("timeout", "5"), ("maxclients", "x")]),
+        "ERR CONFIG SET failed (possibly related to argument 'maxclients') - argument couldn't be parsed into an integer"
+    );
+    assert_eq!(refused(&mut config, &[("foo", "1")]), "ERR Unknown option or number of arguments for CONFIG SET - 'foo'");
+    assert!(refused(&mut config, &[("port", "1")]).ends_with("can't set immutable config"));
+    assert!(refused(&mut config, &[("timeout", "1"), ("timeout", "2")]).ends_with("duplicate parameter"));
+    assert_eq!(config, before);
+    config.set(&[("client-output-buffer-limit", "normal 5 4 3")]).unwrap();
+    assert_eq!(config.client_output_buffer_limit.normal.hard, 5);
+    assert_eq!(config.client_output_buffer_limit.replica, OutputLimits::DEFAULT.replica);
+    config.set(&[("save", "")]).unwrap();
+}
+
+#[test]
+fn rewrite_keeps_what_people_wrote() {
+    let old = "# my node\nport 7000\n\nclient-query-buffer-limit 64mb   \n# the timeout\ncluster-node-timeout 5000\nclient-output-buffer-limit replica 1 1 1\nsave 900 1\n";
+    let mut config = config_of("c.conf", old);
+    assert_eq!(config.rewrite(old), old);
+    config.set(&[("cluster-node-timeout", "3000"), ("requirepass", "a b"), ("client-output-buffer-limit", "slave 2 2 2")]).unwrap();
+    let new = config.rewrite(old);
+    let expected = "# my node\nport 7000\n\nclient-query-buffer-limit 64mb   \n# the timeout\ncluster-node-timeout 3000\nclient-output-buffer-limit slave 2 2 2\nsave 900 1\n\
+                    # Generated by CONFIG REWRITE\nrequirepass \"a b\"\n";
+    assert_eq!(new, expected);
+    assert_eq!(config.rewrite(&new), new, "a second rewrite changes nothing");
+    let mut again = config_of("c.conf", &new);
+    again.warnings.clone_from(&config.warnings);
+    assert_eq!(again, config);
+    assert_eq!(config_of("", "").rewrite("port 6379\nport 7000\n"), "port 6379\n", "a repeated line goes");
+}
+
+#[test]
+fn find_knows_aliases_in_any_case() {
+    assert_eq!(find("Cluster-Slave-No-Failover").map(|option| option.name), Some("cluster-replica-no-failover"));
+}
+
+#[test]
+fn the_example_in_the_repository_is_what_it_says() {
+    let mut example = config_of("pontoon.conf", include_str!("../../pontoon.conf"));
+    example.file = None;
+    assert_eq!(example, Config::default());
+}

@@ -1,0 +1,273 @@
+//! What an option's text may be, and how a field reads and shows it.
+//!
+//! Owns: kinds with their bounds, the reasons a value is refused (Redis' words). Must not: know any option by name.
+//! Contract: docs/operations.md, "Options".
+
+use super::limits::OutputLimits;
+
+/// What an option's value may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    /// `yes` or `no`.
+    Switch,
+    /// A whole number within bounds, both included.
+    Number(i64, i64),
+    /// Bytes with an optional unit (`1gb`, `64mb`, `1k`), within bounds, both included.
+    Memory(u64, u64),
+    /// One of these words, in any case.
+    Choice(&'static [&'static str]),
+    /// Any one word.
+    Text,
+    /// One word that may enter records and replies: letters, digits, `.`, `_`, `:`, `-`, at most 253.
+    SafeText,
+    /// Any number of words up to a bound.
+    Words(usize),
+    /// `class hard soft seconds`, once or several times.
+    OutputLimits,
+    /// Only this value is possible; the second text says why.
+    Only(&'static str, &'static str),
+}
+
+impl Kind {
+    /// True if a line may carry more than one word after the option's name.
+    pub(super) const fn takes_words(&self) -> bool {
+        matches!(self, Self::Words(_) | Self::OutputLimits)
+    }
+
+    /// Checks `words` and gives the canonical text; for options that have no field.
+    pub(super) fn canonical(&self, words: &[String]) -> Result<String, String> {
+        match self {
+            Self::Switch => bool::read(self, words).map(|v| v.show()),
+            Self::Number(..) => i64::read(self, words).map(|v| v.show()),
+            Self::Memory(..) => u64::read(self, words).map(|v| v.show()),
+            Self::Words(_) => Vec::<String>::read(self, words).map(|v| v.show()),
+            Self::OutputLimits => OutputLimits::read(self, words).map(|v| v.show()),
+            Self::Choice(names) => choice(names, one(words)?).map(|at| names[at].to_owned()),
+            Self::Text | Self::SafeText | Self::Only(..) => String::read(self, words),
+        }
+    }
+
+    /// The placeholder of this kind in `--help`.
+    pub(super) fn placeholder(&self) -> String {
+        match self {
+            Self::Switch => "yes|no".into(),
+            Self::Number(..) => "<number>".into(),
+            Self::Memory(..) => "<bytes>".into(),
+            Self::Choice(names) => names.join("|"),
+            Self::Text | Self::SafeText => "<text>".into(),
+            Self::Words(_) => "<word>...".into(),
+            Self::OutputLimits => "<class> <hard> <soft> <seconds>".into(),
+            Self::Only(only, _) => (*only).into(),
+        }
+    }
+}
+
+/// A type that a field of `Config` may have.
+pub(super) trait Setting: Sized {
+    /// Reads the words after an option's name.
+    fn read(kind: &Kind, words: &[String]) -> Result<Self, String>;
+    /// As [`Setting::read`], where the new value may build on the old one.
+    fn read_onto(&self, kind: &Kind, words: &[String]) -> Result<Self, String> {
+        Self::read(kind, words)
+    }
+    /// The value as CONFIG GET shows it.
+    fn show(&self) -> String;
+}
+
+/// The one word of `words`.
+fn one(words: &[String]) -> Result<&str, String> {
+    match words {
+        [word] => Ok(word),
+        _ => Err("wrong number of arguments".into()),
+    }
+}
+
+fn choice(names: &[&str], word: &str) -> Result<usize, String> {
+    let found = names.iter().position(|name| name.eq_ignore_ascii_case(word));
+    found.ok_or_else(|| format!("argument(s) must be one of the following: {}", names.join(", ")))
+}
+
+/// Bytes with an optional unit, as redis.conf has them: `k` = 1000, `kb` = 1024 and so on.
+pub(super) fn memory(word: &str) -> Option<u64> {
+    let digits = word.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = word.split_at(digits);
+    let factor: u64 = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" => 1000,
+        "kb" => 1 << 10,
+        "m" => 1_000_000,
+        "mb" => 1 << 20,
+        "g" => 1_000_000_000,
+        "gb" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+impl Setting for bool {
+    fn read(_: &Kind, words: &[String]) -> Result<Self, String> {
+        match one(words)?.to_ascii_lowercase().as_str() {
+            "yes" => Ok(true),
+            "no" => Ok(false),
+            _ => Err("argument must be 'yes' or 'no'".into()),
+        }
+    }
+
+    fn show(&self) -> String {
+        if *self { "yes" } else { "no" }.into()
+    }
+}
+
+/// Reads a number or a memory value, whichever `kind` asks for, within its bounds.
+fn bounded(kind: &Kind, words: &[String]) -> Result<i128, String> {
+    let word = one(words)?;
+    let (value, low, high) = match *kind {
+        Kind::Memory(low, high) => {
+            let value = memory(word).ok_or("argument must be a memory value")?;
+            (i128::from(value), i128::from(low), i128::from(high))
+        }
+        Kind::Number(low, high) => {
+            let value = word.parse::<i64>().map_err(|_| "argument couldn't be parsed into an integer")?;
+            (i128::from(value), i128::from(low), i128::from(high))
+        }
+        _ => return Err("argument couldn't be parsed into an integer".into()),
+    };
+    if (low..=high).contains(&value) { Ok(value) } else { Err(format!("argument must be between {low} and {high} inclusive")) }
+}
+
+macro_rules! number_settings {
+    ($($kind:ty)*) => { $(
+        impl Setting for $kind {
+            fn read(kind: &Kind, words: &[String]) -> Result<Self, String> {
+                let value = bounded(kind, words)?;
+                <$kind>::try_from(value).map_err(|_| format!("argument must be at most {}", <$kind>::MAX))
+            }
+
+            fn show(&self) -> String {
+                self.to_string()
+            }
+        }
+    )* };
+}
+number_settings!(u16 u32 u64 i64);
+
+/// True if `text` may stand in a record or a reply: `[A-Za-z0-9._:-]`, at most 253 bytes.
+fn is_safe(text: &str) -> bool {
+    text.len() <= 253 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte))
+}
+
+impl Setting for String {
+    fn read(kind: &Kind, words: &[String]) -> Result<Self, String> {
+        let word = one(words)?;
+        match kind {
+            Kind::SafeText if !is_safe(word) => {
+                Err("argument may hold only letters, digits, '.', '_', ':' and '-', at most 253 of them".into())
+            }
+            Kind::Only(only, why) if !only.eq_ignore_ascii_case(word) => Err(format!("only '{only}' is possible: {why}")),
+            Kind::Only(only, _) => Ok((*only).into()),
+            _ => Ok(word.into()),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.clone()
+    }
+}
+
+impl Setting for Vec<String> {
+    fn read(kind: &Kind, words: &[String]) -> Result<Self, String> {
+        let most = if let Kind::Words(most) = kind { *most } else { 1 };
+        // One word that holds spaces is a list typed within quotes.
+        let list: Self = words.iter().flat_map(|word| word.split_ascii_whitespace()).map(str::to_owned).collect();
+        if list.len() > most { Err(format!("at most {most} arguments are possible")) } else { Ok(list) }
+    }
+
+    fn show(&self) -> String {
+        self.join(" ")
+    }
+}
+
+macro_rules! choice_setting {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$variant_doc])* $variant),* }
+
+        impl $name {
+            /// Every value's word, in order.
+            pub(super) const NAMES: &'static [&'static str] = &[$($text),*];
+            const ALL: &'static [Self] = &[$(Self::$variant),*];
+        }
+
+        impl Setting for $name {
+            fn read(_: &Kind, words: &[String]) -> Result<Self, String> {
+                choice(Self::NAMES, one(words)?).map(|at| Self::ALL[at])
+            }
+
+            fn show(&self) -> String {
+                Self::NAMES[*self as usize].into()
+            }
+        }
+    };
+}
+
+choice_setting! {
+    /// How much is logged; Redis' levels.
+    LogLevel {
+        /// Everything, every message of the bus too.
+        Debug = "debug",
+        /// What helps when something is odd.
+        Verbose = "verbose",
+        /// What an operator wants to read.
+        Notice = "notice",
+        /// Only what needs attention.
+        Warning = "warning",
+        /// Nothing.
+        Nothing = "nothing",
+    }
+}
+choice_setting! {
+    /// What CLUSTER SLOTS and redirects name a node by.
+    EndpointType {
+        /// Its address.
+        Ip = "ip",
+        /// Its announced hostname, `?` without one.
+        Hostname = "hostname",
+        /// Nothing: clients go on with the address that they used.
+        Unknown = "unknown-endpoint",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn memory_values_have_units() {
+        let cases = [("1", 1), ("1b", 1), ("2k", 2000), ("2kb", 2048), ("64mb", 64 << 20), ("1GB", 1 << 30), ("3m", 3_000_000)];
+        for (text, bytes) in cases {
+            assert_eq!(memory(text), Some(bytes), "{text}");
+        }
+        for bad in ["", "mb", "1tb", "-1", "1.5gb", "99999999999999999999", "18446744073709551615kb"] {
+            assert_eq!(memory(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn values_are_checked_in_redis_words() {
+        let refused = |kind: Kind, text: &str| kind.canonical(&words(text)).unwrap_err();
+        assert_eq!(refused(Kind::Switch, "true"), "argument must be 'yes' or 'no'");
+        assert_eq!(refused(Kind::Number(0, 65535), "65536"), "argument must be between 0 and 65535 inclusive");
+        assert_eq!(refused(Kind::Number(0, 9), "1x"), "argument couldn't be parsed into an integer");
+        assert_eq!(refused(Kind::Memory(0, 9), "x"), "argument must be a memory value");
+        assert_eq!(refused(Kind::Choice(LogLevel::NAMES), "loud").split(':').next(), Some("argument(s) must be one of the following"));
+        assert_eq!(refused(Kind::Text, "a b"), "wrong number of arguments");
+        assert!(refused(Kind::SafeText, "a\nb").starts_with("argument may hold only letters"));
+        assert!(refused(Kind::Only("yes", "so it is"), "no").contains("so it is"));
+        assert_eq!(Kind::Choice(LogLevel::NAMES).canonical(&words("NOTICE")).unwrap(), "notice");
+    }
+}

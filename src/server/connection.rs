@@ -1,0 +1,310 @@
+//! One TCP connection: its socket, and what is known of its readiness.
+//!
+//! Owns: reading into and writing out of the core's buffers, a bounded amount at a time. Must not: look at the bytes.
+//!
+//! mio is edge-triggered: `readable` and `writable` say what the last edges and the last calls have shown, and only WouldBlock (or a short read, which
+//! says the same) lowers them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use mio::net::TcpStream;
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+use crate::types::ConnId;
+
+/// Room made in a receive buffer before a read.
+const READ_ROOM: usize = 16 * 1024;
+
+/// What it is for, as far as reading order and bounds go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// A client.
+    Client,
+    /// A bus link, either direction.
+    Bus,
+}
+
+impl Class {
+    /// How much one connection may bring in a turn, so that it cannot keep the others waiting. A bus frame is at most 16 MiB, mostly below 1 MiB.
+    const fn budget(self) -> usize {
+        match self {
+            Self::Client => 64 * 1024,
+            Self::Bus => 1024 * 1024,
+        }
+    }
+}
+
+/// A connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// Its name in the core.
+    pub id: ConnId,
+    /// What it is for.
+    pub class: Class,
+    /// The socket.
+    pub stream: TcpStream,
+    /// Dialled, and not known to be up.
+    pub dialling: bool,
+    /// There may be something to read.
+    pub readable: bool,
+    /// The socket may take bytes.
+    pub writable: bool,
+    /// The peer has closed its direction: no further edge will come for what is left to read.
+    pub hung_up: bool,
+    /// Stands in the event loop's list of connections to read.
+    pub listed: bool,
+}
+
+/// How a turn's reading of one connection ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ReadEnd {
+    /// Nothing is left; an edge will tell of more.
+    Drained,
+    /// The budget is used up, or the end is near: read on in the next turn.
+    More,
+    /// The core takes nothing now.
+    Held,
+    /// The peer has closed.
+    Eof,
+    /// The connection broke.
+    Broken,
+}
+
+impl Connection {
+    /// A connection that is up, or is being dialled.
+    pub fn new(id: ConnId, class: Class, stream: TcpStream, dialling: bool) -> Self {
+        Self { id, class, stream, dialling, readable: false, writable: !dialling, hung_up: false, listed: false }
+    }
+
+    /// Reads up to the budget. `next_buffer` gives the buffer, or `None` while the core takes nothing; `note` is told of each arrival.
+    pub fn read(&mut self, core: &mut impl Receiver) -> ReadEnd {
+        let mut taken = 0;
+        while taken < self.class.budget() {
+            let Some(buffer) = core.buffer(self.id) else { return ReadEnd::Held };
+            if buffer.capacity() - buffer.len() < READ_ROOM / 4 {
+                buffer.reserve(READ_ROOM);
+            }
+            let room = buffer.capacity() - buffer.len();
+            match rustix::io::read(&self.stream, spare_capacity(buffer)) {
+                Ok(0) => return ReadEnd::Eof,
+                Ok(count) => {
+                    core.received(self.id, count);
+                    taken += count;
+                    if count < room {
+                        return self.after_short_read();
+                    }
+                }
+                Err(Errno::AGAIN) => {
+                    self.readable = false;
+                    return ReadEnd::Drained;
+                }
+                Err(Errno::INTR) => {}
+                Err(_) => return ReadEnd::Broken,
+            }
+        }
+        ReadEnd::More
+    }
+
+    /// A short read has emptied the socket. If the peer has closed, its end comes in the next turn, after what came before it has been answered.
+    fn after_short_read(&mut self) -> ReadEnd {
+        if self.hung_up {
+            return ReadEnd::More;
+        }
+        self.readable = false;
+        ReadEnd::Drained
+    }
+
+    /// Writes what the socket takes of `bytes`; how much that was. Fewer than all: `writable` is lowered, an edge will tell.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut written = 0;
+        while self.writable && written < bytes.len() {
+            match rustix::io::write(&self.stream, &bytes[written..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => written += count,
+                Err(Errno::AGAIN) => self.writable = false,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(written)
+    }
+}
+
+/// The core, as far as a reading connection sees it.
+pub trait Receiver {
+    /// The buffer to append to; `None` while nothing is taken.
+    fn buffer(&mut self, id: ConnId) -> Option<&mut Vec<u8>>;
+    /// So many bytes were appended.
+    fn received(&mut self, id: ConnId, count: usize);
+}
+
+/// What a dialled socket has come to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Dialled {
+    /// Not decided yet.
+    Pending,
+    /// It is up, from this own address.
+    Up(SocketAddr),
+    /// The peer's kernel said no.
+    Refused,
+    /// It failed in another way.
+    Failed,
+}
+
+/// Begins to connect.
+pub fn dial(target: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    // Our own end takes a port that some node, restarted, may want to listen on: with this set on both, it may.
+    socket.set_reuse_address(true)?;
+    match socket.connect(&target.into()) {
+        Ok(()) => {}
+        Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(TcpStream::from_std(socket.into()))
+}
+
+/// True if this error says that nobody listens there.
+pub fn is_refusal(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionRefused
+}
+
+/// Looks at a dialled socket after an event.
+pub fn dialled(stream: &TcpStream) -> Dialled {
+    match stream.take_error() {
+        Ok(None) => {}
+        Ok(Some(error)) | Err(error) => return if is_refusal(&error) { Dialled::Refused } else { Dialled::Failed },
+    }
+    let (own, peer) = match (stream.local_addr(), stream.peer_addr()) {
+        (Ok(own), Ok(peer)) => (own, peer),
+        (_, Err(error)) if error.kind() == io::ErrorKind::NotConnected => return Dialled::Pending,
+        _ => return Dialled::Failed,
+    };
+    // A dial to a dead port of this host may meet itself, when the kernel picks that very port for our end; kept, it would also hold the port.
+    if own == peer { Dialled::Refused } else { Dialled::Up(own) }
+}
+
+/// No delay for small messages, and keepalive probes as `tcp-keepalive` says. A failure harms nothing but comfort.
+pub fn tune(stream: &TcpStream, keepalive_seconds: u64) {
+    let socket = SockRef::from(stream);
+    let mut result = socket.set_tcp_nodelay(true);
+    if keepalive_seconds > 0 {
+        let between = Duration::from_secs((keepalive_seconds / 3).max(1));
+        let probes = TcpKeepalive::new().with_time(Duration::from_secs(keepalive_seconds)).with_interval(between).with_retries(3);
+        result = result.and_then(|()| socket.set_tcp_keepalive(&probes));
+    }
+    if let Err(error) = result {
+        log::debug!("socket options: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream as StdStream};
+
+    #[derive(Default)]
+    struct Core {
+        bytes: Vec<u8>,
+        noted: usize,
+        held: bool,
+    }
+
+    impl Receiver for Core {
+        fn buffer(&mut self, _: ConnId) -> Option<&mut Vec<u8>> {
+            (!self.held).then_some(&mut self.bytes)
+        }
+        fn received(&mut self, _: ConnId, count: usize) {
+            self.noted += count;
+        }
+    }
+
+    fn pair(class: Class) -> (Connection, StdStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let far = StdStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (near, _) = listener.accept().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let mut connection = Connection::new(ConnId { place: 1, generation: 0 }, class, TcpStream::from_std(near), false);
+        connection.readable = true;
+        (connection, far)
+    }
+
+    /// Reads until the end differs from `Drained`, as edges would have it: loopback delivers at once, but not in no time.
+    fn read_until(connection: &mut Connection, core: &mut Core, enough: impl Fn(&Core, &ReadEnd) -> bool) -> ReadEnd {
+        loop {
+            let end = connection.read(core);
+            if enough(core, &end) {
+                return end;
+            }
+        }
+    }
+
+    #[test]
+    fn reads_what_is_there_and_is_told_of_the_end_in_a_turn_of_its_own() {
+        let (mut connection, mut far) = pair(Class::Client);
+        let mut core = Core::default();
+        assert_eq!(connection.read(&mut core), ReadEnd::Drained);
+        far.write_all(b"PING\r\n").unwrap();
+        read_until(&mut connection, &mut core, |core, _| core.noted == 6);
+        assert_eq!(core.bytes, b"PING\r\n");
+        far.write_all(b"QUIT\r\n").unwrap();
+        drop(far);
+        connection.hung_up = true;
+        assert_eq!(read_until(&mut connection, &mut core, |core, _| core.noted == 12), ReadEnd::More);
+        assert_eq!(connection.read(&mut core), ReadEnd::Eof);
+    }
+
+    #[test]
+    fn a_turn_takes_a_bounded_amount_and_nothing_while_held() {
+        let (mut connection, mut far) = pair(Class::Client);
+        let mut core = Core::default();
+        far.set_nonblocking(true).unwrap();
+        while far.write(&[b'x'; 65536]).is_ok() {}
+        let end = read_until(&mut connection, &mut core, |core, _| core.noted > 0);
+        assert!(core.noted < 2 * 1024 * 1024 && end != ReadEnd::Eof, "{}", core.noted);
+        core.held = true;
+        assert_eq!(connection.read(&mut core), ReadEnd::Held);
+    }
+
+    #[test]
+    fn a_full_socket_keeps_the_rest() {
+        let (mut connection, mut far) = pair(Class::Client);
+        let bytes = vec![7; 64 << 20];
+        let mut sent = connection.write(&bytes).unwrap();
+        assert!(sent < bytes.len() && !connection.writable);
+        let mut got = 0;
+        let mut room = vec![0; 1 << 20];
+        while got < bytes.len() {
+            got += far.read(&mut room).unwrap();
+            connection.writable = true;
+            sent += connection.write(&bytes[sent..]).unwrap();
+        }
+        assert_eq!(sent, bytes.len());
+    }
+
+    #[test]
+    fn a_dial_says_up_or_refused() {
+        let settled = |stream: &TcpStream| loop {
+            match dialled(stream) {
+                Dialled::Pending => {}
+                result => return result,
+            }
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = listener.local_addr().unwrap();
+        let stream = dial(target).unwrap();
+        tune(&stream, 300);
+        assert!(matches!(settled(&stream), Dialled::Up(own) if own != target));
+        drop((listener, stream));
+        match dial(target) {
+            Ok(stream) => assert_eq!(settled(&stream), Dialled::Refused),
+            Err(error) => assert!(is_refusal(&error)),
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! The event loop: system calls around the core's turns. It decides nothing.
+//!
+//! Owns: the order of a turn as the shell sees it (docs/architecture.md, "One turn of the loop"): poll, accept, read (bus first), the core's turn, flush, actions.
+//! Reads never write: bytes leave only in `flush`, after the core's turn has put on disk what they promise.
+//! Must not: look at bytes, keep protocol state, or run a timer of its own but the one that repeats an accept.
+
+use std::io;
+use std::mem;
+use std::time::Duration;
+
+use mio::event::{Event, Source};
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+
+use super::connection::{self, Class, Connection, Dialled, ReadEnd, Receiver};
+use super::listener::{Accepted, Listener};
+use super::signals::Signals;
+use super::table::Connections;
+use super::usage::Meter;
+use super::{clock, logger};
+use crate::config::LogLevel;
+use crate::node::{self, Action, Closed, Fatal, Node, Port};
+use crate::store::Disk;
+use crate::types::{ConnId, Millis};
+
+const EVENTS_PER_POLL: usize = 1024;
+/// Connections accepted per listener and turn.
+const ACCEPTS_PER_TURN: usize = 128;
+/// Pause before accepting again once file descriptors or memory have run out.
+const ACCEPT_PAUSE: Millis = 100;
+
+/// Tokens from the top; a connection's is its id as a word, which never comes near.
+const SIGNALS: Token = Token(usize::MAX);
+const fn listener_token(at: usize) -> Token {
+    Token(usize::MAX - 1 - at)
+}
+/// A token must hold a whole id.
+const _: () = assert!(size_of::<usize>() >= size_of::<u64>());
+
+/// Why the loop ended without being asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The system's event queue failed.
+    #[error("event queue: {0}")]
+    Queue(#[from] io::Error),
+    /// The core cannot keep its promises; no byte has left since.
+    #[error("{0}")]
+    Core(Fatal),
+}
+
+/// One process's sockets around one node.
+pub struct EventLoop<D: Disk> {
+    poll: Poll,
+    events: Events,
+    signals: Signals,
+    node: Node<D>,
+    /// The bus's first, then the clients'.
+    listeners: Vec<(Port, Listener)>,
+    /// Accepting has run out of something: not again before this time (mono ms).
+    accept_again: Option<Millis>,
+    /// That has been said already: not ten times a second.
+    exhausted: bool,
+    connections: Connections,
+    /// To be read in the next reading phase; a connection stands in one of these, or in `held`, at most once (its `listed`).
+    reading_bus: Vec<ConnId>,
+    reading_clients: Vec<ConnId>,
+    /// Readable, but the core takes nothing from them now: no edge will come when it does.
+    held: Vec<ConnId>,
+    /// Sockets that take bytes again, with some left over perhaps.
+    unblocked: Vec<ConnId>,
+    /// The core has been told something since its turn: the next one follows at once.
+    noted: bool,
+    loglevel: LogLevel,
+    meter: Meter,
+}
+
+impl<D: Disk> Receiver for Node<D> {
+    fn buffer(&mut self, id: ConnId) -> Option<&mut Vec<u8>> {
+        self.receive_buffer(id)
+    }
+
+    fn received(&mut self, id: ConnId, count: usize) {
+        Node::received(self, id, count);
+    }
+}
+
+impl<D: Disk> EventLoop<D> {
+    /// A loop for `node`, not yet run.
+    pub fn new(node: Node<D>, bus: Vec<Listener>, clients: Vec<Listener>, signals: Signals) -> io::Result<Self> {
+        let bus = bus.into_iter().map(|listener| (Port::Bus, listener));
+        let clients = clients.into_iter().map(|listener| (Port::Client, listener));
+        let loglevel = node.config().loglevel;
+        let mut this = Self {
+            poll: Poll::new()?,
+            events: Events::with_capacity(EVENTS_PER_POLL),
+            signals,
+            node,
+            listeners: bus.chain(clients).collect(),
+            accept_again: None,
+            exhausted: false,
+            connections: Connections::default(),
+            reading_bus: Vec::new(),
+            reading_clients: Vec::new(),
+            held: Vec::new(),
+            unblocked: Vec::new(),
+            noted: false,
+            loglevel,
+            meter: Meter::default(),
+        };
+        let registry = this.poll.registry();
+        registry.register(&mut this.signals.stream, SIGNALS, Interest::READABLE)?;
+        for (at, (_, listener)) in this.listeners.iter_mut().enumerate() {
+            registry.register(&mut listener.socket, listener_token(at), Interest::READABLE)?;
+        }
+        Ok(this)
+    }
+
+    /// Turns until the node wants to exit; its exit code.
+    pub fn run(&mut self) -> Result<i32, Failure> {
+        loop {
+            self.wait()?;
+            self.accept();
+            let served = self.read();
+            let now = clock::now();
+            if served && let Some(usage) = self.meter.measure(now.mono) {
+                self.node.server_mut().usage = usage;
+            }
+            self.node.turn(now).map_err(Failure::Core)?;
+            self.flush();
+            if let Some(code) = self.act() {
+                return Ok(code);
+            }
+        }
+    }
+
+    // ---- wait ----
+
+    /// Sleeps until something happens or is due, and notes what happened.
+    fn wait(&mut self) -> io::Result<()> {
+        let timeout = self.timeout();
+        match self.poll.poll(&mut self.events, Some(timeout)) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        self.noted = false;
+        let events = mem::replace(&mut self.events, Events::with_capacity(0));
+        for event in &events {
+            self.note(event);
+        }
+        self.events = events;
+        Ok(())
+    }
+
+    /// How long to sleep at most.
+    fn timeout(&mut self) -> Duration {
+        self.release_held();
+        let unread = !self.reading_bus.is_empty() || !self.reading_clients.is_empty();
+        let unaccepted = self.accept_again.is_none() && self.listeners.iter().any(|(_, listener)| listener.pending);
+        if unread || unaccepted || self.noted || !self.unblocked.is_empty() {
+            return Duration::ZERO;
+        }
+        let now = clock::now();
+        let due = self.node.deadline();
+        let due = self.accept_again.map_or(due, |at| at.min(due));
+        Duration::from_millis(due.saturating_sub(now.mono))
+    }
+
+    fn note(&mut self, event: &Event) {
+        if event.token() == SIGNALS {
+            if self.signals.take() {
+                log::info!("Received a signal to end: shutting down");
+                self.node.shutdown();
+            }
+            return;
+        }
+        let listener = usize::MAX - 1 - event.token().0;
+        match self.listeners.get_mut(listener) {
+            Some((_, listener)) => listener.pending = true,
+            None => self.note_connection(ConnId::from_word(event.token().0 as u64), event),
+        }
+    }
+
+    fn note_connection(&mut self, id: ConnId, event: &Event) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.dialling {
+            self.settle_dial(id);
+        }
+        let Some(connection) = self.connections.get_mut(id).filter(|connection| !connection.dialling) else { return };
+        if event.is_writable() && !mem::replace(&mut connection.writable, true) {
+            self.unblocked.push(id);
+        }
+        connection.hung_up |= event.is_read_closed();
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            connection.readable = true;
+            self.list(id);
+        }
+    }
+
+    /// The core hears how a dial ended.
+    fn settle_dial(&mut self, id: ConnId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        match connection::dialled(&connection.stream) {
+            Dialled::Pending => {}
+            Dialled::Up(local) => {
+                connection.dialling = false;
+                connection::tune(&connection.stream, self.node.config().tcp_keepalive);
+                self.node.connected(id, local);
+            }
+            Dialled::Refused => self.end(id, Closed::Refused),
+            Dialled::Failed => self.end(id, Closed::Error),
+        }
+    }
+
+    /// The socket goes, and the core hears why.
+    fn end(&mut self, id: ConnId, why: Closed) {
+        self.connections.remove(id);
+        self.node.disconnected(id, why);
+        self.noted = true;
+    }
+
+    // ---- accept ----
+
+    fn accept(&mut self) {
+        if let Some(at) = self.accept_again {
+            if clock::now().mono < at {
+                return;
+            }
+            self.accept_again = None;
+        }
+        for at in 0..self.listeners.len() {
+            for _ in 0..ACCEPTS_PER_TURN {
+                let (port, listener) = &mut self.listeners[at];
+                let port = *port;
+                if !listener.pending {
+                    break;
+                }
+                match listener.accept() {
+                    Accepted::Connection(stream, peer) => {
+                        self.exhausted = false;
+                        self.take_in(port, stream, peer);
+                    }
+                    Accepted::None => break,
+                    Accepted::Exhausted(error) => {
+                        return self.pause_accepting(&error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// No edge will tell when there is room again: a timer does.
+    fn pause_accepting(&mut self, error: &io::Error) {
+        if !mem::replace(&mut self.exhausted, true) {
+            log::warn!("Accepting connections: {error}; trying again every {ACCEPT_PAUSE} ms");
+        }
+        self.accept_again = Some(clock::now().mono + ACCEPT_PAUSE);
+    }
+
+    fn take_in(&mut self, port: Port, stream: TcpStream, peer: std::net::SocketAddr) {
+        let Ok(local) = stream.local_addr() else { return };
+        let class = if port == Port::Bus { Class::Bus } else { Class::Client };
+        match self.node.accepted(port, peer, local) {
+            node::Accepted::Session(id) => {
+                connection::tune(&stream, self.node.config().tcp_keepalive);
+                self.open(Connection::new(id, class, stream, false));
+            }
+            // A courtesy: an empty socket takes a line at once, and nobody waits if it does not.
+            node::Accepted::Refused(line) => drop(rustix::io::write(&stream, line)),
+        }
+    }
+
+    /// Registers a socket, once for both directions, and keeps it.
+    fn open(&mut self, mut connection: Connection) {
+        let id = connection.id;
+        match self.register(&mut connection.stream, id) {
+            Ok(()) => self.connections.insert(connection),
+            Err(error) => {
+                log::warn!("Registering a connection: {error}");
+                self.end(id, Closed::Error);
+            }
+        }
+    }
+
+    fn register(&self, source: &mut impl Source, id: ConnId) -> io::Result<()> {
+        // The assertion at SIGNALS makes this cast whole.
+        let token = Token(id.to_word() as usize);
+        self.poll.registry().register(source, token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    // ---- read ----
+
+    /// Notes that a connection is to be read.
+    fn list(&mut self, id: ConnId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if mem::replace(&mut connection.listed, true) {
+            return;
+        }
+        match connection.class {
+            Class::Bus => self.reading_bus.push(id),
+            Class::Client => self.reading_clients.push(id),
+        }
+    }
+
+    /// Every readable connection, the bus before the clients, a bounded amount each. True if there was a client among them.
+    fn read(&mut self) -> bool {
+        for id in mem::take(&mut self.reading_bus) {
+            self.read_one(id);
+        }
+        let clients = mem::take(&mut self.reading_clients);
+        for id in &clients {
+            self.read_one(*id);
+        }
+        !clients.is_empty()
+    }
+
+    fn read_one(&mut self, id: ConnId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.listed = false;
+        match connection.read(&mut self.node) {
+            ReadEnd::Drained => {}
+            ReadEnd::More => self.list(id),
+            ReadEnd::Held => {
+                connection.listed = true;
+                self.held.push(id);
+            }
+            ReadEnd::Eof => self.end(id, Closed::Eof),
+            ReadEnd::Broken => self.end(id, Closed::Error),
+        }
+    }
+
+    /// Lists again what the core takes again.
+    fn release_held(&mut self) {
+        let held = mem::take(&mut self.held);
+        for id in held {
+            let Some(connection) = self.connections.get_mut(id) else { continue };
+            if self.node.receive_buffer(id).is_none() {
+                self.held.push(id);
+                continue;
+            }
+            connection.listed = false;
+            self.list(id);
+        }
+    }
+
+    // ---- flush ----
+
+    /// Writes what the core has ready, and what sockets left over that take bytes again. Walks dirty connections only.
+    fn flush(&mut self) {
+        for id in mem::take(&mut self.unblocked) {
+            self.flush_one(id);
+        }
+        while let Some(id) = self.node.next_dirty() {
+            self.flush_one(id);
+        }
+    }
+
+    fn flush_one(&mut self, id: ConnId) {
+        let Some(connection) = self.connections.get_mut(id).filter(|connection| !connection.dialling) else { return };
+        let class = connection.class;
+        let Some(transmit) = self.node.transmit_buffer(id) else { return };
+        match connection.write(transmit.as_slice()) {
+            Ok(count) => {
+                transmit.advance(count);
+                self.node.flushed(id);
+                if class == Class::Client {
+                    self.node.server_mut().stats.net_output_bytes += count as u64;
+                }
+            }
+            Err(error) => {
+                log::debug!("Writing to a connection: {error}");
+                self.end(id, Closed::Error);
+            }
+        }
+    }
+
+    // ---- actions ----
+
+    /// What else the core wants from the system, after the bytes that it wanted out before; the exit code if it wants to end.
+    fn act(&mut self) -> Option<i32> {
+        while let Some(action) = self.node.next_action() {
+            match action {
+                Action::Dial { conn, socket } => match connection::dial(socket) {
+                    Ok(stream) => self.open(Connection::new(conn, Class::Bus, stream, true)),
+                    Err(error) if connection::is_refusal(&error) => self.end(conn, Closed::Refused),
+                    Err(error) => {
+                        log::debug!("Dialling {socket}: {error}");
+                        self.end(conn, Closed::Error);
+                    }
+                },
+                Action::Close(conn) => drop(self.connections.remove(conn)),
+                Action::Exit(code) => return Some(code),
+            }
+        }
+        let wanted = self.node.config().loglevel;
+        if wanted != mem::replace(&mut self.loglevel, wanted) {
+            logger::set_level(wanted);
+        }
+        None
+    }
+}

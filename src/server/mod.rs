@@ -1,0 +1,113 @@
+//! The shell around the core: sockets, signals, the clock, entropy, the log. It does system calls and decides nothing.
+//!
+//! Owns: every system call but those of `store::disk`. The one impure room beside it; everything below gets time, chance and bytes as arguments.
+//! Contract: docs/architecture.md, "One turn of the loop" and "Things that bite".
+
+pub mod clock;
+pub mod connection;
+pub mod event_loop;
+pub mod limits;
+pub mod listener;
+pub mod logger;
+pub mod signals;
+pub mod table;
+pub mod usage;
+
+use std::fs;
+use std::path::Path;
+
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use crate::config::Config;
+use crate::node::Node;
+use crate::store::RealDisk;
+use event_loop::EventLoop;
+use signals::Signals;
+
+/// Any reason to end with an error message.
+type Failed = Box<dyn std::error::Error>;
+
+/// Runs a node until it is told to end; its exit code.
+pub fn run(mut config: Config) -> i32 {
+    match prepare(&mut config).and_then(|()| serve(config)) {
+        Ok(code) => {
+            log::info!("Pontoon is now ready to exit, bye bye...");
+            code
+        }
+        Err(error) => {
+            // Before the logger runs, and with loglevel nothing, this is all that anybody gets to see.
+            if log::log_enabled!(log::Level::Error) {
+                log::error!("{error}")
+            } else {
+                eprintln!("{error}")
+            }
+            1
+        }
+    }
+}
+
+/// What must be right before anything is opened: the directory, the log, room for clients.
+fn prepare(config: &mut Config) -> Result<(), Failed> {
+    if let Some(file) = &config.file {
+        config.file = Some(std::path::absolute(file)?);
+    }
+    std::env::set_current_dir(&config.dir).map_err(|error| format!("Can't chdir to '{}': {error}", config.dir))?;
+    logger::start(config.loglevel, &config.logfile).map_err(|error| format!("Can't open the log file '{}': {error}", config.logfile))?;
+    log::info!(
+        "Pontoon {} starting, pid {}, port {}, bus port {}",
+        env!("CARGO_PKG_VERSION"),
+        std::process::id(),
+        config.port,
+        config.bus_port()
+    );
+    for warning in &config.warnings {
+        log::warn!("{warning}");
+    }
+    let allowed = limits::allow_clients(config.maxclients);
+    if allowed < config.maxclients {
+        log::warn!("maxclients is lowered from {} to {allowed}: the limit of open files allows no more", config.maxclients);
+        config.maxclients = allowed;
+    }
+    Ok(())
+}
+
+fn serve(config: Config) -> Result<i32, Failed> {
+    let signals = Signals::install()?;
+    // Both ports before nodes.conf is touched: a second start of the same node must harm nothing.
+    let bus = listener::listen(&config.bind, config.bus_port(), config.tcp_backlog)?;
+    let clients = listener::listen(&config.bind, config.port, config.tcp_backlog)?;
+    let pidfile = config.pidfile.clone();
+    let mut node = Node::start(config, RealDisk::new(), seed()?, clock::now())?;
+    node.server_mut().process_id = std::process::id();
+    node.server_mut().executable = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default();
+    let mut event_loop = EventLoop::new(node, bus, clients, signals)?;
+    write_pidfile(&pidfile);
+    let ended = event_loop.run();
+    remove_pidfile(&pidfile);
+    Ok(ended?)
+}
+
+/// 64 bits that no other process has.
+fn seed() -> Result<u64, Failed> {
+    let mut bytes = [0; 8];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        filled += getrandom(&mut bytes[filled..], GetRandomFlags::empty())?;
+    }
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+fn write_pidfile(path: &str) {
+    if path.is_empty() {
+        return;
+    }
+    if let Err(error) = fs::write(Path::new(path), format!("{}\n", std::process::id())) {
+        log::warn!("Can't write the pid file '{path}': {error}");
+    }
+}
+
+fn remove_pidfile(path: &str) {
+    if !path.is_empty() && fs::remove_file(path).is_err() {
+        log::debug!("The pid file '{path}' was gone already");
+    }
+}

@@ -1,0 +1,55 @@
+//! The connections by the place that the core gave them.
+//!
+//! Owns: finding a connection only under its own generation, so that a stale event never reaches a new connection in the same place. Must not: open or read anything.
+
+use super::connection::Connection;
+use crate::types::ConnId;
+
+/// All open connections.
+#[derive(Debug, Default)]
+pub struct Connections {
+    places: Vec<Option<Connection>>,
+}
+
+impl Connections {
+    /// Puts a connection at its place. One of an earlier generation that is still there is closed: the core has let it go.
+    pub fn insert(&mut self, connection: Connection) {
+        let place = connection.id.place as usize;
+        if place >= self.places.len() {
+            self.places.resize_with(place + 1, || None);
+        }
+        self.places[place] = Some(connection);
+    }
+
+    /// The connection of this very id.
+    pub fn get_mut(&mut self, id: ConnId) -> Option<&mut Connection> {
+        self.places.get_mut(id.place as usize)?.as_mut().filter(|connection| connection.id == id)
+    }
+
+    /// Takes a connection out; dropping it closes the socket.
+    pub fn remove(&mut self, id: ConnId) -> Option<Connection> {
+        self.places.get_mut(id.place as usize)?.take_if(|connection| connection.id == id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::connection::{Class, dial};
+    use super::*;
+
+    #[test]
+    fn a_stale_id_finds_nothing() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let connection = |generation| {
+            let stream = dial(listener.local_addr().unwrap()).unwrap();
+            Connection::new(ConnId { place: 3, generation }, Class::Client, stream, true)
+        };
+        let mut table = Connections::default();
+        table.insert(connection(1));
+        table.insert(connection(2));
+        let (old, new) = (ConnId { place: 3, generation: 1 }, ConnId { place: 3, generation: 2 });
+        assert!(table.get_mut(old).is_none() && table.remove(old).is_none());
+        assert!(table.get_mut(new).is_some() && table.remove(new).is_some() && table.get_mut(new).is_none());
+        assert!(table.get_mut(ConnId { place: 9, generation: 0 }).is_none());
+    }
+}
