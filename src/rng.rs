@@ -54,6 +54,11 @@ impl Rng {
         self.below(n) == 0
     }
 
+    /// A stream of its own for another room.
+    pub fn fork(&mut self) -> Self {
+        Self::new(self.next_u64())
+    }
+
     fn bytes20(&mut self) -> [u8; 20] {
         let mut bytes = [0; 20];
         for chunk in bytes.chunks_mut(8) {

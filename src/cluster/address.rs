@@ -2,7 +2,26 @@
 //!
 //! Owns: the text form and its bounds. Must not: resolve or connect. Contract: docs/nodes-conf.md.
 
+use crate::types::ShardId;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use super::fields::number;
+
+/// The longest value that enters an address, the bound of a DNS name.
+pub const MAX_VALUE: usize = 253;
+/// The longest text of a whole address: a snapshot of the largest cluster then fits one frame of the bus.
+pub const MAX_TEXT: usize = 2048;
+/// How many `key=value` pairs an address may hold.
+pub const MAX_KEYS: usize = 16;
+
+const SHARD_ID: &str = "shard-id";
+
+/// Whether a value from outside may enter a record: `[A-Za-z0-9._:-]`, at most [`MAX_VALUE`] bytes. No such value can end a field or start a line.
+pub fn is_safe_text(text: &str) -> bool {
+    text.len() <= MAX_VALUE && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte))
+}
 
 /// Where a node is reached, and what it announces about itself.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -17,4 +36,144 @@ pub struct Address {
     pub hostname: String,
     /// Further announced values, `shard-id` among them.
     pub keys: BTreeMap<String, String>,
+}
+
+impl Address {
+    /// The shard that the node says it belongs to.
+    pub fn shard_id(&self) -> Option<ShardId> {
+        self.keys.get(SHARD_ID)?.parse().ok()
+    }
+
+    /// Says which shard the node belongs to.
+    pub fn set_shard_id(&mut self, shard: ShardId) {
+        self.keys.insert(SHARD_ID.to_owned(), shard.to_string());
+    }
+
+    /// The same address without a shard id.
+    pub fn without_shard_id(mut self) -> Self {
+        self.keys.remove(SHARD_ID);
+        self
+    }
+
+    /// The length of its text, or a little more.
+    pub fn text_len(&self) -> usize {
+        let keys: usize = self.keys.iter().map(|(key, value)| key.len() + value.len() + 2).sum();
+        self.ip.len() + ":65535@65535,".len() + self.hostname.len() + keys
+    }
+
+    /// Whether the text form holds it: what `FromStr` returns always is.
+    pub fn is_valid(&self) -> bool {
+        is_safe_text(&self.ip)
+            && is_safe_text(&self.hostname)
+            && self.keys.len() <= MAX_KEYS
+            && self.text_len() <= MAX_TEXT
+            && self.keys.iter().all(|(key, value)| !key.is_empty() && is_safe_text(key) && is_safe_text(value))
+    }
+}
+
+/// As Valkey writes it: with keys the hostname's place is kept even when it is empty.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}@{}", self.ip, self.port, self.bus_port)?;
+        if !self.hostname.is_empty() || !self.keys.is_empty() {
+            write!(f, ",{}", self.hostname)?;
+        }
+        self.keys.iter().try_for_each(|(key, value)| write!(f, ",{key}={value}"))
+    }
+}
+
+impl FromStr for Address {
+    type Err = BadAddress;
+
+    fn from_str(text: &str) -> Result<Self, BadAddress> {
+        let mut parts = text.split(',');
+        let mut address = parts.next().and_then(endpoint).ok_or(BadAddress("not ip:port@cport"))?;
+        for (place, part) in parts.enumerate() {
+            match part.split_once('=') {
+                None if place == 0 => address.hostname = part.to_owned(),
+                None => return Err(BadAddress("a field after the hostname is not key=value")),
+                Some((key, value)) => {
+                    if address.keys.len() >= MAX_KEYS {
+                        return Err(BadAddress("too many keys"));
+                    }
+                    if address.keys.insert(key.to_owned(), value.to_owned()).is_some() {
+                        return Err(BadAddress("a key stands twice"));
+                    }
+                }
+            }
+        }
+        if address.is_valid() { Ok(address) } else { Err(BadAddress("too long, or with a character outside [A-Za-z0-9._:-]")) }
+    }
+}
+
+/// Reads `ip:port@cport`; an IPv6 address holds colons of its own, so the last one splits.
+fn endpoint(text: &str) -> Option<Address> {
+    let (front, bus_port) = text.split_once('@')?;
+    let (ip, port) = front.rsplit_once(':')?;
+    let port_number = |text| u16::try_from(number(text)?).ok();
+    Some(Address { ip: ip.to_owned(), port: port_number(port)?, bus_port: port_number(bus_port)?, ..Address::default() })
+}
+
+/// Why a text is no address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BadAddress(pub &'static str);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_it_writes() {
+        for text in [
+            ":7000@17000",
+            "127.0.0.1:7000@17000",
+            "fe80::1:7000@17000",
+            "10.0.0.1:1@2,host.example",
+            "10.0.0.1:1@2,,shard-id=0123456789abcdef0123456789abcdef01234567",
+            "10.0.0.1:1@2,h,availability-zone=eu-1,human-nodename=",
+        ] {
+            let address: Address = text.parse().unwrap();
+            assert_eq!(address.to_string(), text);
+            assert!((text.len()..text.len() + 14).contains(&address.text_len()));
+        }
+        let short: Address = "10.0.0.1:1@2,zone=a".parse().unwrap();
+        assert_eq!(short.to_string(), "10.0.0.1:1@2,,zone=a", "the hostname's place may be left out by hand");
+    }
+
+    #[test]
+    fn refuses_everything_else() {
+        for text in [
+            "",
+            "7000@17000",
+            "a:7000",
+            "a:70000@1",
+            "a:+7@1",
+            "a:07@1",
+            "a:7@1,h,i",
+            "a:7@1,h,=v",
+            "a:7@1,h,k=v,k=w",
+            "a b:7@1",
+            "a:7@1,h\n",
+            "a:7@1,é",
+            "a:7@1@2",
+        ] {
+            assert!(text.parse::<Address>().is_err(), "{text:?}");
+        }
+        assert!(format!("a:7@1,{}", "x".repeat(254)).parse::<Address>().is_err());
+        let long: String = (0..9).map(|n| format!(",k{n}={}", "x".repeat(250))).collect();
+        assert!(format!("a:7@1,h{long}").parse::<Address>().is_err());
+        let many: String = (0..17).map(|n| format!(",k{n}=v")).collect();
+        assert!(format!("a:7@1,h{many}").parse::<Address>().is_err());
+    }
+
+    #[test]
+    fn the_shard_id_comes_and_goes() {
+        let shard = ShardId::from_bytes([7; 20]);
+        let mut address: Address = "a:7@1".parse().unwrap();
+        assert_eq!(address.shard_id(), None);
+        address.set_shard_id(shard);
+        assert_eq!(address.shard_id(), Some(shard));
+        assert_eq!(address.without_shard_id().to_string(), "a:7@1");
+    }
 }

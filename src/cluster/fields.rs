@@ -1,0 +1,111 @@
+//! Reading records field by field: one space between fields, nothing else.
+//!
+//! Owns: strict forms of numbers, ids and slot ranges. Must not: guess. Contract: docs/protocol.md, "Log entries".
+
+use crate::types::{NodeId, Slot};
+use std::fmt::Write;
+
+/// The largest number in a record: one more never overflows, and RESP can show it.
+pub const MAX_NUMBER: u64 = i64::MAX as u64;
+
+/// An unsigned decimal number without sign or leading zeros, at most [`MAX_NUMBER`].
+pub fn number(text: &str) -> Option<u64> {
+    let canonical = text.bytes().all(|digit| digit.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    if !canonical {
+        return None;
+    }
+    text.parse().ok().filter(|number| *number <= MAX_NUMBER)
+}
+
+/// The fields of one line, from left to right.
+pub struct Fields<'a> {
+    rest: Option<&'a str>,
+}
+
+/// A field was missing or had the wrong form; names the field.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BadField(pub &'static str);
+
+impl<'a> Fields<'a> {
+    /// The fields of `line`.
+    pub fn new(line: &'a str) -> Self {
+        Self { rest: Some(line) }
+    }
+
+    /// The next field, or none at the end. Two spaces in a row make an empty field, which no reader below takes.
+    pub fn next(&mut self) -> Option<&'a str> {
+        let rest = self.rest?;
+        let (field, rest) = match rest.split_once(' ') {
+            Some((field, rest)) => (field, Some(rest)),
+            None => (rest, None),
+        };
+        self.rest = rest;
+        Some(field)
+    }
+
+    /// The next field, which must be there.
+    pub fn text(&mut self, name: &'static str) -> Result<&'a str, BadField> {
+        self.next().filter(|field| !field.is_empty()).ok_or(BadField(name))
+    }
+
+    /// A number.
+    pub fn number(&mut self, name: &'static str) -> Result<u64, BadField> {
+        number(self.text(name)?).ok_or(BadField(name))
+    }
+
+    /// Anything that reads itself: ids, addresses.
+    pub fn parse<T: std::str::FromStr>(&mut self, name: &'static str) -> Result<T, BadField> {
+        self.text(name)?.parse().map_err(|_| BadField(name))
+    }
+
+    /// An id, or `-` for none.
+    pub fn id_or_none(&mut self, name: &'static str) -> Result<Option<NodeId>, BadField> {
+        match self.text(name)? {
+            "-" => Ok(None),
+            text => text.parse().map(Some).map_err(|_| BadField(name)),
+        }
+    }
+
+    /// Whatever is left as slot ranges, ascending and not overlapping.
+    pub fn ranges(&mut self, name: &'static str) -> Result<Vec<(Slot, Slot)>, BadField> {
+        let mut ranges: Vec<(Slot, Slot)> = Vec::new();
+        while let Some(field) = self.next() {
+            let range = slot_range(field).ok_or(BadField(name))?;
+            if ranges.last().is_some_and(|last| last.1 >= range.0) {
+                return Err(BadField(name));
+            }
+            ranges.push(range);
+        }
+        Ok(ranges)
+    }
+
+    /// Nothing may be left.
+    pub fn end(&self) -> Result<(), BadField> {
+        if self.rest.is_none() { Ok(()) } else { Err(BadField("more fields than the record has")) }
+    }
+}
+
+/// `5` or `5-9`; `5-5` is written `5`.
+fn slot_range(text: &str) -> Option<(Slot, Slot)> {
+    let slot = |text| Slot::new(u16::try_from(number(text)?).ok()?);
+    match text.split_once('-') {
+        None => slot(text).map(|slot| (slot, slot)),
+        Some((first, last)) => Some((slot(first)?, slot(last)?)).filter(|(first, last)| first < last),
+    }
+}
+
+/// Appends ` 0-5460 7 9-10`: every range with a space before it.
+pub fn write_ranges(ranges: &[(Slot, Slot)], out: &mut String) {
+    for (first, last) in ranges {
+        // Writing to a String never fails.
+        let _ = if first == last { write!(out, " {first}") } else { write!(out, " {first}-{last}") };
+    }
+}
+
+/// Appends an id, or `-` for none.
+pub fn write_id(id: Option<&NodeId>, out: &mut String) {
+    let _ = match id {
+        Some(id) => write!(out, "{id}"),
+        None => out.write_char('-'),
+    };
+}

@@ -1,0 +1,229 @@
+//! The text form of log entries, both ways: `term [id=..] TYPE args`, for the bus and nodes.conf alike.
+//!
+//! Owns: that text. Must not: judge what an entry does (judge and apply do). Contract: docs/protocol.md, "Log entries".
+
+use super::entry::{Change, FailoverKind};
+use super::fields::{BadField, Fields, MAX_NUMBER, number, write_id, write_ranges};
+use crate::raft::{Body, Entry, Origin, Payload};
+use crate::types::{LogIndex, NodeId};
+use std::fmt::Write;
+
+/// One entry of the cluster's log.
+pub type ClusterEntry = Entry<Change>;
+
+/// Why a text is no entry.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum EntryError {
+    /// A well-formed type name that this binary does not know: the whole message or file is refused, since skipping it would diverge.
+    #[error("unknown entry type {0}")]
+    UnknownType(String),
+    /// Names the field.
+    #[error("malformed entry: {0}")]
+    Malformed(&'static str),
+}
+
+impl From<BadField> for EntryError {
+    fn from(BadField(name): BadField) -> Self {
+        Self::Malformed(name)
+    }
+}
+
+/// Appends `TYPE args`.
+pub fn format_body(body: &Body<Change>, out: &mut String) {
+    // Writing to a String never fails.
+    let _ = match body {
+        Body::Noop { lease } => write!(out, "NOOP {lease}"),
+        Body::AddVoter { ids } => {
+            out.push_str("ADD_VOTER");
+            ids.iter().try_for_each(|id| write!(out, " {id}"))
+        }
+        Body::DelVoter { id, by_hand } => write!(out, "DEL_VOTER {id}{}", if *by_hand { " manual" } else { "" }),
+        Body::App(change) => {
+            format_change(change, out);
+            Ok(())
+        }
+    };
+}
+
+fn format_change(change: &Change, out: &mut String) {
+    let _ = match change {
+        Change::NodeJoin { id, address, voter } => write!(out, "NODE_JOIN {id} {address} {}", if *voter { "voter" } else { "learner" }),
+        Change::NodeForget { id, epoch } => write!(out, "NODE_FORGET {id} {epoch}"),
+        Change::SlotChange { source, target, ranges } => {
+            out.push_str("SLOT_CHANGE");
+            format_side(source, out);
+            format_side(target, out);
+            write_ranges(ranges, out);
+            Ok(())
+        }
+        Change::SetReplicaOf { id, source, primary, target } => {
+            let _ = write!(out, "SET_REPLICA_OF {id} {} {} ", source.0, source.1);
+            write_id(primary.as_ref(), out);
+            write!(out, " {} {}", target.0, target.1)
+        }
+        Change::Failover { replica, primary, shard, epoch, kind } => {
+            write!(out, "FAILOVER {replica} {primary} {shard} {epoch} {}", kind_name(*kind))
+        }
+        Change::NodeInfo { id, address, nofailover } => {
+            write!(out, "NODE_INFO {id} {address} {}", if *nofailover { "nofailover" } else { "noflags" })
+        }
+        Change::NodeFail { id } => write!(out, "NODE_FAIL {id}"),
+        Change::NodeRecover { id } => write!(out, "NODE_RECOVER {id}"),
+    };
+}
+
+fn format_side(side: &Option<(NodeId, LogIndex)>, out: &mut String) {
+    let _ = match side {
+        Some((id, epoch)) => write!(out, " {id} {epoch}"),
+        None => write!(out, " - 0"),
+    };
+}
+
+fn kind_name(kind: FailoverKind) -> &'static str {
+    match kind {
+        FailoverKind::Auto => "auto",
+        FailoverKind::Manual => "manual",
+        FailoverKind::Force => "force",
+    }
+}
+
+/// Appends `term [id=..] TYPE args`, without a line end.
+pub fn format_entry(entry: &ClusterEntry, out: &mut String) {
+    let _ = write!(out, "{} ", entry.term);
+    if let Some(origin) = &entry.origin {
+        let _ = write!(out, "id={origin} ");
+    }
+    format_body(&entry.body, out);
+}
+
+/// Reads what [`format_entry`] writes.
+pub fn parse_entry(line: &str) -> Result<ClusterEntry, EntryError> {
+    let (term, rest) = line.split_once(' ').ok_or(EntryError::Malformed("term"))?;
+    let term = number(term).ok_or(EntryError::Malformed("term"))?;
+    let (origin, rest) = parse_origin(rest)?;
+    let body = parse_body(rest)?;
+    if origin.is_some() && !may_have_origin(&body) {
+        return Err(EntryError::Malformed("an id on an entry that only a leader makes"));
+    }
+    Ok(Entry { term, origin, body })
+}
+
+/// Reads `id=<origin> ` if it is there, and returns what follows.
+fn parse_origin(text: &str) -> Result<(Option<Origin>, &str), EntryError> {
+    let Some(text) = text.strip_prefix("id=") else { return Ok((None, text)) };
+    let (origin, rest) = text.split_once(' ').ok_or(EntryError::Malformed("id"))?;
+    let origin: Origin = origin.parse().map_err(|_| EntryError::Malformed("id"))?;
+    // A proposal is itself outstanding, so the lowest outstanding one is never above it; the numbers go into snapshots, so their bound holds here too.
+    let sound = origin.lowest <= origin.id.n && origin.id.n.max(origin.id.incarnation) <= MAX_NUMBER;
+    if sound { Ok((Some(origin), rest)) } else { Err(EntryError::Malformed("id")) }
+}
+
+/// Voting entries and NOOP are made by the leader alone and never deduplicated [N16].
+fn may_have_origin(body: &Body<Change>) -> bool {
+    matches!(body, Body::App(change) if change.founding_voter().is_none())
+}
+
+/// Reads what [`format_body`] writes.
+pub fn parse_body(text: &str) -> Result<Body<Change>, EntryError> {
+    let mut fields = Fields::new(text);
+    let name = fields.text("type")?;
+    let body = match name {
+        "NOOP" => Body::Noop { lease: fields.number("lease")? },
+        "ADD_VOTER" => parse_add_voter(&mut fields)?,
+        "DEL_VOTER" => Body::DelVoter { id: fields.parse("id")?, by_hand: parse_by_hand(&mut fields)? },
+        _ => Body::App(parse_change(name, &mut fields)?),
+    };
+    fields.end()?;
+    Ok(body)
+}
+
+fn parse_add_voter(fields: &mut Fields) -> Result<Body<Change>, EntryError> {
+    let mut ids: Vec<NodeId> = vec![fields.parse("id")?];
+    if let Some(second) = fields.next() {
+        ids.push(second.parse().map_err(|_| EntryError::Malformed("second id"))?);
+        if ids[0] == ids[1] {
+            return Err(EntryError::Malformed("the same id twice"));
+        }
+    }
+    Ok(Body::AddVoter { ids })
+}
+
+fn parse_by_hand(fields: &mut Fields) -> Result<bool, EntryError> {
+    match fields.next() {
+        None => Ok(false),
+        Some("manual") => Ok(true),
+        Some(_) => Err(EntryError::Malformed("manual")),
+    }
+}
+
+fn parse_change(name: &str, fields: &mut Fields) -> Result<Change, EntryError> {
+    Ok(match name {
+        "NODE_JOIN" => {
+            let (id, address) = (fields.parse("id")?, fields.parse("address")?);
+            Change::NodeJoin { id, address, voter: parse_word(fields, "role", "learner", "voter")? }
+        }
+        "NODE_FORGET" => Change::NodeForget { id: fields.parse("id")?, epoch: fields.number("epoch")? },
+        "SLOT_CHANGE" => parse_slot_change(fields)?,
+        "SET_REPLICA_OF" => Change::SetReplicaOf {
+            id: fields.parse("id")?,
+            source: (fields.parse("source shard")?, fields.number("source epoch")?),
+            primary: fields.id_or_none("primary")?,
+            target: (fields.parse("target shard")?, fields.number("target epoch")?),
+        },
+        "FAILOVER" => Change::Failover {
+            replica: fields.parse("replica")?,
+            primary: fields.parse("primary")?,
+            shard: fields.parse("shard")?,
+            epoch: fields.number("epoch")?,
+            kind: parse_kind(fields)?,
+        },
+        "NODE_INFO" => {
+            let (id, address) = (fields.parse("id")?, fields.parse("address")?);
+            Change::NodeInfo { id, address, nofailover: parse_word(fields, "flags", "noflags", "nofailover")? }
+        }
+        "NODE_FAIL" => Change::NodeFail { id: fields.parse("id")? },
+        "NODE_RECOVER" => Change::NodeRecover { id: fields.parse("id")? },
+        unknown => return Err(unknown_type(unknown)),
+    })
+}
+
+/// Only what looks like a type can be one of a newer binary; anything else is damage.
+fn unknown_type(name: &str) -> EntryError {
+    let plausible = name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+    if plausible { EntryError::UnknownType(name.to_owned()) } else { EntryError::Malformed("type") }
+}
+
+fn parse_word(fields: &mut Fields, name: &'static str, no: &str, yes: &str) -> Result<bool, EntryError> {
+    match fields.text(name)? {
+        word if word == no => Ok(false),
+        word if word == yes => Ok(true),
+        _ => Err(EntryError::Malformed(name)),
+    }
+}
+
+fn parse_slot_change(fields: &mut Fields) -> Result<Change, EntryError> {
+    let source = parse_side(fields, "source")?;
+    let target = parse_side(fields, "target")?;
+    let ranges = fields.ranges("range")?;
+    if ranges.is_empty() {
+        return Err(EntryError::Malformed("no range"));
+    }
+    Ok(Change::SlotChange { source, target, ranges })
+}
+
+fn parse_side(fields: &mut Fields, name: &'static str) -> Result<Option<(NodeId, LogIndex)>, EntryError> {
+    match (fields.id_or_none(name)?, fields.number(name)?) {
+        (Some(id), epoch) => Ok(Some((id, epoch))),
+        (None, 0) => Ok(None),
+        (None, _) => Err(EntryError::Malformed(name)),
+    }
+}
+
+fn parse_kind(fields: &mut Fields) -> Result<FailoverKind, EntryError> {
+    match fields.text("kind")? {
+        "auto" => Ok(FailoverKind::Auto),
+        "manual" => Ok(FailoverKind::Manual),
+        "force" => Ok(FailoverKind::Force),
+        _ => Err(EntryError::Malformed("kind")),
+    }
+}

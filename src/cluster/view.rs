@@ -1,0 +1,204 @@
+//! What clients see of the state: CLUSTER NODES as text, CLUSTER SLOTS and SHARDS as plain data, the counts of CLUSTER INFO.
+//!
+//! Owns: which facts are shown, in what order. Must not: know RESP or what links are up. Contract: docs/protocol.md; the line is `line`'s.
+
+use super::address::Address;
+use super::line::NodeLine;
+use super::state::{Member, State};
+use crate::types::{NodeId, ShardId, Slot};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// An address as clients see it: without the keys that only nodes need.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a>(pub &'a Address);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Address { ip, port, bus_port, hostname, .. } = self.0;
+        write!(f, "{ip}:{port}@{bus_port}")?;
+        if hostname.is_empty() { Ok(()) } else { write!(f, ",{hostname}") }
+    }
+}
+
+/// A node that is no member of the state: this one while it joins, or one that was met and has not answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Outsider<'a> {
+    /// Its id; of a node met, whatever stands for it until it says its own.
+    pub id: NodeId,
+    /// Where it is.
+    pub address: &'a Address,
+    /// The slots that it claims.
+    pub claims: &'a [(Slot, Slot)],
+    /// Whether it is this node.
+    pub myself: bool,
+}
+
+/// Appends CLUSTER NODES as `me` shows it.
+pub fn nodes(state: &State, me: &NodeId, outsiders: &[Outsider], out: &mut String) {
+    let slots = state.slots_by_owner();
+    for member in state.members() {
+        let ranges = slots.get(&member.id).map_or(&[][..], Vec::as_slice);
+        write_member(state, member, me, ranges, out);
+    }
+    for Outsider { id, address, claims, myself } in outsiders {
+        let flags = [("myself", *myself), ("master", *myself), ("handshake", !*myself)];
+        NodeLine { id, address: Shown(address), flags: &flags, primary: None, epoch: 0, connected: *myself, ranges: claims }.write(out);
+    }
+}
+
+/// Appends the one line of a member.
+pub fn node(state: &State, member: &Member, me: &NodeId, out: &mut String) {
+    write_member(state, member, me, &state.ranges_of(&member.id), out);
+}
+
+fn write_member(state: &State, member: &Member, me: &NodeId, ranges: &[(Slot, Slot)], out: &mut String) {
+    let flags = [
+        ("myself", member.id == *me),
+        ("master", member.is_primary()),
+        ("slave", !member.is_primary()),
+        ("fail", member.failed),
+        ("nofailover", member.nofailover),
+    ];
+    let (address, primary, epoch) = (Shown(&member.address), member.primary.as_ref(), state.epoch(&member.shard));
+    // The tools skip who is `disconnected`, so only who is flagged as failed is: one node's broken link says nothing about the cluster.
+    NodeLine { id: &member.id, address, flags: &flags, primary, epoch, connected: !member.failed, ranges }.write(out);
+}
+
+/// One entry of CLUSTER SLOTS: a maximal range, its owner, who replicates it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SlotRange<'a> {
+    /// First slot.
+    pub first: Slot,
+    /// Last slot.
+    pub last: Slot,
+    /// Its owner.
+    pub primary: &'a Member,
+    /// Replicas of the owner that are not failed, in the order of their ids.
+    pub replicas: Vec<&'a Member>,
+}
+
+/// CLUSTER SLOTS, ascending.
+pub fn slots(state: &State) -> Vec<SlotRange<'_>> {
+    let mut replicas: BTreeMap<NodeId, Vec<&Member>> = BTreeMap::new();
+    for member in state.members().filter(|member| !member.failed) {
+        if let Some(primary) = member.primary {
+            replicas.entry(primary).or_default().push(member);
+        }
+    }
+    let range = |(owner, (first, last))| {
+        let primary = state.member(&owner)?;
+        Some(SlotRange { first, last, primary, replicas: replicas.get(&owner).cloned().unwrap_or_default() })
+    };
+    state.slot_runs().filter_map(range).collect()
+}
+
+/// One entry of CLUSTER SHARDS.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Shard<'a> {
+    /// Its id.
+    pub id: ShardId,
+    /// Its slots.
+    pub ranges: Vec<(Slot, Slot)>,
+    /// The primary first, then the replicas in the order of their ids.
+    pub nodes: Vec<&'a Member>,
+}
+
+/// CLUSTER SHARDS in the order of shard ids.
+pub fn shards(state: &State) -> Vec<Shard<'_>> {
+    let mut slots = state.slots_by_owner();
+    let mut by_id: BTreeMap<ShardId, Shard> = BTreeMap::new();
+    for member in state.members() {
+        let shard = by_id.entry(member.shard).or_insert_with(|| Shard { id: member.shard, ranges: Vec::new(), nodes: Vec::new() });
+        if member.is_primary() {
+            shard.ranges = slots.remove(&member.id).unwrap_or_default();
+            shard.nodes.insert(0, member);
+        } else {
+            shard.nodes.push(member);
+        }
+    }
+    by_id.into_values().collect()
+}
+
+/// The counts of CLUSTER INFO.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Slots with an owner.
+    pub assigned: usize,
+    /// Slots whose owner is flagged as failed.
+    pub failed: usize,
+    /// Primaries with slots: `cluster_size`.
+    pub owners: usize,
+}
+
+/// Counts for CLUSTER INFO and for whether the cluster is usable.
+pub fn counts(state: &State) -> Counts {
+    let failed = state.slot_owners().filter(|id| state.member(id).is_some_and(|owner| owner.failed));
+    let failed = failed.map(|id| usize::from(state.slot_count_of(id))).sum();
+    Counts { assigned: state.assigned_slots(), failed, owners: state.slot_owners().count() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::{Scene, id};
+    use super::*;
+
+    #[test]
+    fn nodes_are_shown_as_tools_expect_them() {
+        let mut scene = Scene::of(3);
+        scene.do_(&scene.replica_of(2, 0));
+        scene.do_(&crate::cluster::Change::NodeFail { id: id(1) });
+        let mut text = String::new();
+        nodes(&scene.state, &id(0), &[], &mut text);
+        let epoch = |n| scene.state.epoch_of(&id(n)).unwrap();
+        let expected = format!(
+            "{} 127.0.0.1:7000@17000 myself,master - 0 0 {} connected 0-99\n{} 127.0.0.1:7001@17001 master,fail - 0 0 {} disconnected 100-199\n{} 127.0.0.1:7002@17002 slave {} 0 0 {} connected\n",
+            id(0),
+            epoch(0),
+            id(1),
+            epoch(1),
+            id(2),
+            id(0),
+            epoch(0)
+        );
+        assert_eq!(text, expected);
+        let mut one = String::new();
+        node(&scene.state, scene.state.member(&id(2)).unwrap(), &id(0), &mut one);
+        assert_eq!(Some(one.trim_end()), expected.lines().last());
+    }
+
+    #[test]
+    fn who_joins_or_was_met_is_shown_beside_the_members() {
+        let scene = Scene::of(1);
+        let address = Address { port: 7, bus_port: 17, hostname: "h".to_owned(), ..Address::default() };
+        let claims = [(Slot::new(0).unwrap(), Slot::new(9).unwrap())];
+        let mut text = String::new();
+        let outsiders = [
+            Outsider { id: id(8), address: &address, claims: &claims, myself: true },
+            Outsider { id: id(9), address: &address, claims: &[], myself: false },
+        ];
+        nodes(&scene.state, &id(8), &outsiders, &mut text);
+        let lines: Vec<_> = text.lines().skip(1).collect();
+        assert_eq!(lines[0], format!("{} :7@17,h myself,master - 0 0 0 connected 0-9", id(8)));
+        assert_eq!(lines[1], format!("{} :7@17,h handshake - 0 0 0 disconnected", id(9)));
+    }
+
+    #[test]
+    fn slots_and_shards_agree_and_leave_failed_replicas_out_of_slots() {
+        let mut scene = Scene::of(4);
+        scene.do_(&scene.replica_of(2, 0));
+        scene.do_(&scene.replica_of(3, 0));
+        scene.do_(&crate::cluster::Change::NodeFail { id: id(2) });
+        let ranges = slots(&scene.state);
+        assert_eq!(ranges.len(), 2);
+        assert_eq!((ranges[0].first.number(), ranges[0].last.number(), ranges[0].primary.id), (0, 99, id(0)));
+        assert_eq!(ranges[0].replicas.iter().map(|member| member.id).collect::<Vec<_>>(), [id(3)]);
+        let shards = shards(&scene.state);
+        assert_eq!(shards.len(), 2);
+        let first = shards.iter().find(|shard| shard.nodes[0].id == id(0)).unwrap();
+        assert_eq!((first.nodes.len(), first.ranges.len()), (3, 1));
+        assert_eq!(counts(&scene.state), Counts { assigned: 200, failed: 0, owners: 2 });
+        scene.do_(&crate::cluster::Change::NodeFail { id: id(1) });
+        assert_eq!(counts(&scene.state).failed, 100);
+    }
+}

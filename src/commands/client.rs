@@ -1,0 +1,118 @@
+//! One client's protocol state: everything about it except its bytes.
+//!
+//! Owns: what HELLO, CLIENT, MULTI and WATCH leave behind between commands. Must not: touch buffers or connections.
+
+use super::table::CommandId;
+use super::transaction::{Execution, Transaction};
+use crate::keyspace::{Keyspace, Version};
+use crate::types::{Millis, Now, Slot};
+use std::net::SocketAddr;
+
+/// A client between two commands.
+#[derive(Debug)]
+pub struct Client {
+    /// Counts up over the process's life, never used twice.
+    pub id: u64,
+    /// Where it comes from.
+    pub addr: SocketAddr,
+    /// Where it came in.
+    pub laddr: SocketAddr,
+    /// When it was accepted.
+    pub created: Now,
+    /// Monotonic time of its last command, for `idle=` and the `timeout` option.
+    pub last_active: Millis,
+    /// CLIENT SETNAME.
+    pub name: String,
+    /// CLIENT SETINFO LIB-NAME.
+    pub lib_name: String,
+    /// CLIENT SETINFO LIB-VER.
+    pub lib_ver: String,
+    /// HELLO 3. The node makes each [`super::Context::reply`] with it.
+    pub resp3: bool,
+    /// May use commands: true from the start if there is no password.
+    pub authenticated: bool,
+    /// READONLY: a replica may answer its reads.
+    pub readonly: bool,
+    /// ASKING: the next command, or the next transaction up to its EXEC, may touch a slot that is being imported.
+    pub asking: bool,
+    /// CLIENT NO-EVICT.
+    pub no_evict: bool,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: bool,
+    /// Commands queued since MULTI.
+    pub multi: Option<Box<Transaction>>,
+    /// An EXEC whose command at hand is suspended; [`super::resume`] goes on with it.
+    pub execution: Option<Box<Execution>>,
+    /// Keys watched for the next EXEC.
+    pub watched: Vec<Watched>,
+    /// The command that runs or ran last; none if it was none.
+    pub last_command: Option<CommandId>,
+    /// This command of it is suspended: it is not read until [`super::resume`].
+    pub waiting: Option<CommandId>,
+    /// The connection is to be closed once its replies are sent.
+    pub close_after_reply: bool,
+}
+
+/// A watched key. The keyspace counts its watchers, so each goes back through [`Client::unwatch_all`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Watched {
+    /// The key's slot.
+    pub slot: Slot,
+    /// The key.
+    pub key: Box<[u8]>,
+    /// Its version when it was first watched.
+    pub version: Version,
+}
+
+impl Client {
+    /// A client that was just accepted; `authenticated` if no password is asked for.
+    pub fn new(id: u64, addr: SocketAddr, laddr: SocketAddr, now: Now, authenticated: bool) -> Self {
+        Self {
+            id,
+            addr,
+            laddr,
+            created: now,
+            last_active: now.mono,
+            name: String::new(),
+            lib_name: String::new(),
+            lib_ver: String::new(),
+            resp3: false,
+            authenticated,
+            readonly: false,
+            asking: false,
+            no_evict: false,
+            no_touch: false,
+            multi: None,
+            execution: None,
+            watched: Vec::new(),
+            last_command: None,
+            waiting: None,
+            close_after_reply: false,
+        }
+    }
+
+    /// Forgets the watched keys. The node calls this for a client that is gone.
+    pub fn unwatch_all(&mut self, keyspace: &mut Keyspace) {
+        for watched in self.watched.drain(..) {
+            keyspace.unwatch(&watched.key);
+        }
+        self.watched = Vec::new();
+    }
+
+    /// Ends the transaction, if there is one, and forgets the watched keys.
+    pub fn discard(&mut self, keyspace: &mut Keyspace) {
+        self.multi = None;
+        self.unwatch_all(keyspace);
+    }
+
+    /// RESET: as just accepted, but for the connection itself and what library it runs.
+    pub fn reset(&mut self, keyspace: &mut Keyspace, authenticated: bool) {
+        self.discard(keyspace);
+        let mut fresh = Self::new(self.id, self.addr, self.laddr, self.created, authenticated);
+        fresh.last_active = self.last_active;
+        fresh.last_command = self.last_command;
+        fresh.lib_name = std::mem::take(&mut self.lib_name);
+        fresh.lib_ver = std::mem::take(&mut self.lib_ver);
+        *self = fresh;
+    }
+}

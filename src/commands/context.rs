@@ -1,0 +1,230 @@
+//! What a handler is given, and what it may answer.
+//!
+//! Owns: the context of borrows, the ways in which a command ends, and what a suspended command waits for. Must not: decide anything.
+//! Contract: docs/architecture.md, "Rooms".
+
+use super::client::Client;
+use super::server_state::Server;
+use crate::cluster::view::Outsider;
+use crate::cluster::{Address, Change, Reason, State};
+use crate::config::Config;
+use crate::keyspace::Keyspace;
+use crate::raft::Raft;
+use crate::types::{Millis, NodeId, Now, Slot};
+use crate::wire::Reply;
+use std::collections::BTreeMap;
+
+/// How a handler ended.
+#[derive(Debug, PartialEq)]
+#[must_use]
+pub enum Flow {
+    /// The reply is written.
+    Done,
+    /// Nothing is written. The client is not read until [`super::resume`] is called with the outcome, which writes the reply.
+    Wait(Wait),
+}
+
+/// What a suspended command waits for. Every one of them answers `+OK` if it goes well.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wait {
+    /// These entries, one or more, are to be proposed; ends when each is applied or refused.
+    Changes(Vec<Change>),
+    /// A node is to be met (CLUSTER MEET).
+    Meet {
+        /// Its address, checked to be an IP.
+        ip: String,
+        /// Its client port.
+        port: u16,
+        /// Its bus port.
+        bus_port: u16,
+    },
+    /// A member is to be demoted, if it votes, and forgotten. Of an id that is no member the node answers: done if it was forgotten within the
+    /// last minute (tools send FORGET to every node), else `ERR Unknown node <id>`.
+    Forget(NodeId),
+    /// This node is to leave its cluster and found one of its own.
+    Reset {
+        /// It gets a new id as well.
+        hard: bool,
+    },
+    /// A member is to vote.
+    AddVoter(NodeId),
+    /// A member is not to vote any more, and not to be promoted by itself.
+    DelVoter(NodeId),
+    /// nodes.conf is to be rewritten and synced.
+    SaveConfig,
+    /// The configuration file is to be rewritten with the values in use.
+    RewriteConfig,
+    /// The process is to end. Never resumed, unless that failed.
+    Shutdown {
+        /// Do not wait for anybody.
+        now: bool,
+        /// Go even if something cannot be saved.
+        force: bool,
+    },
+}
+
+/// How one proposed entry ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ChangeOutcome {
+    /// It is part of the state.
+    Applied,
+    /// Others' changes overtook it as often as it was tried.
+    Stale,
+    /// The state does not allow it.
+    Rejected(Reason),
+    /// Nothing was heard of it in time: it may still be applied.
+    Timeout,
+    /// It was not proposed, with the whole error text (`ERR ...`).
+    Refused(String),
+}
+
+/// How a [`Wait`] ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WaitOutcome {
+    /// For [`Wait::Changes`]: one outcome each, in order.
+    Changes(Vec<ChangeOutcome>),
+    /// It is done.
+    Done,
+    /// Nothing was heard of it in time: it may still happen.
+    Timeout,
+    /// It was refused or failed, with the whole error text (`ERR ...`).
+    Failed(String),
+}
+
+/// Stands in [`Context::slot`] for a command without keys.
+pub const NO_SLOT: Slot = match Slot::new(0) {
+    Some(slot) => slot,
+    None => unreachable!(),
+};
+
+/// Everything that a command may look at or change.
+pub struct Context<'a> {
+    /// This turn's time.
+    pub now: Now,
+    /// The slot of the command's keys, which this node serves; [`NO_SLOT`] for a command without keys. Dispatch sets it.
+    pub slot: Slot,
+    /// Who asks.
+    pub client: &'a mut Client,
+    /// Where the reply goes.
+    pub reply: Reply<'a>,
+    /// The keys.
+    pub keyspace: &'a mut Keyspace,
+    /// The cluster as this node sees it.
+    pub cluster: Cluster<'a>,
+    /// The options in use.
+    pub config: &'a mut Config,
+    /// Counters and the process.
+    pub server: &'a mut Server,
+    /// The other clients.
+    pub clients: &'a dyn ClientList,
+}
+
+/// The cluster as this node sees it, to look at only: changes go through [`Wait`].
+#[derive(Clone, Copy)]
+pub struct Cluster<'a> {
+    /// This node.
+    pub me: NodeId,
+    /// This node's own address, as it is announced.
+    pub address: &'a Address,
+    /// The replicated state.
+    pub state: &'a State,
+    /// Consensus.
+    pub raft: &'a Raft<Change>,
+    /// This node gave up its own cluster and waits to be added to another.
+    pub joining: bool,
+    /// The bus links, in the order in which CLUSTER LINKS shows them.
+    pub links: &'a [LinkView],
+    /// Nodes that are being met and are no members yet, and this node itself while it joins.
+    pub outsiders: &'a [Outsider<'a>],
+    /// Counters of the bus.
+    pub stats: &'a BusStats,
+    /// Ranges of this node that entries in its log take away once applied; almost always empty. They are refused (docs/protocol.md, "Gate").
+    pub leaving: &'a [(Slot, Slot)],
+    /// `cluster_state:ok`: keys may be served.
+    pub usable: bool,
+}
+
+/// One bus link.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LinkView {
+    /// The node at the other end.
+    pub node: NodeId,
+    /// We dialled it.
+    pub outbound: bool,
+    /// Both sides have said who they are.
+    pub greeted: bool,
+    /// Unix time in ms of its making.
+    pub created: Millis,
+    /// Unix time in ms of the last frame received; 0 for none.
+    pub heard: Millis,
+    /// Bytes allocated for sending.
+    pub send_buffer: usize,
+    /// Bytes not sent yet.
+    pub unsent: usize,
+}
+
+/// Counters of the bus since the start.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BusStats {
+    /// Frames sent, by message name as in CLUSTER INFO (lower case, hyphens).
+    pub sent: BTreeMap<&'static str, u64>,
+    /// Frames received.
+    pub received: BTreeMap<&'static str, u64>,
+    /// Frames dropped because their sender is of another cluster.
+    pub foreign: u64,
+    /// Links closed because too much waited to be sent on them.
+    pub buffer_limit_exceeded: u64,
+}
+
+/// The clients beside the one whose command runs.
+pub trait ClientList {
+    /// Shows every other client, in any order.
+    fn visit_others(&self, visit: &mut dyn FnMut(&Client, Buffers));
+
+    /// How many clients there are, the asking one included.
+    fn count(&self) -> usize;
+
+    /// The asking client's buffers.
+    fn own_buffers(&self) -> Buffers;
+}
+
+/// Bytes held for one client.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Buffers {
+    /// Received and not yet run.
+    pub input: usize,
+    /// Replies not yet sent.
+    pub output: usize,
+}
+
+impl Cluster<'_> {
+    /// Whether this node replicates another.
+    pub fn is_replica(&self) -> bool {
+        self.state.member(&self.me).is_some_and(|member| member.primary.is_some())
+    }
+}
+
+impl Context<'_> {
+    /// The reply of every `<COMMAND> HELP`, in Redis' form; `lines` come in pairs of usage and explanation, or as they are to appear.
+    pub fn help(&mut self, command: &str, lines: &[&str]) {
+        self.reply.array(lines.len() + 3);
+        self.reply.simple(&format!("{command} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+        for line in lines {
+            self.reply.simple(line);
+        }
+        self.reply.simple("HELP");
+        self.reply.simple("    Prints this help.");
+    }
+
+    /// Writes an error and is done.
+    pub fn fail(&mut self, text: &str) -> Flow {
+        self.reply.error(text);
+        Flow::Done
+    }
+
+    /// Writes `+OK` and is done.
+    pub fn done(&mut self) -> Flow {
+        self.reply.ok();
+        Flow::Done
+    }
+}

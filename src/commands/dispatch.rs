@@ -1,0 +1,196 @@
+//! From a request to its handler: what is checked, in which order, and how a suspended command goes on.
+//!
+//! Owns: the order of the checks (that of Redis' processCommand), queueing inside MULTI, and the counters of calls and errors.
+//! Must not: know what a command does. The hot path allocates nothing: lookup, slot and checks borrow from the request.
+
+use super::context::{ChangeOutcome, Context, Flow, NO_SLOT, WaitOutcome};
+use super::parse::shown;
+use super::routing::{self, KeySlots, Redirect};
+use super::table::{Command, CommandId, Flag, Lookup};
+use super::{table, transaction};
+use crate::wire::Args;
+
+/// Runs, queues or refuses one request. After [`Flow::Wait`] the client must not be read, nor this be called for it, until [`resume`]
+/// has returned [`Flow::Done`].
+pub fn execute(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    let Some(name) = args.nth(0) else { return Flow::Done };
+    ctx.client.last_active = ctx.now.mono;
+    ctx.client.last_command = None;
+    let flow = match table().lookup(name, args.nth(1)) {
+        Lookup::Found(id) => {
+            ctx.client.last_command = Some(id);
+            dispatch(ctx, id, args)
+        }
+        Lookup::Unknown => reject(ctx, None, &unknown_command(args)),
+        Lookup::UnknownSubcommand(container) => {
+            let container = table().get(container).full_name.to_ascii_uppercase();
+            let text = format!("ERR unknown subcommand '{}'. Try {container} HELP.", shown(args.get(1), 128));
+            reject(ctx, None, &text)
+        }
+    };
+    end_asking(ctx, &flow);
+    flow
+}
+
+/// A wait of this client has ended: writes the reply and, inside EXEC, goes on with the next command, which may wait again.
+pub fn resume(ctx: &mut Context<'_>, outcome: WaitOutcome) -> Flow {
+    let start = ctx.reply.mark();
+    match failure(outcome) {
+        None => ctx.reply.ok(),
+        Some(text) => ctx.reply.error(&text),
+    }
+    if let Some(id) = ctx.client.waiting.take() {
+        account(ctx, id, start);
+    }
+    let flow = match ctx.client.execution.take() {
+        Some(execution) => transaction::proceed(ctx, execution),
+        None => Flow::Done,
+    };
+    end_asking(ctx, &flow);
+    flow
+}
+
+/// All checks of a known command, then its handler or MULTI's queue.
+fn dispatch(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Flow {
+    let entry = table().get(id);
+    let command = entry.command;
+    if !command.takes(args.len()) {
+        let text = format!("ERR wrong number of arguments for '{}' command", entry.full_name);
+        return reject(ctx, Some(id), &text);
+    }
+    if !ctx.client.authenticated && !ctx.config.requirepass.is_empty() && !command.has(Flag::NoAuth) {
+        return reject(ctx, Some(id), "NOAUTH Authentication required.");
+    }
+    if ctx.client.multi.is_some() {
+        return dispatch_in_multi(ctx, id, args);
+    }
+    match admit(ctx, command, args) {
+        Ok(_) => run(ctx, id, args),
+        Err(redirect) => refuse(ctx, id, redirect),
+    }
+}
+
+/// The same inside MULTI: EXEC and a few others run, everything else is queued.
+fn dispatch_in_multi(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Flow {
+    let command = table().get(id).command;
+    if command.has(Flag::NoMulti) {
+        return reject(ctx, Some(id), "ERR Command not allowed inside a transaction");
+    }
+    let slots = match transaction::queued_slots(ctx, command) {
+        Some((slots, writes)) => routing::check(&ctx.cluster, ctx.config, slots, writes).map(|()| Some(slots)),
+        None => admit(ctx, command, args),
+    };
+    match slots {
+        Err(redirect) => refuse(ctx, id, redirect),
+        Ok(_) if transaction::runs_at_once(command) => run(ctx, id, args),
+        Ok(slots) => {
+            transaction::enqueue(ctx, id, slots, args);
+            Flow::Done
+        }
+    }
+}
+
+/// Whether this node may serve the command's keys; sets the context's slot.
+pub(super) fn admit(ctx: &mut Context<'_>, command: &Command, args: Args<'_>) -> Result<Option<KeySlots>, Redirect> {
+    ctx.slot = NO_SLOT;
+    let Some(slots) = KeySlots::of(command.keys, args) else { return Ok(None) };
+    routing::check(&ctx.cluster, ctx.config, slots, routing::writes(command))?;
+    ctx.slot = slots.first;
+    Ok(Some(slots))
+}
+
+/// Runs an admitted command and counts it.
+pub(super) fn run(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Flow {
+    ctx.server.stats.called(id, ctx.now);
+    let start = ctx.reply.mark();
+    let flow = (table().get(id).command.handler)(ctx, args);
+    match flow {
+        Flow::Done => account(ctx, id, start),
+        // Of an EXEC whose command waits, that command is the one that waits.
+        Flow::Wait(_) => _ = ctx.client.waiting.get_or_insert(id),
+    }
+    flow
+}
+
+/// Counts the reply written since `start`, if it is an error.
+fn account(ctx: &mut Context<'_>, id: CommandId, start: usize) {
+    if let [b'-', error @ ..] = ctx.reply.since(start) {
+        ctx.server.stats.error_reply(error);
+        ctx.server.stats.failed(id);
+    }
+}
+
+/// Refuses a request that never ran; inside MULTI its transaction is lost.
+fn reject(ctx: &mut Context<'_>, id: Option<CommandId>, text: &str) -> Flow {
+    let start = ctx.reply.mark();
+    match id {
+        Some(id) if table().get(id).command.name == "exec" && ctx.client.multi.is_some() => {
+            ctx.client.discard(ctx.keyspace);
+            let reason = text.strip_prefix("ERR ").unwrap_or(text);
+            ctx.reply.error(&format!("EXECABORT Transaction discarded because of: {reason}"));
+        }
+        _ => {
+            transaction::abort(ctx.client);
+            ctx.reply.error(text);
+        }
+    }
+    count_rejection(ctx, id, start);
+    Flow::Done
+}
+
+/// Sends the client elsewhere; inside MULTI the transaction is lost, and at EXEC it is over.
+fn refuse(ctx: &mut Context<'_>, id: CommandId, redirect: Redirect) -> Flow {
+    let start = ctx.reply.mark();
+    match table().get(id).command.name {
+        "exec" => ctx.client.discard(ctx.keyspace),
+        _ => transaction::abort(ctx.client),
+    }
+    redirect.write(ctx);
+    count_rejection(ctx, Some(id), start);
+    Flow::Done
+}
+
+fn count_rejection(ctx: &mut Context<'_>, id: Option<CommandId>, start: usize) {
+    if let Some(id) = id {
+        ctx.server.stats.rejected(id);
+    }
+    ctx.server.stats.error_reply(ctx.reply.since(start + 1));
+}
+
+/// ASKING holds for one command, or from before MULTI to its EXEC.
+fn end_asking(ctx: &mut Context<'_>, flow: &Flow) {
+    if !ctx.client.asking || ctx.client.multi.is_some() || *flow != Flow::Done {
+        return;
+    }
+    let is_asking = |id| table().get(id).command.name == "asking";
+    ctx.client.asking = ctx.client.last_command.is_some_and(is_asking);
+}
+
+/// The whole error text of a wait that did not end well; the first error of several changes.
+fn failure(outcome: WaitOutcome) -> Option<String> {
+    const TIMEOUT: &str = "TIMEOUT The cluster did not answer in time: the change may still be applied";
+    match outcome {
+        WaitOutcome::Done => None,
+        WaitOutcome::Timeout => Some(TIMEOUT.to_owned()),
+        WaitOutcome::Failed(text) => Some(text),
+        WaitOutcome::Changes(changes) => changes.into_iter().find_map(|change| match change {
+            ChangeOutcome::Applied => None,
+            ChangeOutcome::Stale => Some("TRYAGAIN Other changes of the cluster came first each time: nothing was changed".to_owned()),
+            ChangeOutcome::Rejected(reason) => Some(reason.message().to_owned()),
+            ChangeOutcome::Timeout => Some(TIMEOUT.to_owned()),
+            ChangeOutcome::Refused(text) => Some(text),
+        }),
+    }
+}
+
+/// Redis' text: the name, and the first arguments as far as 128 bytes go.
+fn unknown_command(args: Args<'_>) -> String {
+    let mut list = String::new();
+    for arg in args.skip(1).iter() {
+        if list.len() >= 128 {
+            break;
+        }
+        list.push_str(&format!("'{}' ", shown(arg, 128 - list.len())));
+    }
+    format!("ERR unknown command '{}', with args beginning with: {list}", shown(args.get(0), 128))
+}

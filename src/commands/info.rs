@@ -1,0 +1,302 @@
+//! INFO: what monitoring and the cluster tools read.
+//!
+//! Owns: the sections and their text. Must not: count anything itself. Contract: docs/operations.md, "INFO".
+//!
+//! Tools search the text with strstr: `cluster_enabled:` must stand nowhere before its section, and `db0:` nowhere while there is no key.
+
+use super::context::{Context, Flow};
+use super::parse::is;
+use super::server_state::seconds;
+use super::table;
+use super::table::{Command, Flag, Group};
+use super::{PONTOON_VERSION, REDIS_VERSION, SERVER_NAME};
+use crate::wire::Args;
+use std::fmt::{Display, Write};
+
+/// The family's commands.
+pub const COMMANDS: &[Command] = &[Command::new(
+    "info",
+    -1,
+    &[Flag::Loading, Flag::Stale],
+    Group::Server,
+    "1.0.0",
+    "Returns information and statistics about the server.",
+    info,
+)
+.tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
+.categories(&["@dangerous"])];
+
+/// One `# Title` of the text.
+struct Section {
+    title: &'static str,
+    /// Part of INFO without arguments.
+    default: bool,
+    write: fn(&Context<'_>, &mut Text),
+}
+
+const SECTIONS: &[Section] = &[
+    Section { title: "Server", default: true, write: server },
+    Section { title: "Clients", default: true, write: clients },
+    Section { title: "Memory", default: true, write: memory },
+    Section { title: "Persistence", default: true, write: persistence },
+    Section { title: "Stats", default: true, write: stats },
+    Section { title: "Replication", default: true, write: replication },
+    Section { title: "CPU", default: true, write: cpu },
+    Section { title: "Modules", default: true, write: |_, _| {} },
+    Section { title: "Commandstats", default: false, write: commandstats },
+    Section { title: "Errorstats", default: true, write: errorstats },
+    Section { title: "Cluster", default: true, write: |_, text| text.line("cluster_enabled", 1) },
+    Section { title: "Keyspace", default: true, write: keyspace },
+];
+
+/// The text under construction.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn section(&mut self, title: &str) {
+        if !self.0.is_empty() {
+            self.0.push_str("\r\n");
+        }
+        self.put(format_args!("# {title}\r\n"));
+    }
+
+    fn line(&mut self, name: &str, value: impl Display) {
+        self.put(format_args!("{name}:{value}\r\n"));
+    }
+
+    fn lines(&mut self, pairs: &[(&str, &dyn Display)]) {
+        for (name, value) in pairs {
+            self.line(name, value);
+        }
+    }
+
+    /// Bytes, and the same for people.
+    fn bytes(&mut self, name: &str, bytes: u64) {
+        self.line(name, bytes);
+        self.put(format_args!("{name}_human:{}\r\n", human(bytes)));
+    }
+
+    fn put(&mut self, text: std::fmt::Arguments<'_>) {
+        let written = self.0.write_fmt(text);
+        debug_assert!(written.is_ok(), "writing to a String cannot fail");
+    }
+}
+
+fn info(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    let asked = |section: &Section| {
+        let names = || args.skip(1).iter();
+        let named = |word: &str| names().any(|name| is(name, word));
+        named(section.title) || named("all") || named("everything") || section.default && (args.len() == 1 || named("default"))
+    };
+    let mut text = Text::default();
+    for section in SECTIONS.iter().filter(|section| asked(section)) {
+        text.section(section.title);
+        (section.write)(ctx, &mut text);
+    }
+    ctx.reply.verbatim("txt", text.0.as_bytes());
+    Flow::Done
+}
+
+/// Redis' form of a number of bytes: `1.75M`.
+fn human(bytes: u64) -> String {
+    let units = [(40, 'T'), (30, 'G'), (20, 'M'), (10, 'K')];
+    match units.iter().find(|(shift, _)| bytes >> shift > 0) {
+        Some((shift, unit)) => format!("{:.2}{unit}", bytes as f64 / (1u64 << shift) as f64),
+        None => format!("{bytes}B"),
+    }
+}
+
+/// The value of an option that Pontoon gives no typed field.
+fn option(ctx: &Context<'_>, name: &str) -> String {
+    ctx.config.get(name).into_iter().next().map(|(_, value)| value).unwrap_or_default()
+}
+
+fn server(ctx: &Context<'_>, text: &mut Text) {
+    let (now, server) = (ctx.now, &*ctx.server);
+    let uptime = seconds(server.started.mono, now.mono);
+    let hz = option(ctx, "hz");
+    let file = ctx.config.file.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+    text.lines(&[
+        ("redis_version", &REDIS_VERSION),
+        ("server_name", &SERVER_NAME),
+        ("pontoon_version", &PONTOON_VERSION),
+        ("redis_git_sha1", &"00000000"),
+        ("redis_git_dirty", &0),
+        ("redis_build_id", &0),
+        ("redis_mode", &"cluster"),
+        ("server_mode", &"cluster"),
+        ("os", &format_args!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
+        ("arch_bits", &usize::BITS),
+        ("monotonic_clock", &"POSIX clock_gettime"),
+        ("multiplexing_api", &"mio"),
+        ("process_id", &server.process_id),
+        ("process_supervised", &"no"),
+        ("run_id", &server.run_id),
+        ("tcp_port", &ctx.config.port),
+        ("server_time_usec", &(now.wall * 1000)),
+        ("uptime_in_seconds", &uptime),
+        ("uptime_in_days", &(uptime / 86400)),
+        ("hz", &hz),
+        ("configured_hz", &hz),
+        // 24 bits of seconds, as in Redis.
+        ("lru_clock", &((now.wall / 1000) & 0xff_ffff)),
+        ("executable", &server.executable),
+        ("config_file", &file),
+        ("io_threads_active", &0),
+    ]);
+}
+
+fn clients(ctx: &Context<'_>, text: &mut Text) {
+    let (mut blocked, mut watching, mut watched) = (0, 0, 0);
+    let mut look = |client: &super::Client| {
+        blocked += usize::from(client.waiting.is_some());
+        watching += usize::from(!client.watched.is_empty());
+        watched += client.watched.len();
+    };
+    look(ctx.client);
+    ctx.clients.visit_others(&mut |client, _| look(client));
+    text.lines(&[
+        ("connected_clients", &ctx.clients.count()),
+        ("cluster_connections", &ctx.cluster.links.len()),
+        ("maxclients", &ctx.config.maxclients),
+        ("blocked_clients", &blocked),
+        ("tracking_clients", &0),
+        ("pubsub_clients", &0),
+        ("watching_clients", &watching),
+        ("clients_in_timeout_table", &0),
+        ("total_watched_keys", &watched),
+        ("total_blocking_keys", &0),
+        ("total_blocking_keys_on_nokey", &0),
+    ]);
+}
+
+fn memory(ctx: &Context<'_>, text: &mut Text) {
+    let usage = ctx.server.usage;
+    text.bytes("used_memory", usage.resident_bytes);
+    text.bytes("used_memory_rss", usage.resident_bytes);
+    text.bytes("used_memory_peak", usage.peak_bytes);
+    text.bytes("total_system_memory", usage.system_bytes);
+    text.lines(&[("number_of_cached_scripts", &0), ("number_of_functions", &0), ("number_of_libraries", &0)]);
+    // There is no limit and no eviction, whatever the option says.
+    text.bytes("maxmemory", 0);
+    text.lines(&[("maxmemory_policy", &"noeviction"), ("mem_allocator", &"libc"), ("active_defrag_running", &0)]);
+}
+
+/// Key data lives in memory only.
+fn persistence(ctx: &Context<'_>, text: &mut Text) {
+    text.lines(&[
+        ("loading", &0),
+        ("async_loading", &0),
+        ("rdb_changes_since_last_save", &0),
+        ("rdb_bgsave_in_progress", &0),
+        ("rdb_last_save_time", &(ctx.server.started.wall / 1000)),
+        ("rdb_last_bgsave_status", &"ok"),
+        ("rdb_last_bgsave_time_sec", &-1),
+        ("rdb_current_bgsave_time_sec", &-1),
+        ("rdb_saves", &0),
+        ("aof_enabled", &0),
+        ("aof_rewrite_in_progress", &0),
+        ("aof_rewrite_scheduled", &0),
+        ("aof_last_rewrite_time_sec", &-1),
+        ("aof_current_rewrite_time_sec", &-1),
+        ("aof_last_bgrewrite_status", &"ok"),
+        ("aof_last_write_status", &"ok"),
+    ]);
+}
+
+fn stats(ctx: &Context<'_>, text: &mut Text) {
+    let stats = &ctx.server.stats;
+    text.lines(&[
+        ("total_connections_received", &stats.connections_received),
+        ("total_commands_processed", &stats.commands_processed),
+        ("instantaneous_ops_per_sec", &stats.commands_per_second(ctx.now)),
+        ("total_net_input_bytes", &stats.net_input_bytes),
+        ("total_net_output_bytes", &stats.net_output_bytes),
+        ("rejected_connections", &stats.connections_rejected),
+        ("sync_full", &0),
+        ("sync_partial_ok", &0),
+        ("sync_partial_err", &0),
+        ("expired_keys", &ctx.keyspace.expired_count()),
+        ("evicted_keys", &0),
+        ("evicted_clients", &0),
+        ("keyspace_hits", &stats.keyspace_hits),
+        ("keyspace_misses", &stats.keyspace_misses),
+        ("pubsub_channels", &0),
+        ("pubsub_patterns", &0),
+        ("pubsubshard_channels", &0),
+        ("latest_fork_usec", &0),
+        ("total_forks", &0),
+        ("migrate_cached_sockets", &0),
+        ("total_error_replies", &stats.error_replies),
+        ("client_query_buffer_limit_disconnections", &stats.input_limit_disconnections),
+        ("client_output_buffer_limit_disconnections", &stats.output_limit_disconnections),
+    ]);
+}
+
+fn replication(ctx: &Context<'_>, text: &mut Text) {
+    let state = ctx.cluster.state;
+    let primary = state.member(&ctx.cluster.me).and_then(|member| state.member(&member.primary?));
+    text.line("role", if primary.is_some() { "slave" } else { "master" });
+    if let Some(primary) = primary {
+        text.lines(&[("master_host", &primary.address.ip), ("master_port", &primary.address.port), ("master_link_status", &"down")]);
+    }
+    text.lines(&[
+        ("connected_slaves", &0),
+        ("master_failover_state", &"no-failover"),
+        ("master_replid", &ctx.server.run_id),
+        ("master_replid2", &"0000000000000000000000000000000000000000"),
+        ("master_repl_offset", &0),
+        ("second_repl_offset", &-1),
+        ("repl_backlog_active", &0),
+        ("repl_backlog_size", &option(ctx, "repl-backlog-size")),
+        ("repl_backlog_first_byte_offset", &0),
+        ("repl_backlog_histlen", &0),
+    ]);
+}
+
+fn cpu(ctx: &Context<'_>, text: &mut Text) {
+    let usage = ctx.server.usage;
+    for (name, us) in [("used_cpu_sys", usage.cpu_sys_us), ("used_cpu_user", usage.cpu_user_us)] {
+        text.put(format_args!("{name}:{}.{:06}\r\n", us / 1_000_000, us % 1_000_000));
+    }
+}
+
+/// Times are not taken: a pure command has no clock. The fields stand there for tools that count on their places.
+fn commandstats(ctx: &Context<'_>, text: &mut Text) {
+    for id in table().all() {
+        let calls = ctx.server.stats.calls(id);
+        if calls != Default::default() {
+            let super::server_state::Calls { calls, rejected, failed } = calls;
+            text.put(format_args!(
+                "cmdstat_{}:calls={calls},usec=0,usec_per_call=0.00,rejected_calls={rejected},failed_calls={failed}\r\n",
+                table().get(id).full_name
+            ));
+        }
+    }
+}
+
+fn errorstats(ctx: &Context<'_>, text: &mut Text) {
+    for (code, count) in ctx.server.stats.errors() {
+        text.put(format_args!("errorstat_{code}:count={count}\r\n"));
+    }
+}
+
+fn keyspace(ctx: &Context<'_>, text: &mut Text) {
+    let keys = ctx.keyspace.len();
+    if keys > 0 {
+        text.put(format_args!("db0:keys={keys},expires={},avg_ttl=0\r\n", ctx.keyspace.volatile_len()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::human;
+
+    #[test]
+    fn bytes_for_people() {
+        for (bytes, text) in [(0, "0B"), (1023, "1023B"), (1024, "1.00K"), (1_837_616, "1.75M"), (25_276_518_400, "23.54G")] {
+            assert_eq!(human(bytes), text);
+        }
+    }
+}

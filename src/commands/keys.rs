@@ -1,0 +1,73 @@
+//! Keys of any type: whether they are there, what they hold, and removing them.
+//!
+//! Owns: DEL, EXISTS, TYPE and their kin, FLUSHALL, DBSIZE. See `expire.rs` for their lives and `scan.rs` for walking over them.
+
+use super::context::{Context, Flow};
+use super::parse::{SYNTAX_ERROR, is};
+use super::table::{Command, Flag, Group, KeyFlag, KeySpec};
+use crate::wire::Args;
+
+const LOOK_FAST: &[Flag] = &[Flag::Readonly, Flag::Fast];
+const REMOVE_ALL: &[KeySpec] = &[KeySpec::all(&[KeyFlag::Remove, KeyFlag::Delete])];
+const MEASURE: &[KeySpec] = &[KeySpec::one(&[KeyFlag::ReadOnly])];
+const MEASURE_ALL: &[KeySpec] = &[KeySpec::all(&[KeyFlag::ReadOnly])];
+const COUNTED: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
+const FLUSHED: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
+
+/// The family's commands.
+pub const COMMANDS: &[Command] = &[
+    Command::new("dbsize", 1, LOOK_FAST, Group::Server, "1.0.0", "Returns the number of keys.", dbsize)
+        .tips(&["request_policy:all_shards", "response_policy:agg_sum"]),
+    Command::new("del", -2, &[Flag::Write], Group::Generic, "1.0.0", "Deletes one or more keys.", del).keys(REMOVE_ALL).tips(COUNTED),
+    Command::new("exists", -2, LOOK_FAST, Group::Generic, "1.0.0", "Counts which of the keys exist.", exists)
+        .keys(MEASURE_ALL)
+        .tips(COUNTED),
+    Command::new("flushall", -1, &[Flag::Write], Group::Server, "1.0.0", "Removes all keys.", flush).tips(FLUSHED),
+    Command::new("flushdb", -1, &[Flag::Write], Group::Server, "1.0.0", "Removes all keys of the only database.", flush).tips(FLUSHED),
+    Command::new("touch", -2, LOOK_FAST, Group::Generic, "3.2.1", "Counts which of the keys exist, as a use of them.", exists)
+        .keys(MEASURE_ALL)
+        .tips(COUNTED),
+    Command::new("type", 2, LOOK_FAST, Group::Generic, "1.0.0", "Returns the type of the value of a key.", type_of).keys(MEASURE),
+    Command::new("unlink", -2, &[Flag::Write, Flag::Fast], Group::Generic, "4.0.0", "Deletes one or more keys.", del)
+        .keys(REMOVE_ALL)
+        .tips(COUNTED),
+];
+
+fn dbsize(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
+    ctx.reply.int(ctx.keyspace.len() as i64);
+    Flow::Done
+}
+
+fn del(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    let removed = args.skip(1).iter().filter(|key| ctx.keyspace.remove(ctx.slot, key, ctx.now.wall)).count();
+    ctx.reply.int(removed as i64);
+    Flow::Done
+}
+
+fn exists(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    let mut count = 0;
+    for key in args.skip(1).iter() {
+        let found = ctx.keyspace.exists(ctx.slot, key, ctx.now.wall);
+        ctx.server.stats.looked_up(found);
+        count += i64::from(found);
+    }
+    ctx.reply.int(count);
+    Flow::Done
+}
+
+fn type_of(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    let value = ctx.keyspace.get(ctx.slot, args.get(1), ctx.now.wall);
+    ctx.server.stats.looked_up(value.is_some());
+    ctx.reply.simple(value.map_or("none", |value| value.type_name()));
+    Flow::Done
+}
+
+/// ASYNC and SYNC are the same: the keys are gone at once, their memory is freed between the turns.
+fn flush(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    let options = args.skip(1);
+    if options.len() > 1 || options.iter().any(|word| !is(word, "async") && !is(word, "sync")) {
+        return ctx.fail(SYNTAX_ERROR);
+    }
+    ctx.keyspace.clear();
+    ctx.done()
+}

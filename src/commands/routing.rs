@@ -1,0 +1,118 @@
+//! Whether this node may serve a command's keys, and where to send the client if not.
+//!
+//! Owns: the slot of a command's keys, and the texts of MOVED, CROSSSLOT and CLUSTERDOWN. Must not: run or queue anything.
+//! The order of the checks is that of Redis' getNodeByQuery.
+
+use super::context::{Cluster, Context};
+use super::table::{Flag, KeySpec};
+use crate::config::{Config, EndpointType};
+use crate::keyspace::key_slot;
+use crate::types::{NodeId, Slot};
+use crate::wire::Args;
+
+/// The slots of a command's keys.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct KeySlots {
+    /// The first key's slot.
+    pub first: Slot,
+    /// Another key has another slot.
+    pub several: bool,
+}
+
+impl KeySlots {
+    /// The slots of these keys; none if there are no keys.
+    pub fn of(specs: &[KeySpec], args: Args<'_>) -> Option<Self> {
+        let mut slots: Option<Self> = None;
+        for spec in specs {
+            for at in spec.indices(args.len()) {
+                Self::add(&mut slots, key_slot(args.get(at)));
+            }
+        }
+        slots
+    }
+
+    /// Takes in one more key's slot.
+    pub fn add(slots: &mut Option<Self>, slot: Slot) {
+        match slots {
+            None => *slots = Some(Self { first: slot, several: false }),
+            Some(known) => known.several |= known.first != slot,
+        }
+    }
+}
+
+/// Why this node does not serve a command's keys.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Redirect {
+    /// Nobody owns the slot.
+    Unserved,
+    /// The keys are of several slots.
+    CrossSlot,
+    /// The cluster is down.
+    Down,
+    /// The cluster is down, and only reads are allowed meanwhile.
+    DownForWrites,
+    /// The slot is this node's, but an entry in its log takes it away once applied (docs/protocol.md, "Gate").
+    Leaving,
+    /// Another node's slot.
+    Moved(Slot, NodeId),
+}
+
+/// Whether this node may serve keys of these slots.
+pub(super) fn check(cluster: &Cluster<'_>, config: &Config, slots: KeySlots, writes: bool) -> Result<(), Redirect> {
+    let slot = slots.first;
+    let Some(owner) = cluster.state.owner(slot) else { return Err(Redirect::Unserved) };
+    if slots.several {
+        return Err(Redirect::CrossSlot);
+    }
+    if !cluster.usable {
+        if !config.cluster_allow_reads_when_down {
+            return Err(Redirect::Down);
+        }
+        if writes {
+            return Err(Redirect::DownForWrites);
+        }
+    }
+    if owner != cluster.me {
+        return Err(Redirect::Moved(slot, owner));
+    }
+    if cluster.leaving.iter().any(|(first, last)| (*first..=*last).contains(&slot)) {
+        return Err(Redirect::Leaving);
+    }
+    Ok(())
+}
+
+/// Whether a command with these properties counts as a write for routing.
+pub(super) fn writes(command: &super::Command) -> bool {
+    command.has(Flag::Write)
+}
+
+impl Redirect {
+    /// Writes the error that sends the client on.
+    pub fn write(self, ctx: &mut Context<'_>) {
+        match self {
+            Self::Unserved => ctx.reply.error("CLUSTERDOWN Hash slot not served"),
+            Self::CrossSlot => ctx.reply.error("CROSSSLOT Keys in request don't hash to the same slot"),
+            Self::Down => ctx.reply.error("CLUSTERDOWN The cluster is down"),
+            Self::DownForWrites => ctx.reply.error("CLUSTERDOWN The cluster is down and only accepts read commands"),
+            Self::Leaving => ctx.reply.error("TRYAGAIN The slot is on its way to another node"),
+            Self::Moved(slot, owner) => {
+                let text = moved(&ctx.cluster, ctx.config, slot, owner);
+                ctx.reply.error(&text);
+            }
+        }
+    }
+}
+
+/// `MOVED slot endpoint:port`; the endpoint is what `cluster-preferred-endpoint-type` says.
+fn moved(cluster: &Cluster<'_>, config: &Config, slot: Slot, owner: NodeId) -> String {
+    // An owner is always a member, so the address is there; without it the client can only ask the node that it knows.
+    let Some(member) = cluster.state.member(&owner) else { return format!("MOVED {slot} :0") };
+    let address = &member.address;
+    let endpoint = match config.cluster_preferred_endpoint_type {
+        EndpointType::Ip => address.ip.as_str(),
+        EndpointType::Hostname if address.hostname.is_empty() => "?",
+        EndpointType::Hostname => address.hostname.as_str(),
+        EndpointType::Unknown => "",
+    };
+    format!("MOVED {slot} {endpoint}:{}", address.port)
+}

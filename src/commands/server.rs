@@ -1,0 +1,116 @@
+//! The process: SHUTDOWN, TIME, LASTSAVE, MEMORY USAGE.
+//!
+//! Owns: the replies. Must not: end the process (the node does), or read a clock.
+
+use super::context::{Context, Flow, Wait};
+use super::parse::{NOT_AN_INTEGER, SYNTAX_ERROR, integer, is};
+use super::table::{Command, Flag, Group, KeyFlag, KeySpec};
+use crate::keyspace::Value;
+use crate::wire::Args;
+
+const SERVER: Group = Group::Server;
+const TELLS: &[Flag] = &[Flag::Loading, Flag::Stale, Flag::Fast];
+/// What a key costs beside its own bytes and its value's: its place in the table, lengths, and room left for growth.
+const KEY_OVERHEAD_BYTES: usize = 24;
+
+/// The family's commands.
+pub const COMMANDS: &[Command] = &[
+    Command::new("lastsave", 1, TELLS, SERVER, "1.0.0", "Returns the Unix timestamp of the last successful save to disk.", lastsave)
+        .tips(&["nondeterministic_output"])
+        .categories(&["@admin", "@dangerous"]),
+    Command::container("memory", SERVER, "4.0.0", "A container for memory diagnostics commands.", MEMORY),
+    Command::new(
+        "shutdown",
+        -1,
+        &[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale, Flag::NoMulti, Flag::AllowBusy],
+        SERVER,
+        "1.0.0",
+        "Saves the cluster's metadata and shuts the server down.",
+        shutdown,
+    ),
+    Command::new("time", 1, TELLS, SERVER, "2.6.0", "Returns the server time.", time).tips(&["nondeterministic_output"]),
+];
+
+const MEMORY: &[Command] = &[
+    Command::new("help", 2, &[Flag::Loading, Flag::Stale], SERVER, "4.0.0", "Returns helpful text about the different subcommands.", help),
+    Command::new("usage", -3, &[Flag::Readonly], SERVER, "4.0.0", "Estimates the memory usage of a key.", usage).keys(&[KeySpec::range(
+        2,
+        2,
+        1,
+        &[KeyFlag::ReadOnly],
+    )]),
+];
+
+/// What SHUTDOWN's words ask for.
+#[derive(Default)]
+struct Shutdown {
+    save: bool,
+    nosave: bool,
+    now: bool,
+    force: bool,
+    abort: bool,
+}
+
+impl Shutdown {
+    fn parse(args: Args<'_>) -> Option<Self> {
+        let mut asked = Self::default();
+        for word in args.skip(1).iter() {
+            let field = match word {
+                _ if is(word, "save") => &mut asked.save,
+                _ if is(word, "nosave") => &mut asked.nosave,
+                _ if is(word, "now") => &mut asked.now,
+                _ if is(word, "force") => &mut asked.force,
+                _ if is(word, "abort") => &mut asked.abort,
+                _ => return None,
+            };
+            *field = true;
+        }
+        let Self { save, nosave, now, force, abort } = asked;
+        (!(save && nosave) && !(abort && (save || nosave || now || force))).then_some(asked)
+    }
+}
+
+/// Key data lives in memory only, so SAVE and NOSAVE make no difference; nodes.conf is saved by every shutdown.
+fn shutdown(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    match Shutdown::parse(args) {
+        None => ctx.fail(SYNTAX_ERROR),
+        // A shutdown is over in the turn that asked for it: there is never one to abort.
+        Some(Shutdown { abort: true, .. }) => ctx.fail("ERR No shutdown in progress."),
+        Some(Shutdown { now, force, .. }) => Flow::Wait(Wait::Shutdown { now, force }),
+    }
+}
+
+fn time(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
+    let wall = ctx.now.wall;
+    ctx.reply.array(2);
+    ctx.reply.bulk((wall / 1000).to_string().as_bytes());
+    ctx.reply.bulk((wall % 1000 * 1000).to_string().as_bytes());
+    Flow::Done
+}
+
+/// Nothing is ever saved: as in a Redis that has not saved yet, the time of the start.
+fn lastsave(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
+    ctx.reply.int((ctx.server.started.wall / 1000) as i64);
+    Flow::Done
+}
+
+fn usage(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    let samples = args.nth(4).map(integer);
+    match (args.len(), samples) {
+        (3, _) => {}
+        (5, Some(Some(0..))) if is(args.get(3), "samples") => {}
+        (5, Some(None)) if is(args.get(3), "samples") => return ctx.fail(NOT_AN_INTEGER),
+        _ => return ctx.fail(SYNTAX_ERROR),
+    }
+    let key = args.get(2);
+    match ctx.keyspace.get(ctx.slot, key, ctx.now.wall) {
+        None => ctx.reply.null(),
+        Some(Value::String(value)) => ctx.reply.int((key.len() + value.len() + KEY_OVERHEAD_BYTES) as i64),
+    }
+    Flow::Done
+}
+
+fn help(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
+    ctx.help("MEMORY", &["USAGE <key> [SAMPLES <count>]", "    Return an estimate of the memory in bytes used by <key> and its value."]);
+    Flow::Done
+}

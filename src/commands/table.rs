@@ -1,0 +1,430 @@
+//! The command table: what every command is called, takes and touches, declared once by its family and used by dispatch, COMMAND and INFO.
+//!
+//! Owns: the shape of a declaration, and the lookup by name. Must not: run anything, or know a single command.
+
+use super::context::{Context, Flow};
+use crate::wire::Args;
+use std::ops::Range;
+
+/// What runs a command: it writes exactly one reply and returns [`Flow::Done`], or writes nothing and says what it waits for.
+pub type Handler = fn(&mut Context<'_>, Args<'_>) -> Flow;
+
+/// A property of a command, under the names that COMMAND reports.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Flag {
+    /// Changes keys.
+    Write,
+    /// Reads keys.
+    Readonly,
+    /// May grow the memory in use.
+    DenyOom,
+    /// For operators.
+    Admin,
+    /// Not for scripts.
+    NoScript,
+    /// May block its client.
+    Blocking,
+    /// Runs while data is being loaded.
+    Loading,
+    /// Runs on a replica whose data may be old.
+    Stale,
+    /// Never in the slow log.
+    SkipSlowlog,
+    /// Constant or logarithmic time.
+    Fast,
+    /// Allowed before authentication.
+    NoAuth,
+    /// Allowed while a script runs too long.
+    AllowBusy,
+    /// Refused inside MULTI.
+    NoMulti,
+}
+
+impl Flag {
+    /// The name that COMMAND reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::Readonly => "readonly",
+            Self::DenyOom => "denyoom",
+            Self::Admin => "admin",
+            Self::NoScript => "noscript",
+            Self::Blocking => "blocking",
+            Self::Loading => "loading",
+            Self::Stale => "stale",
+            Self::SkipSlowlog => "skip_slowlog",
+            Self::Fast => "fast",
+            Self::NoAuth => "no_auth",
+            Self::AllowBusy => "allow_busy",
+            Self::NoMulti => "no_multi",
+        }
+    }
+
+    const fn bit(self) -> u32 {
+        1 << self as u32
+    }
+}
+
+/// What a family is about: the group in COMMAND DOCS and the ACL category in COMMAND.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Group {
+    /// CLUSTER and its kin.
+    Cluster,
+    /// The connection's own state.
+    Connection,
+    /// Keys of any type.
+    Generic,
+    /// Scripts and functions.
+    Scripting,
+    /// The server as a whole.
+    Server,
+    /// String values.
+    String,
+    /// MULTI and its kin.
+    Transactions,
+}
+
+impl Group {
+    /// The name that COMMAND DOCS reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cluster => "cluster",
+            Self::Connection => "connection",
+            Self::Generic => "generic",
+            Self::Scripting => "scripting",
+            Self::Server => "server",
+            Self::String => "string",
+            Self::Transactions => "transactions",
+        }
+    }
+
+    /// The ACL category that the whole group is in.
+    pub const fn category(self) -> Option<&'static str> {
+        match self {
+            Self::Connection => Some("@connection"),
+            Self::Generic => Some("@keyspace"),
+            Self::Scripting => Some("@scripting"),
+            Self::String => Some("@string"),
+            Self::Transactions => Some("@transaction"),
+            Self::Cluster | Self::Server => None,
+        }
+    }
+}
+
+/// What a command does with its keys: key-spec flags under the names that COMMAND reports.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyFlag {
+    /// Reads the value's data or metadata only.
+    ReadOnly,
+    /// Reads and changes the value.
+    ReadWrite,
+    /// Overwrites the value without looking at it.
+    Overwrite,
+    /// Removes the key.
+    Remove,
+    /// Returns or copies the value's data.
+    Access,
+    /// Changes the value's data.
+    Update,
+    /// Adds data only.
+    Insert,
+    /// Deletes some of the value's data.
+    Delete,
+    /// The flags depend on the arguments.
+    Variable,
+}
+
+impl KeyFlag {
+    /// The name that COMMAND reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "RO",
+            Self::ReadWrite => "RW",
+            Self::Overwrite => "OW",
+            Self::Remove => "RM",
+            Self::Access => "access",
+            Self::Update => "update",
+            Self::Insert => "insert",
+            Self::Delete => "delete",
+            Self::Variable => "variable_flags",
+        }
+    }
+}
+
+/// Where keys stand among the arguments: from `first` to `last`, every `step`th.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeySpec {
+    /// Index of the first key; the command's name is argument 0.
+    pub first: u16,
+    /// Index of the last key; negative counts from the end, -1 being the last argument.
+    pub last: i16,
+    /// Distance from one key to the next.
+    pub step: u16,
+    /// What happens to these keys.
+    pub flags: &'static [KeyFlag],
+}
+
+impl KeySpec {
+    /// One key, the first argument.
+    pub const fn one(flags: &'static [KeyFlag]) -> Self {
+        Self::range(1, 1, 1, flags)
+    }
+
+    /// Every argument is a key.
+    pub const fn all(flags: &'static [KeyFlag]) -> Self {
+        Self::range(1, -1, 1, flags)
+    }
+
+    /// Keys from `first` to `last`, every `step`th.
+    pub const fn range(first: u16, last: i16, step: u16, flags: &'static [KeyFlag]) -> Self {
+        Self { first, last, step, flags }
+    }
+
+    /// The indices of the keys among `count` arguments; empty if there are too few for one.
+    pub fn indices(&self, count: usize) -> impl Iterator<Item = usize> + use<> {
+        let end = match usize::try_from(self.last) {
+            Ok(last) => (last + 1).min(count),
+            Err(_) => (count + 1).saturating_sub(usize::from(self.last.unsigned_abs())),
+        };
+        (usize::from(self.first)..end).step_by(usize::from(self.step))
+    }
+}
+
+/// One command or subcommand, as its family declares it:
+/// `Command::new("get", 2, &[Flag::Readonly, Flag::Fast], Group::String, "1.0.0", "Returns ...", get).keys(&[KeySpec::one(&[...])])`.
+#[derive(Debug)]
+pub struct Command {
+    /// Lower-case name; a subcommand's own word only.
+    pub name: &'static str,
+    /// Number of arguments with the name (and a subcommand's container); negative: at least that many.
+    pub arity: i32,
+    /// Its properties.
+    pub flags: &'static [Flag],
+    /// Where its keys are.
+    pub keys: &'static [KeySpec],
+    /// Its group.
+    pub group: Group,
+    /// The Redis version that brought it.
+    pub since: &'static str,
+    /// One sentence for COMMAND DOCS.
+    pub summary: &'static str,
+    /// Hints for clients (`request_policy:all_shards`, ...), as COMMAND reports them.
+    pub tips: &'static [&'static str],
+    /// ACL categories beside those that follow from its flags and group (`@dangerous`, ...).
+    pub categories: &'static [&'static str],
+    /// What runs it.
+    pub handler: Handler,
+    /// Its subcommands; the first argument names one of them, if there is one.
+    pub subcommands: &'static [Command],
+    /// The bits of `flags`, so that dispatch needs no walk.
+    bits: u32,
+}
+
+impl Command {
+    /// A command without keys, tips and subcommands.
+    pub const fn new(
+        name: &'static str,
+        arity: i32,
+        flags: &'static [Flag],
+        group: Group,
+        since: &'static str,
+        summary: &'static str,
+        handler: Handler,
+    ) -> Self {
+        let mut bits = 0;
+        let mut at = 0;
+        while at < flags.len() {
+            bits |= flags[at].bit();
+            at += 1;
+        }
+        Self { name, arity, flags, keys: &[], group, since, summary, tips: &[], categories: &[], handler, subcommands: &[], bits }
+    }
+
+    /// A command that does nothing without one of these subcommands.
+    pub const fn container(
+        name: &'static str,
+        group: Group,
+        since: &'static str,
+        summary: &'static str,
+        subcommands: &'static [Command],
+    ) -> Self {
+        Self { subcommands, ..Self::new(name, -2, &[], group, since, summary, no_subcommand) }
+    }
+
+    /// The same with these keys.
+    pub const fn keys(self, keys: &'static [KeySpec]) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// The same with these tips.
+    pub const fn tips(self, tips: &'static [&'static str]) -> Self {
+        Self { tips, ..self }
+    }
+
+    /// The same in these ACL categories too.
+    pub const fn categories(self, categories: &'static [&'static str]) -> Self {
+        Self { categories, ..self }
+    }
+
+    /// The same with these subcommands, all optional.
+    pub const fn subcommands(self, subcommands: &'static [Command]) -> Self {
+        Self { subcommands, ..self }
+    }
+
+    /// Whether it has this property.
+    pub const fn has(&self, flag: Flag) -> bool {
+        self.bits & flag.bit() != 0
+    }
+
+    /// Whether it may be called with this many arguments, its name included.
+    pub const fn takes(&self, count: usize) -> bool {
+        let wanted = self.arity.unsigned_abs() as usize;
+        if self.arity < 0 { count >= wanted } else { count == wanted }
+    }
+}
+
+/// A container's handler. Dispatch finds the subcommand or refuses, so this only answers if a container is called by itself.
+fn no_subcommand(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
+    ctx.reply.error("ERR missing subcommand");
+    Flow::Done
+}
+
+/// Names a command or subcommand in the [`Table`]; the same in every process of one build.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct CommandId(u16);
+
+impl CommandId {
+    /// As an index, below [`Table::len`].
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A command in its place in the table.
+#[derive(Debug)]
+pub struct Entry {
+    /// The declaration.
+    pub command: &'static Command,
+    /// `get`, or `client|list`.
+    pub full_name: String,
+    /// The container, for a subcommand.
+    pub parent: Option<CommandId>,
+    /// Ids of its subcommands, in alphabetical order.
+    children: Range<u16>,
+}
+
+/// What a name turned out to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lookup {
+    /// A command.
+    Found(CommandId),
+    /// No such command.
+    Unknown,
+    /// This container has no such subcommand.
+    UnknownSubcommand(CommandId),
+}
+
+/// All commands: sorted by name, found by a hash of the lower-case name.
+#[derive(Debug)]
+pub struct Table {
+    /// Commands sorted by name, then the subcommands of each in turn, sorted by name.
+    entries: Vec<Entry>,
+    /// How many of the entries are commands and not subcommands.
+    commands: usize,
+    /// Open addressing over the commands: id + 1, 0 for none. A power of two, at least twice as long as there are commands.
+    buckets: Vec<u16>,
+}
+
+impl Table {
+    /// The table of these families. Names must be lower-case and unique, which a test checks.
+    pub fn new(families: &[&'static [Command]]) -> Self {
+        let sorted = |list: &mut Vec<&'static Command>| list.sort_by_key(|command| command.name);
+        let mut commands: Vec<&'static Command> = families.iter().copied().flatten().collect();
+        sorted(&mut commands);
+        let plain = |command: &&'static Command| Entry { command, full_name: command.name.to_owned(), parent: None, children: 0..0 };
+        let mut table = Self { entries: commands.iter().map(plain).collect(), commands: commands.len(), buckets: Vec::new() };
+        for (at, command) in commands.iter().enumerate() {
+            let mut children: Vec<&'static Command> = command.subcommands.iter().collect();
+            sorted(&mut children);
+            let start = table.entries.len() as u16;
+            for child in children {
+                let full_name = format!("{}|{}", command.name, child.name);
+                table.entries.push(Entry { command: child, full_name, parent: Some(CommandId(at as u16)), children: 0..0 });
+            }
+            table.entries[at].children = start..table.entries.len() as u16;
+        }
+        table.fill_buckets();
+        table
+    }
+
+    fn fill_buckets(&mut self) {
+        let size = (self.commands * 2).next_power_of_two().max(2);
+        self.buckets = vec![0; size];
+        for (id, entry) in self.entries[..self.commands].iter().enumerate() {
+            let mut at = hash(entry.command.name.as_bytes()) as usize & (size - 1);
+            while self.buckets[at] != 0 {
+                at = (at + 1) & (size - 1);
+            }
+            self.buckets[at] = id as u16 + 1;
+        }
+    }
+
+    /// The command of this name in any case, container or not.
+    pub fn command(&self, name: &[u8]) -> Option<CommandId> {
+        let mask = self.buckets.len() - 1;
+        let mut at = hash(name) as usize & mask;
+        // Half of the buckets at least are empty, so the walk ends.
+        while let Some(id) = self.buckets[at].checked_sub(1) {
+            if self.entries[usize::from(id)].command.name.as_bytes().eq_ignore_ascii_case(name) {
+                return Some(CommandId(id));
+            }
+            at = (at + 1) & mask;
+        }
+        None
+    }
+
+    /// The command that this request names, with its subcommand if it has any.
+    pub fn lookup(&self, name: &[u8], first_argument: Option<&[u8]>) -> Lookup {
+        let Some(id) = self.command(name) else { return Lookup::Unknown };
+        let Some(word) = first_argument.filter(|_| !self.get(id).children.is_empty()) else { return Lookup::Found(id) };
+        let found = self.children(id).find(|child| self.get(*child).command.name.as_bytes().eq_ignore_ascii_case(word));
+        found.map_or(Lookup::UnknownSubcommand(id), Lookup::Found)
+    }
+
+    /// What stands at this id.
+    pub fn get(&self, id: CommandId) -> &Entry {
+        &self.entries[id.index()]
+    }
+
+    /// The commands in alphabetical order, without subcommands.
+    pub fn commands(&self) -> impl Iterator<Item = CommandId> + use<> {
+        (0..self.commands as u16).map(CommandId)
+    }
+
+    /// The subcommands of a command in alphabetical order.
+    pub fn children(&self, id: CommandId) -> impl ExactSizeIterator<Item = CommandId> + use<> {
+        self.get(id).children.clone().map(CommandId)
+    }
+
+    /// Every command and subcommand.
+    pub fn all(&self) -> impl Iterator<Item = CommandId> + use<> {
+        (0..self.entries.len() as u16).map(CommandId)
+    }
+
+    /// How many commands there are, without subcommands.
+    pub fn command_count(&self) -> usize {
+        self.commands
+    }
+
+    /// How many commands and subcommands there are.
+    #[allow(clippy::len_without_is_empty, reason = "a table without commands does not exist")]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+/// FNV-1a over the lower-case name: names are short, and nobody outside chooses what is in the table.
+fn hash(name: &[u8]) -> u32 {
+    name.iter().fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0193))
+}

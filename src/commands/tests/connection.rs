@@ -1,0 +1,162 @@
+//! HELLO, AUTH and what else a client says about itself.
+
+use super::*;
+
+const HELLO_FIELDS: &str = "$6\r\nserver\r\n$7\r\npontoon\r\n$7\r\nversion\r\n$5\r\n7.2.4\r\n";
+
+#[test]
+fn hello_answers_in_the_protocol_that_it_chooses() {
+    let mut desk = Desk::new();
+    let tail = "$2\r\nid\r\n:7\r\n$4\r\nmode\r\n$7\r\ncluster\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n";
+    assert_eq!(desk.ask("HELLO"), format!("*14\r\n{HELLO_FIELDS}$5\r\nproto\r\n:2\r\n{tail}"));
+    assert_eq!(desk.ask("hello 3"), format!("%7\r\n{HELLO_FIELDS}$5\r\nproto\r\n:3\r\n{tail}"));
+    assert!(desk.client.resp3);
+    assert!(desk.ask("hello").starts_with("%7\r\n"), "no version: as it was");
+    assert!(desk.ask("HELLO 2 SETNAME me").starts_with("*14\r\n"));
+    assert_eq!((desk.client.resp3, desk.client.name.as_str()), (false, "me"));
+}
+
+#[test]
+fn a_bad_hello_changes_nothing() {
+    let mut desk = Desk::new();
+    for (line, error) in [
+        ("hello 4", "-NOPROTO unsupported protocol version\r\n"),
+        ("hello 1", "-NOPROTO unsupported protocol version\r\n"),
+        ("hello x", "-ERR Protocol version is not an integer or out of range\r\n"),
+        ("hello 3 setname", "-ERR Syntax error in HELLO option 'setname'\r\n"),
+        ("hello 3 auth me", "-ERR Syntax error in HELLO option 'auth'\r\n"),
+        ("hello 3 what", "-ERR Syntax error in HELLO option 'what'\r\n"),
+        ("hello 3 setname a\nb", "-ERR Client names cannot contain spaces, newlines or special characters.\r\n"),
+        ("hello 3 auth joe x setname n", "-WRONGPASS invalid username-password pair or user is disabled.\r\n"),
+    ] {
+        assert_eq!(desk.ask(line), error, "{line}");
+        assert_eq!((desk.client.resp3, desk.client.name.as_str()), (false, ""), "{line}");
+    }
+}
+
+#[test]
+fn with_a_password_nothing_goes_before_it() {
+    let mut desk = Desk::new();
+    desk.config.requirepass = "secret".to_owned();
+    desk.client.authenticated = false;
+    for line in ["ping", "watch a", "multi", "client id"] {
+        assert_eq!(desk.ask(line), "-NOAUTH Authentication required.\r\n", "{line}");
+    }
+    assert!(desk.ask("hello 3").starts_with("-NOAUTH HELLO must be called with the client already authenticated"));
+    assert!(!desk.client.resp3);
+    for wrong in ["auth secre", "auth secrett", "auth secretsecret", "auth joe secret", "hello 3 auth default x"] {
+        assert_eq!(desk.ask(wrong), "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+    }
+    let (_, reply) = desk.request(["auth", ""]);
+    assert!(reply.starts_with(b"-WRONGPASS"));
+    assert_eq!(desk.ask("auth a b c"), "-ERR syntax error\r\n");
+    assert!(!desk.client.authenticated);
+    assert!(desk.ask("hello 3 auth default secret setname n").starts_with("%7"));
+    assert_eq!(desk.ask("ping"), "+PONG\r\n");
+    assert_eq!(desk.ask("reset"), "+RESET\r\n");
+    assert!(desk.ask("ping").starts_with("-NOAUTH"));
+    assert_eq!(desk.ask("auth secret"), "+OK\r\n");
+    assert_eq!(desk.ask("auth default secret"), "+OK\r\n");
+}
+
+#[test]
+fn without_a_password_auth_says_so() {
+    let mut desk = Desk::new();
+    assert!(desk.ask("auth x").starts_with("-ERR AUTH <password> called without any password configured for the default user."));
+    assert_eq!(desk.ask("auth default x"), "+OK\r\n");
+}
+
+#[test]
+fn small_talk() {
+    let mut desk = Desk::new();
+    assert_eq!(desk.ask("PING"), "+PONG\r\n");
+    assert_eq!(desk.ask("ping hi"), "$2\r\nhi\r\n");
+    assert_eq!(desk.ask("ping a b"), "-ERR wrong number of arguments for 'ping' command\r\n");
+    assert_eq!(desk.ask("echo hi"), "$2\r\nhi\r\n");
+    assert_eq!(desk.ask("select 0"), "+OK\r\n");
+    assert_eq!(desk.ask("select 1"), "-ERR SELECT is not allowed in cluster mode\r\n");
+    assert_eq!(desk.ask("select x"), "-ERR value is not an integer or out of range\r\n");
+    assert_eq!(desk.ask("quit"), "+OK\r\n");
+    assert!(desk.client.close_after_reply);
+}
+
+#[test]
+fn routing_modes_and_reset() {
+    let mut desk = Desk::new();
+    desk.ask("readonly");
+    assert!(desk.client.readonly);
+    desk.ask("readwrite");
+    assert!(!desk.client.readonly);
+    desk.ask("readonly");
+    desk.ask("hello 3 setname n");
+    desk.ask("watch a");
+    desk.ask("multi");
+    desk.ask("asking");
+    assert_eq!(desk.ask("reset"), "+RESET\r\n");
+    let client = &desk.client;
+    assert!(client.multi.is_none() && client.watched.is_empty() && !client.resp3 && !client.readonly && client.name.is_empty());
+}
+
+#[test]
+fn asking_holds_for_one_command_or_one_transaction() {
+    let mut desk = Desk::new();
+    desk.ask("asking");
+    assert!(desk.client.asking);
+    desk.ask("ping");
+    assert!(!desk.client.asking);
+    desk.ask("asking");
+    desk.ask("multi");
+    desk.ask("ping");
+    assert!(desk.client.asking, "survives MULTI");
+    desk.ask("exec");
+    assert!(!desk.client.asking, "until EXEC");
+    desk.ask("asking");
+    desk.ask("nosuch");
+    assert!(!desk.client.asking);
+}
+
+#[test]
+fn names_and_libraries() {
+    let mut desk = Desk::new();
+    assert_eq!(desk.ask("client id"), ":7\r\n");
+    assert_eq!(desk.ask("client getname"), "$-1\r\n");
+    assert_eq!(desk.ask("client setname me"), "+OK\r\n");
+    assert_eq!(desk.ask("client getname"), "$2\r\nme\r\n");
+    assert!(desk.ask("client setname a\nb").starts_with("-ERR Client names cannot contain spaces"));
+    assert_eq!(desk.ask("CLIENT SETINFO LIB-NAME redis-py"), "+OK\r\n");
+    assert_eq!(desk.ask("client setinfo lib-ver 8.1.0"), "+OK\r\n");
+    assert_eq!(desk.ask("client setinfo x 8.1.0"), "-ERR Unrecognized option 'x'\r\n");
+    assert_eq!(desk.ask("client setinfo lib-ver a\tb"), "-ERR lib-ver cannot contain spaces, newlines or special characters.\r\n");
+    assert_eq!(desk.ask("client setname"), "-ERR wrong number of arguments for 'client|setname' command\r\n");
+    assert_eq!(desk.ask("client"), "-ERR wrong number of arguments for 'client' command\r\n");
+    assert_eq!(
+        desk.ask("CLIENT MAINT_NOTIFICATIONS ON moving-endpoint-type internal-ip"),
+        "-ERR unknown subcommand 'MAINT_NOTIFICATIONS'. Try CLIENT HELP.\r\n"
+    );
+    assert_eq!(desk.ask("client no-evict on"), "+OK\r\n");
+    assert_eq!(desk.ask("client no-touch off"), "+OK\r\n");
+    assert_eq!(desk.ask("client no-touch maybe"), "-ERR syntax error\r\n");
+    let info = desk.ask("client info");
+    assert!(info.contains("id=7 addr=127.0.0.1:50000 laddr=127.0.0.1:6379 name=me age=4 idle=0 flags=e db=0 "), "{info}");
+    assert!(info.ends_with(" resp=2 lib-name=redis-py lib-ver=8.1.0\n\r\n") && info.contains(" cmd=client|info "), "{info}");
+}
+
+#[test]
+fn the_list_of_clients() {
+    let mut desk = Desk::new();
+    desk.others.0 = vec![a_client(9), a_client(3)];
+    let ids = |text: String| -> Vec<u64> {
+        let after = |line: &str| line.split_once("id=").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
+        text.lines().filter_map(after).collect()
+    };
+    assert_eq!(ids(desk.ask("client list")), [3, 7, 9]);
+    assert_eq!(ids(desk.ask("client list type NORMAL")), [3, 7, 9]);
+    assert_eq!(ids(desk.ask("client list type replica")), []);
+    assert_eq!(ids(desk.ask("client list id 9 7 100")), [7, 9]);
+    assert_eq!(desk.ask("client list id 0"), "$0\r\n\r\n");
+    assert_eq!(desk.ask("client list id x"), "-ERR Invalid client ID\r\n");
+    assert_eq!(desk.ask("client list type x"), "-ERR Unknown client type 'x'\r\n");
+    assert_eq!(desk.ask("client list id"), "-ERR syntax error\r\n");
+    desk.ask("hello 3");
+    assert!(desk.ask("client list").starts_with('='), "verbatim in RESP3");
+}

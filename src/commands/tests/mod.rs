@@ -1,0 +1,167 @@
+//! Tests of the command layer on a node without a network: a [`Desk`] holds everything that a context borrows.
+
+mod connection;
+mod hostile;
+mod introspection;
+mod routing;
+mod server;
+mod table;
+mod transactions;
+
+use super::*;
+use crate::cluster::{Address, Change, State};
+use crate::config::Config;
+use crate::keyspace::Keyspace;
+use crate::raft::{Body, Entry, Raft, Settings};
+use crate::rng::Rng;
+use crate::types::{ClusterId, LogIndex, NodeId, Now, Slot};
+use crate::wire::{OwnedArgs, Reply};
+
+/// A client that sits at a node: a cluster of one, which owns every slot until a test says otherwise.
+pub(crate) struct Desk {
+    pub now: Now,
+    pub client: Client,
+    pub keyspace: Keyspace,
+    pub state: State,
+    pub raft: Raft<Change>,
+    pub config: Config,
+    pub server: Server,
+    pub stats: BusStats,
+    pub leaving: Vec<(Slot, Slot)>,
+    pub usable: bool,
+    pub others: Others,
+}
+
+/// The other clients.
+#[derive(Default)]
+pub(crate) struct Others(pub Vec<Client>);
+
+impl ClientList for Others {
+    fn visit_others(&self, visit: &mut dyn FnMut(&Client, Buffers)) {
+        self.0.iter().for_each(|client| visit(client, Buffers { input: 1, output: 2 }));
+    }
+
+    fn count(&self) -> usize {
+        self.0.len() + 1
+    }
+
+    fn own_buffers(&self) -> Buffers {
+        Buffers::default()
+    }
+}
+
+pub(crate) const ME: NodeId = NodeId::from_bytes([0xaa; 20]);
+pub(crate) const OTHER: NodeId = NodeId::from_bytes([0xbb; 20]);
+
+fn address(port: u16, shard: &str) -> Address {
+    let keys = [("shard-id".to_owned(), shard.repeat(20))].into();
+    Address { ip: "127.0.0.1".to_owned(), port, bus_port: port + 10_000, hostname: String::new(), keys }
+}
+
+pub(crate) fn slot(number: u16) -> Slot {
+    Slot::new(number).unwrap()
+}
+
+pub(crate) fn a_client(id: u64) -> Client {
+    let addr = "127.0.0.1:50000".parse().unwrap();
+    Client::new(id, addr, "127.0.0.1:6379".parse().unwrap(), Now { mono: 1000, wall: 1_700_000_000_000 }, true)
+}
+
+impl Desk {
+    pub fn new() -> Self {
+        let now = Now { mono: 5000, wall: 1_700_000_005_000 };
+        let join = Change::NodeJoin { id: ME, address: address(7001, "0a"), voter: true };
+        let settings = Settings { election_timeout: 1000, lease: 5000, node_timeout: 15_000, voters: 5 };
+        let mut desk = Self {
+            now,
+            client: a_client(7),
+            keyspace: Keyspace::new(1),
+            state: State::founding(ClusterId::from_bytes([1; 20]), ME),
+            raft: Raft::found(ME, join.clone(), 1, settings, Rng::new(1), now.mono),
+            config: Config::default(),
+            server: Server { run_id: "f".repeat(40), started: Now { mono: 0, wall: 1_700_000_000_000 }, ..Server::default() },
+            stats: BusStats::default(),
+            leaving: Vec::new(),
+            usable: true,
+            others: Others::default(),
+        };
+        desk.apply(join);
+        desk.give_slots(None, Some(ME), 0, 16383);
+        desk
+    }
+
+    /// Applies one more entry.
+    pub fn apply(&mut self, change: Change) {
+        let index = self.state.last_applied() + 1;
+        let outcome = self.state.apply(index, &Entry { term: 1, origin: None, body: Body::App(change) });
+        assert_eq!(outcome, crate::cluster::Outcome::Applied);
+    }
+
+    /// Another member, on port 7002.
+    pub fn add_other(&mut self) {
+        self.apply(Change::NodeJoin { id: OTHER, address: address(7002, "0b"), voter: false });
+    }
+
+    /// Changes the owner of a range.
+    pub fn give_slots(&mut self, from: Option<NodeId>, to: Option<NodeId>, first: u16, last: u16) {
+        let epoch = |id: NodeId| -> (NodeId, LogIndex) { (id, self.state.epoch_of(&id).unwrap()) };
+        let (source, target) = (from.map(epoch), to.map(epoch));
+        self.apply(Change::SlotChange { source, target, ranges: vec![(slot(first), slot(last))] });
+    }
+
+    fn with<R>(&mut self, call: impl FnOnce(&mut Context<'_>) -> R) -> (R, Vec<u8>) {
+        let mut out = Vec::new();
+        let address = address(7001, "0a");
+        let resp3 = self.client.resp3;
+        let mut ctx = Context {
+            now: self.now,
+            slot: NO_SLOT,
+            client: &mut self.client,
+            reply: Reply::new(&mut out, resp3),
+            keyspace: &mut self.keyspace,
+            cluster: Cluster {
+                me: ME,
+                address: &address,
+                state: &self.state,
+                raft: &self.raft,
+                joining: false,
+                links: &[],
+                outsiders: &[],
+                stats: &self.stats,
+                leaving: &self.leaving,
+                usable: self.usable,
+            },
+            config: &mut self.config,
+            server: &mut self.server,
+            clients: &self.others,
+        };
+        let result = call(&mut ctx);
+        (result, out)
+    }
+
+    /// One request.
+    pub fn request<A: AsRef<[u8]>>(&mut self, args: impl IntoIterator<Item = A>) -> (Flow, Vec<u8>) {
+        let args: OwnedArgs = args.into_iter().collect();
+        self.with(|ctx| execute(ctx, args.as_args()))
+    }
+
+    /// A request of words; its reply as text, which must be there at once.
+    pub fn ask(&mut self, line: &str) -> String {
+        let (flow, reply) = self.request(line.split(' '));
+        assert_eq!(flow, Flow::Done, "{line}");
+        String::from_utf8(reply).unwrap()
+    }
+
+    /// A request of words that must wait.
+    pub fn wait(&mut self, line: &str) -> Wait {
+        let (Flow::Wait(wait), reply) = self.request(line.split(' ')) else { panic!("{line} does not wait") };
+        assert_eq!((String::from_utf8(reply).unwrap().as_str(), self.client.waiting.is_some()), ("", true));
+        wait
+    }
+
+    /// The wait is over.
+    pub fn resume(&mut self, outcome: WaitOutcome) -> (Flow, String) {
+        let (flow, reply) = self.with(|ctx| resume(ctx, outcome));
+        (flow, String::from_utf8(reply).unwrap())
+    }
+}

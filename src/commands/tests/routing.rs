@@ -1,0 +1,91 @@
+//! Unknown commands, arities, and who serves a key. WATCH stands for a read, as it has keys and is always there.
+
+use super::*;
+use crate::config::EndpointType;
+
+#[test]
+fn unknown_commands_and_arities_in_redis_words() {
+    let mut desk = Desk::new();
+    assert_eq!(desk.ask("foo a b"), "-ERR unknown command 'foo', with args beginning with: 'a' 'b' \r\n");
+    assert_eq!(desk.ask("FOO"), "-ERR unknown command 'FOO', with args beginning with: \r\n");
+    let long = format!("foo {} rest", "x".repeat(200));
+    assert_eq!(desk.ask(&long), format!("-ERR unknown command 'foo', with args beginning with: '{}' \r\n", "x".repeat(128)));
+    assert_eq!(desk.ask("echo"), "-ERR wrong number of arguments for 'echo' command\r\n");
+    assert_eq!(desk.ask("config nope x"), "-ERR unknown subcommand 'nope'. Try CONFIG HELP.\r\n");
+    let (flow, reply) = desk.request([&b"\xff\r\n"[..], b"\x00"]);
+    assert_eq!((flow, reply.iter().filter(|byte| **byte == b'\n').count()), (Flow::Done, 1), "an error stays one line");
+    let (flow, reply) = desk.request(std::iter::empty::<&str>());
+    assert_eq!((flow, reply.len()), (Flow::Done, 0));
+}
+
+#[test]
+fn whose_key_it_is() {
+    let mut desk = Desk::new();
+    // foo: 12182, bar: 5061, hello: 866.
+    assert_eq!(desk.ask("watch foo"), "+OK\r\n");
+    assert_eq!(desk.ask("watch {foo}1 {foo}2"), "+OK\r\n");
+    assert_eq!(desk.ask("watch foo bar"), "-CROSSSLOT Keys in request don't hash to the same slot\r\n");
+    desk.add_other();
+    desk.give_slots(Some(ME), Some(OTHER), 12182, 12182);
+    assert_eq!(desk.ask("watch foo"), "-MOVED 12182 127.0.0.1:7002\r\n");
+    desk.give_slots(Some(ME), None, 5061, 5061);
+    assert_eq!(desk.ask("watch bar"), "-CLUSTERDOWN Hash slot not served\r\n");
+    assert_eq!(desk.ask("watch bar foo"), "-CLUSTERDOWN Hash slot not served\r\n", "before CROSSSLOT, as in Redis");
+    assert_eq!(desk.ask("watch hello"), "+OK\r\n");
+    assert_eq!(desk.ask("ping"), "+PONG\r\n");
+}
+
+#[test]
+fn a_cluster_that_is_down_serves_nothing_but_what_it_is_told_to() {
+    let mut desk = Desk::new();
+    desk.add_other();
+    desk.give_slots(Some(ME), Some(OTHER), 12182, 12182);
+    desk.usable = false;
+    assert_eq!(desk.ask("watch hello"), "-CLUSTERDOWN The cluster is down\r\n");
+    assert_eq!(desk.ask("watch foo"), "-CLUSTERDOWN The cluster is down\r\n");
+    desk.config.cluster_allow_reads_when_down = true;
+    assert_eq!(desk.ask("watch hello"), "+OK\r\n");
+    assert_eq!(desk.ask("watch foo"), "-MOVED 12182 127.0.0.1:7002\r\n");
+}
+
+#[test]
+fn a_slot_on_its_way_out_is_refused() {
+    let mut desk = Desk::new();
+    desk.leaving = vec![(slot(12000), slot(12182))];
+    assert!(desk.ask("watch foo").starts_with("-TRYAGAIN "));
+    assert_eq!(desk.ask("watch bar"), "+OK\r\n");
+}
+
+#[test]
+fn redirects_name_what_the_option_says() {
+    let mut desk = Desk::new();
+    desk.add_other();
+    desk.give_slots(Some(ME), Some(OTHER), 12182, 12182);
+    desk.config.cluster_preferred_endpoint_type = EndpointType::Hostname;
+    assert_eq!(desk.ask("watch foo"), "-MOVED 12182 ?:7002\r\n");
+    desk.config.cluster_preferred_endpoint_type = EndpointType::Unknown;
+    assert_eq!(desk.ask("watch foo"), "-MOVED 12182 :7002\r\n");
+    let named = Address { hostname: "b.example".to_owned(), ..address(7002, "0b") };
+    desk.apply(Change::NodeInfo { id: OTHER, address: named, nofailover: false });
+    desk.config.cluster_preferred_endpoint_type = EndpointType::Hostname;
+    assert_eq!(desk.ask("watch foo"), "-MOVED 12182 b.example:7002\r\n");
+}
+
+#[test]
+fn calls_refusals_and_errors_are_counted() {
+    let mut desk = Desk::new();
+    desk.ask("ping");
+    desk.ask("ping a b");
+    desk.ask("echo");
+    desk.ask("watch foo bar");
+    desk.ask("nosuch");
+    let calls = |desk: &Desk, name: &str| {
+        let calls = desk.server.stats.calls(table().command(name.as_bytes()).unwrap());
+        (calls.calls, calls.rejected, calls.failed)
+    };
+    assert_eq!(calls(&desk, "ping"), (2, 0, 1));
+    assert_eq!(calls(&desk, "echo"), (0, 1, 0));
+    assert_eq!(calls(&desk, "watch"), (0, 1, 0));
+    assert_eq!(desk.server.stats.errors().collect::<Vec<_>>(), [("CROSSSLOT", 1), ("ERR", 3)]);
+    assert_eq!((desk.server.stats.commands_processed, desk.server.stats.error_replies), (2, 4));
+}

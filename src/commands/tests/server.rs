@@ -1,0 +1,161 @@
+//! INFO, CONFIG, SHUTDOWN and the rest about the process.
+
+use super::*;
+use crate::keyspace::{Expiry, key_slot};
+use std::collections::BTreeMap;
+
+fn fields(text: &str) -> BTreeMap<&str, &str> {
+    text.lines().filter_map(|line| line.split_once(':')).collect()
+}
+
+#[test]
+fn info_holds_what_clients_look_for() {
+    let mut desk = Desk::new();
+    desk.ask("nosuch");
+    let text = desk.ask("info");
+    let sections: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# ")).collect();
+    let wanted = "Server Clients Memory Persistence Stats Replication CPU Modules Errorstats Cluster Keyspace";
+    assert_eq!(sections.join(" "), wanted);
+    let fields = fields(&text);
+    for (name, value) in [
+        ("redis_version", "7.2.4"),
+        ("redis_mode", "cluster"),
+        ("server_mode", "cluster"),
+        ("server_name", "pontoon"),
+        ("pontoon_version", PONTOON_VERSION),
+        ("cluster_enabled", "1"),
+        ("loading", "0"),
+        ("role", "master"),
+        ("connected_clients", "1"),
+        ("uptime_in_seconds", "5"),
+        ("errorstat_ERR", "count=1"),
+        ("total_error_replies", "1"),
+        ("tcp_port", "6379"),
+    ] {
+        assert_eq!(fields.get(name), Some(&value), "{name}");
+    }
+}
+
+#[test]
+fn nothing_in_info_looks_like_something_else() {
+    let mut desk = Desk::new();
+    let text = desk.ask("info everything");
+    assert!(!text.contains("db0:"), "an empty node has no db0");
+    assert_eq!(text.matches("cluster_enabled:").count(), 1);
+    for name in fields(&text).keys().filter(|name| !name.contains('$')) {
+        let starts = text.match_indices(&format!("{name}:")).filter(|(at, _)| *at == 0 || text.as_bytes()[at - 1] == b'\n').count();
+        assert_eq!(starts, 1, "{name}");
+    }
+    desk.keyspace.set_string(key_slot(b"a"), b"a", b"v", Expiry::Never, desk.now.wall);
+    assert!(desk.ask("info keyspace").contains("# Keyspace\r\ndb0:keys=1,expires=0,avg_ttl=0\r\n"));
+}
+
+#[test]
+fn sections_of_info() {
+    let mut desk = Desk::new();
+    desk.ask("client id");
+    assert_eq!(desk.ask("info CLUSTER"), "$30\r\n# Cluster\r\ncluster_enabled:1\r\n\r\n");
+    assert_eq!(desk.ask("info nosuch"), "$0\r\n\r\n");
+    let both = desk.ask("info keyspace cluster");
+    assert!(both.contains("# Cluster\r\ncluster_enabled:1\r\n\r\n# Keyspace\r\n"), "{both}");
+    assert!(
+        desk.ask("info commandstats").contains("cmdstat_client|id:calls=1,usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=0\r\n")
+    );
+    assert!(desk.ask("info ALL").contains("# Commandstats") && !desk.ask("info default").contains("# Commandstats"));
+    desk.ask("hello 3");
+    assert!(desk.ask("info").starts_with('=') && desk.ask("info cluster").contains("\r\ntxt:# Cluster"));
+}
+
+#[test]
+fn options_come_and_go() {
+    let mut desk = Desk::new();
+    assert_eq!(desk.ask("config get PORT"), "*2\r\n$4\r\nport\r\n$4\r\n6379\r\n");
+    assert_eq!(desk.ask("config get port p[o]rt nosuch"), "*2\r\n$4\r\nport\r\n$4\r\n6379\r\n");
+    assert_eq!(desk.ask("config get nosuch"), "*0\r\n");
+    assert!(!desk.server.config_changed);
+    assert_eq!(desk.ask("config set cluster-node-timeout 1234"), "+OK\r\n");
+    assert!(desk.server.config_changed);
+    desk.ask("hello 3");
+    assert_eq!(desk.ask("config get cluster-node-timeout"), "%1\r\n$20\r\ncluster-node-timeout\r\n$4\r\n1234\r\n");
+    assert!(desk.ask("config set nosuch 1").starts_with("-ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'"));
+    assert!(
+        desk.ask("config set cluster-node-timeout x").starts_with("-ERR CONFIG SET failed (possibly related to argument 'cluster-node")
+    );
+    assert_eq!(desk.ask("config set a b c"), "-ERR syntax error\r\n");
+    let (_, reply) = desk.request([&b"config"[..], b"set", b"requirepass", b"\xff"]);
+    assert!(reply.starts_with(b"-ERR CONFIG SET failed"));
+    assert_eq!(desk.ask("config rewrite"), "-ERR The server is running without a config file\r\n");
+    assert_eq!(desk.ask("config resetstat"), "+OK\r\n");
+    assert_eq!(desk.server.stats.error_replies, 0);
+}
+
+#[test]
+fn the_end_of_the_process() {
+    let mut desk = Desk::new();
+    assert_eq!(desk.wait("shutdown"), Wait::Shutdown { now: false, force: false });
+    let failed = desk.resume(WaitOutcome::Failed("ERR Errors trying to SHUTDOWN. Check logs.".to_owned()));
+    assert_eq!(failed, (Flow::Done, "-ERR Errors trying to SHUTDOWN. Check logs.\r\n".to_owned()));
+    assert_eq!(desk.wait("SHUTDOWN NOSAVE now FORCE"), Wait::Shutdown { now: true, force: true });
+    desk.client.waiting = None;
+    assert_eq!(desk.ask("shutdown save nosave"), "-ERR syntax error\r\n");
+    assert_eq!(desk.ask("shutdown what"), "-ERR syntax error\r\n");
+    assert_eq!(desk.ask("shutdown abort"), "-ERR No shutdown in progress.\r\n");
+    assert_eq!(desk.ask("shutdown abort now"), "-ERR syntax error\r\n");
+}
+
+#[test]
+fn time_and_memory() {
+    let mut desk = Desk::new();
+    assert_eq!(desk.ask("time"), "*2\r\n$10\r\n1700000005\r\n$1\r\n0\r\n");
+    assert_eq!(desk.ask("lastsave"), ":1700000000\r\n");
+    assert_eq!(desk.ask("memory usage foo"), "$-1\r\n");
+    desk.keyspace.set_string(key_slot(b"foo"), b"foo", b"value", Expiry::Never, desk.now.wall);
+    assert_eq!(desk.ask("memory usage foo"), ":32\r\n");
+    assert_eq!(desk.ask("memory usage foo samples 5"), ":32\r\n");
+    assert_eq!(desk.ask("memory usage foo samples -1"), "-ERR syntax error\r\n");
+    assert_eq!(desk.ask("memory usage foo samples x"), "-ERR value is not an integer or out of range\r\n");
+    assert_eq!(desk.ask("memory usage foo 5"), "-ERR syntax error\r\n");
+}
+
+#[test]
+fn functions_as_add_node_carries_them() {
+    let mut desk = Desk::new();
+    let (_, dump) = desk.request(["function", "dump"]);
+    let payload = dump.strip_prefix(b"$10\r\n").and_then(|rest| rest.strip_suffix(b"\r\n")).unwrap();
+    let (flow, reply) = desk.request([&b"function"[..], b"restore", payload]);
+    assert_eq!((flow, reply), (Flow::Done, b"+OK\r\n".to_vec()));
+    assert_eq!(desk.request([&b"function"[..], b"restore", payload, b"replace"]).1, b"+OK\r\n");
+    assert!(desk.request([&b"function"[..], b"restore", payload, b"x"]).1.starts_with(b"-ERR Wrong restore policy given"));
+    let mut broken = payload.to_vec();
+    broken[3] ^= 1;
+    for bad in [&broken[..], &payload[1..], b"", b"x"] {
+        assert_eq!(desk.request([&b"function"[..], b"restore", bad]).1, b"-ERR DUMP payload version or checksum are wrong\r\n");
+    }
+    assert_eq!(desk.ask("function list"), "*0\r\n");
+    assert_eq!(desk.ask("function list LIBRARYNAME x WITHCODE"), "*0\r\n");
+    assert_eq!(desk.ask("function list what"), "-ERR Unknown argument what\r\n");
+    assert_eq!(desk.ask("function list libraryname"), "-ERR library name argument was not given\r\n");
+}
+
+#[test]
+fn every_help_prints() {
+    let mut desk = Desk::new();
+    for id in table().all().filter(|id| table().get(*id).command.name == "help") {
+        let container = &table().get(table().get(id).parent.unwrap()).full_name;
+        let text = desk.ask(&format!("{container} help"));
+        assert_eq!(introspection::count_values(text.as_bytes()), 1, "{text}");
+        assert!(text.contains(&format!("+{} <subcommand>", container.to_uppercase())), "{text}");
+    }
+}
+
+#[test]
+fn the_rate_of_commands_is_that_of_the_last_full_second() {
+    let mut desk = Desk::new();
+    for (ms, count) in [(5000, 3), (5999, 1), (6000, 2)] {
+        desk.now.mono = ms;
+        (0..count).for_each(|_| drop(desk.ask("ping")));
+    }
+    assert_eq!(desk.server.stats.commands_per_second(desk.now), 4);
+    desk.now.mono = 9000;
+    assert_eq!(desk.server.stats.commands_per_second(desk.now), 0);
+}

@@ -1,0 +1,77 @@
+//! The table is well formed.
+
+use super::*;
+use std::collections::BTreeSet;
+
+fn all() -> impl Iterator<Item = &'static Command> {
+    table().all().map(|id| table().get(id).command)
+}
+
+#[test]
+fn names_are_lower_case_unique_sorted_and_found_in_any_case() {
+    let names: Vec<&str> = table().all().map(|id| table().get(id).full_name.as_str()).collect();
+    assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+    let commands: Vec<&str> = table().commands().map(|id| table().get(id).command.name).collect();
+    assert!(commands.is_sorted());
+    for command in all() {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+        assert!(command.name.bytes().all(plain), "{}", command.name);
+    }
+    for id in table().commands() {
+        let name = table().get(id).command.name;
+        assert_eq!(table().command(name.to_uppercase().as_bytes()), Some(id));
+        assert_eq!(table().command(format!("{name}x").as_bytes()), None);
+        for child in table().children(id) {
+            let word = table().get(child).command.name.to_uppercase();
+            assert_eq!(table().lookup(name.as_bytes(), Some(word.as_bytes())), super::super::table::Lookup::Found(child));
+            assert_eq!(table().get(child).parent, Some(id));
+        }
+    }
+    assert_eq!(table().command(b""), None);
+}
+
+#[test]
+fn declarations_make_sense() {
+    for id in table().all() {
+        let entry = table().get(id);
+        let (command, name) = (entry.command, &entry.full_name);
+        let words = if entry.parent.is_some() { 2 } else { 1 };
+        assert!(command.arity.unsigned_abs() >= words, "{name}: its own words count");
+        assert!(entry.parent.is_none() || command.subcommands.is_empty(), "{name}: two levels at most");
+        assert!(command.summary.ends_with('.') && !command.since.is_empty(), "{name}");
+        assert_eq!(command.flags.iter().map(|flag| flag.name()).collect::<BTreeSet<_>>().len(), command.flags.len(), "{name}");
+        assert!(!(command.has(Flag::Write) && command.has(Flag::Readonly)), "{name}");
+        assert!(command.subcommands.is_empty() || command.keys.is_empty(), "{name}: the keys are its subcommands'");
+    }
+}
+
+#[test]
+fn the_fewest_arguments_hold_the_first_key() {
+    for command in all() {
+        for spec in command.keys {
+            assert!(spec.step > 0 && spec.first > 0 && !spec.flags.is_empty(), "{}", command.name);
+            assert!(u32::from(spec.first) < command.arity.unsigned_abs(), "{}: the arity lets the key be missing", command.name);
+            assert!(spec.last < 0 || spec.last >= i16::try_from(spec.first).unwrap(), "{}", command.name);
+            let access = spec.flags.iter().filter(|flag| flag.name() == flag.name().to_uppercase()).count();
+            assert_eq!(access, 1, "{}: one of RO, RW, OW, RM", command.name);
+        }
+        let keyed = !command.keys.is_empty();
+        assert!(
+            keyed || !command.has(Flag::Readonly) || matches!(command.name, "dbsize" | "keys" | "scan" | "randomkey"),
+            "{}",
+            command.name
+        );
+    }
+}
+
+#[test]
+fn key_places() {
+    let places = |first, last, step, count| KeySpec::range(first, last, step, &[]).indices(count).collect::<Vec<_>>();
+    assert_eq!(places(1, 1, 1, 2), [1]);
+    assert_eq!(places(1, -1, 1, 4), [1, 2, 3]);
+    assert_eq!(places(1, -1, 2, 5), [1, 3]);
+    assert_eq!(places(1, -2, 1, 4), [1, 2]);
+    assert_eq!(places(2, 2, 1, 2), []);
+    assert_eq!(places(1, -1, 1, 1), []);
+    assert_eq!(places(1, -5, 1, 2), []);
+}

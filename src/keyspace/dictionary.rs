@@ -1,0 +1,263 @@
+//! The keys of one slot: linear hashing (Litwin, "Linear hashing: a new tool for file and table addressing").
+//!
+//! Owns: which bucket a key is in, and growing by one bucket at a time: however many keys there are, an insertion moves the entries of
+//! one bucket at most. Must not: know of slots or of time beyond comparing it.
+//!
+//! With n buckets and 2^l <= n < 2^(l+1), a hash's address is its low l+1 bits if that is below n, else its low l bits. Growing
+//! appends bucket n, which takes half of bucket n - 2^l; shrinking undoes exactly that.
+//!
+//! Read from the lowest bit on, the bits that a bucket's hashes share are a prefix. Ordered by their bits in reverse ("place"), a bucket's
+//! hashes are a range, splitting cuts it in two, and the ranges of all buckets cover all places. A scan walks the places: however the
+//! dictionary changes between its steps, each step yields exactly the entries between two places, so that what is there throughout is
+//! yielded once.
+
+use super::bucket::Bucket;
+use super::hash::{Hash, Hasher};
+use super::horizon::{Horizon, is_expired};
+use super::lean::reserve;
+use super::value::Entry;
+use crate::rng::Rng;
+use crate::types::Millis;
+
+/// Entries a bucket, on average: the last splits happen at twice as many.
+const LOAD: usize = 32;
+/// Shrinking begins at this average, far below, so that growing and shrinking do not alternate.
+const LOAD_MIN: usize = 10;
+/// Buckets of one allocation, so that growing never moves all of them.
+const SEGMENT: usize = 256;
+/// An address has 32 bits.
+const BUCKETS_MAX: usize = 1 << 31;
+
+/// See the module.
+pub(super) struct Dictionary {
+    /// At least one bucket; all segments but the last hold [`SEGMENT`], and none is empty.
+    segments: Vec<Vec<Bucket>>,
+    /// Number of entries.
+    len: usize,
+    /// Number of entries that expire.
+    volatile: usize,
+    /// Bounds every entry's expiry.
+    horizon: Horizon,
+}
+
+/// Where an entry stands. Any change of the dictionary voids it.
+#[derive(Clone, Copy)]
+pub(super) struct Position {
+    bucket: usize,
+    at: usize,
+}
+
+impl Dictionary {
+    pub fn new() -> Self {
+        Self { segments: vec![vec![Bucket::new()]], len: 0, volatile: 0, horizon: Horizon::default() }
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn volatile(&self) -> usize {
+        self.volatile
+    }
+
+    pub fn horizon(&self) -> &Horizon {
+        &self.horizon
+    }
+
+    pub fn buckets(&self) -> usize {
+        let last = self.segments.last().map_or(0, Vec::len);
+        (self.segments.len() - 1) * SEGMENT + last
+    }
+
+    fn bucket(&self, number: usize) -> &Bucket {
+        &self.segments[number / SEGMENT][number % SEGMENT]
+    }
+
+    fn bucket_mut(&mut self, number: usize) -> &mut Bucket {
+        &mut self.segments[number / SEGMENT][number % SEGMENT]
+    }
+
+    pub fn find(&self, hash: Hash, key: &[u8]) -> Option<Position> {
+        let bucket = address(hash.address, self.buckets());
+        let at = self.bucket(bucket).find(hash.fingerprint, key)?;
+        Some(Position { bucket, at })
+    }
+
+    pub fn entry(&self, position: Position) -> Entry<'_> {
+        self.bucket(position.bucket).entry(position.at)
+    }
+
+    /// Adds an entry whose key is not there.
+    pub fn insert(&mut self, hash: Hash, entry: Entry<'_>, hasher: &Hasher) {
+        let bucket = address(hash.address, self.buckets());
+        self.bucket_mut(bucket).insert(hash.fingerprint, entry);
+        self.len += 1;
+        self.count(None, entry.expiry);
+        if self.len > self.buckets() * LOAD && self.buckets() < BUCKETS_MAX {
+            self.grow(hasher);
+        }
+    }
+
+    /// Gives an entry a new value and expiry.
+    pub fn replace(&mut self, position: Position, key: &[u8], value: &[u8], expiry: Option<Millis>) {
+        self.count(self.entry(position).expiry, expiry);
+        let bucket = self.bucket_mut(position.bucket);
+        bucket.replace(position.at, key, value, expiry);
+        bucket.trim();
+    }
+
+    pub fn edit<R>(&mut self, position: Position, edit: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        self.bucket_mut(position.bucket).edit(position.at, edit)
+    }
+
+    pub fn set_expiry(&mut self, position: Position, expiry: Option<Millis>) {
+        self.count(self.entry(position).expiry, expiry);
+        self.bucket_mut(position.bucket).set_expiry(position.at, expiry);
+    }
+
+    /// Removes an entry.
+    pub fn remove(&mut self, position: Position) {
+        self.count(self.entry(position).expiry, None);
+        self.len -= 1;
+        let bucket = self.bucket_mut(position.bucket);
+        bucket.remove(position.at);
+        bucket.trim();
+        self.shrink_if_sparse();
+    }
+
+    /// Keeps `volatile` and the horizon in step with an entry whose expiry changes.
+    fn count(&mut self, old: Option<Millis>, new: Option<Millis>) {
+        self.volatile = self.volatile + usize::from(new.is_some()) - usize::from(old.is_some());
+        self.horizon.note(new.unwrap_or(Millis::MAX));
+    }
+
+    fn grow(&mut self, hasher: &Hasher) {
+        let (new, bit) = (self.buckets(), 1 << self.buckets().ilog2());
+        let moved = self.bucket_mut(new - bit).split(|key| hasher.hash(key).address as usize & bit != 0);
+        if new.is_multiple_of(SEGMENT) {
+            self.segments.push(Vec::new());
+        }
+        let segment = self.segments.last_mut().expect("there is at least one segment");
+        reserve(segment, 1);
+        segment.push(moved);
+    }
+
+    fn shrink_if_sparse(&mut self) {
+        let last = self.buckets() - 1;
+        if last == 0 || self.len >= self.buckets() * LOAD_MIN {
+            return;
+        }
+        let segment = self.segments.last_mut().expect("there is at least one segment");
+        let removed = segment.pop().expect("no segment is empty");
+        if segment.is_empty() {
+            self.segments.pop();
+        }
+        // A walk for expired keys that has passed the bucket that now holds these must not forget them.
+        self.horizon.note(removed.soonest());
+        self.bucket_mut(last - (1 << last.ilog2())).merge(removed);
+    }
+
+    /// Yields the entries from `place` up to the place that is returned; none: up to the end.
+    pub fn scan<'a>(&'a self, place: u32, hasher: &Hasher, visit: &mut dyn FnMut(Entry<'a>)) -> Option<u32> {
+        let buckets = self.buckets();
+        let number = address(place.reverse_bits(), buckets);
+        let start = (number as u32).reverse_bits();
+        for entry in self.bucket(number).entries() {
+            if place == start || hasher.hash(entry.key).address.reverse_bits() >= place {
+                visit(entry);
+            }
+        }
+        let end = u64::from(start) + (1 << (32 - depth(number, buckets)));
+        u32::try_from(end).ok()
+    }
+
+    /// One step of a walk over the buckets: removes what has expired in bucket `number` and returns the next number, none at the end.
+    pub fn expire(&mut self, number: usize, now: Millis, mut removed: impl FnMut(&[u8])) -> Option<usize> {
+        if number >= self.buckets() {
+            // It shrank since the last step; what then moved was noted.
+            self.horizon.walked();
+            return None;
+        }
+        let bucket = self.bucket_mut(number);
+        let before = bucket.len();
+        if is_expired(bucket.soonest(), now) {
+            bucket.expire(now, &mut removed);
+        }
+        let (gone, soonest) = (before - bucket.len(), bucket.soonest());
+        self.len -= gone;
+        self.volatile -= gone;
+        self.horizon.seen(soonest);
+        for _ in 0..gone.div_ceil(LOAD_MIN) {
+            self.shrink_if_sparse();
+        }
+        if number + 1 < self.buckets() {
+            return Some(number + 1);
+        }
+        self.horizon.walked();
+        None
+    }
+
+    /// Some entry; each has about the same chance. None if there is none.
+    pub fn random(&self, rng: &mut Rng) -> Option<Position> {
+        let buckets = self.buckets();
+        let start = address(rng.next_u64() as u32, buckets);
+        let bucket = (start..buckets).chain(0..start).find(|&number| self.bucket(number).len() > 0)?;
+        Some(Position { bucket, at: rng.below(self.bucket(bucket).len() as u64) as usize })
+    }
+
+    /// Every entry, in no order.
+    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.segments.iter().flatten().flat_map(Bucket::entries)
+    }
+
+    /// Frees about `budget` entries; true if none is left. The dictionary is of no use afterwards.
+    pub fn demolish(&mut self, budget: &mut usize) -> bool {
+        while let Some(segment) = self.segments.last_mut() {
+            while let Some(bucket) = segment.pop() {
+                let entries = bucket.len().max(1);
+                drop(bucket);
+                *budget = budget.saturating_sub(entries);
+                if *budget == 0 {
+                    return false;
+                }
+            }
+            self.segments.pop();
+        }
+        true
+    }
+
+    /// Every invariant.
+    pub fn check(&self, hasher: &Hasher) {
+        let full =
+            self.segments.split_last().map(|(last, others)| !last.is_empty() && others.iter().all(|segment| segment.len() == SEGMENT));
+        assert_eq!(full, Some(true), "all segments but the last are full, and none is empty");
+        let (mut len, mut volatile) = (0, 0);
+        for number in 0..self.buckets() {
+            let bucket = self.bucket(number);
+            bucket.check();
+            assert!(self.horizon.soonest() <= bucket.soonest(), "the horizon bounds every bucket");
+            for entry in bucket.entries() {
+                let hash = hasher.hash(entry.key);
+                assert_eq!(address(hash.address, self.buckets()), number, "an entry is in the bucket of its address");
+                let found = self.find(hash, entry.key).map(|position| self.entry(position));
+                assert_eq!(found, Some(entry), "a key is there once");
+                len += 1;
+                volatile += usize::from(entry.expiry.is_some());
+            }
+        }
+        assert_eq!((len, volatile), (self.len, self.volatile), "the counters count");
+    }
+}
+
+/// Which of `buckets` holds the entries with this address.
+fn address(address: u32, buckets: usize) -> usize {
+    let low = 1 << buckets.ilog2();
+    let wide = address as usize & (2 * low - 1);
+    if wide < buckets { wide } else { wide & (low - 1) }
+}
+
+/// How many low bits the addresses in a bucket share.
+fn depth(number: usize, buckets: usize) -> u32 {
+    let low = 1 << buckets.ilog2();
+    if number >= low || number + low < buckets { buckets.ilog2() + 1 } else { buckets.ilog2() }
+}

@@ -1,0 +1,44 @@
+//! The binary: options, one node, its exit code.
+//!
+//! Owns: what goes to standard output. Everything else is the library's.
+
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use pontoon::config::{self, Launch};
+use pontoon::{server, store};
+
+fn main() -> ExitCode {
+    let args: Result<Vec<String>, _> = std::env::args_os().skip(1).map(|arg| arg.into_string()).collect();
+    let Ok(args) = args else {
+        eprintln!("the arguments are not UTF-8");
+        return ExitCode::FAILURE;
+    };
+    match config::from_args(&args, &|path: &Path| std::fs::read_to_string(path)) {
+        Ok(Launch::Run(config)) => exit_code(server::run(*config)),
+        Ok(Launch::Help(text) | Launch::Version(text)) => print(&text, true),
+        Ok(Launch::CheckNodesConf(file)) => check(&file),
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn exit_code(code: i32) -> ExitCode {
+    // A code that a process cannot have is still a failure.
+    u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// Writes `text`; a reader that has gone away (`pontoon --help | head -1`) is no failure.
+fn print(text: &str, good: bool) -> ExitCode {
+    let _ = io::Write::write_all(&mut io::stdout(), text.as_bytes());
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Says what a node would load from this nodes.conf.
+fn check(file: &Path) -> ExitCode {
+    let (report, good) = store::check::report_file(&mut store::RealDisk::new(), file);
+    print(&report, good)
+}

@@ -1,0 +1,202 @@
+//! From committed to done: applying entries, and what they mean for this node.
+//!
+//! Owns: the bridge between Raft's commit index and the replicated state, and the consequences derived for our own id.
+//! Must not: decide outcomes (cluster::apply does, the same on every node). Contract: docs/protocol.md, "What is replicated".
+
+use super::Node;
+use crate::cluster::{Change, Outcome, Seen, State};
+use crate::raft::{Body, Entry, ProposalId};
+use crate::store::{Disk, Standing};
+use crate::types::{Millis, NodeId, SLOT_COUNT, Slot};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Applied entries held in memory for followers that lag; beyond [`TRIM_ABOVE`] all but the last of them are dropped.
+const TRIM_TO: u64 = 64;
+/// See [`TRIM_TO`].
+const TRIM_ABOVE: usize = 128;
+/// Reasons to rewrite nodes.conf that can wait are coalesced for so long (ms).
+const REWRITE_PATIENCE: Millis = 1000;
+
+/// What applied entries changed, until step 9 of before-sleep looks.
+#[derive(Default)]
+pub(super) struct Changed {
+    /// Members or their addresses.
+    pub members: bool,
+    /// Slot owners.
+    pub owners: bool,
+    /// Slots whose keys may have become another's.
+    pub foreign: BTreeSet<Slot>,
+}
+
+impl<D: Disk> Node<D> {
+    /// Applies what is committed. Outcomes of our own proposals reach whoever waits for them.
+    pub(super) fn apply_committed(&mut self) {
+        while self.state.last_applied() < self.raft.commit_index() {
+            let index = self.state.last_applied() + 1;
+            let entry = self.raft.log().get(index).expect("a committed entry that is not applied is in the log");
+            let outcome = self.state.apply(index, entry);
+            let origin = entry.origin;
+            if outcome == Outcome::Applied {
+                note_changes(&self.me, entry, &mut self.changed);
+                if concerns(&self.me, entry) {
+                    self.todo.rewrite_until(self.now.mono + REWRITE_PATIENCE);
+                }
+                if let Body::App(Change::NodeForget { id, .. }) = &entry.body {
+                    self.forgotten.insert(*id, self.now.mono);
+                }
+            }
+            self.todo.consequences = true;
+            if let Some(ProposalId { n, .. }) = origin.map(|origin| origin.id).filter(|id| self.is_own(id)) {
+                self.proposal_applied(n, outcome);
+            }
+        }
+    }
+
+    pub(super) fn is_own(&self, id: &ProposalId) -> bool {
+        id.proposer == self.me && id.incarnation == self.incarnation
+    }
+
+    /// A snapshot replaces the whole state; what we had proposed may be decided in it.
+    pub(super) fn replace_state(&mut self, state: State) {
+        self.state = state;
+        self.changed.members = true;
+        self.changed.owners = true;
+        self.changed.foreign.extend(Slot::all());
+        self.todo.consequences = true;
+        for n in self.proposals.numbers() {
+            let id = ProposalId { proposer: self.me, incarnation: self.incarnation, n };
+            if let Seen::Done(outcome) = self.state.outcome(&id) {
+                self.proposal_applied(n, outcome);
+            }
+        }
+    }
+
+    /// Step 9 of before-sleep: what applied entries mean for this node.
+    pub(super) fn draw_consequences(&mut self) {
+        if !std::mem::take(&mut self.todo.consequences) {
+            return;
+        }
+        let changed = std::mem::take(&mut self.changed);
+        if changed.members || changed.owners {
+            self.refresh_members();
+        }
+        self.delete_foreign_keys(&changed.foreign);
+        self.raft.set_max_lease(self.state.max_lease());
+        if self.state.member(&self.me).is_some() {
+            self.joined();
+            self.make_claims();
+        }
+        self.review_proposals();
+        self.review_wishes();
+        self.continue_reset();
+        self.trim_log();
+    }
+
+    /// Whom we know, and how they are reached: the applied members, and those whose NODE_JOIN is in the log's tail.
+    pub(super) fn refresh_members(&mut self) {
+        let mut addresses: BTreeMap<_, _> = self.state.members().map(|member| (member.id, member.address.clone())).collect();
+        for (_, entry) in self.raft.log().iter_from(self.state.last_applied() + 1) {
+            if let Body::App(Change::NodeJoin { id, address, .. }) = &entry.body {
+                addresses.entry(*id).or_insert_with(|| address.clone());
+            }
+        }
+        let owners: BTreeSet<NodeId> = self.state.slot_owners().copied().collect();
+        self.addresses = addresses;
+        self.raft.set_members(&self.addresses.keys().copied().collect(), &owners, self.now.mono);
+        let failed_owner = owners.iter().any(|id| self.state.member(id).is_some_and(|member| member.failed));
+        self.covered = self.state.assigned_slots() == usize::from(SLOT_COUNT) && !failed_owner;
+        self.todo.connect = true;
+    }
+
+    /// What this node brought with it when it joined: slots that nobody owns become its own again [N20].
+    fn make_claims(&mut self) {
+        let Standing::Claiming(claims) = &self.standing else { return };
+        if self.proposals.claims() {
+            return;
+        }
+        let slots = claims.iter().flat_map(|(first, last)| (first.number()..=last.number()).filter_map(Slot::new));
+        let free: Vec<Slot> = slots.filter(|slot| self.state.owner(*slot).is_none()).collect();
+        if free.is_empty() {
+            // Each is ours by now, or another's.
+            self.standing = Standing::Member;
+            self.todo.rewrite_until(self.now.mono + REWRITE_PATIENCE);
+            self.changed.foreign.extend(Slot::all());
+            self.todo.consequences = true;
+            return;
+        }
+        let target = self.state.epoch_of(&self.me).map(|epoch| (self.me, epoch));
+        self.propose(Change::SlotChange { source: None, target, ranges: ranges(&free) }, None);
+    }
+
+    /// Deletes the keys of slots that another shard owns now (their memory is freed a slice a turn). A slot that nobody owns keeps its keys.
+    fn delete_foreign_keys(&mut self, slots: &BTreeSet<Slot>) {
+        let primary = self.state.member(&self.me).and_then(|me| me.primary);
+        for &slot in slots {
+            let foreign = self.state.owner(slot).is_some_and(|owner| owner != self.me && Some(owner) != primary);
+            if foreign && self.keyspace.count_in_slot(slot) > 0 {
+                self.keyspace.clear_slot(slot);
+            }
+        }
+    }
+
+    /// Keeps the log in memory short (docs/protocol.md, "Compaction").
+    fn trim_log(&mut self) {
+        let held = self.state.last_applied().saturating_sub(self.raft.log().snapshot_index());
+        if held > TRIM_ABOVE as u64 {
+            self.raft.compact_to(self.state.last_applied() - TRIM_TO);
+        }
+    }
+}
+
+/// Whether an applied entry concerns this node, so that nodes.conf should soon show it in its snapshot.
+fn concerns(me: &NodeId, entry: &Entry<Change>) -> bool {
+    match &entry.body {
+        Body::AddVoter { ids } => ids.contains(me),
+        Body::DelVoter { id, .. } => id == me,
+        Body::Noop { .. } => false,
+        Body::App(change) => match change {
+            Change::SlotChange { source, target, .. } => [source, target].into_iter().flatten().any(|(id, _)| id == me),
+            Change::SetReplicaOf { id, .. } | Change::NodeJoin { id, .. } | Change::NodeForget { id, .. } => id == me,
+            Change::Failover { replica, primary, .. } => replica == me || primary == me,
+            Change::NodeInfo { .. } | Change::NodeFail { .. } | Change::NodeRecover { .. } => false,
+        },
+    }
+}
+
+/// Which parts of the derived state an applied entry touches.
+fn note_changes(me: &NodeId, entry: &Entry<Change>, changed: &mut Changed) {
+    let Body::App(change) = &entry.body else { return };
+    match change {
+        Change::SlotChange { target, ranges, .. } => {
+            changed.owners = true;
+            if target.is_some_and(|(id, _)| id != *me) {
+                let slots = ranges.iter().flat_map(|(first, last)| (first.number()..=last.number()).filter_map(Slot::new));
+                changed.foreign.extend(slots);
+            }
+        }
+        Change::SetReplicaOf { .. } | Change::Failover { .. } => {
+            changed.members = true;
+            changed.owners = true;
+            changed.foreign.extend(Slot::all());
+        }
+        Change::NodeJoin { .. }
+        | Change::NodeForget { .. }
+        | Change::NodeInfo { .. }
+        | Change::NodeFail { .. }
+        | Change::NodeRecover { .. } => {
+            changed.members = true;
+        }
+    }
+}
+
+/// Ascending slots as inclusive ranges.
+fn ranges(slots: &[Slot]) -> Vec<(Slot, Slot)> {
+    let mut ranges: Vec<(Slot, Slot)> = Vec::new();
+    for &slot in slots {
+        match ranges.last_mut() {
+            Some((_, last)) if last.number() + 1 == slot.number() => *last = slot,
+            _ => ranges.push((slot, slot)),
+        }
+    }
+    ranges
+}

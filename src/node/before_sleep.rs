@@ -1,0 +1,119 @@
+//! The end of every turn, in the order that makes durability visible. Nothing else makes promises, and nothing leaves before it has returned.
+//!
+//! Owns: the order, and the reason for each place in it. Must not: hold work of its own; every step is a small call into the room that does it.
+//! Contract: docs/architecture.md, "One turn of the loop".
+
+use super::timers::Timer;
+use super::{Fatal, Node};
+use crate::raft::Durable;
+use crate::store::{Disk, Image, Persisted};
+use crate::types::Millis;
+
+/// An idle cluster's last append is covered by a `synced` line after so long (ms) [N28].
+const IDLE_SYNCED: Millis = 1000;
+
+/// The ordered list. An error ends the process: no byte of this turn has left, and none may.
+pub(super) fn before_sleep<D: Disk>(node: &mut Node<D>) -> Result<(), Fatal> {
+    connect(node);
+    let receipt = persist(node)?;
+    commit_and_apply(node, &receipt);
+    deferred_acks(node, &receipt);
+    deferred_votes(node, &receipt);
+    vote_requests(node, &receipt);
+    replicate(node, &receipt);
+    proposals(node, &receipt);
+    consequences(node);
+    replies(node);
+    Ok(())
+}
+
+/// 1. First, because a link that is dialled now may be up by the next turn, and it needs nothing from disk.
+fn connect<D: Disk>(node: &mut Node<D>) {
+    node.reconsider_meets();
+    node.connect_links();
+}
+
+/// 2. One durable operation, before everything that relies on it: only this step makes the receipt that steps 3 to 8 take.
+fn persist<D: Disk>(node: &mut Node<D>) -> Result<Persisted, Fatal> {
+    let now = node.now.mono;
+    let full = node.todo.rewrite || node.raft.needs_rewrite() || node.todo.rewrite_by.is_some_and(|by| by <= now);
+    let grown = node.raft.unpersisted_from() <= node.raft.log().last_index();
+    if !full && !grown && node.timers.take_due(Timer::Synced, now) {
+        node.store.idle_synced()?;
+    }
+    let image = Image {
+        me: node.me,
+        incarnation: node.incarnation,
+        hard: node.raft.hard(),
+        state: &node.state,
+        log: node.raft.log(),
+        standing: &node.standing,
+    };
+    let receipt = node.store.persist(&image, full)?;
+    if full {
+        node.todo.rewrite = false;
+        node.todo.rewrite_by = None;
+    }
+    if grown {
+        node.timers.set(Timer::Synced, now + IDLE_SYNCED);
+    }
+    node.raft.persisted(Durable { term: receipt.term(), voted_for: receipt.voted_for(), last_index: receipt.last_index() });
+    Ok(receipt)
+}
+
+/// 3. A leader's own copy counts only now that it is on disk: a cluster of one commits here, any other with the acks that came in.
+fn commit_and_apply<D: Disk>(node: &mut Node<D>, _receipt: &Persisted) {
+    node.raft.advance_commit(node.now.mono);
+    node.apply_committed();
+}
+
+/// 4. "I have it" follows having it.
+fn deferred_acks<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
+    if let Some(ack) = node.raft.take_acks(0, node.now.mono) {
+        node.send(receipt, ack);
+    }
+}
+
+/// 5. A vote follows its votedFor.
+fn deferred_votes<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
+    for vote in node.raft.take_votes() {
+        node.send(receipt, vote);
+    }
+}
+
+/// 6. A candidate's request follows its term and its vote for itself.
+fn vote_requests<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
+    for request in node.raft.take_vote_requests() {
+        node.send(receipt, request);
+    }
+}
+
+/// 7. After 3, so that followers hear of the newest commit; only entries that are on this disk are sent.
+fn replicate<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
+    let state = &node.state;
+    let mut snapshot = || {
+        let mut text = String::new();
+        state.write_snapshot(None, &mut text);
+        Some((state.last_applied(), state.last_term(), text.into_bytes()))
+    };
+    let messages = node.raft.replicate(node.now.mono, &mut snapshot);
+    for message in messages {
+        node.send(receipt, message);
+    }
+}
+
+/// 8. After 3 and 7: what was decided by then is not sent again. What a leader appends here is persisted by the next turn, which follows at once.
+fn proposals<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
+    node.retry_proposals();
+    node.send_outbox(receipt);
+}
+
+/// 9. What the applied entries mean for this node.
+fn consequences<D: Disk>(node: &mut Node<D>) {
+    node.draw_consequences();
+}
+
+/// 10. Last: a client hears of its change when this node acts on it already.
+fn replies<D: Disk>(node: &mut Node<D>) {
+    node.answer_decided();
+}

@@ -1,0 +1,235 @@
+//! Frames from other nodes: who may say what by which link, and who in the house is told.
+//!
+//! Owns: greetings and the dispatch of frames. Must not: answer by itself beyond HI (the rooms that decide queue their answers).
+//! Contract: docs/protocol.md, "Wire format" and "Cluster id".
+
+use super::Node;
+use super::links::filled_in;
+use super::sessions::{BusEnd, Peer, Port, Purpose};
+use crate::cluster::{Change, parse_snapshot};
+use crate::raft::message::InstallSnapshot;
+use crate::raft::{Message, Step};
+use crate::store::Disk;
+use crate::types::{ConnId, NodeId};
+use crate::wire::bus::{self, Frame, FrameError, Greeting, PROTOCOL_VERSION};
+
+/// A peer broke the protocol: its link is closed, and nothing else has changed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+    #[error("{0}")]
+    Raft(#[from] crate::raft::PeerFault),
+    #[error("{0}")]
+    Snapshot(String),
+    #[error("{0} is out of place on this link")]
+    OutOfPlace(&'static str),
+    #[error("the node answers as another one than was dialled")]
+    AnotherNode,
+}
+
+impl<D: Disk> Node<D> {
+    /// Handles every whole frame that has come in.
+    pub(super) fn read_bus(&mut self) {
+        for conn in self.sessions.take_input(Port::Bus) {
+            let Some(session) = self.sessions.get_mut(conn) else { continue };
+            let mut received = std::mem::take(&mut session.receive);
+            let mut used = 0;
+            let result = self.read_frames(conn, &received, &mut used);
+            if let Err(fault) = result {
+                log::warn!("closing a bus link: {fault}");
+                self.close(conn);
+            }
+            if let Some(session) = self.sessions.get_mut(conn) {
+                received.drain(..used);
+                session.receive = received;
+            }
+        }
+    }
+
+    fn read_frames(&mut self, conn: ConnId, received: &[u8], used: &mut usize) -> Result<(), Fault> {
+        // A frame may close its own link: what comes behind it is nobody's any more.
+        while self.sessions.get(conn).is_some_and(|session| !session.closing) {
+            match bus::decode(&received[*used..]) {
+                Ok(None) => return Ok(()),
+                Ok(Some((frame, length))) => {
+                    *used += length;
+                    self.receive_frame(conn, frame)?;
+                }
+                Err(FrameError::UnknownEntry { kind, append: Some(append), used: length }) => {
+                    *used += length;
+                    log::error!("refusing an AE with an entry of unknown type {kind}: is this binary older than the leader's?");
+                    if self.friend(conn)? == Some(append.leader) {
+                        self.raft.refuse_append(conn, append.leader, append.term, append.round, self.now.mono)?;
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn receive_frame(&mut self, conn: ConnId, frame: Frame) -> Result<(), Fault> {
+        *self.bus_stats.received.entry(frame.stats_name()).or_default() += 1;
+        let Some(bus) = self.sessions.bus_mut(conn) else { return Ok(()) };
+        bus.heard = self.now.wall;
+        match (bus.end, frame) {
+            (BusEnd::Inbound, Frame::Hello(greeting)) => self.receive_hello(conn, greeting),
+            (BusEnd::Outbound { purpose, .. }, Frame::Hi(greeting)) => self.receive_hi(conn, purpose, greeting),
+            (BusEnd::Inbound, Frame::Meet { singleton }) => {
+                let peer = self.peer(conn).ok_or(Fault::OutOfPlace("MEET before HELLO"))?;
+                self.receive_meet(conn, &peer, singleton);
+                Ok(())
+            }
+            (BusEnd::Outbound { purpose: Purpose::Meet, .. }, frame) => {
+                let peer = self.peer(conn).ok_or(Fault::OutOfPlace("an answer before HI"))?;
+                match frame {
+                    Frame::AddMe => self.receive_add_me(conn, &peer),
+                    Frame::Welcome => self.receive_welcome(conn, &peer),
+                    Frame::MeetRejected { reason } => self.receive_meet_rejected(conn, &reason),
+                    _ => return Err(Fault::OutOfPlace("what is no answer to MEET")),
+                }
+                Ok(())
+            }
+            (end, frame) => match self.friend(conn)? {
+                Some(id) if matches!(end, BusEnd::Inbound) => self.receive_request(conn, id, frame),
+                Some(id) => self.receive_answer(conn, id, frame),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Who is at the other end, once it has said so.
+    fn peer(&self, conn: ConnId) -> Option<Peer> {
+        self.sessions.bus(conn)?.peer.clone()
+    }
+
+    /// The peer's id if it is of our cluster; frames of other clusters are dropped and counted. Before a greeting nothing is taken.
+    fn friend(&mut self, conn: ConnId) -> Result<Option<NodeId>, Fault> {
+        let peer = self.sessions.bus(conn).and_then(|bus| bus.peer.as_ref());
+        let peer = peer.ok_or(Fault::OutOfPlace("a frame before the greeting"))?;
+        if peer.cluster == self.state.cluster_id() {
+            return Ok(Some(peer.id));
+        }
+        self.bus_stats.foreign += 1;
+        Ok(None)
+    }
+
+    /// Our own greeting. The IP stays empty until we have learned it.
+    pub(super) fn greeting(&self) -> Greeting {
+        Greeting { id: self.me, address: self.own_address.clone(), cluster: self.state.cluster_id(), version: PROTOCOL_VERSION }
+    }
+
+    fn introduce(&mut self, conn: ConnId, greeting: Greeting) {
+        let Some(bus) = self.sessions.bus_mut(conn) else { return };
+        let address = filled_in(greeting.address, bus.remote_ip);
+        bus.peer = Some(Peer { id: greeting.id, address, cluster: greeting.cluster, version: greeting.version });
+        if let Some(local) = bus.local_ip {
+            self.learn_own_ip(local);
+        }
+    }
+
+    fn receive_hello(&mut self, conn: ConnId, greeting: Greeting) -> Result<(), Fault> {
+        if self.sessions.bus(conn).is_some_and(|bus| bus.peer.is_some()) {
+            return Err(Fault::OutOfPlace("a second HELLO"));
+        }
+        let (id, cluster) = (greeting.id, greeting.cluster);
+        self.introduce(conn, greeting);
+        self.outbox.push(conn, Frame::Hi(self.greeting()));
+        if cluster == self.state.cluster_id() && self.was_forgotten(&id) && self.raft.leader_ready(self.state.last_applied()) {
+            self.outbox.push(conn, Frame::Forgotten { term: self.raft.term() });
+        }
+        Ok(())
+    }
+
+    fn receive_hi(&mut self, conn: ConnId, purpose: Purpose, greeting: Greeting) -> Result<(), Fault> {
+        if self.sessions.bus(conn).is_some_and(|bus| bus.peer.is_some()) {
+            return Err(Fault::OutOfPlace("a second HI"));
+        }
+        let (id, cluster) = (greeting.id, greeting.cluster);
+        self.introduce(conn, greeting);
+        match purpose {
+            Purpose::Meet => {
+                if let Some(peer) = self.peer(conn) {
+                    self.meeting_greeted(conn, &peer);
+                }
+            }
+            Purpose::Link(dialled) if dialled != id => return Err(Fault::AnotherNode),
+            // Not ours, or not yet (it is just joining): the link is closed by its silence and dialled again.
+            Purpose::Link(_) if cluster != self.state.cluster_id() => self.bus_stats.foreign += 1,
+            Purpose::Link(_) => self.link_greeted(id),
+        }
+        Ok(())
+    }
+
+    /// Requests come on links that others dialled.
+    fn receive_request(&mut self, conn: ConnId, from: NodeId, frame: Frame) -> Result<(), Fault> {
+        match frame {
+            Frame::Raft(
+                message @ (Message::Append(_) | Message::VoteRequest(_) | Message::InstallSnapshot(_) | Message::TimeoutNow { .. }),
+            ) => self.step_raft(conn, from, message),
+            Frame::Propose(entry) => {
+                self.receive_propose(conn, from, entry);
+                Ok(())
+            }
+            Frame::AddMe => {
+                if let Some(peer) = self.peer(conn) {
+                    self.receive_add_me(conn, &peer);
+                }
+                Ok(())
+            }
+            _ => Err(Fault::OutOfPlace("an answer")),
+        }
+    }
+
+    /// Answers come on the links that we dialled; a link that was replaced is closed, so they are answers to what was asked on it.
+    fn receive_answer(&mut self, conn: ConnId, from: NodeId, frame: Frame) -> Result<(), Fault> {
+        match frame {
+            Frame::Raft(message @ (Message::AppendAck(_) | Message::Vote(_))) => {
+                if let (Message::AppendAck(_), Some(link)) = (&message, self.links.get_mut(&from)) {
+                    link.answered = self.now.mono;
+                }
+                self.step_raft(conn, from, message)
+            }
+            Frame::Reject { reason, entry } => {
+                self.receive_reject(reason, &entry);
+                Ok(())
+            }
+            Frame::Forgotten { term } => {
+                self.receive_forgotten(term);
+                Ok(())
+            }
+            _ => Err(Fault::OutOfPlace("a request")),
+        }
+    }
+
+    fn step_raft(&mut self, conn: ConnId, from: NodeId, message: Message<Change>) -> Result<(), Fault> {
+        let leads = matches!(message, Message::Append(_) | Message::InstallSnapshot(_));
+        match self.raft.step(conn, from, message, self.now.mono)? {
+            Step::Done => {}
+            Step::Snapshot(snapshot) => self.install(conn, from, snapshot)?,
+        }
+        if leads && self.raft.leader() == Some(from) {
+            self.leader_heard = Some(self.now.mono);
+            self.burn_bridges();
+        }
+        Ok(())
+    }
+
+    /// The whole state from the leader. It is acknowledged by Raft once it is on disk.
+    fn install(&mut self, conn: ConnId, from: NodeId, snapshot: InstallSnapshot) -> Result<(), Fault> {
+        let bad = |why: String| Fault::Snapshot(format!("a snapshot that cannot be installed: {why}"));
+        let text = std::str::from_utf8(&snapshot.bytes).map_err(|error| bad(error.to_string()))?;
+        let (state, _) = parse_snapshot(text, false).map_err(|error| bad(error.to_string()))?;
+        if state.last_applied() != snapshot.last_index
+            || state.last_term() != snapshot.last_term
+            || state.cluster_id() != self.state.cluster_id()
+        {
+            return Err(bad("it is not what its header says".to_owned()));
+        }
+        let voters = state.voters().clone();
+        self.raft.snapshot_installed(snapshot.last_index, snapshot.last_term, voters, conn, from, snapshot.round);
+        self.replace_state(state);
+        Ok(())
+    }
+}

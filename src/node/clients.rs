@@ -1,0 +1,207 @@
+//! Clients' commands: from received bytes to replies, in order, with bounds.
+//!
+//! Owns: the loop over one client's requests, backpressure, and what the handlers are shown of other clients.
+//! Must not: know any command (commands does). Replies leave in the shell's flush, after before-sleep.
+
+use super::Node;
+use super::sessions::{ClientSession, Kind, Port, Session, Sessions};
+use super::views::outsiders;
+use crate::commands::{self, Buffers, Client, ClientList, Cluster, Context, Flow, NO_SLOT, WaitOutcome};
+use crate::store::Disk;
+use crate::types::{ConnId, Millis};
+use crate::wire::{Args, Limits, Reply};
+
+/// A client with this much unsent is not served further until it reads: a slow reader costs no more than this and one reply.
+pub(super) const MAX_UNSENT: usize = 1 << 20;
+/// A client that is not served further is not read further than this.
+pub(super) const MAX_UNREAD: usize = 1 << 20;
+/// A drained receive buffer larger than this gives its memory back.
+const KEPT_CAPACITY: usize = 64 * 1024;
+
+/// What a handler works on: one command's arguments, or the end of what it waited for.
+enum Step<'a> {
+    Execute(Args<'a>),
+    Resume(WaitOutcome),
+}
+
+impl<D: Disk> Node<D> {
+    /// Serves every client with input, and those that had been held up and are no more.
+    pub(super) fn run_clients(&mut self) {
+        for conn in std::mem::take(&mut self.held_up) {
+            self.sessions.queue_input(conn);
+        }
+        for conn in self.sessions.take_input(Port::Client) {
+            self.run_client(conn);
+        }
+    }
+
+    fn run_client(&mut self, conn: ConnId) {
+        let Some(mut session) = self.sessions.lend(conn) else { return };
+        let received = std::mem::take(&mut session.receive);
+        let mut used = 0;
+        let mut flow = Flow::Done;
+        while flow == Flow::Done && used < received.len() && !session.closing {
+            let Kind::Client(client) = &mut session.kind else { break };
+            if client.client.waiting.is_some() {
+                break;
+            }
+            if session.transmit.len() >= MAX_UNSENT {
+                self.held_up.push(conn);
+                break;
+            }
+            let rest = &received[used..];
+            match client.parser.next(rest) {
+                Ok(None) => break,
+                Ok(Some(parsed)) => {
+                    used += parsed.used;
+                    flow = self.serve(conn, &mut session, rest);
+                }
+                Err(error) => {
+                    Reply::new(session.transmit.end(), false).error(&format!("ERR {error}"));
+                    session.closing = true;
+                }
+            }
+        }
+        session.receive = received;
+        session.receive.drain(..used);
+        if session.receive.is_empty() {
+            session.receive.shrink_to(KEPT_CAPACITY);
+        }
+        self.give_back(conn, session);
+        if let Flow::Wait(wait) = flow {
+            self.begin_wait(conn, wait);
+        }
+    }
+
+    /// Runs the command that the session's parser has just read from `buffer`.
+    fn serve(&mut self, conn: ConnId, session: &mut Session, buffer: &[u8]) -> Flow {
+        let Kind::Client(client) = &mut session.kind else { return Flow::Done };
+        let ClientSession { client, parser } = &mut **client;
+        let args = parser.args(buffer);
+        if args.is_empty() {
+            return Flow::Done;
+        }
+        let was_authenticated = client.authenticated;
+        let flow = self.run(conn, client, session.transmit.end(), Step::Execute(args));
+        if client.authenticated != was_authenticated {
+            parser.set_limits(limits(&self.config, client.authenticated));
+        }
+        session.closing |= client.close_after_reply;
+        flow
+    }
+
+    fn run(&mut self, conn: ConnId, client: &mut Client, out: &mut Vec<u8>, step: Step<'_>) -> Flow {
+        let resp3 = client.resp3;
+        let outsiders = outsiders(&self.me, &self.own_address, &self.standing, &self.handshakes);
+        let mut context = Context {
+            now: self.now,
+            slot: NO_SLOT,
+            client,
+            reply: Reply::new(out, resp3),
+            keyspace: &mut self.keyspace,
+            cluster: Cluster {
+                me: self.me,
+                address: &self.own_address,
+                state: &self.state,
+                raft: &self.raft,
+                joining: self.standing.is_joiner(),
+                links: &self.link_views,
+                outsiders: &outsiders,
+                stats: &self.bus_stats,
+                leaving: &self.leaving_ranges,
+                usable: self.usable,
+            },
+            config: &mut self.config,
+            server: &mut self.server,
+            clients: &Others { sessions: &self.sessions, asking: conn },
+        };
+        match step {
+            Step::Execute(args) => commands::execute(&mut context, args),
+            Step::Resume(outcome) => commands::resume(&mut context, outcome),
+        }
+    }
+
+    fn give_back(&mut self, conn: ConnId, session: Session) {
+        let output = !session.transmit.is_empty() || session.closing;
+        self.sessions.give_back(conn, session);
+        if output {
+            self.sessions.queue_output(conn);
+        }
+    }
+
+    /// Step 10 of before-sleep: those whose change has been applied or refused.
+    pub(super) fn answer_decided(&mut self) {
+        for (conn, outcome) in self.waiting.take_decided() {
+            self.reset_ended(conn);
+            let Some(mut session) = self.sessions.lend(conn) else { continue };
+            let mut flow = Flow::Done;
+            if let Kind::Client(client) = &mut session.kind {
+                flow = self.run(conn, &mut client.client, session.transmit.end(), Step::Resume(outcome));
+                session.closing |= client.client.close_after_reply;
+            }
+            self.give_back(conn, session);
+            // What it had sent behind the command that waited.
+            self.sessions.queue_input(conn);
+            if let Flow::Wait(wait) = flow {
+                self.begin_wait(conn, wait);
+            }
+        }
+    }
+
+    /// Cron: clients that have been silent for longer than the `timeout` option allows are closed.
+    pub(super) fn close_idle_clients(&mut self) {
+        let Some(limit) = self.config.timeout.checked_mul(1000).filter(|limit| *limit > 0) else { return };
+        let now: Millis = self.now.mono;
+        let idle: Vec<ConnId> = self
+            .sessions
+            .iter()
+            .filter_map(|(id, session)| match &session.kind {
+                Kind::Client(client) if client.client.waiting.is_none() && now.saturating_sub(client.client.last_active) > limit => {
+                    Some(id)
+                }
+                _ => None,
+            })
+            .collect();
+        for conn in idle {
+            self.close(conn);
+        }
+    }
+}
+
+/// Bounds on what a client may send.
+pub(super) fn limits(config: &crate::config::Config, authenticated: bool) -> Limits {
+    Limits {
+        max_bulk: u32::try_from(config.proto_max_bulk_len).unwrap_or(u32::MAX),
+        max_request: u32::try_from(config.client_query_buffer_limit).unwrap_or(u32::MAX),
+        authenticated,
+        ..Limits::default()
+    }
+}
+
+/// The sessions as handlers may see them, while the asking one is lent out.
+struct Others<'a> {
+    sessions: &'a Sessions,
+    asking: ConnId,
+}
+
+fn buffers(session: &Session) -> Buffers {
+    Buffers { input: session.receive.len(), output: session.transmit.len() }
+}
+
+impl ClientList for Others<'_> {
+    fn visit_others(&self, visit: &mut dyn FnMut(&Client, Buffers)) {
+        for (id, session) in self.sessions.iter() {
+            if let (Kind::Client(client), true) = (&session.kind, id != self.asking) {
+                visit(&client.client, buffers(session));
+            }
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.sessions.client_count()
+    }
+
+    fn own_buffers(&self) -> Buffers {
+        Buffers::default()
+    }
+}

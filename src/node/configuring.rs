@@ -1,0 +1,57 @@
+//! The configuration at run time: what CONFIG SET and CONFIG REWRITE mean for the rooms beside `config`.
+//!
+//! Owns: passing new values on, and writing the configuration file. Must not: parse or check values (config does).
+
+use super::Node;
+use super::founding::{announced, raft_settings};
+use crate::store::Disk;
+use std::io;
+use std::path::Path;
+
+impl<D: Disk> Node<D> {
+    /// CONFIG SET changed something: Raft's times, and what this node announces of itself.
+    pub(super) fn take_up_config(&mut self) {
+        if !std::mem::take(&mut self.server.config_changed) {
+            return;
+        }
+        self.raft.set_settings(raft_settings(&self.config));
+        let mut address = announced(&self.config);
+        if address.ip.is_empty() {
+            address.ip.clone_from(&self.own_address.ip);
+        }
+        if let Some(shard) = self.own_address.shard_id() {
+            address.set_shard_id(shard);
+        }
+        self.own_address = address;
+        self.announce_address();
+        self.todo.consequences = true;
+    }
+
+    /// CONFIG REWRITE: the file as it is, with the values in use. The old file stays whole until the new one is on disk.
+    pub(super) fn rewrite_config(&mut self) -> Result<(), String> {
+        let Some(path) = self.config.file.clone() else {
+            return Err("ERR The server is running without a config file".to_owned());
+        };
+        replace(self.store.disk_mut(), &path, &self.config).map_err(|error| format!("ERR Rewriting config file: {error}"))
+    }
+}
+
+fn replace<D: Disk>(disk: &mut D, path: &Path, config: &crate::config::Config) -> io::Result<()> {
+    let old = disk.read(path)?.unwrap_or_default();
+    let old = String::from_utf8(old).map_err(|_| io::Error::other("the config file is not UTF-8 text"))?;
+    let text = config.rewrite(&old);
+    let mut temp = path.as_os_str().to_owned();
+    temp.push(".tmp");
+    let temp = Path::new(&temp);
+    disk.create(temp)?;
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        match disk.write(temp, rest)? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            taken => rest = rest.get(taken..).unwrap_or_default(),
+        }
+    }
+    disk.sync(temp)?;
+    disk.rename(temp, path)?;
+    disk.sync_dir(path)
+}

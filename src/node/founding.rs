@@ -1,0 +1,141 @@
+//! How a node comes to be: from its nodes.conf, as a new one-node cluster, or as a joiner of another's.
+//!
+//! Owns: making Raft, state and standing anew together, so that they never disagree. Must not: write (before-sleep does).
+//! Contract: docs/protocol.md, "Founding"; docs/nodes-conf.md, "Reading".
+
+use super::{Node, StartError};
+use crate::cluster::{Address, Change, State};
+use crate::config::Config;
+use crate::raft::{HardState, Log, Raft, Settings};
+use crate::rng::Rng;
+use crate::store::{Disk, Fallback, Loaded, Standing, Store};
+use crate::types::{ClusterId, ShardId};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// What Raft is to be told of the configuration.
+pub(super) fn raft_settings(config: &Config) -> Settings {
+    Settings {
+        election_timeout: config.election_timeout(),
+        lease: config.write_lease(),
+        node_timeout: config.cluster_node_timeout,
+        voters: config.cluster_raft_voters as usize,
+    }
+}
+
+/// Our address as far as the configuration says it; the IP may have to be learned.
+pub(super) fn announced(config: &Config) -> Address {
+    let mut address = Address {
+        ip: config.cluster_announce_ip.clone(),
+        port: config.announced_port(),
+        bus_port: config.announced_bus_port(),
+        hostname: config.cluster_announce_hostname.clone(),
+        ..Address::default()
+    };
+    if !config.cluster_announce_human_nodename.is_empty() {
+        address.keys.insert("human-nodename".to_owned(), config.cluster_announce_human_nodename.clone());
+    }
+    address
+}
+
+/// What was on disk, or a new identity.
+pub(super) struct Origin<D> {
+    pub store: Store<D>,
+    pub loaded: Loaded,
+    pub fresh: bool,
+}
+
+/// Opens nodes.conf, or draws a new identity where there is none.
+pub(super) fn open<D: Disk>(config: &Config, disk: D, rng: &mut Rng) -> Result<Origin<D>, StartError> {
+    // Relative to the `dir` option: the shell has gone there.
+    let (store, loaded) = Store::open(disk, PathBuf::from(&config.cluster_config_file))?;
+    let fresh = loaded.is_none();
+    let loaded = loaded.unwrap_or_else(|| Loaded {
+        me: rng.node_id(),
+        incarnation: 1,
+        hard: HardState::default(),
+        state: State::empty(rng.cluster_id()),
+        log: Log::new(0, 0),
+        standing: Standing::Member,
+        cut_bytes: 0,
+    });
+    Ok(Origin { store, loaded, fresh })
+}
+
+impl<D: Disk> Node<D> {
+    /// Founds a one-node cluster of this identity, without slots.
+    pub(super) fn found_cluster(&mut self, cluster: ClusterId, shard: ShardId) {
+        log::info!("Founding cluster {cluster}");
+        self.own_address.set_shard_id(shard);
+        let join = Change::NodeJoin { id: self.me, address: self.own_address.clone(), voter: true };
+        let settings = raft_settings(&self.config);
+        let raft = Raft::found(self.me, join, self.nonce, settings, self.rng.fork(), self.now.mono);
+        self.standing = Standing::Member;
+        self.begin_anew(raft, State::founding(cluster, self.me));
+        self.drop_bus_links(None);
+    }
+
+    /// Goes back to the one-node cluster that a joiner had given up.
+    pub(super) fn return_to(&mut self, fallback: Fallback) {
+        let Fallback { state, term } = fallback;
+        let log = Log::new(state.last_applied(), state.last_term());
+        let hard = HardState { term, voted_for: None };
+        let (voters, applied, settings) = (state.voters().clone(), state.last_applied(), raft_settings(&self.config));
+        let raft = Raft::new(self.me, hard, log, voters, applied, self.nonce, settings, self.rng.fork(), self.now.mono);
+        self.begin_anew(raft, state);
+        self.drop_bus_links(None);
+    }
+
+    /// Becomes a joiner of `cluster`: no log, no term, no vote.
+    pub(super) fn become_joiner(&mut self, cluster: ClusterId) {
+        let settings = raft_settings(&self.config);
+        let raft = Raft::new(
+            self.me,
+            HardState::default(),
+            Log::new(0, 0),
+            BTreeSet::new(),
+            0,
+            self.nonce,
+            settings,
+            self.rng.fork(),
+            self.now.mono,
+        );
+        self.begin_anew(raft, State::empty(cluster));
+    }
+
+    fn begin_anew(&mut self, raft: Raft<Change>, state: State) {
+        self.drop_proposals();
+        self.raft = raft;
+        self.state = state;
+        self.leading = super::leading::Leading::default();
+        self.forgotten.clear();
+        self.leader_heard = None;
+        self.joining.reconsider = true;
+        self.todo.rewrite = true;
+        self.todo.consequences = true;
+        self.refresh_members();
+    }
+
+    /// A bus connection shows which of our addresses others reach; the first one seen is announced where none is configured.
+    pub(super) fn learn_own_ip(&mut self, local: IpAddr) {
+        let local = local.to_canonical();
+        if self.own_address.ip.is_empty() && !local.is_unspecified() {
+            self.own_address.ip = local.to_string();
+            self.announce_address();
+        }
+    }
+
+    /// Proposes NODE_INFO if the cluster knows another address or other flags of ours than are true.
+    pub(super) fn announce_address(&mut self) {
+        let Some(member) = self.state.member(&self.me) else { return };
+        let nofailover = self.config.cluster_replica_no_failover;
+        let same =
+            member.address.clone().without_shard_id() == self.own_address.clone().without_shard_id() && member.nofailover == nofailover;
+        if same || self.own_address.ip.is_empty() || self.proposals.informs() {
+            return;
+        }
+        let address = self.own_address.clone().without_shard_id();
+        self.propose(Change::NodeInfo { id: self.me, address, nofailover }, None);
+    }
+}

@@ -1,0 +1,71 @@
+//! The one gate for bus messages: nothing that promises more than is on disk gets through.
+//!
+//! Owns: frames on their way out of this turn, and the assertion. Must not: decide what is sent.
+//! Contract: docs/protocol.md, "Durable before promised".
+
+use super::Node;
+use crate::cluster::Change;
+use crate::raft::{Needs, Outgoing, Route};
+use crate::store::{Disk, Persisted};
+use crate::types::ConnId;
+use crate::wire::bus::{self, Frame};
+
+/// A link with this much unsent is closed: its peer does not read.
+const MAX_UNSENT: usize = 64 << 20;
+
+/// Frames without an order of their own (greetings, MEET and its answers, PROPOSE, REJECT); they leave after this turn's persist all the same.
+#[derive(Default)]
+pub(super) struct Outbox {
+    frames: Vec<(ConnId, Frame)>,
+}
+
+impl Outbox {
+    pub fn push(&mut self, conn: ConnId, frame: Frame) {
+        self.frames.push((conn, frame));
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+}
+
+impl<D: Disk> Node<D> {
+    /// Lets one of Raft's messages out, if its link is up.
+    pub(super) fn send(&mut self, receipt: &Persisted, outgoing: Outgoing<Change>) {
+        let conn = match outgoing.route {
+            Route::Answer(conn) => Some(conn),
+            Route::Request(id) => self.links.up(&id),
+        };
+        if let Some(conn) = conn {
+            self.let_out(receipt, &outgoing.needs, conn, &Frame::Raft(outgoing.message));
+        }
+    }
+
+    /// Lets the outbox out. What it holds speaks of our term at most, so that is what it needs.
+    pub(super) fn send_outbox(&mut self, receipt: &Persisted) {
+        let needs = Needs { term: self.raft.term(), ..Needs::default() };
+        for (conn, frame) in std::mem::take(&mut self.outbox.frames) {
+            self.let_out(receipt, &needs, conn, &frame);
+        }
+    }
+
+    fn let_out(&mut self, receipt: &Persisted, needs: &Needs, conn: ConnId, frame: &Frame) {
+        assert!(receipt.covers(needs), "a message leaves only when what it promises is on disk: {needs:?} against {receipt:?}");
+        let Some(session) = self.sessions.get_mut(conn).filter(|session| !session.closing) else { return };
+        if let Err(error) = bus::encode(frame, session.transmit.end()) {
+            return log::error!("not sent: {error}");
+        }
+        let unsent = session.transmit.len();
+        self.count_sent(frame);
+        if unsent > MAX_UNSENT {
+            self.bus_stats.buffer_limit_exceeded += 1;
+            log::warn!("closing a bus link with {unsent} bytes that its peer does not read");
+            return self.close(conn);
+        }
+        self.sessions.queue_output(conn);
+    }
+
+    fn count_sent(&mut self, frame: &Frame) {
+        *self.bus_stats.sent.entry(frame.stats_name()).or_default() += 1;
+    }
+}

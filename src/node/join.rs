@@ -1,0 +1,279 @@
+//! MEET and what follows: how a one-node cluster gives itself up and becomes a member of another.
+//!
+//! Owns: our own meetings, the MEETs put off, who takes us in. Must not: change the replicated state (a NODE_JOIN does).
+//! Contract: docs/protocol.md, "Joining".
+
+use super::Node;
+use super::links::bus_socket;
+use super::sessions::{Peer, Purpose};
+use crate::cluster::{Address, Change};
+use crate::commands::WaitOutcome;
+use crate::store::{Disk, Fallback, Joiner, Standing};
+use crate::types::{ConnId, Millis, NodeId};
+use crate::wire::bus::Frame;
+use std::net::SocketAddr;
+
+/// How long CLUSTER MEET waits for an answer (ms).
+const MEET_PATIENCE: Millis = 5000;
+/// Own meetings at one time; more are refused.
+const MAX_MEETINGS: usize = 1024;
+
+/// Who proposes our NODE_JOIN.
+pub(super) struct Sponsor {
+    pub id: NodeId,
+    pub address: Address,
+}
+
+/// One CLUSTER MEET of ours.
+struct Meeting {
+    socket: SocketAddr,
+    /// Answered when it is decided; gone if the client left.
+    client: Option<ConnId>,
+    conn: Option<ConnId>,
+    /// Mono ms.
+    deadline: Millis,
+}
+
+/// A MEET that cannot be answered yet.
+struct Deferred {
+    conn: ConnId,
+    singleton: bool,
+}
+
+/// The state of joining and of taking in.
+#[derive(Default)]
+pub(super) struct Joining {
+    /// While we are a joiner: who takes us in, if we know (a restarted joiner does not).
+    pub sponsor: Option<Sponsor>,
+    /// When we stepped down or were started as a joiner (mono ms).
+    pub since: Millis,
+    meetings: Vec<Meeting>,
+    deferred: Vec<Deferred>,
+    /// The standing changed: look at the deferred ones again.
+    pub reconsider: bool,
+}
+
+impl Joining {
+    pub fn new(now: Millis) -> Self {
+        Self { since: now, ..Self::default() }
+    }
+
+    /// The addresses of meetings in progress, for CLUSTER NODES.
+    pub fn sockets(&self) -> impl Iterator<Item = SocketAddr> {
+        self.meetings.iter().map(|meeting| meeting.socket)
+    }
+}
+
+impl<D: Disk> Node<D> {
+    pub(super) fn is_joiner(&self) -> bool {
+        self.standing.is_joiner()
+    }
+
+    /// Whether we are a cluster of one.
+    pub(super) fn is_singleton(&self) -> bool {
+        !self.is_joiner() && self.addresses.keys().all(|id| *id == self.me)
+    }
+
+    /// CLUSTER MEET: the outcome reaches `client` later.
+    pub(super) fn begin_meeting(&mut self, client: ConnId, address: &Address) {
+        let Some(socket) = bus_socket(address) else {
+            let text = format!("ERR Invalid node address specified: {}:{}", address.ip, address.port);
+            return self.waiting.finish(client, WaitOutcome::Failed(text));
+        };
+        if self.joining.meetings.len() >= MAX_MEETINGS {
+            return self.waiting.finish(client, WaitOutcome::Failed("ERR Too many CLUSTER MEET in progress".to_owned()));
+        }
+        let deadline = self.now.mono + MEET_PATIENCE;
+        self.joining.meetings.push(Meeting { socket, client: Some(client), conn: None, deadline });
+        self.todo.connect = true;
+    }
+
+    /// Dials the meetings that have no connection; a joiner's wait until it has joined.
+    pub(super) fn dial_meetings(&mut self) {
+        if self.is_joiner() {
+            return;
+        }
+        for at in 0..self.joining.meetings.len() {
+            if self.joining.meetings[at].conn.is_none() {
+                let conn = self.dial(self.joining.meetings[at].socket, Purpose::Meet);
+                self.joining.meetings[at].conn = Some(conn);
+            }
+        }
+    }
+
+    /// HI came on a meeting's link.
+    pub(super) fn meeting_greeted(&mut self, conn: ConnId, peer: &Peer) {
+        let known = peer.cluster == self.state.cluster_id() && self.addresses.contains_key(&peer.id);
+        if peer.id == self.me || known {
+            return self.end_meeting(conn, Ok(()));
+        }
+        let singleton = self.is_singleton();
+        self.outbox.push(conn, Frame::Meet { singleton });
+    }
+
+    /// The link of a meeting is gone before an answer came: if it never came up, or broke, say so.
+    pub(super) fn meeting_lost(&mut self, conn: ConnId) {
+        self.end_meeting(conn, Err("ERR The node to meet did not answer, or closed the connection".to_owned()));
+    }
+
+    fn end_meeting(&mut self, conn: ConnId, result: Result<(), String>) {
+        let Some(at) = self.joining.meetings.iter().position(|meeting| meeting.conn == Some(conn)) else { return };
+        let meeting = self.joining.meetings.swap_remove(at);
+        self.joining.reconsider = true;
+        self.close(conn);
+        self.answer_meeting(meeting, result);
+    }
+
+    fn answer_meeting(&mut self, meeting: Meeting, result: Result<(), String>) {
+        if let Some(client) = meeting.client {
+            self.waiting.finish(client, result.map_or_else(WaitOutcome::Failed, |()| WaitOutcome::Done));
+        }
+    }
+
+    /// MEET came by `conn`: step down, invite, refuse, or put it off.
+    pub(super) fn receive_meet(&mut self, conn: ConnId, peer: &Peer, singleton: bool) {
+        if self.is_joiner() {
+            return self.joining.deferred.push(Deferred { conn, singleton });
+        }
+        if peer.cluster == self.state.cluster_id() {
+            // Ours already, but the peer does not know it: our NODE_JOIN got lost [N19]. Log and term stay.
+            return self.outbox.push(conn, Frame::AddMe);
+        }
+        if !self.is_singleton() {
+            let answer = if singleton { Frame::Welcome } else { Frame::MeetRejected { reason: "both-in-clusters".to_owned() } };
+            return self.outbox.push(conn, answer);
+        }
+        let pending = self.joining.meetings.iter().any(|meeting| meeting.conn.is_some());
+        if singleton && pending && peer.id > self.me {
+            return self.joining.deferred.push(Deferred { conn, singleton });
+        }
+        self.step_down(peer, Some(conn));
+        // Leaves after this turn's persist, as every frame does: first the disk, then ADD_ME [N19].
+        self.outbox.push(conn, Frame::AddMe);
+    }
+
+    /// What was put off may be decided now.
+    pub(super) fn reconsider_meets(&mut self) {
+        if !std::mem::take(&mut self.joining.reconsider) {
+            return;
+        }
+        for Deferred { conn, singleton } in std::mem::take(&mut self.joining.deferred) {
+            if let Some(peer) = self.sessions.bus(conn).and_then(|bus| bus.peer.clone()) {
+                self.receive_meet(conn, &peer, singleton);
+            }
+        }
+        self.todo.connect = true;
+    }
+
+    /// ADD_ME: a joiner of our cluster asks for its NODE_JOIN, as the answer to our MEET or by itself after a WELCOME.
+    pub(super) fn receive_add_me(&mut self, conn: ConnId, peer: &Peer) {
+        if self.is_joiner() {
+            return;
+        }
+        if !self.addresses.contains_key(&peer.id) && !self.proposals.joins(&peer.id) {
+            let mut address = peer.address.clone();
+            // A shard id of its own is drawn for the member; a joiner's announced one is kept if it has one.
+            if address.shard_id().is_none() {
+                address.keys.insert("shard-id".to_owned(), self.rng.shard_id().to_string());
+            }
+            self.propose(Change::NodeJoin { id: peer.id, address, voter: false }, None);
+        }
+        self.end_meeting(conn, Ok(()));
+    }
+
+    /// WELCOME: the peer's cluster takes us in; step down to it if we are still a cluster of one.
+    pub(super) fn receive_welcome(&mut self, conn: ConnId, peer: &Peer) {
+        if !self.is_singleton() {
+            return self.end_meeting(conn, Err("ERR The node to meet is in another cluster, and so is this one by now".to_owned()));
+        }
+        self.end_meeting(conn, Ok(()));
+        self.step_down(peer, None);
+    }
+
+    /// MEET_REJECTED.
+    pub(super) fn receive_meet_rejected(&mut self, conn: ConnId, reason: &str) {
+        let reason: String = reason.chars().filter(char::is_ascii_graphic).take(64).collect();
+        self.end_meeting(conn, Err(format!("ERR The node to meet is in another cluster ({reason})")));
+    }
+
+    /// Gives up our one-node cluster for the peer's; the old one stays on disk as fallback until we are a member.
+    fn step_down(&mut self, peer: &Peer, keep: Option<ConnId>) {
+        log::info!("Joining cluster {} by way of {}", peer.cluster, peer.id);
+        let claims = self.state.ranges_of(&self.me);
+        let shard = self.state.member(&self.me).map_or_else(|| self.rng.shard_id(), |member| member.shard);
+        let fallback = Some(Fallback { state: self.state.clone(), term: self.raft.term() });
+        self.standing = Standing::Joiner(Box::new(Joiner { cluster: peer.cluster, shard, claims, fallback }));
+        self.joining.sponsor = Some(Sponsor { id: peer.id, address: peer.address.clone() });
+        self.joining.since = self.now.mono;
+        self.become_joiner(peer.cluster);
+        // Meetings with the node that takes us in have come true; others are dialled again once we have joined.
+        let met = bus_socket(&peer.address);
+        for mut meeting in std::mem::take(&mut self.joining.meetings) {
+            match met == Some(meeting.socket) {
+                true => self.answer_meeting(meeting, Ok(())),
+                false => {
+                    meeting.conn = None;
+                    self.joining.meetings.push(meeting);
+                }
+            }
+        }
+        self.drop_bus_links(keep);
+    }
+
+    /// A joiner's request to the node that takes it in, whenever their link comes up.
+    pub(super) fn greet_sponsor(&mut self, id: NodeId) {
+        if self.joining.sponsor.as_ref().is_some_and(|sponsor| sponsor.id == id)
+            && let Some(conn) = self.links.up(&id)
+        {
+            self.outbox.push(conn, Frame::AddMe);
+        }
+    }
+
+    /// Applied entries made us a member: joined.
+    pub(super) fn joined(&mut self) {
+        let Standing::Joiner(joiner) = &self.standing else { return };
+        log::info!("Joined cluster {}", joiner.cluster);
+        self.standing = match joiner.claims.is_empty() {
+            true => Standing::Member,
+            false => Standing::Claiming(joiner.claims.clone()),
+        };
+        self.joining.sponsor = None;
+        self.joining.reconsider = true;
+        self.todo.rewrite = true;
+        self.todo.connect = true;
+    }
+
+    /// Cron: overdue meetings are answered; a joiner that nobody took in goes back to what it was.
+    pub(super) fn check_joining(&mut self) {
+        let now = self.now.mono;
+        while let Some(at) = self.joining.meetings.iter().position(|meeting| meeting.deadline <= now) {
+            let meeting = self.joining.meetings.swap_remove(at);
+            self.joining.reconsider = true;
+            if let Some(conn) = meeting.conn {
+                self.close(conn);
+            }
+            self.answer_meeting(meeting, Err("TIMEOUT The node to meet has not answered; it may still join".to_owned()));
+        }
+        if now.saturating_sub(self.joining.since) > 4 * self.config.cluster_node_timeout {
+            self.revert();
+        }
+    }
+
+    /// A joiner that took anything from a leader may have acknowledged it and must not forget it: there is no way back any more [N19].
+    pub(super) fn burn_bridges(&mut self) {
+        if let Standing::Joiner(joiner) = &mut self.standing
+            && self.raft.term() > 0
+        {
+            joiner.fallback = None;
+        }
+    }
+
+    fn revert(&mut self) {
+        let Standing::Joiner(joiner) = &mut self.standing else { return };
+        let Some(fallback) = joiner.fallback.take() else { return };
+        log::warn!("Nobody took this node in: back to its own cluster {}", fallback.state.cluster_id());
+        self.joining.sponsor = None;
+        self.standing = Standing::Member;
+        self.return_to(fallback);
+    }
+}

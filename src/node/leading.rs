@@ -1,0 +1,223 @@
+//! What a leader does with other nodes' wishes, and by itself: proposals, members, failure flags, voters.
+//!
+//! Owns: the wishes that wait for their turn. Must not: count votes or acks (raft does).
+//! Contract: docs/protocol.md, "Log entries" and "Membership and voting".
+
+use super::Node;
+use super::proposals::Wish;
+use crate::cluster::{Change, Outcome, Reason, Seen};
+use crate::raft::{Body, Entry, VotingRefused};
+use crate::store::Disk;
+use crate::types::{ConnId, NodeId};
+use crate::wire::bus::{Frame, RejectReason};
+
+/// Wishes that wait at one time; further ones are refused.
+const MAX_ASKED: usize = 1024;
+
+/// A wish that the leader has not yet turned into entries.
+struct Asked {
+    wish: Wish,
+    /// Where it came from; none for our own.
+    from: Option<ConnId>,
+}
+
+/// What a leader has on its desk. Emptied when it leads no more.
+#[derive(Default)]
+pub(super) struct Leading {
+    asked: Vec<Asked>,
+}
+
+impl<D: Disk> Node<D> {
+    /// PROPOSE came by `conn`.
+    pub(super) fn receive_propose(&mut self, conn: ConnId, from: NodeId, entry: Entry<Change>) {
+        if self.state.member(&from).is_none() {
+            return self.outbox.push(conn, Frame::Reject { reason: RejectReason::Rejected(Some(Reason::ProposerNotMember)), entry });
+        }
+        if entry.origin.is_none()
+            && let Some(wish) = Wish::of_entry(&entry.body)
+        {
+            return self.take_wish(wish, Some(conn));
+        }
+        if let Err(reason) = self.take_proposal(&entry) {
+            self.outbox.push(conn, Frame::Reject { reason, entry });
+        }
+    }
+
+    /// Appends a proposal of ours or another's, if it would be applied as things are [N17].
+    pub(super) fn take_proposal(&mut self, entry: &Entry<Change>) -> Result<(), RejectReason> {
+        let (Some(origin), Body::App(change)) = (entry.origin, &entry.body) else {
+            return Err(RejectReason::Rejected(None));
+        };
+        if !self.raft.leader_ready(self.state.last_applied()) {
+            return Err(RejectReason::NotLeader);
+        }
+        match self.state.outcome(&origin.id) {
+            Seen::New => {}
+            // Its proposer hears of it by applying it.
+            Seen::Done(_) => return Ok(()),
+            Seen::Old => return Err(RejectReason::Rejected(Some(Reason::OldProposal))),
+            Seen::NotMember => return Err(RejectReason::Rejected(Some(Reason::ProposerNotMember))),
+        }
+        let tail = self.raft.log().iter_from(self.state.last_applied() + 1);
+        if tail.filter_map(|(_, entry)| entry.origin).any(|other| other.id == origin.id) {
+            return Ok(());
+        }
+        match self.state.would(change) {
+            Outcome::Applied => {}
+            Outcome::Stale => return Err(RejectReason::Conflict),
+            Outcome::Rejected(reason) => return Err(RejectReason::Rejected(Some(reason))),
+        }
+        self.raft.append(Some(origin), change.clone()).map(|_| ()).map_err(|_| RejectReason::NotLeader)
+    }
+
+    /// Puts a wish on the desk; it is looked at before this turn's persist is over, and again until it is granted.
+    pub(super) fn take_wish(&mut self, wish: Wish, from: Option<ConnId>) {
+        if !self.raft.is_leader() || self.leading.asked.len() >= MAX_ASKED {
+            return self.refuse_wish(&Asked { wish, from }, RejectReason::NotLeader);
+        }
+        self.leading.asked.retain(|asked| asked.wish != wish);
+        self.leading.asked.push(Asked { wish, from });
+        self.review_wishes();
+    }
+
+    fn refuse_wish(&mut self, asked: &Asked, reason: RejectReason) {
+        let entry = asked.wish.as_entry(&self.state);
+        match asked.from {
+            Some(conn) => self.outbox.push(conn, Frame::Reject { reason, entry }),
+            None => self.wish_rejected(asked.wish, reason),
+        }
+    }
+
+    /// Takes each wish on the desk one step further. Whoever wished sees the end of it in its own applied state.
+    pub(super) fn review_wishes(&mut self) {
+        if self.leading.asked.is_empty() {
+            return;
+        }
+        let asked = std::mem::take(&mut self.leading.asked);
+        if !self.raft.is_leader() {
+            return;
+        }
+        for asked in asked {
+            match self.grant(asked.wish) {
+                Granted::Yes => {}
+                Granted::Later => self.leading.asked.push(asked),
+                Granted::Never(reason) => self.refuse_wish(&asked, RejectReason::Rejected(reason)),
+            }
+        }
+    }
+
+    fn grant(&mut self, wish: Wish) -> Granted {
+        if !self.raft.leader_ready(self.state.last_applied()) {
+            return Granted::Later;
+        }
+        match wish {
+            Wish::AddVoter(id) if self.state.member(&id).is_none() => Granted::Never(Some(Reason::UnknownNode)),
+            Wish::AddVoter(id) => self.grant_voting(Body::AddVoter { ids: vec![id] }),
+            Wish::DelVoter(id) => self.demote(id),
+            Wish::Forget(id) => self.grant_forget(id),
+        }
+    }
+
+    fn grant_voting(&mut self, body: Body<Change>) -> Granted {
+        match self.raft.change_voters(body, self.now.mono) {
+            Ok(_) | Err(VotingRefused::AlreadyVoter | VotingRefused::NotVoter) => Granted::Yes,
+            Err(VotingRefused::NotReady | VotingRefused::InFlight) => Granted::Later,
+            Err(VotingRefused::LastVoter) => Granted::Never(Some(Reason::LastVoter)),
+            Err(_) => Granted::Never(None),
+        }
+    }
+
+    /// DEL_VOTER by hand; a leader hands over first and leaves the rest to the next one.
+    fn demote(&mut self, id: NodeId) -> Granted {
+        if id == self.me && self.raft.is_voter(&id) && self.raft.voters().len() > 1 {
+            if self.raft.transferring().is_none() {
+                self.raft.transfer_to(None, self.now.mono);
+            }
+            return Granted::Later;
+        }
+        self.grant_voting(Body::DelVoter { id, by_hand: true })
+    }
+
+    /// A voter is demoted first; the demotion must be applied before the forgetting is appended.
+    fn grant_forget(&mut self, id: NodeId) -> Granted {
+        let Some(epoch) = self.state.epoch_of(&id) else { return Granted::Yes };
+        let change = Change::NodeForget { id, epoch };
+        if self.raft.is_voter(&id) {
+            return match Wish::Forget(id).refused_by(&self.state) {
+                Some(reason) => Granted::Never(Some(reason)),
+                None => match self.demote(id) {
+                    Granted::Yes => Granted::Later,
+                    other => other,
+                },
+            };
+        }
+        if self.raft.log().iter_from(self.state.last_applied() + 1).any(|(_, entry)| entry.body == Body::App(change.clone())) {
+            return Granted::Yes;
+        }
+        match self.state.would(&change) {
+            Outcome::Applied => match self.raft.append(None, change) {
+                Ok(_) => Granted::Yes,
+                Err(_) => Granted::Later,
+            },
+            // The demotion is not applied yet.
+            Outcome::Stale => Granted::Later,
+            Outcome::Rejected(_) if self.state.voters().contains(&id) => Granted::Later,
+            Outcome::Rejected(reason) => Granted::Never(Some(reason)),
+        }
+    }
+
+    /// Cron of a leader: flags what fell silent and what answers again, and tends the voting set.
+    pub(super) fn tend_members(&mut self) {
+        if !self.raft.leader_ready(self.state.last_applied()) {
+            return;
+        }
+        for change in self.failure_changes() {
+            let pending =
+                self.raft.log().iter_from(self.state.last_applied() + 1).any(|(_, entry)| entry.body == Body::App(change.clone()));
+            if !pending && self.raft.append(None, change).is_err() {
+                return;
+            }
+        }
+        self.tend_voters();
+    }
+
+    /// NODE_FAIL no sooner than node-timeout after the last acknowledged round, NODE_RECOVER once one is acknowledged again.
+    fn failure_changes(&self) -> Vec<Change> {
+        let silent_for = |id: &NodeId| {
+            let acked = self.raft.progress(id).map_or(self.now.mono, |progress| progress.last_ack_sent_at());
+            self.now.mono.saturating_sub(acked)
+        };
+        let others = self.state.members().filter(|member| member.id != self.me);
+        others
+            .filter_map(|member| {
+                let silent = silent_for(&member.id);
+                match member.failed {
+                    false if silent > self.config.cluster_node_timeout => Some(Change::NodeFail { id: member.id }),
+                    true if silent < self.config.cluster_node_timeout / 2 => Some(Change::NodeRecover { id: member.id }),
+                    _ => None,
+                }
+            })
+            .collect()
+    }
+
+    fn tend_voters(&mut self) {
+        let demoted = self.state.demoted();
+        let candidates: Vec<_> =
+            self.state.members().filter(|member| !member.failed && !demoted.contains(&member.id)).map(|member| member.id).collect();
+        if let Some(body) = self.raft.plan_voters(&candidates, self.state.member_count(), self.now.mono)
+            && let Err(refused) = self.raft.change_voters(body, self.now.mono)
+        {
+            log::debug!("voters stay as they are: {refused}");
+        }
+    }
+}
+
+/// What became of a wish at one look.
+enum Granted {
+    /// Nothing is left to be done for it.
+    Yes,
+    /// Look again when something was applied.
+    Later,
+    /// It cannot be.
+    Never(Option<Reason>),
+}

@@ -1,0 +1,111 @@
+//! How a member leaves: RESET, and learning that it was forgotten.
+//!
+//! Owns: a RESET in progress, and who was forgotten lately. Must not: forget anybody (the leader's NODE_FORGET does).
+//! Contract: docs/protocol.md, "Lost memory".
+
+use super::Node;
+use super::proposals::{Part, Wish};
+use crate::cluster::Change;
+use crate::commands::{ChangeOutcome, WaitOutcome};
+use crate::store::Disk;
+use crate::types::{ConnId, Millis, NodeId, Term};
+
+/// How long a forgotten node is remembered: FORGET of it answers OK, and it is told (ms). As in Redis.
+const FORGOTTEN_FOR: Millis = 60_000;
+
+/// CLUSTER RESET of a member, from its first step to the one-node cluster.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reset {
+    client: ConnId,
+    hard: bool,
+    /// The leader has been asked to forget us.
+    asked: bool,
+}
+
+impl<D: Disk> Node<D> {
+    /// CLUSTER RESET. A member leaves through the leader first, so that nobody counts on what it forgets.
+    pub(super) fn begin_reset(&mut self, client: ConnId, hard: bool) {
+        if self.is_singleton() || (self.is_joiner() && self.raft.term() == 0) {
+            self.reset_now(hard);
+            return self.waiting.finish(client, WaitOutcome::Done);
+        }
+        if self.raft.leader().is_none() || self.is_leaderless() {
+            if hard {
+                // Under a new id nothing that the old one acknowledged is asked of us again.
+                self.reset_now(true);
+                return self.waiting.finish(client, WaitOutcome::Done);
+            }
+            let text = "ERR CLUSTER RESET SOFT needs the cluster's leader, which cannot be reached now; CLUSTER RESET HARD goes on without";
+            return self.waiting.finish(client, WaitOutcome::Failed(text.to_owned()));
+        }
+        if self.reset.is_some() {
+            return self.waiting.finish(client, WaitOutcome::Failed("ERR A CLUSTER RESET is in progress already".to_owned()));
+        }
+        self.reset = Some(Reset { client, hard, asked: false });
+        let ranges = self.state.ranges_of(&self.me);
+        if let (false, Some(epoch)) = (ranges.is_empty(), self.state.epoch_of(&self.me)) {
+            self.propose(Change::SlotChange { source: Some((self.me, epoch)), target: None, ranges }, None);
+        }
+        self.continue_reset();
+    }
+
+    /// Entries were applied: once our slots are gone the leader is asked to forget us, and once it has we are alone.
+    pub(super) fn continue_reset(&mut self) {
+        let Some(reset) = self.reset else { return };
+        if self.state.member(&self.me).is_none() {
+            return self.finish_reset();
+        }
+        if !reset.asked && self.state.slot_count_of(&self.me) == 0 {
+            self.reset = Some(Reset { asked: true, ..reset });
+            self.wish(Wish::Forget(self.me), Part { client: reset.client, number: 0 });
+        }
+    }
+
+    fn finish_reset(&mut self) {
+        if let Some(reset) = self.reset.take() {
+            self.reset_now(reset.hard);
+            self.waiting.decide(Part { client: reset.client, number: 0 }, ChangeOutcome::Applied);
+        }
+    }
+
+    /// Whether what ended was a RESET in progress that did not come true; its client has been told.
+    pub(super) fn reset_ended(&mut self, client: ConnId) {
+        if self.reset.is_some_and(|reset| reset.client == client) {
+            self.reset = None;
+        }
+    }
+
+    /// The leader says that we are no member any more.
+    pub(super) fn receive_forgotten(&mut self, term: Term) {
+        // A deposed leader may remember an earlier leaving of ours; a joiner has nothing to lose and is only waiting.
+        if term < self.raft.term() || self.is_joiner() {
+            return;
+        }
+        log::warn!("The cluster has forgotten this node: it is a cluster of its own now");
+        match self.reset {
+            Some(_) => self.finish_reset(),
+            None => self.reset_now(false),
+        }
+    }
+
+    /// Becomes a new one-node cluster without slots, under a new id if `hard`.
+    fn reset_now(&mut self, hard: bool) {
+        if hard {
+            self.me = self.rng.node_id();
+        }
+        let (cluster, shard) = (self.rng.cluster_id(), self.rng.shard_id());
+        self.joining.sponsor = None;
+        self.found_cluster(cluster, shard);
+    }
+
+    /// Whether `id` was forgotten not long ago.
+    pub(super) fn was_forgotten(&self, id: &NodeId) -> bool {
+        self.forgotten.contains_key(id) && self.state.member(id).is_none()
+    }
+
+    /// Cron.
+    pub(super) fn expire_forgotten(&mut self) {
+        let now = self.now.mono;
+        self.forgotten.retain(|_, at| now.saturating_sub(*at) < FORGOTTEN_FOR);
+    }
+}

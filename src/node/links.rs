@@ -1,0 +1,188 @@
+//! Our outbound bus links: which are wanted, when they are dialled, when they are given up.
+//!
+//! Owns: one [`Link`] per node that we talk to. Must not: read frames (bus does) or open sockets (the shell does, on [`super::Action::Dial`]).
+//! Contract: docs/protocol.md, "Links".
+
+use super::sessions::{BusEnd, BusSession, Kind, Purpose};
+use super::timers::Timer;
+use super::{Action, Node};
+use crate::cluster::Address;
+use crate::raft::RoleName;
+use crate::store::Disk;
+use crate::types::{ConnId, Millis, NodeId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+/// First pause before a link is dialled again; doubles up to [`MAX_BACKOFF`].
+const MIN_BACKOFF: Millis = 50;
+/// Longest pause.
+const MAX_BACKOFF: Millis = 1000;
+
+/// One outbound link, or the wish for one.
+#[derive(Debug, Default)]
+pub(super) struct Link {
+    /// The session, from the dial on.
+    pub conn: Option<ConnId>,
+    /// HI has come: requests may go out.
+    pub greeted: bool,
+    /// When it was dialled, or last answered an AE (mono ms).
+    pub answered: Millis,
+    /// Not dialled before (mono ms).
+    dial_at: Millis,
+    backoff: Millis,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    by_node: BTreeMap<NodeId, Link>,
+}
+
+impl Links {
+    /// The session for requests to `id`, if its link is up.
+    pub fn up(&self, id: &NodeId) -> Option<ConnId> {
+        self.by_node.get(id).filter(|link| link.greeted)?.conn
+    }
+
+    pub fn get_mut(&mut self, id: &NodeId) -> Option<&mut Link> {
+        self.by_node.get_mut(id)
+    }
+}
+
+/// Where a node's bus listens; `None` while that is not known.
+pub(super) fn bus_socket(address: &Address) -> Option<SocketAddr> {
+    Some(SocketAddr::new(address.ip.parse().ok()?, address.bus_port))
+}
+
+impl<D: Disk> Node<D> {
+    /// Step 1 of before-sleep: dial what is wanted, close what is not.
+    pub(super) fn connect_links(&mut self) {
+        let due = self.timers.take_due(Timer::Dial, self.now.mono);
+        if !std::mem::take(&mut self.todo.connect) && !due {
+            return;
+        }
+        let wanted = self.wanted_links();
+        let unwanted: Vec<_> =
+            self.links.by_node.iter().filter(|(id, _)| !wanted.contains(*id)).map(|(id, link)| (*id, link.conn)).collect();
+        for (id, conn) in unwanted {
+            if let Some(conn) = conn {
+                self.close(conn);
+            }
+            self.links.by_node.remove(&id);
+        }
+        for id in wanted {
+            self.dial_link(id);
+        }
+        self.dial_meetings();
+    }
+
+    /// Leader with everyone; candidate with voters; joiner with who takes it in; a member without a leader with the voters, to hear what
+    /// became of it; the rest on demand, which is: to the leader while proposals are out.
+    fn wanted_links(&self) -> BTreeSet<NodeId> {
+        let mut wanted = BTreeSet::new();
+        match self.raft.role() {
+            RoleName::Leader => wanted.extend(self.addresses.keys().chain(self.raft.voters())),
+            RoleName::Candidate | RoleName::PreCandidate => wanted.extend(self.raft.voters()),
+            RoleName::Follower | RoleName::Learner => {
+                let leader = self.raft.leader().filter(|leader| !self.proposals.is_empty() || self.links.by_node.contains_key(leader));
+                wanted.extend(leader);
+                if self.raft.leader().is_none() || self.is_leaderless() {
+                    wanted.extend(self.raft.voters());
+                }
+            }
+        }
+        wanted.extend(self.joining.sponsor.as_ref().map(|sponsor| sponsor.id));
+        wanted.remove(&self.me);
+        wanted
+    }
+
+    fn dial_link(&mut self, id: NodeId) {
+        let link = self.links.by_node.entry(id).or_default();
+        if link.conn.is_some() {
+            return;
+        }
+        if self.now.mono < link.dial_at {
+            self.timers.at_most(Timer::Dial, link.dial_at);
+            return;
+        }
+        let sponsor = self.joining.sponsor.as_ref().filter(|sponsor| sponsor.id == id).map(|sponsor| &sponsor.address);
+        let Some(socket) = self.addresses.get(&id).or(sponsor).and_then(bus_socket) else { return };
+        let conn = self.dial(socket, Purpose::Link(id));
+        if let Some(link) = self.links.by_node.get_mut(&id) {
+            link.conn = Some(conn);
+            link.answered = self.now.mono;
+        }
+    }
+
+    /// Opens a session and asks the shell to connect it.
+    pub(super) fn dial(&mut self, socket: SocketAddr, purpose: Purpose) -> ConnId {
+        let session = BusSession {
+            end: BusEnd::Outbound { purpose, connected: false },
+            peer: None,
+            remote_ip: socket.ip(),
+            local_ip: None,
+            since: self.now,
+            heard: 0,
+        };
+        let conn = self.sessions.insert(Kind::Bus(Box::new(session)));
+        self.actions.push_back(Action::Dial { conn, socket });
+        conn
+    }
+
+    /// HI came on the link to `id`: requests may go out.
+    pub(super) fn link_greeted(&mut self, id: NodeId) {
+        let Some(link) = self.links.by_node.get_mut(&id) else { return };
+        link.greeted = true;
+        link.backoff = 0;
+        link.answered = self.now.mono;
+        self.raft.link_up(id, self.now.mono);
+        self.todo.proposals = true;
+        self.greet_sponsor(id);
+    }
+
+    /// The session of the link to `id` is gone: dial again after a pause, if it is still wanted.
+    pub(super) fn link_lost(&mut self, id: NodeId, conn: ConnId) {
+        let Some(link) = self.links.by_node.get_mut(&id).filter(|link| link.conn == Some(conn)) else { return };
+        link.conn = None;
+        link.greeted = false;
+        link.backoff = (link.backoff * 2).clamp(MIN_BACKOFF, MAX_BACKOFF);
+        link.dial_at = self.now.mono + self.rng.between(link.backoff / 2, link.backoff);
+        self.timers.at_most(Timer::Dial, link.dial_at);
+        self.raft.link_down(id);
+    }
+
+    /// Every node's cluster or address changed, or ours did: close all links but `keep` and greet anew.
+    pub(super) fn drop_bus_links(&mut self, keep: Option<ConnId>) {
+        let bus: Vec<_> = self.sessions.iter().filter(|(_, session)| matches!(session.kind, Kind::Bus(_))).map(|(id, _)| id).collect();
+        for conn in bus.into_iter().filter(|conn| Some(*conn) != keep) {
+            self.close(conn);
+        }
+        self.links.by_node.clear();
+        self.todo.connect = true;
+    }
+
+    /// Cron: a link that does not answer is closed and dialled anew, an inbound one that never greeted is closed.
+    pub(super) fn close_silent_links(&mut self) {
+        let patience = self.config.cluster_node_timeout / 2;
+        let now = self.now.mono;
+        let leading = self.raft.is_leader();
+        let silent = |link: &&Link| (!link.greeted || leading) && now.saturating_sub(link.answered) > patience;
+        let mut silent: Vec<_> = self.links.by_node.values().filter(silent).filter_map(|link| link.conn).collect();
+        silent.extend(self.sessions.iter().filter_map(|(id, session)| match &session.kind {
+            Kind::Bus(bus) if bus.peer.is_none() && now.saturating_sub(bus.since.mono) > patience => Some(id),
+            _ => None,
+        }));
+        for conn in silent {
+            log::debug!("closing a bus link that did not answer for {patience} ms");
+            self.close(conn);
+        }
+    }
+}
+
+/// The address that `peer` announced, with what it could not know filled in from the connection.
+pub(super) fn filled_in(mut address: Address, remote: IpAddr) -> Address {
+    if address.ip.is_empty() {
+        address.ip = remote.to_canonical().to_string();
+    }
+    address
+}

@@ -1,0 +1,437 @@
+//! The whole node, pure: given a [`Disk`], it turns what happened into bytes to send and connections to make.
+//!
+//! Owns: the state of a node and the order of one turn. Must not: do a system call; the server room and the simulator drive it alike.
+//! Contract: docs/architecture.md, "One turn of the loop".
+//!
+//! The caller tells what happened ([`Node::accepted`], [`Node::connected`], [`Node::disconnected`], [`Node::received`]), then calls
+//! [`Node::turn`] with the time. If that fails, the process ends and no byte leaves. Otherwise it takes every [`Action`], writes what
+//! [`Node::next_dirty`] names from its [`Transmit`] buffer, and sleeps until something happens or [`Node::deadline`].
+
+mod applying;
+mod before_sleep;
+mod bus;
+mod clients;
+mod configuring;
+mod founding;
+mod gate;
+mod join;
+mod leading;
+mod leaving;
+mod links;
+mod proposals;
+mod sessions;
+mod timers;
+mod todo;
+mod transmit;
+mod views;
+mod waiting;
+
+pub use sessions::Port;
+pub use transmit::Transmit;
+
+use crate::cluster::{Address, Change, State};
+use crate::commands::{BusStats, Client, LinkView, Server};
+use crate::config::Config;
+use crate::keyspace::Keyspace;
+use crate::raft::Raft;
+use crate::rng::Rng;
+use crate::store::{Disk, DiskError, LoadError, Standing, Store};
+use crate::types::{ConnId, Millis, NodeId, Now, Slot};
+use crate::wire::Parser;
+use sessions::{BusEnd, BusSession, ClientSession, Kind, Purpose, Sessions};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use timers::{Timer, Timers};
+
+/// Bus connections from others at one time; more are refused.
+const MAX_INBOUND: usize = 10_000;
+
+/// What the shell is to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Connect a new socket; then [`Node::connected`] or [`Node::disconnected`].
+    Dial {
+        /// The session it is for.
+        conn: ConnId,
+        /// Where to.
+        socket: SocketAddr,
+    },
+    /// Close the socket. Its session is gone already, with whatever was not written yet.
+    Close(ConnId),
+    /// End the process with this code, once what is to be flushed is.
+    Exit(i32),
+}
+
+/// Why a connection ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Closed {
+    /// The peer closed it.
+    Eof,
+    /// Nothing listens there.
+    Refused,
+    /// Anything else.
+    Error,
+}
+
+/// What became of an accepted connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Accepted {
+    /// Its session.
+    Session(ConnId),
+    /// Write this and close.
+    Refused(&'static [u8]),
+}
+
+/// The disk failed: the process ends, and nothing of this turn leaves.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Fatal(#[from] DiskError);
+
+/// The node cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// nodes.conf cannot be used.
+    #[error("{0}")]
+    Load(#[from] LoadError),
+}
+
+/// A node.
+pub struct Node<D: Disk> {
+    config: Config,
+    rng: Rng,
+    /// Drawn at start, for lease tokens [N3].
+    nonce: u64,
+    now: Now,
+
+    me: NodeId,
+    /// Counts the loads of nodes.conf.
+    incarnation: u64,
+    /// With the shard id among its keys; the IP is empty until it is known.
+    own_address: Address,
+    raft: Raft<Change>,
+    /// As of `last_applied`, never ahead of Raft's commit index.
+    state: State,
+    standing: Standing,
+    store: Store<D>,
+
+    sessions: Sessions,
+    links: links::Links,
+    joining: join::Joining,
+    proposals: proposals::Proposals,
+    leading: leading::Leading,
+    waiting: waiting::Waiting,
+    reset: Option<leaving::Reset>,
+    /// Own ranges that entries in the log's tail take away: refused until those are applied or truncated (docs/protocol.md, "Gate").
+    leaving_ranges: Vec<(Slot, Slot)>,
+    /// Members forgotten lately, and when (mono ms).
+    forgotten: BTreeMap<NodeId, Millis>,
+    /// Every member's address, those included whose NODE_JOIN is not applied yet.
+    addresses: BTreeMap<NodeId, Address>,
+    /// When a leader was last heard (mono ms).
+    leader_heard: Option<Millis>,
+    /// Every slot is owned, and no owner is flagged as failed.
+    covered: bool,
+    /// `cluster_state:ok`.
+    usable: bool,
+
+    keyspace: Keyspace,
+    changed: applying::Changed,
+    server: Server,
+    bus_stats: BusStats,
+    link_views: Vec<LinkView>,
+    /// Addresses that are being met, each under a name that stands for its id.
+    handshakes: Vec<(NodeId, Address)>,
+    next_client: u64,
+    /// Clients that have input but too much unsent.
+    held_up: Vec<ConnId>,
+
+    todo: todo::Todo,
+    timers: Timers,
+    outbox: gate::Outbox,
+    actions: VecDeque<Action>,
+    /// The leader that links and proposals were last arranged for, and its term.
+    arranged_for: (Option<NodeId>, u64, bool),
+    /// Keys are left to be expired or freed.
+    busy: bool,
+    ending: bool,
+}
+
+impl<D: Disk> Node<D> {
+    /// Loads nodes.conf from the configured directory, or founds a one-node cluster where there is none.
+    /// `seed` must be unpredictable in production. Nothing is written before the first [`Node::turn`].
+    ///
+    /// # Errors
+    /// [`StartError`] if nodes.conf is there and cannot be used.
+    pub fn start(config: Config, disk: D, seed: u64, now: Now) -> Result<Self, StartError> {
+        let mut rng = Rng::new(seed);
+        let founding::Origin { store, loaded, fresh } = founding::open(&config, disk, &mut rng)?;
+        let nonce = rng.next_u64() | 1;
+        let settings = founding::raft_settings(&config);
+        let commit = loaded.state.last_applied();
+        let voters = loaded.state.voters().clone();
+        let raft = Raft::new(loaded.me, loaded.hard, loaded.log, voters, commit, nonce, settings, rng.fork(), now.mono);
+        let mut own_address = founding::announced(&config);
+        if let Some(member) = loaded.state.member(&loaded.me) {
+            own_address.set_shard_id(member.shard);
+            if own_address.ip.is_empty() {
+                own_address.ip.clone_from(&member.address.ip);
+            }
+        }
+        let server = Server { run_id: rng.node_id().to_string(), started: now, ..Server::default() };
+        let keyspace = Keyspace::new(rng.next_u64());
+        let mut node = Self {
+            config,
+            rng,
+            nonce,
+            now,
+            me: loaded.me,
+            incarnation: loaded.incarnation,
+            own_address,
+            raft,
+            state: loaded.state,
+            standing: loaded.standing,
+            store,
+            sessions: Sessions::default(),
+            links: links::Links::default(),
+            joining: join::Joining::new(now.mono),
+            proposals: proposals::Proposals::default(),
+            leading: leading::Leading::default(),
+            waiting: waiting::Waiting::default(),
+            reset: None,
+            leaving_ranges: Vec::new(),
+            forgotten: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            leader_heard: None,
+            covered: false,
+            usable: false,
+            keyspace,
+            changed: applying::Changed::default(),
+            server,
+            bus_stats: BusStats::default(),
+            link_views: Vec::new(),
+            handshakes: Vec::new(),
+            next_client: 1,
+            held_up: Vec::new(),
+            todo: todo::Todo { rewrite: true, connect: true, consequences: true, ..todo::Todo::default() },
+            timers: Timers::default(),
+            outbox: gate::Outbox::default(),
+            actions: VecDeque::new(),
+            arranged_for: (None, 0, false),
+            busy: false,
+            ending: false,
+        };
+        if fresh {
+            let (cluster, shard) = (node.state.cluster_id(), node.rng.shard_id());
+            node.found_cluster(cluster, shard);
+        }
+        node.refresh_members();
+        node.timers.set(Timer::Cron, now.mono);
+        Ok(node)
+    }
+
+    /// A connection was accepted.
+    pub fn accepted(&mut self, port: Port, remote: SocketAddr, local: SocketAddr) -> Accepted {
+        match port {
+            Port::Bus => {
+                if self.sessions.len() - self.sessions.client_count() >= MAX_INBOUND {
+                    return Accepted::Refused(b"");
+                }
+                Accepted::Session(self.sessions.insert(Kind::Bus(Box::new(BusSession {
+                    end: BusEnd::Inbound,
+                    peer: None,
+                    remote_ip: remote.ip(),
+                    local_ip: Some(local.ip()),
+                    since: self.now,
+                    heard: 0,
+                }))))
+            }
+            Port::Client => {
+                self.server.stats.connections_received += 1;
+                if self.sessions.client_count() >= self.config.maxclients as usize {
+                    self.server.stats.connections_rejected += 1;
+                    return Accepted::Refused(b"-ERR max number of clients reached\r\n");
+                }
+                let authenticated = self.config.requirepass.is_empty();
+                let client = Client::new(self.next_client, remote, local, self.now, authenticated);
+                self.next_client += 1;
+                let parser = Parser::new(clients::limits(&self.config, authenticated));
+                Accepted::Session(self.sessions.insert(Kind::Client(Box::new(ClientSession { client, parser }))))
+            }
+        }
+    }
+
+    /// A dialled link is up; `local` is our end of it.
+    pub fn connected(&mut self, conn: ConnId, local: SocketAddr) {
+        let hello = crate::wire::Frame::Hello(self.greeting());
+        let Some(bus) = self.sessions.bus_mut(conn) else { return };
+        bus.local_ip = Some(local.ip());
+        if let BusEnd::Outbound { connected, .. } = &mut bus.end {
+            *connected = true;
+            self.outbox.push(conn, hello);
+        }
+    }
+
+    /// A connection ended, or a dial failed. Its session is gone.
+    pub fn disconnected(&mut self, conn: ConnId, why: Closed) {
+        log::trace!("connection {conn:?} ended: {why:?}");
+        self.forget_session(conn);
+    }
+
+    /// Where the shell puts what it reads; `None` while the connection is not to be read (it is closing, or held up).
+    pub fn receive_buffer(&mut self, conn: ConnId) -> Option<&mut Vec<u8>> {
+        let session = self.sessions.get_mut(conn)?;
+        let full = matches!(session.kind, Kind::Client(_))
+            && session.receive.len() >= clients::MAX_UNREAD
+            && (session.is_waiting() || session.transmit.len() >= clients::MAX_UNSENT);
+        (!session.closing && !full).then_some(&mut session.receive)
+    }
+
+    /// `count` bytes were appended to the receive buffer.
+    pub fn received(&mut self, conn: ConnId, count: usize) {
+        if matches!(self.sessions.get(conn).map(|session| &session.kind), Some(Kind::Client(_))) {
+            self.server.stats.net_input_bytes += count as u64;
+        }
+        self.sessions.queue_input(conn);
+    }
+
+    /// One turn: bus frames first, then client commands, then timers, then before-sleep.
+    ///
+    /// # Errors
+    /// [`Fatal`]: the disk failed; end the process, let no byte out.
+    pub fn turn(&mut self, now: Now) -> Result<(), Fatal> {
+        self.now = now;
+        self.read_bus();
+        self.arrange();
+        self.run_clients();
+        self.take_up_config();
+        self.run_timers();
+        self.arrange();
+        before_sleep::before_sleep(self)?;
+        self.arrange();
+        if self.ending {
+            self.actions.push_back(Action::Exit(0));
+        }
+        if cfg!(debug_assertions) {
+            self.check();
+        }
+        Ok(())
+    }
+
+    /// The next thing for the shell to do.
+    pub fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The next connection with something to write.
+    pub fn next_dirty(&mut self) -> Option<ConnId> {
+        self.sessions.next_output()
+    }
+
+    /// What is to be written to a connection.
+    pub fn transmit_buffer(&mut self, conn: ConnId) -> Option<&mut Transmit> {
+        self.sessions.get_mut(conn).map(|session| &mut session.transmit)
+    }
+
+    /// The shell has written what it could. A session that was only to be flushed is closed once nothing is left.
+    pub fn flushed(&mut self, conn: ConnId) {
+        if self.sessions.get(conn).is_some_and(|session| session.closing && session.transmit.is_empty()) {
+            self.close(conn);
+        }
+    }
+
+    /// When [`Node::turn`] is to be called at the latest (mono ms): at once if work is left.
+    pub fn deadline(&self) -> Millis {
+        let grown = self.raft.unpersisted_from() <= self.raft.log().last_index();
+        let pressing = self.todo.is_pressing()
+            || self.sessions.has_input()
+            || !self.outbox.is_empty()
+            || grown
+            || self.raft.needs_rewrite()
+            || self.joining.reconsider
+            || self.busy;
+        if pressing {
+            return self.now.mono;
+        }
+        let timers = [self.timers.next(), self.raft.next_deadline(), self.todo.rewrite_by];
+        timers.into_iter().flatten().min().unwrap_or(self.now.mono)
+    }
+
+    /// SIGTERM, SIGINT, SHUTDOWN: the next turn compacts nodes.conf and ends.
+    pub fn shutdown(&mut self) {
+        self.ending = true;
+        self.todo.rewrite = true;
+    }
+
+    fn run_timers(&mut self) {
+        self.raft.tick(self.now.mono);
+        if self.timers.take_due(Timer::Cron, self.now.mono) {
+            self.cron();
+        }
+        self.busy = self.tend_keys();
+    }
+
+    /// Slow checks. As often as failure detection needs, at most ten times a second.
+    fn cron(&mut self) {
+        let period = (self.config.cluster_node_timeout / 10).clamp(100, 1000);
+        self.timers.set(Timer::Cron, self.now.mono + period);
+        self.close_silent_links();
+        self.close_idle_clients();
+        self.expire_proposals();
+        self.expire_forgotten();
+        self.check_joining();
+        self.tend_members();
+        self.review_wishes();
+        self.announce_address();
+        self.refresh_views();
+    }
+
+    /// Whether no leader has been heard for so long that the cluster counts as down.
+    fn is_leaderless(&self) -> bool {
+        let limit = self.config.cluster_node_timeout;
+        !self.raft.is_leader() && self.leader_heard.is_none_or(|heard| self.now.mono.saturating_sub(heard) > limit)
+    }
+
+    /// A new leader, term or role: links and proposals go elsewhere.
+    fn arrange(&mut self) {
+        self.usable = self.covered_enough() && !self.is_leaderless();
+        let ready = self.raft.leader_ready(self.state.last_applied());
+        let now_for = (self.raft.leader(), self.raft.term(), ready);
+        if self.arranged_for != now_for {
+            self.arranged_for = now_for;
+            self.todo.connect = true;
+            self.todo.proposals = true;
+        }
+        if self.raft.is_leader() {
+            self.leader_heard = Some(self.now.mono);
+        }
+        self.refresh_leaving();
+    }
+
+    fn covered_enough(&self) -> bool {
+        self.covered || !self.config.cluster_require_full_coverage
+    }
+
+    /// Ends a session from our side.
+    fn close(&mut self, conn: ConnId) {
+        if self.forget_session(conn) {
+            self.actions.push_back(Action::Close(conn));
+        }
+    }
+
+    /// Removes a session and what hung on it; false if it was gone already.
+    fn forget_session(&mut self, conn: ConnId) -> bool {
+        let Some(session) = self.sessions.remove(conn) else { return false };
+        match session.kind {
+            Kind::Client(mut client) => {
+                client.client.discard(&mut self.keyspace);
+                self.waiting.forget(conn);
+            }
+            Kind::Bus(bus) => match bus.end {
+                BusEnd::Inbound => self.raft.answer_link_closed(conn),
+                BusEnd::Outbound { purpose: Purpose::Link(id), .. } => self.link_lost(id, conn),
+                BusEnd::Outbound { purpose: Purpose::Meet, .. } => self.meeting_lost(conn),
+            },
+        }
+        true
+    }
+}

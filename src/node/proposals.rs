@@ -1,0 +1,357 @@
+//! Our own changes on their way through Raft, until they are applied, refused or too old.
+//!
+//! Owns: ids, what is pending, when it is sent again. Must not: decide whether a change is good (the leader's [`super::leading`] and apply do).
+//! Contract: docs/protocol.md, "At most once" and "Proposals".
+
+use super::Node;
+use crate::cluster::{Change, Outcome, Reason, State};
+use crate::commands::ChangeOutcome;
+use crate::raft::{Body, Entry, Origin, ProposalId};
+use crate::store::Disk;
+use crate::types::{ConnId, LogIndex, Millis, NodeId, Term};
+use crate::wire::bus::{Frame, RejectReason};
+use std::collections::BTreeMap;
+
+/// Own changes at one time; more are refused.
+const MAX_PENDING: usize = 10_000;
+/// How often a change that came too late is tried again.
+const MAX_ATTEMPTS: u32 = 10;
+
+/// Which part of which client's request a change is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Part {
+    pub client: ConnId,
+    pub number: usize,
+}
+
+/// Where a proposal went; sent again only when this would be another place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Target {
+    /// Our own log, as leader of this term.
+    OwnLog(Term),
+    /// The leader of this term, by this link.
+    Leader(Term, ConnId),
+}
+
+struct Pending {
+    change: Change,
+    part: Option<Part>,
+    /// Mono ms.
+    since: Millis,
+    attempts: u32,
+    sent: Option<Target>,
+    /// The leader found it stale against a later state than ours: wait until we have applied more than this.
+    after: Option<LogIndex>,
+}
+
+/// A request that the leader turns into entries of its own, so that they carry no id [N16].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Wish {
+    AddVoter(NodeId),
+    DelVoter(NodeId),
+    Forget(NodeId),
+}
+
+struct PendingWish {
+    wish: Wish,
+    part: Part,
+    since: Millis,
+    sent: Option<Target>,
+}
+
+/// Everything of ours that is not decided yet.
+#[derive(Default)]
+pub(super) struct Proposals {
+    /// The last `n` given out in this incarnation.
+    last: u64,
+    pending: BTreeMap<u64, Pending>,
+    wishes: Vec<PendingWish>,
+}
+
+impl Proposals {
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty() && self.wishes.is_empty()
+    }
+
+    /// The numbers of what is pending.
+    pub fn numbers(&self) -> Vec<u64> {
+        self.pending.keys().copied().collect()
+    }
+
+    /// Whether a NODE_JOIN of this node is on its way.
+    pub fn joins(&self, node: &NodeId) -> bool {
+        self.pending.values().any(|pending| matches!(&pending.change, Change::NodeJoin { id, .. } if id == node))
+    }
+
+    /// Whether a NODE_INFO is on its way.
+    pub fn informs(&self) -> bool {
+        self.pending.values().any(|pending| matches!(pending.change, Change::NodeInfo { .. }))
+    }
+
+    /// Whether a slot change that nobody waits for (a claim) is on its way.
+    pub fn claims(&self) -> bool {
+        self.pending.values().any(|pending| pending.part.is_none() && matches!(pending.change, Change::SlotChange { .. }))
+    }
+}
+
+impl Wish {
+    fn is_granted(self, state: &State) -> bool {
+        match self {
+            Self::AddVoter(id) => state.voters().contains(&id),
+            Self::DelVoter(id) => !state.voters().contains(&id),
+            Self::Forget(id) => state.member(&id).is_none(),
+        }
+    }
+
+    /// Why it cannot be granted, as far as this state shows.
+    pub fn refused_by(self, state: &State) -> Option<Reason> {
+        match self {
+            Self::AddVoter(id) | Self::DelVoter(id) => state.member(&id).is_none().then_some(Reason::UnknownNode),
+            Self::Forget(id) if state.slot_count_of(&id) > 0 => Some(Reason::OwnsSlots),
+            Self::Forget(id) => (!state.replicas_of(&id).is_empty()).then_some(Reason::HasReplicas),
+        }
+    }
+
+    /// The PROPOSE that asks the leader for it.
+    pub fn as_entry(self, state: &State) -> Entry<Change> {
+        let body = match self {
+            Self::AddVoter(id) => Body::AddVoter { ids: vec![id] },
+            Self::DelVoter(id) => Body::DelVoter { id, by_hand: true },
+            Self::Forget(id) => Body::App(Change::NodeForget { id, epoch: state.epoch_of(&id).unwrap_or(0) }),
+        };
+        Entry { term: 0, origin: None, body }
+    }
+
+    /// What a PROPOSE without an id asks for.
+    pub fn of_entry(body: &Body<Change>) -> Option<Self> {
+        match body {
+            Body::AddVoter { ids } => ids.first().map(|id| Self::AddVoter(*id)),
+            Body::DelVoter { id, .. } => Some(Self::DelVoter(*id)),
+            Body::App(Change::NodeForget { id, .. }) => Some(Self::Forget(*id)),
+            Body::Noop { .. } | Body::App(_) => None,
+        }
+    }
+}
+
+impl<D: Disk> Node<D> {
+    /// Proposes a change; its outcome reaches `part`, if there is one.
+    pub(super) fn propose(&mut self, change: Change, part: Option<Part>) {
+        if self.proposals.pending.len() >= MAX_PENDING {
+            return self.decide(part, ChangeOutcome::Refused("ERR Too many changes of the cluster are pending".to_owned()));
+        }
+        self.proposals.last += 1;
+        let n = self.proposals.last;
+        let pending = Pending { change, part, since: self.now.mono, attempts: 0, sent: None, after: None };
+        self.proposals.pending.insert(n, pending);
+        self.send_proposal(n);
+    }
+
+    /// Asks the leader for a change of members that it makes itself.
+    pub(super) fn wish(&mut self, wish: Wish, part: Part) {
+        if wish.is_granted(&self.state) {
+            return self.decide(Some(part), ChangeOutcome::Applied);
+        }
+        if let Some(reason) = wish.refused_by(&self.state) {
+            return self.decide(Some(part), ChangeOutcome::Rejected(reason));
+        }
+        if self.proposals.wishes.len() >= MAX_PENDING {
+            return self.decide(Some(part), ChangeOutcome::Refused("ERR Too many changes of the cluster are pending".to_owned()));
+        }
+        self.proposals.wishes.push(PendingWish { wish, part, since: self.now.mono, sent: None });
+        self.send_wish(self.proposals.wishes.len() - 1);
+    }
+
+    /// The place where a proposal would go now.
+    fn proposal_target(&self) -> Option<Target> {
+        let term = self.raft.term();
+        if self.raft.is_leader() {
+            return self.raft.leader_ready(self.state.last_applied()).then_some(Target::OwnLog(term));
+        }
+        self.links.up(&self.raft.leader()?).map(|conn| Target::Leader(term, conn))
+    }
+
+    fn send_proposal(&mut self, n: u64) {
+        let Some(target) = self.proposal_target() else {
+            self.todo.connect = true;
+            return;
+        };
+        let Some((&lowest, _)) = self.proposals.pending.first_key_value() else { return };
+        let id = ProposalId { proposer: self.me, incarnation: self.incarnation, n };
+        let Some(pending) = self.proposals.pending.get_mut(&n) else { return };
+        let waits = pending.after.is_some_and(|index| self.state.last_applied() <= index);
+        if waits || pending.sent == Some(target) {
+            return;
+        }
+        pending.sent = Some(target);
+        pending.after = None;
+        let entry = Entry { term: 0, origin: Some(Origin { id, lowest }), body: Body::App(pending.change.clone()) };
+        match target {
+            Target::OwnLog(_) => {
+                if let Err(reason) = self.take_proposal(&entry) {
+                    self.proposal_rejected(n, reason);
+                }
+            }
+            Target::Leader(_, conn) => self.outbox.push(conn, Frame::Propose(entry)),
+        }
+    }
+
+    fn send_wish(&mut self, at: usize) {
+        let Some(target) = self.proposal_target() else {
+            self.todo.connect = true;
+            return;
+        };
+        let Some(pending) = self.proposals.wishes.get_mut(at).filter(|pending| pending.sent != Some(target)) else { return };
+        pending.sent = Some(target);
+        let wish = pending.wish;
+        match target {
+            Target::OwnLog(_) => self.take_wish(wish, None),
+            Target::Leader(_, conn) => self.outbox.push(conn, Frame::Propose(wish.as_entry(&self.state))),
+        }
+    }
+
+    /// Step 8 of before-sleep: what an event flagged goes out again, to where it has not been.
+    pub(super) fn retry_proposals(&mut self) {
+        if !std::mem::take(&mut self.todo.proposals) {
+            return;
+        }
+        for n in self.proposals.pending.keys().copied().collect::<Vec<_>>() {
+            self.send_proposal(n);
+        }
+        for at in 0..self.proposals.wishes.len() {
+            self.send_wish(at);
+        }
+    }
+
+    /// REJECT came from the leader.
+    pub(super) fn receive_reject(&mut self, reason: RejectReason, entry: &Entry<Change>) {
+        match (entry.origin, Wish::of_entry(&entry.body)) {
+            (Some(Origin { id, .. }), _) if self.is_own(&id) => self.proposal_rejected(id.n, reason),
+            (None, Some(wish)) => self.wish_rejected(wish, reason),
+            _ => {}
+        }
+    }
+
+    /// Another leader is asked, or this one again once it is ready; anything else is final.
+    pub(super) fn wish_rejected(&mut self, wish: Wish, reason: RejectReason) {
+        if matches!(reason, RejectReason::Rejected(_)) {
+            self.finish_wishes(|pending| pending == wish, rejected(reason));
+        }
+    }
+
+    fn proposal_rejected(&mut self, n: u64, reason: RejectReason) {
+        let applied = self.state.last_applied();
+        let Some(pending) = self.proposals.pending.get_mut(&n) else { return };
+        pending.attempts += 1;
+        if matches!(reason, RejectReason::Rejected(_)) || pending.attempts > MAX_ATTEMPTS {
+            if let Some(pending) = self.proposals.pending.remove(&n) {
+                self.decide(pending.part, rejected(reason));
+            }
+            return;
+        }
+        // The id stays: this leader refused it, an earlier one may have appended it [N17].
+        pending.sent = None;
+        pending.after = Some(applied);
+    }
+
+    /// An entry of ours was applied.
+    pub(super) fn proposal_applied(&mut self, n: u64, outcome: Outcome) {
+        let Some(mut pending) = self.proposals.pending.remove(&n) else { return };
+        pending.attempts += 1;
+        if outcome != Outcome::Stale || pending.attempts > MAX_ATTEMPTS {
+            return self.decide(pending.part, settled(outcome));
+        }
+        match self.state.renewed(&pending.change) {
+            Ok(change) => {
+                self.proposals.last += 1;
+                let n = self.proposals.last;
+                self.proposals.pending.insert(n, Pending { change, sent: None, after: None, ..pending });
+                self.todo.proposals = true;
+            }
+            // Why it cannot be done any more says more than that it came too late.
+            Err(obstacle) => self.decide(pending.part, ChangeOutcome::Refused(obstacle.to_string())),
+        }
+    }
+
+    /// Entries were applied: what waited for that may go on.
+    pub(super) fn review_proposals(&mut self) {
+        let applied = self.state.last_applied();
+        let mut hopeless = Vec::new();
+        for (&n, pending) in &mut self.proposals.pending {
+            if pending.after.is_none_or(|index| index >= applied) {
+                continue;
+            }
+            self.todo.proposals = true;
+            match self.state.renewed(&pending.change) {
+                Ok(change) => pending.change = change,
+                Err(obstacle) => hopeless.push((n, obstacle)),
+            }
+        }
+        for (n, obstacle) in hopeless {
+            if let Some(pending) = self.proposals.pending.remove(&n) {
+                self.decide(pending.part, ChangeOutcome::Refused(obstacle.to_string()));
+            }
+        }
+        let granted: Vec<_> =
+            self.proposals.wishes.iter().map(|pending| pending.wish).filter(|wish| wish.is_granted(&self.state)).collect();
+        if !granted.is_empty() {
+            self.finish_wishes(|wish| granted.contains(&wish), ChangeOutcome::Applied);
+        }
+    }
+
+    fn finish_wishes(&mut self, which: impl Fn(Wish) -> bool, result: ChangeOutcome) {
+        let (ended, kept) = std::mem::take(&mut self.proposals.wishes).into_iter().partition(|pending| which(pending.wish));
+        self.proposals.wishes = kept;
+        let ended: Vec<PendingWish> = ended;
+        for pending in ended {
+            self.decide(Some(pending.part), result.clone());
+        }
+    }
+
+    /// Cron: what is too old is given up. It may still be applied, and the client is told so.
+    pub(super) fn expire_proposals(&mut self) {
+        let Some(limit) = self.now.mono.checked_sub(3 * self.config.cluster_node_timeout) else { return };
+        let old: Vec<_> = self.proposals.pending.iter().filter(|(_, pending)| pending.since < limit).map(|(n, _)| *n).collect();
+        for n in old {
+            if let Some(pending) = self.proposals.pending.remove(&n) {
+                self.decide(pending.part, ChangeOutcome::Timeout);
+            }
+        }
+        let old: Vec<_> = self.proposals.wishes.iter().filter(|pending| pending.since < limit).map(|pending| pending.wish).collect();
+        if !old.is_empty() {
+            self.finish_wishes(|wish| old.contains(&wish), ChangeOutcome::Timeout);
+        }
+    }
+
+    /// The cluster that they were meant for is not ours any more.
+    pub(super) fn drop_proposals(&mut self) {
+        let dropped = ChangeOutcome::Refused("ERR This node left its cluster before the change was applied".to_owned());
+        for (_, pending) in std::mem::take(&mut self.proposals.pending) {
+            self.decide(pending.part, dropped.clone());
+        }
+        self.finish_wishes(|_| true, dropped);
+    }
+
+    fn decide(&mut self, part: Option<Part>, result: ChangeOutcome) {
+        if let Some(part) = part {
+            self.waiting.decide(part, result);
+        }
+    }
+}
+
+/// What a client hears of an applied entry.
+fn settled(outcome: Outcome) -> ChangeOutcome {
+    match outcome {
+        Outcome::Applied => ChangeOutcome::Applied,
+        Outcome::Stale => ChangeOutcome::Stale,
+        Outcome::Rejected(reason) => ChangeOutcome::Rejected(reason),
+    }
+}
+
+/// What a client hears of a proposal that the leader did not take.
+fn rejected(reason: RejectReason) -> ChangeOutcome {
+    match reason {
+        RejectReason::Rejected(Some(reason)) => ChangeOutcome::Rejected(reason),
+        RejectReason::Conflict => ChangeOutcome::Stale,
+        _ => ChangeOutcome::Refused("ERR The cluster's leader refused the change".to_owned()),
+    }
+}

@@ -1,0 +1,239 @@
+//! The connections as the core sees them: bytes in, bytes out, and who is at the other end.
+//!
+//! Owns: the table of sessions, which of them have input to be handled or output to be flushed.
+//! Must not: call the system (the server room holds the sockets) or decide anything about a peer.
+
+use super::transmit::Transmit;
+use crate::cluster::Address;
+use crate::commands::Client;
+use crate::types::{ClusterId, ConnId, Millis, NodeId, Now};
+use crate::wire::resp::Parser;
+use std::net::IpAddr;
+
+/// Which listening port a connection came in by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Port {
+    /// RESP clients.
+    Client,
+    /// Other nodes.
+    Bus,
+}
+
+/// Who a bus peer said it is, in HELLO or HI.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Peer {
+    pub id: NodeId,
+    /// With the IP filled in from the connection where the peer did not know its own.
+    pub address: Address,
+    pub cluster: ClusterId,
+    pub version: u32,
+}
+
+/// What our outbound bus link is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Purpose {
+    /// A member, or the node that takes this joiner in.
+    Link(NodeId),
+    /// A CLUSTER MEET in progress; its id is not known before its HI.
+    Meet,
+}
+
+/// One end of a bus link: requests go out on outbound ones and come in on inbound ones, answers the other way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum BusEnd {
+    Inbound,
+    Outbound { purpose: Purpose, connected: bool },
+}
+
+pub(super) struct BusSession {
+    pub end: BusEnd,
+    pub peer: Option<Peer>,
+    pub remote_ip: IpAddr,
+    pub local_ip: Option<IpAddr>,
+    /// When it was dialled or accepted.
+    pub since: Now,
+    /// Unix time in ms of its last frame; 0 before the first.
+    pub heard: Millis,
+}
+
+pub(super) struct ClientSession {
+    pub client: Client,
+    pub parser: Parser,
+}
+
+pub(super) enum Kind {
+    Bus(Box<BusSession>),
+    Client(Box<ClientSession>),
+}
+
+pub(super) struct Session {
+    pub receive: Vec<u8>,
+    pub transmit: Transmit,
+    pub kind: Kind,
+    /// Closed as soon as everything in `transmit` is written; nothing more is read.
+    pub closing: bool,
+    /// Stands in the list of sessions with input.
+    queued_input: bool,
+    /// Stands in the list of sessions with output.
+    queued_output: bool,
+}
+
+impl Session {
+    /// Whether it is a client whose command waits.
+    pub fn is_waiting(&self) -> bool {
+        matches!(&self.kind, Kind::Client(client) if client.client.waiting.is_some())
+    }
+}
+
+#[derive(Default)]
+struct Place {
+    generation: u32,
+    session: Option<Session>,
+}
+
+/// The table. A place is used again under another generation, so that a stale [`ConnId`] finds nothing.
+#[derive(Default)]
+pub(super) struct Sessions {
+    places: Vec<Place>,
+    free: Vec<u32>,
+    bus_input: Vec<ConnId>,
+    client_input: Vec<ConnId>,
+    output: Vec<ConnId>,
+    clients: usize,
+}
+
+impl Sessions {
+    /// The id that the next [`Sessions::insert`] gives.
+    pub fn next_id(&self) -> ConnId {
+        match self.free.last() {
+            Some(&place) => ConnId { place, generation: self.places[place as usize].generation },
+            None => ConnId { place: self.places.len() as u32, generation: 0 },
+        }
+    }
+
+    pub fn insert(&mut self, kind: Kind) -> ConnId {
+        let id = self.next_id();
+        if self.free.pop().is_none() {
+            self.places.push(Place::default());
+        }
+        self.clients += usize::from(matches!(kind, Kind::Client(_)));
+        let session =
+            Session { receive: Vec::new(), transmit: Transmit::default(), kind, closing: false, queued_input: false, queued_output: false };
+        self.places[id.place as usize].session = Some(session);
+        id
+    }
+
+    pub fn remove(&mut self, id: ConnId) -> Option<Session> {
+        let place = self.places.get_mut(id.place as usize).filter(|place| place.generation == id.generation)?;
+        let session = place.session.take()?;
+        place.generation = place.generation.wrapping_add(1);
+        self.free.push(id.place);
+        self.clients -= usize::from(matches!(session.kind, Kind::Client(_)));
+        Some(session)
+    }
+
+    pub fn get(&self, id: ConnId) -> Option<&Session> {
+        let place = self.places.get(id.place as usize)?;
+        place.session.as_ref().filter(|_| place.generation == id.generation)
+    }
+
+    pub fn get_mut(&mut self, id: ConnId) -> Option<&mut Session> {
+        let place = self.places.get_mut(id.place as usize)?;
+        place.session.as_mut().filter(|_| place.generation == id.generation)
+    }
+
+    pub fn bus(&self, id: ConnId) -> Option<&BusSession> {
+        match &self.get(id)?.kind {
+            Kind::Bus(bus) => Some(bus),
+            Kind::Client(_) => None,
+        }
+    }
+
+    pub fn bus_mut(&mut self, id: ConnId) -> Option<&mut BusSession> {
+        match &mut self.get_mut(id)?.kind {
+            Kind::Bus(bus) => Some(bus),
+            Kind::Client(_) => None,
+        }
+    }
+
+    /// Takes a session out to work on it; its place is kept.
+    pub fn lend(&mut self, id: ConnId) -> Option<Session> {
+        let place = self.places.get_mut(id.place as usize).filter(|place| place.generation == id.generation)?;
+        place.session.take()
+    }
+
+    /// Puts a lent session back.
+    pub fn give_back(&mut self, id: ConnId, session: Session) {
+        if let Some(place) = self.places.get_mut(id.place as usize) {
+            place.session = Some(session);
+        }
+    }
+
+    /// How many sessions there are.
+    pub fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
+    /// How many sessions are clients.
+    pub fn client_count(&self) -> usize {
+        self.clients
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (ConnId, &Session)> {
+        self.places.iter().zip(0..).filter_map(|(place, number)| {
+            let id = ConnId { place: number, generation: place.generation };
+            place.session.as_ref().map(|session| (id, session))
+        })
+    }
+
+    /// Notes that a session has input to be handled this turn.
+    pub fn queue_input(&mut self, id: ConnId) {
+        let Some(session) = self.get_mut(id) else { return };
+        if std::mem::replace(&mut session.queued_input, true) {
+            return;
+        }
+        match session.kind {
+            Kind::Bus(_) => self.bus_input.push(id),
+            Kind::Client(_) => self.client_input.push(id),
+        }
+    }
+
+    /// Notes that a session has output to be flushed after this turn.
+    pub fn queue_output(&mut self, id: ConnId) {
+        let Some(session) = self.get_mut(id) else { return };
+        if !std::mem::replace(&mut session.queued_output, true) {
+            self.output.push(id);
+        }
+    }
+
+    /// The sessions of one port with input, taken off their list.
+    pub fn take_input(&mut self, port: Port) -> Vec<ConnId> {
+        let list = match port {
+            Port::Bus => &mut self.bus_input,
+            Port::Client => &mut self.client_input,
+        };
+        let taken = std::mem::take(list);
+        for &id in &taken {
+            if let Some(session) = self.get_mut(id) {
+                session.queued_input = false;
+            }
+        }
+        taken
+    }
+
+    /// Whether input is left for another turn.
+    pub fn has_input(&self) -> bool {
+        !self.bus_input.is_empty() || !self.client_input.is_empty()
+    }
+
+    /// The next session with output, taken off the list.
+    pub fn next_output(&mut self) -> Option<ConnId> {
+        while let Some(id) = self.output.pop() {
+            if let Some(session) = self.get_mut(id) {
+                session.queued_output = false;
+                return Some(id);
+            }
+        }
+        None
+    }
+}

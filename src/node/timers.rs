@@ -1,0 +1,62 @@
+//! The node's own timers, in one table; Raft keeps its own and is asked for its deadline.
+//!
+//! Owns: when what is due. Must not: read a clock.
+
+use crate::types::Millis;
+
+/// Everything that the node does because time went by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Timer {
+    /// Slow checks: silent links, timeouts, failure flags, voters, own address, expired keys.
+    Cron,
+    /// The next link to be dialled.
+    Dial,
+    /// The `synced` line that covers an idle cluster's last append.
+    Synced,
+}
+
+const COUNT: usize = 3;
+
+/// One optional deadline a timer (mono ms).
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    at: [Option<Millis>; COUNT],
+}
+
+impl Timers {
+    pub fn set(&mut self, timer: Timer, at: Millis) {
+        self.at[timer as usize] = Some(at);
+    }
+
+    /// Sets it, or moves it forward.
+    pub fn at_most(&mut self, timer: Timer, at: Millis) {
+        let slot = &mut self.at[timer as usize];
+        *slot = Some(slot.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// Whether it is due; if so it is cleared.
+    pub fn take_due(&mut self, timer: Timer, now: Millis) -> bool {
+        self.at[timer as usize].take_if(|at| *at <= now).is_some()
+    }
+
+    pub fn next(&self) -> Option<Millis> {
+        self.at.iter().flatten().min().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earliest_is_next_and_fires_once() {
+        let mut timers = Timers::default();
+        timers.set(Timer::Cron, 10);
+        timers.at_most(Timer::Dial, 7);
+        timers.at_most(Timer::Dial, 9);
+        assert_eq!(timers.next(), Some(7));
+        assert!(!timers.take_due(Timer::Dial, 6));
+        assert!(timers.take_due(Timer::Dial, 7) && !timers.take_due(Timer::Dial, 7));
+        assert_eq!(timers.next(), Some(10));
+    }
+}

@@ -1,0 +1,119 @@
+//! What commands and checkers are shown of a node.
+//!
+//! Owns: the cached views of links and meetings, accessors, and the invariants that hold between rooms. Must not: change anything else.
+
+use super::Node;
+use super::sessions::{BusEnd, Kind, Purpose};
+use crate::cluster::view::Outsider;
+use crate::cluster::{Address, Change, State};
+use crate::commands::{LinkView, Server};
+use crate::config::Config;
+use crate::raft::{Body, Raft};
+use crate::store::{Disk, Standing};
+use crate::types::{ConnId, NodeId};
+
+/// Expired keys removed in one turn.
+const EXPIRE_BUDGET: usize = 1000;
+
+impl<D: Disk> Node<D> {
+    /// The options in use.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// This node's id.
+    pub fn id(&self) -> NodeId {
+        self.me
+    }
+
+    /// The replicated state.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Consensus.
+    pub fn raft(&self) -> &Raft<Change> {
+        &self.raft
+    }
+
+    /// How this node stands to its cluster.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// What the shell knows of the process: its id, its memory, its CPU time.
+    pub fn server_mut(&mut self) -> &mut Server {
+        &mut self.server
+    }
+
+    /// Asserts every invariant, also those between the rooms.
+    pub fn check(&self) {
+        self.raft.check();
+        assert!(self.state.last_applied() <= self.raft.commit_index(), "only what is committed is applied");
+        assert!(self.raft.log().snapshot_index() <= self.state.last_applied(), "the log in memory begins where the state ends, or before");
+        assert!(self.raft.commit_index() <= self.raft.log().last_index(), "what is committed is in the log");
+        if self.standing.is_joiner() {
+            assert!(self.state.member(&self.me).is_none(), "a joiner is no member yet");
+        }
+    }
+
+    /// Cron: what CLUSTER LINKS and CLUSTER NODES show of the bus.
+    pub(super) fn refresh_views(&mut self) {
+        self.link_views =
+            self.sessions.iter().filter_map(|(id, session)| self.link_view(id, &session.kind, session.transmit.len())).collect();
+        let handshake = |socket: std::net::SocketAddr| {
+            let mut name = [0; 20];
+            name[..2].copy_from_slice(&socket.port().to_be_bytes());
+            let address = Address { ip: socket.ip().to_string(), port: 0, bus_port: socket.port(), ..Address::default() };
+            (NodeId::from_bytes(name), address)
+        };
+        self.handshakes = self.joining.sockets().map(handshake).collect();
+    }
+
+    fn link_view(&self, id: ConnId, kind: &Kind, unsent: usize) -> Option<LinkView> {
+        let Kind::Bus(bus) = kind else { return None };
+        let peer = bus.peer.as_ref();
+        let (node, outbound) = match bus.end {
+            BusEnd::Inbound => (peer?.id, false),
+            BusEnd::Outbound { purpose: Purpose::Link(id), .. } => (id, true),
+            BusEnd::Outbound { purpose: Purpose::Meet, .. } => return None,
+        };
+        let send_buffer = self.sessions.get(id).map_or(0, |session| session.transmit.capacity());
+        Some(LinkView { node, outbound, greeted: peer.is_some(), created: bus.since.wall, heard: bus.heard, send_buffer, unsent })
+    }
+
+    /// Own ranges that entries in the log's tail would take away.
+    pub(super) fn refresh_leaving(&mut self) {
+        self.leaving_ranges.clear();
+        for (_, entry) in self.raft.log().iter_from(self.state.last_applied() + 1) {
+            match &entry.body {
+                Body::App(Change::SlotChange { source: Some((id, _)), ranges, .. }) if *id == self.me => {
+                    self.leaving_ranges.extend(ranges);
+                }
+                Body::App(Change::Failover { primary, .. }) if *primary == self.me => {
+                    self.leaving_ranges.extend(self.state.ranges_of(&self.me));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Removes expired keys and frees what was cleared, a slice a turn; true if there is more to do.
+    pub(super) fn tend_keys(&mut self) -> bool {
+        let freed = self.keyspace.free_some(EXPIRE_BUDGET);
+        self.keyspace.expire_some(self.now.wall, EXPIRE_BUDGET);
+        !freed || self.keyspace.next_expiry().is_some_and(|at| at <= self.now.wall)
+    }
+}
+
+/// Who is in CLUSTER NODES without being in the state: this node while it joins, and whom it is meeting. Allocates nothing if there is nobody.
+pub(super) fn outsiders<'a>(
+    me: &NodeId,
+    own: &'a Address,
+    standing: &'a Standing,
+    handshakes: &'a [(NodeId, Address)],
+) -> Vec<Outsider<'a>> {
+    let joiner = standing.joiner().map(|joiner| Outsider { id: *me, address: own, claims: &joiner.claims, myself: true });
+    let met = handshakes.iter().map(|(id, address)| Outsider { id: *id, address, claims: &[], myself: false });
+    joiner.into_iter().chain(met).collect()
+}

@@ -1,0 +1,110 @@
+//! Clients whose command waits for something that takes more than this turn.
+//!
+//! Owns: what each of them waits for, and what is decided. Must not: write replies before step 10 of before-sleep.
+
+use super::Node;
+use super::proposals::{Part, Wish};
+use crate::cluster::Address;
+use crate::commands::{ChangeOutcome, Wait, WaitOutcome};
+use crate::store::Disk;
+use crate::types::ConnId;
+use std::collections::BTreeMap;
+
+enum Waiter {
+    /// For each change its outcome, once it is known.
+    Changes(Vec<Option<ChangeOutcome>>),
+    /// For one thing.
+    One,
+}
+
+/// Who waits.
+#[derive(Default)]
+pub(super) struct Waiting {
+    waiters: BTreeMap<ConnId, Waiter>,
+    decided: Vec<(ConnId, WaitOutcome)>,
+}
+
+impl Waiting {
+    /// One part of what a client waits for is decided.
+    pub fn decide(&mut self, part: Part, outcome: ChangeOutcome) {
+        match self.waiters.get_mut(&part.client) {
+            Some(Waiter::Changes(outcomes)) => {
+                if let Some(place) = outcomes.get_mut(part.number) {
+                    *place = Some(outcome);
+                }
+                if outcomes.iter().all(Option::is_some) {
+                    let outcomes = outcomes.iter_mut().filter_map(Option::take).collect();
+                    self.finish(part.client, WaitOutcome::Changes(outcomes));
+                }
+            }
+            Some(Waiter::One) => self.finish(part.client, whole(outcome)),
+            None => {}
+        }
+    }
+
+    /// All that a client waits for is decided.
+    pub fn finish(&mut self, client: ConnId, outcome: WaitOutcome) {
+        if self.waiters.remove(&client).is_some() {
+            self.decided.push((client, outcome));
+        }
+    }
+
+    /// The client is gone; what it asked for goes on.
+    pub fn forget(&mut self, client: ConnId) {
+        self.waiters.remove(&client);
+        self.decided.retain(|(waiter, _)| *waiter != client);
+    }
+
+    /// For step 10 of before-sleep.
+    pub fn take_decided(&mut self) -> Vec<(ConnId, WaitOutcome)> {
+        std::mem::take(&mut self.decided)
+    }
+}
+
+/// One change's outcome as that of the whole request.
+fn whole(outcome: ChangeOutcome) -> WaitOutcome {
+    match outcome {
+        ChangeOutcome::Applied => WaitOutcome::Done,
+        ChangeOutcome::Stale => WaitOutcome::Failed("ERR The cluster changed meanwhile, please try again".to_owned()),
+        ChangeOutcome::Rejected(reason) => WaitOutcome::Failed(reason.message().to_owned()),
+        ChangeOutcome::Timeout => WaitOutcome::Timeout,
+        ChangeOutcome::Refused(text) => WaitOutcome::Failed(text),
+    }
+}
+
+impl<D: Disk> Node<D> {
+    /// A command of `client` ended with `wait`: start what it waits for.
+    pub(super) fn begin_wait(&mut self, client: ConnId, wait: Wait) {
+        let waiter = match &wait {
+            Wait::Changes(changes) => Waiter::Changes(vec![None; changes.len()]),
+            _ => Waiter::One,
+        };
+        self.waiting.waiters.insert(client, waiter);
+        let part = Part { client, number: 0 };
+        match wait {
+            Wait::Changes(changes) => {
+                if changes.is_empty() {
+                    self.waiting.finish(client, WaitOutcome::Changes(Vec::new()));
+                }
+                for (number, change) in changes.into_iter().enumerate() {
+                    self.propose(change, Some(Part { client, number }));
+                }
+            }
+            Wait::Meet { ip, port, bus_port } => self.begin_meeting(client, &Address { ip, port, bus_port, ..Address::default() }),
+            Wait::Forget(id) => self.wish(Wish::Forget(id), part),
+            Wait::AddVoter(id) => self.wish(Wish::AddVoter(id), part),
+            Wait::DelVoter(id) => self.wish(Wish::DelVoter(id), part),
+            Wait::Reset { hard } => self.begin_reset(client, hard),
+            Wait::SaveConfig => {
+                // Step 2 of this turn comes before its step 10, and a failed save ends the process.
+                self.todo.rewrite = true;
+                self.waiting.finish(client, WaitOutcome::Done);
+            }
+            Wait::RewriteConfig => {
+                let result = self.rewrite_config();
+                self.waiting.finish(client, result.map_or_else(WaitOutcome::Failed, |()| WaitOutcome::Done));
+            }
+            Wait::Shutdown { .. } => self.shutdown(),
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! Who leads: time-outs, pre-votes, votes (§5.2, §5.4.1, dissertation §4.2.3 and §9.6).
+//!
+//! Owns: term and vote, the leader that is followed, campaigns, every change of role. Must not: send (answers and `take_vote_requests` wait for the
+//! disk). Contract: docs/protocol.md, "Elections".
+
+use super::entry::{Body, Payload};
+use super::message::{Message, Needs, Outgoing, Route, Vote, VoteRequest};
+use super::role::{Campaign, Leader};
+use super::{HardState, PeerFault, Raft, Role, quorum};
+use crate::types::{ConnId, Millis, NodeId, Term};
+use std::collections::BTreeSet;
+
+/// Terms beyond it are taken for nonsense: counting on never overflows.
+const TERM_LIMIT: Term = 1 << 62;
+
+/// Whom a node follows, and until when.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Election {
+    /// The leader of the current term; a leader names itself.
+    pub(super) leader: Option<NodeId>,
+    /// When any leader was last heard: the base lease counts from here.
+    heard_at: Option<Millis>,
+    /// When to ask for votes, or to ask again. Means nothing to a leader.
+    deadline: Millis,
+    /// The newest round of vote requests.
+    round: u64,
+}
+
+impl Election {
+    pub(super) fn new(deadline: Millis) -> Self {
+        Self { leader: None, heard_at: None, deadline, round: 0 }
+    }
+}
+
+impl<P: Payload> Raft<P> {
+    /// A time in [E, 2E) from now.
+    pub(super) fn draw_timeout(&mut self, now: Millis) -> Millis {
+        let base = self.settings.election_timeout;
+        now + self.rng.between(base, 2 * base)
+    }
+
+    /// Timers.
+    pub fn tick(&mut self, now: Millis) {
+        match &mut self.role {
+            Role::Leader(leader) => {
+                leader.end_transfer(now);
+                if self.quorum_answered_at(now).is_none_or(|at| at + self.settings.election_timeout < now) {
+                    self.abdicate(now);
+                }
+            }
+            Role::Follower | Role::PreCandidate(_) | Role::Candidate(_) => {
+                if self.campaign_at().is_some_and(|at| at <= now) {
+                    self.pre_campaign(now);
+                }
+            }
+        }
+    }
+
+    /// When [`Raft::tick`] or [`Raft::replicate`] has something to do next.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        let Role::Leader(leader) = &self.role else { return self.campaign_at() };
+        let times = [
+            leader.progress.values().any(|progress| progress.linked).then_some(leader.next_beat),
+            leader.gate.opens_at(),
+            leader.transfer.as_ref().map(|transfer| transfer.until),
+            (self.voters().len() > 1).then(|| self.quorum_fails_at(leader)).flatten(),
+        ];
+        times.into_iter().flatten().min()
+    }
+
+    /// When a node that does not lead asks for votes. The only voter need not wait for anybody, unless a leader is still about.
+    fn campaign_at(&self) -> Option<Millis> {
+        if !self.may_campaign() {
+            return None;
+        }
+        let alone = self.voters().len() == 1 && self.is_voter(&self.me);
+        Some(if alone { self.election.heard_at.map_or(0, |at| at + self.settings.election_timeout) } else { self.election.deadline })
+    }
+
+    /// The send time of the newest round that a majority has acked; `now` if the leader alone is one.
+    fn quorum_answered_at(&self, now: Millis) -> Option<Millis> {
+        let leader = self.role.leader()?;
+        let answered = |id: &NodeId| leader.progress.get(id).map_or(0, |progress| progress.last_ack_sent_at());
+        quorum::reached(self.voters(), |id| if *id == self.me { now } else { answered(id) })
+    }
+
+    /// When check-quorum fails if nobody answers any more.
+    fn quorum_fails_at(&self, leader: &Leader) -> Option<Millis> {
+        let at = self.quorum_answered_at(Millis::MAX)?;
+        Some(at.max(leader.elected_at) + self.settings.election_timeout + 1)
+    }
+
+    /// A higher term: whatever was promised or asked in the old one is over.
+    pub(super) fn enter_term(&mut self, term: Term, voted_for: Option<NodeId>, now: Millis) {
+        debug_assert!(term > self.hard.term, "terms never go down");
+        self.hard = HardState { term, voted_for };
+        self.disk.hard_state_changed();
+        self.answers.drop_ack();
+        self.election.leader = None;
+        self.become_follower(now);
+    }
+
+    /// Stops leading or asking, in the same term: `voted_for` stays, or a second vote could be given in it.
+    fn become_follower(&mut self, now: Millis) {
+        if matches!(self.role, Role::Leader(_)) {
+            self.election.deadline = self.draw_timeout(now);
+        }
+        self.role = Role::Follower;
+    }
+
+    /// A leader that cannot or must not lead any more.
+    pub(super) fn abdicate(&mut self, now: Millis) {
+        self.election.leader = None;
+        self.become_follower(now);
+    }
+
+    /// A message of the leader of `term` is taken. A joiner that has never acknowledged anything gives it its vote as well: it could have voted
+    /// in that term in an earlier life.
+    pub(super) fn follow(&mut self, leader: NodeId, term: Term, now: Millis) {
+        if term > self.hard.term {
+            let vote = self.is_blank().then_some(leader);
+            self.enter_term(term, vote, now);
+        }
+        self.become_follower(now);
+        self.election.leader = Some(leader);
+        self.election.heard_at = Some(now);
+        self.election.deadline = self.draw_timeout(now);
+    }
+
+    /// Whether this is a joiner that has acknowledged nothing: no term, no log, no voters.
+    fn is_blank(&self) -> bool {
+        self.hard.term == 0 && self.log.last_index() == 0 && self.membership.appended_set().is_empty()
+    }
+
+    /// Asks whether an election could be won; the only voter need not ask.
+    fn pre_campaign(&mut self, now: Millis) {
+        if self.voters().len() == 1 && self.is_voter(&self.me) {
+            return self.campaign(false, now);
+        }
+        self.election.leader = None;
+        let campaign = self.new_campaign(false, now);
+        self.role = Role::PreCandidate(campaign);
+        self.count_votes(now);
+    }
+
+    /// Asks for votes in a new term.
+    pub(super) fn campaign(&mut self, transfer: bool, now: Millis) {
+        self.enter_term(self.hard.term + 1, Some(self.me), now);
+        let campaign = self.new_campaign(transfer, now);
+        self.role = Role::Candidate(campaign);
+        self.count_votes(now);
+    }
+
+    fn new_campaign(&mut self, transfer: bool, now: Millis) -> Campaign {
+        self.election.round += 1;
+        self.election.deadline = self.draw_timeout(now);
+        let mut asked = self.voters().clone();
+        // The own vote counts only by the latest configuration [N13].
+        let granted = asked.take(&self.me).into_iter().collect();
+        Campaign { round: self.election.round, transfer, granted, unsent: asked.clone(), asked }
+    }
+
+    /// Goes on if a majority of the voters, as they are now, said yes.
+    fn count_votes(&mut self, now: Millis) {
+        let Some(campaign) = self.role.campaign() else { return };
+        if !quorum::won(self.voters(), &campaign.granted) {
+            return;
+        }
+        match self.role {
+            Role::PreCandidate(_) => self.campaign(false, now),
+            Role::Candidate(_) => self.lead(now),
+            Role::Follower | Role::Leader(_) => {}
+        }
+    }
+
+    /// Becomes the leader: its NOOP is the first entry of the term (§5.4.2).
+    fn lead(&mut self, now: Millis) {
+        let lease = self.settings.lease;
+        let noops = self.log.iter_from(self.log.first_index()).map(|(_, entry)| match entry.body {
+            Body::Noop { lease } => lease,
+            Body::AddVoter { .. } | Body::DelVoter { .. } | Body::App(_) => 0,
+        });
+        let mut leader = Leader {
+            noop_index: self.log.last_index() + 1,
+            lease,
+            max_lease: noops.max().unwrap_or(0).max(lease),
+            elected_at: now,
+            quorum_index: 0,
+            progress: Default::default(),
+            rounds: Default::default(),
+            grants: Default::default(),
+            gate: Default::default(),
+            transfer: None,
+            next_beat: now,
+        };
+        for (index, entry) in self.log.iter_from(self.commit + 1) {
+            leader.gate.appended(index, &entry.body);
+        }
+        self.role = Role::Leader(Box::new(leader));
+        self.election.leader = Some(self.me);
+        self.sync_peers(now);
+        self.append_own(None, Body::Noop { lease });
+    }
+
+    /// While a leader is heard, nobody is helped to depose it; a leader that has its quorum hears itself.
+    fn base_lease_holds(&self, now: Millis) -> bool {
+        let heard = self.election.heard_at.is_some_and(|at| now < at + self.settings.election_timeout);
+        heard || matches!(self.role, Role::Leader(_))
+    }
+
+    /// The candidate's log is at least as good as the own one (§5.4.1).
+    fn up_to_date(&self, request: &VoteRequest) -> bool {
+        (request.last_term, request.last_index) >= (self.log.last_term(), self.log.last_index())
+    }
+
+    /// `PRE_VOTE_REQ` and `VOTE_REQ`: answered by the own log, term and lease, whatever the configuration says: even a node that has heard
+    /// nothing yet may have been made a voter, and its vote be needed.
+    pub(super) fn on_vote_request(&mut self, via: ConnId, from: NodeId, request: VoteRequest, now: Millis) -> Result<(), PeerFault> {
+        self.check_speaker(from, request.candidate, request.term)?;
+        let refused = self.base_lease_holds(now) && !request.transfer;
+        let granted = if refused {
+            // The term stays, however high the request's is [N32].
+            false
+        } else if request.pre {
+            self.would_vote(&request)
+        } else {
+            self.vote(&request, now)
+        };
+        let term = if granted { request.term } else { self.hard.term };
+        self.answers.vote(via, from, Vote { pre: request.pre, term, granted, round: request.round });
+        Ok(())
+    }
+
+    /// Whether a vote for this request would be given, now and in its term.
+    fn would_vote(&self, request: &VoteRequest) -> bool {
+        let free = self.hard.voted_for.is_none_or(|id| id == request.candidate);
+        (request.term > self.hard.term || (request.term == self.hard.term && free)) && self.up_to_date(request)
+    }
+
+    fn vote(&mut self, request: &VoteRequest, now: Millis) -> bool {
+        if request.term > self.hard.term {
+            self.enter_term(request.term, None, now);
+        }
+        let granted = self.would_vote(request);
+        if granted {
+            if self.hard.voted_for.is_none() {
+                self.hard.voted_for = Some(request.candidate);
+                self.disk.hard_state_changed();
+            }
+            self.election.deadline = self.draw_timeout(now);
+        }
+        granted
+    }
+
+    /// `PRE_VOTE` and `VOTE`. Only an answer to the newest round from one that was asked is believed.
+    pub(super) fn on_vote(&mut self, from: NodeId, vote: Vote, now: Millis) -> Result<(), PeerFault> {
+        if vote.term >= TERM_LIMIT {
+            return Err(PeerFault::BadTerm);
+        }
+        let term = self.hard.term;
+        let pre = matches!(self.role, Role::PreCandidate(_));
+        let Some(campaign) = self.role.campaign_mut() else { return Ok(()) };
+        if vote.pre != pre || vote.round != campaign.round || !campaign.asked.contains(&from) {
+            return Ok(());
+        }
+        match vote.granted {
+            true if vote.term == term + u64::from(pre) => {
+                campaign.granted.insert(from);
+                self.count_votes(now);
+            }
+            true => {}
+            false if vote.term > term => {
+                self.enter_term(vote.term, None, now);
+                self.ask_again_soon(now);
+            }
+            // Most likely the base lease, which is over soon.
+            false if pre => self.ask_again_soon(now),
+            false => {}
+        }
+        Ok(())
+    }
+
+    /// A denied pre-vote is tried again after E/10..E/5.
+    fn ask_again_soon(&mut self, now: Millis) {
+        let base = self.settings.election_timeout;
+        let soon = now + self.rng.between(base / 10, (base / 5).max(base / 10 + 1)).max(1);
+        self.election.deadline = self.election.deadline.min(soon);
+    }
+
+    /// The vote requests that may leave: a real one only once the term and the own vote are on disk. Without a link they wait for one.
+    pub fn take_vote_requests(&mut self) -> Vec<Outgoing<P>> {
+        let pre = matches!(self.role, Role::PreCandidate(_));
+        let (last_index, last_term, hard, me) = (self.log.last_index(), self.log.last_term(), self.hard, self.me);
+        if !self.disk.holds(hard) || self.disk.last_index() < last_index {
+            return Vec::new();
+        }
+        let linked = &self.peers.linked;
+        let Some(campaign) = self.role.campaign_mut() else { return Vec::new() };
+        let request = VoteRequest {
+            pre,
+            candidate: me,
+            term: hard.term + u64::from(pre),
+            last_index,
+            last_term,
+            round: campaign.round,
+            transfer: campaign.transfer,
+        };
+        let needs = Needs { term: hard.term, vote: (!pre).then_some(me), index: last_index };
+        let ready: BTreeSet<NodeId> = campaign.unsent.intersection(linked).copied().collect();
+        campaign.unsent.retain(|id| !ready.contains(id));
+        ready.into_iter().map(|id| Outgoing { route: Route::Request(id), needs, message: Message::VoteRequest(request) }).collect()
+    }
+
+    /// The sender speaks for itself, and of a term that can be.
+    pub(super) fn check_speaker(&self, from: NodeId, named: NodeId, term: Term) -> Result<(), PeerFault> {
+        match () {
+            () if from != named || from == self.me => Err(PeerFault::WrongSender),
+            () if term >= TERM_LIMIT => Err(PeerFault::BadTerm),
+            () => Ok(()),
+        }
+    }
+}

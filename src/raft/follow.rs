@@ -1,0 +1,104 @@
+//! A follower takes the leader's entries (§5.3).
+//!
+//! Owns: the consistency check, going back, the follower's commit index. Must not: acknowledge by itself (answers waits for the disk).
+//! Contract: docs/protocol.md, "Wire format" and [N22].
+
+use super::entry::Payload;
+use super::message::Append;
+use super::{PeerFault, Raft, Role};
+use crate::types::{ConnId, LogIndex, Millis, NodeId, Term};
+
+/// How an AE meets the log.
+enum Meets {
+    /// The previous entry is missing or another one: the leader should go back to this index.
+    No(LogIndex),
+    /// It matches; from this index on the entries are new, and what stands there in their place goes.
+    Yes(LogIndex),
+}
+
+impl<P: Payload> Raft<P> {
+    /// `AE`. Everything is checked before anything changes.
+    pub(super) fn on_append(&mut self, via: ConnId, from: NodeId, append: Append<P>, now: Millis) -> Result<(), PeerFault> {
+        if !self.check_leader(via, from, append.leader, append.term)? {
+            return Ok(());
+        }
+        check_terms(&append)?;
+        let meets = self.meet(&append)?;
+        let (term, round, prev) = (append.term, append.round, append.prev_index);
+        self.follow(from, term, now);
+        match meets {
+            Meets::No(hint) => self.answers.refused(via, from, term, round, prev, hint),
+            Meets::Yes(first_new) => {
+                let matched = prev + append.entries.len() as u64;
+                let commit = append.commit.min(matched);
+                self.take_entries(append, first_new);
+                // Never by the own last index: a stale suffix is not the leader's [N22].
+                self.commit = self.commit.max(commit);
+                self.answers.matched(via, from, term, round, matched);
+            }
+        }
+        Ok(())
+    }
+
+    /// An AE of which the entries cannot be read: the leader is heard, nothing is taken [N26].
+    pub fn refuse_append(&mut self, via: ConnId, from: NodeId, term: Term, round: u64, now: Millis) -> Result<(), PeerFault> {
+        if self.check_leader(via, from, from, term)? {
+            self.follow(from, term, now);
+            let next = self.log.last_index() + 1;
+            self.answers.refused(via, from, term, round, LogIndex::MAX, next);
+        }
+        Ok(())
+    }
+
+    /// Whether a message that only a leader sends is to be followed; one of a lower term is answered with the own term and nothing else.
+    pub(super) fn check_leader(&mut self, via: ConnId, from: NodeId, leader: NodeId, term: Term) -> Result<bool, PeerFault> {
+        self.check_speaker(from, leader, term)?;
+        if term < self.hard.term {
+            self.answers.outdated(via);
+            return Ok(false);
+        }
+        let other = self.election.leader.is_some_and(|known| known != from) || matches!(self.role, Role::Leader(_));
+        if term == self.hard.term && other { Err(PeerFault::SecondLeader(term)) } else { Ok(true) }
+    }
+
+    /// Where the AE's entries meet the log. What is committed is never touched: the leader of a sound cluster has it.
+    fn meet(&self, append: &Append<P>) -> Result<Meets, PeerFault> {
+        let (log, prev) = (&self.log, append.prev_index);
+        match log.term_at(prev) {
+            // A previous index below the snapshot matches: what a snapshot covers is committed.
+            _ if prev < log.snapshot_index() => {}
+            Some(term) if term == append.prev_term => {}
+            Some(_) if prev <= self.commit => return Err(PeerFault::TruncatesCommitted(prev)),
+            Some(_) => return Ok(Meets::No(log.first_of_term(prev).max(self.commit + 1))),
+            None => return Ok(Meets::No(log.last_index() + 1)),
+        }
+        let held = (prev + 1..).zip(&append.entries).filter(|(index, _)| *index >= log.snapshot_index());
+        let new = held.map(|(index, entry)| (index, log.term_at(index), entry.term)).find(|(_, held, term)| *held != Some(*term));
+        match new {
+            Some((index, Some(_), _)) if index <= self.commit => Err(PeerFault::TruncatesCommitted(index)),
+            Some((index, ..)) => Ok(Meets::Yes(index)),
+            None => Ok(Meets::Yes(LogIndex::MAX)),
+        }
+    }
+
+    fn take_entries(&mut self, append: Append<P>, first_new: LogIndex) {
+        if first_new <= self.log.last_index() {
+            self.log.truncate_from(first_new);
+            self.membership.truncate_from(first_new);
+            self.disk.truncated_from(first_new);
+        }
+        let known = first_new.saturating_sub(append.prev_index + 1);
+        for entry in append.entries.into_iter().skip(usize::try_from(known).unwrap_or(usize::MAX)) {
+            self.membership.appended(self.log.last_index() + 1, &entry.body);
+            self.log.push(entry);
+        }
+    }
+}
+
+/// The terms in an AE never go down, from the previous entry's to the leader's.
+fn check_terms<P>(append: &Append<P>) -> Result<(), PeerFault> {
+    let entries = append.entries.iter().map(|entry| entry.term);
+    let sorted = std::iter::once(append.prev_term).chain(entries).chain([append.term]).is_sorted();
+    let zero = append.entries.first().is_some_and(|entry| entry.term == 0) || (append.prev_index == 0) != (append.prev_term == 0);
+    if sorted && !zero { Ok(()) } else { Err(PeerFault::BadTerm) }
+}

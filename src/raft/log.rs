@@ -1,0 +1,159 @@
+//! The replicated log as it stands in memory.
+//!
+//! Owns: the entries after the snapshot, their indices and terms. Must not: know roles, voters or disks.
+//! Contract: docs/protocol.md, "Compaction and snapshots".
+
+use super::entry::{Body, Entry, Payload};
+use crate::types::{LogIndex, Term};
+use std::collections::VecDeque;
+
+/// About what an entry's line costs besides its payload, for batch limits.
+const LINE_OVERHEAD: usize = 160;
+
+/// The tail of the log behind a snapshot. Index 0 with term 0 stands for "nothing".
+#[derive(Clone, PartialEq, Debug)]
+pub struct Log<P> {
+    /// The last entry that the snapshot covers.
+    snapshot_index: LogIndex,
+    /// That entry's term: what an AE at the boundary is checked against.
+    snapshot_term: Term,
+    /// Terms never go down from one entry to the next, nor below `snapshot_term`.
+    entries: VecDeque<Entry<P>>,
+}
+
+impl<P> Log<P> {
+    /// A log that begins behind this snapshot.
+    pub fn new(snapshot_index: LogIndex, snapshot_term: Term) -> Self {
+        Self { snapshot_index, snapshot_term, entries: VecDeque::new() }
+    }
+
+    /// The last index that the snapshot covers.
+    pub fn snapshot_index(&self) -> LogIndex {
+        self.snapshot_index
+    }
+
+    /// The term of that entry.
+    pub fn snapshot_term(&self) -> Term {
+        self.snapshot_term
+    }
+
+    /// The first index that is held as an entry, whether or not there is one yet.
+    pub fn first_index(&self) -> LogIndex {
+        self.snapshot_index + 1
+    }
+
+    /// The last index, of an entry or of the snapshot.
+    pub fn last_index(&self) -> LogIndex {
+        self.snapshot_index + self.entries.len() as u64
+    }
+
+    /// The term at the last index.
+    pub fn last_term(&self) -> Term {
+        self.entries.back().map_or(self.snapshot_term, |entry| entry.term)
+    }
+
+    /// How many entries are held.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether no entry is held.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Where an index stands among the entries.
+    fn place(&self, index: LogIndex) -> Option<usize> {
+        let place = usize::try_from(index.checked_sub(self.first_index())?).ok()?;
+        (place < self.entries.len()).then_some(place)
+    }
+
+    /// The entry at `index`, if it is held.
+    pub fn get(&self, index: LogIndex) -> Option<&Entry<P>> {
+        self.place(index).map(|place| &self.entries[place])
+    }
+
+    /// The term at `index`, known for the entries held and for the snapshot's last one.
+    pub fn term_at(&self, index: LogIndex) -> Option<Term> {
+        if index == self.snapshot_index { Some(self.snapshot_term) } else { self.get(index).map(|entry| entry.term) }
+    }
+
+    /// Adds an entry at `last_index() + 1`, which is returned.
+    pub fn push(&mut self, entry: Entry<P>) -> LogIndex {
+        assert!(entry.term >= self.last_term(), "terms never go down in a log");
+        self.entries.push_back(entry);
+        self.last_index()
+    }
+
+    /// The entries from `index` on, with their indices.
+    pub fn iter_from(&self, index: LogIndex) -> impl DoubleEndedIterator<Item = (LogIndex, &Entry<P>)> + ExactSizeIterator {
+        let start = index.max(self.first_index());
+        let place = (start - self.first_index()).min(self.entries.len() as u64) as usize;
+        self.entries.range(place..).enumerate().map(move |(offset, entry)| (start + offset as u64, entry))
+    }
+
+    /// Drops the entries from `index` on; the snapshot cannot be cut.
+    pub fn truncate_from(&mut self, index: LogIndex) {
+        assert!(index > self.snapshot_index, "what a snapshot covers is never truncated");
+        self.entries.truncate((index - self.first_index()).min(self.entries.len() as u64) as usize);
+    }
+
+    /// Drops the entries up to `index`, which a snapshot covers from now on; nothing if `index` is not held.
+    pub fn compact_to(&mut self, index: LogIndex) {
+        let Some(place) = self.place(index) else { return };
+        self.snapshot_term = self.entries[place].term;
+        self.snapshot_index = index;
+        self.entries.drain(..=place);
+    }
+
+    /// Takes a snapshot's place: a suffix that agrees with it stays, everything else goes (§7).
+    pub fn restore(&mut self, index: LogIndex, term: Term) {
+        if self.term_at(index) == Some(term) {
+            self.compact_to(index);
+        } else {
+            *self = Self::new(index, term);
+        }
+    }
+
+    /// The first index of the run of equal terms that `index` stands in, as far as it is held.
+    pub fn first_of_term(&self, index: LogIndex) -> LogIndex {
+        let Some(term) = self.term_at(index) else { return index };
+        let mut first = index;
+        while first > self.first_index() && self.term_at(first - 1) == Some(term) {
+            first -= 1;
+        }
+        first
+    }
+
+    /// Asserts what the fields promise.
+    pub fn check(&self) {
+        let terms = std::iter::once(self.snapshot_term).chain(self.entries.iter().map(|entry| entry.term));
+        assert!(terms.is_sorted(), "terms never go down in a log");
+        assert!(self.snapshot_index > 0 || self.snapshot_term == 0, "index 0 has term 0");
+    }
+}
+
+impl<P: Payload> Log<P> {
+    /// Copies the entries from `from` up to `to`, at most `max_entries` and about `max_bytes`, but at least one if there is one.
+    pub fn slice(&self, from: LogIndex, to: LogIndex, max_entries: usize, max_bytes: usize) -> Vec<Entry<P>> {
+        let mut bytes = 0;
+        let mut fits = |entry: &&Entry<P>| {
+            let first = bytes == 0;
+            bytes += entry.size();
+            first || bytes <= max_bytes
+        };
+        let count = (to + 1).saturating_sub(from).min(max_entries as u64) as usize;
+        self.iter_from(from).take(count).map(|(_, entry)| entry).take_while(&mut fits).cloned().collect()
+    }
+}
+
+impl<P: Payload> Entry<P> {
+    /// About how many bytes its line takes.
+    fn size(&self) -> usize {
+        LINE_OVERHEAD
+            + match &self.body {
+                Body::App(payload) => payload.size(),
+                Body::Noop { .. } | Body::AddVoter { .. } | Body::DelVoter { .. } => 0,
+            }
+    }
+}

@@ -1,0 +1,211 @@
+//! What the leader knows of one other node's log, and what it may send next.
+//!
+//! Owns: match and next index, the flow of one follower. Must not: build messages (replication does).
+//! Contract: docs/protocol.md, "Pipelining".
+
+use crate::types::{LogIndex, Millis};
+use std::collections::VecDeque;
+
+/// How many AEs with entries may be on their way to one follower.
+const MAX_INFLIGHT: usize = 32;
+
+/// How entries flow to a follower.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Flow {
+    /// Where the logs meet is not known: one AE at a time. `sent` holds its previous index and its round.
+    Probe { sent: Option<(LogIndex, u64)> },
+    /// The logs meet: entries go out as they come, each once. Holds the last index of each AE on its way.
+    Pipeline { inflight: VecDeque<LogIndex> },
+    /// The entries are gone: a snapshot with this last index is on its way.
+    Snapshot { index: LogIndex },
+}
+
+/// What the leader knows of one other node.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Progress {
+    /// Equal to the leader's log and on its disk up to here. Never falls; below `next_index`.
+    match_index: LogIndex,
+    /// The next entry to send, at most one past the leader's last.
+    next_index: LogIndex,
+    pub(super) flow: Flow,
+    /// Our link to it is up.
+    pub(super) linked: bool,
+    /// The highest match that was acknowledged on this link.
+    link_match: LogIndex,
+    lost_memory: bool,
+    /// The newest round that it echoed; 0 for none.
+    acked_round: u64,
+    last_ack_sent_at: Millis,
+    /// When it was last sent an AE or a snapshot; none: a heartbeat is due.
+    pub(super) last_sent: Option<Millis>,
+    /// The time between its heartbeats.
+    pub(super) beat: Millis,
+    /// The commit index that it could take from what it was sent.
+    pub(super) commit_sent: LogIndex,
+}
+
+impl Progress {
+    /// A node of which nothing is known yet. `now` stands for the last answer, so that it has time to give one.
+    pub(super) fn new(last_index: LogIndex, linked: bool, now: Millis) -> Self {
+        Self {
+            match_index: 0,
+            next_index: last_index + 1,
+            flow: Flow::Probe { sent: None },
+            linked,
+            link_match: 0,
+            lost_memory: false,
+            acked_round: 0,
+            last_ack_sent_at: now,
+            last_sent: None,
+            beat: 1,
+            commit_sent: 0,
+        }
+    }
+
+    /// Known to be equal to the leader's log and on its disk up to here.
+    pub fn match_index(&self) -> LogIndex {
+        self.match_index
+    }
+
+    /// The next entry to send.
+    pub fn next_index(&self) -> LogIndex {
+        self.next_index
+    }
+
+    /// When the newest round that it echoed was sent; before the first echo, when the leader took it up.
+    pub fn last_ack_sent_at(&self) -> Millis {
+        self.last_ack_sent_at
+    }
+
+    /// The newest round that it echoed; 0 for none.
+    pub fn acked_round(&self) -> u64 {
+        self.acked_round
+    }
+
+    /// Its last index fell below what it had acknowledged on the same link in the same term: it must not vote any more.
+    pub fn lost_memory(&self) -> bool {
+        self.lost_memory
+    }
+
+    /// Whether our link to it is up.
+    pub fn is_linked(&self) -> bool {
+        self.linked
+    }
+
+    /// Whether it echoed a round that was sent less than `span` ago.
+    pub fn answers(&self, now: Millis, span: Millis) -> bool {
+        self.acked_round > 0 && now.saturating_sub(self.last_ack_sent_at) < span
+    }
+
+    /// A new link: what was on its way on the old one is forgotten.
+    pub(super) fn link_up(&mut self) {
+        self.linked = true;
+        self.link_match = 0;
+        self.lost_memory = false;
+        self.last_sent = None;
+        self.probe(if self.match_index > 0 { self.match_index + 1 } else { self.next_index });
+    }
+
+    pub(super) fn link_down(&mut self) {
+        self.linked = false;
+        self.probe(if self.match_index > 0 { self.match_index + 1 } else { self.next_index });
+    }
+
+    /// Goes back to `next`, never below what matches.
+    fn probe(&mut self, next: LogIndex) {
+        self.next_index = next.max(self.match_index + 1);
+        self.flow = Flow::Probe { sent: None };
+        self.commit_sent = self.commit_sent.min(self.match_index);
+    }
+
+    /// It echoed a round, sent at `sent_at` as far as that is remembered; `last_index` is its own.
+    pub(super) fn echoed(&mut self, round: u64, sent_at: Option<Millis>, last_index: LogIndex) {
+        self.acked_round = self.acked_round.max(round);
+        self.last_ack_sent_at = sent_at.map_or(self.last_ack_sent_at, |at| at.max(self.last_ack_sent_at));
+        self.lost_memory |= last_index < self.link_match;
+    }
+
+    /// It matches up to `index`.
+    pub(super) fn matched(&mut self, index: LogIndex, round: u64) {
+        self.match_index = self.match_index.max(index);
+        self.link_match = self.link_match.max(index);
+        self.next_index = self.next_index.max(self.match_index + 1);
+        match &mut self.flow {
+            // `next_index` is past what the probe carried: that is on its way and goes only once.
+            Flow::Probe { sent: Some((prev, _)) } if index >= *prev => self.flow = Flow::Pipeline { inflight: VecDeque::new() },
+            // A later round was answered, the probe was not.
+            Flow::Probe { sent: Some((prev, sent)) } if round > *sent => {
+                let next = *prev + 1;
+                self.probe(next);
+            }
+            Flow::Probe { .. } => {}
+            Flow::Pipeline { inflight } => {
+                while inflight.front().is_some_and(|&last| last <= index) {
+                    inflight.pop_front();
+                }
+            }
+            Flow::Snapshot { index: awaited } if index >= *awaited => self.flow = Flow::Pipeline { inflight: VecDeque::new() },
+            Flow::Snapshot { .. } => {}
+        }
+    }
+
+    /// It refused an AE and names where to go back to. What cannot be the answer to the AE that counts is ignored.
+    pub(super) fn refused(&mut self, hint: LogIndex, round: u64) {
+        match self.flow {
+            Flow::Probe { sent: Some((prev, sent)) } if round >= sent && hint <= prev => self.probe(hint),
+            Flow::Pipeline { .. } => self.probe(hint.min(self.next_index)),
+            Flow::Probe { .. } | Flow::Snapshot { .. } => {}
+        }
+    }
+
+    /// Nothing is sent beyond the leader's own disk, not even as a previous index.
+    pub(super) fn stay_within(&mut self, durable: LogIndex) {
+        self.next_index = self.next_index.min(durable + 1).max(self.match_index + 1);
+    }
+
+    /// Whether an AE may go out now that carries entries or finds out where the logs meet.
+    pub(super) fn may_send(&self, durable: LogIndex) -> bool {
+        match &self.flow {
+            Flow::Probe { sent } => sent.is_none(),
+            Flow::Pipeline { inflight } => self.next_index <= durable && inflight.len() < MAX_INFLIGHT,
+            Flow::Snapshot { .. } => false,
+        }
+    }
+
+    /// An AE with the entries up to `last` goes out.
+    pub(super) fn sent(&mut self, last: LogIndex, round: u64) {
+        let prev = self.next_index - 1;
+        match &mut self.flow {
+            Flow::Probe { sent } => *sent = Some((prev, round)),
+            Flow::Pipeline { inflight } => inflight.push_back(last),
+            Flow::Snapshot { .. } => unreachable!("a follower that waits for a snapshot is sent no entries"),
+        }
+        self.next_index = last + 1;
+    }
+
+    /// A snapshot goes out.
+    pub(super) fn sent_snapshot(&mut self, index: LogIndex) {
+        self.flow = Flow::Snapshot { index };
+        self.next_index = index + 1;
+    }
+
+    /// The previous index of a message without entries: in a pipeline what it will have by then, else what it has for certain.
+    pub(super) fn heartbeat_prev(&self) -> LogIndex {
+        if matches!(self.flow, Flow::Pipeline { .. }) { self.next_index - 1 } else { self.match_index }
+    }
+
+    /// Whether the commit index should be told at once: only where the entries have gone out.
+    pub(super) fn owes_commit(&self, commit: LogIndex) -> bool {
+        matches!(self.flow, Flow::Pipeline { .. }) && self.commit_sent < commit.min(self.next_index - 1)
+    }
+
+    /// Asserts what the fields promise.
+    pub(super) fn check(&self, last_index: LogIndex) {
+        assert!(self.match_index < self.next_index, "match stays below next");
+        assert!(self.match_index <= last_index, "nobody matches what the leader does not have");
+        if let Flow::Pipeline { inflight } = &self.flow {
+            assert!(self.next_index <= last_index + 1, "next is at most one past the leader's last index");
+            assert!(inflight.len() <= MAX_INFLIGHT && inflight.iter().is_sorted(), "a bounded amount is on its way, in order");
+        }
+    }
+}

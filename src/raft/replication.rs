@@ -1,0 +1,203 @@
+//! The leader brings its log to everybody else (§5.3), in rounds.
+//!
+//! Owns: appending, AEs and heartbeats, what the answers mean. Must not: send what is not on the own disk [N15].
+//! Contract: docs/protocol.md, "Pipelining" and "Rounds".
+
+use super::entry::{Body, Entry, Origin, Payload};
+use super::log::Log;
+use super::message::{Append, AppendAck, Message, Needs, Outgoing, Route};
+use super::progress::Progress;
+use super::role::Leader;
+use super::settings::Class;
+use super::snapshot::SnapshotSource;
+use super::{NotLeader, PeerFault, Raft, Role, quorum};
+use crate::types::{LogIndex, Millis, NodeId, Term};
+
+/// The most entries in one AE.
+const MAX_BATCH_ENTRIES: usize = 1024;
+/// About the most bytes of entries in one AE.
+const MAX_BATCH_BYTES: usize = 1 << 20;
+
+impl<P: Payload> Raft<P> {
+    /// A leader appends a change. Not while it hands over.
+    pub fn append(&mut self, origin: Option<Origin>, change: P) -> Result<LogIndex, NotLeader> {
+        match self.role.leader() {
+            Some(leader) if leader.transfer.is_none() => Ok(self.append_own(origin, Body::App(change))),
+            _ => Err(NotLeader),
+        }
+    }
+
+    /// A leader appends an entry of its own term.
+    pub(super) fn append_own(&mut self, origin: Option<Origin>, body: Body<P>) -> LogIndex {
+        let index = self.log.last_index() + 1;
+        self.membership.appended(index, &body);
+        if let Role::Leader(leader) = &mut self.role {
+            leader.gate.appended(index, &body);
+        }
+        self.log.push(Entry { term: self.hard.term, origin, body })
+    }
+
+    /// A leader replicates to the members and the voters, whether or not it has applied their NODE_JOIN [N12].
+    pub(super) fn sync_peers(&mut self, now: Millis) {
+        let Role::Leader(leader) = &mut self.role else { return };
+        let (members, voters) = (&self.peers.members, self.membership.appended_set());
+        let in_effect = self.membership.latest(self.disk.last_index());
+        leader.progress.retain(|id, _| members.contains(id) || voters.contains(id) || in_effect.contains(id));
+        for id in members.union(voters).chain(in_effect).filter(|id| **id != self.me) {
+            let linked = self.peers.linked.contains(id);
+            leader.progress.entry(*id).or_insert_with(|| Progress::new(self.log.last_index(), linked, now));
+        }
+        leader.next_beat = now;
+        self.class_peers();
+    }
+
+    /// Who is owed heartbeats how often.
+    pub(super) fn class_peers(&mut self) {
+        let Role::Leader(leader) = &mut self.role else { return };
+        let voters = self.membership.latest(self.disk.last_index());
+        for (id, progress) in &mut leader.progress {
+            let class = Class { voter: voters.contains(id), slot_owner: self.peers.slot_owners.contains(id) };
+            progress.beat = self.settings.beat(class, leader.lease);
+        }
+    }
+
+    /// `AE_ACK`. A stranger's is not believed, nor one of another term; a round counts by its send time [N2].
+    pub(super) fn on_append_ack(&mut self, from: NodeId, ack: AppendAck, now: Millis) -> Result<(), PeerFault> {
+        let term = self.hard.term;
+        let Role::Leader(leader) = &mut self.role else { return Ok(()) };
+        let Some(progress) = leader.progress.get_mut(&from) else { return Ok(()) };
+        if ack.term > term {
+            self.check_speaker(from, from, ack.term)?;
+            self.enter_term(ack.term, None, now);
+            return Ok(());
+        }
+        // Round 0 refuses an AE of an earlier term: it says its term and nothing else.
+        if ack.term < term || ack.round == 0 {
+            return Ok(());
+        }
+        if ack.round > leader.rounds.current() || (ack.ok && ack.index > self.disk.last_index()) {
+            return Err(PeerFault::NeverSent);
+        }
+        progress.echoed(ack.round, leader.rounds.sent_at(ack.round), ack.last_index);
+        if ack.ok {
+            progress.matched(ack.index, ack.round);
+        } else {
+            progress.refused(ack.index, ack.round);
+        }
+        leader.grants.received(from, ack.token, leader.rounds.current(), now);
+        Ok(())
+    }
+
+    /// What the leader has to say now: entries that are on its own disk, snapshots, heartbeats that are due, commits, TIMEOUT_NOW.
+    pub fn replicate(&mut self, now: Millis, snapshot: SnapshotSource<'_>) -> Vec<Outgoing<P>> {
+        if !self.disk.holds(self.hard) {
+            return Vec::new();
+        }
+        let own = self.disk.last_index();
+        let voters = self.membership.latest(own);
+        let Role::Leader(leader) = &mut self.role else { return Vec::new() };
+        let granting = leader.quorum_index >= leader.noop_index;
+        let round = leader.rounds.current();
+        let acked = |id: &NodeId| if *id == self.me { round } else { leader.progress.get(id).map_or(0, |progress| progress.acked_round()) };
+        let mut sender = Sender {
+            me: self.me,
+            term: self.hard.term,
+            log: &self.log,
+            durable: own,
+            commit: self.commit,
+            acked_round: if granting { quorum::reached(voters, acked) } else { None },
+            spacing: self.settings.round_spacing(),
+            now,
+            snapshot,
+            taken: None,
+            out: Vec::new(),
+        };
+        sender.send_all(leader);
+        let mut out = sender.out;
+        out.extend(leader.timeout_now(self.hard.term, self.log.last_index()));
+        out
+    }
+}
+
+/// One pass over the followers.
+pub(super) struct Sender<'a, P> {
+    pub(super) me: NodeId,
+    pub(super) term: Term,
+    pub(super) log: &'a Log<P>,
+    /// What is on the own disk: nothing beyond is sent.
+    durable: LogIndex,
+    commit: LogIndex,
+    /// The newest round that a majority has acked; none: nothing is granted.
+    acked_round: Option<u64>,
+    spacing: Millis,
+    pub(super) now: Millis,
+    pub(super) snapshot: SnapshotSource<'a>,
+    /// The snapshot of this pass, made at most once.
+    pub(super) taken: Option<Option<(LogIndex, Term, Vec<u8>)>>,
+    pub(super) out: Vec<Outgoing<P>>,
+}
+
+impl<P: Payload> Sender<'_, P> {
+    fn send_all(&mut self, leader: &mut Leader) {
+        let mut progress = std::mem::take(&mut leader.progress);
+        let mut next_beat = Millis::MAX;
+        for (id, progress) in progress.iter_mut().filter(|(_, progress)| progress.linked) {
+            self.send_to(*id, progress, leader);
+            next_beat = next_beat.min(progress.last_sent.map_or(self.now, |at| at + progress.beat));
+        }
+        leader.progress = progress;
+        leader.next_beat = next_beat;
+    }
+
+    fn send_to(&mut self, id: NodeId, progress: &mut Progress, leader: &mut Leader) {
+        progress.stay_within(self.durable);
+        while progress.may_send(self.durable) {
+            let prev = progress.next_index() - 1;
+            if self.log.term_at(prev).is_none() {
+                if !self.send_snapshot(id, progress, leader) {
+                    break;
+                }
+                continue;
+            }
+            let entries = self.log.slice(prev + 1, self.durable, MAX_BATCH_ENTRIES, MAX_BATCH_BYTES);
+            let last = prev + entries.len() as u64;
+            let round = self.append(id, prev, entries, progress, leader);
+            progress.sent(last, round);
+        }
+        let due = progress.last_sent.is_none_or(|at| at + progress.beat <= self.now);
+        if due || progress.owes_commit(self.commit) {
+            let prev = progress.heartbeat_prev();
+            // What a snapshot covers is held by term no more: the beginning always matches.
+            let prev = if self.log.term_at(prev).is_some() { prev } else { 0 };
+            self.append(id, prev, Vec::new(), progress, leader);
+        }
+    }
+
+    /// The round for what is sent now.
+    pub(super) fn round(&self, leader: &mut Leader) -> u64 {
+        leader.rounds.at(self.now, self.spacing)
+    }
+
+    fn append(&mut self, id: NodeId, prev: LogIndex, entries: Vec<Entry<P>>, progress: &mut Progress, leader: &mut Leader) -> u64 {
+        let round = self.round(leader);
+        let last = prev + entries.len() as u64;
+        let barred = progress.match_index() < leader.gate.bar(&id);
+        let token = self.acked_round.filter(|_| !barred).map(|acked| leader.grants.grant(&id, acked)).unwrap_or_default();
+        let append = Append {
+            leader: self.me,
+            term: self.term,
+            prev_index: prev,
+            prev_term: self.log.term_at(prev).unwrap_or(0),
+            quorum: leader.quorum_index,
+            commit: self.commit,
+            round,
+            token,
+            entries,
+        };
+        progress.last_sent = Some(self.now);
+        progress.commit_sent = progress.commit_sent.max(self.commit.min(last));
+        let needs = Needs { term: self.term, vote: None, index: last };
+        self.out.push(Outgoing { route: Route::Request(id), needs, message: Message::Append(append) });
+        round
+    }
+}

@@ -1,0 +1,99 @@
+//! What a node is at the moment, each role with its own data.
+//!
+//! Owns: the roles. Must not: change from one to another (election does). Contract: docs/protocol.md, "Membership and voting".
+
+use super::gate::Gate;
+use super::lease::Grants;
+use super::progress::Progress;
+use super::rounds::Rounds;
+use super::transfer::Transfer;
+use crate::types::{LogIndex, Millis, NodeId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// A role's name, as CLUSTER INFO shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RoleName {
+    /// Does not vote.
+    Learner,
+    /// Votes.
+    Follower,
+    /// Asks whether an election could be won (dissertation §9.6).
+    PreCandidate,
+    /// Asks for votes.
+    Candidate,
+    /// Leads.
+    Leader,
+}
+
+impl fmt::Display for RoleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Learner => "learner",
+            Self::Follower => "follower",
+            Self::PreCandidate => "pre-candidate",
+            Self::Candidate => "candidate",
+            Self::Leader => "leader",
+        })
+    }
+}
+
+/// One round of asking for votes or pre-votes.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Campaign {
+    /// Answers to an older round do not count.
+    pub(super) round: u64,
+    /// A leader handed over: the base lease does not count.
+    pub(super) transfer: bool,
+    /// Who said yes, the node itself included only if it votes.
+    pub(super) granted: BTreeSet<NodeId>,
+    /// Who was asked, or is to be.
+    pub(super) asked: BTreeSet<NodeId>,
+    /// Who is to be asked as soon as there is a link, a part of `asked`.
+    pub(super) unsent: BTreeSet<NodeId>,
+}
+
+/// What a leader knows.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Leader {
+    /// The first entry of its term: from here on every entry has its term.
+    pub(super) noop_index: LogIndex,
+    /// W of that entry.
+    pub(super) lease: Millis,
+    /// The largest W in its log when it was elected, its own included.
+    pub(super) max_lease: Millis,
+    pub(super) elected_at: Millis,
+    /// The highest index of its own term on a majority's disks; 0 before there is one. Never falls.
+    pub(super) quorum_index: LogIndex,
+    /// Members and voters but itself.
+    pub(super) progress: BTreeMap<NodeId, Progress>,
+    pub(super) rounds: Rounds,
+    pub(super) grants: Grants,
+    pub(super) gate: Gate,
+    pub(super) transfer: Option<Transfer>,
+    /// When the next heartbeat is due.
+    pub(super) next_beat: Millis,
+}
+
+/// The role with its data. A learner is a follower that does not vote.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Role {
+    Follower,
+    PreCandidate(Campaign),
+    Candidate(Campaign),
+    Leader(Box<Leader>),
+}
+
+impl Role {
+    pub(super) fn leader(&self) -> Option<&Leader> {
+        if let Self::Leader(leader) = self { Some(leader) } else { None }
+    }
+
+    pub(super) fn campaign(&self) -> Option<&Campaign> {
+        if let Self::PreCandidate(campaign) | Self::Candidate(campaign) = self { Some(campaign) } else { None }
+    }
+
+    pub(super) fn campaign_mut(&mut self) -> Option<&mut Campaign> {
+        if let Self::PreCandidate(campaign) | Self::Candidate(campaign) = self { Some(campaign) } else { None }
+    }
+}

@@ -1,0 +1,181 @@
+//! The few file operations that durability needs, and the real disk.
+//!
+//! Owns: [`Disk`] and [`RealDisk`], the only user of `std::fs` in the crate. Must not: know what the bytes mean, or try a failed operation again.
+//! Contract: docs/nodes-conf.md, "Writing".
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions, TryLockError, remove_file, rename};
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// The most bytes of a file that are read: a cluster of 4,096 members and 16,384 slots of single ranges stays far below.
+pub const MAX_FILE_BYTES: u64 = 64 << 20;
+
+/// A disk as a crash-safe writer sees it. At most one file is open under a name; nothing is on disk before `sync` (bytes) and `sync_dir` (names)
+/// have returned without error. After an error of a changing operation what is on disk is unknown: the caller stops.
+pub trait Disk {
+    /// The whole file, or none if there is none. A file above [`MAX_FILE_BYTES`] is an error.
+    fn read(&mut self, path: &Path) -> io::Result<Option<Vec<u8>>>;
+
+    /// Makes a new, empty file in place of what has this name, and opens it for `write`.
+    fn create(&mut self, path: &Path) -> io::Result<()>;
+
+    /// Opens the file that has this name now for `write` at its end.
+    fn open_append(&mut self, path: &Path) -> io::Result<()>;
+
+    /// Writes at the end of the open file; says how many of the bytes were taken.
+    fn write(&mut self, path: &Path, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Brings the open file's bytes and length to the disk (fdatasync).
+    fn sync(&mut self, path: &Path) -> io::Result<()>;
+
+    /// Gives the file `from` the name `to`, in one step. What was open under either name is closed: a handle must never write to a file that has lost its name.
+    fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Brings the names in the directory of `path` to the disk.
+    fn sync_dir(&mut self, path: &Path) -> io::Result<()>;
+
+    /// Takes the lock file at `path`, made if it is missing, until this disk is dropped or its process ends; false if another one holds it.
+    fn lock(&mut self, path: &Path) -> io::Result<bool>;
+}
+
+/// Files of this machine.
+#[derive(Debug, Default)]
+pub struct RealDisk {
+    open: BTreeMap<PathBuf, File>,
+    locks: Vec<File>,
+}
+
+impl RealDisk {
+    /// Nothing open, nothing locked.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn handle(&mut self, path: &Path) -> io::Result<&mut File> {
+        self.open.get_mut(path).ok_or_else(|| io::Error::new(ErrorKind::NotFound, "the file is not open"))
+    }
+}
+
+impl Disk for RealDisk {
+    fn read(&mut self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut bytes = Vec::new();
+        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > MAX_FILE_BYTES {
+            return Err(io::Error::new(ErrorKind::FileTooLarge, format!("longer than {MAX_FILE_BYTES} bytes")));
+        }
+        Ok(Some(bytes))
+    }
+
+    fn create(&mut self, path: &Path) -> io::Result<()> {
+        self.open.remove(path);
+        // A file left behind by a crash may be a link, or open elsewhere: it goes, and the new one is really new.
+        match remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        self.open.insert(path.to_owned(), file);
+        Ok(())
+    }
+
+    fn open_append(&mut self, path: &Path) -> io::Result<()> {
+        let file = OpenOptions::new().append(true).open(path)?;
+        self.open.insert(path.to_owned(), file);
+        Ok(())
+    }
+
+    fn write(&mut self, path: &Path, bytes: &[u8]) -> io::Result<usize> {
+        let file = self.handle(path)?;
+        loop {
+            match file.write(bytes) {
+                // A signal came before anything was written: not an error of the disk.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn sync(&mut self, path: &Path) -> io::Result<()> {
+        self.handle(path)?.sync_data()
+    }
+
+    fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        self.open.remove(from);
+        self.open.remove(to);
+        rename(from, to)
+    }
+
+    fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(directory)?.sync_all()
+    }
+
+    fn lock(&mut self, path: &Path) -> io::Result<bool> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            Ok(()) => {
+                self.locks.push(file);
+                Ok(true)
+            }
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_made_written_renamed_and_appended_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, temp) = (dir.path().join("nodes.conf"), dir.path().join("nodes.conf.tmp"));
+        let mut disk = RealDisk::new();
+        assert_eq!(disk.read(&path).unwrap(), None);
+        std::fs::write(&temp, "left behind by a crash").unwrap();
+        disk.create(&temp).unwrap();
+        assert_eq!(disk.write(&temp, b"one\n").unwrap(), 4);
+        disk.sync(&temp).unwrap();
+        disk.rename(&temp, &path).unwrap();
+        disk.sync_dir(&path).unwrap();
+        assert!(disk.write(&path, b"lost").is_err(), "a handle was kept over the rename");
+        disk.open_append(&path).unwrap();
+        disk.write(&path, b"two\n").unwrap();
+        disk.sync(&path).unwrap();
+        assert_eq!(disk.read(&path).unwrap().unwrap(), b"one\ntwo\n");
+        assert_eq!(disk.read(&temp).unwrap(), None);
+    }
+
+    #[test]
+    fn an_append_after_a_second_rename_goes_to_the_new_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, temp) = (dir.path().join("f"), dir.path().join("f.tmp"));
+        let mut disk = RealDisk::new();
+        for text in ["a", "b"] {
+            disk.create(&temp).unwrap();
+            disk.write(&temp, text.as_bytes()).unwrap();
+            disk.rename(&temp, &path).unwrap();
+            disk.open_append(&path).unwrap();
+            disk.write(&path, b"+").unwrap();
+        }
+        assert_eq!(disk.read(&path).unwrap().unwrap(), b"b+");
+    }
+
+    #[test]
+    fn only_one_holds_the_lock_until_it_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("nodes.conf.lock");
+        let (mut first, mut second) = (RealDisk::new(), RealDisk::new());
+        assert!(first.lock(&path).unwrap());
+        assert!(!second.lock(&path).unwrap());
+        drop(first);
+        assert!(second.lock(&path).unwrap());
+    }
+}

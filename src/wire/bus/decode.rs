@@ -1,0 +1,185 @@
+//! A frame out of bytes that anybody may have sent.
+//!
+//! Owns: every check that a frame's text can fail. Must not: panic on any bytes, or hold more than the frame's own bounds allow.
+//! Contract: docs/protocol.md, "Wire format".
+
+use super::fields::Fields;
+use super::{Frame, FrameError, Greeting, HEADER, MAGIC, MAX_ENTRIES, MAX_FRAME, MAX_REASON, RefusedAppend, RejectReason};
+use crate::cluster::{Change, ClusterEntry, EntryError, Outcome, parse_entry};
+use crate::raft::Message;
+use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
+
+/// The frame at the start of `buf` and how many bytes it takes, or `None` while it is not there as a whole.
+/// One that is no frame, or too long, is refused as soon as its header shows it.
+pub fn decode(buf: &[u8]) -> Result<Option<(Frame, usize)>, FrameError> {
+    let begun = buf.len().min(MAGIC.len());
+    if buf[..begun] != MAGIC[..begun] {
+        return Err(FrameError::Magic);
+    }
+    let Some(&[_, _, _, _, a, b, c, d]) = buf.first_chunk::<HEADER>() else { return Ok(None) };
+    let announced = u32::from_be_bytes([a, b, c, d]);
+    let length = announced as usize;
+    if !(HEADER..=MAX_FRAME).contains(&length) {
+        return Err(FrameError::Length(announced));
+    }
+    let Some(payload) = buf.get(HEADER..length) else { return Ok(None) };
+    let (line, body) = match payload.iter().position(|byte| *byte == b'\n') {
+        Some(at) => (&payload[..at], &payload[at + 1..]),
+        None => (payload, &[][..]),
+    };
+    message(Fields::new(line)?, body, length).map(|frame| Some((frame, length)))
+}
+
+/// Reads a frame by its first line and what follows that.
+fn message(mut line: Fields<'_>, body: &[u8], used: usize) -> Result<Frame, FrameError> {
+    Ok(match line.message() {
+        "AE" => Frame::Raft(Message::Append(append(line, body, used)?)),
+        "INSTALL_SNAPSHOT" => Frame::Raft(Message::InstallSnapshot(snapshot(line, body)?)),
+        "PROPOSE" => Frame::Propose(one_entry(&line, body, used)?),
+        "REJECT" => Frame::Reject { reason: reject_reason(&mut line)?, entry: one_entry(&line, body, used)? },
+        _ if !body.is_empty() => return Err(line.malformed("more lines than the message has")),
+        _ => single_line(line)?,
+    })
+}
+
+fn single_line(mut line: Fields<'_>) -> Result<Frame, FrameError> {
+    Ok(match line.message() {
+        "HELLO" => Frame::Hello(greeting(line)?),
+        "HI" => Frame::Hi(greeting(line)?),
+        "MEET" => Frame::Meet { singleton: line.choice("formation", "cluster", "singleton")? },
+        "ADD_ME" => Frame::AddMe,
+        "WELCOME" => Frame::Welcome,
+        "MEET_REJECTED" => Frame::MeetRejected { reason: meet_reason(&line)? },
+        "FORGOTTEN" => Frame::Forgotten { term: line.number("term")? },
+        "AE_ACK" => Frame::Raft(Message::AppendAck(append_ack(line)?)),
+        "PRE_VOTE_REQ" => Frame::Raft(Message::VoteRequest(vote_request(line, true)?)),
+        "VOTE_REQ" => Frame::Raft(Message::VoteRequest(vote_request(line, false)?)),
+        "PRE_VOTE" => Frame::Raft(Message::Vote(vote(line, true)?)),
+        "VOTE" => Frame::Raft(Message::Vote(vote(line, false)?)),
+        "TIMEOUT_NOW" => Frame::Raft(Message::TimeoutNow { term: line.number("term")? }),
+        "TRANSFER_LEADER" => Frame::TransferLeader { term: line.number("term")? },
+        _ => return Err(line.unknown()),
+    })
+}
+
+fn greeting(mut line: Fields<'_>) -> Result<Greeting, FrameError> {
+    Ok(Greeting {
+        id: line.parse("id")?,
+        address: line.parse("address")?,
+        cluster: line.parse("cluster id")?,
+        version: u32::try_from(line.number("protocol version")?).map_err(|_| line.malformed("protocol version"))?,
+    })
+}
+
+/// The rest of the line, which people will read.
+fn meet_reason(line: &Fields<'_>) -> Result<String, FrameError> {
+    let reason = line.rest();
+    let printable = reason.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    if reason.is_empty() || reason.len() > MAX_REASON || !printable {
+        return Err(line.malformed("reason"));
+    }
+    Ok(if reason == "-" { String::new() } else { reason.to_owned() })
+}
+
+fn append(mut line: Fields<'_>, body: &[u8], used: usize) -> Result<Append<Change>, FrameError> {
+    let (leader, term, prev_index) = (line.parse("leader")?, line.number("term")?, line.number("prev-index")?);
+    let (prev_term, quorum, commit) = (line.number("prev-term")?, line.number("quorum")?, line.number("commit")?);
+    let (count, round, token) = (line.number("count")?, line.number("round")?, line.token()?);
+    let refused = RefusedAppend { leader, term, prev_index, round };
+    let entries = entries(&line, body, count, refused, used)?;
+    Ok(Append { leader, term, prev_index, prev_term, quorum, commit, round, token, entries })
+}
+
+fn append_ack(mut line: Fields<'_>) -> Result<AppendAck, FrameError> {
+    Ok(AppendAck {
+        term: line.number("term")?,
+        ok: line.choice("ok", "0", "1")?,
+        index: line.number("index")?,
+        last_index: line.number("last-index")?,
+        round: line.number("round")?,
+        repl_offset: line.number("repl-offset")?,
+        token: line.token()?,
+    })
+}
+
+fn vote_request(mut line: Fields<'_>, pre: bool) -> Result<VoteRequest, FrameError> {
+    Ok(VoteRequest {
+        pre,
+        candidate: line.parse("candidate")?,
+        term: line.number("term")?,
+        last_index: line.number("last-index")?,
+        last_term: line.number("last-term")?,
+        round: line.number("round")?,
+        transfer: line.next() == Some("transfer"),
+    })
+}
+
+fn vote(mut line: Fields<'_>, pre: bool) -> Result<Vote, FrameError> {
+    Ok(Vote { pre, term: line.number("term")?, granted: line.choice("granted", "0", "1")?, round: line.number("round")? })
+}
+
+fn snapshot(mut line: Fields<'_>, body: &[u8]) -> Result<InstallSnapshot, FrameError> {
+    let (leader, term) = (line.parse("leader")?, line.number("term")?);
+    let (last_index, last_term, round) = (line.number("last-index")?, line.number("last-term")?, line.number("round")?);
+    if line.number("bytes")? != body.len() as u64 {
+        return Err(line.malformed("bytes"));
+    }
+    if line.checksum("crc32")? != crc32fast::hash(body) {
+        return Err(FrameError::Checksum);
+    }
+    Ok(InstallSnapshot { leader, term, last_index, last_term, round, bytes: body.to_vec() })
+}
+
+/// A reason of a newer leader is a rejection without a reason that we know.
+fn reject_reason(line: &mut Fields<'_>) -> Result<RejectReason, FrameError> {
+    Ok(match line.text("reason")? {
+        "conflict" => RejectReason::Conflict,
+        "not-leader" => RejectReason::NotLeader,
+        "busy" => RejectReason::Busy,
+        "rejected" => RejectReason::Rejected(match line.next().and_then(Outcome::from_code) {
+            Some(Outcome::Rejected(why)) => Some(why),
+            _ => None,
+        }),
+        _ => return Err(line.malformed("reason")),
+    })
+}
+
+/// As many entries as announced, a line each.
+fn entries(line: &Fields<'_>, body: &[u8], count: u64, refused: RefusedAppend, used: usize) -> Result<Vec<ClusterEntry>, FrameError> {
+    if count > MAX_ENTRIES as u64 {
+        return Err(line.malformed("count"));
+    }
+    let mut unknown = None;
+    let mut entries = Vec::new();
+    let mut rest = text(line, body)?;
+    for _ in 0..count {
+        let (entry, after) = rest.split_once('\n').unwrap_or((rest, ""));
+        rest = after;
+        match parse_entry(entry) {
+            Ok(entry) => entries.push(entry),
+            Err(EntryError::Malformed(what)) => return Err(line.malformed(what)),
+            // Read on: what is malformed further down outweighs it.
+            Err(EntryError::UnknownType(kind)) => unknown = unknown.or(Some(kind)),
+        }
+    }
+    if !rest.is_empty() {
+        return Err(line.malformed("more entries than announced"));
+    }
+    match unknown {
+        Some(kind) => Err(FrameError::UnknownEntry { kind, append: Some(refused), used }),
+        None => Ok(entries),
+    }
+}
+
+/// The only line of `body`; its end may be missing.
+fn one_entry(line: &Fields<'_>, body: &[u8], used: usize) -> Result<ClusterEntry, FrameError> {
+    let text = text(line, body)?;
+    parse_entry(text.strip_suffix('\n').unwrap_or(text)).map_err(|error| match error {
+        EntryError::Malformed(what) => line.malformed(what),
+        EntryError::UnknownType(kind) => FrameError::UnknownEntry { kind, append: None, used },
+    })
+}
+
+fn text<'a>(line: &Fields<'_>, body: &'a [u8]) -> Result<&'a str, FrameError> {
+    str::from_utf8(body).map_err(|_| line.malformed("not text"))
+}

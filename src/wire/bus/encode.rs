@@ -1,0 +1,209 @@
+//! A frame's bytes, written straight to the end of a transmit buffer.
+//!
+//! Owns: the text of every message. Must not: allocate for a heartbeat or its answer. Contract: docs/protocol.md, "Wire format".
+
+use super::{Frame, FrameTooLong, Greeting, HEADER, MAGIC, MAX_ENTRIES, MAX_FRAME, MAX_REASON, RejectReason};
+use crate::cluster::{Change, ClusterEntry, format_entry};
+use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
+use crate::raft::{Message, Token};
+use crate::types::NodeId;
+use crate::wire::number::push_u64;
+use std::io::Write;
+
+/// Appends one frame. One that no node would take leaves `out` as it was: only a snapshot of a cluster with thousands of members that
+/// all announce very much about themselves can get so long.
+pub fn encode(frame: &Frame, out: &mut Vec<u8>) -> Result<(), FrameTooLong> {
+    let start = out.len();
+    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(&[0; 4]);
+    payload(frame, out);
+    let length = out.len() - start;
+    if length > MAX_FRAME {
+        out.truncate(start);
+        return Err(FrameTooLong { length });
+    }
+    out[start + MAGIC.len()..start + HEADER].copy_from_slice(&(length as u32).to_be_bytes());
+    Ok(())
+}
+
+fn payload(frame: &Frame, out: &mut Vec<u8>) {
+    match frame {
+        Frame::Hello(greeting) => greet("HELLO", greeting, out),
+        Frame::Hi(greeting) => greet("HI", greeting, out),
+        Frame::Meet { singleton } => words(&["MEET", if *singleton { "singleton" } else { "cluster" }], out),
+        Frame::AddMe => words(&["ADD_ME"], out),
+        Frame::Welcome => words(&["WELCOME"], out),
+        Frame::MeetRejected { reason } => {
+            out.extend_from_slice(b"MEET_REJECTED ");
+            push_reason(reason, out);
+            out.push(b'\n');
+        }
+        Frame::Forgotten { term } => Line::new(out, "FORGOTTEN").number(*term).end(),
+        Frame::Raft(message) => raft(message, out),
+        Frame::Propose(entry) => {
+            words(&["PROPOSE"], out);
+            lines(std::slice::from_ref(entry), out);
+        }
+        Frame::Reject { reason, entry } => {
+            reject(*reason, out);
+            lines(std::slice::from_ref(entry), out);
+        }
+        Frame::TransferLeader { term } => Line::new(out, "TRANSFER_LEADER").number(*term).end(),
+    }
+}
+
+fn raft(message: &Message<Change>, out: &mut Vec<u8>) {
+    match message {
+        Message::Append(append) => entries(append, out),
+        Message::AppendAck(ack) => acknowledge(ack, out),
+        Message::VoteRequest(request) => ask(request, out),
+        Message::Vote(vote) => answer(vote, out),
+        Message::InstallSnapshot(snapshot) => install(snapshot, out),
+        Message::TimeoutNow { term } => Line::new(out, "TIMEOUT_NOW").number(*term).end(),
+    }
+}
+
+/// A first line that takes its fields one by one.
+struct Line<'a>(&'a mut Vec<u8>);
+
+impl<'a> Line<'a> {
+    fn new(out: &'a mut Vec<u8>, name: &str) -> Self {
+        out.extend_from_slice(name.as_bytes());
+        Self(out)
+    }
+
+    fn number(self, n: u64) -> Self {
+        self.0.push(b' ');
+        push_u64(self.0, n);
+        self
+    }
+
+    fn flag(self, set: bool) -> Self {
+        self.word(if set { "1" } else { "0" })
+    }
+
+    fn word(self, word: &str) -> Self {
+        self.0.push(b' ');
+        self.0.extend_from_slice(word.as_bytes());
+        self
+    }
+
+    fn shown(self, value: impl std::fmt::Display) -> Self {
+        write!(self.0, " {value}").expect("writing to a Vec never fails");
+        self
+    }
+
+    fn id(self, id: &NodeId) -> Self {
+        self.shown(id)
+    }
+
+    /// Nonce and clock; `-` for both while there is no token.
+    fn token(self, token: Token) -> Self {
+        match token.nonce {
+            0 => self.word("- -"),
+            nonce => self.number(nonce).number(token.clock),
+        }
+    }
+
+    fn end(self) {
+        self.0.push(b'\n');
+    }
+}
+
+fn words(words: &[&str], out: &mut Vec<u8>) {
+    let [name, rest @ ..] = words else { return };
+    rest.iter().fold(Line::new(out, name), |line, word| line.word(word)).end();
+}
+
+fn greet(name: &str, greeting: &Greeting, out: &mut Vec<u8>) {
+    let Greeting { id, address, cluster, version } = greeting;
+    Line::new(out, name).id(id).shown(address).shown(cluster).number(u64::from(*version)).end();
+}
+
+/// `AE leader term prev-index prev-term quorum commit count round nonce clock`, then a line for each entry.
+fn entries(append: &Append<Change>, out: &mut Vec<u8>) {
+    let Append { leader, term, prev_index, prev_term, quorum, commit, round, token, entries } = append;
+    assert!(entries.len() <= MAX_ENTRIES, "Raft's batches hold fewer entries than any node takes at once");
+    Line::new(out, "AE")
+        .id(leader)
+        .number(*term)
+        .number(*prev_index)
+        .number(*prev_term)
+        .number(*quorum)
+        .number(*commit)
+        .number(entries.len() as u64)
+        .number(*round)
+        .token(*token)
+        .end();
+    lines(entries, out);
+}
+
+/// `AE_ACK term ok index last-index round repl-offset nonce clock`.
+fn acknowledge(ack: &AppendAck, out: &mut Vec<u8>) {
+    let AppendAck { term, ok, index, last_index, round, repl_offset, token } = *ack;
+    Line::new(out, "AE_ACK").number(term).flag(ok).number(index).number(last_index).number(round).number(repl_offset).token(token).end();
+}
+
+/// `PRE_VOTE_REQ|VOTE_REQ candidate term last-index last-term round [transfer]`.
+fn ask(request: &VoteRequest, out: &mut Vec<u8>) {
+    let VoteRequest { pre, candidate, term, last_index, last_term, round, transfer } = request;
+    let line = Line::new(out, if *pre { "PRE_VOTE_REQ" } else { "VOTE_REQ" })
+        .id(candidate)
+        .number(*term)
+        .number(*last_index)
+        .number(*last_term)
+        .number(*round);
+    if *transfer { line.word("transfer").end() } else { line.end() }
+}
+
+/// `PRE_VOTE|VOTE term granted round`.
+fn answer(vote: &Vote, out: &mut Vec<u8>) {
+    let Vote { pre, term, granted, round } = *vote;
+    Line::new(out, if pre { "PRE_VOTE" } else { "VOTE" }).number(term).flag(granted).number(round).end();
+}
+
+/// `INSTALL_SNAPSHOT leader term last-index last-term round bytes crc32`, then the snapshot's text.
+fn install(snapshot: &InstallSnapshot, out: &mut Vec<u8>) {
+    let InstallSnapshot { leader, term, last_index, last_term, round, bytes } = snapshot;
+    Line::new(out, "INSTALL_SNAPSHOT")
+        .id(leader)
+        .number(*term)
+        .number(*last_index)
+        .number(*last_term)
+        .number(*round)
+        .number(bytes.len() as u64)
+        .shown(format_args!("{:08x}", crc32fast::hash(bytes)))
+        .end();
+    out.extend_from_slice(bytes);
+}
+
+/// `REJECT conflict|rejected [code]|not-leader|busy`; the entry follows.
+fn reject(reason: RejectReason, out: &mut Vec<u8>) {
+    match reason {
+        RejectReason::Conflict => words(&["REJECT", "conflict"], out),
+        RejectReason::Rejected(None) => words(&["REJECT", "rejected"], out),
+        RejectReason::Rejected(Some(why)) => words(&["REJECT", "rejected", why.code()], out),
+        RejectReason::NotLeader => words(&["REJECT", "not-leader"], out),
+        RejectReason::Busy => words(&["REJECT", "busy"], out),
+    }
+}
+
+/// Every entry on a line of its own. One buffer serves them all; a heartbeat has none.
+fn lines(entries: &[ClusterEntry], out: &mut Vec<u8>) {
+    let mut text = String::new();
+    for entry in entries {
+        text.clear();
+        format_entry(entry, &mut text);
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'\n');
+    }
+}
+
+/// Printable ASCII of bounded length, `-` if there is none: it ends up in logs and error replies.
+fn push_reason(reason: &str, out: &mut Vec<u8>) {
+    if reason.is_empty() {
+        out.push(b'-');
+    }
+    let printable = |c: char| if c == ' ' || c.is_ascii_graphic() { c as u8 } else { b'?' };
+    out.extend(reason.chars().take(MAX_REASON).map(printable));
+}

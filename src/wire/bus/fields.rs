@@ -1,0 +1,110 @@
+//! The fields of a frame's first line, from left to right.
+//!
+//! Owns: strict forms, and naming the message and the field when one is wrong.
+//! Must not: mind fields that nobody asks for; a newer binary may send more.
+
+use super::FrameError;
+use crate::raft::Token;
+use crate::wire::number::parse_u64;
+use std::str::FromStr;
+
+/// Largest term, index, round or clock: adding to one never overflows.
+const MAX_NUMBER: u64 = i64::MAX as u64;
+/// Longest name that an error repeats.
+const SHOWN_NAME: usize = 32;
+
+/// What is left of a first line.
+pub(super) struct Fields<'a> {
+    message: &'a str,
+    rest: Option<&'a str>,
+}
+
+impl<'a> Fields<'a> {
+    /// The line with its message's name taken off.
+    pub(super) fn new(line: &'a [u8]) -> Result<Self, FrameError> {
+        let Ok(line) = str::from_utf8(line) else { return Err(FrameError::NotText) };
+        let mut fields = Self { message: "", rest: Some(line) };
+        fields.message = fields.next().unwrap_or_default();
+        Ok(fields)
+    }
+
+    /// The message's name.
+    pub(super) fn message(&self) -> &'a str {
+        self.message
+    }
+
+    /// All fields that are left, as they stand.
+    pub(super) fn rest(&self) -> &'a str {
+        self.rest.unwrap_or_default()
+    }
+
+    /// The next field, or none at the end.
+    pub(super) fn next(&mut self) -> Option<&'a str> {
+        let (field, rest) = match self.rest?.split_once(' ') {
+            Some((field, rest)) => (field, Some(rest)),
+            None => (self.rest?, None),
+        };
+        self.rest = rest;
+        Some(field)
+    }
+
+    /// The next field, which must be there.
+    pub(super) fn text(&mut self, name: &'static str) -> Result<&'a str, FrameError> {
+        self.next().ok_or_else(|| self.malformed(name))
+    }
+
+    /// A term, index, round, count or clock.
+    pub(super) fn number(&mut self, name: &'static str) -> Result<u64, FrameError> {
+        let number = parse_u64(self.text(name)?.as_bytes()).filter(|number| *number <= MAX_NUMBER);
+        number.ok_or_else(|| self.malformed(name))
+    }
+
+    /// Anything that reads itself: ids, addresses.
+    pub(super) fn parse<T: FromStr>(&mut self, name: &'static str) -> Result<T, FrameError> {
+        self.text(name)?.parse().map_err(|_| self.malformed(name))
+    }
+
+    /// One of two words; whether it was the second.
+    pub(super) fn choice(&mut self, name: &'static str, no: &str, yes: &str) -> Result<bool, FrameError> {
+        match self.text(name)? {
+            word if word == yes => Ok(true),
+            word if word == no => Ok(false),
+            _ => Err(self.malformed(name)),
+        }
+    }
+
+    /// Nonce and clock, or `-` and `-` for none.
+    pub(super) fn token(&mut self) -> Result<Token, FrameError> {
+        let nonce = match self.text("nonce")? {
+            "-" => 0,
+            text => parse_u64(text.as_bytes()).filter(|nonce| *nonce != 0).ok_or_else(|| self.malformed("nonce"))?,
+        };
+        if nonce != 0 {
+            return Ok(Token { nonce, clock: self.number("clock")? });
+        }
+        if self.text("clock")? == "-" { Ok(Token::default()) } else { Err(self.malformed("clock")) }
+    }
+
+    /// Eight lower-case hex digits.
+    pub(super) fn checksum(&mut self, name: &'static str) -> Result<u32, FrameError> {
+        let text = self.text(name)?;
+        let digits = text.len() == 8 && text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+        let value = if digits { u32::from_str_radix(text, 16).ok() } else { None };
+        value.ok_or_else(|| self.malformed(name))
+    }
+
+    /// The error that names this message and `what` is wrong with it.
+    pub(super) fn malformed(&self, what: &'static str) -> FrameError {
+        FrameError::Malformed { message: self.shown_name(), what }
+    }
+
+    /// The error that names this message as unknown.
+    pub(super) fn unknown(&self) -> FrameError {
+        FrameError::UnknownMessage(self.shown_name())
+    }
+
+    /// Fit for a log, whatever the peer sent.
+    fn shown_name(&self) -> String {
+        self.message.chars().take(SHOWN_NAME).flat_map(char::escape_default).collect()
+    }
+}

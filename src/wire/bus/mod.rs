@@ -1,0 +1,196 @@
+//! The cluster bus: frames between nodes.
+//!
+//! Owns: the frame's header and bounds, and the messages as data. Must not: act on a message, or know links.
+//! Contract: docs/protocol.md, "Wire format".
+
+mod decode;
+mod encode;
+mod fields;
+
+pub use decode::decode;
+pub use encode::encode;
+
+use crate::cluster::{Address, Change, ClusterEntry, Reason};
+use crate::raft::Message;
+use crate::types::{ClusterId, LogIndex, NodeId, Term};
+
+/// The protocol version that this binary announces in its greeting.
+pub const PROTOCOL_VERSION: u32 = 1;
+/// How every frame begins.
+const MAGIC: &[u8; 4] = b"RAFT";
+/// The magic word and the frame's length.
+const HEADER: usize = 8;
+/// Longest frame, header included.
+pub const MAX_FRAME: usize = 16 << 20;
+/// Most entries in one `AE`, whatever their size.
+pub const MAX_ENTRIES: usize = 8_192;
+/// Longest reason in `MEET_REJECTED`.
+pub const MAX_REASON: usize = 256;
+
+/// Who speaks: the first thing on every link, and its answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Greeting {
+    /// The sender.
+    pub id: NodeId,
+    /// How it is reached; an empty IP is filled in by who hears it.
+    pub address: Address,
+    /// The cluster that it belongs to.
+    pub cluster: ClusterId,
+    /// Its protocol version.
+    pub version: u32,
+}
+
+/// Why a leader does not append a proposal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RejectReason {
+    /// `conflict`: an epoch that it names has moved on; look again and propose anew.
+    Conflict,
+    /// `rejected [code]`: it would be refused when applied. No reason: one that this binary does not know.
+    Rejected(Option<Reason>),
+    /// `not-leader`: the receiver is not the leader, or not ready yet.
+    NotLeader,
+    /// `busy`: too many proposals wait.
+    Busy,
+}
+
+/// One message between two nodes.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Frame {
+    /// `HELLO`: first on every outbound link.
+    Hello(Greeting),
+    /// `HI`: its answer.
+    Hi(Greeting),
+    /// `MEET singleton|cluster`: the receiver is asked into the sender's cluster, or to invite the sender.
+    Meet {
+        /// The sender is alone in its cluster.
+        singleton: bool,
+    },
+    /// `ADD_ME`: the sender has given up its own cluster.
+    AddMe,
+    /// `WELCOME`: the receiver is invited into the sender's cluster.
+    Welcome,
+    /// `MEET_REJECTED reason`.
+    MeetRejected {
+        /// For people; written as printable ASCII, [`MAX_REASON`] characters at most.
+        reason: String,
+    },
+    /// `FORGOTTEN term`: the receiver is no member any more.
+    Forgotten {
+        /// The term of the leader that says so: one that was deposed may not know better.
+        term: Term,
+    },
+    /// What Raft says: `AE`, `AE_ACK`, the votes, `INSTALL_SNAPSHOT`, `TIMEOUT_NOW`.
+    Raft(Message<Change>),
+    /// `PROPOSE`: a follower's change, for the leader to append. Its term says nothing.
+    Propose(ClusterEntry),
+    /// `REJECT`: it was not appended.
+    Reject {
+        /// Why.
+        reason: RejectReason,
+        /// The same entry.
+        entry: ClusterEntry,
+    },
+    /// `TRANSFER_LEADER`: the leader of this term is asked to hand over.
+    TransferLeader {
+        /// The term.
+        term: Term,
+    },
+}
+
+impl Frame {
+    /// Its name in `cluster_stats_messages_<name>_sent` of CLUSTER INFO.
+    pub fn stats_name(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "hello",
+            Self::Hi(_) => "hi",
+            Self::Meet { .. } => "meet",
+            Self::AddMe => "add-me",
+            Self::Welcome => "welcome",
+            Self::MeetRejected { .. } => "meet-rejected",
+            Self::Forgotten { .. } => "forgotten",
+            Self::Raft(Message::Append(_)) => "ae",
+            Self::Raft(Message::AppendAck(_)) => "ae-ack",
+            Self::Raft(Message::VoteRequest(request)) => {
+                if request.pre {
+                    "pre-vote-req"
+                } else {
+                    "vote-req"
+                }
+            }
+            Self::Raft(Message::Vote(vote)) => {
+                if vote.pre {
+                    "pre-vote"
+                } else {
+                    "vote"
+                }
+            }
+            Self::Raft(Message::InstallSnapshot(_)) => "install-snapshot",
+            Self::Raft(Message::TimeoutNow { .. }) => "timeout-now",
+            Self::Propose(_) => "propose",
+            Self::Reject { .. } => "reject",
+            Self::TransferLeader { .. } => "transfer-leader",
+        }
+    }
+}
+
+/// An `AE` with an entry that this binary does not know: nothing of it may be taken, and it is answered with ok=0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RefusedAppend {
+    /// The sender.
+    pub leader: NodeId,
+    /// Its term.
+    pub term: Term,
+    /// Index of the entry before the first one sent.
+    pub prev_index: LogIndex,
+    /// The leader's round.
+    pub round: u64,
+}
+
+/// A frame of ours that is longer than [`MAX_FRAME`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("a frame of {length} bytes is longer than any node takes")]
+pub struct FrameTooLong {
+    /// How long it would be.
+    pub length: usize,
+}
+
+/// What came is no frame of this protocol. Except for an `AE` with unknown entries, the link is to be closed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum FrameError {
+    /// It does not begin with `RAFT`.
+    #[error("not a frame: it does not begin with RAFT")]
+    Magic,
+    /// Its announced length is shorter than its header, or longer than [`MAX_FRAME`].
+    #[error("frame length {0} is out of bounds")]
+    Length(u32),
+    /// Its first line is not UTF-8.
+    #[error("a message that is not text")]
+    NotText,
+    /// A message that this binary does not know.
+    #[error("unknown message {0}")]
+    UnknownMessage(String),
+    /// A message whose fields do not read.
+    #[error("malformed {message}: {what}")]
+    Malformed {
+        /// Its name.
+        message: String,
+        /// The field, or what is wrong.
+        what: &'static str,
+    },
+    /// A snapshot whose checksum does not match its bytes.
+    #[error("INSTALL_SNAPSHOT with a wrong checksum")]
+    Checksum,
+    /// An entry of a type that this binary does not know.
+    #[error("unknown entry type {kind}")]
+    UnknownEntry {
+        /// The type.
+        kind: String,
+        /// The header, if it came in an `AE`: that is answered, and the link stays.
+        append: Option<RefusedAppend>,
+        /// How many bytes the frame takes.
+        used: usize,
+    },
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,264 @@
+//! The bus's text by example, every frame there and back, and bytes that nobody should have sent.
+
+mod strategies;
+
+use super::*;
+use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
+use crate::raft::{Body, Entry, Origin, ProposalId, Token};
+use crate::types::Slot;
+use proptest::prelude::*;
+
+const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+fn a() -> NodeId {
+    NodeId::from_bytes([0xaa; 20])
+}
+
+fn framed(payload: impl AsRef<[u8]>) -> Vec<u8> {
+    let payload = payload.as_ref();
+    let length = (payload.len() + HEADER) as u32;
+    [MAGIC, &length.to_be_bytes()[..], payload].concat()
+}
+
+fn encoded(frame: &Frame) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode(frame, &mut out).unwrap();
+    out
+}
+
+/// The payload of `frame` is exactly `text`, and that reads as `frame`.
+fn assert_text(frame: Frame, text: &str) {
+    let bytes = encoded(&frame);
+    assert_eq!(String::from_utf8_lossy(&bytes[HEADER..]), text);
+    assert_eq!(bytes, framed(text));
+    assert_eq!(decode(&bytes), Ok(Some((frame, bytes.len()))));
+}
+
+/// Why a frame with this payload is refused.
+fn refusal(payload: impl AsRef<[u8]>) -> String {
+    decode(&framed(payload)).expect_err("the payload is bad").to_string()
+}
+
+fn greeting() -> Greeting {
+    let address = ":7101@17101".parse().unwrap();
+    Greeting { id: a(), address, cluster: ClusterId::from_bytes([0xcc; 20]), version: PROTOCOL_VERSION }
+}
+
+/// A change of two slots' owner, as a follower proposes it.
+fn proposal() -> ClusterEntry {
+    let range = |first, last| (Slot::new(first).unwrap(), Slot::new(last).unwrap());
+    let id = ProposalId { proposer: NodeId::from_bytes([0xbb; 20]), incarnation: 3, n: 9 };
+    let change = Change::SlotChange { source: None, target: Some((a(), 5)), ranges: vec![range(0, 99), range(101, 101)] };
+    Entry { term: 2, origin: Some(Origin { id, lowest: 8 }), body: Body::App(change) }
+}
+
+fn append(entries: Vec<ClusterEntry>) -> Append<Change> {
+    let token = Token { nonce: u64::MAX, clock: 123 };
+    Append { leader: a(), term: 4, prev_index: 10, prev_term: 3, quorum: 9, commit: 8, round: 77, token, entries }
+}
+
+#[test]
+fn greetings_and_meetings() {
+    let cluster = "cccccccccccccccccccccccccccccccccccccccc";
+    assert_text(Frame::Hello(greeting()), &format!("HELLO {A} :7101@17101 {cluster} 1\n"));
+    assert_text(Frame::Hi(greeting()), &format!("HI {A} :7101@17101 {cluster} 1\n"));
+    assert_text(Frame::Meet { singleton: true }, "MEET singleton\n");
+    assert_text(Frame::Meet { singleton: false }, "MEET cluster\n");
+    assert_text(Frame::AddMe, "ADD_ME\n");
+    assert_text(Frame::Welcome, "WELCOME\n");
+    assert_text(Frame::MeetRejected { reason: "both are in clusters".into() }, "MEET_REJECTED both are in clusters\n");
+    assert_text(Frame::MeetRejected { reason: String::new() }, "MEET_REJECTED -\n");
+    assert_text(Frame::Forgotten { term: 7 }, "FORGOTTEN 7\n");
+}
+
+#[test]
+fn entries_and_their_acknowledgement() {
+    let mut heartbeat = append(vec![]);
+    heartbeat.token = Token::default();
+    assert_text(Frame::Raft(Message::Append(heartbeat)), &format!("AE {A} 4 10 3 9 8 0 77 - -\n"));
+
+    let noop = Entry { term: 4, origin: None, body: Body::Noop { lease: 5000 } };
+    let slots = format!("2 id={B}:3.9:8 SLOT_CHANGE - 0 {A} 5 0-99 101\n");
+    let text = format!("AE {A} 4 10 3 9 8 2 77 18446744073709551615 123\n{slots}4 NOOP 5000\n");
+    assert_text(Frame::Raft(Message::Append(append(vec![proposal(), noop]))), &text);
+
+    let ack =
+        AppendAck { term: 4, ok: true, index: 12, last_index: 13, round: 77, repl_offset: 1 << 40, token: Token { nonce: 5, clock: 6 } };
+    assert_text(Frame::Raft(Message::AppendAck(ack)), "AE_ACK 4 1 12 13 77 1099511627776 5 6\n");
+    let ack = AppendAck { ok: false, token: Token::default(), repl_offset: 0, ..ack };
+    assert_text(Frame::Raft(Message::AppendAck(ack)), "AE_ACK 4 0 12 13 77 0 - -\n");
+}
+
+#[test]
+fn votes() {
+    let request = VoteRequest { pre: true, candidate: a(), term: 5, last_index: 12, last_term: 4, round: 2, transfer: false };
+    assert_text(Frame::Raft(Message::VoteRequest(request)), &format!("PRE_VOTE_REQ {A} 5 12 4 2\n"));
+    let request = VoteRequest { pre: false, transfer: true, ..request };
+    assert_text(Frame::Raft(Message::VoteRequest(request)), &format!("VOTE_REQ {A} 5 12 4 2 transfer\n"));
+    assert_text(Frame::Raft(Message::Vote(Vote { pre: true, term: 5, granted: false, round: 2 })), "PRE_VOTE 5 0 2\n");
+    assert_text(Frame::Raft(Message::Vote(Vote { pre: false, term: 5, granted: true, round: 2 })), "VOTE 5 1 2\n");
+    assert_text(Frame::Raft(Message::TimeoutNow { term: 5 }), "TIMEOUT_NOW 5\n");
+    assert_text(Frame::TransferLeader { term: 5 }, "TRANSFER_LEADER 5\n");
+}
+
+#[test]
+fn proposals_and_refusals() {
+    let line = format!("2 id={B}:3.9:8 SLOT_CHANGE - 0 {A} 5 0-99 101\n");
+    let reject = |reason| Frame::Reject { reason, entry: proposal() };
+    assert_text(Frame::Propose(proposal()), &format!("PROPOSE\n{line}"));
+    assert_text(reject(RejectReason::Conflict), &format!("REJECT conflict\n{line}"));
+    assert_text(reject(RejectReason::Rejected(Some(Reason::UnknownNode))), &format!("REJECT rejected unknown-node\n{line}"));
+    assert_text(reject(RejectReason::Rejected(None)), &format!("REJECT rejected\n{line}"));
+    assert_text(reject(RejectReason::NotLeader), &format!("REJECT not-leader\n{line}"));
+    assert_text(reject(RejectReason::Busy), &format!("REJECT busy\n{line}"));
+    let newer = framed(format!("REJECT rejected moon-phase\n{line}"));
+    assert_eq!(decode(&newer), Ok(Some((reject(RejectReason::Rejected(None)), newer.len()))));
+}
+
+#[test]
+fn a_snapshot_is_raw_text_under_a_checksum() {
+    let snapshot = |bytes: &[u8]| {
+        let bytes = bytes.to_vec();
+        Frame::Raft(Message::InstallSnapshot(InstallSnapshot { leader: a(), term: 4, last_index: 20, last_term: 3, round: 7, bytes }))
+    };
+    assert_text(snapshot(b"123456789"), &format!("INSTALL_SNAPSHOT {A} 4 20 3 7 9 cbf43926\n123456789"));
+    assert_text(snapshot(b"two\nlines\n\n"), &format!("INSTALL_SNAPSHOT {A} 4 20 3 7 11 26693d42\ntwo\nlines\n\n"));
+    assert_eq!(refusal(format!("INSTALL_SNAPSHOT {A} 4 20 3 7 9 cbf43926\n123456780")), "INSTALL_SNAPSHOT with a wrong checksum");
+    for (length, sum, field) in [(8, "cbf43926", "bytes"), (10, "cbf43926", "bytes"), (9, "CBF43926", "crc32"), (9, "+bf43926", "crc32")] {
+        let text = refusal(format!("INSTALL_SNAPSHOT {A} 4 20 3 7 {length} {sum}\n123456789"));
+        assert_eq!(text, format!("malformed INSTALL_SNAPSHOT: {field}"));
+    }
+}
+
+#[test]
+fn a_newer_binary_may_send_more_fields_and_the_last_line_may_lack_its_end() {
+    let same = |long: &str, short: &str| {
+        let (long, short) = (decode(&framed(long)).unwrap().unwrap().0, decode(&framed(short)).unwrap().unwrap().0);
+        assert_eq!(long, short);
+    };
+    same("VOTE 5 1 2 (aaaa 17)... x\n", "VOTE 5 1 2");
+    same("AE_ACK 4 1 12 13 77 0 5 6 new\n", "AE_ACK 4 1 12 13 77 0 5 6\n");
+    same(&format!("AE {A} 4 10 3 9 8 1 77 - - new\n4 NOOP 1"), &format!("AE {A} 4 10 3 9 8 1 77 - -\n4 NOOP 1\n"));
+    same(&format!("PROPOSE new\n4 NODE_FAIL {A}"), &format!("PROPOSE\n4 NODE_FAIL {A}\n"));
+    same("WELCOME home\n", "WELCOME");
+}
+
+#[test]
+fn malformed_messages_name_what_is_wrong() {
+    let ae = |count: &str, lines: &str| format!("AE {A} 4 10 3 9 8 {count} 77 - -\n{lines}");
+    let cases = [
+        (String::new(), "unknown message "),
+        ("\n".into(), "unknown message "),
+        ("hello".into(), "unknown message hello"),
+        (" HELLO".into(), "unknown message "),
+        (format!("{}\n", "\u{1b}".repeat(100)), &format!("unknown message {}", "\\u{1b}".repeat(32))),
+        ("HELLO".into(), "malformed HELLO: id"),
+        (format!("HELLO {A} 1.2.3.4:1@2 {A} 4294967296\n"), "malformed HELLO: protocol version"),
+        (format!("HELLO {A}  1.2.3.4:1@2 {A} 1\n"), "malformed HELLO: address"),
+        (format!("HELLO {A} 1.2.3.4:1@2 {A} 1\nmore"), "malformed HELLO: more lines than the message has"),
+        ("MEET both\n".into(), "malformed MEET: formation"),
+        ("MEET_REJECTED\n".into(), "malformed MEET_REJECTED: reason"),
+        (format!("MEET_REJECTED {}\n", "x".repeat(MAX_REASON + 1)), "malformed MEET_REJECTED: reason"),
+        ("MEET_REJECTED a\tb\n".into(), "malformed MEET_REJECTED: reason"),
+        ("VOTE 05 1 2\n".into(), "malformed VOTE: term"),
+        ("VOTE 9223372036854775808 1 2\n".into(), "malformed VOTE: term"),
+        ("VOTE 5 2 2\n".into(), "malformed VOTE: granted"),
+        ("AE_ACK 4 true 12 13 77 0 - -\n".into(), "malformed AE_ACK: ok"),
+        ("AE_ACK 4 1 12 13 77 0 0 6\n".into(), "malformed AE_ACK: nonce"),
+        ("AE_ACK 4 1 12 13 77 0 - 6\n".into(), "malformed AE_ACK: clock"),
+        ("AE_ACK 4 1 12 13 77 0 5 -\n".into(), "malformed AE_ACK: clock"),
+        (ae("1", ""), "malformed AE: term"),
+        (ae("2", "4 NOOP 1\n"), "malformed AE: term"),
+        (ae("1", "4 NOOP 1\n4 NOOP 1\n"), "malformed AE: more entries than announced"),
+        (ae("0", "\n"), "malformed AE: more entries than announced"),
+        (ae("8193", ""), "malformed AE: count"),
+        (ae("2", "4 NEW_KIND 1\nnonsense\n"), "malformed AE: term"),
+        ("PROPOSE\n".into(), "malformed PROPOSE: term"),
+        (format!("PROPOSE\n4 NODE_FAIL {A}\n4 NODE_FAIL {A}\n"), "malformed PROPOSE: id"),
+        (format!("REJECT perhaps\n4 NODE_FAIL {A}\n"), "malformed REJECT: reason"),
+    ];
+    for (payload, text) in cases {
+        assert_eq!(refusal(&payload), text, "{payload:?}");
+    }
+    assert_eq!(refusal(b"HELLO \xff\n"), "a message that is not text");
+    assert_eq!(refusal(b"PROPOSE\n\xff\n"), "malformed PROPOSE: not text");
+}
+
+#[test]
+fn an_unknown_entry_says_whom_to_answer() {
+    let payload = format!("AE {A} 4 10 3 9 8 3 77 - -\n4 NOOP 1\n4 NEW_KIND x y\n4 NEWER_KIND\n");
+    let append = Some(RefusedAppend { leader: a(), term: 4, prev_index: 10, round: 77 });
+    let used = payload.len() + HEADER;
+    assert_eq!(decode(&framed(&payload)), Err(FrameError::UnknownEntry { kind: "NEW_KIND".into(), append, used }));
+    let payload = "PROPOSE\n4 NEW_KIND x y\n";
+    let used = payload.len() + HEADER;
+    assert_eq!(decode(&framed(payload)), Err(FrameError::UnknownEntry { kind: "NEW_KIND".into(), append: None, used }));
+}
+
+#[test]
+fn a_bad_header_is_refused_before_the_frame_is_there() {
+    for bytes in [&b"G"[..], b"GET / HTTP/1.1", b"RAFx", b"RA\0", b"*1\r\n$4\r\nPING\r\n"] {
+        assert_eq!(decode(bytes), Err(FrameError::Magic));
+    }
+    for length in [0, 7, MAX_FRAME as u32 + 1, u32::MAX] {
+        assert_eq!(decode(&[&MAGIC[..], &length.to_be_bytes()].concat()), Err(FrameError::Length(length)));
+    }
+    for length in [9, MAX_FRAME as u32] {
+        assert_eq!(decode(&[&MAGIC[..], &length.to_be_bytes()].concat()), Ok(None));
+    }
+}
+
+#[test]
+fn what_a_node_sends_is_always_something_that_others_take() {
+    let reason = "é\n".repeat(MAX_REASON);
+    let bytes = encoded(&Frame::MeetRejected { reason });
+    assert_eq!(decode(&bytes), Ok(Some((Frame::MeetRejected { reason: "?".repeat(MAX_REASON) }, bytes.len()))));
+
+    let snapshot = |bytes| InstallSnapshot { leader: a(), term: 4, last_index: 20, last_term: 3, round: 7, bytes };
+    let mut out = b"before".to_vec();
+    let too_long = encode(&Frame::Raft(Message::InstallSnapshot(snapshot(vec![0; MAX_FRAME]))), &mut out);
+    assert!(too_long.is_err_and(|error| error.length > MAX_FRAME));
+    assert_eq!(out, b"before");
+}
+
+proptest! {
+    #[test]
+    fn every_frame_comes_back(frame in strategies::frame(), before: Vec<u8>, after: Vec<u8>) {
+        let mut bytes = before.clone();
+        encode(&frame, &mut bytes).unwrap();
+        let length = bytes.len() - before.len();
+        bytes.extend_from_slice(&after);
+        prop_assert!(bytes.starts_with(&before));
+        prop_assert_eq!(decode(&bytes[before.len()..]), Ok(Some((frame, length))));
+    }
+
+    #[test]
+    fn a_part_of_a_frame_is_no_frame_yet(frame in strategies::frame()) {
+        let bytes = encoded(&frame);
+        for length in 0..bytes.len() {
+            prop_assert_eq!(decode(&bytes[..length]), Ok(None));
+        }
+    }
+
+    #[test]
+    fn a_changed_frame_is_refused_or_reads_as_what_it_says(
+        frame in strategies::frame(),
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut payload = encoded(&frame)[HEADER..].to_vec();
+        changes.iter().for_each(|(at, byte)| *at.get_mut(&mut payload) = *byte);
+        if let Ok(Some((read, used))) = decode(&framed(&payload)) {
+            prop_assert_eq!(used, payload.len() + HEADER);
+            let bytes = encoded(&read);
+            prop_assert_eq!(decode(&bytes), Ok(Some((read, bytes.len()))));
+        }
+    }
+
+    #[test]
+    fn any_bytes_never_panic(bytes: Vec<u8>, payload: Vec<u8>, text in "([A-Z_]{2,16})?( [-0-9a-z:@.=]{0,40}){0,9}\n?( ?[-0-9A-Z_:.=]{0,12}\n?){0,9}") {
+        let _ = decode(&bytes);
+        let _ = decode(&framed(payload));
+        let _ = decode(&framed(text));
+    }
+}

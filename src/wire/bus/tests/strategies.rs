@@ -1,0 +1,179 @@
+//! Every frame that a node can make. Strategies are boxed where they nest: a test's stack is small.
+
+use super::super::*;
+use crate::cluster::FailoverKind;
+use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
+use crate::raft::{Body, Entry, Origin, Payload, ProposalId, Token};
+use crate::types::{Millis, ShardId, Slot};
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::option;
+use proptest::prelude::*;
+
+fn id() -> impl Strategy<Value = NodeId> {
+    any::<[u8; 20]>().prop_map(NodeId::from_bytes)
+}
+
+fn shard() -> impl Strategy<Value = ShardId> {
+    any::<[u8; 20]>().prop_map(ShardId::from_bytes)
+}
+
+/// Terms, indices, rounds: small ones, and those at the bound.
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![0u64..100, 0..=i64::MAX as u64, Just(i64::MAX as u64)]
+}
+
+fn address() -> BoxedStrategy<Address> {
+    let text = "[A-Za-z0-9._:-]{0,12}";
+    let keys = btree_map("[a-z-]{1,12}", text, 0..4);
+    (text, any::<u16>(), any::<u16>(), text, keys)
+        .prop_map(|(ip, port, bus_port, hostname, keys)| Address { ip, port, bus_port, hostname, keys })
+        .boxed()
+}
+
+fn ranges() -> impl Strategy<Value = Vec<(Slot, Slot)>> {
+    // An even number of different slots in order, taken in pairs.
+    btree_set((0u16..16384).prop_filter_map("every slot below the bound exists", Slot::new), 2..12)
+        .prop_map(|slots| slots.into_iter().collect::<Vec<_>>().chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
+}
+
+fn change() -> BoxedStrategy<Change> {
+    let side = || option::of((id(), number()));
+    let kind = prop_oneof![Just(FailoverKind::Auto), Just(FailoverKind::Manual), Just(FailoverKind::Force)];
+    prop_oneof![
+        (id(), address(), any::<bool>()).prop_map(|(id, address, voter)| Change::NodeJoin { id, address, voter }),
+        (id(), number()).prop_map(|(id, epoch)| Change::NodeForget { id, epoch }),
+        (side(), side(), ranges()).prop_map(|(source, target, ranges)| Change::SlotChange { source, target, ranges }),
+        (id(), (shard(), number()), option::of(id()), (shard(), number())).prop_map(|(id, source, primary, target)| Change::SetReplicaOf {
+            id,
+            source,
+            primary,
+            target
+        }),
+        (id(), id(), shard(), number(), kind).prop_map(|(replica, primary, shard, epoch, kind)| Change::Failover {
+            replica,
+            primary,
+            shard,
+            epoch,
+            kind
+        }),
+        (id(), address(), any::<bool>()).prop_map(|(id, address, nofailover)| Change::NodeInfo { id, address, nofailover }),
+        id().prop_map(|id| Change::NodeFail { id }),
+        id().prop_map(|id| Change::NodeRecover { id }),
+    ]
+    .boxed()
+}
+
+fn origin() -> impl Strategy<Value = Origin> {
+    (id(), number(), number(), any::<u64>())
+        .prop_map(|(proposer, incarnation, n, lowest)| Origin { id: ProposalId { proposer, incarnation, n }, lowest: lowest % (n + 1) })
+}
+
+fn entry() -> BoxedStrategy<ClusterEntry> {
+    let body = prop_oneof![
+        1 => number().prop_map(|lease: Millis| Body::Noop { lease }),
+        1 => btree_set(id(), 1..=2).prop_map(|ids| Body::AddVoter { ids: ids.into_iter().collect() }),
+        1 => (id(), any::<bool>()).prop_map(|(id, by_hand)| Body::DelVoter { id, by_hand }),
+        8 => change().prop_map(Body::App),
+    ];
+    (number(), option::of(origin()), body)
+        .prop_map(|(term, origin, body)| {
+            // Only a change of somebody's own making has an origin.
+            let proposable = matches!(&body, Body::App(change) if change.founding_voter().is_none());
+            Entry { term, origin: origin.filter(|_| proposable), body }
+        })
+        .boxed()
+}
+
+fn token() -> impl Strategy<Value = Token> {
+    option::of((1..=u64::MAX, number())).prop_map(|token| token.map_or(Token::default(), |(nonce, clock)| Token { nonce, clock }))
+}
+
+fn append() -> BoxedStrategy<Append<Change>> {
+    let heads = (id(), number(), number(), number());
+    (heads, number(), number(), number(), token(), vec(entry(), 0..6))
+        .prop_map(|((leader, term, prev_index, prev_term), quorum, commit, round, token, entries)| Append {
+            leader,
+            term,
+            prev_index,
+            prev_term,
+            quorum,
+            commit,
+            round,
+            token,
+            entries,
+        })
+        .boxed()
+}
+
+fn append_ack() -> impl Strategy<Value = AppendAck> {
+    (number(), any::<bool>(), number(), number(), number(), number(), token()).prop_map(
+        |(term, ok, index, last_index, round, repl_offset, token)| AppendAck { term, ok, index, last_index, round, repl_offset, token },
+    )
+}
+
+fn vote_request() -> impl Strategy<Value = VoteRequest> {
+    (any::<bool>(), id(), number(), number(), number(), number(), any::<bool>()).prop_map(
+        |(pre, candidate, term, last_index, last_term, round, transfer)| VoteRequest {
+            pre,
+            candidate,
+            term,
+            last_index,
+            last_term,
+            round,
+            transfer,
+        },
+    )
+}
+
+fn snapshot() -> impl Strategy<Value = InstallSnapshot> {
+    (id(), number(), number(), number(), number(), any::<Vec<u8>>()).prop_map(|(leader, term, last_index, last_term, round, bytes)| {
+        InstallSnapshot { leader, term, last_index, last_term, round, bytes }
+    })
+}
+
+fn message() -> BoxedStrategy<Message<Change>> {
+    prop_oneof![
+        append().prop_map(Message::Append),
+        append_ack().prop_map(Message::AppendAck),
+        vote_request().prop_map(Message::VoteRequest),
+        (any::<bool>(), number(), any::<bool>(), number()).prop_map(|(pre, term, granted, round)| Message::Vote(Vote {
+            pre,
+            term,
+            granted,
+            round
+        })),
+        snapshot().prop_map(Message::InstallSnapshot),
+        number().prop_map(|term| Message::TimeoutNow { term }),
+    ]
+    .boxed()
+}
+
+fn reason() -> impl Strategy<Value = RejectReason> {
+    prop_oneof![
+        Just(RejectReason::Conflict),
+        option::of(prop::sample::select(Reason::ALL)).prop_map(RejectReason::Rejected),
+        Just(RejectReason::NotLeader),
+        Just(RejectReason::Busy),
+    ]
+}
+
+fn greeting() -> BoxedStrategy<Greeting> {
+    (id(), address(), any::<[u8; 20]>(), any::<u32>())
+        .prop_map(|(id, address, cluster, version)| Greeting { id, address, cluster: ClusterId::from_bytes(cluster), version })
+        .boxed()
+}
+
+pub(super) fn frame() -> impl Strategy<Value = Frame> {
+    let meet_reason = "[ -~]{0,256}".prop_filter("a lone dash stands for none", |reason| reason != "-");
+    prop_oneof![
+        2 => greeting().prop_map(Frame::Hello),
+        1 => greeting().prop_map(Frame::Hi),
+        1 => any::<bool>().prop_map(|singleton| Frame::Meet { singleton }),
+        1 => prop_oneof![Just(Frame::AddMe), Just(Frame::Welcome), (0u64..1 << 40).prop_map(|term| Frame::Forgotten { term })],
+        1 => meet_reason.prop_map(|reason| Frame::MeetRejected { reason }),
+        12 => message().prop_map(Frame::Raft),
+        2 => entry().prop_map(Frame::Propose),
+        2 => (reason(), entry()).prop_map(|(reason, entry)| Frame::Reject { reason, entry }),
+        1 => number().prop_map(|term| Frame::TransferLeader { term }),
+    ]
+}
