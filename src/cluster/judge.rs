@@ -79,13 +79,13 @@ impl State {
         if self.voters.contains(id) {
             return Err(Reason::IsVoter.into());
         }
-        self.judge_leaving(id)
+        self.judge_leaving(id, Reason::OwnsSlots)
     }
 
     /// Who leaves its shard must not leave slots or replicas behind.
-    fn judge_leaving(&self, id: &NodeId) -> Verdict {
+    fn judge_leaving(&self, id: &NodeId, with_slots: Reason) -> Verdict {
         if self.slots.count_of(id) > 0 {
-            return Err(Reason::OwnsSlots.into());
+            return Err(with_slots.into());
         }
         if self.members().any(|member| member.primary.as_ref() == Some(id)) {
             return Err(Reason::HasReplicas.into());
@@ -124,7 +124,7 @@ impl State {
             None if self.shards.contains_key(&target.0) => return Err(Reason::ShardExists.into()),
             None => self.current(&target.0, target.1)?,
         }
-        self.judge_leaving(id)
+        self.judge_leaving(id, Reason::NotEmpty)
     }
 
     fn judge_new_primary(&self, id: &NodeId, primary: &NodeId, target: &(ShardId, LogIndex)) -> Verdict {

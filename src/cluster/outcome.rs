@@ -62,8 +62,10 @@ reasons! {
     ShardExists = "shard-exists", "ERR The shard id is already in use";
     /// A voter is demoted before it can be forgotten.
     IsVoter = "is-voter", "ERR The node is a voter";
-    /// NODE_FORGET or SET_REPLICA_OF of a node that owns slots.
-    OwnsSlots = "owns-slots", "ERR To set a master the node must be empty and without assigned slots.";
+    /// NODE_FORGET of a node that owns slots.
+    OwnsSlots = "owns-slots", "ERR The node owns slots: move or delete them first";
+    /// SET_REPLICA_OF of a node that owns slots.
+    NotEmpty = "not-empty", "ERR To set a master the node must be empty and without assigned slots.";
     /// NODE_FORGET or SET_REPLICA_OF of a primary that has replicas.
     HasReplicas = "has-replicas", "ERR The node has replicas";
     /// Slots go to a replica.

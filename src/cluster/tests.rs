@@ -95,7 +95,7 @@ fn forgetting_needs_a_learner_without_slots_and_replicas() {
 #[test]
 fn a_node_becomes_a_replica_and_a_primary_again() {
     let mut scene = Scene::of(4);
-    assert_eq!(scene.change(&scene.replica_of(0, 1)), refused(Reason::OwnsSlots));
+    assert_eq!(scene.change(&scene.replica_of(0, 1)), refused(Reason::NotEmpty));
     assert_eq!(scene.change(&scene.replica_of(2, 2)), refused(Reason::SelfReplica));
     assert_eq!(scene.change(&scene.replica_of(2, 9)), refused(Reason::UnknownNode));
     let stale = scene.replica_of(3, 0);

@@ -1,0 +1,34 @@
+//! Questions about keys and their slots.
+//!
+//! Owns: KEYSLOT, COUNTKEYSINSLOT, GETKEYSINSLOT. Must not: look at other nodes' keys.
+
+use crate::commands::context::{Context, Flow};
+use crate::commands::parse::{NOT_AN_INTEGER, integer};
+use crate::keyspace::key_slot;
+use crate::types::Slot;
+use crate::wire::Args;
+
+pub(super) fn keyslot(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    ctx.reply.int(i64::from(key_slot(args.get(2)).number()));
+    Flow::Done
+}
+
+pub(super) fn countkeysinslot(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    let Some(number) = integer(args.get(2)) else { return ctx.fail(NOT_AN_INTEGER) };
+    let Some(slot) = slot(number) else { return ctx.fail("ERR Invalid slot") };
+    ctx.reply.int(i64::try_from(ctx.keyspace.count_in_slot(slot)).unwrap_or(i64::MAX));
+    Flow::Done
+}
+
+pub(super) fn getkeysinslot(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    let (Some(number), Some(most)) = (integer(args.get(2)), integer(args.get(3))) else { return ctx.fail(NOT_AN_INTEGER) };
+    let (Some(slot), Ok(most)) = (slot(number), usize::try_from(most)) else { return ctx.fail("ERR Invalid slot or number of keys") };
+    let count = ctx.keyspace.count_in_slot(slot).min(most);
+    ctx.reply.array(count);
+    ctx.keyspace.keys_in_slot(slot).take(count).for_each(|key| ctx.reply.bulk(key));
+    Flow::Done
+}
+
+fn slot(number: i64) -> Option<Slot> {
+    Slot::new(u16::try_from(number).ok()?)
+}
