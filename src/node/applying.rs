@@ -108,7 +108,7 @@ impl<D: Disk> Node<D> {
         self.todo.connect = true;
     }
 
-    /// What this node brought with it when it joined: slots that nobody owns become its own again [N20].
+    /// What this node brought with it when it joined: slots that nobody owns become its own again \[N20\].
     fn make_claims(&mut self) {
         let Standing::Claiming(claims) = &self.standing else { return };
         if self.proposals.claims() {

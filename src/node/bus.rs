@@ -31,7 +31,8 @@ pub(super) enum Fault {
 impl<D: Disk> Node<D> {
     /// Handles every whole frame that has come in.
     pub(super) fn read_bus(&mut self) {
-        for conn in self.sessions.take_input(Port::Bus) {
+        for _ in 0..self.sessions.input_count(Port::Bus) {
+            let Some(conn) = self.sessions.next_input(Port::Bus) else { continue };
             let Some(session) = self.sessions.get_mut(conn) else { continue };
             let mut received = std::mem::take(&mut session.receive);
             let mut used = 0;

@@ -259,7 +259,7 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// A joiner that took anything from a leader may have acknowledged it and must not forget it: there is no way back any more [N19].
+    /// A joiner that took anything from a leader may have acknowledged it and must not forget it: there is no way back any more \[N19\].
     pub(super) fn burn_bridges(&mut self) {
         if let Standing::Joiner(joiner) = &mut self.standing
             && self.raft.term() > 0

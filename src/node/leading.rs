@@ -43,7 +43,7 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// Appends a proposal of ours or another's, if it would be applied as things are [N17].
+    /// Appends a proposal of ours or another's, if it would be applied as things are \[N17\].
     pub(super) fn take_proposal(&mut self, entry: &Entry<Change>) -> Result<(), RejectReason> {
         let (Some(origin), Body::App(change)) = (entry.origin, &entry.body) else {
             return Err(RejectReason::Rejected(None));

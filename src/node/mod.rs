@@ -99,7 +99,7 @@ pub enum StartError {
 pub struct Node<D: Disk> {
     config: Config,
     rng: Rng,
-    /// Drawn at start, for lease tokens [N3].
+    /// Drawn at start, for lease tokens \[N3\].
     nonce: u64,
     now: Now,
 

@@ -44,7 +44,7 @@ struct Pending {
     after: Option<LogIndex>,
 }
 
-/// A request that the leader turns into entries of its own, so that they carry no id [N16].
+/// A request that the leader turns into entries of its own, so that they carry no id \[N16\].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Wish {
     AddVoter(NodeId),

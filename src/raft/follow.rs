@@ -1,7 +1,7 @@
 //! A follower takes the leader's entries (§5.3).
 //!
 //! Owns: the consistency check, going back, the follower's commit index. Must not: acknowledge by itself (answers waits for the disk).
-//! Contract: docs/protocol.md, "Wire format" and [N22].
+//! Contract: docs/protocol.md, "Wire format" and \[N22\].
 
 use super::entry::Payload;
 use super::message::Append;
@@ -40,7 +40,7 @@ impl<P: Payload> Raft<P> {
         Ok(())
     }
 
-    /// An AE of which the entries cannot be read: the leader is heard, nothing is taken [N26].
+    /// An AE of which the entries cannot be read: the leader is heard, nothing is taken \[N26\].
     pub fn refuse_append(&mut self, via: ConnId, from: NodeId, term: Term, round: u64, now: Millis) -> Result<(), PeerFault> {
         if self.check_leader(via, from, from, term)? {
             self.follow(from, term, now);

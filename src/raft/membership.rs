@@ -1,6 +1,6 @@
 //! Who votes, by what has been appended (dissertation §4.1).
 //!
-//! Owns: the voting set as of the snapshot and after every voting entry of the log [N27], and the rules for the next change.
+//! Owns: the voting set as of the snapshot and after every voting entry of the log \[N27\], and the rules for the next change.
 //! Must not: count anything. Contract: docs/protocol.md, "Membership and voting".
 
 use super::entry::{Body, Payload};
@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 struct Change {
     index: LogIndex,
     voters: BTreeSet<NodeId>,
-    /// Two voters at once: counts only from the own disk on [N15].
+    /// Two voters at once: counts only from the own disk on \[N15\].
     two: bool,
 }
 
@@ -109,7 +109,7 @@ impl<P: Payload> Raft<P> {
         self.voters().contains(id)
     }
 
-    /// A node campaigns if it votes by its latest or by its latest committed configuration [N13].
+    /// A node campaigns if it votes by its latest or by its latest committed configuration \[N13\].
     pub(super) fn may_campaign(&self) -> bool {
         self.is_voter(&self.me) || self.committed_voters().contains(&self.me)
     }

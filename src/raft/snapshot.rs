@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 pub type SnapshotSource<'a> = &'a mut dyn FnMut() -> Option<(LogIndex, Term, Vec<u8>)>;
 
 impl<P: Payload> Raft<P> {
-    /// `INSTALL_SNAPSHOT`. One that brings nothing new is acknowledged all the same [N24].
+    /// `INSTALL_SNAPSHOT`. One that brings nothing new is acknowledged all the same \[N24\].
     pub(super) fn on_install_snapshot(
         &mut self,
         via: ConnId,

@@ -192,7 +192,7 @@ impl<D: Disk> Store<D> {
         self.on_disk_term = image.log.last_term();
     }
 
-    /// Whether an append is the last thing in the file: after a second without another, [`Store::idle_synced`] is due [N28].
+    /// Whether an append is the last thing in the file: after a second without another, [`Store::idle_synced`] is due \[N28\].
     pub fn needs_synced_line(&self) -> bool {
         self.synced_line_due
     }
