@@ -23,6 +23,14 @@ pub(super) struct Reset {
 }
 
 impl<D: Disk> Node<D> {
+    /// CLUSTER FORGET. The tools send it to every node, so that one just forgotten answers OK.
+    pub(super) fn forget_member(&mut self, id: NodeId, part: Part) {
+        if self.state.member(&id).is_none() && !self.forgotten.contains_key(&id) {
+            return self.waiting.decide(part, ChangeOutcome::Refused(format!("ERR Unknown node {id}")));
+        }
+        self.wish(Wish::Forget(id), part);
+    }
+
     /// CLUSTER RESET. A member leaves through the leader first, so that nobody counts on what it forgets.
     pub(super) fn begin_reset(&mut self, client: ConnId, hard: bool) {
         if self.is_singleton() || (self.is_joiner() && self.raft.term() == 0) {

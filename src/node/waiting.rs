@@ -91,7 +91,7 @@ impl<D: Disk> Node<D> {
                 }
             }
             Wait::Meet { ip, port, bus_port } => self.begin_meeting(client, &Address { ip, port, bus_port, ..Address::default() }),
-            Wait::Forget(id) => self.wish(Wish::Forget(id), part),
+            Wait::Forget(id) => self.forget_member(id, part),
             Wait::AddVoter(id) => self.wish(Wish::AddVoter(id), part),
             Wait::DelVoter(id) => self.wish(Wish::DelVoter(id), part),
             Wait::Reset { hard } => self.begin_reset(client, hard),
