@@ -165,7 +165,7 @@ impl<D: Disk> Store<D> {
         self.run("creating", &temp, |disk| disk.create(&temp))?;
         self.write_and_sync(&temp, text.as_bytes())?;
         self.run("renaming", &temp, |disk| disk.rename(&temp, &path))?;
-        self.run("syncing the directory of", &path, |disk| disk.sync_dir(&path))?;
+        self.run("syncing its directory", &path, |disk| disk.sync_dir(&path))?;
         self.run("opening", &path, |disk| disk.open_append(&path))?;
         self.rest_on_disk = Some(Rest::of(image));
         self.appended = 0;
