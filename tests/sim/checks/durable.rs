@@ -6,6 +6,12 @@ use pontoon::store::MemoryDisk;
 use pontoon::types::{ClusterId, LogIndex, NodeId, Term};
 use std::path::Path;
 
+/// The checksum of a line of the tail covers what follows it.
+fn check_sum(line: &str, sum: &str) -> Option<()> {
+    let (_, covered) = line.split_once(' ')?.1.split_once(' ')?;
+    (u32::from_str_radix(sum, 16) == Ok(crc32fast::hash(covered.as_bytes()))).then_some(())
+}
+
 /// The promises that a disk keeps.
 #[derive(Default)]
 pub struct Durable {
@@ -51,12 +57,9 @@ impl Durable {
         let mut words = line.split(' ');
         match words.next()? {
             "vars" => self.vars(words)?,
+            "synced" => check_sum(line, words.next()?)?,
             "log" => {
-                let crc = words.next()?;
-                let sum = crc32fast::hash(line.get("log ".len() + crc.len() + 1..)?.as_bytes());
-                if u32::from_str_radix(crc, 16) != Ok(sum) {
-                    return None;
-                }
+                check_sum(line, words.next()?)?;
                 let index: LogIndex = words.next()?.parse().ok()?;
                 let term = words.next()?.parse().ok()?;
                 if index != self.last_index() + 1 {
