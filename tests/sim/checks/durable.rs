@@ -25,6 +25,8 @@ pub struct Durable {
     pub voted_for: Option<NodeId>,
     snapshot_index: LogIndex,
     snapshot_term: Term,
+    /// The snapshot part has been read.
+    in_tail: bool,
     /// Terms of the log's tail.
     tail: Vec<Term>,
     /// What was read, up to the last whole line.
@@ -67,6 +69,8 @@ impl Durable {
                 }
                 self.tail.push(term);
             }
+            "crc" => self.in_tail = true,
+            _ if self.in_tail && !line.is_empty() => return None,
             id if line.split(' ').nth(2).is_some_and(|flags| flags.contains("myself")) => self.id = id.parse().ok(),
             _ => {}
         }

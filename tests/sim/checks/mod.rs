@@ -204,18 +204,20 @@ impl Checks {
         }
         let term = node.raft().log().term_at(said.quorum);
         assert!(term.is_none_or(|term| term == said.term), "a leader counts copies of entries of its own term only");
-        self.check_majority(node, &self.seen[machine].voters, said.quorum);
+        self.check_majority(node, &self.seen[machine].voters, before.last_index, said.quorum);
     }
 
-    /// The set that counts is the one before the turn or the one after it: a turn may agree on an entry and then append a voting entry.
-    fn check_majority(&self, node: &Node<MemoryDisk>, before: &BTreeSet<NodeId>, index: LogIndex) {
+    /// The set that counts is that of some moment of the turn: a turn may append voting entries before or after it agrees on something.
+    fn check_majority(&self, node: &Node<MemoryDisk>, before: &BTreeSet<NodeId>, last_before: LogIndex, index: LogIndex) {
         let (raft, cluster) = (node.raft(), Some(node.state().cluster_id()));
         let holds = |id: &&NodeId| {
             let is_at = |durable: &Durable| durable.id == Some(**id) && durable.cluster == cluster;
             self.seen.iter().any(|seen| is_at(&seen.durable) && seen.durable.holds(index, raft.term()))
         };
         let has_majority = |voters: &BTreeSet<NodeId>| 2 * voters.iter().filter(holds).count() > voters.len();
-        let holds = has_majority(raft.voters()) || has_majority(before);
+        let mut voters = before.clone();
+        let mut then = raft.log().iter_from(last_before + 1).filter(|(_, entry)| entry.body.change_voters(&mut voters) && has_majority(&voters));
+        let holds = has_majority(raft.voters()) || has_majority(before) || then.next().is_some();
         assert!(holds, "what a leader takes for agreed, entry {index} of term {}, is on a majority's disks", raft.term());
     }
 
