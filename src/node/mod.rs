@@ -300,6 +300,7 @@ impl<D: Disk> Node<D> {
     /// [`Fatal`]: the disk failed; end the process, let no byte out.
     pub fn turn(&mut self, now: Now) -> Result<(), Fatal> {
         self.now = now;
+        self.waiting.begin_turn();
         self.read_bus();
         self.arrange();
         self.run_clients();
