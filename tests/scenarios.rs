@@ -169,7 +169,12 @@ impl Runner {
 
     fn deliver_all(&mut self, say: bool) {
         let pairs: Vec<(char, char)> = self.world.links.keys().copied().collect();
-        while pairs.iter().filter(|(a, b)| self.deliver(*a, *b, usize::MAX, say)).count() > 0 {}
+        for _ in 0..1000 {
+            if pairs.iter().filter(|(a, b)| self.deliver(*a, *b, usize::MAX, say)).count() == 0 {
+                return;
+            }
+        }
+        panic!("they never stop talking:\n{}", self.out.lines().rev().take(20).collect::<Vec<_>>().join("\n"));
     }
 
     /// Delivers what `a` has for `b` at this moment; true if there was anything.

@@ -152,6 +152,8 @@ impl Progress {
     /// It refused an AE and names where to go back to. What cannot be the answer to the AE that counts is ignored.
     pub(super) fn refused(&mut self, hint: LogIndex, round: u64) {
         match self.flow {
+            // It denies what it had acknowledged: there is no way back, and asking again would go on for ever.
+            Flow::Probe { sent: Some((prev, _)) } if prev == self.match_index && prev > 0 => {}
             Flow::Probe { sent: Some((prev, sent)) } if round >= sent && hint <= prev => self.probe(hint),
             Flow::Pipeline { .. } => self.probe(hint.min(self.next_index)),
             Flow::Probe { .. } | Flow::Snapshot { .. } => {}
