@@ -20,7 +20,6 @@
 //! | `status`, `log a`, `progress a` | |
 
 #[path = "raft/harness.rs"]
-#[allow(dead_code, reason = "the random schedules use the rest")]
 mod harness;
 
 use harness::{Image, State, Toy, World, id, name, names};
@@ -262,6 +261,11 @@ impl Runner {
                 let ((last_index, last_term), pre) = (place("last"), what[0] == "PRE_VOTE_REQ");
                 let transfer = what.contains(&"transfer");
                 Message::VoteRequest(VoteRequest { pre, candidate: leader, term, last_index, last_term, round, transfer })
+            }
+            "TIMEOUT_NOW" => Message::TimeoutNow { term },
+            "INSTALL_SNAPSHOT" => {
+                let (last_index, last_term) = place("last");
+                Message::InstallSnapshot(InstallSnapshot { leader, term, last_index, last_term, round, bytes: Vec::new() })
             }
             other => panic!("cannot forge {other}"),
         };
