@@ -1,8 +1,8 @@
 //! Scenarios: message traces of Raft cores as text, `tests/raft/*.txt`, compared literally. `UPDATE_SCENARIOS=1` writes what comes out.
 //!
-//! A line that begins with `> ` is a command; what it says follows it. Everything else before the next command is its expected output; blank lines
-//! and lines with `#` are comments. Nodes are letters. A node that gets an input takes its turn (persist, commit, answer, replicate) at once,
-//! unless it is held. Commands:
+//! A line that begins with `> ` is a command; what it says follows it. Everything else before the next command is its expected output;
+//! blank lines and lines with `#` are comments. Nodes are letters. A node that gets an input takes its turn (persist, commit, answer,
+//! replicate) at once, unless it is held. Commands:
 //!
 //! | command | meaning |
 //! |---|---|
