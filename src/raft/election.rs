@@ -1,7 +1,7 @@
 //! Who leads: time-outs, pre-votes, votes (§5.2, §5.4.1, dissertation §4.2.3 and §9.6).
 //!
-//! Owns: term and vote, the leader that is followed, campaigns, every change of role. Must not: send (answers and `take_vote_requests` wait for the
-//! disk). Contract: docs/protocol.md, "Elections".
+//! Owns: term and vote, the leader that is followed, campaigns, every change of role. Must not: send (answers and `take_vote_requests` wait
+//! for the disk). Contract: docs/protocol.md, "Elections".
 
 use super::entry::{Body, Payload};
 use super::message::{Message, Needs, Outgoing, Route, Vote, VoteRequest};
@@ -114,8 +114,8 @@ impl<P: Payload> Raft<P> {
         self.become_follower(now);
     }
 
-    /// A message of the leader of `term` is taken. A joiner that has never acknowledged anything gives it its vote as well: it could have voted
-    /// in that term in an earlier life.
+    /// A message of the leader of `term` is taken. A joiner that has never acknowledged anything gives it its vote as well: it could have
+    /// voted in that term in an earlier life.
     pub(super) fn follow(&mut self, leader: NodeId, term: Term, now: Millis) {
         if term > self.hard.term {
             let vote = self.is_blank().then_some(leader);
