@@ -124,7 +124,7 @@ impl<D: Disk> Node<D> {
         if free.is_empty() {
             // Each is ours by now, or another's.
             self.standing = Standing::Member;
-            self.todo.rewrite_until(self.now.mono + REWRITE_PATIENCE);
+            self.todo.rewrite = true;
             self.changed.foreign.extend(Slot::all());
             self.todo.consequences = true;
             return;
