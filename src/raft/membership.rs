@@ -148,7 +148,12 @@ impl<P: Payload> Raft<P> {
             [a, b] if a != b && self.voters().len() == 1 => {}
             _ => return Err(VotingRefused::TwoToOneOnly),
         }
-        if ids.iter().any(|id| self.is_voter(id)) { Err(VotingRefused::AlreadyVoter) } else { Ok(()) }
+        if ids.iter().any(|id| self.is_voter(id)) {
+            return Err(VotingRefused::AlreadyVoter);
+        }
+        // A node without an entry votes for nobody: as a voter it would only be in the way.
+        let remembers = |id: &NodeId| self.progress(id).is_some_and(|progress| progress.match_index() > 0);
+        if ids.iter().all(remembers) { Ok(()) } else { Err(VotingRefused::NotReady) }
     }
 
     /// The leader's next step of its own accord toward `min(settings.voters, member_count)`, rounded down to an odd size: out of

@@ -52,7 +52,12 @@ impl Durable {
         match words.next()? {
             "vars" => self.vars(words)?,
             "log" => {
-                let index: LogIndex = words.nth(1)?.parse().ok()?;
+                let crc = words.next()?;
+                let sum = crc32fast::hash(line.get("log ".len() + crc.len() + 1..)?.as_bytes());
+                if u32::from_str_radix(crc, 16) != Ok(sum) {
+                    return None;
+                }
+                let index: LogIndex = words.next()?.parse().ok()?;
                 let term = words.next()?.parse().ok()?;
                 if index != self.last_index() + 1 {
                     return None;

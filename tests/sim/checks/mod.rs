@@ -20,7 +20,7 @@ use pontoon::raft::{Body, Raft};
 use pontoon::store::MemoryDisk;
 use pontoon::types::{ClusterId, LogIndex, NodeId, Term};
 use promised_changes::Changes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a node said of itself at the end of its last turn.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -43,6 +43,8 @@ struct Seen {
     terms: Vec<Term>,
     terms_from: LogIndex,
     durable: Durable,
+    /// The voting set that it went by at the end of its last turn but one.
+    voters: BTreeSet<NodeId>,
 }
 
 impl Seen {
@@ -74,7 +76,9 @@ impl Checks {
         let seen = &mut self.seen[machine.index];
         seen.durable.refresh(&machine.disk, &machine.file());
         let (durable, raft) = (&seen.durable, node.raft());
-        if durable.id.is_some() {
+        // After a kill the machine still shows bytes that are not on disk, and the node reads those.
+        let is_all = machine.disk.live(&machine.file()) == machine.disk.durable(&machine.file());
+        if durable.id.is_some() && is_all {
             assert_eq!(durable.id, Some(raft.id()), "a restarted node is who it was");
             assert_eq!(durable.cluster, Some(node.state().cluster_id()), "a restarted node is in the cluster where it was");
             assert!(raft.term() >= durable.term, "a restarted node knows its term");
@@ -106,6 +110,7 @@ impl Checks {
             self.check_leader(machine.index, node.raft(), stats);
         }
         self.check_commit(machines, index, before, stats);
+        self.seen[index].voters.clone_from(node.raft().voters());
         if said.applied != before.applied || said.cluster != before.cluster {
             self.history(machine.index).applied(node.state());
         }
@@ -179,24 +184,27 @@ impl Checks {
             }
         }
         let Some(index) = first_said else { return };
-        assert!(raft.is_leader(), "a leader is the first to know that entry {index} is committed");
-        let quorum = raft.log().term_at(raft.quorum_index());
-        assert!(quorum.is_none_or(|term| term == raft.term()), "a leader counts copies of entries of its own term only");
+        // It may have led until then: what it committed can be its own removal.
+        assert!(raft.is_leader() || before.leads, "a leader is the first to know that entry {index} is committed");
+        let quorum = raft.log().term_at(raft.quorum_index()).filter(|_| raft.is_leader());
+        assert!(quorum.is_none_or(|term| term == raft.term()), "a leader counts copies of entries of its own term only: {} {quorum:?}, it is {} in term {}", raft.quorum_index(), raft.role(), raft.term());
         for (seen, machine) in self.seen.iter_mut().zip(machines) {
             seen.durable.refresh(&machine.disk, &machine.file());
         }
-        self.check_majority(node, index);
+        self.check_majority(node, &self.seen[machine].voters, index);
     }
 
-    fn check_majority(&mut self, node: &Node<MemoryDisk>, index: LogIndex) {
+    /// The set that counts is the one before the turn or the one after it: a turn may commit an entry and then append a voting entry.
+    fn check_majority(&self, node: &Node<MemoryDisk>, before: &BTreeSet<NodeId>, index: LogIndex) {
         let raft = node.raft();
         let term = raft.log().term_at(index).expect("a committed entry is in the log until it is applied");
         let cluster = Some(node.state().cluster_id());
         let holds = |id: &&NodeId| {
             self.seen.iter().any(|seen| seen.durable.id == Some(**id) && seen.durable.cluster == cluster && seen.durable.holds(index, term))
         };
-        let copies = raft.voters().iter().filter(holds).count();
-        assert!(2 * copies > raft.voters().len(), "what a leader calls committed, entry {index} of term {term}, is on a majority's disks");
+        let has_majority = |voters: &BTreeSet<NodeId>| 2 * voters.iter().filter(holds).count() > voters.len();
+        let holds = has_majority(raft.voters()) || has_majority(before);
+        assert!(holds, "what a leader calls committed, entry {index} of term {term}, is on a majority's disks");
     }
 
     /// A node's whole state against the committed log, if it has applied all of that.

@@ -37,8 +37,8 @@ pub const CLIENT_SLOTS: u16 = 64;
 #[derive(Default)]
 pub struct Changes {
     unknown: BTreeMap<Asked, u32>,
-    /// Asked to give up all their slots (RESET).
-    resets: BTreeSet<NodeId>,
+    /// Asked to give up all their slots (RESET, FLUSHSLOTS).
+    released: BTreeSet<NodeId>,
     /// Asked to take this slot: a node that then joins another cluster claims it there.
     claims: BTreeSet<(NodeId, Slot)>,
     /// How often a node's one-node cluster ended, and with it what that cluster had acknowledged.
@@ -46,9 +46,9 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// A node was asked to RESET.
-    pub fn reset_asked(&mut self, node: NodeId) {
-        self.resets.insert(node);
+    /// A node was asked to give up all its slots.
+    pub fn release_asked(&mut self, node: NodeId) {
+        self.released.insert(node);
     }
 
     /// A node gave up its one-node cluster.
@@ -93,12 +93,12 @@ impl Checks {
 
     /// At the end of a run: what nobody explains happened twice, or was refused and happened all the same.
     pub fn check_unexplained(&mut self) {
-        let Changes { unknown, resets, claims, .. } = &mut self.changes;
+        let Changes { unknown, released, claims, .. } = &mut self.changes;
         for effect in self.clusters.values().flat_map(|history| &history.model.effects).filter(|effect| !effect.explained) {
             let (Some((slot, _)), Some(proposer)) = (effect.ranges.first().copied(), effect.proposer) else { continue };
             let claimed = effect.source.is_none() && effect.target == Some(proposer) && claims.contains(&(proposer, slot));
-            let released = effect.target.is_none() && resets.contains(&proposer);
-            if slot.number() >= CLIENT_SLOTS || claimed || released {
+            let is_release = effect.target.is_none() && released.contains(&proposer);
+            if slot.number() >= CLIENT_SLOTS || claimed || is_release {
                 continue;
             }
             let left = unknown.get_mut(&Asked { node: proposer, slot, target: effect.target }).filter(|left| **left > 0);
