@@ -230,10 +230,9 @@ impl<P: Payload> Raft<P> {
         Ok(())
     }
 
-    /// Whether a vote for this request would be given, now and in its term. Without any entry of this cluster there is nothing to vote by:
-    /// no voter is made of such a node, so who counts on its vote knew it before it was forgotten and lost its memory.
+    /// Whether a vote for this request would be given, now and in its term.
     fn would_vote(&self, request: &VoteRequest) -> bool {
-        if self.log.last_index() == 0 {
+        if self.muted {
             return false;
         }
         let free = self.hard.voted_for.is_none_or(|id| id == request.candidate);

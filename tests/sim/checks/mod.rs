@@ -187,7 +187,13 @@ impl Checks {
         // It may have led until then: what it committed can be its own removal.
         assert!(raft.is_leader() || before.leads, "a leader is the first to know that entry {index} is committed");
         let quorum = raft.log().term_at(raft.quorum_index()).filter(|_| raft.is_leader());
-        assert!(quorum.is_none_or(|term| term == raft.term()), "a leader counts copies of entries of its own term only: {} {quorum:?}, it is {} in term {}", raft.quorum_index(), raft.role(), raft.term());
+        assert!(
+            quorum.is_none_or(|term| term == raft.term()),
+            "a leader counts copies of entries of its own term only: {} {quorum:?}, it is {} in term {}",
+            raft.quorum_index(),
+            raft.role(),
+            raft.term()
+        );
         for (seen, machine) in self.seen.iter_mut().zip(machines) {
             seen.durable.refresh(&machine.disk, &machine.file());
         }
