@@ -2,7 +2,6 @@
 //! `RAFT_SEEDS=a..b` sweeps another range (b excluded).
 
 #[path = "raft/harness.rs"]
-#[allow(dead_code, reason = "the scenarios use the rest")]
 mod harness;
 
 use harness::{LEASE, TIMEOUT, Toy, World, id, name};

@@ -5,9 +5,11 @@
 
 use super::Node;
 use super::links::bus_socket;
+use super::proposals::Wish;
 use super::sessions::{Peer, Purpose};
 use crate::cluster::{Address, Change};
 use crate::commands::WaitOutcome;
+use crate::raft::Body;
 use crate::store::{Disk, Fallback, Joiner, Standing};
 use crate::types::{ConnId, Millis, NodeId};
 use crate::wire::bus::Frame;
@@ -170,7 +172,11 @@ impl<D: Disk> Node<D> {
         if self.is_joiner() {
             return;
         }
-        if !self.addresses.contains_key(&peer.id) && !self.proposals.joins(&peer.id) {
+        let known = self.addresses.get(&peer.id);
+        if known.is_some_and(|known| known.join_nonce() != peer.address.join_nonce()) {
+            // A member of this id that has lost its memory: it is forgotten first, and asks again.
+            self.wish(Wish::Forget(peer.id), None);
+        } else if known.is_none() && !self.proposals.joins(&peer.id) {
             let mut address = peer.address.clone();
             // A shard id of its own is drawn for the member; a joiner's announced one is kept if it has one.
             if address.shard_id().is_none() {
@@ -201,8 +207,10 @@ impl<D: Disk> Node<D> {
         log::info!("Joining cluster {} by way of {}", peer.cluster, peer.id);
         let claims = self.state.ranges_of(&self.me);
         let shard = self.state.member(&self.me).map_or_else(|| self.rng.shard_id(), |member| member.shard);
+        let nonce = self.rng.next_u64() >> 1;
+        self.own_address.set_join_nonce(Some(nonce));
         let fallback = Some(Fallback { state: self.state.clone(), term: self.raft.term() });
-        self.standing = Standing::Joiner(Box::new(Joiner { cluster: peer.cluster, shard, claims, fallback }));
+        self.standing = Standing::Joiner(Box::new(Joiner { cluster: peer.cluster, shard, nonce, claims, fallback }));
         self.joining.sponsor = Some(Sponsor { id: peer.id, address: peer.address.clone() });
         self.joining.since = self.now.mono;
         self.become_joiner(peer.cluster);
@@ -220,18 +228,37 @@ impl<D: Disk> Node<D> {
         self.drop_bus_links(keep);
     }
 
-    /// A joiner's request to the node that takes it in, whenever their link comes up.
-    pub(super) fn greet_sponsor(&mut self, id: NodeId) {
-        if self.joining.sponsor.as_ref().is_some_and(|sponsor| sponsor.id == id)
-            && let Some(conn) = self.links.up(&id)
-        {
+    /// A joiner's request, to the node that takes it in or, if a restart has lost that, to any member that it knows.
+    pub(super) fn ask_to_be_added(&mut self, id: NodeId) {
+        let sponsor = self.joining.sponsor.as_ref().is_none_or(|sponsor| sponsor.id == id);
+        if let (true, true, Some(conn)) = (self.is_joiner(), sponsor, self.links.up(&id)) {
             self.outbox.push(conn, Frame::AddMe);
         }
     }
 
-    /// Applied entries made us a member: joined.
+    /// Whether a NODE_JOIN of ours with this nonce has been applied, or is in the log's tail.
+    pub(super) fn log_has_joined(&self, nonce: u64) -> bool {
+        let applied = self.state.member(&self.me).and_then(|member| member.address.join_nonce());
+        let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
+        applied == Some(nonce)
+            || tail.any(|(_, entry)| match &entry.body {
+                Body::App(Change::NodeJoin { id, address, .. }) => *id == self.me && address.join_nonce() == Some(nonce),
+                _ => false,
+            })
+    }
+
+    /// Whether a leader may be followed on this link: a joiner follows only who knows that it joins, not who remembers an earlier life of it.
+    pub(super) fn is_expected_by(&self, conn: ConnId) -> bool {
+        let known = self.sessions.bus(conn).and_then(|bus| bus.peer.as_ref()).and_then(|peer| peer.join_nonce);
+        self.standing.joiner().is_none_or(|joiner| known == Some(joiner.nonce))
+    }
+
+    /// Applied entries made us a member: joined. Those of an earlier life do not count.
     pub(super) fn joined(&mut self) {
         let Standing::Joiner(joiner) = &self.standing else { return };
+        if self.state.member(&self.me).is_none_or(|member| member.address.join_nonce() != Some(joiner.nonce)) {
+            return;
+        }
         log::info!("Joined cluster {}", joiner.cluster);
         self.standing = match joiner.claims.is_empty() {
             true => Standing::Member,
@@ -254,6 +281,10 @@ impl<D: Disk> Node<D> {
             }
             self.answer_meeting(meeting, Err("TIMEOUT The node to meet has not answered; it may still join".to_owned()));
         }
+        // Its NODE_JOIN may have got lost with a leader: whoever has it on its way takes no second one.
+        if let Some(id) = self.joining.sponsor.as_ref().map(|sponsor| sponsor.id) {
+            self.ask_to_be_added(id);
+        }
         if now.saturating_sub(self.joining.since) > 4 * self.config.cluster_node_timeout {
             self.revert();
         }
@@ -264,7 +295,7 @@ impl<D: Disk> Node<D> {
         if let Standing::Joiner(joiner) = &mut self.standing
             && self.raft.term() > 0
         {
-            joiner.fallback = None;
+            self.todo.rewrite |= joiner.fallback.take().is_some();
         }
     }
 

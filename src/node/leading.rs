@@ -31,6 +31,7 @@ impl<D: Disk> Node<D> {
     /// PROPOSE came by `conn`.
     pub(super) fn receive_propose(&mut self, conn: ConnId, from: NodeId, entry: Entry<Change>) {
         if self.state.member(&from).is_none() {
+            self.tell_stranger(conn, &from);
             return self.outbox.push(conn, Frame::Reject { reason: RejectReason::Rejected(Some(Reason::ProposerNotMember)), entry });
         }
         if entry.origin.is_none()

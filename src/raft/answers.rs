@@ -124,8 +124,8 @@ impl<P: Payload> Raft<P> {
         Outgoing { route: Route::Answer(via), needs, message: Message::Vote(vote) }
     }
 
-    /// The own term and nothing else. Above all not the AE's round: it was counted in another term, and if that leader has been elected again
-    /// by then it would take the echo for one of its new rounds, which this node has never seen.
+    /// The own term and nothing else. Above all not the AE's round: it was counted in another term, and if that leader has been elected
+    /// again by then it would take the echo for one of its new rounds, which this node has never seen.
     fn outdated_answer(&self, via: ConnId) -> Outgoing<P> {
         let (term, last_index) = (self.hard.term, self.log.last_index());
         let ack = AppendAck { term, ok: false, index: 0, last_index, round: 0, repl_offset: 0, token: Token::default() };

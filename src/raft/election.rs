@@ -1,7 +1,7 @@
 //! Who leads: time-outs, pre-votes, votes (§5.2, §5.4.1, dissertation §4.2.3 and §9.6).
 //!
-//! Owns: term and vote, the leader that is followed, campaigns, every change of role. Must not: send (answers and `take_vote_requests` wait for the
-//! disk). Contract: docs/protocol.md, "Elections".
+//! Owns: term and vote, the leader that is followed, campaigns, every change of role. Must not: send (answers and `take_vote_requests` wait
+//! for the disk). Contract: docs/protocol.md, "Elections".
 
 use super::entry::{Body, Payload};
 use super::message::{Message, Needs, Outgoing, Route, Vote, VoteRequest};
@@ -114,8 +114,8 @@ impl<P: Payload> Raft<P> {
         self.become_follower(now);
     }
 
-    /// A message of the leader of `term` is taken. A joiner that has never acknowledged anything gives it its vote as well: it could have voted
-    /// in that term in an earlier life.
+    /// A message of the leader of `term` is taken. A joiner that has never acknowledged anything gives it its vote as well: it could have
+    /// voted in that term in an earlier life.
     pub(super) fn follow(&mut self, leader: NodeId, term: Term, now: Millis) {
         if term > self.hard.term {
             let vote = self.is_blank().then_some(leader);
@@ -230,10 +230,9 @@ impl<P: Payload> Raft<P> {
         Ok(())
     }
 
-    /// Whether a vote for this request would be given, now and in its term. Without any entry of this cluster there is nothing to vote by:
-    /// no voter is made of such a node, so who counts on its vote knew it before it was forgotten and lost its memory.
+    /// Whether a vote for this request would be given, now and in its term.
     fn would_vote(&self, request: &VoteRequest) -> bool {
-        if self.log.last_index() == 0 {
+        if self.muted {
             return false;
         }
         let free = self.hard.voted_for.is_none_or(|id| id == request.candidate);

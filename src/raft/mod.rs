@@ -1,7 +1,7 @@
 //! Consensus, pure: it knows no slots, sockets, files or clocks (Raft paper, extended version; Ongaro's dissertation).
 //!
-//! Owns: the replicated log, who leads, who votes, what is committed. Must not: read time or chance by itself, let a byte out, or know what an
-//! entry means beyond [`Payload`]. Contract: docs/protocol.md.
+//! Owns: the replicated log, who leads, who votes, what is committed. Must not: read time or chance by itself, let a byte out, or know what
+//! an entry means beyond [`Payload`]. Contract: docs/protocol.md.
 //!
 //! # What the caller owes
 //!
@@ -11,8 +11,8 @@
 //! 2. [`Raft::advance_commit`], and apply what is committed;
 //! 3. [`Raft::take_acks`], [`Raft::take_votes`], [`Raft::take_vote_requests`], [`Raft::replicate`]: the messages that may leave now.
 //!
-//! What came by a link that has been replaced must not be fed any more. A message of which [`Raft::step`] says [`PeerFault`] changed nothing:
-//! the link is to be dropped.
+//! What came by a link that has been replaced must not be fed any more. A message of which [`Raft::step`] says [`PeerFault`] changed
+//! nothing: the link is to be dropped.
 
 mod answers;
 mod disk;
@@ -154,14 +154,16 @@ pub struct Raft<P> {
     /// The largest W that has been applied.
     max_lease: Millis,
     peers: Peers,
+    /// Neither votes nor campaigns.
+    muted: bool,
     election: Election,
     role: Role,
     answers: Answers,
 }
 
 impl<P: Payload> Raft<P> {
-    /// A node as loaded: all of `log` is on disk; `base_voters` as of the log's snapshot; `commit` is what is applied. A joiner has an empty log,
-    /// term 0 and no voters.
+    /// A node as loaded: all of `log` is on disk; `base_voters` as of the log's snapshot; `commit` is what is applied. A joiner has an
+    /// empty log, term 0 and no voters.
     #[expect(clippy::too_many_arguments, reason = "each is a fact of its own, read from the file or drawn at start")]
     pub fn new(
         me: NodeId,
@@ -187,6 +189,7 @@ impl<P: Payload> Raft<P> {
             commit,
             max_lease: 0,
             peers: Peers::default(),
+            muted: false,
             election: Election::new(0),
             role: Role::Follower,
             answers: Answers::default(),
@@ -195,7 +198,8 @@ impl<P: Payload> Raft<P> {
         raft
     }
 
-    /// A cluster of one, founded now: term 1, leader, entry 1 the founder's own `join` as a voter, entry 2 its NOOP. Nothing is on disk yet.
+    /// A cluster of one, founded now: term 1, leader, entry 1 the founder's own `join` as a voter, entry 2 its NOOP. Nothing is on disk
+    /// yet.
     pub fn found(me: NodeId, join: P, nonce: u64, settings: Settings, rng: Rng, now: Millis) -> Self {
         let mut raft = Self::new(me, HardState::default(), Log::new(0, 0), BTreeSet::from([me]), 0, nonce, settings, rng, now);
         let body = Body::App(join);
@@ -211,11 +215,18 @@ impl<P: Payload> Raft<P> {
         self.class_peers();
     }
 
-    /// Takes the applied members and slot owners: whom a leader replicates to (besides the voters), and how often they are owed a heartbeat.
+    /// Takes the applied members and slot owners: whom a leader replicates to (besides the voters), and how often they are owed a
+    /// heartbeat.
     pub fn set_members(&mut self, members: &BTreeSet<NodeId>, slot_owners: &BTreeSet<NodeId>, now: Millis) {
         self.peers.members.clone_from(members);
         self.peers.slot_owners.clone_from(slot_owners);
         self.sync_peers(now);
+    }
+
+    /// A muted node neither votes nor campaigns: a joiner is, until its own NODE_JOIN is in its log. It may have been a voter in an earlier life
+    /// and have forgotten what it acknowledged in it, and who still counts on its vote must not get it.
+    pub fn set_muted(&mut self, muted: bool) {
+        self.muted = muted;
     }
 
     /// Takes the largest W that has been applied; those that the log holds are known.

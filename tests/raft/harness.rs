@@ -1,7 +1,8 @@
 //! A world of Raft cores with explicit disks and links, for the scenarios and the random schedules.
 //!
-//! A crash keeps what the last persist wrote and nothing else. A link is one direction of a pair: requests go along it, answers come back on it.
-//! Every message is checked against the disk image as it leaves, and the world keeps the paper's safety properties (figure 3) by itself.
+//! A crash keeps what the last persist wrote and nothing else. A link is one direction of a pair: requests go along it, answers come back
+//! on it. Every message is checked against the disk image as it leaves, and the world keeps the paper's safety properties (figure 3) by
+//! itself.
 
 use pontoon::raft::*;
 use pontoon::rng::Rng;
@@ -445,8 +446,8 @@ impl World {
         }
     }
 
-    /// Election safety, log matching, leader completeness, overlap of voting sets; after every input. What a node did in a term that is not on
-    /// its disk may be undone by a crash, and nobody heard of it.
+    /// Election safety, log matching, leader completeness, overlap of voting sets; after every input. What a node did in a term that is not
+    /// on its disk may be undone by a crash, and nobody heard of it.
     fn watch(&mut self, node: char) {
         let Some(raft) = self.nodes[&node].raft.as_ref().filter(|raft| raft.hard() == self.nodes[&node].image.hard) else { return };
         let mark = (raft.hard(), raft.log().snapshot_index(), raft.log().last_index(), raft.log().last_term(), raft.is_leader());
