@@ -39,7 +39,7 @@ pub struct Changes {
     unknown: BTreeMap<Asked, u32>,
     /// Asked to give up all their slots (RESET, FLUSHSLOTS).
     released: BTreeSet<NodeId>,
-    /// Asked to take this slot: a node that then joins another cluster claims it there.
+    /// Was to own this slot: a node that then joins another cluster claims it there.
     claims: BTreeSet<(NodeId, Slot)>,
     /// How often a node's one-node cluster ended, and with it what that cluster had acknowledged.
     given_up: BTreeMap<NodeId, u64>,
@@ -65,8 +65,8 @@ impl Changes {
 impl Checks {
     /// A client's request has its answer, or never will.
     pub fn answered(&mut self, asked: Asked, answer: Answer, given_up_before: u64) {
-        if asked.target == Some(asked.node) && answer != Answer::Refused {
-            self.changes.claims.insert((asked.node, asked.slot));
+        if let Some(target) = asked.target.filter(|_| answer != Answer::Refused) {
+            self.changes.claims.insert((target, asked.slot));
         }
         match answer {
             Answer::Refused => {}
