@@ -134,12 +134,12 @@ impl<D: Disk> Node<D> {
 
     /// MEET came by `conn`: step down, invite, refuse, or put it off.
     pub(super) fn receive_meet(&mut self, conn: ConnId, peer: &Peer, singleton: bool) {
-        if self.is_joiner() {
-            return self.joining.deferred.push(Deferred { conn, singleton });
-        }
         if peer.cluster == self.state.cluster_id() {
             // Ours already, but the peer does not know it: our NODE_JOIN got lost [N19]. Log and term stay.
             return self.outbox.push(conn, Frame::AddMe { join_nonce: self.own_address.join_nonce() });
+        }
+        if self.is_joiner() {
+            return self.joining.deferred.push(Deferred { conn, singleton });
         }
         if !self.is_singleton() {
             let answer = if singleton { Frame::Welcome } else { Frame::MeetRejected { reason: "both-in-clusters".to_owned() } };
