@@ -11,6 +11,8 @@ use super::fields::number;
 
 /// The longest value that enters an address, the bound of a DNS name.
 pub const MAX_VALUE: usize = 253;
+/// The longest text of a whole address: a snapshot of the largest cluster then fits one frame of the bus.
+pub const MAX_TEXT: usize = 2048;
 /// How many `key=value` pairs an address may hold.
 pub const MAX_KEYS: usize = 16;
 
@@ -53,11 +55,18 @@ impl Address {
         self
     }
 
+    /// The length of its text, or a little more.
+    pub fn text_len(&self) -> usize {
+        let keys: usize = self.keys.iter().map(|(key, value)| key.len() + value.len() + 2).sum();
+        self.ip.len() + ":65535@65535,".len() + self.hostname.len() + keys
+    }
+
     /// Whether the text form holds it: what `FromStr` returns always is.
     pub fn is_valid(&self) -> bool {
         is_safe_text(&self.ip)
             && is_safe_text(&self.hostname)
             && self.keys.len() <= MAX_KEYS
+            && self.text_len() <= MAX_TEXT
             && self.keys.iter().all(|(key, value)| !key.is_empty() && is_safe_text(key) && is_safe_text(value))
     }
 }
@@ -93,7 +102,7 @@ impl FromStr for Address {
                 }
             }
         }
-        if address.is_valid() { Ok(address) } else { Err(BadAddress("a value is too long or holds a character outside [A-Za-z0-9._:-]")) }
+        if address.is_valid() { Ok(address) } else { Err(BadAddress("too long, or with a character outside [A-Za-z0-9._:-]")) }
     }
 }
 
@@ -124,7 +133,9 @@ mod tests {
             "10.0.0.1:1@2,,shard-id=0123456789abcdef0123456789abcdef01234567",
             "10.0.0.1:1@2,h,availability-zone=eu-1,human-nodename=",
         ] {
-            assert_eq!(text.parse::<Address>().map(|address| address.to_string()), Ok(text.to_owned()));
+            let address: Address = text.parse().unwrap();
+            assert_eq!(address.to_string(), text);
+            assert!((text.len()..text.len() + 14).contains(&address.text_len()));
         }
         let short: Address = "10.0.0.1:1@2,zone=a".parse().unwrap();
         assert_eq!(short.to_string(), "10.0.0.1:1@2,,zone=a", "the hostname's place may be left out by hand");
@@ -150,6 +161,8 @@ mod tests {
             assert!(text.parse::<Address>().is_err(), "{text:?}");
         }
         assert!(format!("a:7@1,{}", "x".repeat(254)).parse::<Address>().is_err());
+        let long: String = (0..9).map(|n| format!(",k{n}={}", "x".repeat(250))).collect();
+        assert!(format!("a:7@1,h{long}").parse::<Address>().is_err());
         let many: String = (0..17).map(|n| format!(",k{n}=v")).collect();
         assert!(format!("a:7@1,h{many}").parse::<Address>().is_err());
     }

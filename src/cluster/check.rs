@@ -18,9 +18,12 @@ impl State {
         if let Err(sentence) = self.violated() {
             panic!("{sentence}");
         }
+        // Not part of what a snapshot is refused for: apply follows any voting entry [N16], and what was written must load.
+        let members = self.last_applied == 0 || self.voters.iter().all(|id| self.members.contains_key(id));
+        assert!(members, "once an entry is applied every voter is a member: the leader appends no others");
     }
 
-    /// The first invariant that does not hold.
+    /// The first invariant that does not hold, of those that every entry keeps whatever a leader appends.
     pub(super) fn violated(&self) -> Result<(), &'static str> {
         self.members_hold()?;
         self.shards_hold()?;
@@ -61,10 +64,7 @@ impl State {
     }
 
     fn voters_hold(&self) -> Result<(), &'static str> {
-        if self.last_applied > 0 {
-            hold(!self.voters.is_empty(), "once an entry is applied there is a voter")?;
-            hold(self.voters.iter().all(|id| self.members.contains_key(id)), "once an entry is applied every voter is a member")?;
-        }
+        hold(self.last_applied == 0 || !self.voters.is_empty(), "once an entry is applied there is a voter")?;
         hold(self.voters.len() <= MAX_MEMBERS, "there are no more voters than a cluster takes members")?;
         let demoted = self.demoted.iter().all(|id| self.members.contains_key(id) && !self.voters.contains(id));
         hold(demoted, "who was demoted is a member and no voter")

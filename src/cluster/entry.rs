@@ -110,7 +110,12 @@ impl Payload for Change {
     fn size(&self) -> usize {
         match self {
             Self::SlotChange { ranges, .. } => 128 + 12 * ranges.len(),
-            _ => 256,
+            Self::NodeJoin { address, .. } | Self::NodeInfo { address, .. } => 64 + address.text_len(),
+            Self::NodeForget { .. }
+            | Self::SetReplicaOf { .. }
+            | Self::Failover { .. }
+            | Self::NodeFail { .. }
+            | Self::NodeRecover { .. } => 256,
         }
     }
 }

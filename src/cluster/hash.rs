@@ -44,10 +44,12 @@ impl State {
         self.members().for_each(|member| hash_member(&mut hash, member));
         hash.ids(self.voters.iter());
         hash.ids(self.demoted.iter());
+        hash.number(self.shards.len() as u64);
         for (shard, epoch) in &self.shards {
             hash.bytes(shard.as_bytes());
             hash.number(*epoch);
         }
+        hash.number(self.slots.assigned() as u64);
         for (owner, (first, last)) in self.slots.runs() {
             hash.bytes(owner.as_bytes());
             hash.number(u64::from(first.number()) << 16 | u64::from(last.number()));
@@ -80,4 +82,52 @@ fn hash_member(hash: &mut Fnv, member: &Member) {
 fn hash_outcome(hash: &mut Fnv, outcome: Outcome) {
     hash.bytes(outcome.code().as_bytes());
     hash.bytes(b" ");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::{Scene, id, origin};
+    use super::*;
+    use crate::cluster::Change;
+    use crate::raft::Body;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_part_of_the_state_counts() {
+        let mut scene = Scene::of(4);
+        scene.do_(&scene.replica_of(3, 0));
+        scene.body(Some(origin(0, 1, 2, 2)), Body::App(Change::NodeRecover { id: id(1) }));
+        let base = scene.state;
+        let member = |state: &mut State, change: fn(&mut Member)| change(state.members.get_mut(&id(1)).unwrap());
+        let changes: [&dyn Fn(&mut State); 15] = [
+            &|state| state.cluster = crate::types::ClusterId::from_bytes([0; 20]),
+            &|state| state.last_applied += 1,
+            &|state| state.last_term += 1,
+            &|state| state.max_lease += 1,
+            &|state| _ = state.members.remove(&id(2)),
+            &|state| _ = state.voters.insert(id(1)),
+            &|state| _ = state.demoted.insert(id(1)),
+            &|state| *state.shards.values_mut().next().unwrap() += 1,
+            &|state| state.slots.assign((crate::types::Slot::new(9).unwrap(), crate::types::Slot::new(9).unwrap()), None),
+            &|state| state.proposals.get_mut(&id(0)).unwrap().incarnation += 1,
+            &|state| _ = state.proposals.get_mut(&id(0)).unwrap().outcomes.insert(3, Outcome::Stale),
+            &|state| member(state, |member| member.failed = true),
+            &|state| member(state, |member| member.nofailover = true),
+            &|state| member(state, |member| member.primary = Some(id(0))),
+            &|state| member(state, |member| member.address.hostname = "h".to_owned()),
+        ];
+        let mut hashes = BTreeSet::from([base.hash()]);
+        for change in changes {
+            let mut changed = base.clone();
+            change(&mut changed);
+            assert_ne!(changed, base);
+            hashes.insert(changed.hash());
+        }
+        assert_eq!(hashes.len(), changes.len() + 1);
+    }
+
+    #[test]
+    fn the_hash_is_the_same_in_every_build() {
+        assert_eq!(format!("{:016x}", Scene::of(3).state.hash()), "2c2457d2aaa5799a");
+    }
 }

@@ -35,6 +35,7 @@ pub mod view;
 pub use address::{Address, is_safe_text};
 pub use entry::{Change, FailoverKind};
 pub use outcome::{Outcome, Reason, Seen};
+pub use proposals::MAX_OUTCOMES;
 pub use renew::Obstacle;
 pub use restore::{SnapshotError, parse_snapshot};
 pub use snapshot::Own;

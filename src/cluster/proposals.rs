@@ -6,7 +6,8 @@ use super::outcome::{Outcome, Seen};
 use crate::raft::{Origin, ProposalId};
 use std::collections::BTreeMap;
 
-/// How many outcomes are kept for one proposer. One that leaves more outstanding loses the oldest: they count as old, never as new.
+/// How many outcomes are kept for one proposer, and so how far its newest proposal may be ahead of its oldest outstanding one.
+/// One that goes further loses the oldest: they count as old, never as new.
 pub const MAX_OUTCOMES: usize = 1024;
 
 /// One member's proposals.

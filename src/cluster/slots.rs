@@ -94,19 +94,11 @@ impl SlotMap {
 
     /// Maximal runs of slots with one owner, ascending: the same text on every node comes from these.
     pub fn runs(&self) -> impl Iterator<Item = (NodeId, (Slot, Slot))> + '_ {
-        let mut rest = Slot::all().peekable();
-        std::iter::from_fn(move || {
-            loop {
-                let first = rest.next()?;
-                let place = self.places[first.index()];
-                let mut last = first;
-                while let Some(next) = rest.next_if(|next| self.places[next.index()] == place) {
-                    last = next;
-                }
-                if let Some(owner) = self.at(place) {
-                    return Some((owner, (first, last)));
-                }
-            }
+        let mut slots = Slot::all();
+        self.places.chunk_by(|one, next| one == next).filter_map(move |run| {
+            let first = slots.next()?;
+            let last = if run.len() > 1 { slots.nth(run.len() - 2)? } else { first };
+            Some((self.at(run[0])?, (first, last)))
         })
     }
 

@@ -118,7 +118,7 @@ fn parse_origin(text: &str) -> Result<(Option<Origin>, &str), EntryError> {
     if sound { Ok((Some(origin), rest)) } else { Err(EntryError::Malformed("id")) }
 }
 
-/// Voting entries and NOOP are made by the leader alone and never deduplicated [N16].
+/// Voting entries and NOOP are made by the leader alone and never deduplicated \[N16\].
 fn may_have_origin(body: &Body<Change>) -> bool {
     matches!(body, Body::App(change) if change.founding_voter().is_none())
 }
@@ -225,5 +225,81 @@ fn parse_kind(fields: &mut Fields) -> Result<FailoverKind, EntryError> {
         "manual" => Ok(FailoverKind::Manual),
         "force" => Ok(FailoverKind::Force),
         _ => Err(EntryError::Malformed("kind")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::{id, shard};
+    use super::*;
+
+    #[test]
+    fn entries_read_as_in_the_documents() {
+        let (a, b, s) = (id(1), id(2), shard(1));
+        for text in [
+            format!("3 NODE_JOIN {a} :7000@17000,,shard-id={s} voter"),
+            format!("3 id={a}:4.5:2 NODE_JOIN {b} 10.0.0.1:7000@17000,host,shard-id={s} learner"),
+            format!("3 NODE_FORGET {a} 17"),
+            format!("3 ADD_VOTER {a}"),
+            format!("3 ADD_VOTER {a} {b}"),
+            format!("3 DEL_VOTER {a}"),
+            format!("3 DEL_VOTER {a} manual"),
+            format!("3 id={a}:4.5:5 SLOT_CHANGE - 0 {b} 9 0-5460 7000 7002-7003"),
+            format!("3 SLOT_CHANGE {a} 4 - 0 16383"),
+            format!("3 SET_REPLICA_OF {a} {s} 4 {b} {s} 9"),
+            format!("3 SET_REPLICA_OF {a} {s} 4 - {s} 0"),
+            format!("3 FAILOVER {a} {b} {s} 9 auto"),
+            format!("3 NODE_INFO {a} 10.0.0.1:7000@17000 noflags"),
+            format!("3 NODE_FAIL {a}"),
+            format!("3 NODE_RECOVER {a}"),
+            "3 NOOP 5000".to_owned(),
+        ] {
+            let entry = parse_entry(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            let mut again = String::new();
+            format_entry(&entry, &mut again);
+            assert_eq!(again, text);
+        }
+    }
+
+    #[test]
+    fn a_type_of_a_newer_binary_is_told_from_damage() {
+        assert_eq!(parse_entry("3 SLOT_MIGRATE a b"), Err(EntryError::UnknownType("SLOT_MIGRATE".to_owned())));
+        assert_eq!(parse_entry("3 slot_change a b"), Err(EntryError::Malformed("type")));
+        assert_eq!(parse_entry(&format!("3 {}", "A".repeat(65))), Err(EntryError::Malformed("type")));
+    }
+
+    #[test]
+    fn anything_loose_is_refused() {
+        let (a, b) = (id(1), id(2));
+        for text in [
+            "".to_owned(),
+            "3".to_owned(),
+            "3 ".to_owned(),
+            "x NOOP 1".to_owned(),
+            "03 NOOP 1".to_owned(),
+            "3 NOOP".to_owned(),
+            "3 NOOP 1 ".to_owned(),
+            "3  NOOP 1".to_owned(),
+            "3 NOOP 1 2".to_owned(),
+            "3 NOOP 9223372036854775808".to_owned(),
+            format!("3 id={a}:1.1:1 NOOP 1"),
+            format!("3 id={a}:1.1:1 ADD_VOTER {b}"),
+            format!("3 id={a}:1.1:2 NODE_FAIL {b}"),
+            format!("3 id={a}:1.9223372036854775808:1 NODE_FAIL {b}"),
+            format!("3 id={a}:1.1 NODE_FAIL {b}"),
+            format!("3 ADD_VOTER {a} {a}"),
+            format!("3 DEL_VOTER {a} soon"),
+            format!("3 SLOT_CHANGE - 1 {a} 1 5"),
+            format!("3 SLOT_CHANGE - 0 {a} 1"),
+            format!("3 SLOT_CHANGE - 0 {a} 1 5-5"),
+            format!("3 SLOT_CHANGE - 0 {a} 1 6-5"),
+            format!("3 SLOT_CHANGE - 0 {a} 1 5 5-6"),
+            format!("3 SLOT_CHANGE - 0 {a} 1 7 5"),
+            format!("3 SLOT_CHANGE - 0 {a} 1 16384"),
+            format!("3 NODE_JOIN {a} 10.0.0.1:7000@17000 leader"),
+            format!("3 NODE_FAIL {}", a.to_string().replace('0', "A")),
+        ] {
+            assert!(matches!(parse_entry(&text), Err(EntryError::Malformed(_))), "{text:?}");
+        }
     }
 }

@@ -119,7 +119,7 @@ fn info(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
 enum Wanted {
     All,
     None,
-    Ids(Vec<u64>),
+    Ids(Vec<i64>),
 }
 
 impl Wanted {
@@ -132,8 +132,7 @@ impl Wanted {
                 kind => Err(format!("ERR Unknown client type '{}'", shown(kind, 128))),
             },
             Some(word) if is(word, "id") && args.len() > 3 => {
-                let id = |arg| integer(arg).and_then(|id| u64::try_from(id).ok()).filter(|id| *id > 0);
-                let ids: Option<Vec<u64>> = args.skip(3).iter().map(id).collect();
+                let ids: Option<Vec<i64>> = args.skip(3).iter().map(integer).collect();
                 ids.map(Self::Ids).ok_or_else(|| "ERR Invalid client ID".to_owned())
             }
             Some(_) => Err(SYNTAX_ERROR.to_owned()),
@@ -144,7 +143,7 @@ impl Wanted {
         match self {
             Self::All => true,
             Self::None => false,
-            Self::Ids(ids) => ids.contains(&id),
+            Self::Ids(ids) => ids.contains(&id.cast_signed()),
         }
     }
 }

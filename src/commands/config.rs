@@ -3,7 +3,7 @@
 //! Owns: the replies. Must not: know an option (the config room does), or write a file (the node does).
 
 use super::context::{Context, Flow, Wait};
-use super::parse::shown;
+use super::parse::{SYNTAX_ERROR, shown};
 use super::table::{Command, Flag, Group};
 use crate::wire::Args;
 use std::collections::BTreeMap;
@@ -38,7 +38,7 @@ fn get(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 
 fn set(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     if !args.len().is_multiple_of(2) {
-        return ctx.fail("ERR wrong number of arguments for 'config|set' command");
+        return ctx.fail(SYNTAX_ERROR);
     }
     let mut pairs = Vec::with_capacity(args.len() / 2 - 1);
     for at in (2..args.len()).step_by(2) {

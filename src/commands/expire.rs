@@ -12,6 +12,8 @@ const CHANGE: &[Flag] = &[Flag::Write, Flag::Fast];
 const LOOK: &[Flag] = &[Flag::Readonly, Flag::Fast];
 const UPDATE: &[KeySpec] = &[KeySpec::one(&[KeyFlag::ReadWrite, KeyFlag::Update])];
 const READ: &[KeySpec] = &[KeySpec::one(&[KeyFlag::ReadOnly, KeyFlag::Access])];
+/// Two replicas asked at once answer differently.
+const PASSING: &[&str] = &["nondeterministic_output"];
 
 /// The family's commands.
 pub const COMMANDS: &[Command] = &[
@@ -34,8 +36,10 @@ pub const COMMANDS: &[Command] = &[
         pexpiretime,
     )
     .keys(READ),
-    Command::new("pttl", 2, LOOK, Group::Generic, "2.6.0", "Returns the time to live of a key in milliseconds.", pttl).keys(READ),
-    Command::new("ttl", 2, LOOK, Group::Generic, "1.0.0", "Returns the time to live of a key in seconds.", ttl).keys(READ),
+    Command::new("pttl", 2, LOOK, Group::Generic, "2.6.0", "Returns the time to live of a key in milliseconds.", pttl)
+        .keys(READ)
+        .tips(PASSING),
+    Command::new("ttl", 2, LOOK, Group::Generic, "1.0.0", "Returns the time to live of a key in seconds.", ttl).keys(READ).tips(PASSING),
 ];
 
 /// The conditions of one EXPIRE. GT takes a key that lives for ever as the later end.

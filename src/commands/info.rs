@@ -23,7 +23,8 @@ pub const COMMANDS: &[Command] = &[Command::new(
     "Returns information and statistics about the server.",
     info,
 )
-.tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])];
+.tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
+.categories(&["@dangerous"])];
 
 /// One `# Title` of the text.
 struct Section {

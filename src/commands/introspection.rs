@@ -5,39 +5,31 @@
 use super::context::{Context, Flow};
 use super::parse::{SYNTAX_ERROR, is};
 use super::table;
-use super::table::{Command, CommandId, Flag, Group, KeyFlag, KeySpec, Lookup};
+use super::table::{Command, CommandId, Flag, Group, Handler, KeyFlag, KeySpec, Lookup};
 use crate::config::glob_matches;
 use crate::wire::{Args, Reply};
 
 const FLAGS: &[Flag] = &[Flag::Loading, Flag::Stale];
 const UNORDERED: &[&str] = &["nondeterministic_output_order"];
 
-const SERVER: Group = Group::Server;
-
 /// The family's commands.
 pub const COMMANDS: &[Command] =
-    &[Command::new("command", -1, FLAGS, SERVER, "2.8.13", "Returns detailed information about all commands.", command)
-        .tips(UNORDERED)
-        .subcommands(SUBCOMMANDS)];
+    &[about("command", -1, "2.8.13", "Returns detailed information about all commands.", command).tips(UNORDERED).subcommands(SUBCOMMANDS)];
 
 const SUBCOMMANDS: &[Command] = &[
-    Command::new("count", 2, FLAGS, SERVER, "2.8.13", "Returns a count of commands.", count),
-    Command::new("docs", -2, FLAGS, SERVER, "7.0.0", "Returns documentary information about one, multiple or all commands.", docs)
-        .tips(UNORDERED),
-    Command::new("getkeys", -3, FLAGS, SERVER, "2.8.13", "Extracts the key names from an arbitrary command.", getkeys),
-    Command::new(
-        "getkeysandflags",
-        -3,
-        FLAGS,
-        SERVER,
-        "7.0.0",
-        "Extracts the key names and access flags for an arbitrary command.",
-        getkeysandflags,
-    ),
-    Command::new("help", 2, FLAGS, SERVER, "5.0.0", "Returns helpful text about the different subcommands.", help),
-    Command::new("info", -2, FLAGS, SERVER, "2.8.13", "Returns information about one, multiple or all commands.", info).tips(UNORDERED),
-    Command::new("list", -2, FLAGS, SERVER, "7.0.0", "Returns a list of command names.", list).tips(UNORDERED),
+    about("count", 2, "2.8.13", "Returns a count of commands.", count),
+    about("docs", -2, "7.0.0", "Returns documentary information about one, multiple or all commands.", docs).tips(UNORDERED),
+    about("getkeys", -3, "2.8.13", "Extracts the key names from an arbitrary command.", getkeys),
+    about("getkeysandflags", -3, "7.0.0", "Extracts the key names and access flags for an arbitrary command.", getkeysandflags),
+    about("help", 2, "5.0.0", "Returns helpful text about the different subcommands.", help),
+    about("info", -2, "2.8.13", "Returns information about one, multiple or all commands.", info).tips(UNORDERED),
+    about("list", -2, "7.0.0", "Returns a list of command names.", list).tips(UNORDERED),
 ];
+
+/// Of the server's group, but in the connection's ACL category, as in Redis.
+const fn about(name: &'static str, arity: i32, since: &'static str, summary: &'static str, handler: Handler) -> Command {
+    Command::new(name, arity, FLAGS, Group::Server, since, summary, handler).categories(&["@connection"])
+}
 
 fn command(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
     write_all(&mut ctx.reply);
@@ -117,7 +109,7 @@ fn write_words<'w>(reply: &mut Reply<'_>, words: impl ExactSizeIterator<Item = &
     }
 }
 
-/// The ACL categories that Redis derives from flags and group.
+/// Its ACL categories: those that Redis derives from flags and group, and those of its own.
 fn categories(command: &Command) -> Vec<&'static str> {
     let scripting = command.group == Group::Scripting;
     let candidates = [
@@ -129,7 +121,7 @@ fn categories(command: &Command) -> Vec<&'static str> {
         command.has(Flag::Blocking).then_some("@blocking"),
         Some(if command.has(Flag::Fast) { "@fast" } else { "@slow" }),
     ];
-    candidates.into_iter().flatten().collect()
+    candidates.into_iter().flatten().chain(command.categories.iter().copied()).collect()
 }
 
 fn write_key_spec(reply: &mut Reply<'_>, spec: &KeySpec) {

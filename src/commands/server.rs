@@ -16,7 +16,8 @@ const KEY_OVERHEAD_BYTES: usize = 24;
 /// The family's commands.
 pub const COMMANDS: &[Command] = &[
     Command::new("lastsave", 1, TELLS, SERVER, "1.0.0", "Returns the Unix timestamp of the last successful save to disk.", lastsave)
-        .tips(&["nondeterministic_output"]),
+        .tips(&["nondeterministic_output"])
+        .categories(&["@admin", "@dangerous"]),
     Command::container("memory", SERVER, "4.0.0", "A container for memory diagnostics commands.", MEMORY),
     Command::new(
         "shutdown",

@@ -31,8 +31,6 @@ pub enum Flag {
     Stale,
     /// Never in the slow log.
     SkipSlowlog,
-    /// Behaves as if ASKING stood before it.
-    Asking,
     /// Constant or logarithmic time.
     Fast,
     /// Allowed before authentication.
@@ -56,7 +54,6 @@ impl Flag {
             Self::Loading => "loading",
             Self::Stale => "stale",
             Self::SkipSlowlog => "skip_slowlog",
-            Self::Asking => "asking",
             Self::Fast => "fast",
             Self::NoAuth => "no_auth",
             Self::AllowBusy => "allow_busy",
@@ -214,6 +211,8 @@ pub struct Command {
     pub summary: &'static str,
     /// Hints for clients (`request_policy:all_shards`, ...), as COMMAND reports them.
     pub tips: &'static [&'static str],
+    /// ACL categories beside those that follow from its flags and group (`@dangerous`, ...).
+    pub categories: &'static [&'static str],
     /// What runs it.
     pub handler: Handler,
     /// Its subcommands; the first argument names one of them, if there is one.
@@ -239,7 +238,7 @@ impl Command {
             bits |= flags[at].bit();
             at += 1;
         }
-        Self { name, arity, flags, keys: &[], group, since, summary, tips: &[], handler, subcommands: &[], bits }
+        Self { name, arity, flags, keys: &[], group, since, summary, tips: &[], categories: &[], handler, subcommands: &[], bits }
     }
 
     /// A command that does nothing without one of these subcommands.
@@ -261,6 +260,11 @@ impl Command {
     /// The same with these tips.
     pub const fn tips(self, tips: &'static [&'static str]) -> Self {
         Self { tips, ..self }
+    }
+
+    /// The same in these ACL categories too.
+    pub const fn categories(self, categories: &'static [&'static str]) -> Self {
+        Self { categories, ..self }
     }
 
     /// The same with these subcommands, all optional.

@@ -219,17 +219,31 @@ impl Keyspace {
 
     /// Removes every key of a slot at once. The memory is freed by [`Keyspace::free_some`].
     pub fn clear_slot(&mut self, slot: Slot) {
-        let Some(dictionary) = self.slots[slot.index()].take() else { return };
-        self.len -= dictionary.len();
-        self.volatile -= dictionary.volatile();
-        let hasher = self.hasher;
-        self.watches.touch_if(|key| key_slot(key) == slot && dictionary.find(hasher.hash(key), key).is_some());
-        self.rubble.push(*dictionary);
+        self.touch_all(|cleared| cleared == slot);
+        self.detach(slot);
     }
 
     /// Removes every key at once. The memory is freed by [`Keyspace::free_some`].
     pub fn clear(&mut self) {
-        Slot::all().for_each(|slot| self.clear_slot(slot));
+        self.touch_all(|_| true);
+        Slot::all().for_each(|slot| self.detach(slot));
+    }
+
+    /// Touches every watched key that is there in these slots.
+    fn touch_all(&mut self, slots: impl Fn(Slot) -> bool) {
+        let Self { watches, slots: dictionaries, hasher, .. } = self;
+        watches.touch_if(|key| {
+            let slot = key_slot(key);
+            let dictionary = dictionaries[slot.index()].as_ref().filter(|_| slots(slot));
+            dictionary.is_some_and(|dictionary| dictionary.find(hasher.hash(key), key).is_some())
+        });
+    }
+
+    fn detach(&mut self, slot: Slot) {
+        let Some(dictionary) = self.slots[slot.index()].take() else { return };
+        self.len -= dictionary.len();
+        self.volatile -= dictionary.volatile();
+        self.rubble.push(*dictionary);
     }
 
     /// Frees the memory of about `budget` cleared keys; true if nothing is left to free.

@@ -137,7 +137,7 @@ impl Pair {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
     #[test]
     fn it_does_what_the_model_does(one_slot: bool, steps in steps()) {
@@ -276,11 +276,11 @@ fn random_keys_are_spread_over_all() {
         keyspace.set_string(key_slot(key.as_bytes()), key.as_bytes(), b"", Expiry::Never, 0);
     }
     let mut drawn = BTreeMap::<Vec<u8>, u32>::new();
-    for _ in 0..20_000 {
+    for _ in 0..5_000 {
         *drawn.entry(keyspace.random_key(0).unwrap().to_vec()).or_default() += 1;
     }
     assert_eq!(drawn.len(), 100);
-    assert!(drawn.values().all(|&times| (100..400).contains(&times)), "{drawn:?}");
+    assert!(drawn.values().all(|&times| (15..120).contains(&times)), "{drawn:?}");
 }
 
 #[test]

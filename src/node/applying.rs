@@ -36,14 +36,19 @@ impl<D: Disk> Node<D> {
             let entry = self.raft.log().get(index).expect("a committed entry that is not applied is in the log");
             let outcome = self.state.apply(index, entry);
             let origin = entry.origin;
+            let forgotten = match &entry.body {
+                Body::App(Change::NodeForget { id, .. }) if outcome == Outcome::Applied => Some(*id),
+                _ => None,
+            };
             if outcome == Outcome::Applied {
                 note_changes(&self.me, entry, &mut self.changed);
                 if concerns(&self.me, entry) {
                     self.todo.rewrite_until(self.now.mono + REWRITE_PATIENCE);
                 }
-                if let Body::App(Change::NodeForget { id, .. }) = &entry.body {
-                    self.forgotten.insert(*id, self.now.mono);
-                }
+            }
+            if let Some(id) = forgotten {
+                self.forgotten.insert(id, self.now.mono);
+                self.say_farewell(&id);
             }
             self.todo.consequences = true;
             if let Some(ProposalId { n, .. }) = origin.map(|origin| origin.id).filter(|id| self.is_own(id)) {
@@ -108,7 +113,7 @@ impl<D: Disk> Node<D> {
         self.todo.connect = true;
     }
 
-    /// What this node brought with it when it joined: slots that nobody owns become its own again [N20].
+    /// What this node brought with it when it joined: slots that nobody owns become its own again \[N20\].
     fn make_claims(&mut self) {
         let Standing::Claiming(claims) = &self.standing else { return };
         if self.proposals.claims() {

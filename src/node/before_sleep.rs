@@ -9,7 +9,7 @@ use crate::raft::Durable;
 use crate::store::{Disk, Image, Persisted};
 use crate::types::Millis;
 
-/// An idle cluster's last append is covered by a `synced` line after so long (ms) [N28].
+/// An idle cluster's last append is covered by a `synced` line after so long (ms) \[N28\].
 const IDLE_SYNCED: Millis = 1000;
 
 /// The ordered list. An error ends the process: no byte of this turn has left, and none may.

@@ -31,7 +31,8 @@ pub(super) enum Fault {
 impl<D: Disk> Node<D> {
     /// Handles every whole frame that has come in.
     pub(super) fn read_bus(&mut self) {
-        for conn in self.sessions.take_input(Port::Bus) {
+        for _ in 0..self.sessions.input_count(Port::Bus) {
+            let Some(conn) = self.sessions.next_input(Port::Bus) else { continue };
             let Some(session) = self.sessions.get_mut(conn) else { continue };
             let mut received = std::mem::take(&mut session.receive);
             let mut used = 0;
@@ -136,8 +137,8 @@ impl<D: Disk> Node<D> {
         let (id, cluster) = (greeting.id, greeting.cluster);
         self.introduce(conn, greeting);
         self.outbox.push(conn, Frame::Hi(self.greeting()));
-        if cluster == self.state.cluster_id() && self.was_forgotten(&id) && self.raft.leader_ready(self.state.last_applied()) {
-            self.outbox.push(conn, Frame::Forgotten { term: self.raft.term() });
+        if cluster == self.state.cluster_id() {
+            self.tell_stranger(conn, &id);
         }
         Ok(())
     }
@@ -172,6 +173,10 @@ impl<D: Disk> Node<D> {
                 self.receive_propose(conn, from, entry);
                 Ok(())
             }
+            Frame::Forgotten { term } => {
+                self.receive_forgotten(term);
+                Ok(())
+            }
             Frame::AddMe => {
                 if let Some(peer) = self.peer(conn) {
                     self.receive_add_me(conn, &peer);
@@ -186,7 +191,7 @@ impl<D: Disk> Node<D> {
     fn receive_answer(&mut self, conn: ConnId, from: NodeId, frame: Frame) -> Result<(), Fault> {
         match frame {
             Frame::Raft(message @ (Message::AppendAck(_) | Message::Vote(_))) => {
-                if let (Message::AppendAck(_), Some(link)) = (&message, self.links.get_mut(&from)) {
+                if let Some(link) = self.links.get_mut(&from) {
                     link.answered = self.now.mono;
                 }
                 self.step_raft(conn, from, message)
@@ -205,6 +210,9 @@ impl<D: Disk> Node<D> {
 
     fn step_raft(&mut self, conn: ConnId, from: NodeId, message: Message<Change>) -> Result<(), Fault> {
         let leads = matches!(message, Message::Append(_) | Message::InstallSnapshot(_));
+        if matches!(message, Message::VoteRequest(_)) {
+            self.tell_stranger(conn, &from);
+        }
         match self.raft.step(conn, from, message, self.now.mono)? {
             Step::Done => {}
             Step::Snapshot(snapshot) => self.install(conn, from, snapshot)?,

@@ -30,8 +30,10 @@ impl<D: Disk> Node<D> {
         for conn in std::mem::take(&mut self.held_up) {
             self.sessions.queue_input(conn);
         }
-        for conn in self.sessions.take_input(Port::Client) {
-            self.run_client(conn);
+        for _ in 0..self.sessions.input_count(Port::Client) {
+            if let Some(conn) = self.sessions.next_input(Port::Client) {
+                self.run_client(conn);
+            }
         }
     }
 

@@ -220,11 +220,10 @@ impl<D: Disk> Node<D> {
         self.drop_bus_links(keep);
     }
 
-    /// A joiner's request to the node that takes it in, whenever their link comes up.
-    pub(super) fn greet_sponsor(&mut self, id: NodeId) {
-        if self.joining.sponsor.as_ref().is_some_and(|sponsor| sponsor.id == id)
-            && let Some(conn) = self.links.up(&id)
-        {
+    /// A joiner's request, to the node that takes it in or, if a restart has lost that, to any member that it knows.
+    pub(super) fn ask_to_be_added(&mut self, id: NodeId) {
+        let sponsor = self.joining.sponsor.as_ref().is_none_or(|sponsor| sponsor.id == id);
+        if let (true, true, Some(conn)) = (self.is_joiner(), sponsor, self.links.up(&id)) {
             self.outbox.push(conn, Frame::AddMe);
         }
     }
@@ -254,12 +253,16 @@ impl<D: Disk> Node<D> {
             }
             self.answer_meeting(meeting, Err("TIMEOUT The node to meet has not answered; it may still join".to_owned()));
         }
+        // Its NODE_JOIN may have got lost with a leader: whoever has it on its way takes no second one.
+        if let Some(id) = self.joining.sponsor.as_ref().map(|sponsor| sponsor.id) {
+            self.ask_to_be_added(id);
+        }
         if now.saturating_sub(self.joining.since) > 4 * self.config.cluster_node_timeout {
             self.revert();
         }
     }
 
-    /// A joiner that took anything from a leader may have acknowledged it and must not forget it: there is no way back any more [N19].
+    /// A joiner that took anything from a leader may have acknowledged it and must not forget it: there is no way back any more \[N19\].
     pub(super) fn burn_bridges(&mut self) {
         if let Standing::Joiner(joiner) = &mut self.standing
             && self.raft.term() > 0

@@ -31,6 +31,7 @@ impl<D: Disk> Node<D> {
     /// PROPOSE came by `conn`.
     pub(super) fn receive_propose(&mut self, conn: ConnId, from: NodeId, entry: Entry<Change>) {
         if self.state.member(&from).is_none() {
+            self.tell_stranger(conn, &from);
             return self.outbox.push(conn, Frame::Reject { reason: RejectReason::Rejected(Some(Reason::ProposerNotMember)), entry });
         }
         if entry.origin.is_none()
@@ -43,7 +44,7 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// Appends a proposal of ours or another's, if it would be applied as things are [N17].
+    /// Appends a proposal of ours or another's, if it would be applied as things are \[N17\].
     pub(super) fn take_proposal(&mut self, entry: &Entry<Change>) -> Result<(), RejectReason> {
         let (Some(origin), Body::App(change)) = (entry.origin, &entry.body) else {
             return Err(RejectReason::Rejected(None));
@@ -112,6 +113,8 @@ impl<D: Disk> Node<D> {
         }
         match wish {
             Wish::AddVoter(id) if self.state.member(&id).is_none() => Granted::Never(Some(Reason::UnknownNode)),
+            // A voter must be a member: what becomes of it is known when that is applied.
+            Wish::AddVoter(id) if self.is_leaving(&id) => Granted::Later,
             Wish::AddVoter(id) => self.grant_voting(Body::AddVoter { ids: vec![id] }),
             Wish::DelVoter(id) => self.demote(id),
             Wish::Forget(id) => self.grant_forget(id),
@@ -151,8 +154,8 @@ impl<D: Disk> Node<D> {
                 },
             };
         }
-        if self.raft.log().iter_from(self.state.last_applied() + 1).any(|(_, entry)| entry.body == Body::App(change.clone())) {
-            return Granted::Yes;
+        if self.is_leaving(&id) {
+            return Granted::Later;
         }
         match self.state.would(&change) {
             Outcome::Applied => match self.raft.append(None, change) {
@@ -164,6 +167,12 @@ impl<D: Disk> Node<D> {
             Outcome::Rejected(_) if self.state.voters().contains(&id) => Granted::Later,
             Outcome::Rejected(reason) => Granted::Never(Some(reason)),
         }
+    }
+
+    /// Whether a NODE_FORGET of this member is in the log and not applied.
+    fn is_leaving(&self, member: &NodeId) -> bool {
+        let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
+        tail.any(|(_, entry)| matches!(&entry.body, Body::App(Change::NodeForget { id, .. }) if id == member))
     }
 
     /// Cron of a leader: flags what fell silent and what answers again, and tends the voting set.
@@ -202,8 +211,12 @@ impl<D: Disk> Node<D> {
 
     fn tend_voters(&mut self) {
         let demoted = self.state.demoted();
-        let candidates: Vec<_> =
-            self.state.members().filter(|member| !member.failed && !demoted.contains(&member.id)).map(|member| member.id).collect();
+        let candidates: Vec<_> = self
+            .state
+            .members()
+            .filter(|member| !member.failed && !demoted.contains(&member.id) && !self.is_leaving(&member.id))
+            .map(|member| member.id)
+            .collect();
         if let Some(body) = self.raft.plan_voters(&candidates, self.state.member_count(), self.now.mono)
             && let Err(refused) = self.raft.change_voters(body, self.now.mono)
         {

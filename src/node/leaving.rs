@@ -9,6 +9,7 @@ use crate::cluster::Change;
 use crate::commands::{ChangeOutcome, WaitOutcome};
 use crate::store::Disk;
 use crate::types::{ConnId, Millis, NodeId, Term};
+use crate::wire::bus::Frame;
 
 /// How long a forgotten node is remembered: FORGET of it answers OK, and it is told (ms). As in Redis.
 const FORGOTTEN_FOR: Millis = 60_000;
@@ -23,6 +24,14 @@ pub(super) struct Reset {
 }
 
 impl<D: Disk> Node<D> {
+    /// CLUSTER FORGET. The tools send it to every node, so that one just forgotten answers OK.
+    pub(super) fn forget_member(&mut self, id: NodeId, part: Part) {
+        if self.state.member(&id).is_none() && !self.forgotten.contains_key(&id) {
+            return self.waiting.decide(part, ChangeOutcome::Refused(format!("ERR Unknown node {id}")));
+        }
+        self.wish(Wish::Forget(id), part);
+    }
+
     /// CLUSTER RESET. A member leaves through the leader first, so that nobody counts on what it forgets.
     pub(super) fn begin_reset(&mut self, client: ConnId, hard: bool) {
         if self.is_singleton() || (self.is_joiner() && self.raft.term() == 0) {
@@ -63,8 +72,9 @@ impl<D: Disk> Node<D> {
 
     fn finish_reset(&mut self) {
         if let Some(reset) = self.reset.take() {
+            // The new identity is on disk with the next turn's persist.
+            self.waiting.finish_next_turn(reset.client, WaitOutcome::Done);
             self.reset_now(reset.hard);
-            self.waiting.decide(Part { client: reset.client, number: 0 }, ChangeOutcome::Applied);
         }
     }
 
@@ -77,8 +87,8 @@ impl<D: Disk> Node<D> {
 
     /// The leader says that we are no member any more.
     pub(super) fn receive_forgotten(&mut self, term: Term) {
-        // A deposed leader may remember an earlier leaving of ours; a joiner has nothing to lose and is only waiting.
-        if term < self.raft.term() || self.is_joiner() {
+        // A deposed leader may not know that we have come back; a joiner is no member yet, and waits to be one.
+        if term < self.raft.term() || self.is_joiner() || self.is_singleton() {
             return;
         }
         log::warn!("The cluster has forgotten this node: it is a cluster of its own now");
@@ -98,9 +108,19 @@ impl<D: Disk> Node<D> {
         self.found_cluster(cluster, shard);
     }
 
-    /// Whether `id` was forgotten not long ago.
-    pub(super) fn was_forgotten(&self, id: &NodeId) -> bool {
-        self.forgotten.contains_key(id) && self.state.member(id).is_none()
+    /// Tells a node of our cluster that it is no member any more, if we are sure: a leader that has applied its own NOOP knows every member
+    /// that an earlier term has made, and a node that a later term has made takes no such word from us.
+    pub(super) fn tell_stranger(&mut self, conn: ConnId, id: &NodeId) {
+        if !self.addresses.contains_key(id) && self.raft.leader_ready(self.state.last_applied()) {
+            self.outbox.push(conn, Frame::Forgotten { term: self.raft.term() });
+        }
+    }
+
+    /// A leader's last word to a member that it has just forgotten, while their link is still up.
+    pub(super) fn say_farewell(&mut self, id: &NodeId) {
+        if let (true, Some(conn)) = (self.raft.is_leader(), self.links.up(id)) {
+            self.outbox.push(conn, Frame::Forgotten { term: self.raft.term() });
+        }
     }
 
     /// Cron.

@@ -137,7 +137,7 @@ impl<D: Disk> Node<D> {
         link.answered = self.now.mono;
         self.raft.link_up(id, self.now.mono);
         self.todo.proposals = true;
-        self.greet_sponsor(id);
+        self.ask_to_be_added(id);
     }
 
     /// The session of the link to `id` is gone: dial again after a pause, if it is still wanted.
@@ -165,8 +165,9 @@ impl<D: Disk> Node<D> {
     pub(super) fn close_silent_links(&mut self) {
         let patience = self.config.cluster_node_timeout / 2;
         let now = self.now.mono;
-        let leading = self.raft.is_leader();
-        let silent = |link: &&Link| (!link.greeted || leading) && now.saturating_sub(link.answered) > patience;
+        // Without a leader, a greeting anew is how a node hears from one that does not count it as a member.
+        let expecting = self.raft.is_leader() || self.is_leaderless();
+        let silent = |link: &&Link| (!link.greeted || expecting) && now.saturating_sub(link.answered) > patience;
         let mut silent: Vec<_> = self.links.by_node.values().filter(silent).filter_map(|link| link.conn).collect();
         silent.extend(self.sessions.iter().filter_map(|(id, session)| match &session.kind {
             Kind::Bus(bus) if bus.peer.is_none() && now.saturating_sub(bus.since.mono) > patience => Some(id),

@@ -99,7 +99,7 @@ pub enum StartError {
 pub struct Node<D: Disk> {
     config: Config,
     rng: Rng,
-    /// Drawn at start, for lease tokens [N3].
+    /// Drawn at start, for lease tokens \[N3\].
     nonce: u64,
     now: Now,
 
@@ -300,6 +300,7 @@ impl<D: Disk> Node<D> {
     /// [`Fatal`]: the disk failed; end the process, let no byte out.
     pub fn turn(&mut self, now: Now) -> Result<(), Fatal> {
         self.now = now;
+        self.waiting.begin_turn();
         self.read_bus();
         self.arrange();
         self.run_clients();
@@ -422,7 +423,10 @@ impl<D: Disk> Node<D> {
     fn forget_session(&mut self, conn: ConnId) -> bool {
         let Some(session) = self.sessions.remove(conn) else { return false };
         match session.kind {
-            Kind::Client(_) => self.waiting.forget(conn),
+            Kind::Client(mut client) => {
+                client.client.discard(&mut self.keyspace);
+                self.waiting.forget(conn);
+            }
             Kind::Bus(bus) => match bus.end {
                 BusEnd::Inbound => self.raft.answer_link_closed(conn),
                 BusEnd::Outbound { purpose: Purpose::Link(id), .. } => self.link_lost(id, conn),

@@ -4,7 +4,7 @@
 //! Contract: docs/protocol.md, "At most once" and "Proposals".
 
 use super::Node;
-use crate::cluster::{Change, Outcome, Reason, State};
+use crate::cluster::{Change, MAX_OUTCOMES, Outcome, Reason, State};
 use crate::commands::ChangeOutcome;
 use crate::raft::{Body, Entry, Origin, ProposalId};
 use crate::store::Disk;
@@ -12,8 +12,11 @@ use crate::types::{ConnId, LogIndex, Millis, NodeId, Term};
 use crate::wire::bus::{Frame, RejectReason};
 use std::collections::BTreeMap;
 
-/// Own changes at one time; more are refused.
-const MAX_PENDING: usize = 10_000;
+/// How far an own change may be ahead of the oldest one outstanding; more are refused. Below what the at-most-once table keeps for a
+/// proposer, with room for second tries, or the oldest would count as too old.
+const MAX_AHEAD: u64 = MAX_OUTCOMES as u64 - 100;
+/// Own wishes at one time; more are refused.
+const MAX_WISHES: usize = 1000;
 /// How often a change that came too late is tried again.
 const MAX_ATTEMPTS: u32 = 10;
 
@@ -44,7 +47,7 @@ struct Pending {
     after: Option<LogIndex>,
 }
 
-/// A request that the leader turns into entries of its own, so that they carry no id [N16].
+/// A request that the leader turns into entries of its own, so that they carry no id \[N16\].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Wish {
     AddVoter(NodeId),
@@ -71,6 +74,11 @@ pub(super) struct Proposals {
 impl Proposals {
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty() && self.wishes.is_empty()
+    }
+
+    /// How far the newest is ahead of the oldest.
+    fn ahead(&self) -> u64 {
+        self.pending.first_key_value().map_or(0, |(lowest, _)| self.last - lowest)
     }
 
     /// The numbers of what is pending.
@@ -136,7 +144,7 @@ impl Wish {
 impl<D: Disk> Node<D> {
     /// Proposes a change; its outcome reaches `part`, if there is one.
     pub(super) fn propose(&mut self, change: Change, part: Option<Part>) {
-        if self.proposals.pending.len() >= MAX_PENDING {
+        if self.proposals.ahead() >= MAX_AHEAD {
             return self.decide(part, ChangeOutcome::Refused("ERR Too many changes of the cluster are pending".to_owned()));
         }
         self.proposals.last += 1;
@@ -154,7 +162,7 @@ impl<D: Disk> Node<D> {
         if let Some(reason) = wish.refused_by(&self.state) {
             return self.decide(Some(part), ChangeOutcome::Rejected(reason));
         }
-        if self.proposals.wishes.len() >= MAX_PENDING {
+        if self.proposals.wishes.len() >= MAX_WISHES {
             return self.decide(Some(part), ChangeOutcome::Refused("ERR Too many changes of the cluster are pending".to_owned()));
         }
         self.proposals.wishes.push(PendingWish { wish, part, since: self.now.mono, sent: None });

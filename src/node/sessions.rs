@@ -8,6 +8,7 @@ use crate::cluster::Address;
 use crate::commands::Client;
 use crate::types::{ClusterId, ConnId, Millis, NodeId, Now};
 use crate::wire::resp::Parser;
+use std::collections::VecDeque;
 use std::net::IpAddr;
 
 /// Which listening port a connection came in by.
@@ -96,8 +97,8 @@ struct Place {
 pub(super) struct Sessions {
     places: Vec<Place>,
     free: Vec<u32>,
-    bus_input: Vec<ConnId>,
-    client_input: Vec<ConnId>,
+    bus_input: VecDeque<ConnId>,
+    client_input: VecDeque<ConnId>,
     output: Vec<ConnId>,
     clients: usize,
 }
@@ -193,8 +194,8 @@ impl Sessions {
             return;
         }
         match session.kind {
-            Kind::Bus(_) => self.bus_input.push(id),
-            Kind::Client(_) => self.client_input.push(id),
+            Kind::Bus(_) => self.bus_input.push_back(id),
+            Kind::Client(_) => self.client_input.push_back(id),
         }
     }
 
@@ -206,19 +207,23 @@ impl Sessions {
         }
     }
 
-    /// The sessions of one port with input, taken off their list.
-    pub fn take_input(&mut self, port: Port) -> Vec<ConnId> {
-        let list = match port {
+    fn input(&mut self, port: Port) -> &mut VecDeque<ConnId> {
+        match port {
             Port::Bus => &mut self.bus_input,
             Port::Client => &mut self.client_input,
-        };
-        let taken = std::mem::take(list);
-        for &id in &taken {
-            if let Some(session) = self.get_mut(id) {
-                session.queued_input = false;
-            }
         }
-        taken
+    }
+
+    /// How many sessions of one port stand in the list of those with input: as many are to be handled in this turn.
+    pub fn input_count(&mut self, port: Port) -> usize {
+        self.input(port).len()
+    }
+
+    /// The next session of one port with input, taken off the list; `None` if it is gone, or the list is empty.
+    pub fn next_input(&mut self, port: Port) -> Option<ConnId> {
+        let id = self.input(port).pop_front()?;
+        self.get_mut(id)?.queued_input = false;
+        Some(id)
     }
 
     /// Whether input is left for another turn.

@@ -15,6 +15,8 @@ enum Waiter {
     Changes(Vec<Option<ChangeOutcome>>),
     /// For one thing.
     One,
+    /// For a RESET: the leader's forgetting is one step of it only, but without that step there is no RESET.
+    Reset,
 }
 
 /// Who waits.
@@ -22,6 +24,8 @@ enum Waiter {
 pub(super) struct Waiting {
     waiters: BTreeMap<ConnId, Waiter>,
     decided: Vec<(ConnId, WaitOutcome)>,
+    /// Decided after this turn's persist, about what the next one brings to the disk.
+    decided_next: Vec<(ConnId, WaitOutcome)>,
 }
 
 impl Waiting {
@@ -38,7 +42,8 @@ impl Waiting {
                 }
             }
             Some(Waiter::One) => self.finish(part.client, whole(outcome)),
-            None => {}
+            Some(Waiter::Reset) if outcome != ChangeOutcome::Applied => self.finish(part.client, whole(outcome)),
+            Some(Waiter::Reset) | None => {}
         }
     }
 
@@ -49,10 +54,23 @@ impl Waiting {
         }
     }
 
+    /// As [`Waiting::finish`], but the client hears of it only when the next turn has brought to the disk what this one changed.
+    pub fn finish_next_turn(&mut self, client: ConnId, outcome: WaitOutcome) {
+        if self.waiters.remove(&client).is_some() {
+            self.decided_next.push((client, outcome));
+        }
+    }
+
+    /// A turn begins.
+    pub fn begin_turn(&mut self) {
+        self.decided.append(&mut self.decided_next);
+    }
+
     /// The client is gone; what it asked for goes on.
     pub fn forget(&mut self, client: ConnId) {
         self.waiters.remove(&client);
         self.decided.retain(|(waiter, _)| *waiter != client);
+        self.decided_next.retain(|(waiter, _)| *waiter != client);
     }
 
     /// For step 10 of before-sleep.
@@ -77,6 +95,7 @@ impl<D: Disk> Node<D> {
     pub(super) fn begin_wait(&mut self, client: ConnId, wait: Wait) {
         let waiter = match &wait {
             Wait::Changes(changes) => Waiter::Changes(vec![None; changes.len()]),
+            Wait::Reset { .. } => Waiter::Reset,
             _ => Waiter::One,
         };
         self.waiting.waiters.insert(client, waiter);
@@ -91,7 +110,7 @@ impl<D: Disk> Node<D> {
                 }
             }
             Wait::Meet { ip, port, bus_port } => self.begin_meeting(client, &Address { ip, port, bus_port, ..Address::default() }),
-            Wait::Forget(id) => self.wish(Wish::Forget(id), part),
+            Wait::Forget(id) => self.forget_member(id, part),
             Wait::AddVoter(id) => self.wish(Wish::AddVoter(id), part),
             Wait::DelVoter(id) => self.wish(Wish::DelVoter(id), part),
             Wait::Reset { hard } => self.begin_reset(client, hard),

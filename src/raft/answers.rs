@@ -28,8 +28,8 @@ pub(super) struct Answers {
     /// Of the leader and the term that the node follows.
     ack: Option<Ack>,
     votes: Vec<(ConnId, NodeId, Vote)>,
-    /// AEs of lower terms.
-    outdated: Vec<(ConnId, u64)>,
+    /// Links by which an AE of a lower term came.
+    outdated: Vec<ConnId>,
 }
 
 impl Answers {
@@ -67,9 +67,9 @@ impl Answers {
     }
 
     /// An AE of a lower term is refused.
-    pub(super) fn outdated(&mut self, via: ConnId, round: u64) {
-        self.outdated.retain(|(other, _)| *other != via);
-        self.outdated.push((via, round));
+    pub(super) fn outdated(&mut self, via: ConnId) {
+        self.outdated.retain(|other| *other != via);
+        self.outdated.push(via);
     }
 }
 
@@ -78,7 +78,7 @@ impl<P: Payload> Raft<P> {
     pub fn answer_link_closed(&mut self, via: ConnId) {
         self.answers.ack = self.answers.ack.filter(|ack| ack.via != via);
         self.answers.votes.retain(|(other, ..)| *other != via);
-        self.answers.outdated.retain(|(other, _)| *other != via);
+        self.answers.outdated.retain(|other| *other != via);
     }
 
     /// The AE_ACK for this turn's AEs, as far as the disk holds what they brought; the rest is acknowledged when it does.
@@ -110,7 +110,7 @@ impl<P: Payload> Raft<P> {
         let votes = std::mem::take(&mut self.answers.votes);
         let outdated = std::mem::take(&mut self.answers.outdated);
         let votes = votes.into_iter().map(|(via, candidate, vote)| self.vote_answer(via, candidate, vote)).collect::<Vec<_>>();
-        votes.into_iter().chain(outdated.into_iter().map(|(via, round)| self.outdated_answer(via, round))).collect()
+        votes.into_iter().chain(outdated.into_iter().map(|via| self.outdated_answer(via))).collect()
     }
 
     fn vote_answer(&self, via: ConnId, candidate: NodeId, mut vote: Vote) -> Outgoing<P> {
@@ -124,9 +124,11 @@ impl<P: Payload> Raft<P> {
         Outgoing { route: Route::Answer(via), needs, message: Message::Vote(vote) }
     }
 
-    fn outdated_answer(&self, via: ConnId, round: u64) -> Outgoing<P> {
+    /// The own term and nothing else. Above all not the AE's round: it was counted in another term, and if that leader has been elected
+    /// again by then it would take the echo for one of its new rounds, which this node has never seen.
+    fn outdated_answer(&self, via: ConnId) -> Outgoing<P> {
         let (term, last_index) = (self.hard.term, self.log.last_index());
-        let ack = AppendAck { term, ok: false, index: self.commit + 1, last_index, round, repl_offset: 0, token: Token::default() };
+        let ack = AppendAck { term, ok: false, index: 0, last_index, round: 0, repl_offset: 0, token: Token::default() };
         Outgoing { route: Route::Answer(via), needs: Needs { term, ..Needs::default() }, message: Message::AppendAck(ack) }
     }
 

@@ -76,3 +76,21 @@ impl<P: Payload> Raft<P> {
         self.class_peers();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_on_disk_falls_with_a_truncation_and_a_snapshot() {
+        let mut disk = Disk::new(Durable { term: 2, voted_for: None, last_index: 9 });
+        assert!(disk.holds(HardState { term: 2, voted_for: None }) && !disk.rewrite);
+        assert!(!disk.holds(HardState { term: 2, voted_for: Some(NodeId::from_bytes([1; 20])) }));
+        disk.truncated_from(20);
+        assert_eq!(disk.last_index(), 9);
+        disk.truncated_from(5);
+        assert_eq!((disk.last_index(), disk.rewrite), (4, true));
+        disk.replaced();
+        assert_eq!(disk.last_index(), 0);
+    }
+}

@@ -1,7 +1,7 @@
 //! Who leads: time-outs, pre-votes, votes (§5.2, §5.4.1, dissertation §4.2.3 and §9.6).
 //!
-//! Owns: term and vote, the leader that is followed, campaigns, every change of role. Must not: send (answers and `take_vote_requests` wait for the
-//! disk). Contract: docs/protocol.md, "Elections".
+//! Owns: term and vote, the leader that is followed, campaigns, every change of role. Must not: send (answers and `take_vote_requests` wait
+//! for the disk). Contract: docs/protocol.md, "Elections".
 
 use super::entry::{Body, Payload};
 use super::message::{Message, Needs, Outgoing, Route, Vote, VoteRequest};
@@ -114,8 +114,8 @@ impl<P: Payload> Raft<P> {
         self.become_follower(now);
     }
 
-    /// A message of the leader of `term` is taken. A joiner that has never acknowledged anything gives it its vote as well: it could have voted
-    /// in that term in an earlier life.
+    /// A message of the leader of `term` is taken. A joiner that has never acknowledged anything gives it its vote as well: it could have
+    /// voted in that term in an earlier life.
     pub(super) fn follow(&mut self, leader: NodeId, term: Term, now: Millis) {
         if term > self.hard.term {
             let vote = self.is_blank().then_some(leader);
@@ -213,10 +213,11 @@ impl<P: Payload> Raft<P> {
         (request.last_term, request.last_index) >= (self.log.last_term(), self.log.last_index())
     }
 
-    /// `PRE_VOTE_REQ` and `VOTE_REQ`: answered by the own log, term and lease, whatever the configuration says.
+    /// `PRE_VOTE_REQ` and `VOTE_REQ`: answered by the own log, term and lease, whatever the configuration says: even a node that has heard
+    /// nothing yet may have been made a voter, and its vote be needed.
     pub(super) fn on_vote_request(&mut self, via: ConnId, from: NodeId, request: VoteRequest, now: Millis) -> Result<(), PeerFault> {
         self.check_speaker(from, request.candidate, request.term)?;
-        let refused = (self.base_lease_holds(now) && !request.transfer) || self.is_blank();
+        let refused = self.base_lease_holds(now) && !request.transfer;
         let granted = if refused {
             // The term stays, however high the request's is [N32].
             false

@@ -1,7 +1,7 @@
 //! A follower takes the leader's entries (§5.3).
 //!
 //! Owns: the consistency check, going back, the follower's commit index. Must not: acknowledge by itself (answers waits for the disk).
-//! Contract: docs/protocol.md, "Wire format" and [N22].
+//! Contract: docs/protocol.md, "Wire format" and \[N22\].
 
 use super::entry::Payload;
 use super::message::Append;
@@ -19,7 +19,7 @@ enum Meets {
 impl<P: Payload> Raft<P> {
     /// `AE`. Everything is checked before anything changes.
     pub(super) fn on_append(&mut self, via: ConnId, from: NodeId, append: Append<P>, now: Millis) -> Result<(), PeerFault> {
-        if !self.check_leader(via, from, append.leader, append.term, append.round)? {
+        if !self.check_leader(via, from, append.leader, append.term)? {
             return Ok(());
         }
         check_terms(&append)?;
@@ -40,9 +40,9 @@ impl<P: Payload> Raft<P> {
         Ok(())
     }
 
-    /// An AE of which the entries cannot be read: the leader is heard, nothing is taken [N26].
+    /// An AE of which the entries cannot be read: the leader is heard, nothing is taken \[N26\].
     pub fn refuse_append(&mut self, via: ConnId, from: NodeId, term: Term, round: u64, now: Millis) -> Result<(), PeerFault> {
-        if self.check_leader(via, from, from, term, round)? {
+        if self.check_leader(via, from, from, term)? {
             self.follow(from, term, now);
             let next = self.log.last_index() + 1;
             self.answers.refused(via, from, term, round, LogIndex::MAX, next);
@@ -51,10 +51,10 @@ impl<P: Payload> Raft<P> {
     }
 
     /// Whether a message that only a leader sends is to be followed; one of a lower term is answered with the own term and nothing else.
-    pub(super) fn check_leader(&mut self, via: ConnId, from: NodeId, leader: NodeId, term: Term, round: u64) -> Result<bool, PeerFault> {
+    pub(super) fn check_leader(&mut self, via: ConnId, from: NodeId, leader: NodeId, term: Term) -> Result<bool, PeerFault> {
         self.check_speaker(from, leader, term)?;
         if term < self.hard.term {
-            self.answers.outdated(via, round);
+            self.answers.outdated(via);
             return Ok(false);
         }
         let other = self.election.leader.is_some_and(|known| known != from) || matches!(self.role, Role::Leader(_));

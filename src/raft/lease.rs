@@ -25,9 +25,9 @@ struct Received {
 struct Grant {
     /// In order of receipt, each with a higher round than the one before.
     waiting: VecDeque<Received>,
-    /// The newest one that a majority-acked round has covered since: the only one that may be returned [N1].
+    /// The newest one that a majority-acked round has covered since: the only one that may be returned \[N1\].
     covered: Option<Received>,
-    /// When the newest token that was ever returned had come [N6].
+    /// When the newest token that was ever returned had come \[N6\].
     returned: Option<Millis>,
 }
 

@@ -157,3 +157,80 @@ impl<P: Payload> Entry<P> {
             }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::NodeId;
+
+    #[derive(Clone, PartialEq, Debug)]
+    struct Sized(usize);
+
+    impl Payload for Sized {
+        fn founding_voter(&self) -> Option<NodeId> {
+            None
+        }
+        fn deposes(&self) -> Option<NodeId> {
+            None
+        }
+        fn size(&self) -> usize {
+            self.0
+        }
+    }
+
+    fn log(terms: &[Term]) -> Log<Sized> {
+        let mut log = Log::new(10, 1);
+        for &term in terms {
+            log.push(Entry { term, origin: None, body: Body::App(Sized(1000)) });
+        }
+        log
+    }
+
+    #[test]
+    fn indices_and_terms() {
+        let log = log(&[1, 2, 2]);
+        assert_eq!((log.first_index(), log.last_index(), log.last_term(), log.len()), (11, 13, 2, 3));
+        let terms: Vec<_> = (9..=14).map(|index| log.term_at(index)).collect();
+        assert_eq!(terms, [None, Some(1), Some(1), Some(2), Some(2), None]);
+        assert!(log.get(10).is_none() && log.get(11).is_some() && log.get(u64::MAX).is_none());
+        assert_eq!((log.first_of_term(13), log.first_of_term(11), log.first_of_term(99)), (12, 11, 99));
+        let empty = Log::<Sized>::new(0, 0);
+        assert_eq!((empty.last_index(), empty.last_term(), empty.term_at(0)), (0, 0, Some(0)));
+    }
+
+    #[test]
+    fn truncation_compaction_and_restoring() {
+        let mut cut = log(&[1, 2, 2]);
+        cut.truncate_from(12);
+        assert_eq!((cut.last_index(), cut.last_term()), (11, 1));
+        cut.truncate_from(50);
+        assert_eq!(cut.last_index(), 11);
+        let mut compacted = log(&[1, 2, 3]);
+        compacted.compact_to(12);
+        assert_eq!((compacted.snapshot_index(), compacted.snapshot_term(), compacted.last_index()), (12, 2, 13));
+        compacted.compact_to(5);
+        assert_eq!(compacted.snapshot_index(), 12);
+        let mut agrees = log(&[1, 2, 3]);
+        agrees.restore(12, 2);
+        assert_eq!((agrees.first_index(), agrees.last_index()), (13, 13));
+        let mut differs = log(&[1, 2, 3]);
+        differs.restore(12, 4);
+        assert_eq!((differs.last_index(), differs.last_term(), differs.len()), (12, 4, 0));
+        differs.check();
+    }
+
+    #[test]
+    fn slices_are_bounded_but_never_empty_for_nothing() {
+        let log = log(&[1; 10]);
+        let count = |from, to, entries, bytes| log.slice(from, to, entries, bytes).len();
+        assert_eq!((count(11, 20, 100, 1 << 20), count(15, 20, 100, 1 << 20), count(11, 14, 100, 1 << 20)), (10, 6, 4));
+        assert_eq!((count(11, 20, 3, 1 << 20), count(11, 20, 100, 1), count(11, 20, 100, 2400)), (3, 1, 2));
+        assert_eq!((count(21, 20, 100, 1 << 20), count(21, 30, 100, 1 << 20)), (0, 0));
+    }
+
+    #[test]
+    #[should_panic(expected = "terms never go down in a log")]
+    fn a_lower_term_is_never_appended() {
+        log(&[2, 1]);
+    }
+}

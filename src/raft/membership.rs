@@ -1,6 +1,6 @@
 //! Who votes, by what has been appended (dissertation §4.1).
 //!
-//! Owns: the voting set as of the snapshot and after every voting entry of the log [N27], and the rules for the next change.
+//! Owns: the voting set as of the snapshot and after every voting entry of the log \[N27\], and the rules for the next change.
 //! Must not: count anything. Contract: docs/protocol.md, "Membership and voting".
 
 use super::entry::{Body, Payload};
@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 struct Change {
     index: LogIndex,
     voters: BTreeSet<NodeId>,
-    /// Two voters at once: counts only from the own disk on [N15].
+    /// Two voters at once: counts only from the own disk on \[N15\].
     two: bool,
 }
 
@@ -109,7 +109,7 @@ impl<P: Payload> Raft<P> {
         self.voters().contains(id)
     }
 
-    /// A node campaigns if it votes by its latest or by its latest committed configuration [N13].
+    /// A node campaigns if it votes by its latest or by its latest committed configuration \[N13\].
     pub(super) fn may_campaign(&self) -> bool {
         self.is_voter(&self.me) || self.committed_voters().contains(&self.me)
     }
@@ -151,9 +151,9 @@ impl<P: Payload> Raft<P> {
         if ids.iter().any(|id| self.is_voter(id)) { Err(VotingRefused::AlreadyVoter) } else { Ok(()) }
     }
 
-    /// The leader's next step of its own accord toward `min(settings.voters, member_count)`, rounded down to an odd size: out of `candidates`
-    /// (members that may be promoted, best first) those that have caught up. It never leaves an odd size without the pair in hand that leads
-    /// to the next one, and it demotes a voter that lost its memory, whatever the size.
+    /// The leader's next step of its own accord toward `min(settings.voters, member_count)`, rounded down to an odd size: out of
+    /// `candidates` (members that may be promoted, best first) those that have caught up. It never leaves an odd size without the pair in
+    /// hand that leads to the next one, and it demotes a voter that lost its memory, whatever the size.
     pub fn plan_voters(&self, candidates: &[NodeId], member_count: usize, now: Millis) -> Option<Body<P>> {
         self.may_change_voters().ok()?;
         let voters = self.voters();
@@ -177,5 +177,81 @@ impl<P: Payload> Raft<P> {
         self.progress(id).is_some_and(|progress| {
             progress.match_index() >= self.commit && progress.answers(now, self.settings.election_timeout.max(3 * progress.beat))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::entry::Entry;
+    use super::*;
+
+    #[derive(Clone, PartialEq, Debug)]
+    struct Found(NodeId);
+
+    impl Payload for Found {
+        fn founding_voter(&self) -> Option<NodeId> {
+            Some(self.0)
+        }
+        fn deposes(&self) -> Option<NodeId> {
+            None
+        }
+        fn size(&self) -> usize {
+            0
+        }
+    }
+
+    fn set(ids: &[u8]) -> BTreeSet<NodeId> {
+        ids.iter().copied().map(id).collect()
+    }
+
+    fn id(n: u8) -> NodeId {
+        NodeId::from_bytes([n; 20])
+    }
+
+    fn log() -> Log<Found> {
+        let bodies = [
+            Body::App(Found(id(1))),
+            Body::Noop { lease: 1 },
+            Body::AddVoter { ids: vec![id(2), id(3)] },
+            Body::Noop { lease: 1 },
+            Body::DelVoter { id: id(1), by_hand: false },
+        ];
+        let mut log = Log::new(0, 0);
+        for body in bodies {
+            log.push(Entry { term: 1, origin: None, body });
+        }
+        log
+    }
+
+    #[test]
+    fn the_set_is_the_snapshots_and_the_tails() {
+        let mut log = log();
+        let mut membership = Membership::of(BTreeSet::new(), &log);
+        membership.check(&log);
+        let at: Vec<_> = (0..=5).map(|index| membership.at(index).clone()).collect();
+        assert_eq!(at, [set(&[]), set(&[1]), set(&[1]), set(&[1, 2, 3]), set(&[1, 2, 3]), set(&[2, 3])]);
+        assert_eq!(membership.last_change(), 5);
+
+        log.compact_to(4);
+        membership.compact_to(4);
+        membership.check(&log);
+        assert_eq!((membership.at(4), membership.appended_set()), (&set(&[1, 2, 3]), &set(&[2, 3])));
+
+        log.truncate_from(5);
+        membership.truncate_from(5);
+        membership.check(&log);
+        assert_eq!((membership.appended_set(), membership.last_change()), (&set(&[1, 2, 3]), 0));
+    }
+
+    #[test]
+    fn two_at_once_count_from_the_disk_on() {
+        let mut log = log();
+        log.truncate_from(4);
+        let membership = Membership::of(BTreeSet::new(), &log);
+        assert_eq!((membership.latest(2), membership.latest(3)), (&set(&[1]), &set(&[1, 2, 3])));
+        assert_eq!(membership.appended_set(), &set(&[1, 2, 3]));
+        log.compact_to(2);
+        let membership = Membership::of(set(&[1]), &log);
+        assert_eq!((membership.latest(2), membership.latest(3)), (&set(&[1]), &set(&[1, 2, 3])));
     }
 }

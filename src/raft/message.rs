@@ -36,7 +36,7 @@ pub struct Outgoing<P> {
     pub message: Message<P>,
 }
 
-/// A primary's lease token: its own clock, with a nonce drawn at process start [N3].
+/// A primary's lease token: its own clock, with a nonce drawn at process start \[N3\].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Token {
     /// Drawn at process start; 0 is "no token".
@@ -122,7 +122,7 @@ pub struct VoteRequest {
     pub last_term: Term,
     /// Counts its vote requests, so that an old answer is told from a new one.
     pub round: u64,
-    /// A leader handed over: the base lease does not count [N18].
+    /// A leader handed over: the base lease does not count \[N18\].
     pub transfer: bool,
 }
 

@@ -1,7 +1,7 @@
 //! Consensus, pure: it knows no slots, sockets, files or clocks (Raft paper, extended version; Ongaro's dissertation).
 //!
-//! Owns: the replicated log, who leads, who votes, what is committed. Must not: read time or chance by itself, let a byte out, or know what an
-//! entry means beyond [`Payload`]. Contract: docs/protocol.md.
+//! Owns: the replicated log, who leads, who votes, what is committed. Must not: read time or chance by itself, let a byte out, or know what
+//! an entry means beyond [`Payload`]. Contract: docs/protocol.md.
 //!
 //! # What the caller owes
 //!
@@ -11,8 +11,8 @@
 //! 2. [`Raft::advance_commit`], and apply what is committed;
 //! 3. [`Raft::take_acks`], [`Raft::take_votes`], [`Raft::take_vote_requests`], [`Raft::replicate`]: the messages that may leave now.
 //!
-//! What came by a link that has been replaced must not be fed any more. A message of which [`Raft::step`] says [`PeerFault`] changed nothing:
-//! the link is to be dropped.
+//! What came by a link that has been replaced must not be fed any more. A message of which [`Raft::step`] says [`PeerFault`] changed
+//! nothing: the link is to be dropped.
 
 mod answers;
 mod disk;
@@ -116,7 +116,7 @@ pub enum VotingRefused {
     /// Somebody must.
     #[error("the last voter cannot be removed")]
     LastVoter,
-    /// [N15].
+    /// \[N15\].
     #[error("two voters at once can only be added to a single one")]
     TwoToOneOnly,
     /// The entry does not change who votes.
@@ -139,7 +139,7 @@ struct Peers {
 #[derive(Clone, Debug)]
 pub struct Raft<P> {
     me: NodeId,
-    /// Of this process: marks the own lease tokens [N3].
+    /// Of this process: marks the own lease tokens \[N3\].
     nonce: u64,
     settings: Settings,
     rng: Rng,
@@ -160,8 +160,8 @@ pub struct Raft<P> {
 }
 
 impl<P: Payload> Raft<P> {
-    /// A node as loaded: all of `log` is on disk; `base_voters` as of the log's snapshot; `commit` is what is applied. A joiner has an empty log,
-    /// term 0 and no voters.
+    /// A node as loaded: all of `log` is on disk; `base_voters` as of the log's snapshot; `commit` is what is applied. A joiner has an
+    /// empty log, term 0 and no voters.
     #[expect(clippy::too_many_arguments, reason = "each is a fact of its own, read from the file or drawn at start")]
     pub fn new(
         me: NodeId,
@@ -195,7 +195,8 @@ impl<P: Payload> Raft<P> {
         raft
     }
 
-    /// A cluster of one, founded now: term 1, leader, entry 1 the founder's own `join` as a voter, entry 2 its NOOP. Nothing is on disk yet.
+    /// A cluster of one, founded now: term 1, leader, entry 1 the founder's own `join` as a voter, entry 2 its NOOP. Nothing is on disk
+    /// yet.
     pub fn found(me: NodeId, join: P, nonce: u64, settings: Settings, rng: Rng, now: Millis) -> Self {
         let mut raft = Self::new(me, HardState::default(), Log::new(0, 0), BTreeSet::from([me]), 0, nonce, settings, rng, now);
         let body = Body::App(join);
@@ -211,7 +212,8 @@ impl<P: Payload> Raft<P> {
         self.class_peers();
     }
 
-    /// Takes the applied members and slot owners: whom a leader replicates to (besides the voters), and how often they are owed a heartbeat.
+    /// Takes the applied members and slot owners: whom a leader replicates to (besides the voters), and how often they are owed a
+    /// heartbeat.
     pub fn set_members(&mut self, members: &BTreeSet<NodeId>, slot_owners: &BTreeSet<NodeId>, now: Millis) {
         self.peers.members.clone_from(members);
         self.peers.slot_owners.clone_from(slot_owners);
@@ -354,11 +356,9 @@ impl<P: Payload> Raft<P> {
 
     fn check_leadership(&self, leader: &role::Leader) {
         assert_eq!((self.hard.voted_for, self.leader()), (Some(self.me), Some(self.me)), "a leader follows and voted for itself");
-        let own = self.log.iter_from(leader.noop_index);
-        assert!(
-            own.len() > 0 && own.map(|(_, entry)| entry.term).all(|term| term == self.hard.term),
-            "from the NOOP on all is the leader's own"
-        );
+        let mut own = self.log.iter_from(leader.noop_index).map(|(_, entry)| entry.term);
+        assert!(self.log.last_index() >= leader.noop_index, "a leader has its NOOP");
+        assert!(own.all(|term| term == self.hard.term), "from the NOOP on all is the leader's own");
         let open = self.log.iter_from(leader.noop_index.max(self.commit + 1));
         let voting = open.filter(|(_, entry)| entry.body.change_voters(&mut BTreeSet::new())).count();
         assert!(voting <= 1, "one voting change is in flight at a time");

@@ -152,6 +152,8 @@ impl Progress {
     /// It refused an AE and names where to go back to. What cannot be the answer to the AE that counts is ignored.
     pub(super) fn refused(&mut self, hint: LogIndex, round: u64) {
         match self.flow {
+            // It denies what it had acknowledged: there is no way back, and asking again would go on for ever.
+            Flow::Probe { sent: Some((prev, _)) } if prev == self.match_index && prev > 0 => {}
             Flow::Probe { sent: Some((prev, sent)) } if round >= sent && hint <= prev => self.probe(hint),
             Flow::Pipeline { .. } => self.probe(hint.min(self.next_index)),
             Flow::Probe { .. } | Flow::Snapshot { .. } => {}
@@ -207,5 +209,80 @@ impl Progress {
             assert!(self.next_index <= last_index + 1, "next is at most one past the leader's last index");
             assert!(inflight.len() <= MAX_INFLIGHT && inflight.iter().is_sorted(), "a bounded amount is on its way, in order");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In a pipeline, matching up to 5 of 5.
+    fn pipelined() -> Progress {
+        let mut progress = Progress::new(5, true, 100);
+        progress.sent(5, 1);
+        progress.echoed(1, Some(100), 5);
+        progress.matched(5, 1);
+        progress
+    }
+
+    #[test]
+    fn a_probe_waits_for_its_answer_then_entries_flow() {
+        let mut progress = Progress::new(5, true, 100);
+        assert!(progress.may_send(5) && !progress.answers(100, 1000));
+        progress.sent(7, 1);
+        assert!(!progress.may_send(9));
+        assert_eq!((progress.heartbeat_prev(), progress.owes_commit(9)), (0, false));
+        // A heartbeat's answer is not the probe's, but a later round's is a sign that there will be none.
+        progress.matched(0, 1);
+        assert!(!progress.may_send(9));
+        progress.matched(5, 1);
+        assert_eq!((progress.match_index(), progress.next_index(), progress.may_send(9), progress.may_send(7)), (5, 8, true, false));
+        assert!(progress.owes_commit(9));
+        progress.check(9);
+    }
+
+    #[test]
+    fn a_bounded_amount_is_on_its_way() {
+        let mut progress = pipelined();
+        let mut last = 5;
+        while progress.may_send(1000) {
+            last += 1;
+            progress.sent(last, 2);
+        }
+        assert_eq!(last, 5 + MAX_INFLIGHT as u64);
+        progress.matched(7, 2);
+        assert!(progress.may_send(1000));
+        progress.check(1000);
+    }
+
+    #[test]
+    fn going_back_stops_at_the_match() {
+        let mut progress = pipelined();
+        progress.sent(9, 2);
+        progress.refused(2, 2);
+        assert_eq!((progress.next_index(), progress.may_send(9)), (6, true));
+        // The refusal of another AE that was on its way says nothing about the probe.
+        progress.sent(9, 3);
+        progress.refused(8, 3);
+        assert!(!progress.may_send(9));
+        // It denies what it had: no probe without end.
+        progress.refused(2, 3);
+        assert!(!progress.may_send(9));
+        progress.link_down();
+        progress.link_up();
+        assert!(progress.may_send(9));
+    }
+
+    #[test]
+    fn memory_is_lost_on_one_link_only() {
+        let mut progress = pipelined();
+        progress.refused(1, 2);
+        assert!(!progress.lost_memory());
+        progress.echoed(3, None, 4);
+        assert!(progress.lost_memory());
+        progress.link_up();
+        progress.echoed(4, None, 4);
+        assert!(!progress.lost_memory());
+        assert_eq!((progress.acked_round(), progress.last_ack_sent_at()), (4, 100));
     }
 }

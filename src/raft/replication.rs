@@ -1,6 +1,6 @@
 //! The leader brings its log to everybody else (§5.3), in rounds.
 //!
-//! Owns: appending, AEs and heartbeats, what the answers mean. Must not: send what is not on the own disk [N15].
+//! Owns: appending, AEs and heartbeats, what the answers mean. Must not: send what is not on the own disk \[N15\].
 //! Contract: docs/protocol.md, "Pipelining" and "Rounds".
 
 use super::entry::{Body, Entry, Origin, Payload};
@@ -37,7 +37,7 @@ impl<P: Payload> Raft<P> {
         self.log.push(Entry { term: self.hard.term, origin, body })
     }
 
-    /// A leader replicates to the members and the voters, whether or not it has applied their NODE_JOIN [N12].
+    /// A leader replicates to the members and the voters, whether or not it has applied their NODE_JOIN \[N12\].
     pub(super) fn sync_peers(&mut self, now: Millis) {
         let Role::Leader(leader) = &mut self.role else { return };
         let (members, voters) = (&self.peers.members, self.membership.appended_set());
@@ -61,7 +61,7 @@ impl<P: Payload> Raft<P> {
         }
     }
 
-    /// `AE_ACK`. A stranger's is not believed, nor one of another term; a round counts by its send time [N2].
+    /// `AE_ACK`. A stranger's is not believed, nor one of another term; a round counts by its send time \[N2\].
     pub(super) fn on_append_ack(&mut self, from: NodeId, ack: AppendAck, now: Millis) -> Result<(), PeerFault> {
         let term = self.hard.term;
         let Role::Leader(leader) = &mut self.role else { return Ok(()) };
@@ -71,7 +71,8 @@ impl<P: Payload> Raft<P> {
             self.enter_term(ack.term, None, now);
             return Ok(());
         }
-        if ack.term < term {
+        // Round 0 refuses an AE of an earlier term: it says its term and nothing else.
+        if ack.term < term || ack.round == 0 {
             return Ok(());
         }
         if ack.round > leader.rounds.current() || (ack.ok && ack.index > self.disk.last_index()) {

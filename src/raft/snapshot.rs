@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 pub type SnapshotSource<'a> = &'a mut dyn FnMut() -> Option<(LogIndex, Term, Vec<u8>)>;
 
 impl<P: Payload> Raft<P> {
-    /// `INSTALL_SNAPSHOT`. One that brings nothing new is acknowledged all the same [N24].
+    /// `INSTALL_SNAPSHOT`. One that brings nothing new is acknowledged all the same \[N24\].
     pub(super) fn on_install_snapshot(
         &mut self,
         via: ConnId,
@@ -26,7 +26,7 @@ impl<P: Payload> Raft<P> {
         now: Millis,
     ) -> Result<Step, PeerFault> {
         let InstallSnapshot { leader, term, last_index, last_term, round, .. } = snapshot;
-        if !self.check_leader(via, from, leader, term, round)? {
+        if !self.check_leader(via, from, leader, term)? {
             return Ok(Step::Done);
         }
         if last_term > term || (last_index == 0) != (last_term == 0) {

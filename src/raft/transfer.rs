@@ -1,6 +1,7 @@
-//! Handing the leadership over (dissertation §3.10), with an end [N18].
+//! Handing the leadership over (dissertation §3.10), with an end \[N18\].
 //!
-//! Owns: the transfer under way, TIMEOUT_NOW. Must not: decide when to hand over (the node does). Contract: docs/protocol.md, "Leader transfer".
+//! Owns: the transfer under way, TIMEOUT_NOW. Must not: decide when to hand over (the node does). Contract: docs/protocol.md, "Leader
+//! transfer".
 
 use super::entry::Payload;
 use super::message::{Message, Needs, Outgoing, Route};
@@ -19,8 +20,8 @@ pub(super) struct Transfer {
 }
 
 impl<P: Payload> Raft<P> {
-    /// Hands the leadership to `target`, or to the voter that is closest to the log's end and answers. False if this is no leader, or there is
-    /// nobody to take it. It is called off after E: see [`Raft::transferring`].
+    /// Hands the leadership to `target`, or to the voter that is closest to the log's end and answers. False if this is no leader, or there
+    /// is nobody to take it. It is called off after E: see [`Raft::transferring`].
     pub fn transfer_to(&mut self, target: Option<NodeId>, now: Millis) -> bool {
         let timeout = self.settings.election_timeout;
         let fit = |leader: &Leader, id: &NodeId| {

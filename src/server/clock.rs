@@ -1,7 +1,7 @@
 //! The only clock of the process.
 //!
 //! Owns: reading CLOCK_BOOTTIME and the wall clock. Must not: decide anything; the core gets the time as an argument.
-//! CLOCK_BOOTTIME, not CLOCK_MONOTONIC: a lease must run out while the host is suspended [N10].
+//! CLOCK_BOOTTIME, not CLOCK_MONOTONIC: a lease must run out while the host is suspended (N10 in docs/why.md).
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 

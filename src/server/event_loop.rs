@@ -16,6 +16,7 @@ use super::connection::{self, Class, Connection, Dialled, ReadEnd, Receiver};
 use super::listener::{Accepted, Listener};
 use super::signals::Signals;
 use super::table::Connections;
+use super::usage::Meter;
 use super::{clock, logger};
 use crate::config::LogLevel;
 use crate::node::{self, Action, Closed, Fatal, Node, Port};
@@ -70,6 +71,7 @@ pub struct EventLoop<D: Disk> {
     /// The core has been told something since its turn: the next one follows at once.
     noted: bool,
     loglevel: LogLevel,
+    meter: Meter,
 }
 
 impl<D: Disk> Receiver for Node<D> {
@@ -103,6 +105,7 @@ impl<D: Disk> EventLoop<D> {
             unblocked: Vec::new(),
             noted: false,
             loglevel,
+            meter: Meter::default(),
         };
         let registry = this.poll.registry();
         registry.register(&mut this.signals.stream, SIGNALS, Interest::READABLE)?;
@@ -117,8 +120,12 @@ impl<D: Disk> EventLoop<D> {
         loop {
             self.wait()?;
             self.accept();
-            self.read();
-            self.node.turn(clock::now()).map_err(Failure::Core)?;
+            let served = self.read();
+            let now = clock::now();
+            if served && let Some(usage) = self.meter.measure(now.mono) {
+                self.node.server_mut().usage = usage;
+            }
+            self.node.turn(now).map_err(Failure::Core)?;
             self.flush();
             if let Some(code) = self.act() {
                 return Ok(code);
@@ -294,14 +301,16 @@ impl<D: Disk> EventLoop<D> {
         }
     }
 
-    /// Every readable connection, the bus before the clients, a bounded amount each.
-    fn read(&mut self) {
+    /// Every readable connection, the bus before the clients, a bounded amount each. True if there was a client among them.
+    fn read(&mut self) -> bool {
         for id in mem::take(&mut self.reading_bus) {
             self.read_one(id);
         }
-        for id in mem::take(&mut self.reading_clients) {
-            self.read_one(id);
+        let clients = mem::take(&mut self.reading_clients);
+        for id in &clients {
+            self.read_one(*id);
         }
+        !clients.is_empty()
     }
 
     fn read_one(&mut self, id: ConnId) {
@@ -347,11 +356,15 @@ impl<D: Disk> EventLoop<D> {
 
     fn flush_one(&mut self, id: ConnId) {
         let Some(connection) = self.connections.get_mut(id).filter(|connection| !connection.dialling) else { return };
+        let class = connection.class;
         let Some(transmit) = self.node.transmit_buffer(id) else { return };
         match connection.write(transmit.as_slice()) {
             Ok(count) => {
                 transmit.advance(count);
                 self.node.flushed(id);
+                if class == Class::Client {
+                    self.node.server_mut().stats.net_output_bytes += count as u64;
+                }
             }
             Err(error) => {
                 log::debug!("Writing to a connection: {error}");

@@ -11,6 +11,7 @@ pub mod listener;
 pub mod logger;
 pub mod signals;
 pub mod table;
+pub mod usage;
 
 use std::fs;
 use std::path::Path;
@@ -76,7 +77,9 @@ fn serve(config: Config) -> Result<i32, Failed> {
     let bus = listener::listen(&config.bind, config.bus_port(), config.tcp_backlog)?;
     let clients = listener::listen(&config.bind, config.port, config.tcp_backlog)?;
     let pidfile = config.pidfile.clone();
-    let node = Node::start(config, RealDisk::new(), seed()?, clock::now())?;
+    let mut node = Node::start(config, RealDisk::new(), seed()?, clock::now())?;
+    node.server_mut().process_id = std::process::id();
+    node.server_mut().executable = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default();
     let mut event_loop = EventLoop::new(node, bus, clients, signals)?;
     write_pidfile(&pidfile);
     let ended = event_loop.run();

@@ -63,8 +63,11 @@ pub enum Problem {
     /// No bytes.
     #[error("the file is empty")]
     Empty,
+    /// A snapshot that does not say whose it is.
+    #[error("no line says `myself`")]
+    NoMyself,
     /// No line `crc ...` ends the snapshot.
-    #[error("no crc line: the snapshot part has no end")]
+    #[error("no crc line: the snapshot part has no end (a nodes.conf of Redis or Valkey has none, and cannot be taken over)")]
     NoCrc,
     /// The crc line itself.
     #[error("the crc line is not `crc`, 8 lower-case hex digits and a line end")]
@@ -135,8 +138,8 @@ impl Problem {
     /// What to do about it.
     pub fn advice(&self) -> &'static str {
         match self {
-            Self::Empty => {
-                "An empty file is not a fresh node: starting would give this node a new identity. If that is what you want, remove the file; if not, see docs/nodes-conf.md, \"When a node refuses its file\""
+            Self::Empty | Self::NoMyself => {
+                "That is not a fresh node: starting would give this one a new identity. If that is what you want, remove the file; if not, see docs/nodes-conf.md, \"When a node refuses its file\""
             }
             Self::Record(_) | Self::Snapshot(_) => {
                 "A newer Pontoon may have written it: start that one. Otherwise see docs/nodes-conf.md, \"When a node refuses its file\""

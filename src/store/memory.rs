@@ -6,8 +6,11 @@
 //! A write is lost, kept, or torn by 512-byte sector (any subset of them, and any length in between) until `sync`; new names and renames are lost from
 //! some point on until `sync_dir`. A failed `sync` drops what it was to bring to the disk: a later one that succeeds does not bring it back.
 
+mod contents;
+
 use super::disk::Disk;
 use crate::rng::Rng;
+use contents::Contents;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -96,90 +99,6 @@ impl Naming {
     }
 }
 
-/// A file's bytes. `live` and `durable` differ at most within the ranges of `unsynced`.
-#[derive(Clone, Debug, Default)]
-struct Contents {
-    live: Vec<u8>,
-    durable: Vec<u8>,
-    unsynced: Vec<Unsynced>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Unsynced {
-    start: usize,
-    end: usize,
-    /// A sync failed on it: no later sync brings it to the disk, though a crash may show that it got there.
-    dropped: bool,
-}
-
-impl Contents {
-    fn append(&mut self, bytes: &[u8]) {
-        let start = self.live.len();
-        self.live.extend_from_slice(bytes);
-        self.unsynced.push(Unsynced { start, end: self.live.len(), dropped: false });
-    }
-
-    fn sync(&mut self) {
-        for range in self.unsynced.iter().filter(|range| !range.dropped) {
-            if self.durable.len() < range.end {
-                self.durable.resize(range.end, 0);
-            }
-            self.durable[range.start..range.end].copy_from_slice(&self.live[range.start..range.end]);
-        }
-        self.unsynced.retain(|range| range.dropped);
-    }
-
-    fn drop_unsynced(&mut self) {
-        for range in &mut self.unsynced {
-            range.dropped = true;
-        }
-    }
-
-    /// What a crash leaves.
-    fn after_crash(&self, rng: &mut Rng, report: &mut CrashReport) -> Vec<u8> {
-        if self.unsynced.is_empty() {
-            return self.durable.clone();
-        }
-        match rng.below(4) {
-            0 => {
-                report.lost_files += 1;
-                self.durable.clone()
-            }
-            1 => self.live.clone(),
-            _ => {
-                report.torn_files += 1;
-                self.torn(rng)
-            }
-        }
-    }
-
-    /// Any length that the file had or could have had, and in every sector the writes up to any one of them.
-    fn torn(&self, rng: &mut Rng) -> Vec<u8> {
-        let longest = self.live.len().max(self.durable.len());
-        let length = match rng.below(3) {
-            0 => longest,
-            1 => rng.between(self.durable.len() as u64, longest as u64 + 1) as usize,
-            _ => self.write_end(rng).max(self.durable.len()),
-        };
-        let mut bytes = self.durable.clone();
-        bytes.resize(length, 0);
-        for sector in (0..length).step_by(SECTOR) {
-            let kept = rng.below(self.unsynced.len() as u64 + 1) as usize;
-            for range in &self.unsynced[..kept] {
-                let (start, end) = (range.start.max(sector), range.end.min(sector + SECTOR).min(length));
-                if start < end {
-                    bytes[start..end].copy_from_slice(&self.live[start..end]);
-                }
-            }
-        }
-        bytes
-    }
-
-    fn write_end(&self, rng: &mut Rng) -> usize {
-        self.unsynced.get(rng.below(self.unsynced.len() as u64) as usize).map_or(0, |range| range.end)
-    }
-}
-
 impl DiskImage {
     /// Counts an operation and says which fault it meets.
     fn operation(&mut self) -> io::Result<Option<Fault>> {
@@ -225,7 +144,7 @@ impl DiskImage {
         self.names = self.durable_names.clone();
         for contents in self.files.values_mut() {
             let bytes = contents.after_crash(rng, &mut report);
-            *contents = Contents { live: bytes.clone(), durable: bytes, unsynced: Vec::new() };
+            *contents = Contents::durable(bytes);
         }
         self.open.clear();
         self.locks.clear();
@@ -266,7 +185,7 @@ impl MemoryDisk {
         let (path, bytes) = (path.into(), bytes.into());
         let image = &mut *self.image.borrow_mut();
         image.files_made += 1;
-        image.files.insert(image.files_made, Contents { live: bytes.clone(), durable: bytes, unsynced: Vec::new() });
+        image.files.insert(image.files_made, Contents::durable(bytes));
         image.names.insert(path.clone(), image.files_made);
         image.durable_names.insert(path, image.files_made);
         image.durable_version += 1;
@@ -318,13 +237,13 @@ impl MemoryDisk {
     /// The file as programs see it.
     pub fn live(&self, path: &Path) -> Option<Vec<u8>> {
         let image = self.image.borrow();
-        image.names.get(path).and_then(|file| image.files.get(file)).map(|contents| contents.live.clone())
+        image.names.get(path).and_then(|file| image.files.get(file)).map(|contents| contents.live().to_vec())
     }
 
     /// What would certainly be in this file after a crash right now: the bytes that are synced, of the file whose name is synced.
     pub fn durable(&self, path: &Path) -> Option<Vec<u8>> {
         let image = self.image.borrow();
-        image.durable_names.get(path).and_then(|file| image.files.get(file)).map(|contents| contents.durable.clone())
+        image.durable_names.get(path).and_then(|file| image.files.get(file)).map(|contents| contents.synced().to_vec())
     }
 
     /// Grows whenever [`MemoryDisk::durable`] may answer otherwise than before, so that a checker need not read again what has not changed.
@@ -433,127 +352,4 @@ fn done(fault: Option<Fault>) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FILE: &str = "dir/file";
-    const TEMP: &str = "dir/file.tmp";
-
-    fn path(text: &str) -> &Path {
-        Path::new(text)
-    }
-
-    /// A file of `durable` synced bytes `a`, then `unsynced` bytes `b`.
-    fn disk_with(durable: usize, unsynced: usize) -> MemoryDisk {
-        let mut disk = MemoryDisk::with_file(FILE, vec![b'a'; durable]);
-        disk.open_append(path(FILE)).unwrap();
-        disk.write(path(FILE), &vec![b'b'; unsynced]).unwrap();
-        disk
-    }
-
-    #[test]
-    fn unsynced_bytes_are_lost_kept_or_torn_by_sector_and_synced_ones_never() {
-        let mut rng = Rng::new(1);
-        let (mut lost, mut kept, mut torn) = (0, 0, 0);
-        for _ in 0..200 {
-            let disk = disk_with(700, 2000);
-            assert_eq!(disk.durable(path(FILE)).unwrap().len(), 700);
-            disk.crash(&mut rng);
-            let bytes = disk.live(path(FILE)).unwrap();
-            assert!(bytes.len() >= 700 && bytes[..700].iter().all(|byte| *byte == b'a'));
-            for sector in bytes[700..].chunk_by(|a, b| a == b) {
-                assert!(sector[0] == 0 || sector[0] == b'b');
-            }
-            match bytes.len() {
-                700 => lost += 1,
-                2700 if !bytes.contains(&0) => kept += 1,
-                _ => torn += 1,
-            }
-        }
-        assert!(lost > 10 && kept > 10 && torn > 10, "{lost} {kept} {torn}");
-    }
-
-    #[test]
-    fn a_torn_file_changes_at_sector_bounds_only() {
-        let mut rng = Rng::new(2);
-        for _ in 0..200 {
-            let disk = disk_with(100, 5000);
-            disk.crash(&mut rng);
-            let bytes = disk.live(path(FILE)).unwrap();
-            let changes = (101..bytes.len()).filter(|at| bytes[*at] != bytes[at - 1]);
-            assert!(changes.into_iter().all(|at| at % SECTOR == 0));
-        }
-    }
-
-    #[test]
-    fn a_sync_is_for_ever_unless_it_failed() {
-        let mut disk = disk_with(10, 10);
-        disk.inject(1, Fault::Fail);
-        assert!(disk.sync(path(FILE)).is_err());
-        disk.write(path(FILE), b"c").unwrap();
-        disk.sync(path(FILE)).unwrap();
-        // The bytes of the failed sync are gone though a later one succeeded.
-        assert_eq!(disk.durable(path(FILE)).unwrap(), [&[b'a'; 10][..], &[0; 10], b"c"].concat());
-        assert_eq!(disk.live(path(FILE)).unwrap(), [&[b'a'; 10][..], &[b'b'; 10], b"c"].concat());
-    }
-
-    #[test]
-    fn names_are_lost_in_order_until_the_directory_is_synced() {
-        let mut rng = Rng::new(3);
-        let mut seen = BTreeMap::new();
-        for _ in 0..100 {
-            let mut disk = MemoryDisk::with_file(FILE, "old");
-            disk.create(path(TEMP)).unwrap();
-            disk.write(path(TEMP), b"new").unwrap();
-            disk.sync(path(TEMP)).unwrap();
-            disk.rename(path(TEMP), path(FILE)).unwrap();
-            assert_eq!(disk.live(path(FILE)).unwrap(), b"new");
-            assert_eq!(disk.durable(path(FILE)).unwrap(), b"old");
-            let synced = disk.fork();
-            synced.clone().sync_dir(path(FILE)).unwrap();
-            synced.crash(&mut rng);
-            assert_eq!(synced.live(path(FILE)).unwrap(), b"new");
-            disk.crash(&mut rng);
-            *seen.entry((disk.live(path(FILE)), disk.live(path(TEMP)))).or_insert(0) += 1;
-        }
-        let (old, new) = (Some(b"old".to_vec()), Some(b"new".to_vec()));
-        assert_eq!(seen.keys().cloned().collect::<Vec<_>>(), [(new.clone(), None), (old.clone(), None), (old, new)]);
-    }
-
-    #[test]
-    fn faults_hit_the_operation_that_they_were_ordered_for() {
-        let mut disk = MemoryDisk::with_file(FILE, "");
-        disk.inject(2, Fault::Short(2));
-        disk.inject(4, Fault::Die);
-        disk.open_append(path(FILE)).unwrap();
-        assert_eq!(disk.write(path(FILE), b"abcd").unwrap(), 2);
-        assert_eq!(disk.write(path(FILE), b"cd").unwrap(), 2);
-        assert!(disk.sync(path(FILE)).is_err());
-        assert!(disk.sync(path(FILE)).is_err(), "the dead write nothing");
-        assert_eq!(disk.durable(path(FILE)).unwrap(), b"");
-        disk.kill();
-        assert_eq!(disk.read(path(FILE)).unwrap().unwrap(), b"abcd");
-    }
-
-    #[test]
-    fn a_lock_is_held_by_one_process_until_it_dies() {
-        let mut first = MemoryDisk::new();
-        let mut second = first.process();
-        assert!(first.lock(path("l")).unwrap() && first.clone().lock(path("l")).unwrap());
-        assert!(!second.lock(path("l")).unwrap());
-        first.kill();
-        assert!(second.lock(path("l")).unwrap());
-        first.crash(&mut Rng::new(0));
-        assert!(first.lock(path("l")).unwrap());
-    }
-
-    #[test]
-    fn the_durable_version_moves_with_the_durable_bytes() {
-        let mut disk = disk_with(1, 1);
-        let before = disk.durable_version();
-        disk.write(path(FILE), b"x").unwrap();
-        assert_eq!(disk.durable_version(), before);
-        disk.sync(path(FILE)).unwrap();
-        assert!(disk.durable_version() > before);
-    }
-}
+mod tests;

@@ -13,8 +13,12 @@ pub mod memory;
 pub mod nodes_conf;
 mod receipt;
 mod record;
+#[cfg(test)]
+mod scene;
 mod standing;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 pub use disk::{Disk, RealDisk};
 pub use error::{Damage, DiskError, LoadError, Problem};
@@ -26,7 +30,7 @@ pub use tail::{Cut, Tail};
 
 use crate::cluster::{Change, State};
 use crate::raft::{HardState, Log};
-use crate::types::{ClusterId, NodeId, Slot, Term};
+use crate::types::{ClusterId, NodeId, Term};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -74,30 +78,25 @@ pub struct Store<D> {
     failed: bool,
 }
 
-/// What a rewrite alone can change, as far as forgetting it would break a promise.
+/// What a file says besides its entries, as far as forgetting it would break a promise: a rewrite alone can change it.
 #[derive(Clone, PartialEq, Debug)]
 struct Rest {
     me: NodeId,
     incarnation: u64,
     hard: HardState,
     cluster: ClusterId,
-    joins: Option<ClusterId>,
-    way_back: bool,
-    claims: Vec<(Slot, Slot)>,
+    standing: Standing,
 }
 
 impl Rest {
     fn of(image: &Image<'_>) -> Self {
-        let joiner = image.standing.joiner();
-        Self {
-            me: image.me,
-            incarnation: image.incarnation,
-            hard: image.hard,
-            cluster: image.state.cluster_id(),
-            joins: joiner.map(|joiner| joiner.cluster),
-            way_back: joiner.is_some_and(|joiner| joiner.fallback.is_some()),
-            claims: image.standing.claims().to_vec(),
-        }
+        let &Image { me, incarnation, hard, state, standing, .. } = image;
+        Self { me, incarnation, hard, cluster: state.cluster_id(), standing: standing.clone() }
+    }
+
+    fn says(&self, image: &Image<'_>) -> bool {
+        (self.me, self.incarnation, self.hard, self.cluster) == (image.me, image.incarnation, image.hard, image.state.cluster_id())
+            && self.standing == *image.standing
     }
 }
 
@@ -141,7 +140,7 @@ impl<D: Disk> Store<D> {
     }
 
     /// The one durable operation of a turn: a rewrite if `full` or if an append cannot say what changed, else an append of the new entries, else nothing.
-    /// Term, vote, identity, truncation, claims and the way back are noticed here; what else needs a rewrite (docs/nodes-conf.md, "When") the caller flags by `full`.
+    /// Term, vote, identity, standing and truncation are noticed here; what else needs a rewrite (docs/nodes-conf.md, "When") the caller flags by `full`.
     pub fn persist(&mut self, image: &Image<'_>, full: bool) -> Result<Persisted, DiskError> {
         let new_entries = image.log.last_index().saturating_sub(self.on_disk.last_index);
         if full || !self.can_append(image) || self.appended as u64 + new_entries > MAX_APPENDED as u64 {
@@ -157,7 +156,7 @@ impl<D: Disk> Store<D> {
     fn can_append(&self, image: &Image<'_>) -> bool {
         // Index and term name a log up to there (Log Matching, §5.3): a truncation that was filled up again shows here.
         let same_log = image.log.term_at(self.on_disk.last_index) == Some(self.on_disk_term);
-        same_log && self.rest_on_disk.as_ref() == Some(&Rest::of(image))
+        same_log && self.rest_on_disk.as_ref().is_some_and(|rest| rest.says(image))
     }
 
     fn rewrite(&mut self, image: &Image<'_>) -> Result<(), DiskError> {
@@ -166,7 +165,7 @@ impl<D: Disk> Store<D> {
         self.run("creating", &temp, |disk| disk.create(&temp))?;
         self.write_and_sync(&temp, text.as_bytes())?;
         self.run("renaming", &temp, |disk| disk.rename(&temp, &path))?;
-        self.run("syncing the directory of", &path, |disk| disk.sync_dir(&path))?;
+        self.run("syncing its directory", &path, |disk| disk.sync_dir(&path))?;
         self.run("opening", &path, |disk| disk.open_append(&path))?;
         self.rest_on_disk = Some(Rest::of(image));
         self.appended = 0;
@@ -193,7 +192,7 @@ impl<D: Disk> Store<D> {
         self.on_disk_term = image.log.last_term();
     }
 
-    /// Whether an append is the last thing in the file: after a second without another, [`Store::idle_synced`] is due [N28].
+    /// Whether an append is the last thing in the file: after a second without another, [`Store::idle_synced`] is due \[N28\].
     pub fn needs_synced_line(&self) -> bool {
         self.synced_line_due
     }

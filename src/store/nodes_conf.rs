@@ -80,6 +80,9 @@ pub fn read(bytes: &[u8]) -> Result<Contents, Damage> {
     if term > current {
         return Err(at_crc(Problem::TermAboveCurrent { term, current }));
     }
+    if state.last_applied() == 0 && term > 0 {
+        return Err(at_crc(Problem::Snapshot("a snapshotTerm before the first entry".to_owned())));
+    }
     if own.incarnation >= MAX_NUMBER {
         return Err(at_crc(Problem::IncarnationSpent));
     }
@@ -134,8 +137,153 @@ fn read_snapshot(bytes: &[u8]) -> Result<(Own, State, Standing), Damage> {
         let offset = text.split_inclusive('\n').take(place).map(str::len).sum();
         Damage { line: place + 1, offset, problem: Problem::Snapshot(reason) }
     };
+    let no_myself = || Damage { line: 1, offset: 0, problem: Problem::NoMyself };
+    if !state_text.lines().any(says_myself) {
+        return Err(no_myself());
+    }
     let (state, own) = parse_snapshot(state_text, true).map_err(|error| at(error.line.saturating_sub(1), error.reason))?;
     let standing = Standing::read(standing_text).map_err(|(place, reason)| at(count + place, reason))?;
-    let own = own.ok_or_else(|| at(0, "no line says `myself`".to_owned()))?;
+    let own = own.ok_or_else(no_myself)?;
     Ok((own, state, standing))
+}
+
+/// Whether `myself` is among the flags of a node line. Asked before the state is read, since what to do about it differs from all else.
+fn says_myself(line: &str) -> bool {
+    line.split(' ').nth(2).is_some_and(|flags| flags.split(',').any(|flag| flag == "myself"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::{Scene, sealed};
+    use super::*;
+    use crate::store::{Fallback, Joiner};
+    use crate::types::{ClusterId, ShardId, Slot};
+
+    fn problem(text: &str) -> Problem {
+        read(text.as_bytes()).expect_err("it must be refused").problem
+    }
+
+    fn record(word: &str, content: &str) -> String {
+        let mut out = String::new();
+        super::super::record::write(word, content, &mut out);
+        out
+    }
+
+    #[test]
+    fn a_file_reads_back_whatever_the_standing() {
+        let mut scene = Scene::founded();
+        scene.append("SLOT_CHANGE - 0 - 0 3");
+        scene.state.apply(1, &scene.log.get(1).unwrap().clone());
+        let slots = |first, last| (Slot::new(first).unwrap(), Slot::new(last).unwrap());
+        let claims = vec![slots(0, 5), slots(7, 7)];
+        let way_back = Fallback { state: scene.state.clone(), term: 3 };
+        let joiner = |fallback| {
+            let (cluster, shard) = (ClusterId::from_bytes([1; 20]), ShardId::from_bytes([2; 20]));
+            Standing::Joiner(Box::new(Joiner { cluster, shard, claims: claims.clone(), fallback }))
+        };
+        for standing in [Standing::Member, Standing::Claiming(claims.clone()), joiner(None), joiner(Some(way_back))] {
+            scene.standing = standing;
+            let text = write(&scene.image());
+            let contents = read(text.as_bytes()).unwrap();
+            assert_eq!((contents.own.me, contents.own.incarnation), (scene.me, scene.incarnation));
+            assert_eq!((&contents.state, &contents.standing), (&scene.state, &scene.standing), "{text}");
+            assert_eq!(contents.tail.log.iter_from(0).collect::<Vec<_>>(), scene.log.iter_from(2).collect::<Vec<_>>());
+            assert_eq!((contents.tail.log.snapshot_index(), contents.tail.synced, contents.tail.cut), (1, 3, None));
+        }
+    }
+
+    #[test]
+    fn the_example_loads() {
+        let text = include_str!("../../nodes.conf.example");
+        let contents = read(text.as_bytes()).unwrap();
+        assert_eq!((contents.state.member_count(), contents.state.voters().len()), (4, 3));
+        assert_eq!(contents.state.assigned_slots(), 16384);
+        assert_eq!((contents.tail.log.first_index(), contents.tail.log.last_index(), contents.tail.synced), (14, 16, 15));
+        assert_eq!(contents.tail.cut, None);
+    }
+
+    #[test]
+    fn empty_files_and_files_of_nobody_are_refused() {
+        assert_eq!(problem(""), Problem::Empty);
+        assert_eq!(problem("\n\n"), Problem::NoCrc);
+        assert_eq!(problem("vars currentEpoch 0 lastVoteEpoch 0\n"), Problem::NoCrc);
+        assert_eq!(problem(&sealed("")), Problem::NoMyself);
+        let text = Scene::founded().snapshot().replace("myself,handshake", "master");
+        assert_eq!(problem(&sealed(&text)), Problem::NoMyself);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_its_name_and_line() {
+        let text = sealed(&Scene::founded().snapshot().replace("maxLease", "maxLeash"));
+        let damage = read(text.as_bytes()).unwrap_err();
+        assert_eq!(damage.line, 2);
+        assert!(damage.to_string().contains("maxLeash"), "{damage}");
+        let text = sealed(&format!("{}later x\n", Scene::founded().snapshot()));
+        assert_eq!(read(text.as_bytes()).unwrap_err().line, 3);
+    }
+
+    #[test]
+    fn the_lines_of_a_standing_are_read_strictly() {
+        let snapshot = Scene::founded().snapshot();
+        let id = "ab".repeat(20);
+        let joiner = format!("joiner cluster {id} shard {id} fallbackTerm");
+        for (lines, line) in [
+            (format!("{joiner} 1\n"), 3),
+            (format!("{joiner} -\nfallback x\n"), 4),
+            (format!("{joiner} - -\n"), 3),
+            (format!("{joiner} -\n{joiner} -\n"), 4),
+            (format!("claims 1\n{joiner} -\n"), 4),
+            ("claims 5-1\n".to_owned(), 3),
+            ("claims 1\nclaims 2\n".to_owned(), 4),
+            ("fallback x\n".to_owned(), 3),
+            (format!("{joiner} -\nvars\n"), 4),
+        ] {
+            let damage = read(sealed(&format!("{snapshot}{lines}")).as_bytes()).expect_err(&lines);
+            assert_eq!(damage.line, line, "{lines}: {damage}");
+            assert!(matches!(damage.problem, Problem::Snapshot(_)), "{damage}");
+        }
+    }
+
+    #[test]
+    fn what_no_node_writes_is_refused_under_a_good_checksum() {
+        let snapshot = sealed(&Scene::founded().snapshot());
+        let tail = |records: &[(&str, &str)]| {
+            let records: String = records.iter().map(|(word, content)| record(word, content)).collect();
+            problem(&format!("{snapshot}{records}"))
+        };
+        assert_eq!(tail(&[("log", "2 1 NOOP 5")]), Problem::Gap { expected: 1, found: 2 });
+        assert_eq!(tail(&[("log", "1 2 NOOP 5"), ("log", "2 1 NOOP 5")]), Problem::TermDown { last: 2, found: 1 });
+        assert_eq!(tail(&[("log", "1 4 NOOP 5")]), Problem::TermAboveCurrent { term: 4, current: 3 });
+        assert_eq!(tail(&[("log", "1 1 FUTURE x")]), Problem::Record("unknown entry type FUTURE".to_owned()));
+        assert_eq!(tail(&[("later", "1 x")]), Problem::Record("unknown record `later`".to_owned()));
+        assert!(matches!(tail(&[("log", "1 1 NOOP")]), Problem::Record(_)) && matches!(tail(&[("log", "x")]), Problem::Record(_)));
+        assert_eq!(tail(&[("synced", "1")]), Problem::WrongSynced { last: 0, found: 1 });
+        assert_eq!(tail(&[]), Problem::NoSynced);
+        assert_eq!(problem(&snapshot.replace("currentTerm 3", "currentTerm 4")[..]).advice(), Problem::NoSynced.advice());
+    }
+
+    #[test]
+    fn a_term_or_an_incarnation_at_its_end_is_refused() {
+        let spent = Scene { incarnation: MAX_NUMBER, ..Scene::founded() }.snapshot();
+        assert_eq!(problem(&format!("{}{}", sealed(&spent), record("synced", "0"))), Problem::IncarnationSpent);
+        let mut scene = Scene::founded();
+        let early = scene.snapshot().replace("snapshotTerm 0", "snapshotTerm 1");
+        assert!(matches!(problem(&sealed(&early)), Problem::Snapshot(_)));
+        scene.state.apply(1, &scene.log.get(1).unwrap().clone());
+        let high = scene.snapshot().replace("snapshotTerm 1", "snapshotTerm 9");
+        assert_eq!(problem(&sealed(&high)), Problem::TermAboveCurrent { term: 9, current: 3 });
+    }
+
+    #[test]
+    fn a_bad_line_is_cut_off_unless_a_synced_record_follows_it() {
+        let mut scene = Scene::founded();
+        scene.append("NOOP 7");
+        let good = write(&scene.image());
+        let torn = format!("{good}{}log 00000000 4 1 NO", record("synced", "3"));
+        let cut = read(torn.as_bytes()).unwrap().tail.cut.unwrap();
+        assert_eq!((cut.bytes, &torn[cut.offset..]), (23 - 4, "log 00000000 4 1 NO"));
+        let followed = format!("{torn}\n{}", record("synced", "3"));
+        let synced_at = followed.rfind("synced").unwrap();
+        assert_eq!(problem(&followed), Problem::DamagedDurable { why: "its crc is wrong", synced_at });
+    }
 }

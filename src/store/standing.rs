@@ -28,7 +28,7 @@ pub struct Joiner {
     pub shard: ShardId,
     /// The slots that it owned, ascending; it claims those that nobody owns once it has joined.
     pub claims: Vec<(Slot, Slot)>,
-    /// The way back. None once it has acknowledged anything of the new cluster: that must never be forgotten [N19].
+    /// The way back. None once it has acknowledged anything of the new cluster: that must never be forgotten \[N19\].
     pub fallback: Option<Fallback>,
 }
 

@@ -1,6 +1,6 @@
 //! CLUSTER INFO: Redis' fields, then `cluster_raft_*`.
 //!
-//! Owns: the text. Must not: count anything itself. Lines end in CRLF, which clients split on. Contract: docs/operations.md.
+//! Owns: the text. Must not: count anything itself. Lines end in CRLF, which clients split on. Contract: docs/protocol.md for what the numbers mean.
 
 use crate::cluster::view;
 use crate::commands::context::{BusStats, Cluster, Context, Flow};

@@ -149,3 +149,21 @@ fn write_link(reply: &mut Reply<'_>, link: &LinkView) {
     reply.bulk(b"send-buffer-used");
     reply.int(int(link.unsent));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::NodeId;
+
+    #[test]
+    fn a_link_is_shown_as_in_redis() {
+        let node = NodeId::from_bytes([7; 20]);
+        let link = LinkView { node, outbound: true, greeted: true, created: 5, heard: 6, send_buffer: 48, unsent: 9 };
+        let mut out = Vec::new();
+        write_link(&mut Reply::new(&mut out, true), &link);
+        let expected = format!(
+            "%6\r\n$9\r\ndirection\r\n$2\r\nto\r\n$4\r\nnode\r\n$40\r\n{node}\r\n$11\r\ncreate-time\r\n:5\r\n$6\r\nevents\r\n$2\r\nrw\r\n$21\r\nsend-buffer-allocated\r\n:48\r\n$16\r\nsend-buffer-used\r\n:9\r\n"
+        );
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+}

@@ -153,7 +153,8 @@ fn the_list_of_clients() {
     assert_eq!(ids(desk.ask("client list type NORMAL")), [3, 7, 9]);
     assert_eq!(ids(desk.ask("client list type replica")), []);
     assert_eq!(ids(desk.ask("client list id 9 7 100")), [7, 9]);
-    assert_eq!(desk.ask("client list id 0"), "-ERR Invalid client ID\r\n");
+    assert_eq!(desk.ask("client list id 0"), "$0\r\n\r\n");
+    assert_eq!(desk.ask("client list id x"), "-ERR Invalid client ID\r\n");
     assert_eq!(desk.ask("client list type x"), "-ERR Unknown client type 'x'\r\n");
     assert_eq!(desk.ask("client list id"), "-ERR syntax error\r\n");
     desk.ask("hello 3");

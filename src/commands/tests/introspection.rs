@@ -37,7 +37,7 @@ fn everything_at_once() {
     let count = table().command_count();
     assert_eq!(desk.ask("command count"), format!(":{count}\r\n"));
     let all = desk.ask("command");
-    assert!(all.starts_with(&format!("*{count}\r\n*10\r\n$6\r\nasking\r\n")), "sorted by name");
+    assert!(all.starts_with(&format!("*{count}\r\n*10\r\n$6\r\nappend\r\n")), "sorted by name");
     assert_eq!(desk.ask("command info"), all);
     assert_eq!(count_values(all.as_bytes()), 1);
     desk.ask("hello 3");

@@ -3,6 +3,7 @@
 mod connection;
 mod hostile;
 mod introspection;
+mod keys;
 mod routing;
 mod server;
 mod table;

@@ -191,3 +191,42 @@ fn a_slot_that_goes_while_exec_waits_is_not_served() {
     desk.give_slots(Some(ME), None, 12182, 12182);
     assert_eq!(desk.resume(WaitOutcome::Done), (Flow::Done, "+OK\r\n-CLUSTERDOWN Hash slot not served\r\n".to_owned()));
 }
+
+/// What `redis-cli --cluster fix` sends for a slot that nobody owns; Valkey's answer is measured (an error, OK, STILL n).
+#[test]
+fn the_transaction_of_cluster_fix() {
+    let mut desk = Desk::new();
+    desk.give_slots(Some(ME), None, 101, 101);
+    desk.ask("multi");
+    for line in ["cluster delslots 101", "cluster addslots 101", "cluster bumpepoch"] {
+        assert_eq!(desk.ask(line), "+QUEUED\r\n");
+    }
+    let (flow, reply) = desk.request(["exec"]);
+    let Flow::Wait(Wait::Changes(changes)) = flow else { panic!("{flow:?}") };
+    assert_eq!(String::from_utf8(reply).unwrap(), "*3\r\n-ERR Slot 101 is already unassigned\r\n");
+    changes.into_iter().for_each(|change| desk.apply(change));
+    assert_eq!(desk.state.owner(slot(101)), Some(ME));
+    let (flow, reply) = desk.resume(WaitOutcome::Changes(vec![ChangeOutcome::Applied]));
+    assert!(flow == Flow::Done && reply.starts_with("+OK\r\n+STILL "), "{reply}");
+}
+
+#[test]
+fn keys_in_transactions() {
+    let mut desk = Desk::new();
+    desk.ask("multi");
+    for line in ["set {t}a 1", "incr {t}a", "get {t}a", "get"] {
+        desk.ask(line);
+    }
+    assert_eq!(desk.ask("exec"), ABORTED);
+    assert_eq!(desk.ask("exists {t}a"), ":0\r\n");
+    desk.ask("watch {t}a");
+    desk.ask("multi");
+    for line in ["set {t}a 1", "incr {t}a", "get {t}a"] {
+        assert_eq!(desk.ask(line), "+QUEUED\r\n");
+    }
+    assert_eq!(desk.ask("exec"), "*3\r\n+OK\r\n:2\r\n$1\r\n2\r\n");
+    desk.usable = false;
+    desk.config.cluster_allow_reads_when_down = true;
+    assert_eq!(desk.ask("get {t}a"), "$1\r\n2\r\n");
+    assert_eq!(desk.ask("set {t}a 3"), "-CLUSTERDOWN The cluster is down and only accepts read commands\r\n");
+}

@@ -1,0 +1,235 @@
+//! What must hold, checked all along. The checks know the bytes on the wire, the bytes on the disks, the replies, and what a node says
+//! of itself in public; nothing else of how it works.
+//!
+//! Owns: the picture of every cluster that ever was ([`history`]), of every node's log, and the sentences. A sentence that does not hold
+//! is a panic; the sweep says in which seed and when.
+
+pub mod durable;
+pub mod history;
+pub mod model;
+pub mod promised_changes;
+mod promises;
+
+use crate::sim::machine::Machine;
+use crate::sim::stats::Stats;
+use durable::Durable;
+use history::History;
+use pontoon::cluster::{Change, State};
+use pontoon::node::Node;
+use pontoon::raft::{Body, Raft};
+use pontoon::store::MemoryDisk;
+use pontoon::types::{ClusterId, LogIndex, NodeId, Term};
+use promised_changes::Changes;
+use std::collections::BTreeMap;
+
+/// What a node said of itself at the end of its last turn.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+struct Said {
+    cluster: Option<ClusterId>,
+    term: Term,
+    leads: bool,
+    first_index: LogIndex,
+    last_index: LogIndex,
+    last_term: Term,
+    commit: LogIndex,
+    applied: LogIndex,
+}
+
+/// One machine as the checks see it.
+#[derive(Default)]
+struct Seen {
+    said: Said,
+    /// The log's terms from `terms_from` on.
+    terms: Vec<Term>,
+    terms_from: LogIndex,
+    durable: Durable,
+}
+
+impl Seen {
+    fn term_at(&self, index: LogIndex) -> Option<Term> {
+        self.terms.get(index.checked_sub(self.terms_from)? as usize).copied()
+    }
+}
+
+/// Every check of a run.
+pub struct Checks {
+    clusters: BTreeMap<ClusterId, History>,
+    seen: Vec<Seen>,
+    /// By connection: who said HELLO or HI on which side.
+    greetings: BTreeMap<usize, [Option<(NodeId, ClusterId)>; 2]>,
+    /// What clients asked for and were told.
+    pub changes: Changes,
+}
+
+impl Checks {
+    /// For so many machines.
+    pub fn new(machines: usize) -> Self {
+        let seen = (0..machines).map(|_| Seen::default()).collect();
+        Self { clusters: BTreeMap::new(), seen, greetings: BTreeMap::new(), changes: Changes::default() }
+    }
+
+    /// A process was started: what was certainly on its disk is what it knows.
+    pub fn started(&mut self, machine: &Machine) {
+        let Some(node) = &machine.node else { return };
+        let seen = &mut self.seen[machine.index];
+        seen.durable.refresh(&machine.disk, &machine.file());
+        let (durable, raft) = (&seen.durable, node.raft());
+        if durable.id.is_some() {
+            assert_eq!(durable.id, Some(raft.id()), "a restarted node is who it was");
+            assert_eq!(durable.cluster, Some(node.state().cluster_id()), "a restarted node is in the cluster where it was");
+            assert!(raft.term() >= durable.term, "a restarted node knows its term");
+            assert!(raft.log().last_index() >= durable.last_index(), "a restarted node has the log that was on its disk");
+        }
+        let cluster = seen.said.cluster;
+        seen.said = Said { cluster, ..Said::default() };
+        seen.terms.clear();
+    }
+
+    /// A node has had its turn.
+    pub fn after_turn(&mut self, machines: &[Machine], index: usize, stats: &mut Stats) {
+        let machine = &machines[index];
+        let Some(node) = &machine.node else { return };
+        node.check();
+        let said = said(node);
+        let seen = &mut self.seen[machine.index];
+        if said == seen.said {
+            return;
+        }
+        let before = std::mem::replace(&mut seen.said, said);
+        if before.cluster != said.cluster {
+            seen.terms.clear();
+            self.left(before.cluster);
+            self.came(machine.index, node.raft());
+        }
+        self.check_log(machine.index, node.raft());
+        if said.leads && (!before.leads || before.term != said.term) {
+            self.check_leader(machine.index, node.raft(), stats);
+        }
+        self.check_commit(machines, index, before, stats);
+        if said.applied != before.applied || said.cluster != before.cluster {
+            self.history(machine.index).applied(node.state());
+        }
+    }
+
+    fn history(&mut self, machine: usize) -> &mut History {
+        let cluster = self.seen[machine].said.cluster.expect("a node that had a turn is in a cluster");
+        self.clusters.entry(cluster).or_insert_with(History::new)
+    }
+
+    /// A node left this cluster for another one. If it was alone there, what that cluster acknowledged is given up with it.
+    fn left(&mut self, cluster: Option<ClusterId>) {
+        let Some(history) = cluster.and_then(|cluster| self.clusters.get_mut(&cluster)) else { return };
+        let mut members = history.model.members.keys();
+        if let (Some(alone), None) = (members.next(), members.next()) {
+            self.changes.gave_up(*alone);
+            history.given_up = true;
+        }
+    }
+
+    /// A node is in another cluster than before. One that goes back to its own cluster of one may begin it anew.
+    fn came(&mut self, machine: usize, raft: &Raft<Change>) {
+        let history = self.history(machine);
+        if history.given_up && raft.log().last_index() < history.committed() {
+            *history = History::new();
+        }
+    }
+
+    /// What is new in a node's log agrees with every other log.
+    fn check_log(&mut self, machine: usize, raft: &Raft<Change>) {
+        let log = raft.log();
+        let (first, last) = (log.first_index(), log.last_index());
+        let seen = &self.seen[machine];
+        let mut from = last + 1;
+        while from > first && seen.term_at(from - 1).is_none_or(|known| log.term_at(from - 1) != Some(known)) {
+            from -= 1;
+        }
+        for index in from..=last {
+            let previous = log.term_at(index - 1).expect("a log knows the term before its first entry");
+            let entry = log.get(index).expect("a log has what is between its first and last index");
+            self.history(machine).has(index, previous, entry);
+        }
+        let seen = &mut self.seen[machine];
+        if seen.terms.is_empty() || first < seen.terms_from || from < seen.terms_from {
+            (seen.terms_from, from) = (first, first);
+            seen.terms.clear();
+        }
+        seen.terms.truncate((from - seen.terms_from) as usize);
+        seen.terms.extend((from..=last).filter_map(|index| log.term_at(index)));
+    }
+
+    fn check_leader(&mut self, machine: usize, raft: &Raft<Change>, stats: &mut Stats) {
+        let history = self.history(machine);
+        let news = history.leads(raft.term(), raft.id());
+        stats.elections += u64::from(news);
+        history.check_leader(raft.term(), raft.log().last_index(), |index| raft.log().term_at(index));
+    }
+
+    /// What a node calls committed is what the others call so; and who says it first, a leader, has a majority of disks behind it.
+    fn check_commit(&mut self, machines: &[Machine], machine: usize, before: Said, stats: &mut Stats) {
+        let Some(node) = &machines[machine].node else { return };
+        let raft = node.raft();
+        let (log, commit) = (raft.log(), raft.commit_index());
+        let from = if before.cluster == self.seen[machine].said.cluster { before.commit } else { 0 };
+        let mut first_said = None;
+        for index in from.max(log.first_index() - 1) + 1..=commit {
+            let entry = log.get(index).expect("a committed entry is in the log until it is applied");
+            if self.history(machine).commits(index, entry, raft.term()) {
+                first_said = Some(index);
+                count(stats, &entry.body);
+            }
+        }
+        let Some(index) = first_said else { return };
+        assert!(raft.is_leader(), "a leader is the first to know that entry {index} is committed");
+        let quorum = raft.log().term_at(raft.quorum_index());
+        assert!(quorum.is_none_or(|term| term == raft.term()), "a leader counts copies of entries of its own term only");
+        for (seen, machine) in self.seen.iter_mut().zip(machines) {
+            seen.durable.refresh(&machine.disk, &machine.file());
+        }
+        self.check_majority(node, index);
+    }
+
+    fn check_majority(&mut self, node: &Node<MemoryDisk>, index: LogIndex) {
+        let raft = node.raft();
+        let term = raft.log().term_at(index).expect("a committed entry is in the log until it is applied");
+        let cluster = Some(node.state().cluster_id());
+        let holds = |id: &&NodeId| {
+            self.seen.iter().any(|seen| seen.durable.id == Some(**id) && seen.durable.cluster == cluster && seen.durable.holds(index, term))
+        };
+        let copies = raft.voters().iter().filter(holds).count();
+        assert!(2 * copies > raft.voters().len(), "what a leader calls committed, entry {index} of term {term}, is on a majority's disks");
+    }
+
+    /// A node's whole state against the committed log, if it has applied all of that.
+    pub fn compare(&self, state: &State) {
+        if let Some(history) = self.clusters.get(&state.cluster_id()).filter(|history| history.model.applied == state.last_applied()) {
+            history.model.compare(state, true);
+        }
+    }
+}
+
+fn said(node: &Node<MemoryDisk>) -> Said {
+    let (raft, state) = (node.raft(), node.state());
+    let log = raft.log();
+    Said {
+        cluster: Some(state.cluster_id()),
+        term: raft.term(),
+        leads: raft.is_leader(),
+        first_index: log.first_index(),
+        last_index: log.last_index(),
+        last_term: log.last_term(),
+        commit: raft.commit_index(),
+        applied: state.last_applied(),
+    }
+}
+
+fn count(stats: &mut Stats, body: &Body<Change>) {
+    stats.commits += 1;
+    match body {
+        Body::AddVoter { .. } => stats.voters_added += 1,
+        Body::DelVoter { .. } => stats.voters_removed += 1,
+        Body::App(Change::NodeJoin { voter: false, .. }) => stats.joins += 1,
+        Body::App(Change::NodeForget { .. }) => stats.forgets += 1,
+        Body::App(Change::SlotChange { .. }) => stats.slot_changes += 1,
+        _ => {}
+    }
+}

@@ -1,0 +1,111 @@
+//! What clients were told, against what the committed log says: an acknowledged change is never lost and never applied twice.
+//!
+//! Every slot of the simulated clients is changed by one client at a time, one slot a change. So each effective change of such a slot
+//! answers exactly one request: one that was answered with OK, or one whose answer never came.
+
+use crate::sim::checks::Checks;
+use crate::sim::checks::model::Effect;
+use pontoon::types::{NodeId, Slot};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A client asks this node to change the owner of a slot.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Asked {
+    /// Who is asked, and so proposes it.
+    pub node: NodeId,
+    /// The slot.
+    pub slot: Slot,
+    /// Its owner from then on.
+    pub target: Option<NodeId>,
+}
+
+/// What the client knows of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// It was made.
+    Made,
+    /// It was not, and will not be.
+    Refused,
+    /// It may have been, or may still be.
+    Unknown,
+}
+
+/// The slots that simulated clients change one by one; what else owns slots uses higher ones.
+pub const CLIENT_SLOTS: u16 = 64;
+
+/// The requests that matter later.
+#[derive(Default)]
+pub struct Changes {
+    unknown: BTreeMap<Asked, u32>,
+    /// Asked to give up all their slots (RESET).
+    resets: BTreeSet<NodeId>,
+    /// Asked to take this slot: a node that then joins another cluster claims it there.
+    claims: BTreeSet<(NodeId, Slot)>,
+    /// How often a node's one-node cluster ended, and with it what that cluster had acknowledged.
+    given_up: BTreeMap<NodeId, u64>,
+}
+
+impl Changes {
+    /// A node was asked to RESET.
+    pub fn reset_asked(&mut self, node: NodeId) {
+        self.resets.insert(node);
+    }
+
+    /// A node gave up its one-node cluster.
+    pub fn gave_up(&mut self, node: NodeId) {
+        *self.given_up.entry(node).or_default() += 1;
+    }
+
+    /// How often it did so far; an answer from before is not judged after.
+    pub fn times_given_up(&self, node: NodeId) -> u64 {
+        self.given_up.get(&node).copied().unwrap_or_default()
+    }
+}
+
+impl Checks {
+    /// A client's request has its answer, or never will.
+    pub fn answered(&mut self, asked: Asked, answer: Answer, given_up_before: u64) {
+        if asked.target == Some(asked.node) && answer != Answer::Refused {
+            self.changes.claims.insert((asked.node, asked.slot));
+        }
+        match answer {
+            Answer::Refused => {}
+            Answer::Unknown => *self.changes.unknown.entry(asked).or_default() += 1,
+            Answer::Made if self.changes.times_given_up(asked.node) != given_up_before => {}
+            Answer::Made => self.check_made(asked),
+        }
+    }
+
+    fn check_made(&mut self, asked: Asked) {
+        let answers = |effect: &&mut Effect| {
+            !effect.explained && effect.proposer == Some(asked.node) && effect.target == asked.target && effect.names(asked.slot)
+        };
+        let effect = self.clusters.values_mut().flat_map(|history| history.model.effects.iter_mut().rev()).find(answers);
+        match effect {
+            Some(effect) => effect.explained = true,
+            // A late effect of an earlier request made it so already, and nothing was left to do.
+            None => {
+                let owned = self.clusters.values().any(|history| history.model.owner(asked.slot) == asked.target);
+                assert!(owned, "an acknowledged change is in the committed log: {asked:?}");
+            }
+        }
+    }
+
+    /// At the end of a run: what nobody explains happened twice, or was refused and happened all the same.
+    pub fn check_unexplained(&mut self) {
+        let Changes { unknown, resets, claims, .. } = &mut self.changes;
+        for effect in self.clusters.values().flat_map(|history| &history.model.effects).filter(|effect| !effect.explained) {
+            let (Some((slot, _)), Some(proposer)) = (effect.ranges.first().copied(), effect.proposer) else { continue };
+            let claimed = effect.source.is_none() && effect.target == Some(proposer) && claims.contains(&(proposer, slot));
+            let released = effect.target.is_none() && resets.contains(&proposer);
+            if slot.number() >= CLIENT_SLOTS || claimed || released {
+                continue;
+            }
+            let left = unknown.get_mut(&Asked { node: proposer, slot, target: effect.target }).filter(|left| **left > 0);
+            let Some(left) = left else {
+                panic!("a change is applied once, and only if it was not refused: entry {} {effect:?}", effect.index)
+            };
+            *left -= 1;
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Simulated clients: real requests over simulated connections, one at a time each, and what became of them.
+//!
+//! Owns: connections, waiting, giving up. What is asked is drawn in [`crate::sim::workload`].
+
+use crate::sim::checks::promised_changes::{Answer, Asked};
+use crate::sim::network::{DIALLER, Owner};
+use crate::sim::queue::{MILLI, Micros, SECOND};
+use crate::sim::resp::{self, Reply};
+use crate::sim::trace::{self, note};
+use crate::sim::world::World;
+use pontoon::rng::Rng;
+
+/// A client that has waited for so long gives up and closes its connection.
+const PATIENCE: Micros = 20 * SECOND;
+
+/// How much the clients do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// Everything.
+    Busy,
+    /// Only what brings nodes back that an operator has to bring back.
+    Quiet,
+    /// Each changes something once more: that must succeed.
+    Probe,
+}
+
+/// What a client is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// Changes the owners of eight slots, from this one on.
+    Slots(u16),
+    /// Writes and reads keys, and looks at the cluster.
+    Keys,
+    /// Makes and unmakes the cluster.
+    Operator,
+}
+
+/// What is done with a reply.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// The slot's owner is to change; how often that node had given up a cluster of its own before.
+    Slot(Asked, u64),
+    /// A value is read that this client may have written: its numbers are below this.
+    Read(u64),
+    /// Nothing, but it must not be an error.
+    Look,
+    /// Whatever comes.
+    Any,
+}
+
+/// A request and where it goes.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The machine.
+    pub to: usize,
+    /// Its words.
+    pub words: Vec<String>,
+    /// What for.
+    pub purpose: Purpose,
+}
+
+/// A connection to one machine.
+struct Line {
+    to: usize,
+    conn: usize,
+    buffer: Vec<u8>,
+}
+
+struct Pending {
+    conn: usize,
+    purpose: Purpose,
+    /// Not sent yet: the connection is not up.
+    unsent: Option<Vec<u8>>,
+    deadline: Micros,
+}
+
+/// One client.
+pub struct Client {
+    /// What it is for.
+    pub role: Role,
+    lines: Vec<Line>,
+    pending: Option<Pending>,
+    next_at: Micros,
+    wake_at: Option<Micros>,
+    /// Its probe came true.
+    pub satisfied: bool,
+    /// Counts what it wrote.
+    pub written: u64,
+}
+
+/// All of them.
+pub struct Clients {
+    /// The clients.
+    pub list: Vec<Client>,
+    /// How much they do.
+    pub mode: Mode,
+    /// Chance of what they do.
+    pub rng: Rng,
+    /// Between two requests of one client, on average.
+    gap: Micros,
+    /// How the cluster is to form: who meets whom.
+    pub meets: Vec<(usize, usize)>,
+}
+
+impl Clients {
+    /// Three that change slots, one for keys, two operators.
+    pub fn new(machines: usize, mut rng: Rng) -> Self {
+        let roles = [Role::Slots(0), Role::Slots(8), Role::Slots(16), Role::Keys, Role::Operator, Role::Operator];
+        let client = |role| Client { role, lines: Vec::new(), pending: None, next_at: 0, wake_at: None, satisfied: false, written: 0 };
+        let gap = [200 * MILLI, 500 * MILLI, SECOND][rng.below(3) as usize];
+        let meets = crate::sim::workload::draw_formation(machines, &mut rng);
+        Self { list: roles.map(client).into(), mode: Mode::Busy, rng, gap, meets }
+    }
+
+    /// Whether this is earlier than the wake-up that the client has in the queue; it is noted then.
+    pub fn wants_wake(&mut self, index: usize, at: Micros) -> bool {
+        let wake_at = &mut self.list[index].wake_at;
+        let earlier = wake_at.is_none_or(|set| at < set);
+        if earlier {
+            *wake_at = Some(at);
+        }
+        earlier
+    }
+
+    /// Whether every client that changes slots has done so once more.
+    pub fn all_satisfied(&self) -> bool {
+        self.list.iter().all(|client| client.satisfied || !matches!(client.role, Role::Slots(_)))
+    }
+
+    /// Whether nobody waits for an answer.
+    pub fn all_idle(&self) -> bool {
+        self.list.iter().all(|client| client.pending.is_none())
+    }
+}
+
+impl World {
+    /// The clients begin, or go over to another mode.
+    pub fn set_mode(&mut self, mode: Mode) {
+        self.clients.mode = mode;
+        for index in 0..self.clients.list.len() {
+            self.clients.list[index].next_at = self.now + self.clients.rng.below(200 * MILLI);
+            self.wake(Owner::Client(index), self.clients.list[index].next_at);
+        }
+    }
+
+    /// A client's event: it reads, gives up, or asks.
+    pub fn wake_client(&mut self, index: usize) {
+        if self.clients.list[index].wake_at != Some(self.now) {
+            return;
+        }
+        self.clients.list[index].wake_at = None;
+        trace::at(self.now, format_args!("c{index}"));
+        self.read_replies(index);
+        self.send_pending(index);
+        self.give_up(index);
+        self.ask(index);
+        self.plan_wake(index);
+    }
+
+    fn plan_wake(&mut self, index: usize) {
+        let client = &self.clients.list[index];
+        let at = match &client.pending {
+            Some(pending) => pending.deadline,
+            None => client.next_at.max(self.now + MILLI),
+        };
+        self.wake(Owner::Client(index), at);
+    }
+
+    fn read_replies(&mut self, index: usize) {
+        let mut ended = Vec::new();
+        let mut replies = Vec::new();
+        for line in &mut self.clients.list[index].lines {
+            while let Some(bytes) = self.net.take(line.conn, DIALLER, self.now) {
+                line.buffer.extend(bytes);
+            }
+            while let Some((reply, used)) = resp::read(&line.buffer) {
+                line.buffer.drain(..used);
+                replies.push((line.conn, reply));
+            }
+            if self.net.ending(line.conn, DIALLER, self.now).is_some() {
+                self.net.abandon(line.conn, DIALLER);
+                ended.push(line.conn);
+            }
+        }
+        for (conn, reply) in replies {
+            self.replied(index, conn, reply);
+        }
+        for conn in ended {
+            self.clients.list[index].lines.retain(|line| line.conn != conn);
+            self.lost(index, conn);
+        }
+    }
+
+    fn replied(&mut self, index: usize, conn: usize, reply: Reply) {
+        note!("reads {reply:?}");
+        let client = &mut self.clients.list[index];
+        let pending = client.pending.take_if(|pending| pending.conn == conn && pending.unsent.is_none());
+        let pending = pending.unwrap_or_else(|| panic!("a reply answers a request, but nobody asked for {reply:?}"));
+        let pause = self.clients.rng.below(2 * self.clients.gap);
+        self.clients.list[index].next_at = self.now + pause;
+        self.judge(index, pending.purpose, &reply);
+    }
+
+    fn judge(&mut self, index: usize, purpose: Purpose, reply: &Reply) {
+        match purpose {
+            Purpose::Slot(asked, before) => {
+                let answer = match reply {
+                    reply if reply.is_ok() => Answer::Made,
+                    Reply::Error(text) if text.starts_with("TIMEOUT") => Answer::Unknown,
+                    Reply::Error(_) => Answer::Refused,
+                    other => panic!("a change of slots is answered with OK or an error, not {other:?}"),
+                };
+                self.settle(index, asked, answer, before);
+            }
+            Purpose::Read(below) => {
+                if let Reply::Bulk(value) = reply {
+                    let number = std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok());
+                    assert!(number.is_some_and(|number| number < below), "a value that is read was written before");
+                    self.stats.reads += 1;
+                }
+            }
+            Purpose::Look => assert!(!matches!(reply, Reply::Error(_)), "a look at the cluster is no error: {reply:?}"),
+            Purpose::Any => {}
+        }
+    }
+
+    fn settle(&mut self, index: usize, asked: Asked, answer: Answer, before: u64) {
+        match answer {
+            Answer::Made => {
+                self.stats.acknowledged += 1;
+                self.clients.list[index].satisfied |= self.clients.mode == Mode::Probe;
+            }
+            Answer::Unknown => self.stats.unanswered += 1,
+            Answer::Refused => {}
+        }
+        self.checks.answered(asked, answer, before);
+    }
+
+    /// The connection is over; what was asked on it may have been done.
+    fn lost(&mut self, index: usize, conn: usize) {
+        let client = &mut self.clients.list[index];
+        let Some(pending) = client.pending.take_if(|pending| pending.conn == conn) else { return };
+        note!("gives up conn {conn}");
+        client.next_at = self.now + self.clients.rng.below(500 * MILLI);
+        if let Purpose::Slot(asked, before) = pending.purpose {
+            let answer = if pending.unsent.is_some() { Answer::Refused } else { Answer::Unknown };
+            self.settle(index, asked, answer, before);
+        }
+    }
+
+    fn send_pending(&mut self, index: usize) {
+        let Some(pending) = &mut self.clients.list[index].pending else { return };
+        if self.net.conn(pending.conn).up_at.is_none_or(|at| at > self.now) {
+            return;
+        }
+        if let Some(bytes) = pending.unsent.take() {
+            let woken = self.net.send(pending.conn, DIALLER, &bytes, self.now);
+            self.wake_all(woken);
+        }
+    }
+
+    fn give_up(&mut self, index: usize) {
+        let Some(conn) =
+            self.clients.list[index].pending.as_ref().filter(|pending| pending.deadline <= self.now).map(|pending| pending.conn)
+        else {
+            return;
+        };
+        self.clients.list[index].lines.retain(|line| line.conn != conn);
+        let woken = self.net.close(conn, DIALLER, self.now, pontoon::node::Closed::Eof);
+        self.wake_all(woken);
+        self.lost(index, conn);
+    }
+
+    fn ask(&mut self, index: usize) {
+        let client = &self.clients.list[index];
+        if client.pending.is_some() || client.next_at > self.now {
+            return;
+        }
+        let Some(request) = self.next_request(index) else {
+            self.clients.list[index].next_at = self.now + 300 * MILLI;
+            return;
+        };
+        note!("asks m{} {:?}", request.to, request.words);
+        let words: Vec<&str> = request.words.iter().map(String::as_str).collect();
+        let conn = self.line_to(index, request.to);
+        let unsent = Some(resp::request(&words));
+        self.clients.list[index].pending = Some(Pending { conn, purpose: request.purpose, unsent, deadline: self.now + PATIENCE });
+        self.send_pending(index);
+    }
+
+    fn line_to(&mut self, index: usize, to: usize) -> usize {
+        if let Some(line) = self.clients.list[index].lines.iter().find(|line| line.to == to) {
+            return line.conn;
+        }
+        let conn = self.dial(Owner::Client(index), Self::client_address(to), self.now);
+        self.clients.list[index].lines.push(Line { to, conn, buffer: Vec::new() });
+        conn
+    }
+}

@@ -1,0 +1,288 @@
+//! What goes wrong, and when: drawn from the seed, some kinds often in one run and never in another.
+//!
+//! Owns: the plan of faults and the cuts that are in force. Must not: touch what a correct system may rely on (what was synced stays).
+
+use crate::sim::clients::Mode;
+use crate::sim::network::Owner;
+use crate::sim::queue::{Event, MILLI, Micros, SECOND};
+use crate::sim::trace::{self, note};
+use crate::sim::world::World;
+use pontoon::rng::Rng;
+use pontoon::store::memory::Fault as DiskFault;
+
+/// The kinds of faults.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Kill,
+    PowerCut,
+    CrashInWrite,
+    DiskError,
+    ShortWrite,
+    Shutdown,
+    Blackout,
+    Pause,
+    Partition,
+    OneWay,
+    Split,
+    Slow,
+    BreakLinks,
+    SetClock,
+}
+
+/// Every kind, with how often it is drawn beside the others.
+const KINDS: [(Kind, u64); 14] = [
+    (Kind::Kill, 8),
+    (Kind::PowerCut, 8),
+    (Kind::CrashInWrite, 8),
+    (Kind::DiskError, 3),
+    (Kind::ShortWrite, 3),
+    (Kind::Shutdown, 3),
+    (Kind::Blackout, 1),
+    (Kind::Pause, 8),
+    (Kind::Partition, 6),
+    (Kind::OneWay, 6),
+    (Kind::Split, 4),
+    (Kind::Slow, 4),
+    (Kind::BreakLinks, 6),
+    (Kind::SetClock, 1),
+];
+
+/// A cut: the directions that it holds back.
+type Cut = Vec<(usize, usize)>;
+
+/// The plan of a run.
+pub struct Faults {
+    rng: Rng,
+    /// The kinds of this run.
+    kinds: Vec<(Kind, u64)>,
+    /// Between two faults, on average.
+    gap: Micros,
+    cuts: Vec<Option<Cut>>,
+    pauses: u64,
+}
+
+impl Faults {
+    /// Draws the plan: swarm testing, every kind is off in a third of the runs.
+    pub fn new(mut rng: Rng) -> Self {
+        let mut kinds: Vec<_> = KINDS.into_iter().filter(|_| rng.below(3) > 0).collect();
+        if kinds.is_empty() {
+            kinds.push((Kind::Kill, 1));
+        }
+        let gap = [SECOND, 2 * SECOND, 3 * SECOND, 6 * SECOND][rng.below(4) as usize];
+        Self { rng, kinds, gap, cuts: Vec::new(), pauses: 0 }
+    }
+
+    fn draw(&mut self) -> Kind {
+        let total = self.kinds.iter().map(|(_, weight)| weight).sum();
+        let mut at = self.rng.below(total);
+        for (kind, weight) in &self.kinds {
+            if at < *weight {
+                return *kind;
+            }
+            at -= weight;
+        }
+        unreachable!("a draw below the sum of weights meets one of them")
+    }
+}
+
+impl World {
+    /// Begins the plan: in some runs at once, in others when the cluster has had time to form.
+    pub fn begin_faults(&mut self) {
+        let first = if self.faults.rng.one_in(4) { 0 } else { self.faults.rng.between(5 * SECOND, 15 * SECOND) };
+        self.queue.push(first, Event::Fault);
+    }
+
+    /// A fault is due.
+    pub fn next_fault(&mut self) {
+        if self.clients.mode != Mode::Busy {
+            return;
+        }
+        let kind = self.faults.draw();
+        trace::at(self.now, format_args!("fault"));
+        note!("{kind:?}");
+        self.inflict(kind);
+        let gap = self.faults.gap;
+        let next = self.faults.rng.between(gap / 8, gap * 2);
+        self.queue.push(self.now + next, Event::Fault);
+    }
+
+    fn inflict(&mut self, kind: Kind) {
+        let index = self.faults.rng.below(self.machines.len() as u64) as usize;
+        match kind {
+            Kind::Kill => self.kill(index),
+            Kind::PowerCut => self.cut_power(index),
+            Kind::CrashInWrite => self.spoil_disk(index, DiskFault::Die),
+            Kind::DiskError => self.spoil_disk(index, DiskFault::Fail),
+            Kind::ShortWrite => {
+                let bytes = self.faults.rng.between(1, 700) as usize;
+                self.spoil_disk(index, DiskFault::Short(bytes));
+            }
+            Kind::Shutdown => self.shut_down(index),
+            Kind::Blackout => self.black_out(),
+            Kind::Pause => self.pause(index),
+            Kind::Partition => self.cut_off(index),
+            Kind::OneWay => self.cut_one_way(index),
+            Kind::Split => self.split(),
+            Kind::Slow => self.slow_down(index),
+            Kind::BreakLinks => self.break_links(index),
+            Kind::SetClock => {
+                let wall = 1_600_000_000_000 + self.faults.rng.below(200_000_000_000);
+                self.machines[index].clock.set_wall(wall);
+                self.stats.clocks_set += 1;
+            }
+        }
+    }
+
+    fn restart_later(&mut self, index: usize) {
+        let longest = if self.faults.rng.one_in(5) { 15 * SECOND } else { 2 * SECOND };
+        let after = self.faults.rng.between(50 * MILLI, longest);
+        self.queue.push(self.now + after, Event::Start(index));
+    }
+
+    fn kill(&mut self, index: usize) {
+        if self.machines[index].node.is_none() {
+            return;
+        }
+        let wakes = self.machines[index].end_process(&mut self.net, self.now, false);
+        self.wake_all(wakes);
+        self.stats.kills += 1;
+        self.restart_later(index);
+    }
+
+    fn cut_power(&mut self, index: usize) {
+        if self.machines[index].node.is_some() {
+            self.lose_power(index);
+            self.restart_later(index);
+        }
+    }
+
+    /// The next turn that writes will meet this.
+    fn spoil_disk(&mut self, index: usize, fault: DiskFault) {
+        let machine = &mut self.machines[index];
+        if machine.node.is_none() || machine.dies_in_write {
+            return;
+        }
+        machine.dies_in_write = fault == DiskFault::Die;
+        machine.disk.inject(self.faults.rng.between(1, 8), fault);
+        match fault {
+            DiskFault::Die => self.stats.crashes_in_writes += 1,
+            DiskFault::Fail => self.stats.disk_errors += 1,
+            DiskFault::Short(_) => self.stats.short_writes += 1,
+        }
+    }
+
+    fn shut_down(&mut self, index: usize) {
+        let machine = &mut self.machines[index];
+        if !machine.is_running() {
+            return;
+        }
+        if let Some(node) = &mut machine.node {
+            node.shutdown();
+            self.stats.shutdowns += 1;
+        }
+        self.wake(Owner::Machine(index), self.now);
+    }
+
+    fn black_out(&mut self) {
+        self.stats.blackouts += 1;
+        let power = self.faults.rng.one_in(2);
+        for index in 0..self.machines.len() {
+            if power { self.cut_power(index) } else { self.kill(index) }
+        }
+    }
+
+    fn pause(&mut self, index: usize) {
+        let machine = &mut self.machines[index];
+        if !machine.is_running() {
+            return;
+        }
+        self.faults.pauses += 1;
+        machine.paused = Some(self.faults.pauses);
+        let longest = if self.faults.rng.one_in(4) { 12 * SECOND } else { 2 * SECOND };
+        let until = self.now + self.faults.rng.between(10 * MILLI, longest);
+        self.queue.push(until, Event::Resume(index, self.faults.pauses));
+        self.stats.pauses += 1;
+    }
+
+    fn cut_off(&mut self, index: usize) {
+        let others = (0..self.machines.len()).filter(|other| *other != index);
+        self.begin_cut(others.flat_map(|other| [(index, other), (other, index)]).collect());
+        self.stats.partitions += 1;
+    }
+
+    fn cut_one_way(&mut self, index: usize) {
+        let other = self.faults.rng.below(self.machines.len() as u64) as usize;
+        let all = self.faults.rng.one_in(3);
+        let inward = self.faults.rng.one_in(2);
+        let peers = (0..self.machines.len()).filter(|peer| *peer != index && (all || *peer == other));
+        self.begin_cut(peers.map(|peer| if inward { (peer, index) } else { (index, peer) }).collect());
+        self.stats.one_way_cuts += 1;
+    }
+
+    /// Two groups that do not hear each other.
+    fn split(&mut self) {
+        let count = self.machines.len();
+        let left: Vec<bool> = (0..count).map(|_| self.faults.rng.one_in(2)).collect();
+        let pairs = (0..count).flat_map(|from| (0..count).map(move |to| (from, to)));
+        self.begin_cut(pairs.filter(|(from, to)| left[*from] != left[*to]).collect());
+        self.stats.partitions += 1;
+    }
+
+    fn begin_cut(&mut self, cut: Cut) {
+        for (from, to) in &cut {
+            self.net.cut(*from, *to, true);
+        }
+        self.faults.cuts.push(Some(cut));
+        let longest = if self.faults.rng.one_in(4) { 15 * SECOND } else { 3 * SECOND };
+        let until = self.now + self.faults.rng.between(50 * MILLI, longest);
+        self.queue.push(until, Event::Heal(self.faults.cuts.len() - 1));
+    }
+
+    /// A cut ends. Some of the connections across it have given up meanwhile.
+    pub fn heal_cut(&mut self, cut: usize) {
+        let Some(cut) = self.faults.cuts[cut].take() else { return };
+        for (from, to) in cut {
+            self.net.cut(from, to, false);
+            if self.faults.rng.one_in(3) {
+                self.break_between(from, to);
+            }
+        }
+        self.wake_machines();
+    }
+
+    fn slow_down(&mut self, index: usize) {
+        let other = self.faults.rng.below(self.machines.len() as u64) as usize;
+        let by = [0, 20 * MILLI, 150 * MILLI, 700 * MILLI][self.faults.rng.below(4) as usize];
+        self.net.set_slow(index, other, by);
+        self.stats.slow_links += 1;
+    }
+
+    fn break_links(&mut self, index: usize) {
+        let other = self.faults.rng.below(self.machines.len() as u64) as usize;
+        self.break_between(index, other);
+    }
+
+    fn break_between(&mut self, first: usize, second: usize) {
+        for conn in self.net.between(first, second) {
+            let wakes = self.net.reset(conn, self.now);
+            self.stats.resets_of_links += 1;
+            self.wake_all(wakes.into_iter().flatten());
+        }
+    }
+
+    /// The faults are over: every link is whole, every process runs.
+    pub fn heal_all(&mut self) {
+        self.net.heal();
+        self.faults.cuts.iter_mut().for_each(|cut| *cut = None);
+        for index in 0..self.machines.len() {
+            let machine = &mut self.machines[index];
+            if let Some(pause) = machine.paused {
+                self.queue.push(self.now, Event::Resume(index, pause));
+            }
+            if machine.node.is_none() {
+                self.queue.push(self.now + 10 * MILLI, Event::Start(index));
+            }
+        }
+        self.wake_machines();
+    }
+}

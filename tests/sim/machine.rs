@@ -1,0 +1,235 @@
+//! One simulated computer: power, disk, clock, and at most one process with its sockets.
+//!
+//! Owns: what a computer keeps when its process dies, and how a process begins and ends. Must not: know what the process says (checks do).
+
+use crate::sim::clock::Clock;
+use crate::sim::network::{DIALLER, Network, Owner};
+use crate::sim::queue::{MILLI, Micros};
+use crate::sim::trace::note;
+use pontoon::config::{Config, Launch, from_args};
+use pontoon::node::{Accepted, Closed, Node, Port};
+use pontoon::rng::Rng;
+use pontoon::store::MemoryDisk;
+use pontoon::store::memory::CrashReport;
+use pontoon::types::ConnId;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// The client port of every machine.
+pub const CLIENT_PORT: u16 = 7_000;
+/// The bus port of every machine.
+pub const BUS_PORT: u16 = 17_000;
+
+/// A process' end of a connection.
+#[derive(Debug)]
+pub struct Socket {
+    /// The connection.
+    pub conn: usize,
+    /// Which end.
+    pub side: usize,
+    /// The node's name for it; none before it was accepted.
+    pub id: Option<ConnId>,
+    /// The node knows that it is up.
+    pub up: bool,
+    /// What the node was still to send when the socket was full.
+    pub full: bool,
+}
+
+/// A simulated computer.
+pub struct Machine {
+    /// Which one.
+    pub index: usize,
+    /// Its disk, seen from outside every process.
+    pub disk: MemoryDisk,
+    /// Its clock since the last boot.
+    pub clock: Clock,
+    /// The process, while it runs.
+    pub node: Option<Node<MemoryDisk>>,
+    /// The running process' own handle on the disk.
+    pub handle: MemoryDisk,
+    /// Its sockets, in the order in which they were made.
+    pub sockets: Vec<Socket>,
+    /// Set while the process is stopped (SIGSTOP): the number of the pause.
+    pub paused: Option<u64>,
+    /// The earliest wake-up in the queue.
+    pub wake_at: Option<Micros>,
+    /// The process is in the middle of a turn until then.
+    pub busy_until: Micros,
+    /// Processes started so far.
+    pub starts: u64,
+    /// Turns in a row without input, output or a write, at most a second's.
+    pub idle_turns: u32,
+    /// When the first of them was.
+    pub idle_since: Micros,
+    /// A fault of the disk is on order that ends in a loss of power.
+    pub dies_in_write: bool,
+    /// Options for the process.
+    pub options: Vec<String>,
+}
+
+impl Machine {
+    /// A computer that was never switched on.
+    pub fn new(index: usize, options: Vec<String>) -> Self {
+        let disk = MemoryDisk::new();
+        Self {
+            index,
+            handle: disk.process(),
+            disk,
+            clock: Clock::boot(0, 0, 0, 0),
+            node: None,
+            sockets: Vec::new(),
+            paused: None,
+            wake_at: None,
+            busy_until: 0,
+            starts: 0,
+            idle_turns: 0,
+            idle_since: 0,
+            dies_in_write: false,
+            options,
+        }
+    }
+
+    /// Its address.
+    pub fn ip(index: usize) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::new(10, 0, 0, index as u8 + 1))
+    }
+
+    /// Where it keeps nodes.conf.
+    pub fn file(&self) -> PathBuf {
+        PathBuf::from("nodes.conf")
+    }
+
+    /// The kernel boots, with a clock of its own.
+    pub fn boot(&mut self, now: Micros, rng: &mut Rng) {
+        let drift = rng.below(10_001) as i64 - 5_000;
+        let start = rng.between(1_000, 100_000);
+        self.clock = Clock::boot(now, drift, start, 1_700_000_000_000 + rng.below(1_000_000));
+    }
+
+    /// Starts the process. Panics if it refuses: every disk of this simulation is one that a node must load.
+    pub fn start(&mut self, now: Micros, seed: u64) {
+        self.handle = self.disk.process();
+        self.starts += 1;
+        self.idle_turns = 0;
+        self.paused = None;
+        self.busy_until = now;
+        let started = Node::start(self.config(), self.handle.clone(), seed, self.clock.read(now));
+        self.node = Some(started.unwrap_or_else(|error| panic!("a node starts from what a crash left on its disk, but: {error}")));
+    }
+
+    fn config(&self) -> Config {
+        let options: Vec<&str> = self.options.iter().map(String::as_str).collect();
+        let args = ["--port", "7000", "--cluster-require-full-coverage", "no"].iter().chain(&options);
+        let args: Vec<String> = args.map(|arg| (*arg).to_owned()).collect();
+        match from_args(&args, &|_| Err(std::io::ErrorKind::NotFound.into())) {
+            Ok(Launch::Run(config)) => *config,
+            Ok(_) => panic!("the simulated options ask for a running node"),
+            Err(error) => panic!("the simulated options are right, but: {error}"),
+        }
+    }
+
+    /// The process is gone (killed, or ended by itself); the kernel closes its sockets in its name. Returns whom to wake.
+    pub fn end_process(&mut self, net: &mut Network, now: Micros, orderly: bool) -> Vec<(Owner, Micros)> {
+        self.node = None;
+        self.paused = None;
+        self.handle.kill();
+        self.dies_in_write = false;
+        let why = if orderly { Closed::Eof } else { Closed::Error };
+        self.sockets.drain(..).filter_map(|socket| net.close(socket.conn, socket.side, now, why)).collect()
+    }
+
+    /// The power fails: nobody is told, and the disk keeps what it had plus any part of what was on its way.
+    pub fn lose_power(&mut self, net: &mut Network, rng: &mut Rng) -> CrashReport {
+        self.node = None;
+        self.paused = None;
+        for socket in self.sockets.drain(..) {
+            net.abandon(socket.conn, socket.side);
+        }
+        net.set_powered(self.index, false);
+        self.dies_in_write = false;
+        self.disk.crash(rng)
+    }
+
+    /// Whether its process does anything now.
+    pub fn is_running(&self) -> bool {
+        self.node.is_some() && self.paused.is_none()
+    }
+
+    /// Gives the process what has arrived.
+    pub fn take_input(&mut self, net: &mut Network, now: Micros) -> News {
+        let mut news = News::default();
+        let Some(node) = &mut self.node else { return news };
+        self.sockets.retain_mut(|socket| deliver(node, net, socket, now, &mut news));
+        news
+    }
+
+    /// How long this turn took, by what it did to the disk.
+    pub fn turn_cost(syncs: u64, rng: &mut Rng) -> Micros {
+        let slow = if rng.one_in(50) { 40 * MILLI } else { 3 * MILLI };
+        rng.between(20, 120) + if syncs > 0 { rng.between(200, slow) } else { 0 }
+    }
+}
+
+/// What came of handing a process its input.
+#[derive(Default)]
+pub struct News {
+    /// There was something.
+    pub any: bool,
+    /// Who is to hear of a connection that was refused.
+    pub wakes: Vec<(Owner, Micros)>,
+}
+
+/// Moves one socket's news into the node; false once the socket is no more.
+fn deliver(node: &mut Node<MemoryDisk>, net: &mut Network, socket: &mut Socket, now: Micros, news: &mut News) -> bool {
+    if socket.id.is_none() {
+        accept(node, net, socket);
+        news.any = true;
+    }
+    let Some(id) = socket.id else {
+        news.wakes.extend(net.close(socket.conn, socket.side, now, Closed::Eof));
+        return false;
+    };
+    if !socket.up && net.conn(socket.conn).up_at.is_some_and(|at| at <= now) {
+        (socket.up, news.any) = (true, true);
+        node.connected(id, local_of(net, socket));
+    }
+    while socket.up && node.receive_buffer(id).is_some() {
+        let Some(bytes) = net.take(socket.conn, socket.side, now) else { break };
+        if let Some(buffer) = node.receive_buffer(id) {
+            buffer.extend_from_slice(&bytes);
+        }
+        node.received(id, bytes.len());
+        news.any = true;
+    }
+    let Some(why) = net.ending(socket.conn, socket.side, now) else { return true };
+    note!("conn {} ends: {why:?}", socket.conn);
+    news.any = true;
+    node.disconnected(id, why);
+    net.abandon(socket.conn, socket.side);
+    false
+}
+
+fn accept(node: &mut Node<MemoryDisk>, net: &mut Network, socket: &mut Socket) {
+    let to = net.conn(socket.conn).to;
+    let port = if to.port() == BUS_PORT { Port::Bus } else { Port::Client };
+    let from = net.owner(socket.conn, DIALLER).map_or(Machine::ip(99), ip_of);
+    if let Accepted::Session(id) = node.accepted(port, SocketAddr::new(from, ephemeral(socket.conn)), to) {
+        (socket.id, socket.up) = (Some(id), true);
+    }
+}
+
+fn ip_of(owner: Owner) -> IpAddr {
+    match owner {
+        Owner::Machine(index) => Machine::ip(index),
+        Owner::Client(index) => IpAddr::V4(Ipv4Addr::new(10, 0, 1, index as u8 + 1)),
+    }
+}
+
+fn ephemeral(conn: usize) -> u16 {
+    40_000 + (conn % 20_000) as u16
+}
+
+/// The dialler's own address, as its kernel tells it.
+fn local_of(net: &Network, socket: &Socket) -> SocketAddr {
+    SocketAddr::new(net.owner(socket.conn, socket.side).map_or(Machine::ip(99), ip_of), ephemeral(socket.conn))
+}

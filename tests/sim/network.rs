@@ -1,0 +1,292 @@
+//! The network between hosts: connections as two byte streams, delayed, cut, reset, half open.
+//!
+//! Owns: what is under way and when it arrives. Within one direction of one connection bytes keep their order and are never lost
+//! alone (TCP); they are lost with their connection, and overtake each other only across connections.
+
+use crate::sim::queue::{MILLI, Micros, SECOND};
+use pontoon::node::Closed;
+use pontoon::rng::Rng;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+/// Who holds one end of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Owner {
+    /// A machine's process.
+    Machine(usize),
+    /// A simulated client; they are never cut off.
+    Client(usize),
+}
+
+/// The end that dialled.
+pub const DIALLER: usize = 0;
+/// The end that listened.
+pub const LISTENER: usize = 1;
+/// More than this under way in one direction: the sender's socket is full.
+const WINDOW: usize = 256 * 1024;
+
+struct Chunk {
+    at: Micros,
+    bytes: Vec<u8>,
+}
+
+struct End {
+    owner: Option<Owner>,
+    /// Closed here, or its process is gone.
+    gone: bool,
+    /// What its process will be told, and when.
+    told: Option<(Micros, Closed)>,
+    /// Bytes on their way to this end.
+    inbound: VecDeque<Chunk>,
+    inbound_bytes: usize,
+    /// When the last of them arrives; later ones arrive no earlier.
+    last_at: Micros,
+}
+
+/// A connection, from the first packet on.
+pub struct Conn {
+    /// Where it was dialled to.
+    pub to: SocketAddr,
+    /// When the dialler hears that it is up.
+    pub up_at: Option<Micros>,
+    /// How often the first packet was sent.
+    pub attempts: u32,
+    ends: [End; 2],
+}
+
+/// How long things take; drawn once a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Weather {
+    /// Least delay.
+    pub base: Micros,
+    /// Added at random.
+    pub jitter: Micros,
+    /// One chunk in so many is late.
+    pub late_one_in: u64,
+    /// By up to this much.
+    pub late: Micros,
+}
+
+/// Every connection of a run.
+pub struct Network {
+    conns: Vec<Conn>,
+    rng: Rng,
+    weather: Weather,
+    /// `cuts[a][b]`: how many cuts hold back what `a` sends to `b`.
+    cuts: Vec<Vec<u32>>,
+    /// Added to what goes from the first machine to the second.
+    slow: Vec<Vec<Micros>>,
+    /// Machines that answer at all: a packet to a process that is gone is answered by a reset only if its machine is on.
+    powered: Vec<bool>,
+}
+
+impl Network {
+    /// A network of so many machines.
+    pub fn new(machines: usize, weather: Weather, rng: Rng) -> Self {
+        let grid = || vec![vec![0; machines]; machines];
+        let slow = vec![vec![0; machines]; machines];
+        Self { conns: Vec::new(), rng, weather, cuts: grid(), slow, powered: vec![true; machines] }
+    }
+
+    /// Begins a connection; [`crate::sim::world::World`] sends its first packet.
+    pub fn dial(&mut self, owner: Owner, to: SocketAddr) -> usize {
+        let end = |owner| End { owner, gone: false, told: None, inbound: VecDeque::new(), inbound_bytes: 0, last_at: 0 };
+        self.conns.push(Conn { to, up_at: None, attempts: 0, ends: [end(Some(owner)), end(None)] });
+        self.conns.len() - 1
+    }
+
+    /// The connection.
+    pub fn conn(&mut self, conn: usize) -> &mut Conn {
+        &mut self.conns[conn]
+    }
+
+    /// The listening kernel took it: from now on it has two ends. Returns when the dialler hears of it.
+    pub fn accept(&mut self, conn: usize, listener: Owner, now: Micros) -> Micros {
+        let dialler = self.conns[conn].ends[DIALLER].owner;
+        let up_at = now + self.delay(Some(listener), dialler);
+        self.conns[conn].ends[LISTENER].owner = Some(listener);
+        self.conns[conn].up_at = Some(up_at);
+        up_at
+    }
+
+    /// Who holds this end.
+    pub fn owner(&self, conn: usize, side: usize) -> Option<Owner> {
+        self.conns[conn].ends[side].owner
+    }
+
+    /// Whether this end was closed or abandoned.
+    pub fn is_gone(&self, conn: usize, side: usize) -> bool {
+        self.conns[conn].ends[side].gone
+    }
+
+    /// Whether what `from` sends does not reach `to` now.
+    pub fn is_cut(&self, from: Option<Owner>, to: Option<Owner>) -> bool {
+        match (from, to) {
+            (Some(Owner::Machine(from)), Some(Owner::Machine(to))) => self.cuts[from][to] > 0,
+            _ => false,
+        }
+    }
+
+    /// How long a packet takes now.
+    pub fn delay(&mut self, from: Option<Owner>, to: Option<Owner>) -> Micros {
+        let Weather { base, jitter, late_one_in, late } = self.weather;
+        let slow = match (from, to) {
+            (Some(Owner::Machine(from)), Some(Owner::Machine(to))) => self.slow[from][to],
+            _ => 0,
+        };
+        let lateness = if self.rng.one_in(late_one_in) { self.rng.below(late) } else { 0 };
+        base + slow + lateness + self.rng.below(jitter)
+    }
+
+    /// Whether this end's socket takes more bytes.
+    pub fn has_room(&self, conn: usize, side: usize) -> bool {
+        self.conns[conn].ends[1 - side].inbound_bytes < WINDOW
+    }
+
+    /// Sends bytes from this end, leaving at `at`. Returns whom to wake and when.
+    pub fn send(&mut self, conn: usize, side: usize, bytes: &[u8], at: Micros) -> Option<(Owner, Micros)> {
+        let (from, to) = (self.owner(conn, side), self.owner(conn, 1 - side));
+        if self.conns[conn].ends[1 - side].gone {
+            return self.answer_by_reset(conn, side, at);
+        }
+        // A stream has no frames: some of what was written at once arrives in two pieces.
+        let first = if self.rng.one_in(16) { self.rng.below(bytes.len() as u64) as usize } else { bytes.len() };
+        let mut arrival = at + self.delay(from, to);
+        for piece in [&bytes[..first], &bytes[first..]] {
+            if piece.is_empty() {
+                continue;
+            }
+            let end = &mut self.conns[conn].ends[1 - side];
+            arrival = arrival.max(end.last_at);
+            end.last_at = arrival;
+            end.inbound_bytes += piece.len();
+            end.inbound.push_back(Chunk { at: arrival, bytes: piece.to_vec() });
+            arrival += self.rng.below(2 * MILLI);
+        }
+        to.map(|to| (to, self.conns[conn].ends[1 - side].last_at))
+    }
+
+    fn answer_by_reset(&mut self, conn: usize, side: usize, at: Micros) -> Option<(Owner, Micros)> {
+        let (me, other) = (self.owner(conn, side), self.owner(conn, 1 - side));
+        let on = matches!(other, Some(Owner::Machine(machine)) if self.powered[machine]);
+        if !on || self.is_cut(me, other) || self.is_cut(other, me) {
+            return None;
+        }
+        let told_at = at + self.delay(me, other) + self.delay(other, me);
+        self.tell(conn, side, told_at, Closed::Error)
+    }
+
+    /// The process at this end will hear that the connection is over, unless it hears so before.
+    pub fn tell(&mut self, conn: usize, side: usize, at: Micros, why: Closed) -> Option<(Owner, Micros)> {
+        let end = &mut self.conns[conn].ends[side];
+        if end.gone || end.told.is_some_and(|(earlier, _)| earlier <= at) {
+            return None;
+        }
+        end.told = Some((at, why));
+        end.owner.map(|owner| (owner, at))
+    }
+
+    /// The next bytes for this end that have arrived.
+    pub fn take(&mut self, conn: usize, side: usize, now: Micros) -> Option<Vec<u8>> {
+        if self.is_cut(self.owner(conn, 1 - side), self.owner(conn, side)) {
+            return None;
+        }
+        let end = &mut self.conns[conn].ends[side];
+        if end.inbound.front()?.at > now {
+            return None;
+        }
+        let chunk = end.inbound.pop_front()?;
+        end.inbound_bytes -= chunk.bytes.len();
+        Some(chunk.bytes)
+    }
+
+    /// Whether bytes have arrived that nobody took.
+    pub fn has_input(&self, conn: usize, side: usize, now: Micros) -> bool {
+        let is_cut = self.is_cut(self.owner(conn, 1 - side), self.owner(conn, side));
+        !is_cut && self.conns[conn].ends[side].inbound.front().is_some_and(|chunk| chunk.at <= now)
+    }
+
+    /// What this end hears about the connection's end by now; an orderly one only after all bytes.
+    pub fn ending(&self, conn: usize, side: usize, now: Micros) -> Option<Closed> {
+        let end = &self.conns[conn].ends[side];
+        let (at, why) = end.told?;
+        let held = why == Closed::Eof && (!end.inbound.is_empty() || self.is_cut(self.owner(conn, 1 - side), self.owner(conn, side)));
+        (at <= now && !held).then_some(why)
+    }
+
+    /// This end is closed by its process at `at` (or by the kernel, for a process that ended).
+    pub fn close(&mut self, conn: usize, side: usize, at: Micros, why: Closed) -> Option<(Owner, Micros)> {
+        self.abandon(conn, side);
+        let (from, to) = (self.owner(conn, side), self.owner(conn, 1 - side));
+        let arrival = (at + self.delay(from, to)).max(self.conns[conn].ends[1 - side].last_at);
+        self.tell(conn, 1 - side, arrival, why)
+    }
+
+    /// This end is gone and nobody is told: its machine lost power.
+    pub fn abandon(&mut self, conn: usize, side: usize) {
+        let end = &mut self.conns[conn].ends[side];
+        end.gone = true;
+        end.inbound.clear();
+        end.inbound_bytes = 0;
+    }
+
+    /// The connection breaks: what is under way is lost, both ends hear of it, each at its own time.
+    pub fn reset(&mut self, conn: usize, now: Micros) -> [Option<(Owner, Micros)>; 2] {
+        [DIALLER, LISTENER].map(|side| {
+            let end = &mut self.conns[conn].ends[side];
+            end.inbound.clear();
+            end.inbound_bytes = 0;
+            let at = now + self.rng.below(SECOND);
+            self.tell(conn, side, at, Closed::Error)
+        })
+    }
+
+    /// Holds back what the first machine sends to the second (`true`), or lets it go.
+    pub fn cut(&mut self, from: usize, to: usize, holds: bool) {
+        let count = &mut self.cuts[from][to];
+        *count = if holds { *count + 1 } else { count.saturating_sub(1) };
+    }
+
+    /// Delays what the first machine sends to the second by this much more.
+    pub fn set_slow(&mut self, from: usize, to: usize, by: Micros) {
+        self.slow[from][to] = by;
+    }
+
+    /// Lets everything go as fast as it can.
+    pub fn heal(&mut self) {
+        self.cuts.iter_mut().flatten().for_each(|count| *count = 0);
+        self.slow.iter_mut().flatten().for_each(|by| *by = 0);
+    }
+
+    /// Switches a machine's kernel on or off.
+    pub fn set_powered(&mut self, machine: usize, on: bool) {
+        self.powered[machine] = on;
+    }
+
+    /// Whether a machine's kernel answers.
+    pub fn is_powered(&self, machine: usize) -> bool {
+        self.powered[machine]
+    }
+
+    /// The connections between two machines that are still alive.
+    pub fn between(&self, first: usize, second: usize) -> Vec<usize> {
+        let (first, second) = (Some(Owner::Machine(first)), Some(Owner::Machine(second)));
+        let pair = |conn: &Conn| (conn.ends[0].owner, conn.ends[1].owner);
+        let alive = |conn: &Conn| !conn.ends[0].gone && !conn.ends[1].gone;
+        let wanted = |conn: &Conn| alive(conn) && (pair(conn) == (first, second) || pair(conn) == (second, first));
+        (0..self.conns.len()).filter(|&conn| wanted(&self.conns[conn])).collect()
+    }
+
+    /// The connections whose other end still believes in a process that vanished with its machine.
+    pub fn half_open(&self, machine: usize) -> Vec<(usize, usize)> {
+        let lost = |conn: &Conn, side: usize| {
+            conn.ends[side].gone && conn.ends[side].owner == Some(Owner::Machine(machine)) && !conn.ends[1 - side].gone
+        };
+        let sides = |conn: usize| [DIALLER, LISTENER].map(|side| (conn, side));
+        (0..self.conns.len())
+            .flat_map(sides)
+            .filter(|&(conn, side)| lost(&self.conns[conn], side))
+            .map(|(conn, side)| (conn, 1 - side))
+            .collect()
+    }
+}

@@ -1,0 +1,69 @@
+//! After the faults: does the cluster find itself again?
+//!
+//! Asked of every cluster that still has a majority of its voters: one leader, every member at the same index with the same state,
+//! nobody stuck half way in, and a change that a client asks for is made.
+
+use crate::sim::world::World;
+use pontoon::node::Node;
+use pontoon::store::MemoryDisk;
+use pontoon::types::{ClusterId, NodeId};
+use std::collections::{BTreeMap, BTreeSet};
+
+type Nodes<'a> = BTreeMap<NodeId, &'a Node<MemoryDisk>>;
+
+impl World {
+    /// The running nodes by cluster.
+    fn by_cluster(&self) -> BTreeMap<ClusterId, Nodes<'_>> {
+        let mut clusters: BTreeMap<ClusterId, Nodes<'_>> = BTreeMap::new();
+        for node in self.machines.iter().filter_map(|machine| machine.node.as_ref()) {
+            clusters.entry(node.state().cluster_id()).or_default().insert(node.raft().id(), node);
+        }
+        clusters
+    }
+
+    /// Why things are not as they should be, if they are not.
+    pub fn unsettled(&self) -> Option<String> {
+        if self.machines.iter().any(|machine| machine.node.is_none()) {
+            return Some("every process runs".to_owned());
+        }
+        self.by_cluster().iter().filter(|(_, nodes)| has_majority(nodes)).find_map(|(cluster, nodes)| unsettled(cluster, nodes))
+    }
+
+    /// How many clusters lost their majority for good: nodes that left without a leader's consent (RESET HARD).
+    pub fn beyond_help(&self) -> u64 {
+        self.by_cluster().values().filter(|nodes| !has_majority(nodes)).count() as u64
+    }
+
+    /// Every member of every cluster has the state that the committed log makes, slot by slot.
+    pub fn compare_states(&mut self) {
+        let states: Vec<_> = self.machines.iter().filter_map(|machine| machine.node.as_ref()).map(|node| node.state()).collect();
+        states.into_iter().for_each(|state| self.checks.compare(state));
+    }
+}
+
+/// The node with the best log knows the newest configuration that can still win; enough of its voters must be there.
+fn has_majority(nodes: &Nodes<'_>) -> bool {
+    let newest = nodes.values().map(|node| node.raft()).max_by_key(|raft| (raft.log().last_term(), raft.log().last_index()));
+    newest.is_some_and(|raft| {
+        let there = raft.voters().iter().filter(|voter| nodes.contains_key(voter)).count();
+        2 * there > raft.voters().len()
+    })
+}
+
+fn unsettled(cluster: &ClusterId, nodes: &Nodes<'_>) -> Option<String> {
+    let leaders: Vec<&Node<MemoryDisk>> = nodes.values().filter(|node| node.raft().is_leader()).copied().collect();
+    let [leader] = leaders[..] else { return Some(format!("cluster {cluster} has one leader, not {}", leaders.len())) };
+    let (raft, state) = (leader.raft(), leader.state());
+    if !raft.leader_ready(state.last_applied()) || state.last_applied() != raft.log().last_index() {
+        return Some(format!("the leader of cluster {cluster} has applied all of its log"));
+    }
+    let members: BTreeSet<NodeId> = state.members().map(|member| member.id).collect();
+    nodes.iter().find_map(|(id, node)| {
+        let here = members.contains(id);
+        if node.standing().is_joiner() || !here {
+            return Some(format!("{id} is a member of cluster {cluster} or of another one"));
+        }
+        let same = node.state().last_applied() == state.last_applied() && node.state().hash() == state.hash();
+        (here && !same).then(|| format!("{id} has the state of its leader in cluster {cluster}"))
+    })
+}

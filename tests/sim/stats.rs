@@ -1,0 +1,118 @@
+//! What a sweep saw: a simulator that never crashed a node proves nothing about crashes.
+
+use std::fmt;
+
+macro_rules! stats {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Counts of what happened.
+        #[derive(Clone, Default, Debug, PartialEq, Eq)]
+        pub struct Stats { $($(#[$doc])* pub $name: u64,)* }
+
+        impl Stats {
+            /// Adds another run's counts.
+            pub fn add(&mut self, other: &Self) {
+                $(self.$name += other.$name;)*
+            }
+
+            /// Every count by its name.
+            pub fn all(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)*]
+            }
+        }
+    };
+}
+
+stats! {
+    /// Simulated seconds.
+    seconds,
+    /// Turns of nodes.
+    turns,
+    /// Messages whose promise was compared with the disk.
+    promises,
+    /// Leaders of clusters that had one before.
+    elections,
+    /// Votes granted.
+    votes,
+    /// Entries committed.
+    commits,
+    /// Committed changes of slot owners.
+    slot_changes,
+    /// Changes that a client was told were made.
+    acknowledged,
+    /// Changes whose answer never came.
+    unanswered,
+    /// Snapshots sent.
+    snapshots,
+    /// Members joined.
+    joins,
+    /// Members forgotten.
+    forgets,
+    /// Nodes reset by request.
+    resets,
+    /// Voting entries that added.
+    voters_added,
+    /// Voting entries that removed.
+    voters_removed,
+    /// Processes killed.
+    kills,
+    /// Machines without power.
+    power_cuts,
+    /// All processes at once.
+    blackouts,
+    /// Files that a power cut tore.
+    torn_writes,
+    /// Files whose un-synced bytes a power cut lost.
+    lost_writes,
+    /// Renames that a power cut lost.
+    lost_renames,
+    /// Crashes in the middle of a write, sync or rename.
+    crashes_in_writes,
+    /// Writes, syncs and renames that failed.
+    disk_errors,
+    /// Writes that took a part only.
+    short_writes,
+    /// Processes that ended by themselves.
+    exits,
+    /// Graceful ends.
+    shutdowns,
+    /// Processes stopped and continued.
+    pauses,
+    /// Machines cut off both ways.
+    partitions,
+    /// Links cut one way.
+    one_way_cuts,
+    /// Directions made slow.
+    slow_links,
+    /// Connections broken.
+    resets_of_links,
+    /// Connections begun.
+    dials,
+    /// Refused because no process listened.
+    refused_dials,
+    /// First packets that got no answer.
+    lost_dials,
+    /// Wall clocks set.
+    clocks_set,
+    /// Values read back.
+    reads,
+    /// Runs that were asked to settle down.
+    settled,
+    /// Clusters whose majority an operator had taken away, so that nothing was asked of them.
+    beyond_help,
+}
+
+/// What may be nothing in a sweep that is long enough.
+const OPTIONAL: &[&str] = &["beyond_help"];
+
+impl Stats {
+    /// What never happened though it should have.
+    pub fn missing(&self) -> Vec<&'static str> {
+        self.all().into_iter().filter(|(name, count)| *count == 0 && !OPTIONAL.contains(name)).map(|(name, _)| name).collect()
+    }
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.all().iter().try_for_each(|(name, count)| writeln!(f, "{count:>12} {}", name.replace('_', " ")))
+    }
+}

@@ -1,0 +1,173 @@
+//! A machine's process gets its turn: input, one turn of the node, output; and the checks on all of it.
+//!
+//! This is the shell (docs/architecture.md, "One turn of the loop") of the simulated world; the real one is the server room.
+
+use crate::sim::machine::{Machine, Socket};
+use crate::sim::network::{DIALLER, Owner};
+use crate::sim::queue::{Event, MILLI, Micros, SECOND};
+use crate::sim::trace::{self, note};
+use crate::sim::world::World;
+use pontoon::node::{Action, Closed};
+use pontoon::types::{ConnId, Millis};
+
+/// More turns than this in a second, in which nothing came, left or was written: the node would eat a whole core.
+const MAX_IDLE_TURNS: u32 = 200;
+
+/// How a turn ended.
+enum Ended {
+    /// The process goes on and has more to do at this time of its clock.
+    Next(Millis),
+    /// It ended by itself, having said goodbye or not.
+    Exit { orderly: bool },
+}
+
+impl World {
+    /// A machine's event: its process runs if it can.
+    pub fn wake_machine(&mut self, index: usize) {
+        let machine = &mut self.machines[index];
+        if machine.wake_at != Some(self.now) {
+            return;
+        }
+        machine.wake_at = None;
+        if !machine.is_running() {
+            return;
+        }
+        trace::at(self.now, format_args!("m{index}"));
+        match self.turn(index) {
+            Ended::Next(deadline) => self.schedule(index, deadline),
+            Ended::Exit { orderly } => self.process_ended(index, orderly),
+        }
+    }
+
+    fn turn(&mut self, index: usize) -> Ended {
+        let machine = &mut self.machines[index];
+        let news = machine.take_input(&mut self.net, self.now);
+        let now = machine.clock.read(self.now);
+        let syncs = machine.disk.syncs();
+        let node = machine.node.as_mut().expect("a running machine has a process");
+        let result = node.turn(now);
+        let syncs = machine.disk.syncs() - syncs;
+        assert!(syncs <= 1, "a turn has one durable operation");
+        self.stats.turns += 1;
+        if let Err(fatal) = result {
+            note!("ends: {fatal}");
+            return Ended::Exit { orderly: false };
+        }
+        machine.busy_until = self.now + Machine::turn_cost(syncs, &mut self.rng);
+        let done = machine.busy_until;
+        self.checks.after_turn(&self.machines, index, &mut self.stats);
+        self.wake_all(news.wakes);
+        let sent = self.flush(index, done);
+        let exit = self.act(index, done);
+        self.count_idle(index, news.any || sent || syncs > 0);
+        if exit {
+            return Ended::Exit { orderly: true };
+        }
+        Ended::Next(self.machines[index].node.as_ref().map_or(0, |node| node.deadline()))
+    }
+
+    /// A node that has nothing to do waits for its deadline.
+    fn count_idle(&mut self, index: usize, did_something: bool) {
+        let machine = &mut self.machines[index];
+        if did_something || self.now > machine.idle_since + SECOND {
+            (machine.idle_turns, machine.idle_since) = (0, self.now);
+        }
+        machine.idle_turns += 1;
+        assert!(machine.idle_turns <= MAX_IDLE_TURNS, "a node with nothing to do sleeps");
+    }
+
+    /// Hands the node's bytes to the network; what a message promises is compared with the disk first.
+    fn flush(&mut self, index: usize, done: Micros) -> bool {
+        let mut sent = false;
+        while let Some(id) = self.machines[index].node.as_mut().and_then(|node| node.next_dirty()) {
+            sent |= self.flush_one(index, id, done);
+        }
+        let full: Vec<ConnId> = self.machines[index].sockets.iter().filter(|socket| socket.full).filter_map(|socket| socket.id).collect();
+        full.into_iter().for_each(|id| sent |= self.flush_one(index, id, done));
+        sent
+    }
+
+    fn flush_one(&mut self, index: usize, id: ConnId, done: Micros) -> bool {
+        let machine = &mut self.machines[index];
+        let Some(socket) = machine.sockets.iter_mut().find(|socket| socket.id == Some(id)) else { return false };
+        let (conn, side) = (socket.conn, socket.side);
+        socket.full = !socket.up || !self.net.has_room(conn, side);
+        if socket.full {
+            return false;
+        }
+        let Some(transmit) = machine.node.as_mut().and_then(|node| node.transmit_buffer(id)) else { return false };
+        if transmit.is_empty() {
+            return false;
+        }
+        let bytes = transmit.as_slice().to_vec();
+        transmit.advance(bytes.len());
+        let is_bus = self.net.conn(conn).to.port() == crate::sim::machine::BUS_PORT;
+        if is_bus {
+            self.checks.sent(&self.machines, index, (conn, side), &bytes, &mut self.stats);
+        }
+        let woken = self.net.send(conn, side, &bytes, done);
+        self.wake_all(woken);
+        true
+    }
+
+    /// Does what the node asks of its kernel. Returns whether it asks to end.
+    fn act(&mut self, index: usize, done: Micros) -> bool {
+        let mut exit = false;
+        while let Some(action) = self.machines[index].node.as_mut().and_then(|node| node.next_action()) {
+            match action {
+                Action::Dial { conn: id, socket } => {
+                    note!("dials {socket}");
+                    let conn = self.dial(Owner::Machine(index), socket, done);
+                    self.machines[index].sockets.push(Socket { conn, side: DIALLER, id: Some(id), up: false, full: false });
+                }
+                Action::Close(id) => self.close(index, id, done),
+                Action::Exit(_) => exit = true,
+            }
+        }
+        exit
+    }
+
+    fn close(&mut self, index: usize, id: ConnId, done: Micros) {
+        let sockets = &mut self.machines[index].sockets;
+        let Some(at) = sockets.iter().position(|socket| socket.id == Some(id)) else { return };
+        let socket = sockets.remove(at);
+        note!("closes conn {}", socket.conn);
+        let told = self.net.close(socket.conn, socket.side, done, Closed::Eof);
+        self.wake_all(told);
+    }
+
+    fn schedule(&mut self, index: usize, deadline: Millis) {
+        let machine = &self.machines[index];
+        let pending = machine.sockets.iter().any(|socket| socket.up && self.net.has_input(socket.conn, socket.side, self.now));
+        let busy_until = machine.busy_until;
+        let at = machine.clock.when(deadline);
+        self.wake(Owner::Machine(index), at);
+        if pending {
+            self.wake(Owner::Machine(index), busy_until + MILLI);
+        }
+    }
+
+    /// The process is gone. After an error of its disk that was to be a loss of power, the power goes as well.
+    fn process_ended(&mut self, index: usize, orderly: bool) {
+        let machine = &mut self.machines[index];
+        if machine.dies_in_write && !orderly {
+            self.lose_power(index);
+        } else {
+            let wakes = machine.end_process(&mut self.net, self.now, orderly);
+            self.wake_all(wakes);
+            self.stats.exits += 1;
+        }
+        let at = self.now + self.rng.between(50 * MILLI, 4 * SECOND);
+        self.queue.push(at, Event::Start(index));
+    }
+
+    /// A machine's power fails now.
+    pub fn lose_power(&mut self, index: usize) {
+        let report = self.machines[index].lose_power(&mut self.net, &mut self.rng);
+        note!("m{index} loses power: {report:?}");
+        self.stats.power_cuts += 1;
+        self.stats.torn_writes += report.torn_files as u64;
+        self.stats.lost_writes += report.lost_files as u64;
+        self.stats.lost_renames += report.lost_names as u64;
+    }
+}

@@ -1,0 +1,192 @@
+//! What the simulated clients ask for.
+//!
+//! They look at nodes' states to ask what makes sense at the moment (a slot's owner gives it away); by the time that the request
+//! arrives it may not any more, and that is part of the game.
+
+use crate::sim::checks::promised_changes::{Asked, CLIENT_SLOTS};
+use crate::sim::clients::{Mode, Purpose, Request, Role};
+use crate::sim::machine::{BUS_PORT, CLIENT_PORT, Machine};
+use crate::sim::world::World;
+use pontoon::cluster::State;
+use pontoon::rng::Rng;
+use pontoon::types::{ClusterId, NodeId, Slot};
+use std::collections::BTreeMap;
+
+/// Who meets whom at first: a star, a star inside out, a chain, both ways at once, or at random.
+pub fn draw_formation(machines: usize, rng: &mut Rng) -> Vec<(usize, usize)> {
+    let shape = rng.below(5);
+    let pair = |index: usize, rng: &mut Rng| match shape {
+        0 => (0, index),
+        1 => (index, 0),
+        2 => (index - 1, index),
+        3 => (index, index - 1),
+        _ => (rng.below(machines as u64) as usize, index),
+    };
+    let mut meets: Vec<_> = (1..machines).map(|index| pair(index, rng)).collect();
+    if rng.one_in(3) {
+        let crossing: Vec<_> = meets.iter().map(|(from, to)| (*to, *from)).collect();
+        meets = meets.into_iter().zip(crossing).flat_map(|(there, back)| [there, back]).collect();
+    }
+    // The operators take them from the end.
+    meets.reverse();
+    meets
+}
+
+impl World {
+    /// The cluster that most machines are in.
+    pub fn main_cluster(&self) -> Option<ClusterId> {
+        let mut sizes: BTreeMap<ClusterId, usize> = BTreeMap::new();
+        for node in self.machines.iter().filter_map(|machine| machine.node.as_ref()) {
+            *sizes.entry(node.state().cluster_id()).or_default() += 1;
+        }
+        sizes.into_iter().max_by_key(|(_, size)| *size).map(|(cluster, _)| cluster)
+    }
+
+    fn is_in(&self, index: usize, cluster: ClusterId) -> bool {
+        let node = self.machines[index].node.as_ref();
+        node.is_some_and(|node| node.state().cluster_id() == cluster && !node.standing().is_joiner())
+    }
+
+    /// A random machine that runs a member of the main cluster.
+    fn some_member(&mut self) -> Option<usize> {
+        let cluster = self.main_cluster()?;
+        let members: Vec<usize> = (0..self.machines.len()).filter(|index| self.is_in(*index, cluster)).collect();
+        self.pick(&members)
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
+        from.get(self.clients.rng.below(from.len() as u64) as usize).copied()
+    }
+
+    fn state_of(&self, index: usize) -> Option<&State> {
+        self.machines[index].node.as_ref().map(|node| node.state())
+    }
+
+    fn id_of(&self, index: usize) -> Option<NodeId> {
+        self.machines[index].node.as_ref().map(|node| node.raft().id())
+    }
+
+    fn machine_of(&self, id: NodeId) -> Option<usize> {
+        (0..self.machines.len()).find(|index| self.id_of(*index) == Some(id))
+    }
+
+    /// What a client asks next, if there is anything.
+    pub fn next_request(&mut self, index: usize) -> Option<Request> {
+        match (self.clients.list[index].role, self.clients.mode) {
+            (Role::Slots(first), Mode::Busy) => self.change_slot(first),
+            (Role::Slots(first), Mode::Probe) if !self.clients.list[index].satisfied => self.change_slot(first),
+            (Role::Keys, Mode::Busy) => self.use_keys(index),
+            (Role::Operator, Mode::Busy) => self.operate(),
+            (Role::Operator, _) => self.bring_back(),
+            _ => None,
+        }
+    }
+
+    fn change_slot(&mut self, first: u16) -> Option<Request> {
+        let slot = Slot::new(first + self.clients.rng.below(8) as u16)?;
+        let looked_at = self.some_member()?;
+        let state = self.state_of(looked_at)?;
+        let members: Vec<NodeId> = state.members().map(|member| member.id).collect();
+        let Some(owner) = state.owner(slot) else {
+            let node = self.id_of(looked_at)?;
+            return Some(self.slot_request(looked_at, Asked { node, slot, target: Some(node) }, &["ADDSLOTS", &slot.to_string()]));
+        };
+        let to = if self.clients.rng.one_in(6) { looked_at } else { self.machine_of(owner)? };
+        let node = self.id_of(to)?;
+        if self.clients.rng.one_in(4) {
+            return Some(self.slot_request(to, Asked { node, slot, target: None }, &["DELSLOTS", &slot.to_string()]));
+        }
+        let others: Vec<NodeId> = members.into_iter().filter(|id| *id != owner).collect();
+        let target = self.pick(&others)?;
+        let words = ["SETSLOT", &slot.to_string(), "NODE", &target.to_string()];
+        Some(self.slot_request(to, Asked { node, slot, target: Some(target) }, &words))
+    }
+
+    fn slot_request(&self, to: usize, asked: Asked, words: &[&str]) -> Request {
+        let before = self.checks.changes.times_given_up(asked.node);
+        Request { to, words: cluster(words), purpose: Purpose::Slot(asked, before) }
+    }
+
+    fn use_keys(&mut self, index: usize) -> Option<Request> {
+        let to = self.clients.rng.below(self.machines.len() as u64) as usize;
+        let key = format!("key:{}", self.clients.rng.below(20));
+        let client = &mut self.clients.list[index];
+        let words: Vec<String> = match self.clients.rng.below(8) {
+            0 => return Some(Request { to, words: cluster(&["INFO"]), purpose: Purpose::Look }),
+            1 => return Some(Request { to, words: cluster(&["NODES"]), purpose: Purpose::Look }),
+            2 => return Some(Request { to, words: cluster(&["SLOTS"]), purpose: Purpose::Look }),
+            3 => return Some(Request { to, words: cluster(&["SHARDS"]), purpose: Purpose::Look }),
+            4 | 5 => {
+                client.written += 1;
+                vec!["SET".into(), key, (client.written - 1).to_string()]
+            }
+            _ => vec!["GET".into(), key],
+        };
+        let purpose = if words.len() == 2 { Purpose::Read(self.clients.list[index].written) } else { Purpose::Any };
+        Some(Request { to, words, purpose })
+    }
+
+    fn operate(&mut self) -> Option<Request> {
+        if let Some((from, to)) = self.clients.meets.pop() {
+            return Some(self.meet(from, to));
+        }
+        let to = self.some_member()?;
+        let members: Vec<NodeId> = self.state_of(to)?.members().map(|member| member.id).collect();
+        let any = self.pick(&members)?.to_string();
+        let asks = |words: &[&str]| Some(Request { to, words: cluster(words), purpose: Purpose::Any });
+        match self.clients.rng.below(16) {
+            0..=4 => self.meet_outsider(to),
+            5 => asks(&["FORGET", &any]),
+            6 => self.reset(),
+            7 | 8 => asks(&["ADDVOTER", &any]),
+            9 | 10 => asks(&["DELVOTER", &any]),
+            11 => asks(&["SAVECONFIG"]),
+            12 => asks(&["FLUSHSLOTS"]).filter(|_| self.clients.rng.one_in(4)),
+            13 => Some(Request { to, words: vec!["FLUSHALL".into()], purpose: Purpose::Any }),
+            _ => {
+                let first = self.clients.rng.between(u64::from(CLIENT_SLOTS), 16_000);
+                let last = (first + self.clients.rng.below(4_000)).min(16_383);
+                asks(&["ADDSLOTSRANGE", &first.to_string(), &last.to_string()])
+            }
+        }
+    }
+
+    fn meet(&self, from: usize, to: usize) -> Request {
+        let words = ["MEET", &Machine::ip(to).to_string(), &CLIENT_PORT.to_string(), &BUS_PORT.to_string()];
+        Request { to: from, words: cluster(&words), purpose: Purpose::Any }
+    }
+
+    /// A member meets a node that is none; or the other way round.
+    fn meet_outsider(&mut self, member: usize) -> Option<Request> {
+        let main = self.main_cluster()?;
+        let outside: Vec<usize> = (0..self.machines.len()).filter(|index| !self.is_in(*index, main)).collect();
+        let other = self.pick(&outside)?;
+        Some(if self.clients.rng.one_in(4) { self.meet(other, member) } else { self.meet(member, other) })
+    }
+
+    fn reset(&mut self) -> Option<Request> {
+        let to = self.clients.rng.below(self.machines.len() as u64) as usize;
+        let how = if self.clients.rng.one_in(3) { "HARD" } else { "SOFT" };
+        self.checks.changes.reset_asked(self.id_of(to)?);
+        self.stats.resets += 1;
+        Some(Request { to, words: cluster(&["RESET", how]), purpose: Purpose::Any })
+    }
+
+    /// Once all is quiet: whoever is stuck half way into the main cluster is met again, as docs/protocol.md says an operator does.
+    fn bring_back(&mut self) -> Option<Request> {
+        let main = self.main_cluster()?;
+        let is_joiner = |index: &usize| self.machines[*index].node.as_ref().is_some_and(|node| node.standing().is_joiner());
+        let joiners: Vec<usize> = (0..self.machines.len()).filter(is_joiner).collect();
+        let joiner = self.pick(&joiners)?;
+        let cluster = self.state_of(joiner)?.cluster_id();
+        if cluster != main || !self.clients.rng.one_in(3) {
+            return None;
+        }
+        let member = self.some_member()?;
+        Some(self.meet(member, joiner))
+    }
+}
+
+fn cluster(words: &[&str]) -> Vec<String> {
+    std::iter::once("CLUSTER").chain(words.iter().copied()).map(str::to_owned).collect()
+}

@@ -1,0 +1,231 @@
+//! One run: every machine, connection, client and fault of a seed, and the loop that lets one event follow another.
+//!
+//! Owns: the order of things. Chance comes from the seed alone, each part with a stream of its own, so that a change in one does not
+//! shift all the others.
+
+use crate::sim::checks::Checks;
+use crate::sim::clients::Clients;
+use crate::sim::faults::Faults;
+use crate::sim::machine::{CLIENT_PORT, Machine, Socket};
+use crate::sim::network::{DIALLER, LISTENER, Network, Owner, Weather};
+use crate::sim::queue::{Event, MILLI, Micros, Queue, SECOND};
+use crate::sim::stats::Stats;
+use crate::sim::trace::{self, note};
+use pontoon::node::Closed;
+use pontoon::rng::Rng;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How often the first packet of a connection is sent before the dialler gives up.
+const DIAL_ATTEMPTS: u32 = 6;
+
+/// Everything of a run.
+pub struct World {
+    /// Simulated time.
+    pub now: Micros,
+    /// The same, for who reports a panic.
+    pub clock: Arc<AtomicU64>,
+    /// What is to happen.
+    pub queue: Queue,
+    /// Chance of the machines: how long turns take, what a crash leaves.
+    pub rng: Rng,
+    /// The connections.
+    pub net: Network,
+    /// The computers.
+    pub machines: Vec<Machine>,
+    /// Who asks them.
+    pub clients: Clients,
+    /// What goes wrong.
+    pub faults: Faults,
+    /// What must hold.
+    pub checks: Checks,
+    /// What was seen.
+    pub stats: Stats,
+}
+
+impl World {
+    /// The world of a seed; nothing has happened yet.
+    pub fn new(seed: u64, clock: Arc<AtomicU64>) -> Self {
+        let mut rng = Rng::new(seed);
+        let count = rng.between(5, 8) as usize;
+        let options = draw_options(&mut rng);
+        let weather = draw_weather(&mut rng);
+        let net = Network::new(count, weather, Rng::new(rng.next_u64()));
+        Self {
+            now: 0,
+            clock,
+            queue: Queue::default(),
+            net,
+            machines: (0..count).map(|index| Machine::new(index, options.clone())).collect(),
+            clients: Clients::new(count, Rng::new(rng.next_u64())),
+            faults: Faults::new(Rng::new(rng.next_u64())),
+            checks: Checks::new(count),
+            stats: Stats::default(),
+            rng,
+        }
+    }
+
+    /// Lets events happen until `end`.
+    pub fn run_until(&mut self, end: Micros) {
+        self.queue.push(end, Event::Nothing);
+        while let Some((at, event)) = self.queue.pop() {
+            self.now = at;
+            self.clock.store(at, Ordering::Relaxed);
+            if at >= end && event == Event::Nothing {
+                return;
+            }
+            self.handle(event);
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Nothing => {}
+            Event::Machine(index) => self.wake_machine(index),
+            Event::Client(index) => self.wake_client(index),
+            Event::Dial(conn) => self.first_packet(conn),
+            Event::Fault => self.next_fault(),
+            Event::Start(index) => self.start(index),
+            Event::Resume(index, pause) => self.resume(index, pause),
+            Event::Heal(cut) => self.heal_cut(cut),
+        }
+    }
+
+    /// Notes that a process has something to do at `at`.
+    pub fn wake(&mut self, owner: Owner, at: Micros) {
+        let at = at.max(self.now);
+        match owner {
+            Owner::Machine(index) => {
+                let machine = &mut self.machines[index];
+                let at = at.max(machine.busy_until);
+                if machine.wake_at.is_none_or(|earlier| at < earlier) {
+                    machine.wake_at = Some(at);
+                    self.queue.push(at, Event::Machine(index));
+                }
+            }
+            Owner::Client(index) => {
+                if self.clients.wants_wake(index, at) {
+                    self.queue.push(at, Event::Client(index));
+                }
+            }
+        }
+    }
+
+    /// See [`World::wake`].
+    pub fn wake_all(&mut self, wakes: impl IntoIterator<Item = (Owner, Micros)>) {
+        wakes.into_iter().for_each(|(owner, at)| self.wake(owner, at));
+    }
+
+    /// Wakes every running machine: what was held back may have arrived.
+    pub fn wake_machines(&mut self) {
+        (0..self.machines.len()).for_each(|index| self.wake(Owner::Machine(index), self.now));
+    }
+
+    /// A process dials: its first packet leaves at `at`.
+    pub fn dial(&mut self, from: Owner, to: SocketAddr, at: Micros) -> usize {
+        let conn = self.net.dial(from, to);
+        let delay = self.net.delay(Some(from), machine_at(to.ip(), self.machines.len()).map(Owner::Machine));
+        self.queue.push(at + delay, Event::Dial(conn));
+        self.stats.dials += 1;
+        conn
+    }
+
+    /// The first packet of a connection arrives, or is lost and sent again later.
+    fn first_packet(&mut self, conn: usize) {
+        if self.net.is_gone(conn, DIALLER) {
+            return;
+        }
+        let from = self.net.owner(conn, DIALLER);
+        let target = machine_at(self.net.conn(conn).to.ip(), self.machines.len());
+        let to = target.map(Owner::Machine);
+        let reached = target.filter(|&index| self.net.is_powered(index) && !self.net.is_cut(from, to) && !self.net.is_cut(to, from));
+        match reached {
+            None => self.lose_first_packet(conn),
+            Some(index) if self.machines[index].node.is_none() => {
+                self.stats.refused_dials += 1;
+                let at = self.now + self.net.delay(to, from);
+                let told = self.net.tell(conn, DIALLER, at, Closed::Refused);
+                self.wake_all(told);
+            }
+            Some(index) => {
+                let up_at = self.net.accept(conn, Owner::Machine(index), self.now);
+                self.machines[index].sockets.push(Socket { conn, side: LISTENER, id: None, up: false, full: false });
+                self.wake(Owner::Machine(index), self.now);
+                self.wake_all(from.map(|from| (from, up_at)));
+            }
+        }
+    }
+
+    fn lose_first_packet(&mut self, conn: usize) {
+        self.stats.lost_dials += 1;
+        let state = self.net.conn(conn);
+        state.attempts += 1;
+        let attempts = state.attempts;
+        if attempts < DIAL_ATTEMPTS {
+            self.queue.push(self.now + (SECOND << (attempts - 1)), Event::Dial(conn));
+            return;
+        }
+        let told = self.net.tell(conn, DIALLER, self.now, Closed::Error);
+        self.wake_all(told);
+    }
+
+    /// Starts a machine that is down, its kernel first if need be.
+    pub fn start(&mut self, index: usize) {
+        if self.machines[index].node.is_some() {
+            return;
+        }
+        trace::at(self.now, format_args!("m{index}"));
+        let machine = &mut self.machines[index];
+        if machine.starts == 0 || !self.net.is_powered(index) {
+            machine.boot(self.now, &mut self.rng);
+            self.net.set_powered(index, true);
+            for (conn, side) in self.net.half_open(index) {
+                let at = self.now + self.rng.below(3 * SECOND);
+                let told = self.net.tell(conn, side, at, Closed::Error);
+                self.wake_all(told);
+            }
+        }
+        note!("starts");
+        let seed = self.rng.next_u64();
+        let machine = &mut self.machines[index];
+        machine.start(self.now, seed);
+        self.checks.started(machine);
+        self.wake(Owner::Machine(index), self.now + MILLI);
+    }
+
+    /// A stopped process goes on, if it is still stopped by this pause.
+    fn resume(&mut self, index: usize, pause: u64) {
+        let machine = &mut self.machines[index];
+        if machine.paused == Some(pause) {
+            machine.paused = None;
+            self.wake(Owner::Machine(index), self.now);
+        }
+    }
+
+    /// The client port of a machine.
+    pub fn client_address(index: usize) -> SocketAddr {
+        SocketAddr::new(Machine::ip(index), CLIENT_PORT)
+    }
+}
+
+/// The machine with this address.
+fn machine_at(ip: IpAddr, count: usize) -> Option<usize> {
+    (0..count).find(|&index| Machine::ip(index) == ip)
+}
+
+/// What the cluster is configured with: small timeouts in some runs, few voters in others.
+fn draw_options(rng: &mut Rng) -> Vec<String> {
+    let node_timeout = [2_000, 5_000, 5_000, 15_000][rng.below(4) as usize].to_string();
+    let voters = [3, 5, 5, 7][rng.below(4) as usize].to_string();
+    ["--cluster-node-timeout", &node_timeout, "--cluster-raft-voters", &voters].map(str::to_owned).to_vec()
+}
+
+fn draw_weather(rng: &mut Rng) -> Weather {
+    match rng.below(4) {
+        0 => Weather { base: 30, jitter: 100, late_one_in: 1_000, late: 5 * MILLI },
+        1 => Weather { base: 200, jitter: 2 * MILLI, late_one_in: 50, late: 50 * MILLI },
+        2 => Weather { base: MILLI, jitter: 20 * MILLI, late_one_in: 100, late: 400 * MILLI },
+        _ => Weather { base: 10 * MILLI, jitter: 5 * MILLI, late_one_in: 20, late: 30 * MILLI },
+    }
+}
