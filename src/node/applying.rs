@@ -82,8 +82,11 @@ impl<D: Disk> Node<D> {
             return;
         }
         let changed = std::mem::take(&mut self.changed);
-        if changed.members || changed.owners {
+        if changed.members {
             self.refresh_members();
+        }
+        if changed.members || changed.owners {
+            self.refresh_owners();
         }
         self.delete_foreign_keys(&changed.foreign);
         self.raft.set_max_lease(self.state.max_lease());
@@ -105,12 +108,16 @@ impl<D: Disk> Node<D> {
                 addresses.entry(*id).or_insert_with(|| address.clone());
             }
         }
-        let owners: BTreeSet<NodeId> = self.state.slot_owners().copied().collect();
         self.addresses = addresses;
+        self.todo.connect = true;
+    }
+
+    /// Who owns slots, and whether all of them are served.
+    pub(super) fn refresh_owners(&mut self) {
+        let owners: BTreeSet<NodeId> = self.state.slot_owners().copied().collect();
         self.raft.set_members(&self.addresses.keys().copied().collect(), &owners, self.now.mono);
         let failed_owner = owners.iter().any(|id| self.state.member(id).is_some_and(|member| member.failed));
         self.covered = self.state.assigned_slots() == usize::from(SLOT_COUNT) && !failed_owner;
-        self.todo.connect = true;
     }
 
     /// What this node brought with it when it joined: slots that nobody owns become its own again \[N20\].
@@ -124,7 +131,7 @@ impl<D: Disk> Node<D> {
         if free.is_empty() {
             // Each is ours by now, or another's.
             self.standing = Standing::Member;
-            self.todo.rewrite_until(self.now.mono + REWRITE_PATIENCE);
+            self.todo.rewrite = true;
             self.changed.foreign.extend(Slot::all());
             self.todo.consequences = true;
             return;

@@ -115,6 +115,7 @@ impl<D: Disk> Node<D> {
         self.todo.rewrite = true;
         self.todo.consequences = true;
         self.refresh_members();
+        self.refresh_owners();
     }
 
     /// A bus connection shows which of our addresses others reach; the first one seen is announced where none is configured.

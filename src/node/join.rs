@@ -267,7 +267,7 @@ impl<D: Disk> Node<D> {
         if let Standing::Joiner(joiner) = &mut self.standing
             && self.raft.term() > 0
         {
-            joiner.fallback = None;
+            self.todo.rewrite |= joiner.fallback.take().is_some();
         }
     }
 

@@ -225,6 +225,7 @@ impl<D: Disk> Node<D> {
             node.found_cluster(cluster, shard);
         }
         node.refresh_members();
+        node.refresh_owners();
         node.timers.set(Timer::Cron, now.mono);
         Ok(node)
     }

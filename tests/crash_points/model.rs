@@ -138,7 +138,10 @@ impl Model {
             }
             2 if self.last() > self.applied.max(1) => {
                 let last = rng.between(self.applied.max(1), self.last());
-                self.hard = HardState { term: self.hard.term + 1, voted_for: None };
+                // A node that has the new leader's term already truncates without a change of term or vote.
+                if self.entries.last().is_some_and(|entry| entry.term == self.hard.term) {
+                    self.hard = HardState { term: self.hard.term + 1, voted_for: None };
+                }
                 self.truncate(last);
                 (0..rng.below(4)).for_each(|_| self.push_any(rng));
                 Step::Truncate
