@@ -80,6 +80,24 @@ fn reset_hard_of_the_leader_takes_a_new_id() {
 }
 
 #[test]
+fn the_only_voter_leaves_in_favour_of_the_other_node() {
+    let cluster = Cluster::formed(2, &[CALM]);
+    let (first, second) = (&cluster.nodes[0], &cluster.nodes[1]);
+    assert_eq!(voters(second), [first.id()]);
+    assert_eq!(insist(second, &format!("CLUSTER FORGET {}", first.id())), "OK");
+    alone(first);
+    alone(second);
+    second.meet(first);
+    cluster.agreed();
+    let id = second.id();
+    assert_eq!(voters(first), [id.clone()]);
+    assert_eq!(insist(second, "CLUSTER RESET HARD"), "OK");
+    alone(first);
+    alone(second);
+    assert_ne!(second.id(), id);
+}
+
+#[test]
 fn reset_of_a_node_that_is_alone() {
     let mut node = Node::started(&[CALM]);
     assert_eq!(node.ask("CLUSTER ADDSLOTSRANGE 0 16383"), "OK");
