@@ -256,7 +256,7 @@ impl<D: Disk> Node<D> {
                 let client = Client::new(self.next_client, remote, local, self.now, authenticated);
                 self.next_client += 1;
                 let parser = Parser::new(clients::limits(&self.config, authenticated));
-                Accepted::Session(self.sessions.insert(Kind::Client(Box::new(ClientSession { client, parser }))))
+                Accepted::Session(self.sessions.insert(Kind::Client(Box::new(ClientSession { client, parser, behind_since: None }))))
             }
         }
     }
@@ -337,8 +337,9 @@ impl<D: Disk> Node<D> {
     /// The shell has written what it could. A session that was only to be flushed is closed once nothing is left.
     pub fn flushed(&mut self, conn: ConnId) {
         if self.sessions.get(conn).is_some_and(|session| session.closing && session.transmit.is_empty()) {
-            self.close(conn);
+            return self.close(conn);
         }
+        self.check_output_limit(conn);
     }
 
     /// When [`Node::turn`] is to be called at the latest (mono ms): at once if work is left.
@@ -378,6 +379,7 @@ impl<D: Disk> Node<D> {
         self.timers.set(Timer::Cron, self.now.mono + period);
         self.close_silent_links();
         self.close_idle_clients();
+        self.check_output_limits();
         self.expire_proposals();
         self.expire_forgotten();
         self.check_joining();

@@ -60,6 +60,8 @@ pub(super) struct BusSession {
 pub(super) struct ClientSession {
     pub client: Client,
     pub parser: Parser,
+    /// Since when more is unsent than the soft output limit (mono ms).
+    pub behind_since: Option<Millis>,
 }
 
 pub(super) enum Kind {

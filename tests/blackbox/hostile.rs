@@ -50,17 +50,30 @@ fn a_slow_reader_costs_little_and_disturbs_nobody() {
     });
 }
 
-#[test]
-fn a_reader_beyond_the_output_limit_is_closed() {
-    let node = Node::started(&[CALM, "client-output-buffer-limit normal 262144 0 0"]);
+/// Starts a node with this `client-output-buffer-limit` and asks for more than the sockets hold, without reading.
+fn closes_a_slow_reader(limit: &str) {
+    let node = Node::started(&[CALM, &format!("client-output-buffer-limit normal {limit}")]);
     assert_eq!(node.ask("CLUSTER ADDSLOTSRANGE 0 16383"), "OK");
     let value = "v".repeat(512 * 1024);
     until("the node to serve", || node.try_ask(&format!("SET big {value}")));
     let mut client = Raw::connect(node.number());
     client.send("GET big\r\n".repeat(100));
+    until("the reader to be closed", || match node.ask("INFO STATS") {
+        stats if stats.contains("client_output_buffer_limit_disconnections:1") => Ok(()),
+        _ => Err("it is not".to_owned()),
+    });
     let got = client.rest().len();
     assert!(got < 100 * value.len(), "{got}");
-    assert_eq!(node.ask("PING"), "PONG");
+}
+
+#[test]
+fn a_reader_beyond_the_hard_output_limit_is_closed() {
+    closes_a_slow_reader("262144 0 0");
+}
+
+#[test]
+fn a_reader_beyond_the_soft_output_limit_is_closed_in_time() {
+    closes_a_slow_reader("0 262144 1");
 }
 
 #[test]
