@@ -83,11 +83,6 @@ impl Cluster {
         }
     }
 
-    /// kill -9 of all, as close together as it goes.
-    pub fn kill_all(&mut self) {
-        self.nodes.iter_mut().for_each(Node::kill);
-    }
-
     pub fn start_all(&mut self) {
         for node in &mut self.nodes {
             if !node.is_running() {

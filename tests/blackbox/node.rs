@@ -143,11 +143,6 @@ impl Node {
         Ok(connection)
     }
 
-    #[track_caller]
-    pub fn connect(&self) -> redis::Connection {
-        self.try_connect().unwrap_or_else(|error| panic!("node {}: {error}", self.number()))
-    }
-
     /// Asks one question, words split at spaces, over a new connection. An error reply or a lost connection is the `Err`.
     pub fn try_ask(&self, line: &str) -> Result<String, String> {
         text_of(reply::ask(&mut self.try_connect()?, line)?)
