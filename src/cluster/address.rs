@@ -17,6 +17,7 @@ pub const MAX_TEXT: usize = 2048;
 pub const MAX_KEYS: usize = 16;
 
 const SHARD_ID: &str = "shard-id";
+const JOIN_NONCE: &str = "join-nonce";
 
 /// Whether a value from outside may enter a record: `[A-Za-z0-9._:-]`, at most [`MAX_VALUE`] bytes. No such value can end a field or start a line.
 pub fn is_safe_text(text: &str) -> bool {
@@ -47,6 +48,19 @@ impl Address {
     /// Says which shard the node belongs to.
     pub fn set_shard_id(&mut self, shard: ShardId) {
         self.keys.insert(SHARD_ID.to_owned(), shard.to_string());
+    }
+
+    /// The number that the node drew when it last gave up a cluster of its own to join one; none for a founder.
+    pub fn join_nonce(&self) -> Option<u64> {
+        self.keys.get(JOIN_NONCE)?.parse().ok()
+    }
+
+    /// Says with which number the node joins.
+    pub fn set_join_nonce(&mut self, nonce: Option<u64>) {
+        match nonce {
+            Some(nonce) => self.keys.insert(JOIN_NONCE.to_owned(), nonce.to_string()),
+            None => self.keys.remove(JOIN_NONCE),
+        };
     }
 
     /// The same address without a shard id.

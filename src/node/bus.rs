@@ -6,7 +6,7 @@
 use super::Node;
 use super::links::filled_in;
 use super::sessions::{BusEnd, Peer, Port, Purpose};
-use crate::cluster::{Change, parse_snapshot};
+use crate::cluster::{Address, Change, parse_snapshot};
 use crate::raft::message::InstallSnapshot;
 use crate::raft::{Message, Step};
 use crate::store::Disk;
@@ -116,15 +116,18 @@ impl<D: Disk> Node<D> {
         Ok(None)
     }
 
-    /// Our own greeting. The IP stays empty until we have learned it.
-    pub(super) fn greeting(&self) -> Greeting {
-        Greeting { id: self.me, address: self.own_address.clone(), cluster: self.state.cluster_id(), version: PROTOCOL_VERSION }
+    /// Our own greeting, to `peer` if that is known. The IP stays empty until we have learned it.
+    pub(super) fn greeting(&self, peer: Option<&NodeId>) -> Greeting {
+        let join_nonce = peer.and_then(|id| self.addresses.get(id)).and_then(Address::join_nonce);
+        let (id, address, cluster) = (self.me, self.own_address.clone(), self.state.cluster_id());
+        Greeting { id, address, cluster, version: PROTOCOL_VERSION, join_nonce }
     }
 
     fn introduce(&mut self, conn: ConnId, greeting: Greeting) {
         let Some(bus) = self.sessions.bus_mut(conn) else { return };
         let address = filled_in(greeting.address, bus.remote_ip);
-        bus.peer = Some(Peer { id: greeting.id, address, cluster: greeting.cluster, version: greeting.version });
+        let Greeting { id, cluster, version, join_nonce, .. } = greeting;
+        bus.peer = Some(Peer { id, address, cluster, version, join_nonce });
         if let Some(local) = bus.local_ip {
             self.learn_own_ip(local);
         }
@@ -136,7 +139,7 @@ impl<D: Disk> Node<D> {
         }
         let (id, cluster) = (greeting.id, greeting.cluster);
         self.introduce(conn, greeting);
-        self.outbox.push(conn, Frame::Hi(self.greeting()));
+        self.outbox.push(conn, Frame::Hi(self.greeting(Some(&id))));
         if cluster == self.state.cluster_id() {
             self.tell_stranger(conn, &id);
         }
@@ -212,6 +215,10 @@ impl<D: Disk> Node<D> {
         let leads = matches!(message, Message::Append(_) | Message::InstallSnapshot(_));
         if matches!(message, Message::VoteRequest(_)) {
             self.tell_stranger(conn, &from);
+        }
+        if leads && !self.is_expected_by(conn) {
+            log::debug!("{from} knows an earlier life of this node only: not followed");
+            return Ok(());
         }
         match self.raft.step(conn, from, message, self.now.mono)? {
             Step::Done => {}

@@ -22,6 +22,7 @@ impl<D: Disk> Node<D> {
         if let Some(shard) = self.own_address.shard_id() {
             address.set_shard_id(shard);
         }
+        address.set_join_nonce(self.own_address.join_nonce());
         self.own_address = address;
         self.announce_address();
         self.todo.consequences = true;

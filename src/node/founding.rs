@@ -68,6 +68,7 @@ impl<D: Disk> Node<D> {
     pub(super) fn found_cluster(&mut self, cluster: ClusterId, shard: ShardId) {
         log::info!("Founding cluster {cluster}");
         self.own_address.set_shard_id(shard);
+        self.own_address.set_join_nonce(None);
         let join = Change::NodeJoin { id: self.me, address: self.own_address.clone(), voter: true };
         let settings = raft_settings(&self.config);
         let raft = Raft::found(self.me, join, self.nonce, settings, self.rng.fork(), self.now.mono);
@@ -79,6 +80,7 @@ impl<D: Disk> Node<D> {
     /// Goes back to the one-node cluster that a joiner had given up.
     pub(super) fn return_to(&mut self, fallback: Fallback) {
         let Fallback { state, term } = fallback;
+        self.own_address.set_join_nonce(state.member(&self.me).and_then(|member| member.address.join_nonce()));
         let log = Log::new(state.last_applied(), state.last_term());
         let hard = HardState { term, voted_for: None };
         let (voters, applied, settings) = (state.voters().clone(), state.last_applied(), raft_settings(&self.config));

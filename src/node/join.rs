@@ -5,9 +5,11 @@
 
 use super::Node;
 use super::links::bus_socket;
+use super::proposals::Wish;
 use super::sessions::{Peer, Purpose};
 use crate::cluster::{Address, Change};
 use crate::commands::WaitOutcome;
+use crate::raft::Body;
 use crate::store::{Disk, Fallback, Joiner, Standing};
 use crate::types::{ConnId, Millis, NodeId};
 use crate::wire::bus::Frame;
@@ -170,7 +172,11 @@ impl<D: Disk> Node<D> {
         if self.is_joiner() {
             return;
         }
-        if !self.addresses.contains_key(&peer.id) && !self.proposals.joins(&peer.id) {
+        let known = self.addresses.get(&peer.id);
+        if known.is_some_and(|known| known.join_nonce() != peer.address.join_nonce()) {
+            // A member of this id that has lost its memory: it is forgotten first, and asks again.
+            self.wish(Wish::Forget(peer.id), None);
+        } else if known.is_none() && !self.proposals.joins(&peer.id) {
             let mut address = peer.address.clone();
             // A shard id of its own is drawn for the member; a joiner's announced one is kept if it has one.
             if address.shard_id().is_none() {
@@ -201,8 +207,10 @@ impl<D: Disk> Node<D> {
         log::info!("Joining cluster {} by way of {}", peer.cluster, peer.id);
         let claims = self.state.ranges_of(&self.me);
         let shard = self.state.member(&self.me).map_or_else(|| self.rng.shard_id(), |member| member.shard);
+        let nonce = self.rng.next_u64() >> 1;
+        self.own_address.set_join_nonce(Some(nonce));
         let fallback = Some(Fallback { state: self.state.clone(), term: self.raft.term() });
-        self.standing = Standing::Joiner(Box::new(Joiner { cluster: peer.cluster, shard, claims, fallback }));
+        self.standing = Standing::Joiner(Box::new(Joiner { cluster: peer.cluster, shard, nonce, claims, fallback }));
         self.joining.sponsor = Some(Sponsor { id: peer.id, address: peer.address.clone() });
         self.joining.since = self.now.mono;
         self.become_joiner(peer.cluster);
@@ -228,9 +236,29 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// Applied entries made us a member: joined.
+    /// Whether a NODE_JOIN of ours with this nonce has been applied, or is in the log's tail.
+    pub(super) fn log_has_joined(&self, nonce: u64) -> bool {
+        let applied = self.state.member(&self.me).and_then(|member| member.address.join_nonce());
+        let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
+        applied == Some(nonce)
+            || tail.any(|(_, entry)| match &entry.body {
+                Body::App(Change::NodeJoin { id, address, .. }) => *id == self.me && address.join_nonce() == Some(nonce),
+                _ => false,
+            })
+    }
+
+    /// Whether a leader may be followed on this link: a joiner follows only who knows that it joins, not who remembers an earlier life of it.
+    pub(super) fn is_expected_by(&self, conn: ConnId) -> bool {
+        let known = self.sessions.bus(conn).and_then(|bus| bus.peer.as_ref()).and_then(|peer| peer.join_nonce);
+        self.standing.joiner().is_none_or(|joiner| known == Some(joiner.nonce))
+    }
+
+    /// Applied entries made us a member: joined. Those of an earlier life do not count.
     pub(super) fn joined(&mut self) {
         let Standing::Joiner(joiner) = &self.standing else { return };
+        if self.state.member(&self.me).is_none_or(|member| member.address.join_nonce() != Some(joiner.nonce)) {
+            return;
+        }
         log::info!("Joined cluster {}", joiner.cluster);
         self.standing = match joiner.claims.is_empty() {
             true => Standing::Member,

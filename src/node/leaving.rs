@@ -29,7 +29,7 @@ impl<D: Disk> Node<D> {
         if self.state.member(&id).is_none() && !self.forgotten.contains_key(&id) {
             return self.waiting.decide(part, ChangeOutcome::Refused(format!("ERR Unknown node {id}")));
         }
-        self.wish(Wish::Forget(id), part);
+        self.wish(Wish::Forget(id), Some(part));
     }
 
     /// CLUSTER RESET. A member leaves through the leader first, so that nobody counts on what it forgets.
@@ -66,7 +66,7 @@ impl<D: Disk> Node<D> {
         }
         if !reset.asked && self.state.slot_count_of(&self.me) == 0 {
             self.reset = Some(Reset { asked: true, ..reset });
-            self.wish(Wish::Forget(self.me), Part { client: reset.client, number: 0 });
+            self.wish(Wish::Forget(self.me), Some(Part { client: reset.client, number: 0 }));
         }
     }
 

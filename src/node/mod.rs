@@ -171,11 +171,15 @@ impl<D: Disk> Node<D> {
         let voters = loaded.state.voters().clone();
         let raft = Raft::new(loaded.me, loaded.hard, loaded.log, voters, commit, nonce, settings, rng.fork(), now.mono);
         let mut own_address = founding::announced(&config);
-        if let Some(member) = loaded.state.member(&loaded.me) {
+        if let Some(joiner) = loaded.standing.joiner() {
+            own_address.set_shard_id(joiner.shard);
+            own_address.set_join_nonce(Some(joiner.nonce));
+        } else if let Some(member) = loaded.state.member(&loaded.me) {
             own_address.set_shard_id(member.shard);
             if own_address.ip.is_empty() {
                 own_address.ip.clone_from(&member.address.ip);
             }
+            own_address.set_join_nonce(member.address.join_nonce());
         }
         let server = Server { run_id: rng.node_id().to_string(), started: now, ..Server::default() };
         let keyspace = Keyspace::new(rng.next_u64());
@@ -263,7 +267,11 @@ impl<D: Disk> Node<D> {
 
     /// A dialled link is up; `local` is our end of it.
     pub fn connected(&mut self, conn: ConnId, local: SocketAddr) {
-        let hello = crate::wire::Frame::Hello(self.greeting());
+        let peer = match self.sessions.bus(conn).map(|bus| bus.end) {
+            Some(BusEnd::Outbound { purpose: Purpose::Link(id), .. }) => Some(id),
+            _ => None,
+        };
+        let hello = crate::wire::Frame::Hello(self.greeting(peer.as_ref()));
         let Some(bus) = self.sessions.bus_mut(conn) else { return };
         bus.local_ip = Some(local.ip());
         if let BusEnd::Outbound { connected, .. } = &mut bus.end {
@@ -409,6 +417,8 @@ impl<D: Disk> Node<D> {
             self.leader_heard = Some(self.now.mono);
         }
         self.refresh_leaving();
+        let muted = self.standing.joiner().is_some_and(|joiner| !self.log_has_joined(joiner.nonce));
+        self.raft.set_muted(muted);
     }
 
     fn covered_enough(&self) -> bool {

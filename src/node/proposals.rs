@@ -57,7 +57,7 @@ pub(super) enum Wish {
 
 struct PendingWish {
     wish: Wish,
-    part: Part,
+    part: Option<Part>,
     since: Millis,
     sent: Option<Target>,
 }
@@ -160,15 +160,18 @@ impl<D: Disk> Node<D> {
     }
 
     /// Asks the leader for a change of members that it makes itself.
-    pub(super) fn wish(&mut self, wish: Wish, part: Part) {
+    pub(super) fn wish(&mut self, wish: Wish, part: Option<Part>) {
         if wish.is_granted(&self.state) {
-            return self.decide(Some(part), ChangeOutcome::Applied);
+            return self.decide(part, ChangeOutcome::Applied);
         }
         if let Some(reason) = wish.refused_by(&self.state) {
-            return self.decide(Some(part), ChangeOutcome::Rejected(reason));
+            return self.decide(part, ChangeOutcome::Rejected(reason));
+        }
+        if part.is_none() && self.proposals.wishes.iter().any(|pending| pending.wish == wish) {
+            return;
         }
         if self.proposals.wishes.len() >= MAX_WISHES {
-            return self.decide(Some(part), ChangeOutcome::Refused("ERR Too many changes of the cluster are pending".to_owned()));
+            return self.decide(part, ChangeOutcome::Refused("ERR Too many changes of the cluster are pending".to_owned()));
         }
         self.proposals.wishes.push(PendingWish { wish, part, since: self.now.mono, sent: None });
         self.send_wish(self.proposals.wishes.len() - 1);
@@ -316,7 +319,7 @@ impl<D: Disk> Node<D> {
         self.proposals.wishes = kept;
         let ended: Vec<PendingWish> = ended;
         for pending in ended {
-            self.decide(Some(pending.part), result.clone());
+            self.decide(pending.part, result.clone());
         }
     }
 

@@ -28,6 +28,8 @@ pub(super) struct Peer {
     pub address: Address,
     pub cluster: ClusterId,
     pub version: u32,
+    /// Our join nonce, as far as the peer knows it.
+    pub join_nonce: Option<u64>,
 }
 
 /// What our outbound bus link is for.

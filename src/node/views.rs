@@ -52,9 +52,7 @@ impl<D: Disk> Node<D> {
         assert!(self.state.last_applied() <= self.raft.commit_index(), "only what is committed is applied");
         assert!(self.raft.log().snapshot_index() <= self.state.last_applied(), "the log in memory begins where the state ends, or before");
         assert!(self.raft.commit_index() <= self.raft.log().last_index(), "what is committed is in the log");
-        if self.standing.is_joiner() {
-            assert!(self.state.member(&self.me).is_none(), "a joiner is no member yet");
-        }
+        assert_eq!(self.raft.voters_at(self.state.last_applied()), self.state.voters(), "the applied state's voters are those of the log");
     }
 
     /// Cron: what CLUSTER LINKS and CLUSTER NODES show of the bus.

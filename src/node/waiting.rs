@@ -111,8 +111,8 @@ impl<D: Disk> Node<D> {
             }
             Wait::Meet { ip, port, bus_port } => self.begin_meeting(client, &Address { ip, port, bus_port, ..Address::default() }),
             Wait::Forget(id) => self.forget_member(id, part),
-            Wait::AddVoter(id) => self.wish(Wish::AddVoter(id), part),
-            Wait::DelVoter(id) => self.wish(Wish::DelVoter(id), part),
+            Wait::AddVoter(id) => self.wish(Wish::AddVoter(id), Some(part)),
+            Wait::DelVoter(id) => self.wish(Wish::DelVoter(id), Some(part)),
             Wait::Reset { hard } => self.begin_reset(client, hard),
             Wait::SaveConfig => {
                 // Step 2 of this turn comes before its step 10, and a failed save ends the process.

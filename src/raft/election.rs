@@ -213,8 +213,7 @@ impl<P: Payload> Raft<P> {
         (request.last_term, request.last_index) >= (self.log.last_term(), self.log.last_index())
     }
 
-    /// `PRE_VOTE_REQ` and `VOTE_REQ`: answered by the own log, term and lease, whatever the configuration says: even a node that has heard
-    /// nothing yet may have been made a voter, and its vote be needed.
+    /// `PRE_VOTE_REQ` and `VOTE_REQ`: answered by the own log, term and lease, whatever the configuration says.
     pub(super) fn on_vote_request(&mut self, via: ConnId, from: NodeId, request: VoteRequest, now: Millis) -> Result<(), PeerFault> {
         self.check_speaker(from, request.candidate, request.term)?;
         let refused = self.base_lease_holds(now) && !request.transfer;
@@ -233,6 +232,9 @@ impl<P: Payload> Raft<P> {
 
     /// Whether a vote for this request would be given, now and in its term.
     fn would_vote(&self, request: &VoteRequest) -> bool {
+        if self.muted {
+            return false;
+        }
         let free = self.hard.voted_for.is_none_or(|id| id == request.candidate);
         (request.term > self.hard.term || (request.term == self.hard.term && free)) && self.up_to_date(request)
     }

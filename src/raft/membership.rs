@@ -99,6 +99,11 @@ impl<P: Payload> Raft<P> {
         self.membership.latest(self.disk.last_index())
     }
 
+    /// The voting set as of `index`, which is not before the log's snapshot.
+    pub fn voters_at(&self, index: LogIndex) -> &BTreeSet<NodeId> {
+        self.membership.at(index)
+    }
+
     /// The voting set as of the commit index.
     pub fn committed_voters(&self) -> &BTreeSet<NodeId> {
         self.membership.at(self.commit)
@@ -111,7 +116,7 @@ impl<P: Payload> Raft<P> {
 
     /// A node campaigns if it votes by its latest or by its latest committed configuration \[N13\].
     pub(super) fn may_campaign(&self) -> bool {
-        self.is_voter(&self.me) || self.committed_voters().contains(&self.me)
+        !self.muted && (self.is_voter(&self.me) || self.committed_voters().contains(&self.me))
     }
 
     /// Appends a voting entry, which takes effect at once. Sizes are the caller's business, see [`Raft::plan_voters`].
@@ -148,7 +153,12 @@ impl<P: Payload> Raft<P> {
             [a, b] if a != b && self.voters().len() == 1 => {}
             _ => return Err(VotingRefused::TwoToOneOnly),
         }
-        if ids.iter().any(|id| self.is_voter(id)) { Err(VotingRefused::AlreadyVoter) } else { Ok(()) }
+        if ids.iter().any(|id| self.is_voter(id)) {
+            return Err(VotingRefused::AlreadyVoter);
+        }
+        // A node that has not come to its own NODE_JOIN yet votes for nobody: as a voter it would only be in the way.
+        let remembers = |id: &NodeId| self.progress(id).is_some_and(|progress| progress.match_index() >= self.commit);
+        if ids.iter().all(remembers) { Ok(()) } else { Err(VotingRefused::NotReady) }
     }
 
     /// The leader's next step of its own accord toward `min(settings.voters, member_count)`, rounded down to an odd size: out of

@@ -154,6 +154,8 @@ pub struct Raft<P> {
     /// The largest W that has been applied.
     max_lease: Millis,
     peers: Peers,
+    /// Neither votes nor campaigns.
+    muted: bool,
     election: Election,
     role: Role,
     answers: Answers,
@@ -187,6 +189,7 @@ impl<P: Payload> Raft<P> {
             commit,
             max_lease: 0,
             peers: Peers::default(),
+            muted: false,
             election: Election::new(0),
             role: Role::Follower,
             answers: Answers::default(),
@@ -218,6 +221,12 @@ impl<P: Payload> Raft<P> {
         self.peers.members.clone_from(members);
         self.peers.slot_owners.clone_from(slot_owners);
         self.sync_peers(now);
+    }
+
+    /// A muted node neither votes nor campaigns: a joiner is, until its own NODE_JOIN is in its log. It may have been a voter in an earlier life
+    /// and have forgotten what it acknowledged in it, and who still counts on its vote must not get it.
+    pub fn set_muted(&mut self, muted: bool) {
+        self.muted = muted;
     }
 
     /// Takes the largest W that has been applied; those that the log holds are known.

@@ -179,7 +179,7 @@ mod tests {
         let way_back = Fallback { state: scene.state.clone(), term: 3 };
         let joiner = |fallback| {
             let (cluster, shard) = (ClusterId::from_bytes([1; 20]), ShardId::from_bytes([2; 20]));
-            Standing::Joiner(Box::new(Joiner { cluster, shard, claims: claims.clone(), fallback }))
+            Standing::Joiner(Box::new(Joiner { cluster, shard, nonce: 9, claims: claims.clone(), fallback }))
         };
         for standing in [Standing::Member, Standing::Claiming(claims.clone()), joiner(None), joiner(Some(way_back))] {
             scene.standing = standing;
@@ -226,7 +226,7 @@ mod tests {
     fn the_lines_of_a_standing_are_read_strictly() {
         let snapshot = Scene::founded().snapshot();
         let id = "ab".repeat(20);
-        let joiner = format!("joiner cluster {id} shard {id} fallbackTerm");
+        let joiner = format!("joiner cluster {id} shard {id} nonce 7 fallbackTerm");
         for (lines, line) in [
             (format!("{joiner} 1\n"), 3),
             (format!("{joiner} -\nfallback x\n"), 4),

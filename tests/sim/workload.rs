@@ -85,14 +85,15 @@ impl World {
     fn change_slot(&mut self, first: u16) -> Option<Request> {
         let slot = Slot::new(first + self.clients.rng.below(8) as u16)?;
         let looked_at = self.some_member()?;
-        let state = self.state_of(looked_at)?;
+        let owner = self.state_of(looked_at)?.owner(slot).and_then(|owner| self.machine_of(owner));
+        let to = owner.filter(|_| !self.clients.rng.one_in(6)).unwrap_or(looked_at);
+        let node = self.id_of(to)?;
+        // What the asked node knows itself: it answers OK at once to what it believes to be so already.
+        let state = self.state_of(to)?;
         let members: Vec<NodeId> = state.members().map(|member| member.id).collect();
         let Some(owner) = state.owner(slot) else {
-            let node = self.id_of(looked_at)?;
-            return Some(self.slot_request(looked_at, Asked { node, slot, target: Some(node) }, &["ADDSLOTS", &slot.to_string()]));
+            return Some(self.slot_request(to, Asked { node, slot, target: Some(node) }, &["ADDSLOTS", &slot.to_string()]));
         };
-        let to = if self.clients.rng.one_in(6) { looked_at } else { self.machine_of(owner)? };
-        let node = self.id_of(to)?;
         if self.clients.rng.one_in(4) {
             return Some(self.slot_request(to, Asked { node, slot, target: None }, &["DELSLOTS", &slot.to_string()]));
         }
@@ -141,7 +142,7 @@ impl World {
             7 | 8 => asks(&["ADDVOTER", &any]),
             9 | 10 => asks(&["DELVOTER", &any]),
             11 => asks(&["SAVECONFIG"]),
-            12 => asks(&["FLUSHSLOTS"]).filter(|_| self.clients.rng.one_in(4)),
+            12 => self.flush_slots(to),
             13 => Some(Request { to, words: vec!["FLUSHALL".into()], purpose: Purpose::Any }),
             _ => {
                 let first = self.clients.rng.between(u64::from(CLIENT_SLOTS), 16_000);
@@ -164,26 +165,33 @@ impl World {
         Some(if self.clients.rng.one_in(4) { self.meet(other, member) } else { self.meet(member, other) })
     }
 
+    fn flush_slots(&mut self, to: usize) -> Option<Request> {
+        if !self.clients.rng.one_in(4) {
+            return None;
+        }
+        self.checks.changes.release_asked(self.id_of(to)?);
+        Some(Request { to, words: cluster(&["FLUSHSLOTS"]), purpose: Purpose::Any })
+    }
+
     fn reset(&mut self) -> Option<Request> {
         let to = self.clients.rng.below(self.machines.len() as u64) as usize;
         let how = if self.clients.rng.one_in(3) { "HARD" } else { "SOFT" };
-        self.checks.changes.reset_asked(self.id_of(to)?);
+        self.checks.changes.release_asked(self.id_of(to)?);
         self.stats.resets += 1;
         Some(Request { to, words: cluster(&["RESET", how]), purpose: Purpose::Any })
     }
 
-    /// Once all is quiet: whoever is stuck half way into the main cluster is met again, as docs/protocol.md says an operator does.
+    /// Once all is quiet: whoever believes to be in the main cluster, or half way into it, and is none of its members is met again.
+    /// (A joiner whose NODE_JOIN got lost; a learner that was cut off while it was forgotten.)
     fn bring_back(&mut self) -> Option<Request> {
         let main = self.main_cluster()?;
-        let is_joiner = |index: &usize| self.machines[*index].node.as_ref().is_some_and(|node| node.standing().is_joiner());
-        let joiners: Vec<usize> = (0..self.machines.len()).filter(is_joiner).collect();
-        let joiner = self.pick(&joiners)?;
-        let cluster = self.state_of(joiner)?.cluster_id();
-        if cluster != main || !self.clients.rng.one_in(3) {
-            return None;
-        }
-        let member = self.some_member()?;
-        Some(self.meet(member, joiner))
+        let nodes = |index: &usize| self.machines[*index].node.as_ref().filter(|node| node.state().cluster_id() == main);
+        let leader = (0..self.machines.len()).find(|index| nodes(index).is_some_and(|node| node.raft().is_leader()))?;
+        let members = self.state_of(leader)?;
+        let is_outside = |index: &usize| nodes(index).is_some_and(|node| members.member(&node.raft().id()).is_none());
+        let outside: Vec<usize> = (0..self.machines.len()).filter(is_outside).collect();
+        let other = self.pick(&outside).filter(|_| self.clients.rng.one_in(3))?;
+        Some(self.meet(leader, other))
     }
 }
 

@@ -68,6 +68,7 @@ fn greeting(mut line: Fields<'_>) -> Result<Greeting, FrameError> {
         address: line.parse("address")?,
         cluster: line.parse("cluster id")?,
         version: u32::try_from(line.number("protocol version")?).map_err(|_| line.malformed("protocol version"))?,
+        join_nonce: line.optional_number("join nonce")?,
     })
 }
 

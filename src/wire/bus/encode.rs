@@ -116,8 +116,12 @@ fn words(words: &[&str], out: &mut Vec<u8>) {
 }
 
 fn greet(name: &str, greeting: &Greeting, out: &mut Vec<u8>) {
-    let Greeting { id, address, cluster, version } = greeting;
-    Line::new(out, name).id(id).shown(address).shown(cluster).number(u64::from(*version)).end();
+    let Greeting { id, address, cluster, version, join_nonce } = greeting;
+    let line = Line::new(out, name).id(id).shown(address).shown(cluster).number(u64::from(*version));
+    match join_nonce {
+        Some(nonce) => line.number(*nonce).end(),
+        None => line.end(),
+    }
 }
 
 /// `AE leader term prev-index prev-term quorum commit count round nonce clock`, then a line for each entry.

@@ -59,6 +59,11 @@ impl<'a> Fields<'a> {
         number.ok_or_else(|| self.malformed(name))
     }
 
+    /// A number that an older sender leaves out.
+    pub(super) fn optional_number(&mut self, name: &'static str) -> Result<Option<u64>, FrameError> {
+        if self.rest().is_empty() { Ok(None) } else { self.number(name).map(Some) }
+    }
+
     /// Anything that reads itself: ids, addresses.
     pub(super) fn parse<T: FromStr>(&mut self, name: &'static str) -> Result<T, FrameError> {
         self.text(name)?.parse().map_err(|_| self.malformed(name))

@@ -38,6 +38,8 @@ pub struct Greeting {
     pub cluster: ClusterId,
     /// Its protocol version.
     pub version: u32,
+    /// The join nonce of the receiver, as far as the sender knows it: a joiner follows only who knows its own.
+    pub join_nonce: Option<u64>,
 }
 
 /// Why a leader does not append a proposal.

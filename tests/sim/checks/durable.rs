@@ -6,6 +6,12 @@ use pontoon::store::MemoryDisk;
 use pontoon::types::{ClusterId, LogIndex, NodeId, Term};
 use std::path::Path;
 
+/// The checksum of a line of the tail covers what follows it.
+fn check_sum(line: &str, sum: &str) -> Option<()> {
+    let (_, covered) = line.split_once(' ')?.1.split_once(' ')?;
+    (u32::from_str_radix(sum, 16) == Ok(crc32fast::hash(covered.as_bytes()))).then_some(())
+}
+
 /// The promises that a disk keeps.
 #[derive(Default)]
 pub struct Durable {
@@ -19,6 +25,8 @@ pub struct Durable {
     pub voted_for: Option<NodeId>,
     snapshot_index: LogIndex,
     snapshot_term: Term,
+    /// The snapshot part has been read.
+    in_tail: bool,
     /// Terms of the log's tail.
     tail: Vec<Term>,
     /// What was read, up to the last whole line.
@@ -51,14 +59,18 @@ impl Durable {
         let mut words = line.split(' ');
         match words.next()? {
             "vars" => self.vars(words)?,
+            "synced" => check_sum(line, words.next()?)?,
             "log" => {
-                let index: LogIndex = words.nth(1)?.parse().ok()?;
+                check_sum(line, words.next()?)?;
+                let index: LogIndex = words.next()?.parse().ok()?;
                 let term = words.next()?.parse().ok()?;
                 if index != self.last_index() + 1 {
                     return None;
                 }
                 self.tail.push(term);
             }
+            "crc" => self.in_tail = true,
+            _ if self.in_tail && !line.is_empty() => return None,
             id if line.split(' ').nth(2).is_some_and(|flags| flags.contains("myself")) => self.id = id.parse().ok(),
             _ => {}
         }

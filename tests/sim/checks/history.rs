@@ -99,10 +99,14 @@ impl History {
 
     /// A node's state after it applied everything up to its `last_applied`.
     pub fn applied(&mut self, state: &State) {
-        let (index, hash) = (state.last_applied(), state.hash());
+        let index = state.last_applied();
+        if index == 0 {
+            return;
+        }
+        let hash = state.hash();
         let known = *self.hashes.entry(index).or_insert(hash);
         assert_eq!(known, hash, "every node has the same state at index {index}");
-        if index == self.model.applied && index > 0 {
+        if index == self.model.applied {
             self.model.compare(state, false);
         }
     }

@@ -20,11 +20,12 @@ use pontoon::raft::{Body, Raft};
 use pontoon::store::MemoryDisk;
 use pontoon::types::{ClusterId, LogIndex, NodeId, Term};
 use promised_changes::Changes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a node said of itself at the end of its last turn.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 struct Said {
+    id: Option<NodeId>,
     cluster: Option<ClusterId>,
     term: Term,
     leads: bool,
@@ -32,6 +33,7 @@ struct Said {
     last_index: LogIndex,
     last_term: Term,
     commit: LogIndex,
+    quorum: LogIndex,
     applied: LogIndex,
 }
 
@@ -43,6 +45,8 @@ struct Seen {
     terms: Vec<Term>,
     terms_from: LogIndex,
     durable: Durable,
+    /// The voting set that it went by at the end of its last turn but one.
+    voters: BTreeSet<NodeId>,
 }
 
 impl Seen {
@@ -74,14 +78,17 @@ impl Checks {
         let seen = &mut self.seen[machine.index];
         seen.durable.refresh(&machine.disk, &machine.file());
         let (durable, raft) = (&seen.durable, node.raft());
-        if durable.id.is_some() {
+        // After a kill the machine still shows bytes that are not on disk, and the node reads those.
+        let is_all = machine.disk.live(&machine.file()) == machine.disk.durable(&machine.file());
+        if durable.id.is_some() && is_all {
             assert_eq!(durable.id, Some(raft.id()), "a restarted node is who it was");
             assert_eq!(durable.cluster, Some(node.state().cluster_id()), "a restarted node is in the cluster where it was");
             assert!(raft.term() >= durable.term, "a restarted node knows its term");
-            assert!(raft.log().last_index() >= durable.last_index(), "a restarted node has the log that was on its disk");
+            assert!(raft.log().last_index() >= durable.last_index(), "a restarted node has the log that was on its disk: {} {}", raft.log().last_index(), durable.last_index());
+
         }
-        let cluster = seen.said.cluster;
-        seen.said = Said { cluster, ..Said::default() };
+        let Said { id, cluster, .. } = seen.said;
+        seen.said = Said { id, cluster, ..Said::default() };
         seen.terms.clear();
     }
 
@@ -98,14 +105,16 @@ impl Checks {
         let before = std::mem::replace(&mut seen.said, said);
         if before.cluster != said.cluster {
             seen.terms.clear();
-            self.left(before.cluster);
+            self.left(before);
             self.came(machine.index, node.raft());
         }
         self.check_log(machine.index, node.raft());
         if said.leads && (!before.leads || before.term != said.term) {
             self.check_leader(machine.index, node.raft(), stats);
         }
+        self.check_quorum(machines, index, before);
         self.check_commit(machines, index, before, stats);
+        self.seen[index].voters.clone_from(node.raft().voters());
         if said.applied != before.applied || said.cluster != before.cluster {
             self.history(machine.index).applied(node.state());
         }
@@ -117,11 +126,11 @@ impl Checks {
     }
 
     /// A node left this cluster for another one. If it was alone there, what that cluster acknowledged is given up with it.
-    fn left(&mut self, cluster: Option<ClusterId>) {
-        let Some(history) = cluster.and_then(|cluster| self.clusters.get_mut(&cluster)) else { return };
-        let mut members = history.model.members.keys();
-        if let (Some(alone), None) = (members.next(), members.next()) {
-            self.changes.gave_up(*alone);
+    fn left(&mut self, before: Said) {
+        let (Some(id), Some(cluster)) = (before.id, before.cluster) else { return };
+        let Some(history) = self.clusters.get_mut(&cluster) else { return };
+        if history.model.members.keys().eq([&id]) {
+            self.changes.gave_up(id);
             history.given_up = true;
         }
     }
@@ -129,8 +138,11 @@ impl Checks {
     /// A node is in another cluster than before. One that goes back to its own cluster of one may begin it anew.
     fn came(&mut self, machine: usize, raft: &Raft<Change>) {
         let history = self.history(machine);
-        if history.given_up && raft.log().last_index() < history.committed() {
-            *history = History::new();
+        if history.given_up && history.model.members.contains_key(&raft.id()) {
+            history.given_up = false;
+            if raft.log().last_index() < history.committed() {
+                *history = History::new();
+            }
         }
     }
 
@@ -164,39 +176,49 @@ impl Checks {
         history.check_leader(raft.term(), raft.log().last_index(), |index| raft.log().term_at(index));
     }
 
-    /// What a node calls committed is what the others call so; and who says it first, a leader, has a majority of disks behind it.
+    /// What a node calls committed is what the others call so, and a leader says it first.
     fn check_commit(&mut self, machines: &[Machine], machine: usize, before: Said, stats: &mut Stats) {
         let Some(node) = &machines[machine].node else { return };
         let raft = node.raft();
         let (log, commit) = (raft.log(), raft.commit_index());
         let from = if before.cluster == self.seen[machine].said.cluster { before.commit } else { 0 };
-        let mut first_said = None;
+        let mut first = false;
         for index in from.max(log.first_index() - 1) + 1..=commit {
             let entry = log.get(index).expect("a committed entry is in the log until it is applied");
             if self.history(machine).commits(index, entry, raft.term()) {
-                first_said = Some(index);
+                first = true;
                 count(stats, &entry.body);
             }
         }
-        let Some(index) = first_said else { return };
-        assert!(raft.is_leader(), "a leader is the first to know that entry {index} is committed");
-        let quorum = raft.log().term_at(raft.quorum_index());
-        assert!(quorum.is_none_or(|term| term == raft.term()), "a leader counts copies of entries of its own term only");
+        // It may have led until then: what it committed can be its own removal.
+        assert!(!first || raft.is_leader() || before.leads, "a leader is the first to know that entry {commit} is committed");
+    }
+
+    /// What a leader takes for agreed (and commits, now or when nothing stands in the way) has a majority of disks behind it.
+    fn check_quorum(&mut self, machines: &[Machine], machine: usize, before: Said) {
+        let said = self.seen[machine].said;
+        let known = if before.leads && before.term == said.term { before.quorum } else { 0 };
+        let Some(node) = machines[machine].node.as_ref().filter(|_| said.leads && said.quorum > known) else { return };
         for (seen, machine) in self.seen.iter_mut().zip(machines) {
             seen.durable.refresh(&machine.disk, &machine.file());
         }
-        self.check_majority(node, index);
+        let term = node.raft().log().term_at(said.quorum);
+        assert!(term.is_none_or(|term| term == said.term), "a leader counts copies of entries of its own term only");
+        self.check_majority(node, &self.seen[machine].voters, before.last_index, said.quorum);
     }
 
-    fn check_majority(&mut self, node: &Node<MemoryDisk>, index: LogIndex) {
-        let raft = node.raft();
-        let term = raft.log().term_at(index).expect("a committed entry is in the log until it is applied");
-        let cluster = Some(node.state().cluster_id());
+    /// The set that counts is that of some moment of the turn: a turn may append voting entries before or after it agrees on something.
+    fn check_majority(&self, node: &Node<MemoryDisk>, before: &BTreeSet<NodeId>, last_before: LogIndex, index: LogIndex) {
+        let (raft, cluster) = (node.raft(), Some(node.state().cluster_id()));
         let holds = |id: &&NodeId| {
-            self.seen.iter().any(|seen| seen.durable.id == Some(**id) && seen.durable.cluster == cluster && seen.durable.holds(index, term))
+            let is_at = |durable: &Durable| durable.id == Some(**id) && durable.cluster == cluster;
+            self.seen.iter().any(|seen| is_at(&seen.durable) && seen.durable.holds(index, raft.term()))
         };
-        let copies = raft.voters().iter().filter(holds).count();
-        assert!(2 * copies > raft.voters().len(), "what a leader calls committed, entry {index} of term {term}, is on a majority's disks");
+        let has_majority = |voters: &BTreeSet<NodeId>| 2 * voters.iter().filter(holds).count() > voters.len();
+        let mut voters = before.clone();
+        let mut then = raft.log().iter_from(last_before + 1).filter(|(_, entry)| entry.body.change_voters(&mut voters) && has_majority(&voters));
+        let holds = has_majority(raft.voters()) || has_majority(before) || then.next().is_some();
+        assert!(holds, "what a leader takes for agreed, entry {index} of term {}, is on a majority's disks", raft.term());
     }
 
     /// A node's whole state against the committed log, if it has applied all of that.
@@ -211,6 +233,7 @@ fn said(node: &Node<MemoryDisk>) -> Said {
     let (raft, state) = (node.raft(), node.state());
     let log = raft.log();
     Said {
+        id: Some(raft.id()),
         cluster: Some(state.cluster_id()),
         term: raft.term(),
         leads: raft.is_leader(),
@@ -218,6 +241,7 @@ fn said(node: &Node<MemoryDisk>) -> Said {
         last_index: log.last_index(),
         last_term: log.last_term(),
         commit: raft.commit_index(),
+        quorum: raft.quorum_index(),
         applied: state.last_applied(),
     }
 }

@@ -37,18 +37,18 @@ pub const CLIENT_SLOTS: u16 = 64;
 #[derive(Default)]
 pub struct Changes {
     unknown: BTreeMap<Asked, u32>,
-    /// Asked to give up all their slots (RESET).
-    resets: BTreeSet<NodeId>,
-    /// Asked to take this slot: a node that then joins another cluster claims it there.
+    /// Asked to give up all their slots (RESET, FLUSHSLOTS).
+    released: BTreeSet<NodeId>,
+    /// Was to own this slot: a node that then joins another cluster claims it there.
     claims: BTreeSet<(NodeId, Slot)>,
     /// How often a node's one-node cluster ended, and with it what that cluster had acknowledged.
     given_up: BTreeMap<NodeId, u64>,
 }
 
 impl Changes {
-    /// A node was asked to RESET.
-    pub fn reset_asked(&mut self, node: NodeId) {
-        self.resets.insert(node);
+    /// A node was asked to give up all its slots.
+    pub fn release_asked(&mut self, node: NodeId) {
+        self.released.insert(node);
     }
 
     /// A node gave up its one-node cluster.
@@ -65,8 +65,8 @@ impl Changes {
 impl Checks {
     /// A client's request has its answer, or never will.
     pub fn answered(&mut self, asked: Asked, answer: Answer, given_up_before: u64) {
-        if asked.target == Some(asked.node) && answer != Answer::Refused {
-            self.changes.claims.insert((asked.node, asked.slot));
+        if let Some(target) = asked.target.filter(|_| answer != Answer::Refused) {
+            self.changes.claims.insert((target, asked.slot));
         }
         match answer {
             Answer::Refused => {}
@@ -93,12 +93,12 @@ impl Checks {
 
     /// At the end of a run: what nobody explains happened twice, or was refused and happened all the same.
     pub fn check_unexplained(&mut self) {
-        let Changes { unknown, resets, claims, .. } = &mut self.changes;
+        let Changes { unknown, released, claims, .. } = &mut self.changes;
         for effect in self.clusters.values().flat_map(|history| &history.model.effects).filter(|effect| !effect.explained) {
             let (Some((slot, _)), Some(proposer)) = (effect.ranges.first().copied(), effect.proposer) else { continue };
             let claimed = effect.source.is_none() && effect.target == Some(proposer) && claims.contains(&(proposer, slot));
-            let released = effect.target.is_none() && resets.contains(&proposer);
-            if slot.number() >= CLIENT_SLOTS || claimed || released {
+            let is_release = effect.target.is_none() && released.contains(&proposer);
+            if slot.number() >= CLIENT_SLOTS || claimed || is_release {
                 continue;
             }
             let left = unknown.get_mut(&Asked { node: proposer, slot, target: effect.target }).filter(|left| **left > 0);

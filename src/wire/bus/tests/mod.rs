@@ -42,7 +42,7 @@ fn refusal(payload: impl AsRef<[u8]>) -> String {
 
 fn greeting() -> Greeting {
     let address = ":7101@17101".parse().unwrap();
-    Greeting { id: a(), address, cluster: ClusterId::from_bytes([0xcc; 20]), version: PROTOCOL_VERSION }
+    Greeting { id: a(), address, cluster: ClusterId::from_bytes([0xcc; 20]), version: PROTOCOL_VERSION, join_nonce: None }
 }
 
 /// A change of two slots' owner, as a follower proposes it.

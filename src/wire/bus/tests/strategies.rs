@@ -159,7 +159,13 @@ fn reason() -> impl Strategy<Value = RejectReason> {
 
 fn greeting() -> BoxedStrategy<Greeting> {
     (id(), address(), any::<[u8; 20]>(), any::<u32>())
-        .prop_map(|(id, address, cluster, version)| Greeting { id, address, cluster: ClusterId::from_bytes(cluster), version })
+        .prop_map(|(id, address, cluster, version)| Greeting {
+            id,
+            address,
+            cluster: ClusterId::from_bytes(cluster),
+            version,
+            join_nonce: version.is_multiple_of(2).then_some(u64::from(version)),
+        })
         .boxed()
 }
 
