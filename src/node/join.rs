@@ -71,9 +71,9 @@ impl<D: Disk> Node<D> {
         self.standing.is_joiner()
     }
 
-    /// Whether we are a cluster of one.
+    /// Whether we are a cluster of one, and nobody has been promised a place in it: a cluster that is about to grow must not be given up.
     pub(super) fn is_singleton(&self) -> bool {
-        !self.is_joiner() && self.addresses.keys().all(|id| *id == self.me)
+        !self.is_joiner() && !self.proposals.joins_anybody() && self.addresses.keys().all(|id| *id == self.me)
     }
 
     /// CLUSTER MEET: the outcome reaches `client` later.
