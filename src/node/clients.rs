@@ -25,11 +25,8 @@ enum Step<'a> {
 }
 
 impl<D: Disk> Node<D> {
-    /// Serves every client with input, and those that had been held up and are no more.
+    /// Serves every client with input.
     pub(super) fn run_clients(&mut self) {
-        for conn in std::mem::take(&mut self.held_up) {
-            self.sessions.queue_input(conn);
-        }
         for _ in 0..self.sessions.input_count(Port::Client) {
             if let Some(conn) = self.sessions.next_input(Port::Client) {
                 self.run_client(conn);
@@ -48,7 +45,7 @@ impl<D: Disk> Node<D> {
                 break;
             }
             if session.transmit.len() >= MAX_UNSENT {
-                self.held_up.push(conn);
+                client.held_up = true;
                 break;
             }
             let rest = &received[used..];
@@ -184,6 +181,16 @@ impl<D: Disk> Node<D> {
             log::warn!("closing client {}: {unsent} bytes that it does not read are beyond client-output-buffer-limit", client.client.id);
             self.server.stats.output_limit_disconnections += 1;
             self.close(conn);
+        }
+    }
+
+    /// A client that had too much unsent has read: what it asked meanwhile is served by the next turn, which follows at once.
+    pub(super) fn resume_held_up(&mut self, conn: ConnId) {
+        let Some(session) = self.sessions.get_mut(conn).filter(|session| session.transmit.len() < MAX_UNSENT) else { return };
+        if let Kind::Client(client) = &mut session.kind
+            && std::mem::take(&mut client.held_up)
+        {
+            self.sessions.queue_input(conn);
         }
     }
 
