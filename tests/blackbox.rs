@@ -16,6 +16,8 @@ mod reply;
 #[path = "blackbox/wait.rs"]
 mod wait;
 
+#[path = "blackbox/absence.rs"]
+mod absence;
 #[path = "blackbox/clients.rs"]
 mod clients;
 #[path = "blackbox/crash.rs"]

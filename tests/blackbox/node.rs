@@ -70,6 +70,15 @@ impl Node {
         self.dir().join("nodes.conf")
     }
 
+    /// Reserves another port, which the configuration file names from now on. The node must be down.
+    pub fn move_to_another_port(&mut self) {
+        assert!(!self.is_running(), "a running node keeps its port");
+        let old = format!("port {}\n", self.number());
+        self.port = Port::reserve();
+        let text = fs::read_to_string(self.config_file()).expect("the configuration can be read");
+        fs::write(self.config_file(), text.replace(&old, &format!("port {}\n", self.number()))).expect("the configuration can be written");
+    }
+
     fn log_file(&self) -> PathBuf {
         self.dir().join("node.log")
     }
