@@ -338,13 +338,12 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// The cluster that they were meant for is not ours any more.
+    /// The cluster that they were meant for is not ours any more; it may apply them all the same, and we shall not hear of it.
     pub(super) fn drop_proposals(&mut self) {
-        let dropped = ChangeOutcome::Refused("ERR This node left its cluster before the change was applied".to_owned());
         for (_, pending) in std::mem::take(&mut self.proposals.pending) {
-            self.decide(pending.part, dropped.clone());
+            self.decide(pending.part, ChangeOutcome::Timeout);
         }
-        self.finish_wishes(|_| true, dropped);
+        self.finish_wishes(|_| true, ChangeOutcome::Timeout);
     }
 
     fn decide(&mut self, part: Option<Part>, result: ChangeOutcome) {

@@ -68,6 +68,7 @@ struct Line {
 
 struct Pending {
     conn: usize,
+    to: usize,
     purpose: Purpose,
     /// Not sent yet: the connection is not up.
     unsent: Option<Vec<u8>>,
@@ -198,13 +199,15 @@ impl World {
         let pending = pending.unwrap_or_else(|| panic!("a reply answers a request, but nobody asked for {reply:?}"));
         let pause = self.clients.rng.below(2 * self.clients.gap);
         self.clients.list[index].next_at = self.now + pause;
-        self.judge(index, pending.purpose, &reply);
+        self.judge(index, pending.to, pending.purpose, &reply);
     }
 
-    fn judge(&mut self, index: usize, purpose: Purpose, reply: &Reply) {
+    fn judge(&mut self, index: usize, to: usize, purpose: Purpose, reply: &Reply) {
         match purpose {
             Purpose::Slot(asked, before) => {
                 let answer = match reply {
+                    // It has another id since: under which one it did what it was asked nobody can say.
+                    reply if reply.is_ok() && self.id_of(to) != Some(asked.node) => return self.settle_reborn(index, to, asked, before),
                     reply if reply.is_ok() => Answer::Made,
                     Reply::Error(text) if text.starts_with("TIMEOUT") => Answer::Unknown,
                     Reply::Error(_) => Answer::Refused,
@@ -221,6 +224,14 @@ impl World {
             }
             Purpose::Look => assert!(!matches!(reply, Reply::Error(_)), "a look at the cluster is no error: {reply:?}"),
             Purpose::Any => {}
+        }
+    }
+
+    fn settle_reborn(&mut self, index: usize, to: usize, asked: Asked, before: u64) {
+        self.settle(index, asked, Answer::Unknown, before);
+        if let Some(node) = self.id_of(to) {
+            let target = if asked.target == Some(asked.node) { Some(node) } else { asked.target };
+            self.settle(index, Asked { node, target, ..asked }, Answer::Unknown, before);
         }
     }
 
@@ -284,7 +295,7 @@ impl World {
         let words: Vec<&str> = request.words.iter().map(String::as_str).collect();
         let conn = self.line_to(index, request.to);
         let unsent = Some(resp::request(&words));
-        self.clients.list[index].pending = Some(Pending { conn, purpose: request.purpose, unsent, deadline: self.now + PATIENCE });
+        self.clients.list[index].pending = Some(Pending { conn, to: request.to, purpose: request.purpose, unsent, deadline: self.now + PATIENCE });
         self.send_pending(index);
     }
 

@@ -62,7 +62,8 @@ impl World {
         self.machines[index].node.as_ref().map(|node| node.state())
     }
 
-    fn id_of(&self, index: usize) -> Option<NodeId> {
+    /// The node id of the process on this machine.
+    pub fn id_of(&self, index: usize) -> Option<NodeId> {
         self.machines[index].node.as_ref().map(|node| node.raft().id())
     }
 
@@ -181,14 +182,12 @@ impl World {
         Some(Request { to, words: cluster(&["RESET", how]), purpose: Purpose::Any })
     }
 
-    /// Once all is quiet: whoever believes to be in the main cluster, or half way into it, and is none of its members is met again.
-    /// (A joiner whose NODE_JOIN got lost; a learner that was cut off while it was forgotten.)
+    /// Once all is quiet: whoever is stuck half way into the main cluster is met again.
     fn bring_back(&mut self) -> Option<Request> {
         let main = self.main_cluster()?;
         let nodes = |index: &usize| self.machines[*index].node.as_ref().filter(|node| node.state().cluster_id() == main);
         let leader = (0..self.machines.len()).find(|index| nodes(index).is_some_and(|node| node.raft().is_leader()))?;
-        let members = self.state_of(leader)?;
-        let is_outside = |index: &usize| nodes(index).is_some_and(|node| members.member(&node.raft().id()).is_none());
+        let is_outside = |index: &usize| nodes(index).is_some_and(|node| node.standing().is_joiner());
         let outside: Vec<usize> = (0..self.machines.len()).filter(is_outside).collect();
         let other = self.pick(&outside).filter(|_| self.clients.rng.one_in(3))?;
         Some(self.meet(leader, other))
