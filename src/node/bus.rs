@@ -142,6 +142,7 @@ impl<D: Disk> Node<D> {
         self.outbox.push(conn, Frame::Hi(self.greeting(Some(&id))));
         if cluster == self.state.cluster_id() {
             self.tell_stranger(conn, &id);
+            self.note_address(conn, id);
         }
         Ok(())
     }

@@ -125,6 +125,17 @@ impl<D: Disk> Node<D> {
         }
     }
 
+    /// A member that we do not reach greets from another address than its last one: try that. Its own NODE_INFO tells everybody, once it
+    /// hears from the leader.
+    pub(super) fn note_address(&mut self, conn: ConnId, id: NodeId) {
+        let Some(peer) = self.sessions.bus(conn).and_then(|bus| bus.peer.as_ref()) else { return };
+        let (greeted, reached) = (bus_socket(&peer.address), self.links.up(&id).is_some());
+        if let Some(known) = self.addresses.get_mut(&id).filter(|known| !reached && bus_socket(known) != greeted) {
+            known.clone_from(&peer.address);
+            self.todo.connect = true;
+        }
+    }
+
     /// Opens a session and asks the shell to connect it.
     pub(super) fn dial(&mut self, socket: SocketAddr, purpose: Purpose) -> ConnId {
         let session = BusSession {

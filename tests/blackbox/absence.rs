@@ -1,6 +1,6 @@
 //! Nodes that were away: stopped, forgotten, moved to another port, far behind. They find their way back, or learn that there is none.
 
-use crate::cluster::{CALM, Cluster, agreed, insist, lines, own_slots};
+use crate::cluster::{Cluster, agreed, insist, lines, own_slots};
 use crate::node::Node;
 use crate::wait::{until, until_true};
 use rustix::process::Signal;
