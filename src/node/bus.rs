@@ -85,7 +85,7 @@ impl<D: Disk> Node<D> {
             (BusEnd::Outbound { purpose: Purpose::Meet, .. }, frame) => {
                 let peer = self.peer(conn).ok_or(Fault::OutOfPlace("an answer before HI"))?;
                 match frame {
-                    Frame::AddMe => self.receive_add_me(conn, &peer),
+                    Frame::AddMe { join_nonce } => self.receive_add_me(conn, &peer, join_nonce),
                     Frame::Welcome => self.receive_welcome(conn, &peer),
                     Frame::MeetRejected { reason } => self.receive_meet_rejected(conn, &reason),
                     _ => return Err(Fault::OutOfPlace("what is no answer to MEET")),
@@ -142,6 +142,7 @@ impl<D: Disk> Node<D> {
         self.outbox.push(conn, Frame::Hi(self.greeting(Some(&id))));
         if cluster == self.state.cluster_id() {
             self.tell_stranger(conn, &id);
+            self.note_address(conn, id);
         }
         Ok(())
     }
@@ -180,9 +181,9 @@ impl<D: Disk> Node<D> {
                 self.receive_forgotten(term);
                 Ok(())
             }
-            Frame::AddMe => {
+            Frame::AddMe { join_nonce } => {
                 if let Some(peer) = self.peer(conn) {
-                    self.receive_add_me(conn, &peer);
+                    self.receive_add_me(conn, &peer, join_nonce);
                 }
                 Ok(())
             }

@@ -25,11 +25,8 @@ enum Step<'a> {
 }
 
 impl<D: Disk> Node<D> {
-    /// Serves every client with input, and those that had been held up and are no more.
+    /// Serves every client with input.
     pub(super) fn run_clients(&mut self) {
-        for conn in std::mem::take(&mut self.held_up) {
-            self.sessions.queue_input(conn);
-        }
         for _ in 0..self.sessions.input_count(Port::Client) {
             if let Some(conn) = self.sessions.next_input(Port::Client) {
                 self.run_client(conn);
@@ -48,7 +45,7 @@ impl<D: Disk> Node<D> {
                 break;
             }
             if session.transmit.len() >= MAX_UNSENT {
-                self.held_up.push(conn);
+                client.held_up = true;
                 break;
             }
             let rest = &received[used..];
@@ -78,7 +75,7 @@ impl<D: Disk> Node<D> {
     /// Runs the command that the session's parser has just read from `buffer`.
     fn serve(&mut self, conn: ConnId, session: &mut Session, buffer: &[u8]) -> Flow {
         let Kind::Client(client) = &mut session.kind else { return Flow::Done };
-        let ClientSession { client, parser } = &mut **client;
+        let ClientSession { client, parser, .. } = &mut **client;
         let args = parser.args(buffer);
         if args.is_empty() {
             return Flow::Done;
@@ -166,6 +163,45 @@ impl<D: Disk> Node<D> {
             .collect();
         for conn in idle {
             self.close(conn);
+        }
+    }
+}
+
+impl<D: Disk> Node<D> {
+    /// `client-output-buffer-limit`, by what is left after a flush: closes a client beyond the hard limit, or for too long beyond the soft one.
+    pub(super) fn check_output_limit(&mut self, conn: ConnId) {
+        let (limit, now) = (self.config.client_output_buffer_limit.normal, self.now.mono);
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        let Kind::Client(client) = &mut session.kind else { return };
+        let unsent = session.transmit.len() as u64;
+        let beyond = |bound: u64| bound > 0 && unsent > bound;
+        client.behind_since = beyond(limit.soft).then(|| client.behind_since.unwrap_or(now));
+        let too_long = client.behind_since.is_some_and(|since| now.saturating_sub(since) >= limit.soft_seconds.saturating_mul(1000));
+        if too_long || beyond(limit.hard) {
+            log::warn!("closing client {}: {unsent} bytes that it does not read are beyond client-output-buffer-limit", client.client.id);
+            self.server.stats.output_limit_disconnections += 1;
+            self.close(conn);
+        }
+    }
+
+    /// A client that had too much unsent has read: what it asked meanwhile is served by the next turn, which follows at once.
+    pub(super) fn resume_held_up(&mut self, conn: ConnId) {
+        let Some(session) = self.sessions.get_mut(conn).filter(|session| session.transmit.len() < MAX_UNSENT) else { return };
+        if let Kind::Client(client) = &mut session.kind
+            && std::mem::take(&mut client.held_up)
+        {
+            self.sessions.queue_input(conn);
+        }
+    }
+
+    /// Cron: who reads nothing at all is never flushed.
+    pub(super) fn check_output_limits(&mut self) {
+        if self.config.client_output_buffer_limit.normal.soft == 0 {
+            return;
+        }
+        let clients = self.sessions.iter().filter(|(_, session)| matches!(session.kind, Kind::Client(_))).map(|(id, _)| id);
+        for conn in clients.collect::<Vec<_>>() {
+            self.check_output_limit(conn);
         }
     }
 }

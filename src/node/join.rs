@@ -71,9 +71,9 @@ impl<D: Disk> Node<D> {
         self.standing.is_joiner()
     }
 
-    /// Whether we are a cluster of one.
+    /// Whether we are a cluster of one, and nobody has been promised a place in it: a cluster that is about to grow must not be given up.
     pub(super) fn is_singleton(&self) -> bool {
-        !self.is_joiner() && self.addresses.keys().all(|id| *id == self.me)
+        !self.is_joiner() && !self.proposals.joins_anybody() && self.addresses.keys().all(|id| *id == self.me)
     }
 
     /// CLUSTER MEET: the outcome reaches `client` later.
@@ -134,12 +134,12 @@ impl<D: Disk> Node<D> {
 
     /// MEET came by `conn`: step down, invite, refuse, or put it off.
     pub(super) fn receive_meet(&mut self, conn: ConnId, peer: &Peer, singleton: bool) {
-        if self.is_joiner() {
-            return self.joining.deferred.push(Deferred { conn, singleton });
-        }
         if peer.cluster == self.state.cluster_id() {
             // Ours already, but the peer does not know it: our NODE_JOIN got lost [N19]. Log and term stay.
-            return self.outbox.push(conn, Frame::AddMe);
+            return self.outbox.push(conn, Frame::AddMe { join_nonce: self.own_address.join_nonce() });
+        }
+        if self.is_joiner() {
+            return self.joining.deferred.push(Deferred { conn, singleton });
         }
         if !self.is_singleton() {
             let answer = if singleton { Frame::Welcome } else { Frame::MeetRejected { reason: "both-in-clusters".to_owned() } };
@@ -151,7 +151,7 @@ impl<D: Disk> Node<D> {
         }
         self.step_down(peer, Some(conn));
         // Leaves after this turn's persist, as every frame does: first the disk, then ADD_ME [N19].
-        self.outbox.push(conn, Frame::AddMe);
+        self.outbox.push(conn, Frame::AddMe { join_nonce: self.own_address.join_nonce() });
     }
 
     /// What was put off may be decided now.
@@ -168,16 +168,17 @@ impl<D: Disk> Node<D> {
     }
 
     /// ADD_ME: a joiner of our cluster asks for its NODE_JOIN, as the answer to our MEET or by itself after a WELCOME.
-    pub(super) fn receive_add_me(&mut self, conn: ConnId, peer: &Peer) {
+    pub(super) fn receive_add_me(&mut self, conn: ConnId, peer: &Peer, join_nonce: Option<u64>) {
         if self.is_joiner() {
             return;
         }
         let known = self.addresses.get(&peer.id);
-        if known.is_some_and(|known| known.join_nonce() != peer.address.join_nonce()) {
+        if known.is_some_and(|known| known.join_nonce() != join_nonce) {
             // A member of this id that has lost its memory: it is forgotten first, and asks again.
             self.wish(Wish::Forget(peer.id), None);
         } else if known.is_none() && !self.proposals.joins(&peer.id) {
             let mut address = peer.address.clone();
+            address.set_join_nonce(join_nonce);
             // A shard id of its own is drawn for the member; a joiner's announced one is kept if it has one.
             if address.shard_id().is_none() {
                 address.keys.insert("shard-id".to_owned(), self.rng.shard_id().to_string());
@@ -232,7 +233,7 @@ impl<D: Disk> Node<D> {
     pub(super) fn ask_to_be_added(&mut self, id: NodeId) {
         let sponsor = self.joining.sponsor.as_ref().is_none_or(|sponsor| sponsor.id == id);
         if let (true, true, Some(conn)) = (self.is_joiner(), sponsor, self.links.up(&id)) {
-            self.outbox.push(conn, Frame::AddMe);
+            self.outbox.push(conn, Frame::AddMe { join_nonce: self.own_address.join_nonce() });
         }
     }
 

@@ -124,7 +124,8 @@ impl<D: Disk> Node<D> {
     fn grant_voting(&mut self, body: Body<Change>) -> Granted {
         match self.raft.change_voters(body, self.now.mono) {
             Ok(_) | Err(VotingRefused::AlreadyVoter | VotingRefused::NotVoter) => Granted::Yes,
-            Err(VotingRefused::NotReady | VotingRefused::InFlight) => Granted::Later,
+            // Not the leader: it is handing over, and whoever wished asks the next one.
+            Err(VotingRefused::NotReady | VotingRefused::InFlight | VotingRefused::NotLeader) => Granted::Later,
             Err(VotingRefused::LastVoter) => Granted::Never(Some(Reason::LastVoter)),
             Err(_) => Granted::Never(None),
         }
@@ -141,6 +142,22 @@ impl<D: Disk> Node<D> {
         self.grant_voting(Body::DelVoter { id, by_hand: true })
     }
 
+    /// The only voter is to leave: others take its place first [N14], two in one entry if that many are wanted and ready [N15].
+    fn find_heirs(&mut self, leaver: NodeId) -> Granted {
+        let (now, commit, span) = (self.now.mono, self.raft.commit_index(), self.config.election_timeout());
+        let ready = |id: &NodeId| self.raft.progress(id).is_some_and(|peer| peer.match_index() >= commit && peer.answers(now, span));
+        let others = self.state.members().filter(|member| member.id != leaver && !member.failed).map(|member| member.id);
+        let wanted = if self.config.cluster_raft_voters >= 3 { 2 } else { 1 };
+        let ids: Vec<NodeId> = others.filter(ready).take(wanted).collect();
+        if ids.is_empty() {
+            return Granted::Later;
+        }
+        match self.grant_voting(Body::AddVoter { ids }) {
+            Granted::Yes => Granted::Later,
+            other => other,
+        }
+    }
+
     /// A voter is demoted first; the demotion must be applied before the forgetting is appended.
     fn grant_forget(&mut self, id: NodeId) -> Granted {
         let Some(epoch) = self.state.epoch_of(&id) else { return Granted::Yes };
@@ -148,6 +165,7 @@ impl<D: Disk> Node<D> {
         if self.raft.is_voter(&id) {
             return match Wish::Forget(id).refused_by(&self.state) {
                 Some(reason) => Granted::Never(Some(reason)),
+                None if self.raft.voters().len() == 1 => self.find_heirs(id),
                 None => match self.demote(id) {
                     Granted::Yes => Granted::Later,
                     other => other,

@@ -142,8 +142,6 @@ pub struct Node<D: Disk> {
     /// Addresses that are being met, each under a name that stands for its id.
     handshakes: Vec<(NodeId, Address)>,
     next_client: u64,
-    /// Clients that have input but too much unsent.
-    held_up: Vec<ConnId>,
 
     todo: todo::Todo,
     timers: Timers,
@@ -215,7 +213,6 @@ impl<D: Disk> Node<D> {
             link_views: Vec::new(),
             handshakes: Vec::new(),
             next_client: 1,
-            held_up: Vec::new(),
             todo: todo::Todo { rewrite: true, connect: true, consequences: true, ..todo::Todo::default() },
             timers: Timers::default(),
             outbox: gate::Outbox::default(),
@@ -260,7 +257,12 @@ impl<D: Disk> Node<D> {
                 let client = Client::new(self.next_client, remote, local, self.now, authenticated);
                 self.next_client += 1;
                 let parser = Parser::new(clients::limits(&self.config, authenticated));
-                Accepted::Session(self.sessions.insert(Kind::Client(Box::new(ClientSession { client, parser }))))
+                Accepted::Session(self.sessions.insert(Kind::Client(Box::new(ClientSession {
+                    client,
+                    parser,
+                    held_up: false,
+                    behind_since: None,
+                }))))
             }
         }
     }
@@ -345,8 +347,10 @@ impl<D: Disk> Node<D> {
     /// The shell has written what it could. A session that was only to be flushed is closed once nothing is left.
     pub fn flushed(&mut self, conn: ConnId) {
         if self.sessions.get(conn).is_some_and(|session| session.closing && session.transmit.is_empty()) {
-            self.close(conn);
+            return self.close(conn);
         }
+        self.check_output_limit(conn);
+        self.resume_held_up(conn);
     }
 
     /// When [`Node::turn`] is to be called at the latest (mono ms): at once if work is left.
@@ -386,6 +390,7 @@ impl<D: Disk> Node<D> {
         self.timers.set(Timer::Cron, self.now.mono + period);
         self.close_silent_links();
         self.close_idle_clients();
+        self.check_output_limits();
         self.expire_proposals();
         self.expire_forgotten();
         self.check_joining();

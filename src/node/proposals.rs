@@ -91,6 +91,11 @@ impl Proposals {
         self.pending.values().any(|pending| matches!(&pending.change, Change::NodeJoin { id, .. } if id == node))
     }
 
+    /// Whether any NODE_JOIN is on its way.
+    pub fn joins_anybody(&self) -> bool {
+        self.pending.values().any(|pending| matches!(pending.change, Change::NodeJoin { .. }))
+    }
+
     /// Whether a NODE_INFO is on its way.
     pub fn informs(&self) -> bool {
         self.pending.values().any(|pending| matches!(pending.change, Change::NodeInfo { .. }))

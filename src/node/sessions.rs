@@ -62,6 +62,10 @@ pub(super) struct BusSession {
 pub(super) struct ClientSession {
     pub client: Client,
     pub parser: Parser,
+    /// It has input, and too much unsent to be served.
+    pub held_up: bool,
+    /// Since when more is unsent than the soft output limit (mono ms).
+    pub behind_since: Option<Millis>,
 }
 
 pub(super) enum Kind {

@@ -295,7 +295,8 @@ impl World {
         let words: Vec<&str> = request.words.iter().map(String::as_str).collect();
         let conn = self.line_to(index, request.to);
         let unsent = Some(resp::request(&words));
-        self.clients.list[index].pending = Some(Pending { conn, to: request.to, purpose: request.purpose, unsent, deadline: self.now + PATIENCE });
+        self.clients.list[index].pending =
+            Some(Pending { conn, to: request.to, purpose: request.purpose, unsent, deadline: self.now + PATIENCE });
         self.send_pending(index);
     }
 

@@ -47,7 +47,7 @@ fn single_line(mut line: Fields<'_>) -> Result<Frame, FrameError> {
         "HELLO" => Frame::Hello(greeting(line)?),
         "HI" => Frame::Hi(greeting(line)?),
         "MEET" => Frame::Meet { singleton: line.choice("formation", "cluster", "singleton")? },
-        "ADD_ME" => Frame::AddMe,
+        "ADD_ME" => Frame::AddMe { join_nonce: line.optional_number("join nonce")? },
         "WELCOME" => Frame::Welcome,
         "MEET_REJECTED" => Frame::MeetRejected { reason: meet_reason(&line)? },
         "FORGOTTEN" => Frame::Forgotten { term: line.number("term")? },

@@ -31,7 +31,7 @@ fn payload(frame: &Frame, out: &mut Vec<u8>) {
         Frame::Hello(greeting) => greet("HELLO", greeting, out),
         Frame::Hi(greeting) => greet("HI", greeting, out),
         Frame::Meet { singleton } => words(&["MEET", if *singleton { "singleton" } else { "cluster" }], out),
-        Frame::AddMe => words(&["ADD_ME"], out),
+        Frame::AddMe { join_nonce } => Line::new(out, "ADD_ME").optional(*join_nonce).end(),
         Frame::Welcome => words(&["WELCOME"], out),
         Frame::MeetRejected { reason } => {
             out.extend_from_slice(b"MEET_REJECTED ");
@@ -78,6 +78,14 @@ impl<'a> Line<'a> {
         self
     }
 
+    /// A last field that may be left out.
+    fn optional(self, n: Option<u64>) -> Self {
+        match n {
+            Some(n) => self.number(n),
+            None => self,
+        }
+    }
+
     fn flag(self, set: bool) -> Self {
         self.word(if set { "1" } else { "0" })
     }
@@ -117,11 +125,7 @@ fn words(words: &[&str], out: &mut Vec<u8>) {
 
 fn greet(name: &str, greeting: &Greeting, out: &mut Vec<u8>) {
     let Greeting { id, address, cluster, version, join_nonce } = greeting;
-    let line = Line::new(out, name).id(id).shown(address).shown(cluster).number(u64::from(*version));
-    match join_nonce {
-        Some(nonce) => line.number(*nonce).end(),
-        None => line.end(),
-    }
+    Line::new(out, name).id(id).shown(address).shown(cluster).number(u64::from(*version)).optional(*join_nonce).end();
 }
 
 /// `AE leader term prev-index prev-term quorum commit count round nonce clock`, then a line for each entry.

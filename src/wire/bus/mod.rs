@@ -67,8 +67,11 @@ pub enum Frame {
         /// The sender is alone in its cluster.
         singleton: bool,
     },
-    /// `ADD_ME`: the sender has given up its own cluster.
-    AddMe,
+    /// `ADD_ME [nonce]`: the sender has given up its own cluster, or its NODE_JOIN got lost.
+    AddMe {
+        /// Its join nonce, which its greeting on a link from before could not have; none for a founder.
+        join_nonce: Option<u64>,
+    },
     /// `WELCOME`: the receiver is invited into the sender's cluster.
     Welcome,
     /// `MEET_REJECTED reason`.
@@ -106,7 +109,7 @@ impl Frame {
             Self::Hello(_) => "hello",
             Self::Hi(_) => "hi",
             Self::Meet { .. } => "meet",
-            Self::AddMe => "add-me",
+            Self::AddMe { .. } => "add-me",
             Self::Welcome => "welcome",
             Self::MeetRejected { .. } => "meet-rejected",
             Self::Forgotten { .. } => "forgotten",

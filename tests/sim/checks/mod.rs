@@ -84,8 +84,12 @@ impl Checks {
             assert_eq!(durable.id, Some(raft.id()), "a restarted node is who it was");
             assert_eq!(durable.cluster, Some(node.state().cluster_id()), "a restarted node is in the cluster where it was");
             assert!(raft.term() >= durable.term, "a restarted node knows its term");
-            assert!(raft.log().last_index() >= durable.last_index(), "a restarted node has the log that was on its disk: {} {}", raft.log().last_index(), durable.last_index());
-
+            assert!(
+                raft.log().last_index() >= durable.last_index(),
+                "a restarted node has the log that was on its disk: {} {}",
+                raft.log().last_index(),
+                durable.last_index()
+            );
         }
         let Said { id, cluster, .. } = seen.said;
         seen.said = Said { id, cluster, ..Said::default() };
@@ -216,7 +220,8 @@ impl Checks {
         };
         let has_majority = |voters: &BTreeSet<NodeId>| 2 * voters.iter().filter(holds).count() > voters.len();
         let mut voters = before.clone();
-        let mut then = raft.log().iter_from(last_before + 1).filter(|(_, entry)| entry.body.change_voters(&mut voters) && has_majority(&voters));
+        let mut then =
+            raft.log().iter_from(last_before + 1).filter(|(_, entry)| entry.body.change_voters(&mut voters) && has_majority(&voters));
         let holds = has_majority(raft.voters()) || has_majority(before) || then.next().is_some();
         assert!(holds, "what a leader takes for agreed, entry {index} of term {}, is on a majority's disks", raft.term());
     }

@@ -65,7 +65,8 @@ fn greetings_and_meetings() {
     assert_text(Frame::Hi(greeting()), &format!("HI {A} :7101@17101 {cluster} 1\n"));
     assert_text(Frame::Meet { singleton: true }, "MEET singleton\n");
     assert_text(Frame::Meet { singleton: false }, "MEET cluster\n");
-    assert_text(Frame::AddMe, "ADD_ME\n");
+    assert_text(Frame::AddMe { join_nonce: None }, "ADD_ME\n");
+    assert_text(Frame::AddMe { join_nonce: Some(7) }, "ADD_ME 7\n");
     assert_text(Frame::Welcome, "WELCOME\n");
     assert_text(Frame::MeetRejected { reason: "both are in clusters".into() }, "MEET_REJECTED both are in clusters\n");
     assert_text(Frame::MeetRejected { reason: String::new() }, "MEET_REJECTED -\n");

@@ -1,0 +1,36 @@
+//! Real processes on free ports, driven from outside: redis-cli, redis-py, the `redis` crate, plain sockets, kill -9.
+//!
+//! Needs redis-cli (Debian: redis-tools) and python3 with its redis module, 5 or newer; the environment's PYTHON names another interpreter.
+//! Every node has its own directory, configuration file and ports; a failed test shows the logs of its nodes (docs/testing.md).
+
+#[path = "blackbox/cluster.rs"]
+mod cluster;
+#[path = "blackbox/ledger.rs"]
+mod ledger;
+#[path = "blackbox/node.rs"]
+mod node;
+#[path = "blackbox/ports.rs"]
+mod ports;
+#[path = "blackbox/reply.rs"]
+mod reply;
+#[path = "blackbox/wait.rs"]
+mod wait;
+
+#[path = "blackbox/absence.rs"]
+mod absence;
+#[path = "blackbox/clients.rs"]
+mod clients;
+#[path = "blackbox/crash.rs"]
+mod crash;
+#[path = "blackbox/formations.rs"]
+mod formations;
+#[path = "blackbox/hostile.rs"]
+mod hostile;
+#[path = "blackbox/membership.rs"]
+mod membership;
+#[path = "blackbox/slots.rs"]
+mod slots;
+#[path = "blackbox/start.rs"]
+mod start;
+#[path = "blackbox/tools.rs"]
+mod tools;

@@ -1,0 +1,157 @@
+//! What a client sees: redirections, transactions, passwords, ways to write a command.
+
+use crate::cluster::{CALM, Cluster};
+use crate::node::Node;
+use crate::reply::Raw;
+use crate::wait::until;
+use redis::Commands;
+use redis::cluster::ClusterClient;
+
+/// A cluster of one that serves every slot.
+fn whole(lines: &[&str]) -> Node {
+    let node = Node::started(&[&[CALM], lines].concat());
+    let mut client = Raw::connect(node.number());
+    if let Some(password) = lines.iter().find_map(|line| line.strip_prefix("requirepass ")) {
+        assert_eq!(client.say(&format!("AUTH {password}")), "+OK");
+    }
+    assert_eq!(client.say("CLUSTER ADDSLOTSRANGE 0 16383"), "+OK");
+    until("the node to serve", || match client.say("DEL x").as_str() {
+        ":0" => Ok(()),
+        other => Err(other.to_owned()),
+    });
+    node
+}
+
+#[test]
+fn the_redis_crate_finds_its_way() {
+    let cluster = Cluster::with_slots(3, &[CALM]);
+    let addresses: Vec<String> = cluster.nodes.iter().map(|node| format!("redis://127.0.0.1:{}/", node.number())).collect();
+    for protocol in [redis::ProtocolVersion::RESP2, redis::ProtocolVersion::RESP3] {
+        let client = ClusterClient::builder(addresses.clone()).use_protocol(protocol).build().unwrap();
+        let mut connection = client.get_connection().unwrap();
+        for number in 0..200 {
+            let () = connection.set(format!("key-{number}"), number).unwrap();
+        }
+        for number in 0..200 {
+            assert_eq!(connection.get::<_, i32>(format!("key-{number}")), Ok(number));
+        }
+    }
+}
+
+#[test]
+fn redirections_and_refusals() {
+    let cluster = Cluster::with_slots(2, &[CALM]);
+    let (a, b) = (&cluster.nodes[0], &cluster.nodes[1]);
+    // foo is in slot 12182, bar in 5061.
+    assert_eq!(a.error("GET foo"), format!("MOVED 12182 127.0.0.1:{}", b.number()));
+    assert_eq!(a.error("SET {foo}x 1"), format!("MOVED 12182 127.0.0.1:{}", b.number()));
+    assert_eq!(b.error("MGET foo bar"), "CROSSSLOT Keys in request don't hash to the same slot");
+    assert_eq!(b.ask("MSET {foo}1 a {foo}2 b"), "OK");
+    assert_eq!(b.ask("MGET {foo}1 {foo}2 {foo}3"), "[a b nil]");
+    assert_eq!(b.error("SELECT 1"), "ERR SELECT is not allowed in cluster mode");
+    assert_eq!(b.ask("SELECT 0"), "OK");
+    assert_eq!(a.error("CLUSTER NOPE"), "ERR unknown subcommand 'NOPE'. Try CLUSTER HELP.");
+    assert!(a.error("NOPE x").starts_with("ERR unknown command 'NOPE'"));
+    // A transaction with a key of another node.
+    let mut client = Raw::connect(a.number());
+    assert_eq!(client.say("MULTI"), "+OK");
+    assert_eq!(client.say("GET foo"), format!("-MOVED 12182 127.0.0.1:{}", b.number()));
+    assert_eq!(client.say("GET bar"), "+QUEUED");
+    assert_eq!(client.say("EXEC"), "-EXECABORT Transaction discarded because of previous errors.");
+}
+
+#[test]
+fn a_cluster_that_is_down_says_why() {
+    let mut node = Node::started(&[CALM]);
+    assert_eq!(node.error("GET foo"), "CLUSTERDOWN Hash slot not served");
+    assert_eq!(node.ask("CLUSTER ADDSLOTSRANGE 10000 16383"), "OK");
+    assert_eq!(node.error("GET foo"), "CLUSTERDOWN The cluster is down");
+    assert_eq!(node.error("GET bar"), "CLUSTERDOWN Hash slot not served");
+    assert_eq!(node.ask("CONFIG SET cluster-allow-reads-when-down yes"), "OK");
+    assert_eq!(node.ask("GET foo"), "nil");
+    assert_eq!(node.error("SET foo bar"), "CLUSTERDOWN The cluster is down and only accepts read commands");
+    assert_eq!(node.ask("CONFIG SET cluster-require-full-coverage no"), "OK");
+    until("the slots that are covered to be served", || node.try_ask("SET foo bar"));
+    node.kill();
+}
+
+#[test]
+fn inline_commands_and_pipelines() {
+    let node = whole(&[]);
+    let mut client = Raw::connect(node.number());
+    client.send("\r\n\r\nPING\r\n");
+    assert_eq!(client.line(), "+PONG");
+    assert_eq!(client.say(r#"SET "a key" "two\x20words\n""#), "+OK");
+    client.send("*2\r\n$3\r\nGET\r\n$5\r\na key\r\n");
+    assert_eq!((client.line(), client.line(), client.line()), ("$10".to_owned(), "two words".to_owned(), String::new()));
+    // Split anywhere, and a thousand at once.
+    for byte in b"*3\r\n$3\r\nSET\r\n$1\r\nn\r\n$1\r\n0\r\n" {
+        client.send([*byte]);
+    }
+    assert_eq!(client.line(), "+OK");
+    client.send("*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n".repeat(1000));
+    for number in 1..=1000 {
+        assert_eq!(client.line(), format!(":{number}"));
+    }
+    assert_eq!(client.say("QUIT"), "+OK");
+    assert_eq!(client.rest(), b"");
+}
+
+#[test]
+fn transactions() {
+    let node = whole(&[]);
+    let (mut one, mut other) = (Raw::connect(node.number()), Raw::connect(node.number()));
+    one.send("MULTI\r\nSET {t}a 1\r\nINCR {t}a\r\nGET {t}a\r\nEXEC\r\n");
+    let lines: Vec<String> = (0..9).map(|_| one.line()).collect();
+    assert_eq!(lines, ["+OK", "+QUEUED", "+QUEUED", "+QUEUED", "*3", "+OK", ":2", "$1", "2"]);
+    assert_eq!(one.say("WATCH {t}a"), "+OK");
+    assert_eq!(other.say("INCR {t}a"), ":3");
+    one.send("MULTI\r\nINCR {t}a\r\nEXEC\r\n");
+    assert_eq!((one.line(), one.line(), one.line()), ("+OK".to_owned(), "+QUEUED".to_owned(), "*-1".to_owned()));
+    assert_eq!(one.say("WATCH {t}a"), "+OK");
+    one.send("MULTI\r\nINCR {t}a\r\nEXEC\r\n");
+    assert_eq!([one.line(), one.line(), one.line(), one.line()], ["+OK", "+QUEUED", "*1", ":4"]);
+    assert_eq!(one.say("EXEC"), "-ERR EXEC without MULTI");
+    one.send("MULTI\r\nSET a 1\r\nSET b 2\r\nEXEC\r\n");
+    let lines = [one.line(), one.line(), one.line(), one.line()];
+    assert!(lines[3].starts_with("-CROSSSLOT") || lines[3].starts_with("-EXECABORT"), "{lines:?}");
+}
+
+#[test]
+fn passwords() {
+    let node = whole(&["requirepass secret"]);
+    let mut client = Raw::connect(node.number());
+    assert_eq!(client.say("GET foo"), "-NOAUTH Authentication required.");
+    assert_eq!(client.say("CLUSTER NODES"), "-NOAUTH Authentication required.");
+    assert!(client.say("HELLO 3").starts_with("-NOAUTH HELLO must be called"));
+    assert_eq!(client.say("AUTH wrong"), "-WRONGPASS invalid username-password pair or user is disabled.");
+    assert_eq!(client.say("AUTH nobody secret"), "-WRONGPASS invalid username-password pair or user is disabled.");
+    assert_eq!(client.say("AUTH secret"), "+OK");
+    assert_eq!(client.say("GET foo"), "$-1");
+    let mut client = Raw::connect(node.number());
+    assert_eq!(client.say("HELLO 3 AUTH default secret"), "%7");
+    // A stranger may not make the node hold much.
+    let mut stranger = Raw::connect(node.number());
+    assert_eq!(stranger.say("*100000"), "-ERR Protocol error: unauthenticated multibulk length");
+    let mut stranger = Raw::connect(node.number());
+    stranger.send("*1\r\n");
+    assert_eq!(stranger.say("$100000000"), "-ERR Protocol error: unauthenticated bulk length");
+}
+
+#[test]
+fn hello_tells_who_answers() {
+    let node = whole(&[]);
+    let mut client = Raw::connect(node.number());
+    assert_eq!(client.say("HELLO 4"), "-NOPROTO unsupported protocol version");
+    assert_eq!(client.say("HELLO"), "*14");
+    let fields: Vec<String> = (0..25).map(|_| client.line()).collect();
+    let text = fields.join(" ");
+    assert!(text.contains("mode $7 cluster") && text.contains("role $6 master") && text.contains("proto :2"), "{text}");
+    let mut client = Raw::connect(node.number());
+    assert_eq!(client.say("HELLO 3"), "%7");
+    let info = node.ask("INFO");
+    for line in ["redis_version:7.2.4", "redis_mode:cluster", "server_mode:cluster", "server_name:pontoon", "cluster_enabled:1"] {
+        assert!(info.lines().any(|found| found == line), "{line}\n{info}");
+    }
+    assert!(!info.contains("db0:"), "an empty node must say so");
+}

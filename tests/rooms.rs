@@ -1,0 +1,137 @@
+//! The house rules that are tests (docs/architecture.md, "Rooms" and "Rules that are tests"): who may import whom, which rooms are pure,
+//! and how long files and functions may grow. It reads the sources as text; test code inside of rooms is left out where it says so.
+
+#[path = "rooms/source.rs"]
+mod source;
+
+use source::{Source, sources};
+
+/// The layers from top to bottom: a room imports only from rooms below its own line. Rooms of one line do not know each other.
+const LAYERS: &[&[&str]] = &[
+    &["main"],
+    &["server"],
+    &["node"],
+    &["commands"],
+    &["replication"],
+    &["store"],
+    &["wire"],
+    &["cluster"],
+    &["raft"],
+    &["keyspace", "config"],
+    &["rng"],
+    &["types"],
+];
+
+/// Rooms that do system calls; every other one is pure, but for the files below.
+const IMPURE_ROOMS: &[&str] = &["main", "server"];
+/// The one file of a pure room that may use the file system.
+const IMPURE_FILES: &[&str] = &["src/store/disk.rs"];
+
+/// What a pure room may not name. Addresses (`std::net::IpAddr`, `SocketAddr`) and `std::env::consts` are plain data.
+const IMPURE: &[&str] = &[
+    "std::fs",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "UnixStream",
+    "UnixListener",
+    "UnixDatagram",
+    "Instant",
+    "SystemTime",
+    "std::thread",
+    "thread_local",
+    "std::process",
+    "std::env",
+    "RandomState",
+    "libc",
+    "rustix",
+    "mio",
+    "socket2",
+    "signal_hook",
+    "env_logger",
+];
+
+const MAX_FILE_LINES: usize = 500;
+const MAX_FUNCTION_LINES: usize = 60;
+/// Files and functions (`path: name`) that are longer for a reason.
+const MAY_BE_LONG: &[&str] = &[
+    // One literal with every field of the node.
+    "src/node/mod.rs: start",
+];
+
+fn layer(room: &str) -> usize {
+    LAYERS.iter().position(|rooms| rooms.contains(&room)).unwrap_or_else(|| panic!("the room {room} has no layer yet: give it one"))
+}
+
+/// Sources of the crate that are compiled into the product, without the library's own map.
+fn rooms() -> Vec<Source> {
+    let product = sources("src");
+    assert!(product.len() > 50, "the sources are where this test looks for them");
+    product.into_iter().filter(|source| source.path != "src/lib.rs").collect()
+}
+
+#[track_caller]
+fn none(violations: Vec<String>) {
+    assert!(violations.is_empty(), "\n{}", violations.join("\n"));
+}
+
+#[test]
+fn imports_go_down_only() {
+    let (mut violations, mut seen) = (Vec::new(), 0);
+    for source in rooms() {
+        let room = source.room();
+        for (line, other) in source.imports() {
+            seen += 1;
+            if other != room && layer(&other) <= layer(room) {
+                violations.push(format!("{}:{line}: {room} must not use {other}", source.path));
+            }
+        }
+        for line in source.ways_out() {
+            violations.push(format!("{}:{line}: `super` leads out of the room: say `crate::`", source.path));
+        }
+    }
+    assert!(seen > 100, "imports are written as this test reads them");
+    none(violations);
+}
+
+#[test]
+fn pure_rooms_do_no_system_call() {
+    let mut violations = Vec::new();
+    for source in rooms() {
+        if IMPURE_ROOMS.contains(&source.room()) || IMPURE_FILES.contains(&source.path.as_str()) {
+            continue;
+        }
+        for word in IMPURE {
+            for line in source.lines_with(word) {
+                violations.push(format!("{}:{line}: {word} in a pure room", source.path));
+            }
+        }
+    }
+    none(violations);
+}
+
+#[test]
+fn every_file_says_what_it_owns() {
+    let silent = sources("src").into_iter().filter(|source| !source.text.starts_with("//!"));
+    none(silent.map(|source| format!("{}: no `//!` header", source.path)).collect());
+}
+
+#[test]
+fn files_and_functions_stay_short() {
+    let mut violations = Vec::new();
+    for source in ["src", "tests", "benches"].into_iter().flat_map(source::all_sources) {
+        let lines = source.text.lines().count();
+        if lines > MAX_FILE_LINES {
+            violations.push((source.path.clone(), format!("{}: {lines} lines, split it by mechanism", source.path)));
+        }
+        for (name, line, length) in source.functions() {
+            if length > MAX_FUNCTION_LINES {
+                violations.push((format!("{}: {name}", source.path), format!("{}:{line}: {name} has {length} lines", source.path)));
+            }
+        }
+    }
+    for allowed in MAY_BE_LONG {
+        assert!(violations.iter().any(|(name, _)| name == allowed), "{allowed} is short by now: strike it off the list");
+    }
+    none(violations.into_iter().filter(|(name, _)| !MAY_BE_LONG.contains(&name.as_str())).map(|(_, text)| text).collect());
+}
