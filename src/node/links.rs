@@ -18,6 +18,9 @@ const MIN_BACKOFF: Millis = 50;
 /// Longest pause.
 const MAX_BACKOFF: Millis = 1000;
 
+/// How many members a node without a leader greets at a time, besides the voters.
+const MAX_INFORMANTS: usize = 16;
+
 /// One outbound link, or the wish for one.
 #[derive(Debug, Default)]
 pub(super) struct Link {
@@ -76,8 +79,8 @@ impl<D: Disk> Node<D> {
         self.dial_meetings();
     }
 
-    /// Leader with everyone; candidate with voters; joiner with who takes it in; a member without a leader with the voters, to hear what
-    /// became of it; the rest on demand, which is: to the leader while proposals are out.
+    /// Leader with everyone; candidate with voters; joiner with who takes it in; the rest on demand, which is: to the leader while proposals
+    /// are out, and to other members while no leader is heard.
     fn wanted_links(&self) -> BTreeSet<NodeId> {
         let mut wanted = BTreeSet::new();
         match self.raft.role() {
@@ -86,14 +89,22 @@ impl<D: Disk> Node<D> {
             RoleName::Follower | RoleName::Learner => {
                 let leader = self.raft.leader().filter(|leader| !self.proposals.is_empty() || self.links.by_node.contains_key(leader));
                 wanted.extend(leader);
-                if self.raft.leader().is_none() || self.is_leaderless() {
-                    wanted.extend(self.raft.voters());
-                }
             }
+        }
+        if self.is_leaderless() {
+            wanted.extend(self.informants());
         }
         wanted.extend(self.joining.sponsor.as_ref().map(|sponsor| sponsor.id));
         wanted.remove(&self.me);
         wanted
+    }
+
+    /// Whom a node greets that has not heard a leader for long. It may have been forgotten, which only the leader can say; the voters that it
+    /// knows may vote no more, so the other members get their turn.
+    fn informants(&self) -> impl Iterator<Item = NodeId> {
+        let turn = (self.now.mono / self.config.cluster_node_timeout.max(1)) as usize * MAX_INFORMANTS;
+        let start = turn % self.addresses.len().max(1);
+        self.raft.voters().iter().chain(self.addresses.keys().cycle().skip(start).take(MAX_INFORMANTS)).copied()
     }
 
     fn dial_link(&mut self, id: NodeId) {

@@ -182,12 +182,17 @@ impl World {
         Some(Request { to, words: cluster(&["RESET", how]), purpose: Purpose::Any })
     }
 
-    /// Once all is quiet: whoever is stuck half way into the main cluster is met again.
+    /// Once all is quiet: whoever is stuck half way into a cluster is met again by its leader, as is a node that nobody told that it was
+    /// forgotten (all whom it knows as voters have left as well).
     fn bring_back(&mut self) -> Option<Request> {
-        let main = self.main_cluster()?;
-        let nodes = |index: &usize| self.machines[*index].node.as_ref().filter(|node| node.state().cluster_id() == main);
-        let leader = (0..self.machines.len()).find(|index| nodes(index).is_some_and(|node| node.raft().is_leader()))?;
-        let is_outside = |index: &usize| nodes(index).is_some_and(|node| node.standing().is_joiner());
+        let leads = |index: &usize| self.machines[*index].node.as_ref().is_some_and(|node| node.raft().is_leader());
+        let leaders: Vec<usize> = (0..self.machines.len()).filter(leads).collect();
+        let leader = self.pick(&leaders)?;
+        let state = self.state_of(leader)?;
+        let is_outside = |index: &usize| {
+            let node = self.machines[*index].node.as_ref().filter(|node| node.state().cluster_id() == state.cluster_id());
+            node.is_some_and(|node| node.standing().is_joiner() || state.member(&node.raft().id()).is_none())
+        };
         let outside: Vec<usize> = (0..self.machines.len()).filter(is_outside).collect();
         let other = self.pick(&outside).filter(|_| self.clients.rng.one_in(3))?;
         Some(self.meet(leader, other))
