@@ -227,6 +227,19 @@ impl<D: Disk> Node<D> {
             .collect()
     }
 
+    /// Members have left, and all of an even number vote: with one vote fewer the cluster survives as much and asks fewer. Never while anybody
+    /// is silent (failure alone shrinks nothing) or a wish is on the desk (two voters may be on their way to another one).
+    fn spare_voter(&self) -> Option<NodeId> {
+        let voters = self.raft.voters();
+        let (now, span) = (self.now.mono, self.config.election_timeout());
+        let answers = |id: &NodeId| *id == self.me || self.raft.progress(id).is_some_and(|peer| peer.answers(now, span));
+        let rests = voters.len() % 2 == 1 || voters.len() != self.state.member_count() || !voters.iter().all(answers);
+        if rests || !self.leading.asked.is_empty() {
+            return None;
+        }
+        voters.iter().rev().find(|id| **id != self.me).copied()
+    }
+
     fn tend_voters(&mut self) {
         let demoted = self.state.demoted();
         let candidates: Vec<_> = self
@@ -235,7 +248,9 @@ impl<D: Disk> Node<D> {
             .filter(|member| !member.failed && !demoted.contains(&member.id) && !self.is_leaving(&member.id))
             .map(|member| member.id)
             .collect();
-        if let Some(body) = self.raft.plan_voters(&candidates, self.state.member_count(), self.now.mono)
+        let planned = self.raft.plan_voters(&candidates, self.state.member_count(), self.now.mono);
+        let spare = || self.spare_voter().map(|id| Body::DelVoter { id, by_hand: false });
+        if let Some(body) = planned.or_else(spare)
             && let Err(refused) = self.raft.change_voters(body, self.now.mono)
         {
             log::debug!("voters stay as they are: {refused}");
