@@ -260,7 +260,8 @@ impl<D: Disk> Node<D> {
     fn proposal_rejected(&mut self, n: u64, reason: RejectReason) {
         let applied = self.state.last_applied();
         let Some(pending) = self.proposals.pending.get_mut(&n) else { return };
-        pending.attempts += 1;
+        // Who is not the leader, or not ready, says nothing about the change: it may be in the log.
+        pending.attempts += u32::from(reason == RejectReason::Conflict);
         if matches!(reason, RejectReason::Rejected(_)) || pending.attempts > MAX_ATTEMPTS {
             if let Some(pending) = self.proposals.pending.remove(&n) {
                 self.decide(pending.part, rejected(reason));
