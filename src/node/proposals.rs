@@ -43,6 +43,8 @@ struct Pending {
     since: Millis,
     attempts: u32,
     sent: Option<Target>,
+    /// A leader to whom it was sent never answered: it may have appended it, whatever a later one says [N17].
+    doubtful: bool,
     /// The leader found it stale against a later state than ours: wait until we have applied more than this.
     after: Option<LogIndex>,
 }
@@ -154,7 +156,7 @@ impl<D: Disk> Node<D> {
         }
         self.proposals.last += 1;
         let n = self.proposals.last;
-        let pending = Pending { change, part, since: self.now.mono, attempts: 0, sent: None, after: None };
+        let pending = Pending { change, part, since: self.now.mono, attempts: 0, sent: None, doubtful: false, after: None };
         self.proposals.pending.insert(n, pending);
         self.send_proposal(n);
     }
@@ -198,6 +200,7 @@ impl<D: Disk> Node<D> {
         if waits || pending.sent == Some(target) {
             return;
         }
+        pending.doubtful |= pending.sent.is_some();
         pending.sent = Some(target);
         pending.after = None;
         let entry = Entry { term: 0, origin: Some(Origin { id, lowest }), body: Body::App(pending.change.clone()) };
@@ -260,7 +263,7 @@ impl<D: Disk> Node<D> {
         pending.attempts += 1;
         if matches!(reason, RejectReason::Rejected(_)) || pending.attempts > MAX_ATTEMPTS {
             if let Some(pending) = self.proposals.pending.remove(&n) {
-                self.decide(pending.part, rejected(reason));
+                self.decide(pending.part, if pending.doubtful { ChangeOutcome::Timeout } else { rejected(reason) });
             }
             return;
         }
@@ -280,7 +283,7 @@ impl<D: Disk> Node<D> {
             Ok(change) => {
                 self.proposals.last += 1;
                 let n = self.proposals.last;
-                self.proposals.pending.insert(n, Pending { change, sent: None, after: None, ..pending });
+                self.proposals.pending.insert(n, Pending { change, sent: None, doubtful: false, after: None, ..pending });
                 self.todo.proposals = true;
             }
             // Why it cannot be done any more says more than that it came too late.
