@@ -101,6 +101,7 @@ struct Arrangement {
     leader: Option<NodeId>,
     term: Term,
     role: RoleName,
+    leaderless: bool,
     /// We lead, and our own NOOP is applied.
     ready: bool,
 }
@@ -403,10 +404,13 @@ impl<D: Disk> Node<D> {
         self.check_output_limits();
         self.expire_proposals();
         self.expire_forgotten();
+        self.expire_reset();
         self.check_joining();
         self.tend_members();
         self.review_wishes();
         self.announce_address();
+        // Claims that were not granted yet are looked at again.
+        self.todo.consequences |= matches!(self.standing, Standing::Claiming(_));
         self.refresh_views();
     }
 
@@ -418,9 +422,10 @@ impl<D: Disk> Node<D> {
 
     /// A new leader, term or role: links and proposals go elsewhere.
     fn arrange(&mut self) {
-        self.usable = self.covered_enough() && !self.is_leaderless();
+        let leaderless = self.is_leaderless();
+        self.usable = self.covered_enough() && !leaderless;
         let ready = self.raft.leader_ready(self.state.last_applied());
-        let wanted = Arrangement { leader: self.raft.leader(), term: self.raft.term(), role: self.raft.role(), ready };
+        let wanted = Arrangement { leader: self.raft.leader(), term: self.raft.term(), role: self.raft.role(), leaderless, ready };
         if self.arranged_for != Some(wanted) {
             self.arranged_for = Some(wanted);
             self.todo.connect = true;
@@ -452,6 +457,7 @@ impl<D: Disk> Node<D> {
             Kind::Client(mut client) => {
                 client.client.discard(&mut self.keyspace);
                 self.waiting.forget(conn);
+                self.reset_ended(conn);
             }
             Kind::Bus(bus) => match bus.end {
                 BusEnd::Inbound => self.raft.answer_link_closed(conn),
