@@ -32,5 +32,7 @@ mod membership;
 mod slots;
 #[path = "blackbox/start.rs"]
 mod start;
+#[path = "blackbox/storms.rs"]
+mod storms;
 #[path = "blackbox/tools.rs"]
 mod tools;

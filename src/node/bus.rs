@@ -13,6 +13,11 @@ use crate::store::Disk;
 use crate::types::{ConnId, NodeId};
 use crate::wire::bus::{self, Frame, FrameError, Greeting, PROTOCOL_VERSION};
 
+/// Nobody who has not said who it is may have more than this received and kept.
+const MAX_GREETING: usize = 8 * 1024;
+/// A drained receive buffer larger than this gives its memory back.
+const KEPT_CAPACITY: usize = 64 * 1024;
+
 /// A peer broke the protocol: its link is closed, and nothing else has changed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
@@ -43,6 +48,9 @@ impl<D: Disk> Node<D> {
             }
             if let Some(session) = self.sessions.get_mut(conn) {
                 received.drain(..used);
+                if received.is_empty() {
+                    received.shrink_to(KEPT_CAPACITY);
+                }
                 session.receive = received;
             }
         }
@@ -52,6 +60,9 @@ impl<D: Disk> Node<D> {
         // A frame may close its own link: what comes behind it is nobody's any more.
         while self.sessions.get(conn).is_some_and(|session| !session.closing) {
             match bus::decode(&received[*used..]) {
+                Ok(None) if received.len() - *used > MAX_GREETING && self.sessions.bus(conn).is_some_and(|bus| bus.peer.is_none()) => {
+                    return Err(Fault::OutOfPlace("a long frame before the greeting"));
+                }
                 Ok(None) => return Ok(()),
                 Ok(Some((frame, length))) => {
                     *used += length;
@@ -161,7 +172,10 @@ impl<D: Disk> Node<D> {
             }
             Purpose::Link(dialled) if dialled != id => return Err(Fault::AnotherNode),
             // Not ours, or not yet (it is just joining): the link is closed by its silence and dialled again.
-            Purpose::Link(_) if cluster != self.state.cluster_id() => self.bus_stats.foreign += 1,
+            Purpose::Link(_) if cluster != self.state.cluster_id() => {
+                self.bus_stats.foreign += 1;
+                self.follow_sponsor(id, cluster);
+            }
             Purpose::Link(_) => self.link_greeted(id),
         }
         Ok(())
@@ -179,6 +193,12 @@ impl<D: Disk> Node<D> {
             }
             Frame::Forgotten { term } => {
                 self.receive_forgotten(term);
+                Ok(())
+            }
+            Frame::TransferLeader { term } => {
+                if term == self.raft.term() {
+                    self.raft.transfer_to(Some(from), self.now.mono);
+                }
                 Ok(())
             }
             Frame::AddMe { join_nonce } => {

@@ -7,16 +7,19 @@ use super::Node;
 use super::links::bus_socket;
 use super::proposals::Wish;
 use super::sessions::{Peer, Purpose};
+use super::timers::Timer;
 use crate::cluster::{Address, Change};
 use crate::commands::WaitOutcome;
 use crate::raft::Body;
 use crate::store::{Disk, Fallback, Joiner, Standing};
-use crate::types::{ConnId, Millis, NodeId};
+use crate::types::{ClusterId, ConnId, Millis, NodeId};
 use crate::wire::bus::Frame;
 use std::net::SocketAddr;
 
 /// How long CLUSTER MEET waits for an answer (ms).
 const MEET_PATIENCE: Millis = 5000;
+/// A meeting whose link broke is dialled again after so long (ms).
+const REDIAL: Millis = 200;
 /// Own meetings at one time; more are refused.
 const MAX_MEETINGS: usize = 1024;
 
@@ -32,6 +35,8 @@ struct Meeting {
     /// Answered when it is decided; gone if the client left.
     client: Option<ConnId>,
     conn: Option<ConnId>,
+    /// Not dialled before (mono ms).
+    dial_at: Millis,
     /// Mono ms.
     deadline: Millis,
 }
@@ -86,7 +91,7 @@ impl<D: Disk> Node<D> {
             return self.waiting.finish(client, WaitOutcome::Failed("ERR Too many CLUSTER MEET in progress".to_owned()));
         }
         let deadline = self.now.mono + MEET_PATIENCE;
-        self.joining.meetings.push(Meeting { socket, client: Some(client), conn: None, deadline });
+        self.joining.meetings.push(Meeting { socket, client: Some(client), conn: None, dial_at: self.now.mono, deadline });
         self.todo.connect = true;
     }
 
@@ -96,7 +101,10 @@ impl<D: Disk> Node<D> {
             return;
         }
         for at in 0..self.joining.meetings.len() {
-            if self.joining.meetings[at].conn.is_none() {
+            let Meeting { conn, dial_at, .. } = self.joining.meetings[at];
+            if conn.is_none() && dial_at > self.now.mono {
+                self.timers.at_most(Timer::Dial, dial_at);
+            } else if conn.is_none() {
                 let conn = self.dial(self.joining.meetings[at].socket, Purpose::Meet);
                 self.joining.meetings[at].conn = Some(conn);
             }
@@ -113,9 +121,13 @@ impl<D: Disk> Node<D> {
         self.outbox.push(conn, Frame::Meet { singleton });
     }
 
-    /// The link of a meeting is gone before an answer came: if it never came up, or broke, say so.
+    /// The link of a meeting is gone before an answer came: the peer may be about to step down to somebody else. It is dialled again.
     pub(super) fn meeting_lost(&mut self, conn: ConnId) {
-        self.end_meeting(conn, Err("ERR The node to meet did not answer, or closed the connection".to_owned()));
+        let again = self.now.mono + REDIAL;
+        if let Some(meeting) = self.joining.meetings.iter_mut().find(|meeting| meeting.conn == Some(conn)) {
+            (meeting.conn, meeting.dial_at) = (None, again);
+            self.timers.at_most(Timer::Dial, again);
+        }
     }
 
     fn end_meeting(&mut self, conn: ConnId, result: Result<(), String>) {
@@ -139,7 +151,7 @@ impl<D: Disk> Node<D> {
             return self.outbox.push(conn, Frame::AddMe { join_nonce: self.own_address.join_nonce() });
         }
         if self.is_joiner() {
-            return self.joining.deferred.push(Deferred { conn, singleton });
+            return self.defer_meet(conn, singleton);
         }
         if !self.is_singleton() {
             let answer = if singleton { Frame::Welcome } else { Frame::MeetRejected { reason: "both-in-clusters".to_owned() } };
@@ -147,11 +159,16 @@ impl<D: Disk> Node<D> {
         }
         let pending = self.joining.meetings.iter().any(|meeting| meeting.conn.is_some());
         if singleton && pending && peer.id > self.me {
-            return self.joining.deferred.push(Deferred { conn, singleton });
+            return self.defer_meet(conn, singleton);
         }
         self.step_down(peer, Some(conn));
         // Leaves after this turn's persist, as every frame does: first the disk, then ADD_ME [N19].
         self.outbox.push(conn, Frame::AddMe { join_nonce: self.own_address.join_nonce() });
+    }
+
+    fn defer_meet(&mut self, conn: ConnId, singleton: bool) {
+        self.joining.deferred.retain(|deferred| deferred.conn != conn && self.sessions.get(deferred.conn).is_some());
+        self.joining.deferred.push(Deferred { conn, singleton });
     }
 
     /// What was put off may be decided now.
@@ -235,6 +252,20 @@ impl<D: Disk> Node<D> {
         if let (true, true, Some(conn)) = (self.is_joiner(), sponsor, self.links.up(&id)) {
             self.outbox.push(conn, Frame::AddMe { join_nonce: self.own_address.join_nonce() });
         }
+    }
+
+    /// The node that takes us in greets with another cluster than we know it in: it has stepped down itself meanwhile. As long as we have
+    /// acknowledged nothing we go with it.
+    pub(super) fn follow_sponsor(&mut self, id: NodeId, cluster: ClusterId) {
+        let is_sponsor = self.joining.sponsor.as_ref().is_some_and(|sponsor| sponsor.id == id);
+        let Standing::Joiner(joiner) = &mut self.standing else { return };
+        if !is_sponsor || joiner.fallback.is_none() || self.raft.term() > 0 {
+            return;
+        }
+        log::info!("Joining cluster {cluster}, which {id} has joined");
+        joiner.cluster = cluster;
+        self.become_joiner(cluster);
+        self.drop_bus_links(None);
     }
 
     /// Whether a NODE_JOIN of ours with this nonce has been applied, or is in the log's tail.

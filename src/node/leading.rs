@@ -8,7 +8,7 @@ use super::proposals::Wish;
 use crate::cluster::{Change, Outcome, Reason, Seen};
 use crate::raft::{Body, Entry, VotingRefused};
 use crate::store::Disk;
-use crate::types::{ConnId, NodeId};
+use crate::types::{ConnId, Millis, NodeId};
 use crate::wire::bus::{Frame, RejectReason};
 
 /// Wishes that wait at one time; further ones are refused.
@@ -19,6 +19,8 @@ struct Asked {
     wish: Wish,
     /// Where it came from; none for our own.
     from: Option<ConnId>,
+    /// Mono ms. Who asked has given up when we do.
+    since: Millis,
 }
 
 /// What a leader has on its desk. Emptied when it leads no more.
@@ -30,6 +32,10 @@ pub(super) struct Leading {
 impl<D: Disk> Node<D> {
     /// PROPOSE came by `conn`.
     pub(super) fn receive_propose(&mut self, conn: ConnId, from: NodeId, entry: Entry<Change>) {
+        if !self.raft.leader_ready(self.state.last_applied()) {
+            // Who is a member only a leader that has applied its own NOOP knows for certain.
+            return self.outbox.push(conn, Frame::Reject { reason: RejectReason::NotLeader, entry });
+        }
         if self.state.member(&from).is_none() {
             // Before its own NOOP is applied (or when it does not lead at all) a node's state may be older than the proposer's membership.
             if !self.raft.leader_ready(self.state.last_applied()) {
@@ -78,18 +84,19 @@ impl<D: Disk> Node<D> {
     /// Puts a wish on the desk; it is looked at before this turn's persist is over, and again until it is granted.
     pub(super) fn take_wish(&mut self, wish: Wish, from: Option<ConnId>) {
         if !self.raft.is_leader() || self.leading.asked.len() >= MAX_ASKED {
-            return self.refuse_wish(&Asked { wish, from }, RejectReason::NotLeader);
+            let reason = if self.raft.is_leader() { RejectReason::Busy } else { RejectReason::NotLeader };
+            return self.refuse_wish(wish, from, reason);
         }
-        self.leading.asked.retain(|asked| asked.wish != wish);
-        self.leading.asked.push(Asked { wish, from });
+        self.leading.asked.retain(|asked| (asked.wish, asked.from) != (wish, from));
+        self.leading.asked.push(Asked { wish, from, since: self.now.mono });
         self.review_wishes();
     }
 
-    fn refuse_wish(&mut self, asked: &Asked, reason: RejectReason) {
-        let entry = asked.wish.as_entry(&self.state);
-        match asked.from {
+    fn refuse_wish(&mut self, wish: Wish, from: Option<ConnId>, reason: RejectReason) {
+        let entry = wish.as_entry(&self.state);
+        match from {
             Some(conn) => self.outbox.push(conn, Frame::Reject { reason, entry }),
-            None => self.wish_rejected(asked.wish, reason),
+            None => self.wish_rejected(wish, reason),
         }
     }
 
@@ -102,11 +109,12 @@ impl<D: Disk> Node<D> {
         if !self.raft.is_leader() {
             return;
         }
-        for asked in asked {
+        let patience = 3 * self.config.cluster_node_timeout;
+        for asked in asked.into_iter().filter(|asked| self.now.mono.saturating_sub(asked.since) <= patience).collect::<Vec<_>>() {
             match self.grant(asked.wish) {
                 Granted::Yes => {}
                 Granted::Later => self.leading.asked.push(asked),
-                Granted::Never(reason) => self.refuse_wish(&asked, RejectReason::Rejected(reason)),
+                Granted::Never(reason) => self.refuse_wish(asked.wish, asked.from, RejectReason::Rejected(reason)),
             }
         }
     }
@@ -180,10 +188,11 @@ impl<D: Disk> Node<D> {
             return Granted::Later;
         }
         match self.state.would(&change) {
-            Outcome::Applied => match self.raft.append(None, change) {
-                Ok(_) => Granted::Yes,
-                Err(_) => Granted::Later,
-            },
+            // It is granted when it has been applied: what stands before it in the log may make it stale. Not appended: handing over.
+            Outcome::Applied => {
+                let _ = self.raft.append(None, change);
+                Granted::Later
+            }
             // The demotion is not applied yet.
             Outcome::Stale => Granted::Later,
             Outcome::Rejected(_) if self.state.voters().contains(&id) => Granted::Later,
@@ -218,17 +227,33 @@ impl<D: Disk> Node<D> {
             let acked = self.raft.progress(id).map_or(self.now.mono, |progress| progress.last_ack_sent_at());
             self.now.mono.saturating_sub(acked)
         };
+        // Of a new leader's followers nothing is known before their first answer: neither that they are dead nor that they live.
+        let patience = self.config.cluster_node_timeout / 2;
+        let answers = |id: &NodeId| self.raft.progress(id).is_some_and(|progress| progress.answers(self.now.mono, patience));
         let others = self.state.members().filter(|member| member.id != self.me);
         others
             .filter_map(|member| {
                 let silent = silent_for(&member.id);
                 match member.failed {
                     false if silent > self.config.cluster_node_timeout => Some(Change::NodeFail { id: member.id }),
-                    true if silent < self.config.cluster_node_timeout / 2 => Some(Change::NodeRecover { id: member.id }),
+                    true if answers(&member.id) => Some(Change::NodeRecover { id: member.id }),
                     _ => None,
                 }
             })
             .collect()
+    }
+
+    /// Members have left, and all of an even number vote: with one vote fewer the cluster survives as much and asks fewer. Never while anybody
+    /// is silent (failure alone shrinks nothing) or a wish is on the desk (two voters may be on their way to another one).
+    fn spare_voter(&self) -> Option<NodeId> {
+        let voters = self.raft.voters();
+        let (now, span) = (self.now.mono, self.config.election_timeout());
+        let answers = |id: &NodeId| *id == self.me || self.raft.progress(id).is_some_and(|peer| peer.answers(now, span));
+        let rests = voters.len() % 2 == 1 || voters.len() != self.state.member_count() || !voters.iter().all(answers);
+        if rests || !self.leading.asked.is_empty() {
+            return None;
+        }
+        voters.iter().rev().find(|id| **id != self.me).copied()
     }
 
     fn tend_voters(&mut self) {
@@ -239,7 +264,9 @@ impl<D: Disk> Node<D> {
             .filter(|member| !member.failed && !demoted.contains(&member.id) && !self.is_leaving(&member.id))
             .map(|member| member.id)
             .collect();
-        if let Some(body) = self.raft.plan_voters(&candidates, self.state.member_count(), self.now.mono)
+        let planned = self.raft.plan_voters(&candidates, self.state.member_count(), self.now.mono);
+        let spare = || self.spare_voter().map(|id| Body::DelVoter { id, by_hand: false });
+        if let Some(body) = planned.or_else(spare)
             && let Err(refused) = self.raft.change_voters(body, self.now.mono)
         {
             log::debug!("voters stay as they are: {refused}");

@@ -5,7 +5,7 @@
 
 use super::Node;
 use super::proposals::{Part, Wish};
-use crate::cluster::Change;
+use crate::cluster::{Change, Reason};
 use crate::commands::{ChangeOutcome, WaitOutcome};
 use crate::store::Disk;
 use crate::types::{ConnId, Millis, NodeId, Term};
@@ -21,6 +21,8 @@ pub(super) struct Reset {
     hard: bool,
     /// The leader has been asked to forget us.
     asked: bool,
+    /// Mono ms.
+    since: Millis,
 }
 
 impl<D: Disk> Node<D> {
@@ -50,10 +52,14 @@ impl<D: Disk> Node<D> {
         if self.reset.is_some() {
             return self.waiting.finish(client, WaitOutcome::Failed("ERR A CLUSTER RESET is in progress already".to_owned()));
         }
-        self.reset = Some(Reset { client, hard, asked: false });
+        if !self.state.replicas_of(&self.me).is_empty() {
+            return self.waiting.finish(client, WaitOutcome::Failed(Reason::HasReplicas.message().to_owned()));
+        }
+        self.reset = Some(Reset { client, hard, asked: false, since: self.now.mono });
         let ranges = self.state.ranges_of(&self.me);
         if let (false, Some(epoch)) = (ranges.is_empty(), self.state.epoch_of(&self.me)) {
-            self.propose(Change::SlotChange { source: Some((self.me, epoch)), target: None, ranges }, None);
+            let release = Change::SlotChange { source: Some((self.me, epoch)), target: None, ranges };
+            self.propose(release, Some(Part { client, number: 0 }));
         }
         self.continue_reset();
     }
@@ -78,7 +84,16 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// Whether what ended was a RESET in progress that did not come true; its client has been told.
+    /// Cron: a RESET that nothing is heard of is called off, or it would come true long after anybody wants it.
+    pub(super) fn expire_reset(&mut self) {
+        let patience = 3 * self.config.cluster_node_timeout;
+        if let Some(reset) = self.reset.filter(|reset| self.now.mono.saturating_sub(reset.since) > patience) {
+            self.reset = None;
+            self.waiting.finish(reset.client, WaitOutcome::Timeout);
+        }
+    }
+
+    /// A client was told how its request ended, or has left: a RESET of its is over.
     pub(super) fn reset_ended(&mut self, client: ConnId) {
         if self.reset.is_some_and(|reset| reset.client == client) {
             self.reset = None;
@@ -100,6 +115,7 @@ impl<D: Disk> Node<D> {
 
     /// Becomes a new one-node cluster without slots, under a new id if `hard`.
     fn reset_now(&mut self, hard: bool) {
+        self.reset = None;
         if hard {
             self.me = self.rng.node_id();
         }

@@ -131,7 +131,8 @@ impl<D: Disk> Node<D> {
         let Some(peer) = self.sessions.bus(conn).and_then(|bus| bus.peer.as_ref()) else { return };
         let (greeted, reached) = (bus_socket(&peer.address), self.links.up(&id).is_some());
         if let Some(known) = self.addresses.get_mut(&id).filter(|known| !reached && bus_socket(known) != greeted) {
-            known.clone_from(&peer.address);
+            // Where it is, and no more: its join nonce is what its NODE_JOIN says.
+            (known.ip, known.port, known.bus_port) = (peer.address.ip.clone(), peer.address.port, peer.address.bus_port);
             self.todo.connect = true;
         }
     }

@@ -33,10 +33,10 @@ use crate::cluster::{Address, Change, State};
 use crate::commands::{BusStats, Client, LinkView, Server};
 use crate::config::Config;
 use crate::keyspace::Keyspace;
-use crate::raft::Raft;
+use crate::raft::{Raft, RoleName};
 use crate::rng::Rng;
 use crate::store::{Disk, DiskError, LoadError, Standing, Store};
-use crate::types::{ConnId, Millis, NodeId, Now, Slot};
+use crate::types::{ConnId, Millis, NodeId, Now, Slot, Term};
 use crate::wire::Parser;
 use sessions::{BusEnd, BusSession, ClientSession, Kind, Purpose, Sessions};
 use std::collections::{BTreeMap, VecDeque};
@@ -95,6 +95,17 @@ pub enum StartError {
     Load(#[from] LoadError),
 }
 
+/// What decides where links and proposals go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Arrangement {
+    leader: Option<NodeId>,
+    term: Term,
+    role: RoleName,
+    leaderless: bool,
+    /// We lead, and our own NOOP is applied.
+    ready: bool,
+}
+
 /// A node.
 pub struct Node<D: Disk> {
     config: Config,
@@ -147,8 +158,8 @@ pub struct Node<D: Disk> {
     timers: Timers,
     outbox: gate::Outbox,
     actions: VecDeque<Action>,
-    /// The leader that links and proposals were last arranged for, and its term.
-    arranged_for: (Option<NodeId>, u64, bool),
+    /// What links and proposals were last arranged for.
+    arranged_for: Option<Arrangement>,
     /// Keys are left to be expired or freed.
     busy: bool,
     ending: bool,
@@ -217,7 +228,7 @@ impl<D: Disk> Node<D> {
             timers: Timers::default(),
             outbox: gate::Outbox::default(),
             actions: VecDeque::new(),
-            arranged_for: (None, 0, false),
+            arranged_for: None,
             busy: false,
             ending: false,
         };
@@ -393,10 +404,13 @@ impl<D: Disk> Node<D> {
         self.check_output_limits();
         self.expire_proposals();
         self.expire_forgotten();
+        self.expire_reset();
         self.check_joining();
         self.tend_members();
         self.review_wishes();
         self.announce_address();
+        // Claims that were not granted yet are looked at again.
+        self.todo.consequences |= matches!(self.standing, Standing::Claiming(_));
         self.refresh_views();
     }
 
@@ -408,11 +422,12 @@ impl<D: Disk> Node<D> {
 
     /// A new leader, term or role: links and proposals go elsewhere.
     fn arrange(&mut self) {
-        self.usable = self.covered_enough() && !self.is_leaderless();
+        let leaderless = self.is_leaderless();
+        self.usable = self.covered_enough() && !leaderless;
         let ready = self.raft.leader_ready(self.state.last_applied());
-        let now_for = (self.raft.leader(), self.raft.term(), ready);
-        if self.arranged_for != now_for {
-            self.arranged_for = now_for;
+        let wanted = Arrangement { leader: self.raft.leader(), term: self.raft.term(), role: self.raft.role(), leaderless, ready };
+        if self.arranged_for != Some(wanted) {
+            self.arranged_for = Some(wanted);
             self.todo.connect = true;
             self.todo.proposals = true;
         }
@@ -442,6 +457,7 @@ impl<D: Disk> Node<D> {
             Kind::Client(mut client) => {
                 client.client.discard(&mut self.keyspace);
                 self.waiting.forget(conn);
+                self.reset_ended(conn);
             }
             Kind::Bus(bus) => match bus.end {
                 BusEnd::Inbound => self.raft.answer_link_closed(conn),

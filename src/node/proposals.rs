@@ -42,6 +42,8 @@ struct Pending {
     /// Mono ms.
     since: Millis,
     attempts: u32,
+    /// What had been applied when `change` was made, or made anew.
+    seen: LogIndex,
     sent: Option<Target>,
     /// The leader found it stale against a later state than ours: wait until we have applied more than this.
     after: Option<LogIndex>,
@@ -154,7 +156,8 @@ impl<D: Disk> Node<D> {
         }
         self.proposals.last += 1;
         let n = self.proposals.last;
-        let pending = Pending { change, part, since: self.now.mono, attempts: 0, sent: None, after: None };
+        let (since, seen) = (self.now.mono, self.state.last_applied());
+        let pending = Pending { change, part, since, attempts: 0, seen, sent: None, after: None };
         self.proposals.pending.insert(n, pending);
         self.send_proposal(n);
     }
@@ -266,7 +269,9 @@ impl<D: Disk> Node<D> {
         }
         // The id stays: this leader refused it, an earlier one may have appended it [N17].
         pending.sent = None;
-        pending.after = Some(applied);
+        // What made it stale may have been applied here before the answer came.
+        pending.after = Some(if reason == RejectReason::Conflict { pending.seen } else { applied });
+        self.todo.consequences = true;
     }
 
     /// An entry of ours was applied.
@@ -280,7 +285,8 @@ impl<D: Disk> Node<D> {
             Ok(change) => {
                 self.proposals.last += 1;
                 let n = self.proposals.last;
-                self.proposals.pending.insert(n, Pending { change, sent: None, after: None, ..pending });
+                let seen = self.state.last_applied();
+                self.proposals.pending.insert(n, Pending { change, seen, sent: None, after: None, ..pending });
                 self.todo.proposals = true;
             }
             // Why it cannot be done any more says more than that it came too late.
@@ -298,7 +304,7 @@ impl<D: Disk> Node<D> {
             }
             self.todo.proposals = true;
             match self.state.renewed(&pending.change) {
-                Ok(change) => pending.change = change,
+                Ok(change) => (pending.change, pending.seen) = (change, applied),
                 Err(obstacle) => hopeless.push((n, obstacle)),
             }
         }
@@ -323,8 +329,13 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// Cron: what is too old is given up. It may still be applied, and the client is told so.
+    /// Cron: what a leader has refused is asked again, for it may have become ready without anything being applied; what is too old is given
+    /// up. It may still be applied, and the client is told so.
     pub(super) fn expire_proposals(&mut self) {
+        for pending in self.proposals.pending.values_mut().filter(|pending| pending.after.is_some()) {
+            pending.after = None;
+            self.todo.proposals = true;
+        }
         let Some(limit) = self.now.mono.checked_sub(3 * self.config.cluster_node_timeout) else { return };
         let old: Vec<_> = self.proposals.pending.iter().filter(|(_, pending)| pending.since < limit).map(|(n, _)| *n).collect();
         for n in old {
@@ -347,8 +358,10 @@ impl<D: Disk> Node<D> {
     }
 
     fn decide(&mut self, part: Option<Part>, result: ChangeOutcome) {
-        if let Some(part) = part {
-            self.waiting.decide(part, result);
+        match part {
+            Some(part) => self.waiting.decide(part, result),
+            None if result == ChangeOutcome::Applied => {}
+            None => log::warn!("A change that this node made by itself was not applied: {result:?}"),
         }
     }
 }

@@ -62,6 +62,10 @@ impl<D: Disk> Node<D> {
         let handshake = |socket: std::net::SocketAddr| {
             let mut name = [0; 20];
             name[..2].copy_from_slice(&socket.port().to_be_bytes());
+            match socket.ip() {
+                std::net::IpAddr::V4(ip) => name[2..6].copy_from_slice(&ip.octets()),
+                std::net::IpAddr::V6(ip) => name[2..18].copy_from_slice(&ip.octets()),
+            }
             let address = Address { ip: socket.ip().to_string(), port: 0, bus_port: socket.port(), ..Address::default() };
             (NodeId::from_bytes(name), address)
         };

@@ -340,13 +340,6 @@ impl<P: Payload> Raft<P> {
         self.role.leader()?.progress.get(id)
     }
 
-    /// With whom it needs a link now: a leader with everybody, a candidate with those that it asks.
-    pub fn wanted_links(&self) -> impl Iterator<Item = NodeId> {
-        let followers = self.role.leader().into_iter().flat_map(|leader| leader.progress.keys());
-        let asked = self.role.campaign().into_iter().flat_map(|campaign| &campaign.asked);
-        followers.chain(asked).copied()
-    }
-
     /// Asserts every invariant with its sentence.
     pub fn check(&self) {
         self.log.check();

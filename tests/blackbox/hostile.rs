@@ -1,6 +1,6 @@
 //! Clients and strangers that mean no good, or cannot keep up: the node bounds what they cost and goes on.
 
-use crate::cluster::{CALM, Cluster};
+use crate::cluster::{CALM, Cluster, lines};
 use crate::node::Node;
 use crate::reply::Raw;
 use crate::wait::{now, until};
@@ -143,8 +143,7 @@ fn bad_requests_get_an_error_and_the_door() {
 fn garbage_on_the_bus_changes_nothing() {
     let mut cluster = Cluster::with_slots(3, &["cluster-node-timeout 3000"]);
     cluster.voters(3);
-    let (leader, before) = (cluster.leader(), cluster.nodes[0].field("cluster_raft_state_hash"));
-    let term = cluster.nodes[leader].field("cluster_raft_current_term");
+    let before = lines(&cluster.nodes[0]);
     let framed = |payload: &[u8]| [b"RAFT", &(payload.len() as u32 + 8).to_be_bytes()[..], payload].concat();
     let closed: Vec<Vec<u8>> = vec![
         b"GET / HTTP/1.1\r\n\r\n".to_vec(),
@@ -181,16 +180,16 @@ fn garbage_on_the_bus_changes_nothing() {
     cluster.agreed();
     cluster.ok();
     assert!(cluster.nodes.iter_mut().all(Node::is_running));
-    assert_eq!(cluster.nodes[0].field("cluster_raft_state_hash"), before);
-    let now = &cluster.nodes[leader];
-    assert_eq!((now.field("cluster_raft_role"), now.field("cluster_raft_current_term")), ("leader".to_owned(), term));
+    assert_eq!(lines(&cluster.nodes[0]), before);
+    let term: u64 = cluster.nodes[0].field("cluster_raft_current_term").parse().unwrap();
+    assert!(term < 900, "a stranger's term was believed: {term}");
 }
 
 #[test]
 fn a_stranger_of_another_cluster_is_not_heard() {
     let cluster = Cluster::formed(2, &[CALM]);
     let node = &cluster.nodes[0];
-    let (before, id, foreign) = (node.field("cluster_raft_state_hash"), "a".repeat(40), "b".repeat(40));
+    let (before, id, foreign) = (lines(node), "a".repeat(40), "b".repeat(40));
     let frame = |payload: String| [b"RAFT", &(payload.len() as u32 + 8).to_be_bytes()[..], payload.as_bytes()].concat();
     let mut stranger = Raw::connect(node.port.bus());
     stranger.send(frame(format!("HELLO {id} :7000@17000 {foreign} 1")));
@@ -201,6 +200,7 @@ fn a_stranger_of_another_cluster_is_not_heard() {
         other => Err(format!("{other:?}")),
     });
     cluster.agreed();
-    assert_eq!(node.field("cluster_raft_state_hash"), before);
-    assert_ne!(node.field("cluster_raft_current_term"), "999");
+    assert_eq!(lines(node), before);
+    let term: u64 = node.field("cluster_raft_current_term").parse().unwrap();
+    assert!(term < 900, "a stranger's term was believed: {term}");
 }

@@ -42,7 +42,7 @@ impl Ledger {
             }
             // Every other step goes to another node, the slots come from all over the range.
             let (port, slot, target) = {
-                let ledger = ledger.lock().unwrap();
+                let ledger = ledger.lock().expect("no holder has panicked");
                 let count = ledger.ids.len();
                 let slot = slot * 4099 % SLOTS;
                 let target = (ledger.first_owner(slot) + 1 + slot % (count - 1)) % count;
@@ -51,7 +51,7 @@ impl Ledger {
             match ask(port, slot, &target) {
                 None => pause(Duration::from_millis(10)),
                 Some(acknowledged) => {
-                    ledger.lock().unwrap().moved.insert(slot, (target, acknowledged));
+                    ledger.lock().expect("no holder has panicked").moved.insert(slot, (target, acknowledged));
                 }
             }
         }
@@ -60,11 +60,12 @@ impl Ledger {
     /// Whether the slots are where the ledger says they are.
     #[track_caller]
     pub fn compare(&self, lines: &[Line]) {
+        let number = |text: &str| text.parse().expect("a slot is a number");
         let mut owners = vec![""; SLOTS];
         for line in lines {
             for range in line.slots.split(' ').filter(|range| !range.is_empty()) {
                 let (first, last) = range.split_once('-').unwrap_or((range, range));
-                let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse().unwrap());
+                let (first, last): (usize, usize) = (number(first), number(last));
                 owners[first..=last].fill(&line.id);
             }
         }

@@ -8,6 +8,7 @@ use crate::sim::clients::{Mode, Purpose, Request, Role};
 use crate::sim::machine::{BUS_PORT, CLIENT_PORT, Machine};
 use crate::sim::world::World;
 use pontoon::cluster::State;
+use pontoon::keyspace::key_slot;
 use pontoon::rng::Rng;
 use pontoon::types::{ClusterId, NodeId, Slot};
 use std::collections::BTreeMap;
@@ -110,8 +111,10 @@ impl World {
     }
 
     fn use_keys(&mut self, index: usize) -> Option<Request> {
-        let to = self.clients.rng.below(self.machines.len() as u64) as usize;
         let key = format!("key:{}", self.clients.rng.below(20));
+        let any = self.clients.rng.below(self.machines.len() as u64) as usize;
+        let owner = self.some_member().and_then(|member| self.state_of(member)?.owner(key_slot(key.as_bytes())));
+        let to = owner.and_then(|owner| self.machine_of(owner)).unwrap_or(any);
         let client = &mut self.clients.list[index];
         let words: Vec<String> = match self.clients.rng.below(8) {
             0 => return Some(Request { to, words: cluster(&["INFO"]), purpose: Purpose::Look }),
@@ -144,7 +147,7 @@ impl World {
             9 | 10 => asks(&["DELVOTER", &any]),
             11 => asks(&["SAVECONFIG"]),
             12 => self.flush_slots(to),
-            13 => Some(Request { to, words: vec!["FLUSHALL".into()], purpose: Purpose::Any }),
+            13 if self.clients.rng.one_in(3) => Some(Request { to, words: vec!["FLUSHALL".into()], purpose: Purpose::Any }),
             _ => {
                 let first = self.clients.rng.between(u64::from(CLIENT_SLOTS), 16_000);
                 let last = (first + self.clients.rng.below(4_000)).min(16_383);

@@ -68,11 +68,12 @@ impl Checks {
         if let Some(target) = asked.target.filter(|_| answer != Answer::Refused) {
             self.changes.claims.insert((target, asked.slot));
         }
+        // The cluster in which it was made may be gone with all that it acknowledged.
+        let is_judged = self.changes.times_given_up(asked.node) == given_up_before;
         match answer {
             Answer::Refused => {}
-            Answer::Unknown => *self.changes.unknown.entry(asked).or_default() += 1,
-            Answer::Made if self.changes.times_given_up(asked.node) != given_up_before => {}
-            Answer::Made => self.check_made(asked),
+            Answer::Made if is_judged => self.check_made(asked),
+            Answer::Made | Answer::Unknown => *self.changes.unknown.entry(asked).or_default() += 1,
         }
     }
 
