@@ -312,8 +312,9 @@ class Trace:
         if not sent and call.name not in RECEIVES or call.result is None or call.result <= 0:
             return
         if sent and self.disk.failed is not None:
+            if self.sent_after_failure == 0:
+                self.problems.append("%s: bytes leave after the failed %s" % (call, self.disk.failed))
             self.sent_after_failure += 1
-            self.problems.append("%s: bytes leave after the failed %s" % (call, self.disk.failed))
         stream = self.streams.setdefault((call.target(), sent), Stream())
         facts = self.disk.facts() if sent else None
         for payload, at_begin in stream.feed(call.data(), facts and Snapshot(facts)):
