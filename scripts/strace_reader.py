@@ -322,7 +322,7 @@ class Trace:
             words = lines[0].split()
             if words[0] == "AE":
                 self.remember(words, lines[1:])
-            elif sent:
+            if sent:
                 self.sent_frames += 1
                 self.judge(call, words, at_begin)
             elif words[0] == "VOTE_REQ":
@@ -344,9 +344,16 @@ class Trace:
         elif kind == "VOTE" and words[2] == "1":
             self.votes += 1
             self.judge_vote(call, kind, int(words[1]), self.requests.get((call.target(), words[3])), facts)
+        elif kind == "AE":
+            self.judge_append(call, int(words[2]), int(words[3]) + int(words[7]), facts)
         elif kind == "VOTE_REQ":
             self.vote_requests += 1
             self.judge_vote(call, kind, int(words[2]), words[1], facts)
+
+    def judge_append(self, call, term, last, facts):
+        """A leader counts its own copy towards what it calls committed: it sends only what it has."""
+        if facts is None or facts.last < last or facts.term < term:
+            self.problems.append("%s: AE of term %d up to index %d leaves, on disk is %s" % (call, term, last, facts and (facts.term, facts.last)))
 
     def judge_ack(self, call, term, index, facts):
         if index > self.acked:
