@@ -37,6 +37,10 @@ impl<D: Disk> Node<D> {
             return self.outbox.push(conn, Frame::Reject { reason: RejectReason::NotLeader, entry });
         }
         if self.state.member(&from).is_none() {
+            // Before its own NOOP is applied (or when it does not lead at all) a node's state may be older than the proposer's membership.
+            if !self.raft.leader_ready(self.state.last_applied()) {
+                return self.outbox.push(conn, Frame::Reject { reason: RejectReason::NotLeader, entry });
+            }
             self.tell_stranger(conn, &from);
             return self.outbox.push(conn, Frame::Reject { reason: RejectReason::Rejected(Some(Reason::ProposerNotMember)), entry });
         }

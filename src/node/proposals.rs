@@ -45,6 +45,8 @@ struct Pending {
     /// What had been applied when `change` was made, or made anew.
     seen: LogIndex,
     sent: Option<Target>,
+    /// A leader to whom it was sent never answered: it may have appended it, whatever a later one says [N17].
+    doubtful: bool,
     /// The leader found it stale against a later state than ours: wait until we have applied more than this.
     after: Option<LogIndex>,
 }
@@ -157,7 +159,7 @@ impl<D: Disk> Node<D> {
         self.proposals.last += 1;
         let n = self.proposals.last;
         let (since, seen) = (self.now.mono, self.state.last_applied());
-        let pending = Pending { change, part, since, attempts: 0, seen, sent: None, after: None };
+        let pending = Pending { change, part, since, attempts: 0, seen, sent: None, doubtful: false, after: None };
         self.proposals.pending.insert(n, pending);
         self.send_proposal(n);
     }
@@ -201,6 +203,7 @@ impl<D: Disk> Node<D> {
         if waits || pending.sent == Some(target) {
             return;
         }
+        pending.doubtful |= pending.sent.is_some();
         pending.sent = Some(target);
         pending.after = None;
         let entry = Entry { term: 0, origin: Some(Origin { id, lowest }), body: Body::App(pending.change.clone()) };
@@ -260,10 +263,11 @@ impl<D: Disk> Node<D> {
     fn proposal_rejected(&mut self, n: u64, reason: RejectReason) {
         let applied = self.state.last_applied();
         let Some(pending) = self.proposals.pending.get_mut(&n) else { return };
-        pending.attempts += 1;
+        // Who is not the leader, or not ready, says nothing about the change: it may be in the log.
+        pending.attempts += u32::from(reason == RejectReason::Conflict);
         if matches!(reason, RejectReason::Rejected(_)) || pending.attempts > MAX_ATTEMPTS {
             if let Some(pending) = self.proposals.pending.remove(&n) {
-                self.decide(pending.part, rejected(reason));
+                self.decide(pending.part, if pending.doubtful { ChangeOutcome::Timeout } else { rejected(reason) });
             }
             return;
         }
@@ -286,7 +290,7 @@ impl<D: Disk> Node<D> {
                 self.proposals.last += 1;
                 let n = self.proposals.last;
                 let seen = self.state.last_applied();
-                self.proposals.pending.insert(n, Pending { change, seen, sent: None, after: None, ..pending });
+                self.proposals.pending.insert(n, Pending { change, seen, sent: None, doubtful: false, after: None, ..pending });
                 self.todo.proposals = true;
             }
             // Why it cannot be done any more says more than that it came too late.

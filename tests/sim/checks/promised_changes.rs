@@ -81,7 +81,11 @@ impl Checks {
         let answers = |effect: &&mut Effect| {
             !effect.explained && effect.proposer == Some(asked.node) && effect.target == asked.target && effect.names(asked.slot)
         };
-        let effect = self.clusters.values_mut().flat_map(|history| history.model.effects.iter_mut().rev()).find(answers);
+        // The newest in the cluster where the node is now, or else in one that it has left since.
+        let now = self.seen.iter().find(|seen| seen.said.id == Some(asked.node)).and_then(|seen| seen.said.cluster);
+        let (here, left): (Vec<_>, Vec<_>) = self.clusters.iter_mut().partition(|(cluster, _)| Some(**cluster) == now);
+        let mut effects = here.into_iter().chain(left).flat_map(|(_, history)| history.model.effects.iter_mut().rev());
+        let effect = effects.find(answers);
         match effect {
             Some(effect) => effect.explained = true,
             // A late effect of an earlier request made it so already, and nothing was left to do.

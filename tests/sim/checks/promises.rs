@@ -3,6 +3,7 @@
 
 use crate::sim::checks::Checks;
 use crate::sim::checks::durable::Durable;
+use crate::sim::checks::history::History;
 use crate::sim::machine::Machine;
 use crate::sim::stats::Stats;
 use crate::sim::trace::{self, note};
@@ -50,51 +51,33 @@ impl Checks {
         let (id, cluster) = me.expect("a link begins with HELLO and HI");
         assert_eq!((durable.id, durable.cluster), (Some(id), Some(cluster)), "who speaks of a cluster is in it, on disk too");
         stats.promises += 1;
+        holds_term(durable, message);
         match message {
             Message::Append(append) => {
-                holds_term(durable, append.term, "AE");
                 let last = append.prev_index + append.entries.len() as u64;
                 assert!(append.entries.is_empty() || durable.last_index() >= last, "a leader sends what is on its own disk: {last}");
-                self.clusters.entry(cluster).or_insert_with(super::History::new).leads(append.term, append.leader);
+                self.clusters.entry(cluster).or_insert_with(History::new).leads(append.term, append.leader);
             }
-            Message::AppendAck(ack) => {
-                holds_term(durable, ack.term, "AE_ACK");
-                if ack.ok {
-                    assert!(
-                        durable.last_index() >= ack.index,
-                        "an AE_ACK promises entry {}, on disk is {}",
-                        ack.index,
-                        durable.last_index()
-                    );
-                    self.check_ack(machines, from, ack.index, ack.term, peer);
-                }
+            Message::AppendAck(ack) if ack.ok => {
+                assert!(durable.last_index() >= ack.index, "an AE_ACK promises entry {}, on disk is {}", ack.index, durable.last_index());
+                self.check_ack(machines, from, ack.index, ack.term, peer);
             }
-            Message::VoteRequest(request) if !request.pre => {
-                holds_term(durable, request.term, "VOTE_REQ");
-                holds_vote(durable, request.term, id);
-                self.voted(cluster, request.term, id, id);
+            Message::VoteRequest(request) if !request.pre => self.vote(from, cluster, request.term, id, id),
+            Message::Vote(vote) if !vote.pre && vote.granted => {
+                let (candidate, _) = peer.expect("a link begins with HELLO and HI");
+                self.vote(from, cluster, vote.term, id, candidate);
+                stats.votes += 1;
             }
-            Message::Vote(vote) if !vote.pre => {
-                holds_term(durable, vote.term, "VOTE");
-                if vote.granted {
-                    let (candidate, _) = peer.expect("a link begins with HELLO and HI");
-                    holds_vote(durable, vote.term, candidate);
-                    self.voted(cluster, vote.term, id, candidate);
-                    stats.votes += 1;
-                }
-            }
-            Message::Vote(vote) if !vote.granted => holds_term(durable, vote.term, "PRE_VOTE"),
-            Message::InstallSnapshot(snapshot) => {
-                holds_term(durable, snapshot.term, "INSTALL_SNAPSHOT");
-                stats.snapshots += 1;
-            }
-            Message::TimeoutNow { term } => holds_term(durable, *term, "TIMEOUT_NOW"),
+            Message::InstallSnapshot(_) => stats.snapshots += 1,
             _ => {}
         }
     }
 
-    fn voted(&mut self, cluster: ClusterId, term: Term, voter: NodeId, candidate: NodeId) {
-        self.clusters.entry(cluster).or_insert_with(super::History::new).votes(term, voter, candidate);
+    /// A vote, a candidate's own included, is on disk, and the only one of its term.
+    fn vote(&mut self, from: usize, cluster: ClusterId, term: Term, voter: NodeId, candidate: NodeId) {
+        let durable = &self.seen[from].durable;
+        assert!(durable.term > term || durable.voted_for == Some(candidate), "a vote in term {term} for {candidate} is on disk");
+        self.clusters.entry(cluster).or_insert_with(History::new).votes(term, voter, candidate);
     }
 
     /// An acknowledged prefix is the leader's: compared with the leader's log, if it still leads that term.
@@ -109,12 +92,18 @@ impl Checks {
     }
 }
 
-fn holds_term(durable: &Durable, term: Term, what: &str) {
+/// The term that a message speaks of is on disk; a pre-vote that is asked for or given speaks of a term that may never be.
+fn holds_term(durable: &Durable, message: &Message<Change>) {
+    let (term, what) = match message {
+        Message::Append(append) => (append.term, "AE"),
+        Message::AppendAck(ack) => (ack.term, "AE_ACK"),
+        Message::VoteRequest(request) if !request.pre => (request.term, "VOTE_REQ"),
+        Message::Vote(vote) if !vote.pre || !vote.granted => (vote.term, "VOTE"),
+        Message::InstallSnapshot(snapshot) => (snapshot.term, "INSTALL_SNAPSHOT"),
+        Message::TimeoutNow { term } => (*term, "TIMEOUT_NOW"),
+        Message::VoteRequest(_) | Message::Vote(_) => return,
+    };
     assert!(durable.term >= term, "{what} speaks of term {term}, on disk is {}", durable.term);
-}
-
-fn holds_vote(durable: &Durable, term: Term, candidate: NodeId) {
-    assert!(durable.term > term || durable.voted_for == Some(candidate), "a vote in term {term} for {candidate} is on disk");
 }
 
 /// A frame in a line of the trace.

@@ -1,0 +1,258 @@
+"""Nodes on this machine for the scripts beside this file: a client, a process, and a cluster formed from them. Standard library only.
+
+Not a program. scripts/durability-trace and scripts/bench import it; what they measure or check is theirs.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+HOST = "127.0.0.1"
+SLOTS = 16384
+# Whoever starts nodes here marks the directory with this file, and deletes no directory without it.
+MARK = ".create-cluster"
+
+
+class Failure(Exception):
+    """Something that had to work did not."""
+
+
+class NodeError(Exception):
+    """An error reply."""
+
+
+class Connection:
+    """RESP2 over one socket, as much of it as is needed here."""
+
+    def __init__(self, port, timeout=5.0):
+        self.socket = socket.create_connection((HOST, port), timeout)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.reader = self.socket.makefile("rb")
+
+    def call(self, *words):
+        self.socket.sendall(request(*words))
+        return self.reply()
+
+    def reply(self):
+        line = self.reader.readline()
+        if not line.endswith(b"\r\n"):
+            raise OSError("connection lost")
+        kind, rest = line[:1], line[1:-2].decode()
+        if kind == b"-":
+            raise NodeError(rest)
+        if kind == b"+":
+            return rest
+        if kind == b":":
+            return int(rest)
+        if kind == b"$":
+            if rest == "-1":
+                return None
+            body = self.reader.read(int(rest) + 2)
+            if len(body) != int(rest) + 2:
+                raise OSError("connection lost")
+            return body[:-2].decode()
+        if kind == b"*":
+            return [self.reply() for _ in range(int(rest))]
+        raise OSError("not RESP: %r" % line)
+
+    def close(self):
+        self.reader.close()
+        self.socket.close()
+
+
+def request(*words):
+    """One command as bytes."""
+    parts = ["*%d\r\n" % len(words)]
+    for word in map(str, words):
+        parts.append("$%d\r\n%s\r\n" % (len(word), word))
+    return "".join(parts).encode()
+
+
+def ask(port, *words, timeout=5.0):
+    connection = Connection(port, timeout)
+    try:
+        return connection.call(*words)
+    finally:
+        connection.close()
+
+
+def info_of(port, timeout=5.0):
+    """CLUSTER INFO as a dictionary."""
+    lines = ask(port, "CLUSTER", "INFO", timeout=timeout).splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def until(seconds, what, condition, pause=0.02):
+    """Tries until `condition()` is true and says what it was; a node that does not answer is not true yet."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            value = condition()
+            if value:
+                return value
+        except (OSError, NodeError):
+            pass
+        if time.monotonic() > deadline:
+            raise Failure("after %g s still not: %s" % (seconds, what))
+        time.sleep(pause)
+
+
+class Node:
+    """One node's directory, and its process, started again as often as needed, perhaps under another program."""
+
+    def __init__(self, port, data, binary, config=()):
+        self.port = port
+        self.directory = os.path.join(data, str(port))
+        self.binary = binary
+        self.process = None
+        # The node's own process id: not that of the program that it runs under.
+        self.pid = None
+        self.id = None
+        os.makedirs(self.directory)
+        lines = ["port %d" % port, "bind %s" % HOST, 'dir "%s"' % self.directory, "cluster-config-file nodes.conf", *config]
+        with open(self.config_path(), "w") as file:
+            file.write("".join(line + "\n" for line in lines))
+
+    def config_path(self):
+        return os.path.join(self.directory, "pontoon.conf")
+
+    def nodes_conf(self):
+        return os.path.join(self.directory, "nodes.conf")
+
+    def start(self, under=()):
+        with open(os.path.join(self.directory, "node.out"), "ab") as out:
+            command = [*under, self.binary, self.config_path()]
+            # What this process does with signals is inherited, Python's own changes too: a script may want a signal ignored.
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, restore_signals=False)
+        self.pid = self.process.pid
+        if under:
+            self.pid = until(10, "%s runs the node" % under[0], lambda: child_of(self.process.pid) or self.ended() and -1)
+
+    def start_until_up(self, under=()):
+        """Its ports may be taken for a moment by some connection's own end: then again."""
+        for _ in range(20):
+            self.start(under)
+            until(20, "node %d answers" % self.port, lambda: self.ended() or self.pings())
+            if not self.ended():
+                return
+            if "in use" not in self.last_words():
+                break
+            time.sleep(0.2)
+        raise Failure("node %d ended at once with code %s:\n%s" % (self.port, self.process.returncode, self.last_words()))
+
+    def pings(self):
+        return ask(self.port, "PING") == "PONG"
+
+    def ended(self):
+        return self.process is None or self.process.poll() is not None
+
+    def kill(self):
+        """SIGKILL, and wait for the end of everything."""
+        if not self.ended():
+            try:
+                os.kill(self.pid if self.pid > 0 else self.process.pid, 9)
+            except ProcessLookupError:
+                pass
+            self.process.wait(20)
+
+    def last_words(self):
+        try:
+            with open(os.path.join(self.directory, "node.out"), errors="replace") as file:
+                return "".join(file.readlines()[-5:])
+        except FileNotFoundError:
+            return ""
+
+    def role(self):
+        return info_of(self.port)["cluster_raft_role"]
+
+
+def child_of(pid):
+    """The one child of a process, once it runs a program of its own."""
+    try:
+        with open("/proc/%d/task/%d/children" % (pid, pid)) as file:
+            children = file.read().split()
+        child = int(children[0])
+        # Between fork and exec the child is still its parent's program.
+        same = os.readlink("/proc/%d/exe" % child) == os.readlink("/proc/%d/exe" % pid)
+        return None if same else child
+    except (IndexError, OSError):
+        return None
+
+
+def form(nodes, seconds=30):
+    """Makes one cluster of started nodes: everyone meets the first, the slots are shared out, all say ok."""
+    first = nodes[0]
+    for node in nodes[1:]:
+        until(seconds, "node %d is met" % node.port, lambda: ask(first.port, "CLUSTER", "MEET", HOST, node.port, timeout=10) == "OK", 0.1)
+    until(seconds, "all know each other", lambda: all(info_of(node.port)["cluster_known_nodes"] == str(len(nodes)) for node in nodes))
+    for number, node in enumerate(nodes):
+        begin, end = SLOTS * number // len(nodes), SLOTS * (number + 1) // len(nodes) - 1
+        ask(node.port, "CLUSTER", "ADDSLOTSRANGE", begin, end)
+        node.id = ask(node.port, "CLUSTER", "MYID")
+    settled(nodes, seconds)
+
+
+def settled(nodes, seconds=30):
+    """Waits until every node says ok, has applied all that is logged, and has the same state."""
+
+    seen = []
+
+    def agreed():
+        infos = [info_of(node.port) for node in nodes]
+        names = ("cluster_raft_last_applied", "cluster_raft_last_index", "cluster_raft_state_hash", "cluster_raft_leader", "cluster_state")
+        seen[:] = [" ".join(info[name] for name in names) for info in infos]
+        return len(set(seen)) == 1 and infos[0]["cluster_state"] == "ok" and infos[0]["cluster_raft_leader"] != "-"
+
+    try:
+        until(seconds, "all agree", agreed)
+    except Failure as failure:
+        raise Failure("%s; applied, last index, state hash, leader and state are\n    %s" % (failure, "\n    ".join(seen))) from None
+
+
+def voting(nodes, voters, seconds=30):
+    """Waits until so many nodes vote, as the leader and everyone else see it."""
+    until(seconds, "%d voters" % voters, lambda: all(voter_count(info_of(node.port)) == voters for node in nodes))
+
+
+def voter_count(info):
+    value = info["cluster_raft_voters"]
+    return int(value) if value.isdigit() and len(value) < 40 else len(value.split(","))
+
+
+def leader_of(nodes):
+    """The node that leads, as it says itself; none if none does."""
+    for node in nodes:
+        try:
+            if not node.ended() and node.role() == "leader":
+                return node
+        except (OSError, NodeError):
+            pass
+    return None
+
+
+def fresh_directory(path):
+    """An empty directory in place of what an earlier run of these scripts left there."""
+    path = os.path.abspath(path)
+    if os.path.exists(path):
+        if not os.path.exists(os.path.join(path, MARK)):
+            sys.exit("%s is there and was not made by these scripts" % path)
+        shutil.rmtree(path)
+    os.makedirs(path)
+    open(os.path.join(path, MARK), "w").close()
+    return path
+
+
+def target_directory():
+    return os.path.abspath(os.environ.get("CARGO_TARGET_DIR") or os.path.join(ROOT, "target"))
+
+
+def binary_of(given):
+    """The binary that was named, or the release build of this tree."""
+    if given:
+        return os.path.abspath(given)
+    subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=ROOT, check=True)
+    return os.path.join(target_directory(), "release", "pontoon")
