@@ -127,7 +127,10 @@ impl<D: Disk> Node<D> {
             Wish::AddVoter(id) if self.state.member(&id).is_none() => Granted::Never(Some(Reason::UnknownNode)),
             // A voter must be a member: what becomes of it is known when that is applied.
             Wish::AddVoter(id) if self.is_leaving(&id) => Granted::Later,
+            // Nor does it vote before it answers: a silent voter more may be one too many.
+            Wish::AddVoter(id) if !self.raft.is_voter(&id) && !self.is_ready(&id) => Granted::Later,
             Wish::AddVoter(id) => self.grant_voting(Body::AddVoter { ids: vec![id] }),
+            Wish::DelVoter(id) if self.raft.voters().len() > 1 && !self.can_spare(&id) => self.find_heirs(id),
             Wish::DelVoter(id) => self.demote(id),
             Wish::Forget(id) => self.grant_forget(id),
         }
@@ -154,13 +157,28 @@ impl<D: Disk> Node<D> {
         self.grant_voting(Body::DelVoter { id, by_hand: true })
     }
 
-    /// The only voter is to leave: others take its place first [N14], two in one entry if that many are wanted and ready [N15].
+    /// Whether a member answers rounds, by a link that is up.
+    fn answers(&self, id: &NodeId) -> bool {
+        let span = self.config.election_timeout().max(3 * (self.config.cluster_node_timeout / 10).min(1000));
+        *id == self.me || self.raft.progress(id).is_some_and(|peer| peer.is_linked() && peer.answers(self.now.mono, span))
+    }
+
+    /// Whether a member could vote from now on without holding anything up.
+    fn is_ready(&self, id: &NodeId) -> bool {
+        self.answers(id) && self.raft.progress(id).is_some_and(|peer| peer.match_index() >= self.raft.commit_index())
+    }
+
+    /// Whether the voters that answer are a majority without this one: else its leaving could never be committed, nor anything after it.
+    fn can_spare(&self, id: &NodeId) -> bool {
+        let others: Vec<_> = self.raft.voters().iter().filter(|voter| *voter != id).collect();
+        2 * others.iter().filter(|voter| self.answers(voter)).count() > others.len()
+    }
+
+    /// A voter that cannot be spared is to leave: another takes its place first [N14], or two in one entry where one alone voted [N15].
     fn find_heirs(&mut self, leaver: NodeId) -> Granted {
-        let (now, commit, span) = (self.now.mono, self.raft.commit_index(), self.config.election_timeout());
-        let ready = |id: &NodeId| self.raft.progress(id).is_some_and(|peer| peer.match_index() >= commit && peer.answers(now, span));
-        let others = self.state.members().filter(|member| member.id != leaver && !member.failed).map(|member| member.id);
-        let wanted = if self.config.cluster_raft_voters >= 3 { 2 } else { 1 };
-        let ids: Vec<NodeId> = others.filter(ready).take(wanted).collect();
+        let wanted = if self.raft.voters().len() == 1 && self.config.cluster_raft_voters >= 3 { 2 } else { 1 };
+        let fit = |id: &NodeId| *id != leaver && !self.raft.is_voter(id) && self.is_ready(id);
+        let ids: Vec<NodeId> = self.eligible().into_iter().filter(fit).take(wanted).collect();
         if ids.is_empty() {
             return Granted::Later;
         }
@@ -170,6 +188,13 @@ impl<D: Disk> Node<D> {
         }
     }
 
+    /// Members that may be made voters without being asked for.
+    fn eligible(&self) -> Vec<NodeId> {
+        let demoted = self.state.demoted();
+        let fit = |id: &NodeId| !demoted.contains(id) && !self.is_leaving(id);
+        self.state.members().filter(|member| !member.failed).map(|member| member.id).filter(fit).collect()
+    }
+
     /// A voter is demoted first; the demotion must be applied before the forgetting is appended.
     fn grant_forget(&mut self, id: NodeId) -> Granted {
         let Some(epoch) = self.state.epoch_of(&id) else { return Granted::Yes };
@@ -177,7 +202,7 @@ impl<D: Disk> Node<D> {
         if self.raft.is_voter(&id) {
             return match Wish::Forget(id).refused_by(&self.state) {
                 Some(reason) => Granted::Never(Some(reason)),
-                None if self.raft.voters().len() == 1 => self.find_heirs(id),
+                None if !self.can_spare(&id) => self.find_heirs(id),
                 None => match self.demote(id) {
                     Granted::Yes => Granted::Later,
                     other => other,
@@ -247,9 +272,7 @@ impl<D: Disk> Node<D> {
     /// is silent (failure alone shrinks nothing) or a wish is on the desk (two voters may be on their way to another one).
     fn spare_voter(&self) -> Option<NodeId> {
         let voters = self.raft.voters();
-        let (now, span) = (self.now.mono, self.config.election_timeout());
-        let answers = |id: &NodeId| *id == self.me || self.raft.progress(id).is_some_and(|peer| peer.answers(now, span));
-        let rests = voters.len() % 2 == 1 || voters.len() != self.state.member_count() || !voters.iter().all(answers);
+        let rests = voters.len() % 2 == 1 || voters.len() != self.state.member_count() || !voters.iter().all(|id| self.answers(id));
         if rests || !self.leading.asked.is_empty() {
             return None;
         }
@@ -257,14 +280,7 @@ impl<D: Disk> Node<D> {
     }
 
     fn tend_voters(&mut self) {
-        let demoted = self.state.demoted();
-        let candidates: Vec<_> = self
-            .state
-            .members()
-            .filter(|member| !member.failed && !demoted.contains(&member.id) && !self.is_leaving(&member.id))
-            .map(|member| member.id)
-            .collect();
-        let planned = self.raft.plan_voters(&candidates, self.state.member_count(), self.now.mono);
+        let planned = self.raft.plan_voters(&self.eligible(), self.state.member_count(), self.now.mono);
         let spare = || self.spare_voter().map(|id| Body::DelVoter { id, by_hand: false });
         if let Some(body) = planned.or_else(spare)
             && let Err(refused) = self.raft.change_voters(body, self.now.mono)

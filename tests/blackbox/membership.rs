@@ -152,6 +152,42 @@ fn voters_rest_on_an_odd_number() {
 }
 
 #[test]
+fn a_healthy_voter_leaves_while_another_is_down() {
+    let mut cluster = Cluster::formed(4, &["cluster-node-timeout 2500"]);
+    cluster.voters(3);
+    let leader = cluster.leader();
+    let voting = voters(&cluster.nodes[leader]);
+    let mut others = (0..4).filter(|at| *at != leader && voting.contains(&cluster.nodes[*at].id()));
+    let (down, leaver) = (others.next().expect("three vote"), others.next().expect("three vote"));
+    cluster.nodes[down].kill();
+    // Without a new voter first, the leader and the one that is down would be left to decide: nothing, ever again.
+    let id = cluster.nodes[leaver].id();
+    assert_eq!(insist(&cluster.nodes[leader], &format!("CLUSTER FORGET {id}")), "OK");
+    alone(&cluster.nodes[leaver]);
+    cluster.nodes[down].start();
+    cluster.nodes.remove(leaver);
+    cluster.agreed();
+    cluster.voters(3);
+}
+
+#[test]
+fn a_voter_that_cannot_be_spared_stays() {
+    let mut cluster = Cluster::formed(3, &["cluster-node-timeout 1000"]);
+    cluster.voters(3);
+    let leader = cluster.leader();
+    let (down, wanted) = ((leader + 1) % 3, (leader + 2) % 3);
+    let id = cluster.nodes[wanted].id();
+    cluster.nodes[down].kill();
+    for request in ["FORGET", "DELVOTER"] {
+        let error = cluster.nodes[leader].error(&format!("CLUSTER {request} {id}"));
+        assert!(error.starts_with("TIMEOUT "), "{request}: {error}");
+    }
+    assert_eq!(insist(&cluster.nodes[wanted], "CLUSTER ADDSLOTS 0"), "OK", "two of three go on");
+    cluster.nodes[down].start();
+    cluster.agreed();
+}
+
+#[test]
 fn a_smaller_cluster_rests_on_an_odd_number_too() {
     let mut cluster = Cluster::formed(3, &[CALM]);
     cluster.voters(3);
