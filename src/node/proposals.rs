@@ -256,7 +256,10 @@ impl<D: Disk> Node<D> {
     /// Another leader is asked, or this one again once it is ready; anything else is final.
     pub(super) fn wish_rejected(&mut self, wish: Wish, reason: RejectReason) {
         if matches!(reason, RejectReason::Rejected(_)) {
-            self.finish_wishes(|pending| pending == wish, rejected(reason));
+            return self.finish_wishes(|pending| pending == wish, rejected(reason));
+        }
+        for pending in self.proposals.wishes.iter_mut().filter(|pending| pending.wish == wish) {
+            pending.sent = None;
         }
     }
 
@@ -340,6 +343,7 @@ impl<D: Disk> Node<D> {
             pending.after = None;
             self.todo.proposals = true;
         }
+        self.todo.proposals |= self.proposals.wishes.iter().any(|pending| pending.sent.is_none());
         let Some(limit) = self.now.mono.checked_sub(3 * self.config.cluster_node_timeout) else { return };
         let old: Vec<_> = self.proposals.pending.iter().filter(|(_, pending)| pending.since < limit).map(|(n, _)| *n).collect();
         for n in old {
