@@ -39,6 +39,22 @@ pub(super) fn announced(config: &Config) -> Address {
     address
 }
 
+/// Our address as the configuration and the file say it together.
+pub(super) fn own_address(config: &Config, loaded: &Loaded) -> Address {
+    let mut address = announced(config);
+    if let Some(joiner) = loaded.standing.joiner() {
+        address.set_shard_id(joiner.shard);
+        address.set_join_nonce(Some(joiner.nonce));
+    } else if let Some(member) = loaded.state.member(&loaded.me) {
+        address.set_shard_id(member.shard);
+        address.set_join_nonce(member.address.join_nonce());
+        if address.ip.is_empty() {
+            address.ip.clone_from(&member.address.ip);
+        }
+    }
+    address
+}
+
 /// What was on disk, or a new identity.
 pub(super) struct Origin<D> {
     pub store: Store<D>,

@@ -35,7 +35,7 @@ use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::raft::{Raft, RoleName};
 use crate::rng::Rng;
-use crate::store::{Disk, DiskError, LoadError, Standing, Store};
+use crate::store::{Disk, DiskError, LoadError, Loaded, Standing, Store};
 use crate::types::{ConnId, Millis, NodeId, Now, Slot, Term};
 use crate::wire::Parser;
 use sessions::{BusEnd, BusSession, ClientSession, Kind, Purpose, Sessions};
@@ -174,25 +174,28 @@ impl<D: Disk> Node<D> {
     pub fn start(config: Config, disk: D, seed: u64, now: Now) -> Result<Self, StartError> {
         let mut rng = Rng::new(seed);
         let founding::Origin { store, loaded, fresh } = founding::open(&config, disk, &mut rng)?;
+        let mut node = Self::as_loaded(config, store, loaded, rng, now);
+        if fresh {
+            let (cluster, shard) = (node.state.cluster_id(), node.rng.shard_id());
+            node.found_cluster(cluster, shard);
+        }
+        node.refresh_members();
+        node.refresh_owners();
+        node.timers.set(Timer::Cron, now.mono);
+        Ok(node)
+    }
+
+    /// The node that its file tells of, knowing nothing of others yet.
+    fn as_loaded(config: Config, store: Store<D>, loaded: Loaded, mut rng: Rng, now: Now) -> Self {
+        let own_address = founding::own_address(&config, &loaded);
         let nonce = rng.next_u64() | 1;
         let settings = founding::raft_settings(&config);
         let commit = loaded.state.last_applied();
         let voters = loaded.state.voters().clone();
         let raft = Raft::new(loaded.me, loaded.hard, loaded.log, voters, commit, nonce, settings, rng.fork(), now.mono);
-        let mut own_address = founding::announced(&config);
-        if let Some(joiner) = loaded.standing.joiner() {
-            own_address.set_shard_id(joiner.shard);
-            own_address.set_join_nonce(Some(joiner.nonce));
-        } else if let Some(member) = loaded.state.member(&loaded.me) {
-            own_address.set_shard_id(member.shard);
-            if own_address.ip.is_empty() {
-                own_address.ip.clone_from(&member.address.ip);
-            }
-            own_address.set_join_nonce(member.address.join_nonce());
-        }
         let server = Server { run_id: rng.node_id().to_string(), started: now, ..Server::default() };
         let keyspace = Keyspace::new(rng.next_u64());
-        let mut node = Self {
+        Self {
             config,
             rng,
             nonce,
@@ -231,15 +234,7 @@ impl<D: Disk> Node<D> {
             arranged_for: None,
             busy: false,
             ending: false,
-        };
-        if fresh {
-            let (cluster, shard) = (node.state.cluster_id(), node.rng.shard_id());
-            node.found_cluster(cluster, shard);
         }
-        node.refresh_members();
-        node.refresh_owners();
-        node.timers.set(Timer::Cron, now.mono);
-        Ok(node)
     }
 
     /// A connection was accepted.
