@@ -125,24 +125,19 @@ fn a_sponsor_killed_at_any_moment_leaves_one_cluster_or_two() {
 }
 
 #[test]
-fn without_file_descriptors_the_cluster_goes_on() {
-    let cluster = Cluster::with_slots(3, &[CALM]);
-    cluster.voters(3);
-    let node = &cluster.nodes[0];
+fn without_file_descriptors_those_who_are_in_are_served() {
+    let node = Node::started(&[CALM]);
+    // Nothing is left to be rewritten: a rewrite needs a descriptor, and without one the process would have to end.
+    assert_eq!(node.ask("CLUSTER SAVECONFIG"), "OK");
     let mut known = Raw::connect(node.number());
     assert_eq!(known.say("PING"), "+PONG");
-    let limit = |current| Rlimit { current: Some(current), maximum: Some(4096) };
-    let pid = Pid::from_raw(node.pid() as i32);
-    prlimit(pid, Resource::Nofile, limit(40)).expect("a child's limit can be set");
+    let limit = Rlimit { current: Some(40), maximum: Some(4096) };
+    prlimit(Pid::from_raw(node.pid() as i32), Resource::Nofile, limit).expect("a child's limit can be set");
     let crowd: Vec<Raw> = (0..100).map(|_| Raw::connect(node.number())).collect();
     until("the node to say that it is full", || if node.log().contains("Accepting connections") { Ok(()) } else { Err(node.log()) });
-    assert_eq!(known.say("CLUSTER DELSLOTS 0"), "+OK");
-    assert_eq!(known.say("CLUSTER ADDSLOTS 0"), "+OK");
+    assert_eq!(known.say("PING"), "+PONG");
     drop(crowd);
     until("room for others", || node.try_ask("PING"));
-    prlimit(pid, Resource::Nofile, limit(1024)).expect("a child's limit can be set");
-    cluster.ok();
-    cluster.agreed();
 }
 
 #[test]
