@@ -44,6 +44,9 @@ pub trait Disk {
 pub struct RealDisk {
     open: BTreeMap<PathBuf, File>,
     locks: Vec<File>,
+    /// A descriptor held back for the next rewrite: connections from outside may use up all others, and a rewrite that cannot open its file ends
+    /// the process.
+    spare: Option<File>,
 }
 
 impl RealDisk {
@@ -79,6 +82,7 @@ impl Disk for RealDisk {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
+        self.spare = None;
         let file = OpenOptions::new().write(true).create_new(true).open(path)?;
         self.open.insert(path.to_owned(), file);
         Ok(())
@@ -86,6 +90,7 @@ impl Disk for RealDisk {
 
     fn open_append(&mut self, path: &Path) -> io::Result<()> {
         let file = OpenOptions::new().append(true).open(path)?;
+        self.spare = file.try_clone().ok();
         self.open.insert(path.to_owned(), file);
         Ok(())
     }
@@ -132,6 +137,20 @@ impl Disk for RealDisk {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rewrite_holds_a_descriptor_back_and_gives_it_to_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, temp) = (dir.path().join("file"), dir.path().join("file.tmp"));
+        let mut disk = RealDisk::new();
+        for _ in 0..2 {
+            disk.create(&temp).unwrap();
+            assert!(disk.spare.is_none(), "the new file has it");
+            disk.rename(&temp, &path).unwrap();
+            disk.open_append(&path).unwrap();
+            assert!(disk.spare.is_some());
+        }
+    }
 
     #[test]
     fn a_file_is_made_written_renamed_and_appended_to() {
