@@ -100,6 +100,7 @@ impl Payload for Change {
 
     fn deposes(&self) -> Option<NodeId> {
         match self {
+            Self::SlotChange { source: Some((source, _)), target: Some((target, _)), .. } if source == target => None,
             Self::SlotChange { source: Some((id, _)), .. } | Self::SetReplicaOf { id, .. } | Self::Failover { primary: id, .. } => {
                 Some(*id)
             }

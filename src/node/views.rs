@@ -8,7 +8,7 @@ use crate::cluster::view::Outsider;
 use crate::cluster::{Address, Change, State};
 use crate::commands::{LinkView, Server};
 use crate::config::Config;
-use crate::raft::{Body, Raft};
+use crate::raft::{Body, Payload, Raft};
 use crate::store::{Disk, Standing};
 use crate::types::{ConnId, NodeId};
 
@@ -89,7 +89,7 @@ impl<D: Disk> Node<D> {
         self.leaving_ranges.clear();
         for (_, entry) in self.raft.log().iter_from(self.state.last_applied() + 1) {
             match &entry.body {
-                Body::App(Change::SlotChange { source: Some((id, _)), ranges, .. }) if *id == self.me => {
+                Body::App(change @ Change::SlotChange { ranges, .. }) if change.deposes() == Some(self.me) => {
                     self.leaving_ranges.extend(ranges);
                 }
                 Body::App(Change::Failover { primary, .. }) if *primary == self.me => {

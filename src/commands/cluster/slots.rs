@@ -165,10 +165,8 @@ fn bind(ctx: &mut Context<'_>, slot: Slot, target: NodeId, named: &[u8]) -> Flow
         return ctx.fail(Reason::TargetNotPrimary.message());
     }
     let owner = state.owner(slot);
-    if owner == Some(target) {
-        return ctx.done();
-    }
-    if owner == Some(ctx.cluster.me) && ctx.keyspace.count_in_slot(slot) > 0 {
+    // Proposed even if it is so already as far as this node knows: it may lag, and an OK must not rest on that.
+    if owner == Some(ctx.cluster.me) && owner != Some(target) && ctx.keyspace.count_in_slot(slot) > 0 {
         let text = format!("ERR Can't assign hashslot {slot} to a different node while I still hold keys for this hash slot.");
         return ctx.fail(&text);
     }
