@@ -113,7 +113,9 @@ impl<D: Disk> Node<D> {
 
     /// HI came on a meeting's link.
     pub(super) fn meeting_greeted(&mut self, conn: ConnId, peer: &Peer) {
-        let known = peer.cluster == self.state.cluster_id() && self.addresses.contains_key(&peer.id);
+        // Under another join nonce it is a joiner that has lost an earlier life of its here.
+        let member = self.addresses.get(&peer.id).is_some_and(|known| known.join_nonce() == peer.address.join_nonce());
+        let known = peer.cluster == self.state.cluster_id() && member;
         if peer.id == self.me || known {
             return self.end_meeting(conn, Ok(()));
         }
@@ -148,6 +150,10 @@ impl<D: Disk> Node<D> {
     pub(super) fn receive_meet(&mut self, conn: ConnId, peer: &Peer, singleton: bool) {
         if peer.cluster == self.state.cluster_id() {
             // Ours already, but the peer does not know it: our NODE_JOIN got lost [N19]. Log and term stay.
+            if self.is_joiner() && self.joining.sponsor.is_none() {
+                self.joining.sponsor = Some(Sponsor { id: peer.id, address: peer.address.clone() });
+                self.todo.connect = true;
+            }
             return self.outbox.push(conn, Frame::AddMe { join_nonce: self.own_address.join_nonce() });
         }
         if self.is_joiner() {
