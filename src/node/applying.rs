@@ -4,11 +4,11 @@
 //! Must not: decide outcomes (cluster::apply does, the same on every node). Contract: docs/protocol.md, "What is replicated".
 
 use super::Node;
-use crate::cluster::{Change, Outcome, Seen, State};
+use crate::cluster::{Address, Change, Outcome, Seen, State};
 use crate::raft::{Body, Entry, ProposalId};
 use crate::store::{Disk, Standing};
 use crate::types::{Millis, NodeId, SLOT_COUNT, Slot};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Applied entries held in memory for followers that lag; beyond [`TRIM_ABOVE`] all but the last of them are dropped.
 const TRIM_TO: u64 = 64;
@@ -100,16 +100,22 @@ impl<D: Disk> Node<D> {
         self.trim_log();
     }
 
-    /// Whom we know, and how they are reached: the applied members, and those whose NODE_JOIN is in the log's tail.
+    /// The members, and how they are reached.
     pub(super) fn refresh_members(&mut self) {
-        let mut addresses: BTreeMap<_, _> = self.state.members().map(|member| (member.id, member.address.clone())).collect();
-        for (_, entry) in self.raft.log().iter_from(self.state.last_applied() + 1) {
-            if let Body::App(Change::NodeJoin { id, address, .. }) = &entry.body {
-                addresses.entry(*id).or_insert_with(|| address.clone());
-            }
-        }
-        self.addresses = addresses;
+        self.addresses = self.state.members().map(|member| (member.id, member.address.clone())).collect();
         self.todo.connect = true;
+    }
+
+    /// How a node is reached that is a member, or whose NODE_JOIN is in the log's tail: it may be a voter already.
+    pub(super) fn address_of(&self, node: &NodeId) -> Option<&Address> {
+        let joins = || {
+            let tail = self.raft.log().iter_from(self.state.last_applied() + 1);
+            tail.rev().find_map(|(_, entry)| match &entry.body {
+                Body::App(Change::NodeJoin { id, address, .. }) if id == node => Some(address),
+                _ => None,
+            })
+        };
+        self.addresses.get(node).or_else(joins)
     }
 
     /// Who owns slots, and whether all of them are served.

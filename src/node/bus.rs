@@ -129,7 +129,7 @@ impl<D: Disk> Node<D> {
 
     /// Our own greeting, to `peer` if that is known. The IP stays empty until we have learned it.
     pub(super) fn greeting(&self, peer: Option<&NodeId>) -> Greeting {
-        let join_nonce = peer.and_then(|id| self.addresses.get(id)).and_then(Address::join_nonce);
+        let join_nonce = peer.and_then(|id| self.address_of(id)).and_then(Address::join_nonce);
         let (id, address, cluster) = (self.me, self.own_address.clone(), self.state.cluster_id());
         Greeting { id, address, cluster, version: PROTOCOL_VERSION, join_nonce }
     }

@@ -78,7 +78,10 @@ impl<D: Disk> Node<D> {
 
     /// Whether we are a cluster of one, and nobody has been promised a place in it: a cluster that is about to grow must not be given up.
     pub(super) fn is_singleton(&self) -> bool {
-        !self.is_joiner() && !self.proposals.joins_anybody() && self.addresses.keys().all(|id| *id == self.me)
+        // After a restart the others' NODE_JOINs may stand in the log's tail only.
+        let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
+        let joins = tail.any(|(_, entry)| matches!(&entry.body, Body::App(Change::NodeJoin { id, .. }) if *id != self.me));
+        !self.is_joiner() && !joins && !self.proposals.joins_anybody() && self.addresses.keys().all(|id| *id == self.me)
     }
 
     /// CLUSTER MEET: the outcome reaches `client` later.

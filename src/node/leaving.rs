@@ -127,7 +127,7 @@ impl<D: Disk> Node<D> {
     /// Tells a node of our cluster that it is no member any more, if we are sure: a leader that has applied its own NOOP knows every member
     /// that an earlier term has made, and a node that a later term has made takes no such word from us.
     pub(super) fn tell_stranger(&mut self, conn: ConnId, id: &NodeId) {
-        if !self.addresses.contains_key(id) && self.raft.leader_ready(self.state.last_applied()) {
+        if self.address_of(id).is_none() && self.raft.leader_ready(self.state.last_applied()) {
             self.outbox.push(conn, Frame::Forgotten { term: self.raft.term() });
         }
     }

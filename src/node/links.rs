@@ -117,7 +117,7 @@ impl<D: Disk> Node<D> {
             return;
         }
         let sponsor = self.joining.sponsor.as_ref().filter(|sponsor| sponsor.id == id).map(|sponsor| &sponsor.address);
-        let Some(socket) = self.addresses.get(&id).or(sponsor).and_then(bus_socket) else { return };
+        let Some(socket) = self.address_of(&id).or(sponsor).and_then(bus_socket) else { return };
         let conn = self.dial(socket, Purpose::Link(id));
         if let Some(link) = self.links.by_node.get_mut(&id) {
             link.conn = Some(conn);

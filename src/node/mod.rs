@@ -136,7 +136,7 @@ pub struct Node<D: Disk> {
     leaving_ranges: Vec<(Slot, Slot)>,
     /// Members forgotten lately, and when (mono ms).
     forgotten: BTreeMap<NodeId, Millis>,
-    /// Every member's address, those included whose NODE_JOIN is not applied yet.
+    /// Every member's address, as it was applied, or where the member was found since.
     addresses: BTreeMap<NodeId, Address>,
     /// When a leader was last heard (mono ms).
     leader_heard: Option<Millis>,
