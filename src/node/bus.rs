@@ -5,7 +5,7 @@
 
 use super::Node;
 use super::links::filled_in;
-use super::sessions::{BusEnd, Peer, Port, Purpose};
+use super::sessions::{BusEnd, Port, Purpose};
 use crate::cluster::{Address, Change, parse_snapshot};
 use crate::raft::message::InstallSnapshot;
 use crate::raft::{Message, Step};
@@ -112,7 +112,7 @@ impl<D: Disk> Node<D> {
     }
 
     /// Who is at the other end, once it has said so.
-    fn peer(&self, conn: ConnId) -> Option<Peer> {
+    fn peer(&self, conn: ConnId) -> Option<Greeting> {
         self.sessions.bus(conn)?.peer.clone()
     }
 
@@ -137,8 +137,7 @@ impl<D: Disk> Node<D> {
     fn introduce(&mut self, conn: ConnId, greeting: Greeting) {
         let Some(bus) = self.sessions.bus_mut(conn) else { return };
         let address = filled_in(greeting.address, bus.remote_ip);
-        let Greeting { id, cluster, version, join_nonce, .. } = greeting;
-        bus.peer = Some(Peer { id, address, cluster, version, join_nonce });
+        bus.peer = Some(Greeting { address, ..greeting });
         if let Some(local) = bus.local_ip {
             self.learn_own_ip(local);
         }

@@ -6,14 +6,14 @@
 use super::Node;
 use super::links::bus_socket;
 use super::proposals::Wish;
-use super::sessions::{Peer, Purpose};
+use super::sessions::Purpose;
 use super::timers::Timer;
 use crate::cluster::{Address, Change};
 use crate::commands::WaitOutcome;
 use crate::raft::Body;
 use crate::store::{Disk, Fallback, Joiner, Standing};
 use crate::types::{ClusterId, ConnId, Millis, NodeId};
-use crate::wire::bus::Frame;
+use crate::wire::bus::{Frame, Greeting};
 use std::net::SocketAddr;
 
 /// How long CLUSTER MEET waits for an answer (ms).
@@ -115,7 +115,7 @@ impl<D: Disk> Node<D> {
     }
 
     /// HI came on a meeting's link.
-    pub(super) fn meeting_greeted(&mut self, conn: ConnId, peer: &Peer) {
+    pub(super) fn meeting_greeted(&mut self, conn: ConnId, peer: &Greeting) {
         // Under another join nonce it is a joiner that has lost an earlier life of its here.
         let member = self.addresses.get(&peer.id).is_some_and(|known| known.join_nonce() == peer.address.join_nonce());
         let known = peer.cluster == self.state.cluster_id() && member;
@@ -150,7 +150,7 @@ impl<D: Disk> Node<D> {
     }
 
     /// MEET came by `conn`: step down, invite, refuse, or put it off.
-    pub(super) fn receive_meet(&mut self, conn: ConnId, peer: &Peer, singleton: bool) {
+    pub(super) fn receive_meet(&mut self, conn: ConnId, peer: &Greeting, singleton: bool) {
         if peer.cluster == self.state.cluster_id() {
             // Ours already, but the peer does not know it: our NODE_JOIN got lost [N19]. Log and term stay.
             if self.is_joiner() && self.joining.sponsor.is_none() {
@@ -194,7 +194,7 @@ impl<D: Disk> Node<D> {
     }
 
     /// ADD_ME: a joiner of our cluster asks for its NODE_JOIN, as the answer to our MEET or by itself after a WELCOME.
-    pub(super) fn receive_add_me(&mut self, conn: ConnId, peer: &Peer, join_nonce: Option<u64>) {
+    pub(super) fn receive_add_me(&mut self, conn: ConnId, peer: &Greeting, join_nonce: Option<u64>) {
         if self.is_joiner() {
             return;
         }
@@ -215,7 +215,7 @@ impl<D: Disk> Node<D> {
     }
 
     /// WELCOME: the peer's cluster takes us in; step down to it if we are still a cluster of one.
-    pub(super) fn receive_welcome(&mut self, conn: ConnId, peer: &Peer) {
+    pub(super) fn receive_welcome(&mut self, conn: ConnId, peer: &Greeting) {
         if !self.is_singleton() {
             return self.end_meeting(conn, Err("ERR The node to meet is in another cluster, and so is this one by now".to_owned()));
         }
@@ -230,7 +230,7 @@ impl<D: Disk> Node<D> {
     }
 
     /// Gives up our one-node cluster for the peer's; the old one stays on disk as fallback until we are a member.
-    fn step_down(&mut self, peer: &Peer, keep: Option<ConnId>) {
+    fn step_down(&mut self, peer: &Greeting, keep: Option<ConnId>) {
         log::info!("Joining cluster {} by way of {}", peer.cluster, peer.id);
         let claims = self.state.ranges_of(&self.me);
         let shard = self.state.member(&self.me).map_or_else(|| self.rng.shard_id(), |member| member.shard);

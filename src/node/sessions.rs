@@ -7,6 +7,7 @@ use super::transmit::Transmit;
 use crate::cluster::Address;
 use crate::commands::Client;
 use crate::types::{ClusterId, ConnId, Millis, NodeId, Now};
+use crate::wire::bus::Greeting;
 use crate::wire::resp::Parser;
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -18,18 +19,6 @@ pub enum Port {
     Client,
     /// Other nodes.
     Bus,
-}
-
-/// Who a bus peer said it is, in HELLO or HI.
-#[derive(Clone, PartialEq, Debug)]
-pub(super) struct Peer {
-    pub id: NodeId,
-    /// With the IP filled in from the connection where the peer did not know its own.
-    pub address: Address,
-    pub cluster: ClusterId,
-    pub version: u32,
-    /// Our join nonce, as far as the peer knows it.
-    pub join_nonce: Option<u64>,
 }
 
 /// What our outbound bus link is for.
@@ -50,7 +39,8 @@ pub(super) enum BusEnd {
 
 pub(super) struct BusSession {
     pub end: BusEnd,
-    pub peer: Option<Peer>,
+    /// Who the peer said it is, in HELLO or HI, with the IP filled in from the connection where it did not know its own.
+    pub peer: Option<Greeting>,
     pub remote_ip: IpAddr,
     pub local_ip: Option<IpAddr>,
     /// When it was dialled or accepted.
