@@ -4,9 +4,8 @@
 //! Must not: call the system (the server room holds the sockets) or decide anything about a peer.
 
 use super::transmit::Transmit;
-use crate::cluster::Address;
 use crate::commands::Client;
-use crate::types::{ClusterId, ConnId, Millis, NodeId, Now};
+use crate::types::{ConnId, Millis, NodeId, Now};
 use crate::wire::bus::Greeting;
 use crate::wire::resp::Parser;
 use std::collections::VecDeque;
