@@ -269,16 +269,20 @@ impl<D: Disk> Node<D> {
         // Who is not the leader, or not ready, says nothing about the change: it may be in the log.
         pending.attempts += u32::from(reason == RejectReason::Conflict);
         if matches!(reason, RejectReason::Rejected(_)) || pending.attempts > MAX_ATTEMPTS {
-            if let Some(pending) = self.proposals.pending.remove(&n) {
-                self.decide(pending.part, if pending.doubtful { ChangeOutcome::Timeout } else { rejected(reason) });
-            }
-            return;
+            return self.give_up(n, rejected(reason));
         }
         // The id stays: this leader refused it, an earlier one may have appended it [N17].
         pending.sent = None;
         // What made it stale may have been applied here before the answer came.
         pending.after = Some(if reason == RejectReason::Conflict { pending.seen } else { applied });
         self.todo.consequences = true;
+    }
+
+    /// A change that no leader takes any more. It may be applied all the same if an earlier leader never answered: then that is the answer.
+    fn give_up(&mut self, n: u64, why: ChangeOutcome) {
+        if let Some(pending) = self.proposals.pending.remove(&n) {
+            self.decide(pending.part, if pending.doubtful { ChangeOutcome::Timeout } else { why });
+        }
     }
 
     /// An entry of ours was applied.
@@ -316,9 +320,7 @@ impl<D: Disk> Node<D> {
             }
         }
         for (n, obstacle) in hopeless {
-            if let Some(pending) = self.proposals.pending.remove(&n) {
-                self.decide(pending.part, ChangeOutcome::Refused(obstacle.to_string()));
-            }
+            self.give_up(n, ChangeOutcome::Refused(obstacle.to_string()));
         }
         let granted: Vec<_> =
             self.proposals.wishes.iter().map(|pending| pending.wish).filter(|wish| wish.is_granted(&self.state)).collect();
