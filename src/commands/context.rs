@@ -55,12 +55,7 @@ pub enum Wait {
     /// The configuration file is to be rewritten with the values in use.
     RewriteConfig,
     /// The process is to end. Never resumed, unless that failed.
-    Shutdown {
-        /// Do not wait for anybody.
-        now: bool,
-        /// Go even if something cannot be saved.
-        force: bool,
-    },
+    Shutdown,
 }
 
 /// How one proposed entry ended.

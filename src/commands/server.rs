@@ -70,13 +70,14 @@ impl Shutdown {
     }
 }
 
-/// Key data lives in memory only, so SAVE and NOSAVE make no difference; nodes.conf is saved by every shutdown.
+/// Key data lives in memory only, so SAVE and NOSAVE make no difference, and there is nobody to wait for, so NOW and FORCE make none either;
+/// nodes.conf is saved by every shutdown.
 fn shutdown(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     match Shutdown::parse(args) {
         None => ctx.fail(SYNTAX_ERROR),
         // A shutdown is over in the turn that asked for it: there is never one to abort.
         Some(Shutdown { abort: true, .. }) => ctx.fail("ERR No shutdown in progress."),
-        Some(Shutdown { now, force, .. }) => Flow::Wait(Wait::Shutdown { now, force }),
+        Some(_) => Flow::Wait(Wait::Shutdown),
     }
 }
 

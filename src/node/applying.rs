@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 /// Applied entries held in memory for followers that lag; beyond [`TRIM_ABOVE`] all but the last of them are dropped.
 const TRIM_TO: u64 = 64;
 /// See [`TRIM_TO`].
-const TRIM_ABOVE: usize = 128;
+const TRIM_ABOVE: u64 = 128;
 /// Reasons to rewrite nodes.conf that can wait are coalesced for so long (ms).
 const REWRITE_PATIENCE: Millis = 1000;
 
@@ -160,7 +160,7 @@ impl<D: Disk> Node<D> {
     /// Keeps the log in memory short (docs/protocol.md, "Compaction").
     fn trim_log(&mut self) {
         let held = self.state.last_applied().saturating_sub(self.raft.log().snapshot_index());
-        if held > TRIM_ABOVE as u64 {
+        if held > TRIM_ABOVE {
             self.raft.compact_to(self.state.last_applied() - TRIM_TO);
         }
     }

@@ -87,13 +87,13 @@ impl<D: Disk> Node<D> {
         bus.heard = self.now.wall;
         match (bus.end, frame) {
             (BusEnd::Inbound, Frame::Hello(greeting)) => self.receive_hello(conn, greeting),
-            (BusEnd::Outbound { purpose, .. }, Frame::Hi(greeting)) => self.receive_hi(conn, purpose, greeting),
+            (BusEnd::Outbound { purpose }, Frame::Hi(greeting)) => self.receive_hi(conn, purpose, greeting),
             (BusEnd::Inbound, Frame::Meet { singleton }) => {
                 let peer = self.peer(conn).ok_or(Fault::OutOfPlace("MEET before HELLO"))?;
                 self.receive_meet(conn, &peer, singleton);
                 Ok(())
             }
-            (BusEnd::Outbound { purpose: Purpose::Meet, .. }, frame) => {
+            (BusEnd::Outbound { purpose: Purpose::Meet }, frame) => {
                 let peer = self.peer(conn).ok_or(Fault::OutOfPlace("an answer before HI"))?;
                 match frame {
                     Frame::AddMe { join_nonce } => self.receive_add_me(conn, &peer, join_nonce),

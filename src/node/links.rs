@@ -139,14 +139,8 @@ impl<D: Disk> Node<D> {
 
     /// Opens a session and asks the shell to connect it.
     pub(super) fn dial(&mut self, socket: SocketAddr, purpose: Purpose) -> ConnId {
-        let session = BusSession {
-            end: BusEnd::Outbound { purpose, connected: false },
-            peer: None,
-            remote_ip: socket.ip(),
-            local_ip: None,
-            since: self.now,
-            heard: 0,
-        };
+        let session =
+            BusSession { end: BusEnd::Outbound { purpose }, peer: None, remote_ip: socket.ip(), local_ip: None, since: self.now, heard: 0 };
         let conn = self.sessions.insert(Kind::Bus(Box::new(session)));
         self.actions.push_back(Action::Dial { conn, socket });
         conn

@@ -37,7 +37,7 @@ use crate::raft::{Raft, RoleName};
 use crate::rng::Rng;
 use crate::store::{Disk, DiskError, LoadError, Loaded, Standing, Store};
 use crate::types::{ConnId, Millis, NodeId, Now, Slot, Term};
-use crate::wire::Parser;
+use crate::wire::{Frame, Parser};
 use sessions::{BusEnd, BusSession, ClientSession, Kind, Purpose, Sessions};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -275,17 +275,14 @@ impl<D: Disk> Node<D> {
 
     /// A dialled link is up; `local` is our end of it.
     pub fn connected(&mut self, conn: ConnId, local: SocketAddr) {
-        let peer = match self.sessions.bus(conn).map(|bus| bus.end) {
-            Some(BusEnd::Outbound { purpose: Purpose::Link(id), .. }) => Some(id),
-            _ => None,
-        };
-        let hello = crate::wire::Frame::Hello(self.greeting(peer.as_ref()));
         let Some(bus) = self.sessions.bus_mut(conn) else { return };
         bus.local_ip = Some(local.ip());
-        if let BusEnd::Outbound { connected, .. } = &mut bus.end {
-            *connected = true;
-            self.outbox.push(conn, hello);
-        }
+        let hello = match bus.end {
+            BusEnd::Inbound => return,
+            BusEnd::Outbound { purpose: Purpose::Link(id) } => self.greeting(Some(&id)),
+            BusEnd::Outbound { purpose: Purpose::Meet } => self.greeting(None),
+        };
+        self.outbox.push(conn, Frame::Hello(hello));
     }
 
     /// A connection ended, or a dial failed. Its session is gone.
@@ -456,8 +453,8 @@ impl<D: Disk> Node<D> {
             }
             Kind::Bus(bus) => match bus.end {
                 BusEnd::Inbound => self.raft.answer_link_closed(conn),
-                BusEnd::Outbound { purpose: Purpose::Link(id), .. } => self.link_lost(id, conn),
-                BusEnd::Outbound { purpose: Purpose::Meet, .. } => self.meeting_lost(conn),
+                BusEnd::Outbound { purpose: Purpose::Link(id) } => self.link_lost(id, conn),
+                BusEnd::Outbound { purpose: Purpose::Meet } => self.meeting_lost(conn),
             },
         }
         true

@@ -33,7 +33,7 @@ pub(super) enum Purpose {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum BusEnd {
     Inbound,
-    Outbound { purpose: Purpose, connected: bool },
+    Outbound { purpose: Purpose },
 }
 
 pub(super) struct BusSession {

@@ -7,7 +7,7 @@ use crate::types::Millis;
 /// Everything that the node does because time went by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Timer {
-    /// Slow checks: silent links, timeouts, failure flags, voters, own address, expired keys.
+    /// Slow checks: silent links, timeouts, failure flags, voters, own address, what waits for long.
     Cron,
     /// The next link to be dialled.
     Dial,

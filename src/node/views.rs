@@ -77,8 +77,8 @@ impl<D: Disk> Node<D> {
         let peer = bus.peer.as_ref();
         let (node, outbound) = match bus.end {
             BusEnd::Inbound => (peer?.id, false),
-            BusEnd::Outbound { purpose: Purpose::Link(id), .. } => (id, true),
-            BusEnd::Outbound { purpose: Purpose::Meet, .. } => return None,
+            BusEnd::Outbound { purpose: Purpose::Link(id) } => (id, true),
+            BusEnd::Outbound { purpose: Purpose::Meet } => return None,
         };
         let send_buffer = self.sessions.get(id).map_or(0, |session| session.transmit.capacity());
         Some(LinkView { node, outbound, greeted: peer.is_some(), created: bus.since.wall, heard: bus.heard, send_buffer, unsent })

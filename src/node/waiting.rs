@@ -123,7 +123,7 @@ impl<D: Disk> Node<D> {
                 let result = self.rewrite_config();
                 self.waiting.finish(client, result.map_or_else(WaitOutcome::Failed, |()| WaitOutcome::Done));
             }
-            Wait::Shutdown { .. } => self.shutdown(),
+            Wait::Shutdown => self.shutdown(),
         }
     }
 }

@@ -92,10 +92,10 @@ fn options_come_and_go() {
 #[test]
 fn the_end_of_the_process() {
     let mut desk = Desk::new();
-    assert_eq!(desk.wait("shutdown"), Wait::Shutdown { now: false, force: false });
+    assert_eq!(desk.wait("shutdown"), Wait::Shutdown);
     let failed = desk.resume(WaitOutcome::Failed("ERR Errors trying to SHUTDOWN. Check logs.".to_owned()));
     assert_eq!(failed, (Flow::Done, "-ERR Errors trying to SHUTDOWN. Check logs.\r\n".to_owned()));
-    assert_eq!(desk.wait("SHUTDOWN NOSAVE now FORCE"), Wait::Shutdown { now: true, force: true });
+    assert_eq!(desk.wait("SHUTDOWN NOSAVE now FORCE"), Wait::Shutdown);
     desk.client.waiting = None;
     assert_eq!(desk.ask("shutdown save nosave"), "-ERR syntax error\r\n");
     assert_eq!(desk.ask("shutdown what"), "-ERR syntax error\r\n");
