@@ -33,14 +33,10 @@ impl<D: Disk> Node<D> {
     /// PROPOSE came by `conn`.
     pub(super) fn receive_propose(&mut self, conn: ConnId, from: NodeId, entry: Entry<Change>) {
         if !self.raft.leader_ready(self.state.last_applied()) {
-            // Who is a member only a leader that has applied its own NOOP knows for certain.
+            // Before its own NOOP is applied, or when it does not lead at all, a node's state may be older than the proposer's membership.
             return self.outbox.push(conn, Frame::Reject { reason: RejectReason::NotLeader, entry });
         }
         if self.state.member(&from).is_none() {
-            // Before its own NOOP is applied (or when it does not lead at all) a node's state may be older than the proposer's membership.
-            if !self.raft.leader_ready(self.state.last_applied()) {
-                return self.outbox.push(conn, Frame::Reject { reason: RejectReason::NotLeader, entry });
-            }
             self.tell_stranger(conn, &from);
             return self.outbox.push(conn, Frame::Reject { reason: RejectReason::Rejected(Some(Reason::ProposerNotMember)), entry });
         }
@@ -81,7 +77,7 @@ impl<D: Disk> Node<D> {
         self.raft.append(Some(origin), change.clone()).map(|_| ()).map_err(|_| RejectReason::NotLeader)
     }
 
-    /// Puts a wish on the desk; it is looked at before this turn's persist is over, and again until it is granted.
+    /// Puts a wish on the desk; it is looked at at once, and again whenever something was applied, until it is granted or too old.
     pub(super) fn take_wish(&mut self, wish: Wish, from: Option<ConnId>) {
         if !self.raft.is_leader() || self.leading.asked.len() >= MAX_ASKED {
             let reason = if self.raft.is_leader() { RejectReason::Busy } else { RejectReason::NotLeader };
@@ -109,8 +105,8 @@ impl<D: Disk> Node<D> {
         if !self.raft.is_leader() {
             return;
         }
-        let patience = 3 * self.config.cluster_node_timeout;
-        for asked in asked.into_iter().filter(|asked| self.now.mono.saturating_sub(asked.since) <= patience).collect::<Vec<_>>() {
+        let (now, patience) = (self.now.mono, 3 * self.config.cluster_node_timeout);
+        for asked in asked.into_iter().filter(|asked| now.saturating_sub(asked.since) <= patience) {
             match self.grant(asked.wish) {
                 Granted::Yes => {}
                 Granted::Later => self.leading.asked.push(asked),
