@@ -16,6 +16,7 @@
 //! | `propose a x`, `depose a p`, `enter a b` | a payload, one that takes slots of p, one that makes b a member |
 //! | `voter a +b`, `voter a -b`, `plan a` | a voting entry by hand, or the leader's own next one |
 //! | `transfer a b`, `compact a 3`, `crash a`, `restart a`, `hold a`, `persist a`, `turn a`, `release a` | |
+//! | `copy a`, `restore a` | a backup of its disk; a node that is down gets it back |
 //! | `inject a>b AE term 2 prev 3/1 commit 4 round 1 log 2.x` | `b` is given a forged message |
 //! | `status`, `log a`, `progress a` | |
 
@@ -34,6 +35,8 @@ struct Runner {
     out: String,
     /// What each node looked like after the last command.
     shown: BTreeMap<char, String>,
+    /// Backups of disks.
+    copies: BTreeMap<char, Image>,
 }
 
 fn letter(word: &str) -> char {
@@ -99,7 +102,7 @@ fn show_message(message: &Message<Toy>) -> String {
 
 impl Runner {
     fn run(script: &str) -> String {
-        let mut runner = Self { world: World::new(1), out: String::new(), shown: BTreeMap::new() };
+        let mut runner = Self { world: World::new(1), out: String::new(), shown: BTreeMap::new(), copies: BTreeMap::new() };
         let mut text = String::new();
         for line in script.lines() {
             if let Some(command) = line.strip_prefix("> ") {
@@ -328,6 +331,11 @@ impl Runner {
             ("release", [node]) => {
                 self.world.nodes.get_mut(&letter(node)).expect("a known node").held = false;
                 self.world.turn(letter(node));
+            }
+            ("copy", [node]) => drop(self.copies.insert(letter(node), self.world.nodes[&letter(node)].image.clone())),
+            ("restore", [node]) => {
+                let copy = self.copies[&letter(node)].clone();
+                self.world.nodes.get_mut(&letter(node)).expect("a known node").image = copy;
             }
             ("compact", [node, index]) => self.world.compact(letter(node), number(index)),
             _ => return false,

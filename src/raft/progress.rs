@@ -30,8 +30,6 @@ pub struct Progress {
     pub(super) flow: Flow,
     /// Our link to it is up.
     pub(super) linked: bool,
-    /// The highest match that was acknowledged on this link.
-    link_match: LogIndex,
     lost_memory: bool,
     /// The newest round that it echoed; 0 for none.
     acked_round: u64,
@@ -52,7 +50,6 @@ impl Progress {
             next_index: last_index + 1,
             flow: Flow::Probe { sent: None },
             linked,
-            link_match: 0,
             lost_memory: false,
             acked_round: 0,
             last_ack_sent_at: now,
@@ -82,7 +79,7 @@ impl Progress {
         self.acked_round
     }
 
-    /// Its last index fell below what it had acknowledged on the same link in the same term: it must not vote any more.
+    /// Its last index is below what it had acknowledged to this leader, on this link or an earlier one: it must not vote any more.
     pub fn lost_memory(&self) -> bool {
         self.lost_memory
     }
@@ -100,8 +97,6 @@ impl Progress {
     /// A new link: what was on its way on the old one is forgotten.
     pub(super) fn link_up(&mut self) {
         self.linked = true;
-        self.link_match = 0;
-        self.lost_memory = false;
         self.last_sent = None;
         self.probe(if self.match_index > 0 { self.match_index + 1 } else { self.next_index });
     }
@@ -118,17 +113,25 @@ impl Progress {
         self.commit_sent = self.commit_sent.min(self.match_index);
     }
 
-    /// It echoed a round, sent at `sent_at` as far as that is remembered; `last_index` is its own.
-    pub(super) fn echoed(&mut self, round: u64, sent_at: Option<Millis>, last_index: LogIndex) {
+    /// It echoed a round, sent at `sent_at` as far as that is remembered; `last_index` is its own. True if this shows that it has lost its
+    /// memory: within a leader's term nobody truncates what it has acknowledged to that leader, and a restart keeps what is on disk.
+    pub(super) fn echoed(&mut self, round: u64, sent_at: Option<Millis>, last_index: LogIndex) -> bool {
         self.acked_round = self.acked_round.max(round);
         self.last_ack_sent_at = sent_at.map_or(self.last_ack_sent_at, |at| at.max(self.last_ack_sent_at));
-        self.lost_memory |= last_index < self.link_match;
+        let lost = last_index < self.match_index;
+        lost && !std::mem::replace(&mut self.lost_memory, true)
+    }
+
+    /// It has lost its memory and does not vote: its log is brought up from the beginning, and what it acknowledges from now on is new.
+    pub(super) fn start_over(&mut self) {
+        (self.match_index, self.next_index) = (0, 1);
+        self.lost_memory = false;
+        self.probe(1);
     }
 
     /// It matches up to `index`.
     pub(super) fn matched(&mut self, index: LogIndex, round: u64) {
         self.match_index = self.match_index.max(index);
-        self.link_match = self.link_match.max(index);
         self.next_index = self.next_index.max(self.match_index + 1);
         match &mut self.flow {
             // `next_index` is past what the probe carried: that is on its way and goes only once.
@@ -274,15 +277,17 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_lost_on_one_link_only() {
+    fn memory_is_lost_on_any_link_and_rebuilt_from_the_start() {
         let mut progress = pipelined();
         progress.refused(1, 2);
         assert!(!progress.lost_memory());
-        progress.echoed(3, None, 4);
-        assert!(progress.lost_memory());
+        progress.link_down();
         progress.link_up();
-        progress.echoed(4, None, 4);
-        assert!(!progress.lost_memory());
+        assert!(progress.echoed(3, None, 4) && !progress.echoed(4, None, 4));
+        assert!(progress.lost_memory());
         assert_eq!((progress.acked_round(), progress.last_ack_sent_at()), (4, 100));
+        progress.start_over();
+        assert_eq!((progress.match_index(), progress.next_index(), progress.lost_memory()), (0, 1, false));
+        assert!(progress.may_send(5) && !progress.echoed(5, None, 4));
     }
 }

@@ -64,6 +64,7 @@ impl<P: Payload> Raft<P> {
     /// `AE_ACK`. A stranger's is not believed, nor one of another term; a round counts by its send time \[N2\].
     pub(super) fn on_append_ack(&mut self, from: NodeId, ack: AppendAck, now: Millis) -> Result<(), PeerFault> {
         let term = self.hard.term;
+        let voters = self.membership.latest(self.disk.last_index());
         let Role::Leader(leader) = &mut self.role else { return Ok(()) };
         let Some(progress) = leader.progress.get_mut(&from) else { return Ok(()) };
         if ack.term > term {
@@ -78,8 +79,17 @@ impl<P: Payload> Raft<P> {
         if ack.round > leader.rounds.current() || (ack.ok && ack.index > self.disk.last_index()) {
             return Err(PeerFault::NeverSent);
         }
-        progress.echoed(ack.round, leader.rounds.sent_at(ack.round), ack.last_index);
-        if ack.ok {
+        if progress.echoed(ack.round, leader.rounds.sent_at(ack.round), ack.last_index) {
+            ::log::warn!(
+                "{from} has lost what it had acknowledged up to {}, its log ends at {}: was an old nodes.conf restored there?",
+                progress.match_index(),
+                ack.last_index
+            );
+        }
+        if progress.lost_memory() && !voters.contains(&from) {
+            // What a learner has counts nowhere, so it may begin again.
+            progress.start_over();
+        } else if ack.ok {
             progress.matched(ack.index, ack.round);
         } else {
             progress.refused(ack.index, ack.round);
