@@ -22,6 +22,8 @@ mod absence;
 mod clients;
 #[path = "blackbox/crash.rs"]
 mod crash;
+#[path = "blackbox/disaster.rs"]
+mod disaster;
 #[path = "blackbox/formations.rs"]
 mod formations;
 #[path = "blackbox/hostile.rs"]

@@ -3,7 +3,7 @@
 //! Owns: the sentences. Must not: repair.
 
 use super::proposals::MAX_OUTCOMES;
-use super::state::{MAX_MEMBERS, State};
+use super::state::{MAX_ANCESTORS, MAX_MEMBERS, State};
 use std::collections::BTreeSet;
 
 /// Fails with the sentence if it does not hold.
@@ -25,6 +25,7 @@ impl State {
 
     /// The first invariant that does not hold, of those that every entry keeps whatever a leader appends.
     pub(super) fn violated(&self) -> Result<(), &'static str> {
+        hold(self.ancestors.len() <= MAX_ANCESTORS, "a cluster remembers a bounded number of those that it was recovered from")?;
         self.members_hold()?;
         self.shards_hold()?;
         self.voters_hold()?;

@@ -39,6 +39,7 @@ impl State {
     pub fn hash(&self) -> u64 {
         let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
         hash.bytes(self.cluster.as_bytes());
+        self.ancestors.iter().for_each(|cluster| hash.bytes(cluster.as_bytes()));
         [self.last_applied, self.last_term, self.max_lease].iter().for_each(|number| hash.number(*number));
         hash.number(self.members.len() as u64);
         self.members().for_each(|member| hash_member(&mut hash, member));
@@ -99,8 +100,9 @@ mod tests {
         scene.body(Some(origin(0, 1, 2, 2)), Body::App(Change::NodeRecover { id: id(1) }));
         let base = scene.state;
         let member = |state: &mut State, change: fn(&mut Member)| change(state.members.get_mut(&id(1)).unwrap());
-        let changes: [&dyn Fn(&mut State); 15] = [
+        let changes: [&dyn Fn(&mut State); 16] = [
             &|state| state.cluster = crate::types::ClusterId::from_bytes([0; 20]),
+            &|state| state.ancestors.push(crate::types::ClusterId::from_bytes([1; 20])),
             &|state| state.last_applied += 1,
             &|state| state.last_term += 1,
             &|state| state.max_lease += 1,

@@ -39,5 +39,5 @@ pub use proposals::MAX_OUTCOMES;
 pub use renew::Obstacle;
 pub use restore::{SnapshotError, parse_snapshot};
 pub use snapshot::Own;
-pub use state::{Member, State};
+pub use state::{MAX_ANCESTORS, Member, State};
 pub use text::{ClusterEntry, EntryError, format_body, format_entry, parse_body, parse_entry};

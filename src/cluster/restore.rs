@@ -11,6 +11,7 @@ use super::snapshot::Own;
 use super::state::{MAX_MEMBERS, Member, State};
 use crate::types::{ClusterId, LogIndex, Millis, NodeId, ShardId, Slot, Term};
 use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
 
 /// Why a text is no snapshot.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -149,6 +150,7 @@ impl Reader {
         state.max_lease = vars.max_lease.ok_or_else(|| missing("maxLease"))?;
         state.voters = vars.voters.ok_or_else(|| missing("voters"))?;
         state.demoted = vars.demoted.ok_or_else(|| missing("demoted"))?;
+        state.ancestors = vars.ancestors.unwrap_or_default();
         state.members = std::mem::take(&mut self.members);
         state.shards = std::mem::take(&mut self.shards);
         if let Some(slots) = self.slots.take() {
@@ -216,6 +218,7 @@ struct Vars {
     max_lease: Option<Millis>,
     voters: Option<BTreeSet<NodeId>>,
     demoted: Option<BTreeSet<NodeId>>,
+    ancestors: Option<Vec<ClusterId>>,
 }
 
 impl Vars {
@@ -230,8 +233,9 @@ impl Vars {
                 "lastApplied" => once(&mut vars.last_applied, fields.number("lastApplied")?, key)?,
                 "snapshotTerm" => once(&mut vars.snapshot_term, fields.number("snapshotTerm")?, key)?,
                 "maxLease" => once(&mut vars.max_lease, fields.number("maxLease")?, key)?,
-                "voters" => once(&mut vars.voters, ids(fields.text("voters")?)?, key)?,
-                "demoted" => once(&mut vars.demoted, ids(fields.text("demoted")?)?, key)?,
+                "voters" => once(&mut vars.voters, id_set(fields.text("voters")?)?, key)?,
+                "demoted" => once(&mut vars.demoted, id_set(fields.text("demoted")?)?, key)?,
+                "ancestors" => once(&mut vars.ancestors, ids(fields.text("ancestors")?)?, key)?,
                 // An older binary must not half-understand a newer file.
                 _ => return Err(format!("unknown vars key {:?}", key.chars().take(64).collect::<String>())),
             }
@@ -245,17 +249,15 @@ fn once<T>(place: &mut Option<T>, value: T, key: &str) -> Parsed<()> {
 }
 
 /// `a,b`, or `-` for none.
-fn ids(text: &str) -> Parsed<BTreeSet<NodeId>> {
-    let mut ids = BTreeSet::new();
-    if text == "-" {
-        return Ok(ids);
-    }
-    for id in text.split(',') {
-        if !ids.insert(id.parse().map_err(|_| "a bad id in a list of ids")?) {
-            return Err("an id stands twice in a list of ids".to_owned());
-        }
-    }
-    Ok(ids)
+fn ids<T: FromStr>(text: &str) -> Parsed<Vec<T>> {
+    let listed = text.split(',').filter(|_| text != "-");
+    listed.map(|id| id.parse().map_err(|_| "a bad id in a list of ids".to_owned())).collect()
+}
+
+fn id_set(text: &str) -> Parsed<BTreeSet<NodeId>> {
+    let listed = ids(text)?;
+    let (count, set) = (listed.len(), BTreeSet::from_iter(listed));
+    if set.len() == count { Ok(set) } else { Err("an id stands twice in a list of ids".to_owned()) }
 }
 
 /// `<id> <incarnation> <lowest> <n>:<code>...`

@@ -8,8 +8,7 @@ use super::fields::write_id;
 use super::line::NodeLine;
 use super::state::{Member, State};
 use crate::types::{LogIndex, NodeId, Slot, Term};
-use std::collections::BTreeSet;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 /// What a file says about the node whose file it is; never part of what goes over the bus.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,9 +48,13 @@ impl State {
         }
         let _ = write!(out, " lastApplied {} snapshotTerm {} maxLease {}", self.last_applied, self.last_term, self.max_lease);
         out.push_str(" voters ");
-        write_ids(&self.voters, out);
+        write_ids(self.voters.iter(), out);
         out.push_str(" demoted ");
-        write_ids(&self.demoted, out);
+        write_ids(self.demoted.iter(), out);
+        if !self.ancestors.is_empty() {
+            out.push_str(" ancestors ");
+            write_ids(self.ancestors.iter(), out);
+        }
         out.push('\n');
     }
 
@@ -87,11 +90,11 @@ fn write_outsider(me: &NodeId, out: &mut String) {
 }
 
 /// `a,b`, or `-` for none.
-fn write_ids(ids: &BTreeSet<NodeId>, out: &mut String) {
-    if ids.is_empty() {
+fn write_ids(ids: impl ExactSizeIterator<Item = impl Display>, out: &mut String) {
+    if ids.len() == 0 {
         out.push('-');
     }
-    for (place, id) in ids.iter().enumerate() {
+    for (place, id) in ids.enumerate() {
         let _ = write!(out, "{}{id}", if place > 0 { "," } else { "" });
     }
 }

@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The most members that a cluster takes.
 pub const MAX_MEMBERS: usize = 4096;
 
+/// How many of the clusters that a cluster was recovered from it remembers; the oldest go.
+pub const MAX_ANCESTORS: usize = 16;
+
 /// One node of the cluster.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Member {
@@ -41,6 +44,8 @@ impl Member {
 #[derive(Clone, PartialEq, Debug)]
 pub struct State {
     pub(super) cluster: ClusterId,
+    /// The clusters that this one was recovered from by force, the oldest first; at most [`MAX_ANCESTORS`].
+    pub(super) ancestors: Vec<ClusterId>,
     pub(super) last_applied: LogIndex,
     /// The term of the entry at `last_applied`.
     pub(super) last_term: Term,
@@ -65,6 +70,7 @@ impl State {
     pub fn empty(cluster: ClusterId) -> Self {
         Self {
             cluster,
+            ancestors: Vec::new(),
             last_applied: 0,
             last_term: 0,
             max_lease: 0,
@@ -85,6 +91,23 @@ impl State {
     /// Which cluster this is.
     pub fn cluster_id(&self) -> ClusterId {
         self.cluster
+    }
+
+    /// The clusters that this one was recovered from by force, the oldest first: their nodes may come over.
+    pub fn ancestors(&self) -> &[ClusterId] {
+        &self.ancestors
+    }
+
+    /// Makes this the state of a new cluster with the same members, in which `survivor`, one of them, alone votes. Nothing that is said in
+    /// the old cluster is heard in the new one.
+    pub fn recover(&mut self, cluster: ClusterId, survivor: NodeId) {
+        assert!(self.members.contains_key(&survivor), "only a member can stand for the whole cluster");
+        if self.ancestors.len() == MAX_ANCESTORS {
+            self.ancestors.remove(0);
+        }
+        self.ancestors.push(std::mem::replace(&mut self.cluster, cluster));
+        self.voters = BTreeSet::from([survivor]);
+        self.demoted.remove(&survivor);
     }
 
     /// The last index applied.

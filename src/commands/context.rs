@@ -50,6 +50,8 @@ pub enum Wait {
     AddVoter(NodeId),
     /// A member is not to vote any more, and not to be promoted by itself.
     DelVoter(NodeId),
+    /// This node is to go on without the cluster's other voters, which are lost.
+    RecoverQuorum,
     /// nodes.conf is to be rewritten and synced.
     SaveConfig,
     /// The configuration file is to be rewritten with the values in use.

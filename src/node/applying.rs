@@ -28,6 +28,13 @@ pub(super) struct Changed {
     pub foreign: BTreeSet<Slot>,
 }
 
+impl Changed {
+    /// The state is another one.
+    pub fn everything() -> Self {
+        Self { members: true, owners: true, foreign: Slot::all().collect() }
+    }
+}
+
 impl<D: Disk> Node<D> {
     /// Applies what is committed. Outcomes of our own proposals reach whoever waits for them.
     pub(super) fn apply_committed(&mut self) {
@@ -64,9 +71,7 @@ impl<D: Disk> Node<D> {
     /// A snapshot replaces the whole state; what we had proposed may be decided in it.
     pub(super) fn replace_state(&mut self, state: State) {
         self.state = state;
-        self.changed.members = true;
-        self.changed.owners = true;
-        self.changed.foreign.extend(Slot::all());
+        self.changed = Changed::everything();
         self.todo.consequences = true;
         for n in self.proposals.numbers() {
             let id = ProposalId { proposer: self.me, incarnation: self.incarnation, n };
@@ -208,7 +213,7 @@ fn note_changes(me: &NodeId, entry: &Entry<Change>, changed: &mut Changed) {
 }
 
 /// Ascending slots as inclusive ranges.
-fn ranges(slots: &[Slot]) -> Vec<(Slot, Slot)> {
+pub(super) fn ranges(slots: &[Slot]) -> Vec<(Slot, Slot)> {
     let mut ranges: Vec<(Slot, Slot)> = Vec::new();
     for &slot in slots {
         match ranges.last_mut() {

@@ -131,7 +131,8 @@ impl<D: Disk> Node<D> {
     pub(super) fn greeting(&self, peer: Option<&NodeId>) -> Greeting {
         let join_nonce = peer.and_then(|id| self.address_of(id)).and_then(Address::join_nonce);
         let (id, address, cluster) = (self.me, self.own_address.clone(), self.state.cluster_id());
-        Greeting { id, address, cluster, version: PROTOCOL_VERSION, join_nonce }
+        let ancestors = self.state.ancestors().to_vec();
+        Greeting { id, address, cluster, version: PROTOCOL_VERSION, join_nonce, ancestors }
     }
 
     fn introduce(&mut self, conn: ConnId, greeting: Greeting) {
@@ -149,6 +150,10 @@ impl<D: Disk> Node<D> {
         }
         let (id, cluster) = (greeting.id, greeting.cluster);
         self.introduce(conn, greeting);
+        // Not after our own HELLO: who dials us counts us as a member or means to meet us, so a node that was forgotten is not taken along.
+        if self.peer(conn).is_some_and(|peer| self.follow_recovery(&peer)) {
+            return Ok(());
+        }
         self.outbox.push(conn, Frame::Hi(self.greeting(Some(&id))));
         if cluster == self.state.cluster_id() {
             self.tell_stranger(conn, &id);

@@ -44,7 +44,7 @@ pub(super) fn own_address(config: &Config, loaded: &Loaded) -> Address {
     let mut address = announced(config);
     if let Some(joiner) = loaded.standing.joiner() {
         address.set_shard_id(joiner.shard);
-        address.set_join_nonce(Some(joiner.nonce));
+        address.set_join_nonce(joiner.nonce);
     } else if let Some(member) = loaded.state.member(&loaded.me) {
         address.set_shard_id(member.shard);
         address.set_join_nonce(member.address.join_nonce());
@@ -122,7 +122,7 @@ impl<D: Disk> Node<D> {
         self.begin_anew(raft, State::empty(cluster));
     }
 
-    fn begin_anew(&mut self, raft: Raft<Change>, state: State) {
+    pub(super) fn begin_anew(&mut self, raft: Raft<Change>, state: State) {
         self.drop_proposals();
         self.raft = raft;
         self.state = state;

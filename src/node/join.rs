@@ -234,13 +234,11 @@ impl<D: Disk> Node<D> {
         log::info!("Joining cluster {} by way of {}", peer.cluster, peer.id);
         let claims = self.state.ranges_of(&self.me);
         let shard = self.state.member(&self.me).map_or_else(|| self.rng.shard_id(), |member| member.shard);
-        let nonce = self.rng.next_u64() >> 1;
-        self.own_address.set_join_nonce(Some(nonce));
+        let nonce = Some(self.rng.next_u64() >> 1);
+        self.own_address.set_join_nonce(nonce);
         let fallback = Some(Fallback { state: self.state.clone(), term: self.raft.term() });
         self.standing = Standing::Joiner(Box::new(Joiner { cluster: peer.cluster, shard, nonce, claims, fallback }));
-        self.joining.sponsor = Some(Sponsor { id: peer.id, address: peer.address.clone() });
-        self.joining.since = self.now.mono;
-        self.become_joiner(peer.cluster);
+        self.join_by(peer);
         // Meetings with the node that takes us in have come true; others are dialled again once we have joined.
         let met = bus_socket(&peer.address);
         for mut meeting in std::mem::take(&mut self.joining.meetings) {
@@ -253,6 +251,13 @@ impl<D: Disk> Node<D> {
             }
         }
         self.drop_bus_links(keep);
+    }
+
+    /// A joiner from now on, taken in by this peer.
+    pub(super) fn join_by(&mut self, peer: &Greeting) {
+        self.joining.sponsor = Some(Sponsor { id: peer.id, address: peer.address.clone() });
+        self.joining.since = self.now.mono;
+        self.become_joiner(peer.cluster);
     }
 
     /// A joiner's request, to the node that takes it in or, if a restart has lost that, to any member that it knows.
@@ -277,13 +282,17 @@ impl<D: Disk> Node<D> {
         self.drop_bus_links(None);
     }
 
+    /// Whether a NODE_JOIN of ours with this nonce has been applied.
+    fn has_joined(&self, nonce: Option<u64>) -> bool {
+        self.state.member(&self.me).is_some_and(|member| member.address.join_nonce() == nonce)
+    }
+
     /// Whether a NODE_JOIN of ours with this nonce has been applied, or is in the log's tail.
-    pub(super) fn log_has_joined(&self, nonce: u64) -> bool {
-        let applied = self.state.member(&self.me).and_then(|member| member.address.join_nonce());
+    pub(super) fn log_has_joined(&self, nonce: Option<u64>) -> bool {
         let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
-        applied == Some(nonce)
+        self.has_joined(nonce)
             || tail.any(|(_, entry)| match &entry.body {
-                Body::App(Change::NodeJoin { id, address, .. }) => *id == self.me && address.join_nonce() == Some(nonce),
+                Body::App(Change::NodeJoin { id, address, .. }) => *id == self.me && address.join_nonce() == nonce,
                 _ => false,
             })
     }
@@ -291,13 +300,13 @@ impl<D: Disk> Node<D> {
     /// Whether a leader may be followed on this link: a joiner follows only who knows that it joins, not who remembers an earlier life of it.
     pub(super) fn is_expected_by(&self, conn: ConnId) -> bool {
         let known = self.sessions.bus(conn).and_then(|bus| bus.peer.as_ref()).and_then(|peer| peer.join_nonce);
-        self.standing.joiner().is_none_or(|joiner| known == Some(joiner.nonce))
+        self.standing.joiner().is_none_or(|joiner| known == joiner.nonce)
     }
 
     /// Applied entries made us a member: joined. Those of an earlier life do not count.
     pub(super) fn joined(&mut self) {
         let Standing::Joiner(joiner) = &self.standing else { return };
-        if self.state.member(&self.me).is_none_or(|member| member.address.join_nonce() != Some(joiner.nonce)) {
+        if !self.has_joined(joiner.nonce) {
             return;
         }
         log::info!("Joined cluster {}", joiner.cluster);

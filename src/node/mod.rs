@@ -19,6 +19,7 @@ mod leading;
 mod leaving;
 mod links;
 mod proposals;
+mod recovery;
 mod sessions;
 mod timers;
 mod todo;

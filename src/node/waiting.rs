@@ -114,6 +114,11 @@ impl<D: Disk> Node<D> {
             Wait::AddVoter(id) => self.wish(Wish::AddVoter(id), Some(part)),
             Wait::DelVoter(id) => self.wish(Wish::DelVoter(id), Some(part)),
             Wait::Reset { hard } => self.begin_reset(client, hard),
+            Wait::RecoverQuorum => {
+                // On disk with this turn's persist, before its step 10.
+                let result = self.recover_quorum();
+                self.waiting.finish(client, result.map_or_else(WaitOutcome::Failed, |()| WaitOutcome::Done));
+            }
             Wait::SaveConfig => {
                 // Step 2 of this turn comes before its step 10, and a failed save ends the process.
                 self.todo.rewrite = true;

@@ -179,7 +179,7 @@ mod tests {
         let way_back = Fallback { state: scene.state.clone(), term: 3 };
         let joiner = |fallback| {
             let (cluster, shard) = (ClusterId::from_bytes([1; 20]), ShardId::from_bytes([2; 20]));
-            Standing::Joiner(Box::new(Joiner { cluster, shard, nonce: 9, claims: claims.clone(), fallback }))
+            Standing::Joiner(Box::new(Joiner { cluster, shard, nonce: Some(9), claims: claims.clone(), fallback }))
         };
         for standing in [Standing::Member, Standing::Claiming(claims.clone()), joiner(None), joiner(Some(way_back))] {
             scene.standing = standing;

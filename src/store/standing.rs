@@ -27,8 +27,8 @@ pub struct Joiner {
     /// Its shard, the same in both clusters.
     pub shard: ShardId,
     /// Drawn when it stepped down. Its NODE_JOIN carries it, and a leader that dials it says it: what does not know it knows an earlier life of
-    /// this node at most.
-    pub nonce: u64,
+    /// this node at most. None for a founder who comes over to a cluster that was recovered from the one it founded.
+    pub nonce: Option<u64>,
     /// The slots that it owned, ascending; it claims those that nobody owns once it has joined.
     pub claims: Vec<(Slot, Slot)>,
     /// The way back. None once it has acknowledged anything of the new cluster: that must never be forgotten \[N19\].
@@ -102,7 +102,11 @@ impl Standing {
 impl Joiner {
     fn write(&self, out: &mut String) {
         // Writing to a String never fails.
-        let _ = write!(out, "joiner cluster {} shard {} nonce {} fallbackTerm ", self.cluster, self.shard, self.nonce);
+        let _ = write!(out, "joiner cluster {} shard {} nonce ", self.cluster, self.shard);
+        let _ = match self.nonce {
+            Some(nonce) => write!(out, "{nonce} fallbackTerm "),
+            None => write!(out, "- fallbackTerm "),
+        };
         let _ = match &self.fallback {
             Some(fallback) => writeln!(out, "{}", fallback.term),
             None => writeln!(out, "-"),
@@ -164,7 +168,10 @@ fn read_joiner(line: &str, claims: Vec<(Slot, Slot)>, fallback: &str) -> Result<
     };
     let cluster = key("cluster")?.parse().map_err(|_| "bad cluster id")?;
     let shard = key("shard")?.parse().map_err(|_| "bad shard id")?;
-    let nonce = key("nonce")?.parse().map_err(|_| "bad nonce")?;
+    let nonce = match key("nonce")? {
+        "-" => None,
+        nonce => Some(nonce.parse().map_err(|_| "bad nonce")?),
+    };
     let fallback = match key("fallbackTerm")? {
         "-" if fallback.is_empty() => None,
         "-" => return Err("fallback lines though there is no way back".to_owned()),

@@ -192,7 +192,7 @@ fn a_stranger_of_another_cluster_is_not_heard() {
     let (before, id, foreign) = (lines(node), "a".repeat(40), "b".repeat(40));
     let frame = |payload: String| [b"RAFT", &(payload.len() as u32 + 8).to_be_bytes()[..], payload.as_bytes()].concat();
     let mut stranger = Raw::connect(node.port.bus());
-    stranger.send(frame(format!("HELLO {id} :7000@17000 {foreign} 1")));
+    stranger.send(frame(format!("HELLO {id} :7000@17000 {foreign} 1 - -")));
     stranger.send(frame(format!("VOTE_REQ {id} 999 999 999 1 transfer")));
     stranger.send(frame(format!("AE {id} 999 0 0 9 9 0 1 1 1")));
     until("the frames to be counted", || match node.field("cluster_stats_messages_foreign_dropped").parse::<u64>() {

@@ -166,7 +166,7 @@ impl Model {
             _ => {
                 let fallback =
                     rng.one_in(2).then(|| Fallback { state: (*self.states[self.applied as usize]).clone(), term: self.hard.term });
-                Standing::Joiner(Box::new(Joiner { cluster: self.cluster, shard: self.shard, nonce: 7, claims, fallback }))
+                Standing::Joiner(Box::new(Joiner { cluster: self.cluster, shard: self.shard, nonce: Some(7), claims, fallback }))
             }
         }
     }

@@ -46,6 +46,8 @@ pub(super) const LINES: &[&str] = &[
     "NODES",
     "    Return cluster configuration seen by node. Output format:",
     "    <id> <ip:port@bus-port[,hostname]> <flags> <master> <pings> <pongs> <epoch> <link> <slot> ...",
+    "RECOVER QUORUM",
+    "    Go on without the other voters when a majority of them is lost for good. Acknowledged changes can be lost.",
     "REPLICAS <node-id>",
     "    Return <node-id> replicas.",
     "RESET [HARD|SOFT]",

@@ -75,6 +75,8 @@ fn raft(cluster: &Cluster<'_>, text: &mut Text) {
     text.line("cluster_raft_voters", voters.len());
     text.line("cluster_raft_learners", state.members().filter(|member| !voters.contains(&member.id)).count());
     text.line("cluster_raft_log_entries", log.len());
+    text.line("cluster_raft_cluster_id", state.cluster_id());
+    text.line("cluster_raft_recoveries", state.ancestors().len());
     text.line("cluster_raft_state_hash", format_args!("{:016x}", state.hash()));
     let ids: Vec<String> = voters.iter().map(|id| id.to_string()).collect();
     text.line("cluster_raft_voter_ids", ids.join(","));

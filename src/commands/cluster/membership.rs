@@ -1,6 +1,6 @@
 //! Changing who belongs to the cluster and who votes, and what Redis has beside it.
 //!
-//! Owns: MEET, FORGET, RESET, ADDVOTER, DELVOTER, SAVECONFIG, and the epoch commands that Raft leaves without effect.
+//! Owns: MEET, FORGET, RESET, ADDVOTER, DELVOTER, RECOVER, SAVECONFIG, and the epoch commands that Raft leaves without effect.
 //! Must not: talk to peers: the node does, while the client waits. Contract: docs/protocol.md, "Membership and voting".
 
 use super::{member, node_id, unknown_node, wrong_arguments};
@@ -97,6 +97,11 @@ fn change_voter(ctx: &mut Context<'_>, args: Args<'_>, to_vote: bool) -> Flow {
 fn fail_about(ctx: &mut Context<'_>, id: &NodeId, what: &str) -> Flow {
     let text = format!("ERR Node {id} {what}");
     ctx.fail(&text)
+}
+
+/// The word QUORUM is there to be typed: this is the last resort.
+pub(super) fn recover(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    if is(args.get(2), "quorum") { Flow::Wait(Wait::RecoverQuorum) } else { ctx.fail(SYNTAX_ERROR) }
 }
 
 pub(super) fn saveconfig(_ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {

@@ -68,6 +68,7 @@ const SUBCOMMANDS: &[Command] = &[
     sub("myid", 2, VIEW, "3.0.0", "Returns the ID of a node.", topology::myid),
     sub("myshardid", 2, VIEW, "7.2.0", "Returns the shard ID of a node.", topology::myshardid).tips(VARIES),
     sub("nodes", 2, VIEW, "3.0.0", "Returns the cluster configuration for a node.", topology::nodes).tips(VARIES),
+    sub("recover", 3, ADMIN, "7.2.4", "Goes on with one survivor when a majority of the voters is lost for good.", membership::recover),
     sub("replicas", 3, ADMIN, "5.0.0", "Lists the replica nodes of a master node.", topology::replicas).tips(VARIES),
     sub("reset", -2, &[Flag::Admin, Flag::Stale, Flag::NoScript], "3.0.0", "Resets a node.", membership::reset),
     sub("saveconfig", 2, ADMIN, "3.0.0", "Forces a node to save the cluster configuration to disk.", membership::saveconfig),

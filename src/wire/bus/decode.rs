@@ -5,9 +5,10 @@
 
 use super::fields::Fields;
 use super::{Frame, FrameError, Greeting, HEADER, MAGIC, MAX_ENTRIES, MAX_FRAME, MAX_REASON, RefusedAppend, RejectReason};
-use crate::cluster::{Change, ClusterEntry, EntryError, Outcome, parse_entry};
+use crate::cluster::{Change, ClusterEntry, EntryError, MAX_ANCESTORS, Outcome, parse_entry};
 use crate::raft::Message;
 use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
+use crate::types::ClusterId;
 
 /// The frame at the start of `buf` and how many bytes it takes, or `None` while it is not there as a whole.
 /// One that is no frame, or too long, is refused as soon as its header shows it.
@@ -68,8 +69,18 @@ fn greeting(mut line: Fields<'_>) -> Result<Greeting, FrameError> {
         address: line.parse("address")?,
         cluster: line.parse("cluster id")?,
         version: u32::try_from(line.number("protocol version")?).map_err(|_| line.malformed("protocol version"))?,
-        join_nonce: line.optional_number("join nonce")?,
+        join_nonce: line.number_or_none("join nonce")?,
+        ancestors: ancestors(&mut line)?,
     })
+}
+
+fn ancestors(line: &mut Fields<'_>) -> Result<Vec<ClusterId>, FrameError> {
+    let listed = line.text("ancestors")?;
+    if listed == "-" {
+        return Ok(Vec::new());
+    }
+    let ids: Result<Vec<ClusterId>, _> = listed.split(',').take(MAX_ANCESTORS + 1).map(str::parse).collect();
+    ids.ok().filter(|ids| ids.len() <= MAX_ANCESTORS).ok_or_else(|| line.malformed("ancestors"))
 }
 
 /// The rest of the line, which people will read.

@@ -86,6 +86,19 @@ impl<'a> Line<'a> {
         }
     }
 
+    fn or_none(self, n: Option<u64>) -> Self {
+        match n {
+            Some(n) => self.number(n),
+            None => self.word("-"),
+        }
+    }
+
+    /// One more in a list.
+    fn and(self, value: impl std::fmt::Display) -> Self {
+        write!(self.0, ",{value}").expect("writing to a Vec never fails");
+        self
+    }
+
     fn flag(self, set: bool) -> Self {
         self.word(if set { "1" } else { "0" })
     }
@@ -124,8 +137,12 @@ fn words(words: &[&str], out: &mut Vec<u8>) {
 }
 
 fn greet(name: &str, greeting: &Greeting, out: &mut Vec<u8>) {
-    let Greeting { id, address, cluster, version, join_nonce } = greeting;
-    Line::new(out, name).id(id).shown(address).shown(cluster).number(u64::from(*version)).optional(*join_nonce).end();
+    let Greeting { id, address, cluster, version, join_nonce, ancestors } = greeting;
+    let line = Line::new(out, name).id(id).shown(address).shown(cluster).number(u64::from(*version)).or_none(*join_nonce);
+    match ancestors.split_first() {
+        None => line.word("-").end(),
+        Some((oldest, others)) => others.iter().fold(line.shown(oldest), Line::and).end(),
+    }
 }
 
 /// `AE leader term prev-index prev-term quorum commit count round nonce clock`, then a line for each entry.

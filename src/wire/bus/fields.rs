@@ -64,6 +64,11 @@ impl<'a> Fields<'a> {
         if self.rest().is_empty() { Ok(None) } else { self.number(name).map(Some) }
     }
 
+    /// As [`Fields::number`], or `-`.
+    pub(super) fn number_or_none(&mut self, name: &'static str) -> Result<Option<u64>, FrameError> {
+        if self.rest().starts_with("- ") { self.text(name).map(|_| None) } else { self.number(name).map(Some) }
+    }
+
     /// Anything that reads itself: ids, addresses.
     pub(super) fn parse<T: FromStr>(&mut self, name: &'static str) -> Result<T, FrameError> {
         self.text(name)?.parse().map_err(|_| self.malformed(name))

@@ -40,6 +40,8 @@ pub struct Greeting {
     pub version: u32,
     /// The join nonce of the receiver, as far as the sender knows it: a joiner follows only who knows its own.
     pub join_nonce: Option<u64>,
+    /// The clusters that the sender's was recovered from by force, the oldest first: a node that is left behind in one of them may come over.
+    pub ancestors: Vec<ClusterId>,
 }
 
 /// Why a leader does not append a proposal.

@@ -42,7 +42,14 @@ fn refusal(payload: impl AsRef<[u8]>) -> String {
 
 fn greeting() -> Greeting {
     let address = ":7101@17101".parse().unwrap();
-    Greeting { id: a(), address, cluster: ClusterId::from_bytes([0xcc; 20]), version: PROTOCOL_VERSION, join_nonce: None }
+    Greeting {
+        id: a(),
+        address,
+        cluster: ClusterId::from_bytes([0xcc; 20]),
+        version: PROTOCOL_VERSION,
+        join_nonce: None,
+        ancestors: Vec::new(),
+    }
 }
 
 /// A change of two slots' owner, as a follower proposes it.
@@ -61,8 +68,11 @@ fn append(entries: Vec<ClusterEntry>) -> Append<Change> {
 #[test]
 fn greetings_and_meetings() {
     let cluster = "cccccccccccccccccccccccccccccccccccccccc";
-    assert_text(Frame::Hello(greeting()), &format!("HELLO {A} :7101@17101 {cluster} 1\n"));
-    assert_text(Frame::Hi(greeting()), &format!("HI {A} :7101@17101 {cluster} 1\n"));
+    assert_text(Frame::Hello(greeting()), &format!("HELLO {A} :7101@17101 {cluster} 1 - -\n"));
+    assert_text(Frame::Hi(greeting()), &format!("HI {A} :7101@17101 {cluster} 1 - -\n"));
+    let recovered =
+        Greeting { join_nonce: Some(7), ancestors: vec![ClusterId::from_bytes([1; 20]), ClusterId::from_bytes([2; 20])], ..greeting() };
+    assert_text(Frame::Hello(recovered), &format!("HELLO {A} :7101@17101 {cluster} 1 7 {},{}\n", "01".repeat(20), "02".repeat(20)));
     assert_text(Frame::Meet { singleton: true }, "MEET singleton\n");
     assert_text(Frame::Meet { singleton: false }, "MEET cluster\n");
     assert_text(Frame::AddMe { join_nonce: None }, "ADD_ME\n");
@@ -157,7 +167,10 @@ fn malformed_messages_name_what_is_wrong() {
         ("HELLO".into(), "malformed HELLO: id"),
         (format!("HELLO {A} 1.2.3.4:1@2 {A} 4294967296\n"), "malformed HELLO: protocol version"),
         (format!("HELLO {A}  1.2.3.4:1@2 {A} 1\n"), "malformed HELLO: address"),
-        (format!("HELLO {A} 1.2.3.4:1@2 {A} 1\nmore"), "malformed HELLO: more lines than the message has"),
+        (format!("HELLO {A} 1.2.3.4:1@2 {A} 1 - x\n"), "malformed HELLO: ancestors"),
+        (format!("HELLO {A} 1.2.3.4:1@2 {A} 1 - {}\n", vec![A; 17].join(",")), "malformed HELLO: ancestors"),
+        (format!("HELLO {A} 1.2.3.4:1@2 {A} 1 x -\n"), "malformed HELLO: join nonce"),
+        (format!("HELLO {A} 1.2.3.4:1@2 {A} 1 - -\nmore"), "malformed HELLO: more lines than the message has"),
         ("MEET both\n".into(), "malformed MEET: formation"),
         ("MEET_REJECTED\n".into(), "malformed MEET_REJECTED: reason"),
         (format!("MEET_REJECTED {}\n", "x".repeat(MAX_REASON + 1)), "malformed MEET_REJECTED: reason"),

@@ -1,0 +1,83 @@
+//! A majority of the voters is lost for good: one survivor goes on alone, under a new cluster id, and the others that are left come over.
+//!
+//! Owns: CLUSTER RECOVER QUORUM, and who follows such a node. Must not: take anybody out of a cluster that has a leader.
+//! Contract: docs/protocol.md, "Recovery by force"; docs/operations.md says what it can cost.
+//!
+//! The fence is the cluster id: what is said in the old cluster is dropped by the nodes of the new one, as every stranger's word is.
+
+use super::Node;
+use super::applying::Changed;
+use super::founding::raft_settings;
+use crate::raft::{HardState, Log, Raft};
+use crate::store::{Disk, Joiner, Standing};
+use crate::types::{Millis, Slot};
+use crate::wire::bus::Greeting;
+use std::collections::BTreeSet;
+
+impl<D: Disk> Node<D> {
+    /// CLUSTER RECOVER QUORUM: this node's log is taken for the cluster's, to its end, and this node alone votes from now on.
+    ///
+    /// # Errors
+    /// The error reply, if there is nothing to recover, or this node is not the one to do it.
+    pub(super) fn recover_quorum(&mut self) -> Result<(), String> {
+        if self.is_joiner() {
+            return Err("ERR This node waits to be added to a cluster: recover on one of its members".to_owned());
+        }
+        if self.raft.is_leader() || self.without_leader_for() <= self.config.cluster_node_timeout {
+            let limit = self.config.cluster_node_timeout;
+            return Err(format!("ERR There is nothing to recover before this node has been without a leader for {limit} ms"));
+        }
+        let mut state = self.state.clone();
+        // The lost voters may have committed all of it, and told clients so.
+        for (index, entry) in self.raft.log().iter_from(state.last_applied() + 1) {
+            let _ = state.apply(index, entry);
+        }
+        if state.member(&self.me).is_none() {
+            return Err("ERR By this node's log it has left the cluster: recover on a member".to_owned());
+        }
+        let cluster = self.rng.cluster_id();
+        log::warn!("Recovering cluster {} by force, without its other voters, as cluster {cluster}", state.cluster_id());
+        state.recover(cluster, self.me);
+        let log = Log::new(state.last_applied(), state.last_term());
+        let hard = HardState { term: self.raft.term() + 1, voted_for: None };
+        let (voters, applied, settings) = (state.voters().clone(), state.last_applied(), raft_settings(&self.config));
+        let raft = Raft::new(self.me, hard, log, voters, applied, self.nonce, settings, self.rng.fork(), self.now.mono);
+        self.begin_anew(raft, state);
+        self.changed = Changed::everything();
+        self.drop_bus_links(None);
+        Ok(())
+    }
+
+    /// How long no leader has been heard; since the start, if none was (ms).
+    pub(super) fn without_leader_for(&self) -> Millis {
+        self.now.mono.saturating_sub(self.leader_heard.unwrap_or(self.server.started.mono))
+    }
+
+    /// A peer greets from a cluster that was recovered from ours. Without a leader for long enough we go over to it, and never come back: in the
+    /// old cluster this node is as good as dead, in the new one it is a learner that has acknowledged nothing. True if it did.
+    pub(super) fn follow_recovery(&mut self, peer: &Greeting) -> bool {
+        if !peer.ancestors.contains(&self.state.cluster_id()) {
+            return false;
+        }
+        if self.raft.is_leader() || self.without_leader_for() <= self.config.cluster_node_timeout {
+            log::warn!("Cluster {} was recovered by force from ours, which has or had a leader just now: not going over", peer.cluster);
+            return false;
+        }
+        log::warn!("Going over to cluster {}, which was recovered by force from ours", peer.cluster);
+        let claims = self.slots_to_claim();
+        let shard = self.own_address.shard_id().unwrap_or_else(|| self.rng.shard_id());
+        let nonce = self.own_address.join_nonce();
+        self.standing = Standing::Joiner(Box::new(Joiner { cluster: peer.cluster, shard, nonce, claims, fallback: None }));
+        self.join_by(peer);
+        self.drop_bus_links(None);
+        true
+    }
+
+    /// What this node owns or already meant to claim: its keys there are kept until it is known whose the slots are.
+    fn slots_to_claim(&self) -> Vec<(Slot, Slot)> {
+        let own = self.state.ranges_of(&self.me);
+        let all = own.iter().chain(self.standing.claims());
+        let slots: BTreeSet<Slot> = all.flat_map(|(first, last)| (first.number()..=last.number()).filter_map(Slot::new)).collect();
+        super::applying::ranges(&Vec::from_iter(slots))
+    }
+}
