@@ -102,6 +102,8 @@ pub struct Config {
     pub cluster_link_sendbuf_limit: u64,
     /// The election timeout as typed, 0 for automatic; see [`Config::election_timeout`].
     pub cluster_raft_election_timeout: Millis,
+    /// Applied log entries kept in memory; trimmed to that beyond twice as many.
+    pub cluster_raft_log_kept: u64,
     /// How many nodes vote.
     pub cluster_raft_voters: u32,
     /// The write lease as typed, 0 for automatic; see [`Config::write_lease`].
@@ -152,6 +154,7 @@ impl Config {
             cluster_replica_no_failover: false,
             cluster_link_sendbuf_limit: 0,
             cluster_raft_election_timeout: 0,
+            cluster_raft_log_kept: 0,
             cluster_raft_voters: 0,
             cluster_write_lease: 0,
             inert: BTreeMap::new(),

@@ -151,6 +151,7 @@ const OPTIONS: &[Opt] = &[
     option!("cluster-replica-no-failover" | "cluster-slave-no-failover", cluster_replica_no_failover, Kind::Switch, "no", RUN_TIME, "flag this node as never to be promoted"),
     option!("cluster-link-sendbuf-limit", cluster_link_sendbuf_limit, BYTES, "0", RUN_TIME, "close a bus link with more unsent bytes; 0: no limit"),
     option!("cluster-raft-election-timeout", cluster_raft_election_timeout, Kind::Number(0, DAY), "0", RUN_TIME, "ms without a leader until an election; 0: min(1000, lease / 5)"),
+    option!("cluster-raft-log-kept", cluster_raft_log_kept, Kind::Number(0, 1_000_000), "64", RUN_TIME, "applied log entries kept in memory for nodes that lag; trimmed to that when twice as many are held"),
     option!("cluster-raft-voters", cluster_raft_voters, Kind::Number(1, 9), "5", RUN_TIME, "how many nodes vote; an even number rests one below"),
     option!("cluster-write-lease", cluster_write_lease, Kind::Number(0, DAY), "0", RUN_TIME, "ms that this node, as leader, lets a primary write without it; 0: min(5000, node timeout)"),
 ];

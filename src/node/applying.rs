@@ -10,10 +10,6 @@ use crate::store::{Disk, Standing};
 use crate::types::{Millis, NodeId, SLOT_COUNT, Slot};
 use std::collections::BTreeSet;
 
-/// Applied entries held in memory for followers that lag; beyond [`TRIM_ABOVE`] all but the last of them are dropped.
-const TRIM_TO: u64 = 64;
-/// See [`TRIM_TO`].
-const TRIM_ABOVE: u64 = 128;
 /// Reasons to rewrite nodes.conf that can wait are coalesced for so long (ms).
 const REWRITE_PATIENCE: Millis = 1000;
 
@@ -102,7 +98,6 @@ impl<D: Disk> Node<D> {
         self.review_proposals();
         self.review_wishes();
         self.continue_reset();
-        self.trim_log();
     }
 
     /// The members, and how they are reached.
@@ -162,11 +157,12 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// Keeps the log in memory short (docs/protocol.md, "Compaction").
-    fn trim_log(&mut self) {
+    /// Keeps the log in memory short (docs/protocol.md, "Compaction"). At the beginning of a turn, so that what a turn brought is there until its end.
+    pub(super) fn trim_log(&mut self) {
         let held = self.state.last_applied().saturating_sub(self.raft.log().snapshot_index());
-        if held > TRIM_ABOVE {
-            self.raft.compact_to(self.state.last_applied() - TRIM_TO);
+        let kept = self.config.cluster_raft_log_kept;
+        if held > 2 * kept {
+            self.raft.compact_to(self.state.last_applied() - kept);
         }
     }
 }

@@ -316,6 +316,7 @@ impl<D: Disk> Node<D> {
     pub fn turn(&mut self, now: Now) -> Result<(), Fatal> {
         self.now = now;
         self.waiting.begin_turn();
+        self.trim_log();
         self.read_bus();
         self.arrange();
         self.run_clients();

@@ -214,11 +214,14 @@ fn machine_at(ip: IpAddr, count: usize) -> Option<usize> {
     (0..count).find(|&index| Machine::ip(index) == ip)
 }
 
-/// What the cluster is configured with: small timeouts in some runs, few voters in others.
+/// What the cluster is configured with: small timeouts in some runs, few voters in others, and in half of them so short a log in memory that
+/// who was away needs a snapshot.
 fn draw_options(rng: &mut Rng) -> Vec<String> {
     let node_timeout = [2_000, 5_000, 5_000, 15_000][rng.below(4) as usize].to_string();
     let voters = [3, 5, 5, 7][rng.below(4) as usize].to_string();
-    ["--cluster-node-timeout", &node_timeout, "--cluster-raft-voters", &voters].map(str::to_owned).to_vec()
+    let kept = if rng.one_in(2) { 64 } else { rng.below(9) }.to_string();
+    let options = ["--cluster-node-timeout", &node_timeout, "--cluster-raft-voters", &voters, "--cluster-raft-log-kept", &kept];
+    options.map(str::to_owned).to_vec()
 }
 
 fn draw_weather(rng: &mut Rng) -> Weather {
