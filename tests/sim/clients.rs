@@ -22,6 +22,8 @@ pub enum Mode {
     Quiet,
     /// Each changes something once more: that must succeed.
     Probe,
+    /// An operator tells this machine's node to go on without the other voters.
+    Recover(usize),
 }
 
 /// What a client is for.

@@ -89,6 +89,12 @@ impl Machine {
         }
     }
 
+    /// Somebody puts an empty disk in.
+    pub fn wipe(&mut self) {
+        self.disk = MemoryDisk::new();
+        self.handle = self.disk.process();
+    }
+
     /// Its address.
     pub fn ip(index: usize) -> IpAddr {
         IpAddr::V4(Ipv4Addr::new(10, 0, 0, index as u8 + 1))

@@ -95,6 +95,8 @@ stats! {
     clocks_set,
     /// Values read back.
     reads,
+    /// Clusters recovered by force after most voters were lost.
+    recoveries,
     /// Runs that were asked to settle down.
     settled,
     /// Clusters whose majority an operator had taken away, so that nothing was asked of them.

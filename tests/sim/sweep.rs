@@ -74,15 +74,24 @@ fn live(world: &mut World) {
     }
     world.compare_states();
     world.checks.check_unexplained();
+    if world.beyond_help() == 0 && world.rng.one_in(4) {
+        world.suffer_disaster();
+        settle(world);
+        assert_eq!(world.beyond_help(), 0, "whoever is left behind comes over to the recovered cluster");
+        world.compare_states();
+    }
 }
 
 /// Waits until the world has settled down, clients and all.
 fn settle(world: &mut World) {
     let end = world.now + LIVENESS;
     let is_probe = world.clients.mode == Mode::Probe;
+    let is_recovery = matches!(world.clients.mode, Mode::Recover(_));
     loop {
         world.run_until(world.now + LOOK);
-        let unsettled = world.unsettled().or_else(|| (!world.clients.all_idle()).then(|| "no client waits for an answer".to_owned()));
+        let behind = || (is_recovery && world.beyond_help() > 0).then(|| "whoever is left behind comes over".to_owned());
+        let unsettled =
+            world.unsettled().or_else(behind).or_else(|| (!world.clients.all_idle()).then(|| "no client waits for an answer".to_owned()));
         let unsettled = unsettled
             .or_else(|| (is_probe && !world.clients.all_satisfied()).then(|| "a change that a client asks for is made".to_owned()));
         match unsettled {

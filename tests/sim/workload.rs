@@ -79,6 +79,7 @@ impl World {
             (Role::Slots(first), Mode::Probe) if !self.clients.list[index].satisfied => self.change_slot(first),
             (Role::Keys, Mode::Busy) => self.use_keys(index),
             (Role::Operator, Mode::Busy) => self.operate(),
+            (Role::Operator, Mode::Recover(chosen)) => self.recover_quorum(chosen),
             (Role::Operator, _) => self.bring_back(),
             _ => None,
         }
@@ -183,6 +184,12 @@ impl World {
         self.checks.changes.release_asked(self.id_of(to)?);
         self.stats.resets += 1;
         Some(Request { to, words: cluster(&["RESET", how]), purpose: Purpose::Any })
+    }
+
+    /// Until it has come true.
+    fn recover_quorum(&self, to: usize) -> Option<Request> {
+        let done = self.state_of(to).is_none_or(|state| !state.ancestors().is_empty());
+        (!done).then(|| Request { to, words: cluster(&["RECOVER", "QUORUM"]), purpose: Purpose::Any })
     }
 
     /// Once all is quiet: whoever is stuck half way into a cluster is met again by its leader, as is a node that nobody told that it was

@@ -43,6 +43,21 @@ impl History {
         }
     }
 
+    /// Of the cluster that `survivor` makes of this one by force, taking all of its log, up to `last`, for committed.
+    pub fn recovered(&self, survivor: NodeId, last: LogIndex, term_at: impl Fn(LogIndex) -> Option<Term>) -> Self {
+        let mut model = self.model.clone();
+        assert!(last >= model.applied, "nobody had anything open, so the survivor has all that was committed");
+        for index in model.applied + 1..=last {
+            let term = term_at(index).expect("its log was seen before");
+            model.apply(&self.entries[&(index, term)].1);
+        }
+        model.voters = [survivor].into();
+        model.effects.clear();
+        let term_of = |index| self.committed_term(index).or_else(|| term_at(index)).expect("it is committed, or in the survivor's log");
+        let committed = (1..=last).map(|index| Committed { term: term_of(index), said_in: 0 }).collect();
+        Self { committed, model, ..Self::new() }
+    }
+
     /// A node leads a term. Returns whether that is news.
     pub fn leads(&mut self, term: Term, id: NodeId) -> bool {
         let leader = *self.leaders.entry(term).or_insert(id);

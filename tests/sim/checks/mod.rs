@@ -108,7 +108,8 @@ impl Checks {
         }
         let before = std::mem::replace(&mut seen.said, said);
         if before.cluster != said.cluster {
-            seen.terms.clear();
+            self.descended(machine.index, node);
+            self.seen[machine.index].terms.clear();
             self.left(before);
             self.came(machine.index, node.raft());
         }
@@ -127,6 +128,22 @@ impl Checks {
     fn history(&mut self, machine: usize) -> &mut History {
         let cluster = self.seen[machine].said.cluster.expect("a node that had a turn is in a cluster");
         self.clusters.entry(cluster).or_insert_with(History::new)
+    }
+
+    /// A machine has another disk: what was promised of the old one is nobody's any more.
+    pub fn wiped(&mut self, machine: usize) {
+        self.seen[machine] = Seen::default();
+    }
+
+    /// A node has recovered its cluster by force: the new one begins with all of that node's log.
+    fn descended(&mut self, machine: usize, node: &Node<MemoryDisk>) {
+        let (cluster, log) = (node.state().cluster_id(), node.raft().log());
+        let Some(parent) = node.state().ancestors().last().and_then(|parent| self.clusters.get(parent)) else { return };
+        if !self.clusters.contains_key(&cluster) {
+            let seen = &self.seen[machine];
+            let history = parent.recovered(node.id(), log.snapshot_index(), |index| seen.term_at(index));
+            self.clusters.insert(cluster, history);
+        }
     }
 
     /// A node left this cluster for another one. If it was alone there, what that cluster acknowledged is given up with it.

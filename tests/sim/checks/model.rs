@@ -32,6 +32,7 @@ impl Effect {
 }
 
 /// The state that the committed log makes.
+#[derive(Clone)]
 pub struct Model {
     /// The last entry applied.
     pub applied: LogIndex,
