@@ -6,6 +6,7 @@ use pontoon::config::Config;
 use pontoon::keyspace::Keyspace;
 use pontoon::raft::{Body, Entry, Raft, Settings};
 use pontoon::rng::Rng;
+use pontoon::store::{SyncTimes, Work};
 use pontoon::types::{ClusterId, NodeId, Now, Slot};
 use pontoon::wire::{OwnedArgs, Reply};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -77,6 +78,7 @@ fn get_and_set_allocate_nothing() {
     let settings = Settings { election_timeout: 1000, lease: 5000, node_timeout: 15_000, voters: 5 };
     let (state, raft) = (state(&join), Raft::found(ME, join, 1, settings, Rng::new(1), 1));
     let (mut keyspace, mut config, mut server, stats) = (Keyspace::new(1), Config::default(), Server::default(), BusStats::default());
+    let syncs = SyncTimes::default();
     let local = "127.0.0.1:1".parse().unwrap();
     let (mut client, mut out) = (Client::new(1, local, local, NOW, true), Vec::with_capacity(4096));
     let cluster = Cluster {
@@ -90,6 +92,9 @@ fn get_and_set_allocate_nothing() {
         stats: &stats,
         leaving: &[],
         usable: true,
+        last_contact: None,
+        proposals_pending: 0,
+        store: Work { appends: 0, rewrites: 0, syncs: &syncs },
     };
     for round in 0..3 {
         for words in [&["SET", "key", "value"][..], &["GET", "key"], &["get", "missing"], &["ping"], &["exists", "key"]] {

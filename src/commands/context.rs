@@ -10,6 +10,7 @@ use crate::cluster::{Address, Change, Reason, State};
 use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::raft::Raft;
+use crate::store::Work;
 use crate::types::{Millis, NodeId, Now, Slot};
 use crate::wire::Reply;
 use std::collections::BTreeMap;
@@ -139,6 +140,12 @@ pub struct Cluster<'a> {
     pub leaving: &'a [(Slot, Slot)],
     /// `cluster_state:ok`: keys may be served.
     pub usable: bool,
+    /// When a leader was last heard (mono ms); a leader hears itself.
+    pub last_contact: Option<Millis>,
+    /// Own changes of the cluster that are neither applied nor refused.
+    pub proposals_pending: usize,
+    /// What nodes.conf has cost so far.
+    pub store: Work<'a>,
 }
 
 /// One bus link.
@@ -169,6 +176,14 @@ pub struct BusStats {
     pub received: BTreeMap<&'static str, u64>,
     /// Frames dropped because their sender is of another cluster.
     pub foreign: u64,
+    /// Bytes written to links.
+    pub bytes_sent: u64,
+    /// Bytes read from links.
+    pub bytes_received: u64,
+    /// Snapshots sent to followers whose next entry was gone; one that was sent again counts again.
+    pub snapshots_sent: u64,
+    /// Snapshots taken from a leader in place of the own state.
+    pub snapshots_installed: u64,
     /// Links closed because too much waited to be sent on them.
     pub buffer_limit_exceeded: u64,
 }

@@ -270,6 +270,7 @@ impl<D: Disk> Node<D> {
         let voters = state.voters().clone();
         self.raft.snapshot_installed(snapshot.last_index, snapshot.last_term, voters, conn, from, snapshot.round);
         self.replace_state(state);
+        self.bus_stats.snapshots_installed += 1;
         Ok(())
     }
 }

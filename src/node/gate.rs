@@ -5,7 +5,7 @@
 
 use super::Node;
 use crate::cluster::Change;
-use crate::raft::{Needs, Outgoing, Route};
+use crate::raft::{Message, Needs, Outgoing, Route};
 use crate::store::{Disk, Persisted};
 use crate::types::ConnId;
 use crate::wire::bus::{self, Frame};
@@ -67,5 +67,6 @@ impl<D: Disk> Node<D> {
 
     fn count_sent(&mut self, frame: &Frame) {
         *self.bus_stats.sent.entry(frame.stats_name()).or_default() += 1;
+        self.bus_stats.snapshots_sent += u64::from(matches!(frame, Frame::Raft(Message::InstallSnapshot(_))));
     }
 }

@@ -303,8 +303,10 @@ impl<D: Disk> Node<D> {
 
     /// `count` bytes were appended to the receive buffer.
     pub fn received(&mut self, conn: ConnId, count: usize) {
-        if matches!(self.sessions.get(conn).map(|session| &session.kind), Some(Kind::Client(_))) {
-            self.server.stats.net_input_bytes += count as u64;
+        match self.sessions.get(conn).map(|session| &session.kind) {
+            Some(Kind::Client(_)) => self.server.stats.net_input_bytes += count as u64,
+            Some(Kind::Bus(_)) => self.bus_stats.bytes_received += count as u64,
+            None => {}
         }
         self.sessions.queue_input(conn);
     }
@@ -349,8 +351,13 @@ impl<D: Disk> Node<D> {
         self.sessions.get_mut(conn).map(|session| &mut session.transmit)
     }
 
-    /// The shell has written what it could. A session that was only to be flushed is closed once nothing is left.
-    pub fn flushed(&mut self, conn: ConnId) {
+    /// The shell has written what it could, `count` bytes. A session that was only to be flushed is closed once nothing is left.
+    pub fn flushed(&mut self, conn: ConnId, count: usize) {
+        match self.sessions.get(conn).map(|session| &session.kind) {
+            Some(Kind::Client(_)) => self.server.stats.net_output_bytes += count as u64,
+            Some(Kind::Bus(_)) => self.bus_stats.bytes_sent += count as u64,
+            None => {}
+        }
         if self.sessions.get(conn).is_some_and(|session| session.closing && session.transmit.is_empty()) {
             return self.close(conn);
         }

@@ -80,6 +80,11 @@ impl Proposals {
         self.pending.is_empty() && self.wishes.is_empty()
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.pending.len() + self.wishes.len()
+    }
+
     /// How far the newest is ahead of the oldest.
     fn ahead(&self) -> u64 {
         self.pending.first_key_value().map_or(0, |(lowest, _)| self.last - lowest)

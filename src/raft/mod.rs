@@ -40,7 +40,7 @@ use disk::Disk;
 use election::Election;
 use membership::Membership;
 use role::Role;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use disk::Durable;
 pub use entry::{Body, Entry, Origin, Payload, ProposalId};
@@ -338,6 +338,12 @@ impl<P: Payload> Raft<P> {
     /// What a leader knows of another node.
     pub fn progress(&self, id: &NodeId) -> Option<&Progress> {
         self.role.leader()?.progress.get(id)
+    }
+
+    /// What a leader knows of everybody else, in the order of their ids; who does not lead knows of nobody.
+    pub fn followers(&self) -> impl ExactSizeIterator<Item = (&NodeId, &Progress)> {
+        const NOBODY: &BTreeMap<NodeId, Progress> = &BTreeMap::new();
+        self.role.leader().map_or(NOBODY, |leader| &leader.progress).iter()
     }
 
     /// Asserts every invariant with its sentence.

@@ -89,6 +89,24 @@ impl Progress {
         self.linked
     }
 
+    /// How entries flow to it, in a word: `probe` (where the logs meet is not known), `pipeline` or `snapshot`.
+    pub fn flow_name(&self) -> &'static str {
+        match self.flow {
+            Flow::Probe { .. } => "probe",
+            Flow::Pipeline { .. } => "pipeline",
+            Flow::Snapshot { .. } => "snapshot",
+        }
+    }
+
+    /// How many messages with entries, probes or snapshots are on their way to it.
+    pub fn in_flight(&self) -> usize {
+        match &self.flow {
+            Flow::Probe { sent } => usize::from(sent.is_some()),
+            Flow::Pipeline { inflight } => inflight.len(),
+            Flow::Snapshot { .. } => 1,
+        }
+    }
+
     /// Whether it echoed a round that was sent less than `span` ago.
     pub fn answers(&self, now: Millis, span: Millis) -> bool {
         self.acked_round > 0 && now.saturating_sub(self.last_ack_sent_at) < span
@@ -256,6 +274,24 @@ mod tests {
         progress.matched(7, 2);
         assert!(progress.may_send(1000));
         progress.check(1000);
+    }
+
+    #[test]
+    fn what_people_see_of_the_flow() {
+        let mut progress = Progress::new(5, true, 100);
+        let seen = |progress: &Progress| (progress.flow_name(), progress.in_flight());
+        assert_eq!(seen(&progress), ("probe", 0));
+        progress.sent(5, 1);
+        assert_eq!(seen(&progress), ("probe", 1));
+        progress.matched(5, 1);
+        assert_eq!(seen(&progress), ("pipeline", 0));
+        progress.sent(6, 2);
+        progress.sent(7, 2);
+        assert_eq!(seen(&progress), ("pipeline", 2));
+        progress.sent_snapshot(9);
+        assert_eq!(seen(&progress), ("snapshot", 1));
+        progress.link_down();
+        assert_eq!(seen(&progress), ("probe", 0));
     }
 
     #[test]

@@ -356,15 +356,11 @@ impl<D: Disk> EventLoop<D> {
 
     fn flush_one(&mut self, id: ConnId) {
         let Some(connection) = self.connections.get_mut(id).filter(|connection| !connection.dialling) else { return };
-        let class = connection.class;
         let Some(transmit) = self.node.transmit_buffer(id) else { return };
         match connection.write(transmit.as_slice()) {
             Ok(count) => {
                 transmit.advance(count);
-                self.node.flushed(id);
-                if class == Class::Client {
-                    self.node.server_mut().stats.net_output_bytes += count as u64;
-                }
+                self.node.flushed(id, count);
             }
             Err(error) => {
                 log::debug!("Writing to a connection: {error}");

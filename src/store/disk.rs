@@ -1,12 +1,15 @@
 //! The few file operations that durability needs, and the real disk.
 //!
-//! Owns: [`Disk`] and [`RealDisk`], the only user of `std::fs` in the crate. Must not: know what the bytes mean, or try a failed operation again.
+//! Owns: [`Disk`] and [`RealDisk`], the only user of `std::fs` in the crate, which also measures its own syncs. Must not: know what the bytes mean, or
+//! try a failed operation again.
 //! Contract: docs/nodes-conf.md, "Writing".
 
+use super::sync_times::SyncTimes;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError, remove_file, rename};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// The most bytes of a file that are read: a cluster of 4,096 members and 16,384 slots of single ranges stays far below.
 pub const MAX_FILE_BYTES: u64 = 64 << 20;
@@ -37,6 +40,9 @@ pub trait Disk {
 
     /// Takes the lock file at `path`, made if it is missing, until this disk is dropped or its process ends; false if another one holds it.
     fn lock(&mut self, path: &Path) -> io::Result<bool>;
+
+    /// How long `sync` and `sync_dir` took so far.
+    fn sync_times(&self) -> &SyncTimes;
 }
 
 /// Files of this machine.
@@ -47,6 +53,7 @@ pub struct RealDisk {
     /// A descriptor held back for the next rewrite: connections from outside may use up all others, and a rewrite that cannot open its file ends
     /// the process.
     spare: Option<File>,
+    sync_times: SyncTimes,
 }
 
 impl RealDisk {
@@ -57,6 +64,15 @@ impl RealDisk {
 
     fn handle(&mut self, path: &Path) -> io::Result<&mut File> {
         self.open.get_mut(path).ok_or_else(|| io::Error::new(ErrorKind::NotFound, "the file is not open"))
+    }
+
+    /// Runs a sync and notes how long it took, if it went well: after an error the process ends.
+    fn timed(&mut self, sync: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
+        #[expect(clippy::disallowed_methods, reason = "a duration for people: nothing is decided by it")]
+        let begun = Instant::now();
+        sync(self)?;
+        self.sync_times.note(begun.elapsed());
+        Ok(())
     }
 }
 
@@ -107,7 +123,7 @@ impl Disk for RealDisk {
     }
 
     fn sync(&mut self, path: &Path) -> io::Result<()> {
-        self.handle(path)?.sync_data()
+        self.timed(|disk| disk.handle(path)?.sync_data())
     }
 
     fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
@@ -118,7 +134,7 @@ impl Disk for RealDisk {
 
     fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(directory)?.sync_all()
+        self.timed(|_| File::open(directory)?.sync_all())
     }
 
     fn lock(&mut self, path: &Path) -> io::Result<bool> {
@@ -131,6 +147,10 @@ impl Disk for RealDisk {
             Err(TryLockError::WouldBlock) => Ok(false),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    fn sync_times(&self) -> &SyncTimes {
+        &self.sync_times
     }
 }
 
@@ -164,10 +184,12 @@ mod tests {
         disk.sync(&temp).unwrap();
         disk.rename(&temp, &path).unwrap();
         disk.sync_dir(&path).unwrap();
+        assert_eq!(disk.sync_times().count(), 2, "the file's and the directory's");
         assert!(disk.write(&path, b"lost").is_err(), "a handle was kept over the rename");
         disk.open_append(&path).unwrap();
         disk.write(&path, b"two\n").unwrap();
         disk.sync(&path).unwrap();
+        assert_eq!(disk.sync_times().count(), 3);
         assert_eq!(disk.read(&path).unwrap().unwrap(), b"one\ntwo\n");
         assert_eq!(disk.read(&temp).unwrap(), None);
     }

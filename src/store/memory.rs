@@ -9,6 +9,7 @@
 mod contents;
 
 use super::disk::Disk;
+use super::sync_times::SyncTimes;
 use crate::rng::Rng;
 use contents::Contents;
 use std::cell::RefCell;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// What a disk writes in one piece.
 pub const SECTOR: usize = 512;
@@ -47,6 +49,8 @@ pub struct CrashReport {
 pub struct MemoryDisk {
     image: Rc<RefCell<DiskImage>>,
     process: u64,
+    /// Of the syncs that went through this handle; none of them took any time.
+    sync_times: SyncTimes,
 }
 
 /// Everything that is on the disk or on its way there.
@@ -170,7 +174,11 @@ impl Default for MemoryDisk {
 impl MemoryDisk {
     /// An empty disk, with one process on it.
     pub fn new() -> Self {
-        Self { image: Rc::new(RefCell::new(DiskImage { processes: 1, ..DiskImage::default() })), process: 0 }
+        Self::over(DiskImage { processes: 1, ..DiskImage::default() }, 0)
+    }
+
+    fn over(image: DiskImage, process: u64) -> Self {
+        Self { image: Rc::new(RefCell::new(image)), process, sync_times: SyncTimes::default() }
     }
 
     /// A disk on which these bytes safely stand under this name.
@@ -195,12 +203,12 @@ impl MemoryDisk {
     pub fn process(&self) -> Self {
         let image = &mut *self.image.borrow_mut();
         image.processes += 1;
-        Self { image: Rc::clone(&self.image), process: image.processes - 1 }
+        Self { image: Rc::clone(&self.image), process: image.processes - 1, sync_times: SyncTimes::default() }
     }
 
     /// A copy of the whole disk as it is at this moment, what is on its way included.
     pub fn fork(&self) -> Self {
-        Self { image: Rc::new(RefCell::new(self.image.borrow().clone())), process: self.process }
+        Self::over(self.image.borrow().clone(), self.process)
     }
 
     /// The power fails: afterwards the disk shows what a restarted machine would see, chosen by `rng`. Faults on order are forgotten.
@@ -302,6 +310,7 @@ impl Disk for MemoryDisk {
                 contents.sync();
                 image.syncs += 1;
                 image.durable_version += 1;
+                self.sync_times.note(Duration::ZERO);
             }
         }
         done(fault)
@@ -332,6 +341,7 @@ impl Disk for MemoryDisk {
             }
             image.durable_version += 1;
             image.collect();
+            self.sync_times.note(Duration::ZERO);
         }
         done(fault)
     }
@@ -340,6 +350,10 @@ impl Disk for MemoryDisk {
         let image = &mut *self.image.borrow_mut();
         let holder = *image.locks.entry(path.to_owned()).or_insert(self.process);
         Ok(holder == self.process)
+    }
+
+    fn sync_times(&self) -> &SyncTimes {
+        &self.sync_times
     }
 }
 

@@ -4,7 +4,8 @@
 //! remembered (the node does), or try anything again after an error. Contract: docs/nodes-conf.md.
 //!
 //! `disk` is the real disk, `memory` one for tests; `nodes_conf` is the whole file as text, of which `record` is one line of the tail, `tail` the tail with
-//! its torn-append rule, `standing` a joiner's lines; `check` reports on a file; `receipt` is the proof, `error` the words for people.
+//! its torn-append rule, `standing` a joiner's lines; `check` reports on a file; `receipt` is the proof, `error` the words for people, `sync_times` what
+//! the disk's syncs took.
 
 pub mod check;
 pub mod disk;
@@ -16,6 +17,7 @@ mod record;
 #[cfg(test)]
 mod scene;
 mod standing;
+mod sync_times;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -26,6 +28,7 @@ pub use memory::MemoryDisk;
 pub use nodes_conf::Image;
 pub use receipt::Persisted;
 pub use standing::{Fallback, Joiner, Standing};
+pub use sync_times::SyncTimes;
 pub use tail::{Cut, Tail};
 
 use crate::cluster::{Change, State};
@@ -76,6 +79,20 @@ pub struct Store<D> {
     synced_line_due: bool,
     /// An operation failed: nothing is tried again.
     failed: bool,
+    /// All appends of entries.
+    appends: u64,
+    rewrites: u64,
+}
+
+/// What a store has done since its process started.
+#[derive(Clone, Copy, Debug)]
+pub struct Work<'a> {
+    /// Appends of new entries to the file; a `synced` line of its own is not counted.
+    pub appends: u64,
+    /// Rewrites of the whole file.
+    pub rewrites: u64,
+    /// The disk's syncs, of bytes and of names.
+    pub syncs: &'a SyncTimes,
 }
 
 /// What a file says besides its entries, as far as forgetting it would break a promise: a rewrite alone can change it.
@@ -136,6 +153,8 @@ impl<D: Disk> Store<D> {
             appended: 0,
             synced_line_due: false,
             failed: false,
+            appends: 0,
+            rewrites: 0,
         }
     }
 
@@ -169,6 +188,7 @@ impl<D: Disk> Store<D> {
         self.run("opening", &path, |disk| disk.open_append(&path))?;
         self.rest_on_disk = Some(Rest::of(image));
         self.appended = 0;
+        self.rewrites += 1;
         self.synced_line_due = false;
         self.now_on_disk(image);
         Ok(())
@@ -181,6 +201,7 @@ impl<D: Disk> Store<D> {
         tail::write_entries(image.log, self.on_disk.last_index, &mut text);
         let path = self.path.clone();
         self.write_and_sync(&path, text.as_bytes())?;
+        self.appends += 1;
         self.synced_line_due = true;
         self.now_on_disk(image);
         Ok(())
@@ -212,6 +233,11 @@ impl<D: Disk> Store<D> {
     /// What this process has brought to the disk so far.
     pub fn last_persisted(&self) -> &Persisted {
         &self.on_disk
+    }
+
+    /// What it has done so far.
+    pub fn work(&self) -> Work<'_> {
+        Work { appends: self.appends, rewrites: self.rewrites, syncs: self.disk.sync_times() }
     }
 
     /// The file.

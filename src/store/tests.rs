@@ -58,6 +58,26 @@ fn entries_alone_are_appended_behind_a_synced_line_and_an_idle_file_is_closed_by
 }
 
 #[test]
+fn the_work_is_counted() {
+    let (disk, mut scene) = (MemoryDisk::new(), Scene::founded());
+    let mut store = open(&disk).0;
+    let counts = |store: &Store<MemoryDisk>| (store.work().appends, store.work().rewrites, store.work().syncs.count());
+    assert_eq!(counts(&store), (0, 0, 0));
+    store.persist(&scene.image(), false).unwrap();
+    assert_eq!(counts(&store), (0, 1, 2), "a rewrite syncs the file and its name");
+    scene.append("NOOP 1");
+    scene.append("NOOP 2");
+    store.persist(&scene.image(), false).unwrap();
+    assert_eq!(counts(&store), (1, 1, 3), "two entries go in one append");
+    store.persist(&scene.image(), false).unwrap();
+    store.idle_synced().unwrap();
+    assert_eq!(counts(&store), (1, 1, 4), "a line that says `synced` is no append of entries");
+    disk.inject(1, Fault::Fail);
+    assert!(store.persist(&scene.image(), true).is_err());
+    assert_eq!(counts(&store), (1, 1, 4));
+}
+
+#[test]
 fn what_an_append_cannot_say_is_rewritten_without_being_asked() {
     let (disk, mut scene) = (MemoryDisk::new(), Scene::founded());
     let mut store = open(&disk).0;

@@ -27,6 +27,7 @@ fn a_node_far_behind_gets_a_snapshot() {
     cluster.nodes[behind].start();
     cluster.ok();
     cluster.agreed();
+    assert_ne!(cluster.nodes[behind].field("cluster_raft_snapshots_installed"), "0", "it was counted");
     // And its file is good for another start.
     cluster.nodes[behind].kill();
     cluster.nodes[behind].start();

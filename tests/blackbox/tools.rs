@@ -3,6 +3,7 @@
 use crate::cluster::{CALM, Cluster, lines};
 use crate::node::{Node, command};
 use crate::wait::until;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Output;
 
 /// Runs a program to its end.
@@ -71,6 +72,70 @@ fn redis_cli_follows_redirections() {
         let (good, text) = run("redis-cli", &args(&format!("get {key}")));
         assert!(good && text.contains(&format!("value-of-{key}")), "{text}");
     }
+}
+
+/// What redis-cli prints for a list of maps, each beginning with `node`: one map a row.
+fn printed(node: &Node, line: &str) -> Vec<BTreeMap<String, String>> {
+    let args: Vec<String> = format!("-p {} {line}", node.number()).split(' ').map(str::to_owned).collect();
+    let (good, text) = run("redis-cli", &args);
+    assert!(good, "{text}");
+    let mut rows: Vec<BTreeMap<String, String>> = Vec::new();
+    let lines: Vec<&str> = text.lines().collect();
+    for pair in lines.chunks(2) {
+        let [key, value] = pair else { panic!("keys and values come in pairs: {text}") };
+        if *key == "node" {
+            rows.push(BTreeMap::new());
+        }
+        rows.last_mut().expect("a row begins with its node").insert((*key).to_owned(), (*value).to_owned());
+    }
+    rows
+}
+
+#[test]
+fn redis_cli_shows_the_consensus() {
+    let cluster = Cluster::formed(4, &[CALM, "cluster-raft-voters 3"]);
+    cluster.voters(3);
+    let (at, ids) = (cluster.leader(), cluster.nodes.iter().map(Node::id).collect::<Vec<_>>());
+    let (leader, follower) = (&cluster.nodes[at], &cluster.nodes[(at + 1) % 4]);
+    let last = until("every node to have the whole log", || {
+        let (last, rows) = (leader.field("cluster_raft_last_index"), printed(leader, "cluster raft peers"));
+        let done = rows.iter().all(|row| row["match"] == last && row["in-flight"] == "0");
+        if done { Ok(last) } else { Err(format!("{last}: {rows:?}")) }
+    });
+    let rows = printed(leader, "cluster raft peers");
+    let named: BTreeSet<&str> = rows.iter().map(|row| row["node"].as_str()).collect();
+    assert_eq!(named, ids.iter().map(String::as_str).filter(|id| *id != ids[at]).collect());
+    assert_eq!(rows.iter().filter(|row| row["role"] == "learner").count(), 1);
+    for row in &rows {
+        let keys: Vec<&str> = row.keys().map(String::as_str).collect();
+        assert_eq!(keys, ["address", "failed", "in-flight", "last-ack-ms", "linked", "match", "next", "node", "role", "state"]);
+        assert_eq!((row["state"].as_str(), row["linked"].as_str(), row["failed"].as_str()), ("pipeline", "1", "0"), "{row:?}");
+        assert!((0..5000).contains(&row["last-ack-ms"].parse::<i64>().unwrap()), "{row:?}");
+    }
+    let rows = printed(follower, "cluster raft peers");
+    assert_eq!((rows.len(), &rows[0]["node"], rows[0]["state"].as_str(), rows[0]["role"].as_str()), (1, &ids[at], "leader", "voter"));
+    let log = follower.ask("CLUSTER RAFT LOG 1");
+    assert!(log.starts_with(&format!("[{last} ")) && log.contains(" applied "), "{log}");
+}
+
+#[test]
+fn cluster_info_counts_what_changes_cost() {
+    let cluster = Cluster::formed(3, &[CALM]);
+    cluster.voters(3);
+    let (leader, follower) = (&cluster.nodes[cluster.leader()], &cluster.nodes[(cluster.leader() + 1) % 3]);
+    let count = |node: &Node, name: &str| node.field(name).parse::<i64>().unwrap_or_else(|error| panic!("{name}: {error}"));
+    let names = ["cluster_raft_appends", "cluster_raft_fsyncs", "cluster_stats_bytes_sent", "cluster_stats_bytes_received"];
+    let before = names.map(|name| count(leader, name));
+    assert_eq!(leader.ask("CLUSTER ADDSLOTS 1"), "OK");
+    for (name, before) in names.into_iter().zip(before) {
+        assert!(count(leader, name) > before, "{name}");
+    }
+    assert_eq!(count(leader, "cluster_raft_last_contact_ms"), 0);
+    assert!((0..5000).contains(&count(follower, "cluster_raft_last_contact_ms")));
+    for name in ["cluster_raft_rewrites", "cluster_raft_appends", "cluster_raft_fsyncs", "cluster_stats_bytes_sent"] {
+        assert!(count(follower, name) > 0, "{name}");
+    }
+    assert!(count(follower, "cluster_raft_fsync_p99_us") >= 0);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 use crate::cluster::view;
 use crate::commands::context::{BusStats, Cluster, Context, Flow};
+use crate::types::Millis;
 use crate::wire::Args;
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
@@ -13,6 +14,7 @@ pub(super) fn info(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
     slots_and_nodes(&ctx.cluster, &mut text);
     messages(ctx.cluster.stats, &mut text);
     raft(&ctx.cluster, &mut text);
+    work(&ctx.cluster, ctx.now.mono, &mut text);
     ctx.reply.verbatim("txt", text.0.as_bytes());
     Flow::Done
 }
@@ -50,6 +52,8 @@ fn messages(stats: &BusStats, text: &mut Text) {
     };
     direction(&stats.sent, "sent");
     direction(&stats.received, "received");
+    text.line("cluster_stats_bytes_sent", stats.bytes_sent);
+    text.line("cluster_stats_bytes_received", stats.bytes_received);
     text.line("cluster_stats_messages_foreign_dropped", stats.foreign);
     text.line("total_cluster_links_buffer_limit_exceeded", stats.buffer_limit_exceeded);
 }
@@ -80,4 +84,19 @@ fn raft(cluster: &Cluster<'_>, text: &mut Text) {
     text.line("cluster_raft_state_hash", format_args!("{:016x}", state.hash()));
     let ids: Vec<String> = voters.iter().map(|id| id.to_string()).collect();
     text.line("cluster_raft_voter_ids", ids.join(","));
+}
+
+fn work(cluster: &Cluster<'_>, now: Millis, text: &mut Text) {
+    let (stats, store) = (cluster.stats, cluster.store);
+    match cluster.last_contact {
+        Some(at) => text.line("cluster_raft_last_contact_ms", now.saturating_sub(at)),
+        None => text.line("cluster_raft_last_contact_ms", -1),
+    }
+    text.line("cluster_raft_proposals_pending", cluster.proposals_pending);
+    text.line("cluster_raft_snapshots_sent", stats.snapshots_sent);
+    text.line("cluster_raft_snapshots_installed", stats.snapshots_installed);
+    text.line("cluster_raft_appends", store.appends);
+    text.line("cluster_raft_rewrites", store.rewrites);
+    text.line("cluster_raft_fsyncs", store.syncs.count());
+    text.line("cluster_raft_fsync_p99_us", store.syncs.p99_us());
 }

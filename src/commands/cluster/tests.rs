@@ -282,6 +282,10 @@ fn info_holds_what_redis_has_and_what_raft_adds() {
     let mut desk = desk();
     desk.stats.sent.insert("ae", 3);
     desk.stats.sent.insert("vote", 0);
+    (desk.stats.bytes_sent, desk.stats.bytes_received) = (900, 800);
+    (desk.stats.snapshots_sent, desk.stats.snapshots_installed) = (5, 6);
+    (1..=200).for_each(|micros| desk.syncs.note(std::time::Duration::from_micros(micros)));
+    desk.last_contact = Some(desk.now.mono - 30);
     desk.apply(Change::NodeFail { id: OTHER });
     let reply = desk.ask("cluster info");
     let text = reply.split_once("\r\n").unwrap().1;
@@ -304,6 +308,16 @@ fn info_holds_what_redis_has_and_what_raft_adds() {
         ("cluster_raft_voters", "1"),
         ("cluster_raft_learners", "1"),
         ("cluster_raft_last_applied", &desk.state.last_applied().to_string()),
+        ("cluster_stats_bytes_sent", "900"),
+        ("cluster_stats_bytes_received", "800"),
+        ("cluster_raft_last_contact_ms", "30"),
+        ("cluster_raft_proposals_pending", "2"),
+        ("cluster_raft_snapshots_sent", "5"),
+        ("cluster_raft_snapshots_installed", "6"),
+        ("cluster_raft_appends", "3"),
+        ("cluster_raft_rewrites", "4"),
+        ("cluster_raft_fsyncs", "200"),
+        ("cluster_raft_fsync_p99_us", "198"),
         ("cluster_raft_state_hash", &format!("{:016x}", desk.state.hash())),
     ] {
         assert_eq!(value(name), expected, "{name}");
@@ -314,6 +328,8 @@ fn info_holds_what_redis_has_and_what_raft_adds() {
         value(&format!("cluster_raft_{name}"));
     }
     assert!(!text.contains("vote_sent"), "types without messages are left out");
+    desk.last_contact = None;
+    assert!(desk.ask("cluster info").contains("\r\ncluster_raft_last_contact_ms:-1\r\n"), "no leader was ever heard");
 }
 
 #[test]

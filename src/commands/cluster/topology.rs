@@ -89,7 +89,7 @@ fn preferred(address: &Address, endpoint: EndpointType) -> &str {
     }
 }
 
-fn write_pair(reply: &mut Reply<'_>, key: &str, value: &str) {
+pub(super) fn write_pair(reply: &mut Reply<'_>, key: &str, value: &str) {
     reply.bulk(key.as_bytes());
     reply.bulk(value.as_bytes());
 }

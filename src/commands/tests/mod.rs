@@ -15,7 +15,8 @@ use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::raft::{Body, Entry, Raft, Settings};
 use crate::rng::Rng;
-use crate::types::{ClusterId, LogIndex, NodeId, Now, Slot};
+use crate::store::{SyncTimes, Work};
+use crate::types::{ClusterId, LogIndex, Millis, NodeId, Now, Slot};
 use crate::wire::{OwnedArgs, Reply};
 
 /// A client that sits at a node: a cluster of one, which owns every slot until a test says otherwise.
@@ -30,6 +31,8 @@ pub(crate) struct Desk {
     pub stats: BusStats,
     pub leaving: Vec<(Slot, Slot)>,
     pub usable: bool,
+    pub last_contact: Option<Millis>,
+    pub syncs: SyncTimes,
     pub others: Others,
 }
 
@@ -84,6 +87,8 @@ impl Desk {
             stats: BusStats::default(),
             leaving: Vec::new(),
             usable: true,
+            last_contact: Some(now.mono),
+            syncs: SyncTimes::default(),
             others: Others::default(),
         };
         desk.apply(join);
@@ -131,6 +136,9 @@ impl Desk {
                 stats: &self.stats,
                 leaving: &self.leaving,
                 usable: self.usable,
+                last_contact: self.last_contact,
+                proposals_pending: 2,
+                store: Work { appends: 3, rewrites: 4, syncs: &self.syncs },
             },
             config: &mut self.config,
             server: &mut self.server,
