@@ -20,6 +20,8 @@ mod wait;
 mod absence;
 #[path = "blackbox/clients.rs"]
 mod clients;
+#[path = "blackbox/compaction.rs"]
+mod compaction;
 #[path = "blackbox/crash.rs"]
 mod crash;
 #[path = "blackbox/disaster.rs"]

@@ -1,54 +1,9 @@
 //! Nodes that were away: stopped, forgotten, moved to another port, far behind. They find their way back, or learn that there is none.
 
 use crate::cluster::{Cluster, agreed, insist, lines, own_slots};
-use crate::node::Node;
 use crate::wait::{until, until_true};
 use rustix::process::Signal;
 use std::fs;
-
-#[test]
-fn a_node_far_behind_gets_a_snapshot() {
-    let mut cluster = Cluster::with_slots(3, &["cluster-node-timeout 2500"]);
-    cluster.voters(3);
-    let behind = (cluster.leader() + 1) % 3;
-    let (one, other) = ((behind + 1) % 3, (behind + 2) % 3);
-    let ids: Vec<String> = cluster.nodes.iter().map(Node::id).collect();
-    cluster.nodes[behind].kill();
-    let last: u64 = cluster.nodes[one].field("cluster_raft_last_applied").parse().unwrap();
-    // To and fro, more often than the others keep entries for.
-    for change in 0..200 {
-        let target = if change % 2 == 0 { one } else { other };
-        assert_eq!(insist(&cluster.nodes[one], &format!("CLUSTER SETSLOT {} NODE {}", 16384 * one / 3 + 1, ids[target])), "OK");
-    }
-    for at in [one, other] {
-        let first: u64 = cluster.nodes[at].field("cluster_raft_first_index").parse().unwrap();
-        assert!(first > last + 1, "the entries that it lacks are gone: {first} {last}");
-    }
-    cluster.nodes[behind].start();
-    cluster.ok();
-    cluster.agreed();
-    assert_ne!(cluster.nodes[behind].field("cluster_raft_snapshots_installed"), "0", "it was counted");
-    // And its file is good for another start.
-    cluster.nodes[behind].kill();
-    cluster.nodes[behind].start();
-    cluster.agreed();
-}
-
-#[test]
-fn a_restarted_leader_has_only_a_snapshot_to_give() {
-    let mut cluster = Cluster::with_slots(3, &["cluster-node-timeout 2500"]);
-    cluster.voters(3);
-    let newcomer = Node::started(&["cluster-node-timeout 2500"]);
-    for node in &cluster.nodes {
-        assert_eq!(node.ask("CLUSTER SAVECONFIG"), "OK");
-    }
-    cluster.nodes.iter_mut().for_each(Node::kill);
-    cluster.start_all();
-    cluster.ok();
-    cluster.nodes[0].meet(&newcomer);
-    cluster.nodes.push(newcomer);
-    cluster.agreed();
-}
 
 #[test]
 fn a_stopped_leader_is_replaced_and_follows_when_it_goes_on() {

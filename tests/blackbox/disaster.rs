@@ -57,23 +57,6 @@ fn an_old_copy_of_a_voters_file_is_noticed_and_not_believed() {
 }
 
 #[test]
-fn a_wiped_node_is_another_one_and_the_old_one_is_forgotten() {
-    let mut cluster = Cluster::formed(4, &[HASTY]);
-    cluster.voters(3);
-    let old = cluster.nodes[1].id();
-    cluster.nodes[1].kill();
-    fs::remove_file(cluster.nodes[1].nodes_conf()).expect("it is there");
-    cluster.nodes[1].start();
-    assert_ne!(cluster.nodes[1].id(), old, "a missing file makes a fresh node");
-    assert_eq!(cluster.nodes[1].field("cluster_known_nodes"), "1", "which nobody takes for the old one");
-    change(&cluster.nodes[0]);
-    assert_eq!(insist(&cluster.nodes[0], &format!("CLUSTER FORGET {old}")), "OK");
-    cluster.nodes[0].meet(&cluster.nodes[1]);
-    cluster.agreed();
-    cluster.voters(3);
-}
-
-#[test]
 fn with_most_voters_wiped_a_survivor_goes_on_alone_and_the_other_survivors_come_over() {
     let mut cluster = Cluster::with_slots(5, &[HASTY]);
     cluster.voters(5);
