@@ -44,6 +44,8 @@ impl<D: Disk> Node<D> {
         let raft = Raft::new(self.me, hard, log, voters, applied, self.nonce, settings, self.rng.fork(), self.now.mono);
         self.begin_anew(raft, state);
         self.changed = Changed::everything();
+        // It leads as soon as its timers are looked at: a second such request of this turn has nothing to recover.
+        self.leader_heard = Some(self.now.mono);
         self.drop_bus_links(None);
         Ok(())
     }

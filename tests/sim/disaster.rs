@@ -32,6 +32,7 @@ impl World {
         note!("m{:?} are lost, wiped: {}, m{} is to go on", plan.lost, plan.wiped, plan.chosen);
         for &index in &plan.lost {
             self.lose_power(index);
+            self.machines[index].out_of_order = true;
             if plan.wiped {
                 self.machines[index].wipe();
                 self.checks.wiped(index);
@@ -75,6 +76,7 @@ impl World {
         for index in 0..self.machines.len() {
             let at = self.now + self.rng.below(10 * SECOND);
             if plan.lost.contains(&index) {
+                self.machines[index].out_of_order = false;
                 self.queue.push(at, Event::Start(index));
             } else if self.rng.one_in(2) {
                 let pause = self.rng.below(SECOND);

@@ -26,11 +26,12 @@ enum Kind {
     Split,
     Slow,
     BreakLinks,
+    Stall,
     SetClock,
 }
 
 /// Every kind, with how often it is drawn beside the others.
-const KINDS: [(Kind, u64); 14] = [
+const KINDS: [(Kind, u64); 15] = [
     (Kind::Kill, 8),
     (Kind::PowerCut, 8),
     (Kind::CrashInWrite, 8),
@@ -44,6 +45,7 @@ const KINDS: [(Kind, u64); 14] = [
     (Kind::Split, 4),
     (Kind::Slow, 4),
     (Kind::BreakLinks, 6),
+    (Kind::Stall, 6),
     (Kind::SetClock, 1),
 ];
 
@@ -125,6 +127,7 @@ impl World {
             Kind::Split => self.split(),
             Kind::Slow => self.slow_down(index),
             Kind::BreakLinks => self.break_links(index),
+            Kind::Stall => self.stall_links(index),
             Kind::SetClock => {
                 let wall = 1_600_000_000_000 + self.faults.rng.below(200_000_000_000);
                 self.machines[index].clock.set_wall(wall);
@@ -260,6 +263,21 @@ impl World {
     fn break_links(&mut self, index: usize) {
         let other = self.faults.rng.below(self.machines.len() as u64) as usize;
         self.break_between(index, other);
+    }
+
+    /// Some of the connections to another machine, or to all others.
+    fn stall_links(&mut self, index: usize) {
+        let other = self.faults.rng.below(self.machines.len() as u64) as usize;
+        let all = self.faults.rng.one_in(3);
+        let longest = if self.faults.rng.one_in(3) { 15 * SECOND } else { 3 * SECOND };
+        for peer in (0..self.machines.len()).filter(|peer| all || *peer == other) {
+            for conn in self.net.between(index, peer) {
+                let until = self.now + self.faults.rng.between(50 * MILLI, longest);
+                let wakes = self.net.stall(conn, until);
+                self.stats.stalls += 1;
+                self.wake_all(wakes.into_iter().flatten());
+            }
+        }
     }
 
     fn break_between(&mut self, first: usize, second: usize) {

@@ -63,6 +63,8 @@ pub struct Machine {
     pub idle_since: Micros,
     /// A fault of the disk is on order that ends in a loss of power.
     pub dies_in_write: bool,
+    /// Nobody switches it on for now.
+    pub out_of_order: bool,
     /// Options for the process.
     pub options: Vec<String>,
 }
@@ -85,6 +87,7 @@ impl Machine {
             idle_turns: 0,
             idle_since: 0,
             dies_in_write: false,
+            out_of_order: false,
             options,
         }
     }

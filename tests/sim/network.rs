@@ -241,6 +241,17 @@ impl Network {
         })
     }
 
+    /// Packets of this connection are lost and sent again ever later: what is under way, and what follows, arrives no earlier than `until`.
+    /// Other connections of the same pair go on, so that what was said on it is stale when it comes.
+    pub fn stall(&mut self, conn: usize, until: Micros) -> [Option<(Owner, Micros)>; 2] {
+        [DIALLER, LISTENER].map(|side| {
+            let end = &mut self.conns[conn].ends[side];
+            end.inbound.iter_mut().for_each(|chunk| chunk.at = chunk.at.max(until));
+            end.last_at = end.last_at.max(until);
+            end.owner.map(|owner| (owner, until))
+        })
+    }
+
     /// Holds back what the first machine sends to the second (`true`), or lets it go.
     pub fn cut(&mut self, from: usize, to: usize, holds: bool) {
         let count = &mut self.cuts[from][to];

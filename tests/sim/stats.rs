@@ -85,6 +85,8 @@ stats! {
     slow_links,
     /// Connections broken.
     resets_of_links,
+    /// Connections that stood still while others went on.
+    stalls,
     /// Connections begun.
     dials,
     /// Refused because no process listened.

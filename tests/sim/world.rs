@@ -172,7 +172,7 @@ impl World {
 
     /// Starts a machine that is down, its kernel first if need be.
     pub fn start(&mut self, index: usize) {
-        if self.machines[index].node.is_some() {
+        if self.machines[index].node.is_some() || self.machines[index].out_of_order {
             return;
         }
         trace::at(self.now, format_args!("m{index}"));
