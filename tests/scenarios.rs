@@ -15,7 +15,7 @@
 //! | `drop ab`, `cut ab`, `heal ab`, `isolate a`, `rejoin a` | messages of a to b are lost; links of a pair, of a node with all |
 //! | `propose a x`, `depose a p`, `enter a b` | a payload, one that takes slots of p, one that makes b a member |
 //! | `voter a +b`, `voter a -b`, `plan a` | a voting entry by hand, or the leader's own next one |
-//! | `transfer a b`, `compact a 3`, `crash a`, `restart a`, `hold a`, `persist a`, `turn a`, `release a` | |
+//! | `transfer a b`, `transfer a`, `compact a 3`, `crash a`, `restart a`, `hold a`, `persist a`, `turn a`, `release a` | |
 //! | `copy a`, `restore a` | a backup of its disk; a node that is down gets it back |
 //! | `inject a>b AE term 2 prev 3/1 commit 4 round 1 log 2.x` | `b` is given a forged message |
 //! | `status`, `log a`, `progress a` | |
@@ -287,10 +287,10 @@ impl Runner {
             ("enter", [node]) => self.append(leader, Toy::Join(id(letter(node)))),
             ("voter", [word]) => self.vote_change(leader, parse_entry(&format!("0.{word}")).body),
             ("plan", []) => self.plan(leader),
-            ("transfer", [to]) => {
-                let target = id(letter(to));
-                let begun = self.world.input(leader, |raft, now| raft.transfer_to(Some(target), now));
-                let _ = writeln!(self.out, "{}", if begun == Some(true) { "begun" } else { "nobody to take it" });
+            ("transfer", to) => {
+                let target = to.first().map(|to| id(letter(to)));
+                let begun = self.world.input(leader, |raft, now| raft.transfer_to(target, now));
+                let _ = writeln!(self.out, "{}", if begun == Some(true) { "begun" } else { "not begun" });
             }
             _ => return false,
         }

@@ -20,22 +20,22 @@ pub(super) struct Transfer {
 }
 
 impl<P: Payload> Raft<P> {
-    /// Hands the leadership to `target`, or to the voter that is closest to the log's end and answers. False if this is no leader, or there
-    /// is nobody to take it. It is called off after E: see [`Raft::transferring`].
+    /// Hands the leadership to `target`, or to the voter that is closest to the log's end, of those that answer; of several to the one that
+    /// answered last. False if this is no leader, there is nobody to take it, or it is being handed over already: a second wish must not
+    /// prolong the first. It is called off after E, or when the link to the target is lost: see [`Raft::transferring`].
     pub fn transfer_to(&mut self, target: Option<NodeId>, now: Millis) -> bool {
         let timeout = self.settings.election_timeout;
-        let fit = |leader: &Leader, id: &NodeId| {
-            leader
-                .progress
-                .get(id)
-                .filter(|progress| progress.linked && progress.answers(now, timeout))
-                .map(|progress| progress.match_index())
-        };
         let Role::Leader(leader) = &self.role else { return false };
+        let fit = |id: &NodeId| {
+            let progress = leader.progress.get(id).filter(|progress| progress.linked && progress.answers(now, timeout))?;
+            Some((progress.match_index(), progress.last_ack_sent_at(), *id))
+        };
         let candidates = self.voters().iter().filter(|id| target.is_none_or(|target| target == **id));
-        let best = candidates.filter_map(|id| Some((fit(leader, id)?, *id))).max_by_key(|&(index, _)| index);
-        let Some((_, target)) = best else { return false };
+        let Some((_, _, target)) = candidates.filter_map(fit).max() else { return false };
         let Role::Leader(leader) = &mut self.role else { return false };
+        if leader.transfer.is_some() {
+            return false;
+        }
         leader.transfer = Some(Transfer { target, until: now + timeout, sent: false });
         true
     }
@@ -54,9 +54,10 @@ impl<P: Payload> Raft<P> {
 }
 
 impl Leader {
-    /// Calls the transfer off once its time is over.
+    /// Calls the transfer off once its time is over, or its target cannot be heard of any more.
     pub(super) fn end_transfer(&mut self, now: Millis) {
-        self.transfer = self.transfer.take().filter(|transfer| now < transfer.until);
+        let linked = |id: &NodeId| self.progress.get(id).is_some_and(|progress| progress.linked);
+        self.transfer = self.transfer.take().filter(|transfer| now < transfer.until && linked(&transfer.target));
     }
 
     /// TIMEOUT_NOW, once, when the target has the whole log.
