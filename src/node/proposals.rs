@@ -36,6 +36,14 @@ enum Target {
     Leader(Term, ConnId),
 }
 
+/// A proposal that was handed in and not answered yet.
+#[derive(Clone, Copy)]
+struct Sent {
+    target: Target,
+    /// What we had applied then. More since: who was not ready to take it may be so by now.
+    applied: LogIndex,
+}
+
 struct Pending {
     change: Change,
     part: Option<Part>,
@@ -44,7 +52,7 @@ struct Pending {
     attempts: u32,
     /// What had been applied when `change` was made, or made anew.
     seen: LogIndex,
-    sent: Option<Target>,
+    sent: Option<Sent>,
     /// A leader to whom it was sent never answered: it may have appended it, whatever a later one says [N17].
     doubtful: bool,
     /// The leader found it stale against a later state than ours: wait until we have applied more than this.
@@ -63,7 +71,7 @@ struct PendingWish {
     wish: Wish,
     part: Option<Part>,
     since: Millis,
-    sent: Option<Target>,
+    sent: Option<Sent>,
 }
 
 /// Everything of ours that is not decided yet.
@@ -205,11 +213,11 @@ impl<D: Disk> Node<D> {
         let id = ProposalId { proposer: self.me, incarnation: self.incarnation, n };
         let Some(pending) = self.proposals.pending.get_mut(&n) else { return };
         let waits = pending.after.is_some_and(|index| self.state.last_applied() <= index);
-        if waits || pending.sent == Some(target) {
+        if waits || pending.sent.is_some_and(|sent| sent.target == target) {
             return;
         }
         pending.doubtful |= pending.sent.is_some();
-        pending.sent = Some(target);
+        pending.sent = Some(Sent { target, applied: self.state.last_applied() });
         pending.after = None;
         let entry = Entry { term: 0, origin: Some(Origin { id, lowest }), body: Body::App(pending.change.clone()) };
         match target {
@@ -227,8 +235,11 @@ impl<D: Disk> Node<D> {
             self.todo.connect = true;
             return;
         };
-        let Some(pending) = self.proposals.wishes.get_mut(at).filter(|pending| pending.sent != Some(target)) else { return };
-        pending.sent = Some(target);
+        let Some(pending) = self.proposals.wishes.get_mut(at) else { return };
+        if pending.sent.is_some_and(|sent| sent.target == target) {
+            return;
+        }
+        pending.sent = Some(Sent { target, applied: self.state.last_applied() });
         let wish = pending.wish;
         match target {
             Target::OwnLog(_) => self.take_wish(wish, None),
@@ -263,8 +274,9 @@ impl<D: Disk> Node<D> {
         if matches!(reason, RejectReason::Rejected(_)) {
             return self.finish_wishes(|pending| pending == wish, rejected(reason));
         }
+        let applied = self.state.last_applied();
         for pending in self.proposals.wishes.iter_mut().filter(|pending| pending.wish == wish) {
-            pending.sent = None;
+            self.todo.proposals |= pending.sent.take().is_some_and(|sent| sent.applied < applied);
         }
     }
 
@@ -277,9 +289,12 @@ impl<D: Disk> Node<D> {
             return self.give_up(n, rejected(reason));
         }
         // The id stays: this leader refused it, an earlier one may have appended it [N17].
-        pending.sent = None;
-        // What made it stale may have been applied here before the answer came.
-        pending.after = Some(if reason == RejectReason::Conflict { pending.seen } else { applied });
+        let sent = pending.sent.take();
+        // What made it stale, or the leader ready for it, may have been applied here before the answer came.
+        pending.after = Some(match reason {
+            RejectReason::Conflict => pending.seen,
+            _ => sent.map_or(applied, |sent| sent.applied),
+        });
         self.todo.consequences = true;
     }
 
@@ -313,6 +328,8 @@ impl<D: Disk> Node<D> {
     /// Entries were applied: what waited for that may go on.
     pub(super) fn review_proposals(&mut self) {
         let applied = self.state.last_applied();
+        // A leader that was not ready for a wish may be so now.
+        self.todo.proposals |= self.proposals.wishes.iter().any(|pending| pending.sent.is_none());
         let mut hopeless = Vec::new();
         for (&n, pending) in &mut self.proposals.pending {
             if pending.after.is_none_or(|index| index >= applied) {
