@@ -28,6 +28,8 @@ mod crash;
 mod disaster;
 #[path = "blackbox/formations.rs"]
 mod formations;
+#[path = "blackbox/handover.rs"]
+mod handover;
 #[path = "blackbox/hostile.rs"]
 mod hostile;
 #[path = "blackbox/membership.rs"]

@@ -57,8 +57,15 @@ pub enum Wait {
     SaveConfig,
     /// The configuration file is to be rewritten with the values in use.
     RewriteConfig,
-    /// The process is to end. Never resumed, unless that failed.
-    Shutdown,
+    /// The leader is to hand over to this node, which is a voter.
+    Lead,
+    /// The process is to end. Never resumed, unless that was called off.
+    Shutdown {
+        /// A leader does not hand over first.
+        at_once: bool,
+    },
+    /// The process is not to end after all. `ERR No shutdown in progress.` if it was not about to.
+    AbortShutdown,
 }
 
 /// How one proposed entry ended.

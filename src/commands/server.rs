@@ -70,14 +70,13 @@ impl Shutdown {
     }
 }
 
-/// Key data lives in memory only, so SAVE and NOSAVE make no difference, and there is nobody to wait for, so NOW and FORCE make none either;
-/// nodes.conf is saved by every shutdown.
+/// Key data lives in memory only, so SAVE and NOSAVE make no difference, nor does FORCE: nothing that may be left out can fail. nodes.conf is
+/// saved by every shutdown. NOW does not wait for a leader to hand over.
 fn shutdown(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     match Shutdown::parse(args) {
         None => ctx.fail(SYNTAX_ERROR),
-        // A shutdown is over in the turn that asked for it: there is never one to abort.
-        Some(Shutdown { abort: true, .. }) => ctx.fail("ERR No shutdown in progress."),
-        Some(_) => Flow::Wait(Wait::Shutdown),
+        Some(Shutdown { abort: true, .. }) => Flow::Wait(Wait::AbortShutdown),
+        Some(Shutdown { now, .. }) => Flow::Wait(Wait::Shutdown { at_once: now }),
     }
 }
 

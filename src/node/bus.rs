@@ -158,6 +158,7 @@ impl<D: Disk> Node<D> {
         if cluster == self.state.cluster_id() {
             self.tell_stranger(conn, &id);
             self.note_address(conn, id);
+            self.dial_at_once(&id);
         }
         Ok(())
     }
@@ -201,7 +202,7 @@ impl<D: Disk> Node<D> {
             }
             Frame::TransferLeader { term } => {
                 if term == self.raft.term() {
-                    self.raft.transfer_to(Some(from), self.now.mono);
+                    self.hand_over(Some(from));
                 }
                 Ok(())
             }

@@ -145,9 +145,7 @@ impl<D: Disk> Node<D> {
     /// DEL_VOTER by hand; a leader hands over first and leaves the rest to the next one.
     fn demote(&mut self, id: NodeId) -> Granted {
         if id == self.me && self.raft.is_voter(&id) && self.raft.voters().len() > 1 {
-            if self.raft.transferring().is_none() {
-                self.raft.transfer_to(None, self.now.mono);
-            }
+            self.hand_over(None);
             return Granted::Later;
         }
         self.grant_voting(Body::DelVoter { id, by_hand: true })

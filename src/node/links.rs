@@ -79,16 +79,16 @@ impl<D: Disk> Node<D> {
         self.dial_meetings();
     }
 
-    /// Leader with everyone; candidate with voters; joiner with who takes it in; the rest on demand, which is: to the leader while proposals
-    /// are out, and to other members while no leader is heard.
+    /// Leader with everyone; candidate with voters; joiner with who takes it in; the rest on demand, which is: to the leader while it is asked
+    /// for something, and to other members while no leader is heard.
     fn wanted_links(&self) -> BTreeSet<NodeId> {
         let mut wanted = BTreeSet::new();
         match self.raft.role() {
             RoleName::Leader => wanted.extend(self.addresses.keys().chain(self.raft.voters())),
             RoleName::Candidate | RoleName::PreCandidate => wanted.extend(self.raft.voters()),
             RoleName::Follower | RoleName::Learner => {
-                let leader = self.raft.leader().filter(|leader| !self.proposals.is_empty() || self.links.by_node.contains_key(leader));
-                wanted.extend(leader);
+                let asks = !self.proposals.is_empty() || self.takeover.is_some();
+                wanted.extend(self.raft.leader().filter(|leader| asks || self.links.by_node.contains_key(leader)));
             }
         }
         if self.is_leaderless() {
@@ -133,6 +133,15 @@ impl<D: Disk> Node<D> {
         if let Some(known) = self.addresses.get_mut(&id).filter(|known| !reached && bus_socket(known) != greeted) {
             // Where it is, and no more: its join nonce is what its NODE_JOIN says.
             (known.ip, known.port, known.bus_port) = (peer.address.ip.clone(), peer.address.port, peer.address.bus_port);
+            self.todo.connect = true;
+        }
+    }
+
+    /// A node greets: it is there, and a link to it that was to be dialled again after a pause need not wait. A node that was started again
+    /// hears from its leader at once.
+    pub(super) fn dial_at_once(&mut self, id: &NodeId) {
+        if let Some(link) = self.links.by_node.get_mut(id).filter(|link| link.conn.is_none()) {
+            link.dial_at = self.now.mono;
             self.todo.connect = true;
         }
     }

@@ -12,8 +12,10 @@ mod before_sleep;
 mod bus;
 mod clients;
 mod configuring;
+mod ending;
 mod founding;
 mod gate;
+mod handover;
 mod join;
 mod leading;
 mod leaving;
@@ -133,6 +135,7 @@ pub struct Node<D: Disk> {
     leading: leading::Leading,
     waiting: waiting::Waiting,
     reset: Option<leaving::Reset>,
+    takeover: Option<handover::Takeover>,
     /// Own ranges that entries in the log's tail take away: refused until those are applied or truncated (docs/protocol.md, "Gate").
     leaving_ranges: Vec<(Slot, Slot)>,
     /// Members forgotten lately, and when (mono ms).
@@ -163,7 +166,7 @@ pub struct Node<D: Disk> {
     arranged_for: Option<Arrangement>,
     /// Keys are left to be expired or freed.
     busy: bool,
-    ending: bool,
+    ending: ending::Ending,
 }
 
 impl<D: Disk> Node<D> {
@@ -215,6 +218,7 @@ impl<D: Disk> Node<D> {
             leading: leading::Leading::default(),
             waiting: waiting::Waiting::default(),
             reset: None,
+            takeover: None,
             leaving_ranges: Vec::new(),
             forgotten: BTreeMap::new(),
             addresses: BTreeMap::new(),
@@ -234,7 +238,7 @@ impl<D: Disk> Node<D> {
             actions: VecDeque::new(),
             arranged_for: None,
             busy: false,
-            ending: false,
+            ending: ending::Ending::No,
         }
     }
 
@@ -325,11 +329,11 @@ impl<D: Disk> Node<D> {
         self.take_up_config();
         self.run_timers();
         self.arrange();
+        self.tend_takeover();
+        self.tend_ending();
         before_sleep::before_sleep(self)?;
         self.arrange();
-        if self.ending {
-            self.actions.push_back(Action::Exit(0));
-        }
+        self.exit_if_ended();
         if cfg!(debug_assertions) {
             self.check();
         }
@@ -380,12 +384,6 @@ impl<D: Disk> Node<D> {
         }
         let timers = [self.timers.next(), self.raft.next_deadline(), self.todo.rewrite_by];
         timers.into_iter().flatten().min().unwrap_or(self.now.mono)
-    }
-
-    /// SIGTERM, SIGINT, SHUTDOWN: the next turn compacts nodes.conf and ends.
-    pub fn shutdown(&mut self) {
-        self.ending = true;
-        self.todo.rewrite = true;
     }
 
     fn run_timers(&mut self) {

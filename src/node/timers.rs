@@ -13,9 +13,13 @@ pub(super) enum Timer {
     Dial,
     /// The `synced` line that covers an idle cluster's last append.
     Synced,
+    /// A leader that is to end has tried to hand over for long enough.
+    Exit,
+    /// A client has waited long enough for this node to lead.
+    Takeover,
 }
 
-const COUNT: usize = 3;
+const COUNT: usize = 5;
 
 /// One optional deadline a timer (mono ms).
 #[derive(Debug, Default)]

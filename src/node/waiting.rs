@@ -15,6 +15,8 @@ enum Waiter {
     Changes(Vec<Option<ChangeOutcome>>),
     /// For one thing.
     One,
+    /// For the end of the process, which is no answer.
+    Shutdown,
     /// For a RESET: the leader's forgetting is one step of it only, but without that step there is no RESET.
     Reset,
 }
@@ -43,7 +45,7 @@ impl Waiting {
             }
             Some(Waiter::One) => self.finish(part.client, whole(outcome)),
             Some(Waiter::Reset) if outcome != ChangeOutcome::Applied => self.finish(part.client, whole(outcome)),
-            Some(Waiter::Reset) | None => {}
+            Some(Waiter::Reset | Waiter::Shutdown) | None => {}
         }
     }
 
@@ -52,6 +54,13 @@ impl Waiting {
         if self.waiters.remove(&client).is_some() {
             self.decided.push((client, outcome));
         }
+    }
+
+    /// The process does not end after all.
+    pub fn shutdown_aborted(&mut self) {
+        let waiting = self.waiters.extract_if(.., |_, waiter| matches!(waiter, Waiter::Shutdown));
+        let failed = WaitOutcome::Failed("ERR Errors trying to SHUTDOWN. Check logs.".to_owned());
+        self.decided.extend(waiting.map(|(client, _)| (client, failed.clone())));
     }
 
     /// As [`Waiting::finish`], but the client hears of it only when the next turn has brought to the disk what this one changed.
@@ -96,6 +105,7 @@ impl<D: Disk> Node<D> {
         let waiter = match &wait {
             Wait::Changes(changes) => Waiter::Changes(vec![None; changes.len()]),
             Wait::Reset { .. } => Waiter::Reset,
+            Wait::Shutdown { .. } => Waiter::Shutdown,
             _ => Waiter::One,
         };
         self.waiting.waiters.insert(client, waiter);
@@ -128,7 +138,12 @@ impl<D: Disk> Node<D> {
                 let result = self.rewrite_config();
                 self.waiting.finish(client, result.map_or_else(WaitOutcome::Failed, |()| WaitOutcome::Done));
             }
-            Wait::Shutdown => self.shutdown(),
+            Wait::Lead => self.take_over(client),
+            Wait::Shutdown { at_once } => self.begin_shutdown(at_once),
+            Wait::AbortShutdown => {
+                let result = self.abort_shutdown();
+                self.waiting.finish(client, result.map_or_else(WaitOutcome::Failed, |()| WaitOutcome::Done));
+            }
         }
     }
 }

@@ -168,7 +168,7 @@ impl<D: Disk> EventLoop<D> {
     fn note(&mut self, event: &Event) {
         if event.token() == SIGNALS {
             if self.signals.take() {
-                log::info!("Received a signal to end: shutting down");
+                log::info!("Received a signal to end");
                 self.node.shutdown();
             }
             return;

@@ -4,7 +4,7 @@
 //! ([`Wait`](super::context::Wait)). Contract: docs/protocol.md; replies and error texts are Valkey's, word for word.
 //!
 //! `slots` changes owners, `membership` changes members and voters, `topology` shows them, `info` counts, `keys` asks about keys in slots,
-//! `raft` shows the consensus itself.
+//! `raft` shows the consensus itself, `transfer` asks to lead it.
 
 mod help;
 mod info;
@@ -15,6 +15,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 mod topology;
+mod transfer;
 
 use super::context::{Context, Flow};
 use super::parse::shown;
@@ -70,7 +71,8 @@ const SUBCOMMANDS: &[Command] = &[
     sub("myid", 2, VIEW, "3.0.0", "Returns the ID of a node.", topology::myid),
     sub("myshardid", 2, VIEW, "7.2.0", "Returns the shard ID of a node.", topology::myshardid).tips(VARIES),
     sub("nodes", 2, VIEW, "3.0.0", "Returns the cluster configuration for a node.", topology::nodes).tips(VARIES),
-    sub("raft", -3, ADMIN, "7.2.4", "Shows the replicated log, or how far the other nodes have it.", raft::raft).tips(VARIES),
+    sub("raft", -3, ADMIN, "7.2.4", "Shows the replicated log or who has how much of it, or makes this node lead.", raft::raft)
+        .tips(VARIES),
     sub("recover", 3, ADMIN, "7.2.4", "Goes on with one survivor when a majority of the voters is lost for good.", membership::recover),
     sub("replicas", 3, ADMIN, "5.0.0", "Lists the replica nodes of a master node.", topology::replicas).tips(VARIES),
     sub("reset", -2, &[Flag::Admin, Flag::Stale, Flag::NoScript], "3.0.0", "Resets a node.", membership::reset),

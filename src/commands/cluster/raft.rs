@@ -1,9 +1,9 @@
-//! CLUSTER RAFT: looking into the consensus.
+//! CLUSTER RAFT: looking into the consensus, and asking to lead it.
 //!
 //! Owns: the words after RAFT, and the log and the followers as replies. Must not: change anything. Contract: docs/operations.md, "Looking inside".
 
 use super::topology::write_pair;
-use super::wrong_arguments;
+use super::{transfer, wrong_arguments};
 use crate::cluster::{ClusterEntry, format_body, view};
 use crate::commands::context::{Context, Flow};
 use crate::commands::parse::{NOT_AN_INTEGER, integer, is};
@@ -21,6 +21,7 @@ pub(super) fn raft(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     match args.get(2) {
         word if is(word, "log") && args.len() <= 4 => log(ctx, args.nth(3)),
         word if is(word, "peers") && args.len() == 3 => peers(ctx),
+        word if is(word, "transfer") && args.len() == 3 => transfer::transfer(ctx),
         _ => wrong_arguments(ctx, args.get(1)),
     }
 }

@@ -219,6 +219,16 @@ fn voters_are_made_and_unmade_by_the_leader() {
 }
 
 #[test]
+fn a_leader_that_is_to_lead_does() {
+    let mut desk = desk();
+    assert_eq!(desk.ask("cluster RAFT transfer"), "+OK\r\n");
+    let wrong = "-ERR unknown subcommand or wrong number of arguments for 'raft'. Try CLUSTER HELP.\r\n";
+    assert_eq!(desk.ask("cluster raft transfer now"), wrong);
+    assert_eq!(desk.ask("cluster raft nope"), wrong);
+    assert_eq!(desk.ask("cluster raft"), "-ERR wrong number of arguments for 'cluster|raft' command\r\n");
+}
+
+#[test]
 fn epochs_are_checked_and_stay_as_they_are() {
     let mut alone = Desk::new();
     assert_eq!(alone.ask("cluster set-config-epoch 7"), "+OK\r\n");

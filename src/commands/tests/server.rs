@@ -92,14 +92,15 @@ fn options_come_and_go() {
 #[test]
 fn the_end_of_the_process() {
     let mut desk = Desk::new();
-    assert_eq!(desk.wait("shutdown"), Wait::Shutdown);
+    assert_eq!(desk.wait("shutdown"), Wait::Shutdown { at_once: false });
     let failed = desk.resume(WaitOutcome::Failed("ERR Errors trying to SHUTDOWN. Check logs.".to_owned()));
     assert_eq!(failed, (Flow::Done, "-ERR Errors trying to SHUTDOWN. Check logs.\r\n".to_owned()));
-    assert_eq!(desk.wait("SHUTDOWN NOSAVE now FORCE"), Wait::Shutdown);
+    assert_eq!(desk.wait("SHUTDOWN NOSAVE now FORCE"), Wait::Shutdown { at_once: true });
     desk.client.waiting = None;
     assert_eq!(desk.ask("shutdown save nosave"), "-ERR syntax error\r\n");
     assert_eq!(desk.ask("shutdown what"), "-ERR syntax error\r\n");
-    assert_eq!(desk.ask("shutdown abort"), "-ERR No shutdown in progress.\r\n");
+    assert_eq!(desk.wait("shutdown abort"), Wait::AbortShutdown);
+    desk.client.waiting = None;
     assert_eq!(desk.ask("shutdown abort now"), "-ERR syntax error\r\n");
 }
 
