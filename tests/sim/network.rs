@@ -200,10 +200,14 @@ impl Network {
         Some(chunk.bytes)
     }
 
-    /// Whether bytes have arrived that nobody took.
-    pub fn has_input(&self, conn: usize, side: usize, now: Micros) -> bool {
+    /// When there is something for this end's process: bytes, an end, or, to a dialler that waits for it, the beginning.
+    pub fn next_news(&self, conn: usize, side: usize, waits: bool) -> Option<Micros> {
         let is_cut = self.is_cut(self.owner(conn, 1 - side), self.owner(conn, side));
-        !is_cut && self.conns[conn].ends[side].inbound.front().is_some_and(|chunk| chunk.at <= now)
+        let end = &self.conns[conn].ends[side];
+        let bytes = end.inbound.front().map(|chunk| chunk.at).filter(|_| !is_cut);
+        let told = end.told.filter(|(_, why)| *why != Closed::Eof || (end.inbound.is_empty() && !is_cut)).map(|(at, _)| at);
+        let up = self.conns[conn].up_at.filter(|_| waits);
+        [bytes, told, up].into_iter().flatten().min()
     }
 
     /// What this end hears about the connection's end by now; an orderly one only after all bytes.

@@ -136,14 +136,15 @@ impl World {
         self.wake_all(told);
     }
 
+    /// The process sleeps until its deadline, or until something comes; what it would not take yet is offered again a little later.
     fn schedule(&mut self, index: usize, deadline: Millis) {
         let machine = &self.machines[index];
-        let pending = machine.sockets.iter().any(|socket| socket.up && self.net.has_input(socket.conn, socket.side, self.now));
-        let busy_until = machine.busy_until;
+        let news = machine.sockets.iter().filter_map(|socket| self.net.next_news(socket.conn, socket.side, !socket.up)).min();
+        let again = machine.busy_until + MILLI;
         let at = machine.clock.when(deadline);
         self.wake(Owner::Machine(index), at);
-        if pending {
-            self.wake(Owner::Machine(index), busy_until + MILLI);
+        if let Some(news) = news {
+            self.wake(Owner::Machine(index), if news <= self.now { again } else { news });
         }
     }
 
