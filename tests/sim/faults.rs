@@ -174,7 +174,8 @@ impl World {
         }
     }
 
-    fn shut_down(&mut self, index: usize) {
+    /// A process is told to end in order, if it is there to hear it; it ends by itself, in its own time.
+    pub fn shut_down(&mut self, index: usize) {
         let machine = &mut self.machines[index];
         if !machine.is_running() {
             return;

@@ -67,6 +67,9 @@ pub struct Weather {
     pub late: Micros,
 }
 
+/// The best there is: nothing is late.
+pub const CALM: Weather = Weather { base: 30, jitter: 300, late_one_in: u64::MAX, late: 1 };
+
 /// Every connection of a run.
 pub struct Network {
     conns: Vec<Conn>,
@@ -271,6 +274,11 @@ impl Network {
     pub fn heal(&mut self) {
         self.cuts.iter_mut().flatten().for_each(|count| *count = 0);
         self.slow.iter_mut().flatten().for_each(|by| *by = 0);
+    }
+
+    /// The weather changes; what it was.
+    pub fn change_weather(&mut self, to: Weather) -> Weather {
+        std::mem::replace(&mut self.weather, to)
     }
 
     /// Switches a machine's kernel on or off.

@@ -1,13 +1,18 @@
 //! After the faults: does the cluster find itself again?
 //!
 //! Asked of every cluster that still has a majority of its voters: one leader, every member at the same index with the same state,
-//! nobody stuck half way in, and a change that a client asks for is made.
+//! nobody stuck half way in, and a change that a client asks for is made. Then every leader is told to end, and must not be missed.
 
+use crate::sim::queue::{MILLI, Micros};
+use crate::sim::stats::Stats;
 use crate::sim::world::World;
 use pontoon::node::Node;
 use pontoon::store::MemoryDisk;
-use pontoon::types::{ClusterId, NodeId};
+use pontoon::types::{ClusterId, NodeId, Term};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// The longest time without a leader after the one before was told to end.
+const HANDOVER: Micros = 200 * MILLI;
 
 type Nodes<'a> = BTreeMap<NodeId, &'a Node<MemoryDisk>>;
 
@@ -32,6 +37,34 @@ impl World {
     /// How many clusters lost their majority for good: nodes that left without a leader's consent (RESET HARD).
     pub fn beyond_help(&self) -> u64 {
         self.by_cluster().values().filter(|nodes| !has_majority(nodes)).count() as u64
+    }
+
+    /// Settled and in fair weather, every leader that is not the only voter is told to end: another one leads before it is missed.
+    pub fn hand_over(&mut self) {
+        let leaders = self.replaceable_leaders();
+        let ended = |stats: &Stats| stats.exits + stats.power_cuts;
+        let expected = ended(&self.stats) + leaders.len() as u64;
+        leaders.iter().for_each(|(index, ..)| self.shut_down(*index));
+        self.run_until(self.now + HANDOVER);
+        if ended(&self.stats) > expected {
+            // A disk has failed late, as ordered in the first phase, and nothing can be asked of the others.
+            return;
+        }
+        assert_eq!(ended(&self.stats), expected, "within {} ms a leader that was told to end has done so", HANDOVER / MILLI);
+        let clusters = self.by_cluster();
+        for (index, cluster, term) in &leaders {
+            let leads = |node: &&Node<MemoryDisk>| node.raft().is_leader() && node.raft().term() > *term;
+            let found = clusters.get(cluster).is_some_and(|nodes| nodes.values().any(leads));
+            assert!(found, "within {} ms after the leader m{index} was told to end another one leads", HANDOVER / MILLI);
+        }
+        self.stats.handovers += leaders.len() as u64;
+    }
+
+    /// Leaders that somebody could follow, each with its cluster and term.
+    fn replaceable_leaders(&self) -> Vec<(usize, ClusterId, Term)> {
+        let running = self.machines.iter().filter_map(|machine| Some((machine.index, machine.node.as_ref()?)));
+        let leaders = running.filter(|(_, node)| node.raft().is_leader() && node.raft().voters().len() > 1);
+        leaders.map(|(index, node)| (index, node.state().cluster_id(), node.raft().term())).collect()
     }
 
     /// Every member of every cluster has the state that the committed log makes, slot by slot.

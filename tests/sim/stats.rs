@@ -75,6 +75,8 @@ stats! {
     exits,
     /// Graceful ends.
     shutdowns,
+    /// Leaders that were told to end in a settled cluster, and handed over.
+    handovers,
     /// Processes stopped and continued.
     pauses,
     /// Machines cut off both ways.

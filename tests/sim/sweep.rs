@@ -1,9 +1,10 @@
 //! A run from beginning to end, and many of them over a range of seeds on two threads.
 //!
-//! Owns: the phases of a run (safety under faults, heal, liveness), the report of a failure. A failed run names its seed, which is all
+//! Owns: the phases of a run (safety under faults, heal, liveness, hand-over), the report of a failure. A failed run names its seed, which is all
 //! that is needed to see it again.
 
 use crate::sim::clients::Mode;
+use crate::sim::network::CALM;
 use crate::sim::queue::{Event, MILLI, Micros, SECOND};
 use crate::sim::stats::Stats;
 use crate::sim::trace::{self, note};
@@ -71,6 +72,7 @@ fn live(world: &mut World) {
     if world.beyond_help() == 0 {
         world.set_mode(Mode::Probe);
         settle(world);
+        hand_over(world);
     }
     world.compare_states();
     world.checks.check_unexplained();
@@ -80,6 +82,18 @@ fn live(world: &mut World) {
         assert_eq!(world.beyond_help(), 0, "whoever is left behind comes over to the recovered cluster");
         world.compare_states();
     }
+}
+
+/// In fair weather leaders are told to end.
+fn hand_over(world: &mut World) {
+    world.set_mode(Mode::Quiet);
+    let weather = world.net.change_weather(CALM);
+    // What is under way from before may be late.
+    world.run_until(world.now + SECOND);
+    settle(world);
+    world.hand_over();
+    world.net.change_weather(weather);
+    settle(world);
 }
 
 /// Waits until the world has settled down, clients and all.
