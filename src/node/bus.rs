@@ -195,6 +195,10 @@ impl<D: Disk> Node<D> {
                 self.receive_propose(conn, from, entry);
                 Ok(())
             }
+            Frame::Wish(wish) => {
+                self.receive_wish(conn, from, wish);
+                Ok(())
+            }
             Frame::Forgotten { term } => {
                 self.receive_forgotten(term);
                 Ok(())
@@ -226,6 +230,10 @@ impl<D: Disk> Node<D> {
             }
             Frame::Reject { reason, entry } => {
                 self.receive_reject(reason, &entry);
+                Ok(())
+            }
+            Frame::WishRefused { reason, wish } => {
+                self.wish_refused(wish, reason);
                 Ok(())
             }
             Frame::Forgotten { term } => {

@@ -5,10 +5,9 @@
 
 use super::Node;
 use super::links::bus_socket;
-use super::proposals::Wish;
 use super::sessions::Purpose;
 use super::timers::Timer;
-use crate::cluster::{Address, Change};
+use crate::cluster::{Address, Change, WishKind};
 use crate::commands::WaitOutcome;
 use crate::raft::Body;
 use crate::store::{Disk, Fallback, Joiner, Standing};
@@ -201,7 +200,7 @@ impl<D: Disk> Node<D> {
         let known = self.addresses.get(&peer.id);
         if known.is_some_and(|known| known.join_nonce() != join_nonce) {
             // A member of this id that has lost its memory: it is forgotten first, and asks again.
-            self.wish(Wish::Forget(peer.id), None);
+            self.wish(WishKind::Forget, peer.id, None);
         } else if known.is_none() && !self.proposals.joins(&peer.id) {
             let mut address = peer.address.clone();
             address.set_join_nonce(join_nonce);

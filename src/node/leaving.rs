@@ -4,8 +4,8 @@
 //! Contract: docs/protocol.md, "Lost memory".
 
 use super::Node;
-use super::proposals::{Part, Wish};
-use crate::cluster::{Change, Reason};
+use super::proposals::Part;
+use crate::cluster::{Change, Reason, WishKind};
 use crate::commands::{ChangeOutcome, WaitOutcome};
 use crate::store::Disk;
 use crate::types::{ConnId, Millis, NodeId, Term};
@@ -31,7 +31,7 @@ impl<D: Disk> Node<D> {
         if self.state.member(&id).is_none() && !self.forgotten.contains_key(&id) {
             return self.waiting.decide(part, ChangeOutcome::Refused(format!("ERR Unknown node {id}")));
         }
-        self.wish(Wish::Forget(id), Some(part));
+        self.wish(WishKind::Forget, id, Some(part));
     }
 
     /// CLUSTER RESET. A member leaves through the leader first, so that nobody counts on what it forgets.
@@ -72,7 +72,7 @@ impl<D: Disk> Node<D> {
         }
         if !reset.asked && self.state.slot_count_of(&self.me) == 0 {
             self.reset = Some(Reset { asked: true, ..reset });
-            self.wish(Wish::Forget(self.me), Some(Part { client: reset.client, number: 0 }));
+            self.wish(WishKind::Forget, self.me, Some(Part { client: reset.client, number: 0 }));
         }
     }
 

@@ -10,7 +10,7 @@ mod fields;
 pub use decode::decode;
 pub use encode::encode;
 
-use crate::cluster::{Address, Change, ClusterEntry, Reason};
+use crate::cluster::{Address, Change, ClusterEntry, Reason, Wish};
 use crate::raft::Message;
 use crate::types::{ClusterId, LogIndex, NodeId, Term};
 
@@ -44,7 +44,7 @@ pub struct Greeting {
     pub ancestors: Vec<ClusterId>,
 }
 
-/// Why a leader does not append a proposal.
+/// Why a leader does not append a proposal, or does not grant a wish.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RejectReason {
     /// `conflict`: an epoch that it names has moved on; look again and propose anew.
@@ -97,6 +97,15 @@ pub enum Frame {
         /// The same entry.
         entry: ClusterEntry,
     },
+    /// `WISH`: what an operator asks of the leader.
+    Wish(Wish),
+    /// `WISH_REFUSED`: it will not be granted, or not by this node.
+    WishRefused {
+        /// Why.
+        reason: RejectReason,
+        /// The same wish.
+        wish: Wish,
+    },
     /// `TRANSFER_LEADER`: the leader of this term is asked to hand over.
     TransferLeader {
         /// The term.
@@ -135,6 +144,8 @@ impl Frame {
             Self::Raft(Message::TimeoutNow { .. }) => "timeout-now",
             Self::Propose(_) => "propose",
             Self::Reject { .. } => "reject",
+            Self::Wish(_) => "wish",
+            Self::WishRefused { .. } => "wish-refused",
             Self::TransferLeader { .. } => "transfer-leader",
         }
     }

@@ -1,7 +1,7 @@
 //! Every frame that a node can make. Strategies are boxed where they nest: a test's stack is small.
 
 use super::super::*;
-use crate::cluster::FailoverKind;
+use crate::cluster::{FailoverKind, WishKind};
 use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
 use crate::raft::{Body, Entry, Origin, Payload, ProposalId, Token};
 use crate::types::{Millis, ShardId, Slot};
@@ -170,6 +170,14 @@ fn greeting() -> BoxedStrategy<Greeting> {
         .boxed()
 }
 
+fn wish() -> impl Strategy<Value = Wish> {
+    (prop::sample::select(WishKind::ALL.to_vec()), id(), option::of(number())).prop_map(|(kind, id, join_nonce)| Wish {
+        kind,
+        id,
+        join_nonce,
+    })
+}
+
 pub(super) fn frame() -> impl Strategy<Value = Frame> {
     let meet_reason = "[ -~]{0,256}".prop_filter("a lone dash stands for none", |reason| reason != "-");
     prop_oneof![
@@ -181,6 +189,8 @@ pub(super) fn frame() -> impl Strategy<Value = Frame> {
         12 => message().prop_map(Frame::Raft),
         2 => entry().prop_map(Frame::Propose),
         2 => (reason(), entry()).prop_map(|(reason, entry)| Frame::Reject { reason, entry }),
+        1 => wish().prop_map(Frame::Wish),
+        1 => (reason(), wish()).prop_map(|(reason, wish)| Frame::WishRefused { reason, wish }),
         1 => number().prop_map(|term| Frame::TransferLeader { term }),
     ]
 }
