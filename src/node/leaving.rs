@@ -120,7 +120,6 @@ impl<D: Disk> Node<D> {
             self.me = self.rng.node_id();
         }
         let (cluster, shard) = (self.rng.cluster_id(), self.rng.shard_id());
-        self.joining.sponsor = None;
         self.found_cluster(cluster, shard);
     }
 

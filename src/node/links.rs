@@ -94,7 +94,7 @@ impl<D: Disk> Node<D> {
         if self.is_leaderless() {
             wanted.extend(self.informants());
         }
-        wanted.extend(self.joining.sponsor.as_ref().map(|sponsor| sponsor.id));
+        wanted.extend(self.sponsor().map(|sponsor| sponsor.id));
         wanted.remove(&self.me);
         wanted
     }
@@ -116,7 +116,7 @@ impl<D: Disk> Node<D> {
             self.timers.at_most(Timer::Dial, link.dial_at);
             return;
         }
-        let sponsor = self.joining.sponsor.as_ref().filter(|sponsor| sponsor.id == id).map(|sponsor| &sponsor.address);
+        let sponsor = self.sponsor().filter(|sponsor| sponsor.id == id).map(|sponsor| &sponsor.address);
         let Some(socket) = self.address_of(&id).or(sponsor).and_then(bus_socket) else { return };
         let conn = self.dial(socket, Purpose::Link(id));
         if let Some(link) = self.links.by_node.get_mut(&id) {
