@@ -99,6 +99,10 @@ impl<D: Disk> Node<D> {
                     Frame::AddMe { join_nonce } => self.receive_add_me(conn, &peer, join_nonce),
                     Frame::Welcome => self.receive_welcome(conn, &peer),
                     Frame::MeetRejected { reason } => self.receive_meet_rejected(conn, &reason),
+                    // A node of the cluster that we believe ours: we go on as a cluster of one, and the meeting with it.
+                    Frame::Forgotten { last_term, last_index } if peer.cluster == self.state.cluster_id() => {
+                        self.receive_forgotten(last_term, last_index);
+                    }
                     _ => return Err(Fault::OutOfPlace("what is no answer to MEET")),
                 }
                 Ok(())
@@ -199,8 +203,8 @@ impl<D: Disk> Node<D> {
                 self.receive_wish(conn, from, wish);
                 Ok(())
             }
-            Frame::Forgotten { term } => {
-                self.receive_forgotten(term);
+            Frame::Forgotten { last_term, last_index } => {
+                self.receive_forgotten(last_term, last_index);
                 Ok(())
             }
             Frame::TransferLeader { term } => {
@@ -236,8 +240,8 @@ impl<D: Disk> Node<D> {
                 self.wish_refused(wish, reason);
                 Ok(())
             }
-            Frame::Forgotten { term } => {
-                self.receive_forgotten(term);
+            Frame::Forgotten { last_term, last_index } => {
+                self.receive_forgotten(last_term, last_index);
                 Ok(())
             }
             _ => Err(Fault::OutOfPlace("a request")),

@@ -81,10 +81,12 @@ pub enum Frame {
         /// For people; written as printable ASCII, [`MAX_REASON`] characters at most.
         reason: String,
     },
-    /// `FORGOTTEN term`: the receiver is no member any more.
+    /// `FORGOTTEN last-term last-index`: the receiver is no member any more, by a log up to there.
     Forgotten {
-        /// The term of the leader that says so: one that was deposed may not know better.
-        term: Term,
+        /// The term of the last entry that the sender speaks for.
+        last_term: Term,
+        /// Its index.
+        last_index: LogIndex,
     },
     /// What Raft says: `AE`, `AE_ACK`, the votes, `INSTALL_SNAPSHOT`, `TIMEOUT_NOW`.
     Raft(Message<Change>),
