@@ -18,6 +18,8 @@ mod wait;
 
 #[path = "blackbox/absence.rs"]
 mod absence;
+#[path = "blackbox/addresses.rs"]
+mod addresses;
 #[path = "blackbox/clients.rs"]
 mod clients;
 #[path = "blackbox/compaction.rs"]

@@ -87,6 +87,7 @@ impl<D: Disk> Node<D> {
         let changed = std::mem::take(&mut self.changed);
         if changed.members {
             self.refresh_members();
+            self.announce_address();
         }
         if changed.members || changed.owners {
             self.refresh_owners();
@@ -105,6 +106,7 @@ impl<D: Disk> Node<D> {
     /// The members, and how they are reached.
     pub(super) fn refresh_members(&mut self) {
         self.addresses = self.state.members().map(|member| (member.id, member.address.clone())).collect();
+        self.review_found();
         self.todo.connect = true;
     }
 

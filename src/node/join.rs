@@ -107,6 +107,11 @@ impl<D: Disk> Node<D> {
 
     /// HI came on a meeting's link.
     pub(super) fn meeting_greeted(&mut self, conn: ConnId, peer: &Greeting) {
+        if peer.cluster == self.state.cluster_id()
+            && let Some(meeting) = self.joining.meetings.iter().find(|meeting| meeting.conn == Some(conn))
+        {
+            self.fellow_met(meeting.socket, peer);
+        }
         // Under another join nonce it is a joiner that has lost an earlier life of its here.
         let member = self.addresses.get(&peer.id).is_some_and(|known| known.join_nonce() == peer.address.join_nonce());
         let known = peer.cluster == self.state.cluster_id() && member;

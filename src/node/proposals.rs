@@ -97,9 +97,9 @@ impl Proposals {
         self.pending.values().any(|pending| matches!(pending.change, Change::NodeJoin { .. }))
     }
 
-    /// Whether a NODE_INFO is on its way.
-    pub fn informs(&self) -> bool {
-        self.pending.values().any(|pending| matches!(pending.change, Change::NodeInfo { .. }))
+    /// Whether a NODE_INFO of this node is on its way.
+    pub fn informs_of(&self, node: &NodeId) -> bool {
+        self.pending.values().any(|pending| matches!(&pending.change, Change::NodeInfo { id, .. } if id == node))
     }
 
     /// Whether a slot change that nobody waits for (a claim) is on its way.
