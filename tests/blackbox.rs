@@ -32,6 +32,8 @@ mod disaster;
 mod formations;
 #[path = "blackbox/hostile.rs"]
 mod hostile;
+#[path = "blackbox/leaving.rs"]
+mod leaving;
 #[path = "blackbox/membership.rs"]
 mod membership;
 #[path = "blackbox/slots.rs"]

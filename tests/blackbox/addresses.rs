@@ -18,14 +18,6 @@ fn shown(cluster: &Cluster, id: &str, address: &str) {
     }
 }
 
-/// The place in the cluster of a node with this role.
-fn place_of(cluster: &Cluster, role: &str) -> usize {
-    until(&format!("a {role}"), || {
-        let roles: Vec<String> = cluster.nodes.iter().map(|node| node.field("cluster_raft_role")).collect();
-        roles.iter().position(|found| found == role).ok_or(format!("{roles:?}"))
-    })
-}
-
 /// Stops a node, has it listen on another port and IP, and starts it.
 fn restart_at(node: &mut Node, ip: &str) {
     node.kill();
@@ -74,7 +66,7 @@ fn a_node_at_another_ip_and_port_is_reached_again() {
     let mut cluster = Cluster::formed(4, &[QUICK]);
     cluster.voters(3);
     for (role, ip) in [("learner", "127.0.0.2"), ("follower", "127.0.0.3"), ("leader", "127.0.0.4")] {
-        let at = place_of(&cluster, role);
+        let at = cluster.place_of(role);
         let id = cluster.nodes[at].id();
         restart_at(&mut cluster.nodes[at], ip);
         let (port, bus) = (cluster.nodes[at].number(), cluster.nodes[at].port.bus());
