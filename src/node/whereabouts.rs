@@ -120,11 +120,7 @@ impl<D: Disk> Node<D> {
     /// address that only this host knows gives way to any other, and never takes the place of one.
     fn judge_ip(&mut self, local: IpAddr) {
         let own = self.own_ip();
-        let replaces = match own {
-            None => true,
-            Some(own) if own.is_loopback() != local.is_loopback() => own.is_loopback(),
-            Some(own) => own != local && !self.whereabouts.confirmed,
-        };
+        let replaces = replaces(local, own, self.whereabouts.confirmed);
         self.whereabouts.confirmed |= replaces || own == Some(local);
         if replaces {
             log::info!("This node is reached at {local}");
@@ -177,6 +173,15 @@ impl<D: Disk> Node<D> {
     }
 }
 
+/// Whether an IP that we are reached at takes the place of our own.
+fn replaces(local: IpAddr, own: Option<IpAddr>, confirmed: bool) -> bool {
+    match own {
+        None => true,
+        Some(own) if own.is_loopback() != local.is_loopback() => own.is_loopback(),
+        Some(own) => own != local && !confirmed,
+    }
+}
+
 /// Our end of a link with a member that we dialled and that has answered.
 fn end_of_link(kind: &Kind) -> Option<IpAddr> {
     match kind {
@@ -184,5 +189,50 @@ fn end_of_link(kind: &Kind) -> Option<IpAddr> {
             bus.local_ip.map(|ip| ip.to_canonical())
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_first_look_decides_and_loopback_is_for_want_of_better() {
+        let (first, second, loopback) = (ip("10.0.0.5"), ip("10.1.0.5"), ip("127.0.0.1"));
+        assert!(replaces(loopback, None, false));
+        assert!(replaces(second, Some(first), false) && !replaces(second, Some(first), true));
+        assert!(!replaces(first, Some(first), false));
+        for confirmed in [false, true] {
+            assert!(!replaces(loopback, Some(first), confirmed) && replaces(first, Some(loopback), confirmed));
+        }
+        assert!(replaces(ip("127.0.0.2"), Some(loopback), false) && !replaces(ip("127.0.0.2"), Some(loopback), true));
+    }
+
+    #[test]
+    fn bind_says_which_ip_it_can_be() {
+        let config = |words: &[&str]| {
+            let mut config = Config::default();
+            config.bind = words.iter().map(|word| (*word).to_owned()).collect();
+            config
+        };
+        for any in [&["*", "-::*"][..], &["0.0.0.0"], &["::", "10.0.0.5"], &["localhost"]] {
+            let config = config(any);
+            assert!(!is_fixed(&config) && possible(&config, ip("10.9.9.9")) == ip("10.9.9.9"), "{any:?}");
+        }
+        let config = config(&["-10.0.0.7", "10.0.0.5", "10.0.0.6", "-::1"]);
+        assert!(is_fixed(&config));
+        assert_eq!(possible(&config, ip("10.0.0.6")), ip("10.0.0.6"));
+        assert_eq!(possible(&config, ip("127.0.0.1")), ip("10.0.0.5"));
+        assert_eq!(possible(&config, ip("fd00::9")), ip("::1"));
+        let settled = |known: &str| {
+            let mut address = Address::default();
+            settle_ip(&config, &mut address, known);
+            address.ip
+        };
+        assert_eq!((settled(""), settled("10.0.0.6"), settled("10.0.0.9")), (String::new(), "10.0.0.6".to_owned(), "10.0.0.5".to_owned()));
     }
 }
