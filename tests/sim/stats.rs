@@ -77,6 +77,8 @@ stats! {
     shutdowns,
     /// Processes stopped and continued.
     pauses,
+    /// Machines that were given another address.
+    moves,
     /// Machines cut off both ways.
     partitions,
     /// Links cut one way.
