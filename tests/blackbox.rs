@@ -18,6 +18,8 @@ mod wait;
 
 #[path = "blackbox/absence.rs"]
 mod absence;
+#[path = "blackbox/addresses.rs"]
+mod addresses;
 #[path = "blackbox/clients.rs"]
 mod clients;
 #[path = "blackbox/compaction.rs"]
@@ -32,6 +34,8 @@ mod formations;
 mod handover;
 #[path = "blackbox/hostile.rs"]
 mod hostile;
+#[path = "blackbox/leaving.rs"]
+mod leaving;
 #[path = "blackbox/membership.rs"]
 mod membership;
 #[path = "blackbox/slots.rs"]

@@ -4,7 +4,7 @@
 //! Must not: know sockets, files, clocks, or which node it runs on. Contract: docs/protocol.md and docs/nodes-conf.md.
 //!
 //! `address` and `entry` are the words, `text` writes and reads them; `state` is asked, `judge` refuses, `renew` tries again, `apply` changes, `proposals` remembers;
-//! `hash` and `check` watch over it; `snapshot` and `restore` are its text; `view` is what clients see.
+//! `hash` and `check` watch over it; `snapshot` and `restore` are its text; `view` is what clients see, `wish` what operators ask.
 
 pub mod address;
 mod apply;
@@ -31,6 +31,7 @@ pub mod state;
 mod tests;
 pub mod text;
 pub mod view;
+mod wish;
 
 pub use address::{Address, is_safe_text};
 pub use entry::{Change, FailoverKind};
@@ -41,3 +42,4 @@ pub use restore::{SnapshotError, parse_snapshot};
 pub use snapshot::Own;
 pub use state::{MAX_ANCESTORS, Member, State};
 pub use text::{ClusterEntry, EntryError, format_body, format_entry, parse_body, parse_entry};
+pub use wish::{Wish, WishKind};

@@ -64,8 +64,10 @@ impl<D: Disk> Node<D> {
         id.proposer == self.me && id.incarnation == self.incarnation
     }
 
-    /// A snapshot replaces the whole state; what we had proposed may be decided in it.
+    /// A snapshot replaces the whole state: who is not in it was forgotten, and what we had proposed may be decided in it.
     pub(super) fn replace_state(&mut self, state: State) {
+        let now = self.now.mono;
+        self.forgotten.extend(self.state.members().filter(|member| state.member(&member.id).is_none()).map(|member| (member.id, now)));
         self.state = state;
         self.changed = Changed::everything();
         self.todo.consequences = true;
@@ -85,6 +87,7 @@ impl<D: Disk> Node<D> {
         let changed = std::mem::take(&mut self.changed);
         if changed.members {
             self.refresh_members();
+            self.announce_address();
         }
         if changed.members || changed.owners {
             self.refresh_owners();
@@ -103,19 +106,26 @@ impl<D: Disk> Node<D> {
     /// The members, and how they are reached.
     pub(super) fn refresh_members(&mut self) {
         self.addresses = self.state.members().map(|member| (member.id, member.address.clone())).collect();
+        self.review_found();
         self.todo.connect = true;
     }
 
     /// How a node is reached that is a member, or whose NODE_JOIN is in the log's tail: it may be a voter already.
     pub(super) fn address_of(&self, node: &NodeId) -> Option<&Address> {
-        let joins = || {
-            let tail = self.raft.log().iter_from(self.state.last_applied() + 1);
-            tail.rev().find_map(|(_, entry)| match &entry.body {
-                Body::App(Change::NodeJoin { id, address, .. }) if id == node => Some(address),
-                _ => None,
-            })
-        };
-        self.addresses.get(node).or_else(joins)
+        self.addresses.get(node).or_else(|| self.joins_in_tail(node))
+    }
+
+    /// Whether a node is a member, or its NODE_JOIN is in the log's tail.
+    pub(super) fn is_known(&self, node: &NodeId) -> bool {
+        self.state.member(node).is_some() || self.joins_in_tail(node).is_some()
+    }
+
+    fn joins_in_tail(&self, node: &NodeId) -> Option<&Address> {
+        let tail = self.raft.log().iter_from(self.state.last_applied() + 1);
+        tail.rev().find_map(|(_, entry)| match &entry.body {
+            Body::App(Change::NodeJoin { id, address, .. }) if id == node => Some(address),
+            _ => None,
+        })
     }
 
     /// Who owns slots, and whether all of them are served.

@@ -4,7 +4,6 @@
 //! Contract: docs/protocol.md, "Wire format" and "Cluster id".
 
 use super::Node;
-use super::links::filled_in;
 use super::sessions::{BusEnd, Port, Purpose};
 use crate::cluster::{Address, Change, parse_snapshot};
 use crate::raft::message::InstallSnapshot;
@@ -99,6 +98,10 @@ impl<D: Disk> Node<D> {
                     Frame::AddMe { join_nonce } => self.receive_add_me(conn, &peer, join_nonce),
                     Frame::Welcome => self.receive_welcome(conn, &peer),
                     Frame::MeetRejected { reason } => self.receive_meet_rejected(conn, &reason),
+                    // A node of the cluster that we believe ours: we go on as a cluster of one, and the meeting with it.
+                    Frame::Forgotten { last_term, last_index } if peer.cluster == self.state.cluster_id() => {
+                        self.receive_forgotten(last_term, last_index);
+                    }
                     _ => return Err(Fault::OutOfPlace("what is no answer to MEET")),
                 }
                 Ok(())
@@ -127,19 +130,28 @@ impl<D: Disk> Node<D> {
         Ok(None)
     }
 
-    /// Our own greeting, to `peer` if that is known. The IP stays empty until we have learned it.
+    /// Our own greeting, to `peer` if that is known. The IP stays empty while we are not sure of it.
     pub(super) fn greeting(&self, peer: Option<&NodeId>) -> Greeting {
         let join_nonce = peer.and_then(|id| self.address_of(id)).and_then(Address::join_nonce);
-        let (id, address, cluster) = (self.me, self.own_address.clone(), self.state.cluster_id());
+        let (id, mut address, cluster) = (self.me, self.own_address.clone(), self.state.cluster_id());
+        if !self.tells_ip() {
+            address.ip.clear();
+        }
         let ancestors = self.state.ancestors().to_vec();
         Greeting { id, address, cluster, version: PROTOCOL_VERSION, join_nonce, ancestors }
     }
 
-    fn introduce(&mut self, conn: ConnId, greeting: Greeting) {
+    /// The peer has said who it is; an IP that it did not tell is filled in.
+    fn introduce(&mut self, conn: ConnId, mut greeting: Greeting) {
         let Some(bus) = self.sessions.bus_mut(conn) else { return };
-        let address = filled_in(greeting.address, bus.remote_ip);
-        bus.peer = Some(Greeting { address, ..greeting });
-        if let Some(local) = bus.local_ip {
+        let (remote, local) = (bus.remote_ip.to_canonical(), bus.local_ip);
+        if greeting.address.ip.is_empty() {
+            greeting.address.ip = self.seen_at(remote);
+        }
+        if let Some(bus) = self.sessions.bus_mut(conn) {
+            bus.peer = Some(greeting);
+        }
+        if let Some(local) = local {
             self.learn_own_ip(local);
         }
     }
@@ -196,8 +208,12 @@ impl<D: Disk> Node<D> {
                 self.receive_propose(conn, from, entry);
                 Ok(())
             }
-            Frame::Forgotten { term } => {
-                self.receive_forgotten(term);
+            Frame::Wish(wish) => {
+                self.receive_wish(conn, from, wish);
+                Ok(())
+            }
+            Frame::Forgotten { last_term, last_index } => {
+                self.receive_forgotten(last_term, last_index);
                 Ok(())
             }
             Frame::TransferLeader { term } => {
@@ -229,8 +245,12 @@ impl<D: Disk> Node<D> {
                 self.receive_reject(reason, &entry);
                 Ok(())
             }
-            Frame::Forgotten { term } => {
-                self.receive_forgotten(term);
+            Frame::WishRefused { reason, wish } => {
+                self.wish_refused(wish, reason);
+                Ok(())
+            }
+            Frame::Forgotten { last_term, last_index } => {
+                self.receive_forgotten(last_term, last_index);
                 Ok(())
             }
             _ => Err(Fault::OutOfPlace("a request")),
@@ -253,6 +273,7 @@ impl<D: Disk> Node<D> {
         if leads && self.raft.leader() == Some(from) {
             self.leader_heard = Some(self.now.mono);
             self.burn_bridges();
+            self.reached_by_leader(conn);
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 
 use super::Node;
 use super::founding::{announced, raft_settings};
+use super::whereabouts::settle_ip;
 use crate::store::Disk;
 use std::io;
 use std::path::Path;
@@ -16,15 +17,13 @@ impl<D: Disk> Node<D> {
         }
         self.raft.set_settings(raft_settings(&self.config));
         let mut address = announced(&self.config);
-        if address.ip.is_empty() {
-            address.ip.clone_from(&self.own_address.ip);
-        }
+        settle_ip(&self.config, &mut address, &self.own_address.ip);
         if let Some(shard) = self.own_address.shard_id() {
             address.set_shard_id(shard);
         }
         address.set_join_nonce(self.own_address.join_nonce());
         self.own_address = address;
-        self.announce_address();
+        self.announce_now();
         self.todo.consequences = true;
     }
 

@@ -3,6 +3,7 @@
 //! Owns: making Raft, state and standing anew together, so that they never disagree. Must not: write (before-sleep does).
 //! Contract: docs/protocol.md, "Founding"; docs/nodes-conf.md, "Reading".
 
+use super::whereabouts::settle_ip;
 use super::{Node, StartError};
 use crate::cluster::{Address, Change, State};
 use crate::config::Config;
@@ -11,7 +12,6 @@ use crate::rng::Rng;
 use crate::store::{Disk, Fallback, Loaded, Standing, Store};
 use crate::types::{ClusterId, ShardId};
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// What Raft is to be told of the configuration.
@@ -48,9 +48,7 @@ pub(super) fn own_address(config: &Config, loaded: &Loaded) -> Address {
     } else if let Some(member) = loaded.state.member(&loaded.me) {
         address.set_shard_id(member.shard);
         address.set_join_nonce(member.address.join_nonce());
-        if address.ip.is_empty() {
-            address.ip.clone_from(&member.address.ip);
-        }
+        settle_ip(config, &mut address, &member.address.ip);
     }
     address
 }
@@ -127,6 +125,7 @@ impl<D: Disk> Node<D> {
         self.raft = raft;
         self.state = state;
         self.leading = super::leading::Leading::default();
+        self.whereabouts.doubt();
         self.forgotten.clear();
         self.leader_heard = None;
         self.joining.reconsider = true;
@@ -134,27 +133,5 @@ impl<D: Disk> Node<D> {
         self.todo.consequences = true;
         self.refresh_members();
         self.refresh_owners();
-    }
-
-    /// A bus connection shows which of our addresses others reach; the first one seen is announced where none is configured.
-    pub(super) fn learn_own_ip(&mut self, local: IpAddr) {
-        let local = local.to_canonical();
-        if self.own_address.ip.is_empty() && !local.is_unspecified() {
-            self.own_address.ip = local.to_string();
-            self.announce_address();
-        }
-    }
-
-    /// Proposes NODE_INFO if the cluster knows another address or other flags of ours than are true.
-    pub(super) fn announce_address(&mut self) {
-        let Some(member) = self.state.member(&self.me) else { return };
-        let nofailover = self.config.cluster_replica_no_failover;
-        let same =
-            member.address.clone().without_shard_id() == self.own_address.clone().without_shard_id() && member.nofailover == nofailover;
-        if same || self.own_address.ip.is_empty() || self.proposals.informs() {
-            return;
-        }
-        let address = self.own_address.clone().without_shard_id();
-        self.propose(Change::NodeInfo { id: self.me, address, nofailover }, None);
     }
 }

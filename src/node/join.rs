@@ -5,13 +5,12 @@
 
 use super::Node;
 use super::links::bus_socket;
-use super::proposals::Wish;
 use super::sessions::Purpose;
 use super::timers::Timer;
-use crate::cluster::{Address, Change};
+use crate::cluster::{Address, Change, WishKind};
 use crate::commands::WaitOutcome;
 use crate::raft::Body;
-use crate::store::{Disk, Fallback, Joiner, Standing};
+use crate::store::{Disk, Fallback, Joiner, Sponsor, Standing};
 use crate::types::{ClusterId, ConnId, Millis, NodeId};
 use crate::wire::bus::{Frame, Greeting};
 use std::net::SocketAddr;
@@ -22,12 +21,6 @@ const MEET_PATIENCE: Millis = 5000;
 const REDIAL: Millis = 200;
 /// Own meetings at one time; more are refused.
 const MAX_MEETINGS: usize = 1024;
-
-/// Who proposes our NODE_JOIN.
-pub(super) struct Sponsor {
-    pub id: NodeId,
-    pub address: Address,
-}
 
 /// One CLUSTER MEET of ours.
 struct Meeting {
@@ -50,8 +43,6 @@ struct Deferred {
 /// The state of joining and of taking in.
 #[derive(Default)]
 pub(super) struct Joining {
-    /// While we are a joiner: who takes us in, if we know (a restarted joiner does not).
-    pub sponsor: Option<Sponsor>,
     /// When we stepped down or were started as a joiner (mono ms).
     pub since: Millis,
     meetings: Vec<Meeting>,
@@ -116,6 +107,11 @@ impl<D: Disk> Node<D> {
 
     /// HI came on a meeting's link.
     pub(super) fn meeting_greeted(&mut self, conn: ConnId, peer: &Greeting) {
+        if peer.cluster == self.state.cluster_id()
+            && let Some(meeting) = self.joining.meetings.iter().find(|meeting| meeting.conn == Some(conn))
+        {
+            self.fellow_met(meeting.socket, peer);
+        }
         // Under another join nonce it is a joiner that has lost an earlier life of its here.
         let member = self.addresses.get(&peer.id).is_some_and(|known| known.join_nonce() == peer.address.join_nonce());
         let known = peer.cluster == self.state.cluster_id() && member;
@@ -153,8 +149,9 @@ impl<D: Disk> Node<D> {
     pub(super) fn receive_meet(&mut self, conn: ConnId, peer: &Greeting, singleton: bool) {
         if peer.cluster == self.state.cluster_id() {
             // Ours already, but the peer does not know it: our NODE_JOIN got lost [N19]. Log and term stay.
-            if self.is_joiner() && self.joining.sponsor.is_none() {
-                self.joining.sponsor = Some(Sponsor { id: peer.id, address: peer.address.clone() });
+            if let Standing::Joiner(joiner) = &mut self.standing {
+                joiner.sponsor = Sponsor { id: peer.id, address: peer.address.clone() };
+                self.todo.rewrite = true;
                 self.todo.connect = true;
             }
             return self.outbox.push(conn, Frame::AddMe { join_nonce: self.own_address.join_nonce() });
@@ -201,7 +198,7 @@ impl<D: Disk> Node<D> {
         let known = self.addresses.get(&peer.id);
         if known.is_some_and(|known| known.join_nonce() != join_nonce) {
             // A member of this id that has lost its memory: it is forgotten first, and asks again.
-            self.wish(Wish::Forget(peer.id), None);
+            self.wish(WishKind::Forget, peer.id, None);
         } else if known.is_none() && !self.proposals.joins(&peer.id) {
             let mut address = peer.address.clone();
             address.set_join_nonce(join_nonce);
@@ -237,8 +234,8 @@ impl<D: Disk> Node<D> {
         let nonce = Some(self.rng.next_u64() >> 1);
         self.own_address.set_join_nonce(nonce);
         let fallback = Some(Fallback { state: self.state.clone(), term: self.raft.term() });
-        self.standing = Standing::Joiner(Box::new(Joiner { cluster: peer.cluster, shard, nonce, claims, fallback }));
-        self.join_by(peer);
+        let sponsor = Sponsor { id: peer.id, address: peer.address.clone() };
+        self.join_as(Joiner { cluster: peer.cluster, shard, nonce, sponsor, claims, fallback });
         // Meetings with the node that takes us in have come true; others are dialled again once we have joined.
         let met = bus_socket(&peer.address);
         for mut meeting in std::mem::take(&mut self.joining.meetings) {
@@ -253,17 +250,23 @@ impl<D: Disk> Node<D> {
         self.drop_bus_links(keep);
     }
 
-    /// A joiner from now on, taken in by this peer.
-    pub(super) fn join_by(&mut self, peer: &Greeting) {
-        self.joining.sponsor = Some(Sponsor { id: peer.id, address: peer.address.clone() });
+    /// A joiner from now on.
+    pub(super) fn join_as(&mut self, joiner: Joiner) {
+        let cluster = joiner.cluster;
+        self.standing = Standing::Joiner(Box::new(joiner));
         self.joining.since = self.now.mono;
-        self.become_joiner(peer.cluster);
+        self.become_joiner(cluster);
     }
 
-    /// A joiner's request, to the node that takes it in or, if a restart has lost that, to any member that it knows.
+    /// Who takes this joiner in.
+    pub(super) fn sponsor(&self) -> Option<&Sponsor> {
+        self.standing.joiner().map(|joiner| &joiner.sponsor)
+    }
+
+    /// A joiner's request, to the node that takes it in; once there is no way back, to any member that it knows.
     pub(super) fn ask_to_be_added(&mut self, id: NodeId) {
-        let sponsor = self.joining.sponsor.as_ref().is_none_or(|sponsor| sponsor.id == id);
-        if let (true, true, Some(conn)) = (self.is_joiner(), sponsor, self.links.up(&id)) {
+        let fit = self.standing.joiner().is_some_and(|joiner| joiner.sponsor.id == id || joiner.fallback.is_none());
+        if let (true, Some(conn)) = (fit, self.links.up(&id)) {
             self.outbox.push(conn, Frame::AddMe { join_nonce: self.own_address.join_nonce() });
         }
     }
@@ -271,7 +274,7 @@ impl<D: Disk> Node<D> {
     /// The node that takes us in greets with another cluster than we know it in: it has stepped down itself meanwhile. As long as we have
     /// acknowledged nothing we go with it.
     pub(super) fn follow_sponsor(&mut self, id: NodeId, cluster: ClusterId) {
-        let is_sponsor = self.joining.sponsor.as_ref().is_some_and(|sponsor| sponsor.id == id);
+        let is_sponsor = self.sponsor().is_some_and(|sponsor| sponsor.id == id);
         let Standing::Joiner(joiner) = &mut self.standing else { return };
         if !is_sponsor || joiner.fallback.is_none() || self.raft.term() > 0 {
             return;
@@ -314,7 +317,6 @@ impl<D: Disk> Node<D> {
             true => Standing::Member,
             false => Standing::Claiming(joiner.claims.clone()),
         };
-        self.joining.sponsor = None;
         self.joining.reconsider = true;
         self.todo.rewrite = true;
         self.todo.connect = true;
@@ -332,7 +334,7 @@ impl<D: Disk> Node<D> {
             self.answer_meeting(meeting, Err("TIMEOUT The node to meet has not answered; it may still join".to_owned()));
         }
         // Its NODE_JOIN may have got lost with a leader: whoever has it on its way takes no second one.
-        if let Some(id) = self.joining.sponsor.as_ref().map(|sponsor| sponsor.id) {
+        if let Some(id) = self.sponsor().map(|sponsor| sponsor.id) {
             self.ask_to_be_added(id);
         }
         if now.saturating_sub(self.joining.since) > 4 * self.config.cluster_node_timeout {
@@ -353,7 +355,6 @@ impl<D: Disk> Node<D> {
         let Standing::Joiner(joiner) = &mut self.standing else { return };
         let Some(fallback) = joiner.fallback.take() else { return };
         log::warn!("Nobody took this node in: back to its own cluster {}", fallback.state.cluster_id());
-        self.joining.sponsor = None;
         self.standing = Standing::Member;
         self.return_to(fallback);
     }

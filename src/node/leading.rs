@@ -4,8 +4,7 @@
 //! Contract: docs/protocol.md, "Log entries" and "Membership and voting".
 
 use super::Node;
-use super::proposals::Wish;
-use crate::cluster::{Change, Outcome, Reason, Seen};
+use crate::cluster::{Change, Outcome, Reason, Seen, Wish, WishKind};
 use crate::raft::{Body, Entry, VotingRefused};
 use crate::store::Disk;
 use crate::types::{ConnId, Millis, NodeId};
@@ -40,14 +39,21 @@ impl<D: Disk> Node<D> {
             self.tell_stranger(conn, &from);
             return self.outbox.push(conn, Frame::Reject { reason: RejectReason::Rejected(Some(Reason::ProposerNotMember)), entry });
         }
-        if entry.origin.is_none()
-            && let Some(wish) = Wish::of_entry(&entry.body)
-        {
-            return self.take_wish(wish, Some(conn));
-        }
         if let Err(reason) = self.take_proposal(&entry) {
             self.outbox.push(conn, Frame::Reject { reason, entry });
         }
+    }
+
+    /// WISH came by `conn`.
+    pub(super) fn receive_wish(&mut self, conn: ConnId, from: NodeId, wish: Wish) {
+        if !self.raft.leader_ready(self.state.last_applied()) {
+            return self.refuse_wish(wish, Some(conn), RejectReason::NotLeader);
+        }
+        if self.state.member(&from).is_none() {
+            self.tell_stranger(conn, &from);
+            return self.refuse_wish(wish, Some(conn), RejectReason::Rejected(Some(Reason::ProposerNotMember)));
+        }
+        self.take_wish(wish, Some(conn));
     }
 
     /// Appends a proposal of ours or another's, if it would be applied as things are \[N17\].
@@ -89,10 +95,9 @@ impl<D: Disk> Node<D> {
     }
 
     fn refuse_wish(&mut self, wish: Wish, from: Option<ConnId>, reason: RejectReason) {
-        let entry = wish.as_entry(&self.state);
         match from {
-            Some(conn) => self.outbox.push(conn, Frame::Reject { reason, entry }),
-            None => self.wish_rejected(wish, reason),
+            Some(conn) => self.outbox.push(conn, Frame::WishRefused { reason, wish }),
+            None => self.wish_refused(wish, reason),
         }
     }
 
@@ -119,16 +124,21 @@ impl<D: Disk> Node<D> {
         if !self.raft.leader_ready(self.state.last_applied()) {
             return Granted::Later;
         }
-        match wish {
-            Wish::AddVoter(id) if self.state.member(&id).is_none() => Granted::Never(Some(Reason::UnknownNode)),
+        let id = wish.id;
+        // A ready leader knows every life of a member that anybody has applied: this one is over [N37].
+        if self.state.member(&id).is_some() && !wish.is_about_a_member(&self.state) {
+            return Granted::Yes;
+        }
+        match wish.kind {
+            WishKind::AddVoter if self.state.member(&id).is_none() => Granted::Never(Some(Reason::UnknownNode)),
             // A voter must be a member: what becomes of it is known when that is applied.
-            Wish::AddVoter(id) if self.is_leaving(&id) => Granted::Later,
+            WishKind::AddVoter if self.is_leaving(&id) => Granted::Later,
             // Nor does it vote before it answers: a silent voter more may be one too many.
-            Wish::AddVoter(id) if !self.raft.is_voter(&id) && !self.is_ready(&id) => Granted::Later,
-            Wish::AddVoter(id) => self.grant_voting(Body::AddVoter { ids: vec![id] }),
-            Wish::DelVoter(id) if self.raft.voters().len() > 1 && !self.can_spare(&id) => self.find_heirs(id),
-            Wish::DelVoter(id) => self.demote(id),
-            Wish::Forget(id) => self.grant_forget(id),
+            WishKind::AddVoter if !self.raft.is_voter(&id) && !self.is_ready(&id) => Granted::Later,
+            WishKind::AddVoter => self.grant_voting(Body::AddVoter { ids: vec![id] }),
+            WishKind::DelVoter if self.raft.voters().len() > 1 && !self.can_spare(&id) => self.find_heirs(id),
+            WishKind::DelVoter => self.demote(id),
+            WishKind::Forget => self.grant_forget(wish),
         }
     }
 
@@ -190,11 +200,12 @@ impl<D: Disk> Node<D> {
     }
 
     /// A voter is demoted first; the demotion must be applied before the forgetting is appended.
-    fn grant_forget(&mut self, id: NodeId) -> Granted {
+    fn grant_forget(&mut self, wish: Wish) -> Granted {
+        let id = wish.id;
         let Some(epoch) = self.state.epoch_of(&id) else { return Granted::Yes };
         let change = Change::NodeForget { id, epoch };
         if self.raft.is_voter(&id) {
-            return match Wish::Forget(id).refused_by(&self.state) {
+            return match wish.refused_by(&self.state) {
                 Some(reason) => Granted::Never(Some(reason)),
                 None if !self.can_spare(&id) => self.find_heirs(id),
                 None => match self.demote(id) {

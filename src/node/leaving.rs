@@ -4,11 +4,11 @@
 //! Contract: docs/protocol.md, "Lost memory".
 
 use super::Node;
-use super::proposals::{Part, Wish};
-use crate::cluster::{Change, Reason};
+use super::proposals::Part;
+use crate::cluster::{Change, Reason, WishKind};
 use crate::commands::{ChangeOutcome, WaitOutcome};
 use crate::store::Disk;
-use crate::types::{ConnId, Millis, NodeId, Term};
+use crate::types::{ConnId, LogIndex, Millis, NodeId, Term};
 use crate::wire::bus::Frame;
 
 /// How long a forgotten node is remembered: FORGET of it answers OK, and it is told (ms). As in Redis.
@@ -31,7 +31,7 @@ impl<D: Disk> Node<D> {
         if self.state.member(&id).is_none() && !self.forgotten.contains_key(&id) {
             return self.waiting.decide(part, ChangeOutcome::Refused(format!("ERR Unknown node {id}")));
         }
-        self.wish(Wish::Forget(id), Some(part));
+        self.wish(WishKind::Forget, id, Some(part));
     }
 
     /// CLUSTER RESET. A member leaves through the leader first, so that nobody counts on what it forgets.
@@ -72,7 +72,7 @@ impl<D: Disk> Node<D> {
         }
         if !reset.asked && self.state.slot_count_of(&self.me) == 0 {
             self.reset = Some(Reset { asked: true, ..reset });
-            self.wish(Wish::Forget(self.me), Some(Part { client: reset.client, number: 0 }));
+            self.wish(WishKind::Forget, self.me, Some(Part { client: reset.client, number: 0 }));
         }
     }
 
@@ -100,10 +100,11 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// The leader says that we are no member any more.
-    pub(super) fn receive_forgotten(&mut self, term: Term) {
-        // A deposed leader may not know that we have come back; a joiner is no member yet, and waits to be one.
-        if term < self.raft.term() || self.is_joiner() || self.is_singleton() {
+    /// A node says that we are no member any more, by a log up to there. One that is behind ours may not know that we have come back
+    /// \[N38\]; a joiner is no member yet, and waits to be one.
+    pub(super) fn receive_forgotten(&mut self, last_term: Term, last_index: LogIndex) {
+        let own = (self.raft.log().last_term(), self.raft.log().last_index());
+        if (last_term, last_index) < own || self.is_joiner() || self.is_singleton() {
             return;
         }
         log::warn!("The cluster has forgotten this node: it is a cluster of its own now");
@@ -120,22 +121,27 @@ impl<D: Disk> Node<D> {
             self.me = self.rng.node_id();
         }
         let (cluster, shard) = (self.rng.cluster_id(), self.rng.shard_id());
-        self.joining.sponsor = None;
         self.found_cluster(cluster, shard);
     }
 
-    /// Tells a node of our cluster that it is no member any more, if we are sure: a leader that has applied its own NOOP knows every member
-    /// that an earlier term has made, and a node that a later term has made takes no such word from us.
+    /// Tells a node of our cluster that it is no member any more. A ready leader speaks for its whole log, anybody else for what it has
+    /// applied: whoever has been taken in again has a log beyond that, or waits to be a member.
     pub(super) fn tell_stranger(&mut self, conn: ConnId, id: &NodeId) {
-        if self.address_of(id).is_none() && self.raft.leader_ready(self.state.last_applied()) {
-            self.outbox.push(conn, Frame::Forgotten { term: self.raft.term() });
+        if self.is_known(id) || self.state.member(&self.me).is_none() {
+            return;
         }
+        let log = self.raft.log();
+        let (last_term, last_index) = match self.raft.leader_ready(self.state.last_applied()) {
+            true => (log.last_term(), log.last_index()),
+            false => (self.state.last_term(), self.state.last_applied()),
+        };
+        self.outbox.push(conn, Frame::Forgotten { last_term, last_index });
     }
 
     /// A leader's last word to a member that it has just forgotten, while their link is still up.
     pub(super) fn say_farewell(&mut self, id: &NodeId) {
         if let (true, Some(conn)) = (self.raft.is_leader(), self.links.up(id)) {
-            self.outbox.push(conn, Frame::Forgotten { term: self.raft.term() });
+            self.tell_stranger(conn, id);
         }
     }
 

@@ -6,12 +6,12 @@
 use super::sessions::{BusEnd, BusSession, Kind, Purpose};
 use super::timers::Timer;
 use super::{Action, Node};
-use crate::cluster::Address;
-use crate::raft::RoleName;
+use crate::cluster::{Address, Change};
+use crate::raft::{Body, RoleName};
 use crate::store::Disk;
 use crate::types::{ConnId, Millis, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// First pause before a link is dialled again; doubles up to [`MAX_BACKOFF`].
 const MIN_BACKOFF: Millis = 50;
@@ -33,12 +33,16 @@ pub(super) struct Link {
     /// Not dialled before (mono ms).
     dial_at: Millis,
     backoff: Millis,
+    /// To be dialled where the node was heard from last, if that is another place than the cluster knows: the other one has failed.
+    elsewhere: bool,
 }
 
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Links {
     by_node: BTreeMap<NodeId, Link>,
+    /// Where members were heard from that we did not reach; never where the cluster knows them to be.
+    found: BTreeMap<NodeId, SocketAddr>,
 }
 
 impl Links {
@@ -94,7 +98,7 @@ impl<D: Disk> Node<D> {
         if self.is_leaderless() {
             wanted.extend(self.informants());
         }
-        wanted.extend(self.joining.sponsor.as_ref().map(|sponsor| sponsor.id));
+        wanted.extend(self.sponsor().map(|sponsor| sponsor.id));
         wanted.remove(&self.me);
         wanted
     }
@@ -116,8 +120,11 @@ impl<D: Disk> Node<D> {
             self.timers.at_most(Timer::Dial, link.dial_at);
             return;
         }
-        let sponsor = self.joining.sponsor.as_ref().filter(|sponsor| sponsor.id == id).map(|sponsor| &sponsor.address);
-        let Some(socket) = self.address_of(&id).or(sponsor).and_then(bus_socket) else { return };
+        let elsewhere = link.elsewhere;
+        let found = self.links.found.get(&id).copied();
+        let sponsor = self.sponsor().filter(|sponsor| sponsor.id == id).map(|sponsor| &sponsor.address);
+        let known = self.address_of(&id).or(sponsor).and_then(bus_socket);
+        let Some(socket) = (if elsewhere { found.or(known) } else { known.or(found) }) else { return };
         let conn = self.dial(socket, Purpose::Link(id));
         if let Some(link) = self.links.by_node.get_mut(&id) {
             link.conn = Some(conn);
@@ -125,15 +132,22 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// A member that we do not reach greets from another address than its last one: try that. Its own NODE_INFO tells everybody, once it
-    /// hears from the leader.
-    pub(super) fn note_address(&mut self, conn: ConnId, id: NodeId) {
-        let Some(peer) = self.sessions.bus(conn).and_then(|bus| bus.peer.as_ref()) else { return };
-        let (greeted, reached) = (bus_socket(&peer.address), self.links.up(&id).is_some());
-        if let Some(known) = self.addresses.get_mut(&id).filter(|known| !reached && bus_socket(known) != greeted) {
-            // Where it is, and no more: its join nonce is what its NODE_JOIN says.
-            (known.ip, known.port, known.bus_port) = (peer.address.ip.clone(), peer.address.port, peer.address.bus_port);
-            self.todo.connect = true;
+    /// The members, or their addresses, have changed: what was found out by ourselves may be known to all, or over.
+    pub(super) fn review_found(&mut self) {
+        let mut found = std::mem::take(&mut self.links.found);
+        found.retain(|id, found| self.address_of(id).is_some_and(|known| bus_socket(known) != Some(*found)));
+        self.links.found = found;
+    }
+
+    /// After a start: what was not applied yet may say where a member has gone.
+    pub(super) fn note_addresses_in_tail(&mut self) {
+        let tail = self.raft.log().iter_from(self.state.last_applied() + 1);
+        let moved = tail.filter_map(|(_, entry)| match &entry.body {
+            Body::App(Change::NodeInfo { id, address, .. }) => Some((*id, bus_socket(address)?)),
+            _ => None,
+        });
+        for (id, socket) in moved.collect::<Vec<_>>() {
+            self.found_at(id, socket);
         }
     }
 
@@ -144,6 +158,28 @@ impl<D: Disk> Node<D> {
             link.dial_at = self.now.mono;
             self.todo.connect = true;
         }
+    }
+
+    /// A member greets: should we not reach it where the cluster knows it to be, we try there.
+    pub(super) fn note_address(&mut self, conn: ConnId, id: NodeId) {
+        let greeted = self.sessions.bus(conn).and_then(|bus| bus_socket(&bus.peer.as_ref()?.address));
+        if let Some(socket) = greeted {
+            self.found_at(id, socket);
+        }
+    }
+
+    /// A member is at this place, by its own greeting or by a MEET. Its NODE_INFO tells everybody, once it hears from the leader.
+    pub(super) fn found_at(&mut self, id: NodeId, socket: SocketAddr) {
+        let Some(known) = self.address_of(&id).map(bus_socket) else { return };
+        if self.links.up(&id).is_some() {
+            return;
+        }
+        if known == Some(socket) {
+            self.links.found.remove(&id);
+        } else {
+            self.links.found.insert(id, socket);
+        }
+        self.todo.connect = true;
     }
 
     /// Opens a session and asks the shell to connect it.
@@ -169,6 +205,7 @@ impl<D: Disk> Node<D> {
     /// The session of the link to `id` is gone: dial again after a pause, if it is still wanted.
     pub(super) fn link_lost(&mut self, id: NodeId, conn: ConnId) {
         let Some(link) = self.links.by_node.get_mut(&id).filter(|link| link.conn == Some(conn)) else { return };
+        link.elsewhere ^= !link.greeted;
         link.conn = None;
         link.greeted = false;
         link.backoff = (link.backoff * 2).clamp(MIN_BACKOFF, MAX_BACKOFF);
@@ -183,7 +220,7 @@ impl<D: Disk> Node<D> {
         for conn in bus.into_iter().filter(|conn| Some(*conn) != keep) {
             self.close(conn);
         }
-        self.links.by_node.clear();
+        self.links = Links::default();
         self.todo.connect = true;
     }
 
@@ -204,12 +241,4 @@ impl<D: Disk> Node<D> {
             self.close(conn);
         }
     }
-}
-
-/// The address that `peer` announced, with what it could not know filled in from the connection.
-pub(super) fn filled_in(mut address: Address, remote: IpAddr) -> Address {
-    if address.ip.is_empty() {
-        address.ip = remote.to_canonical().to_string();
-    }
-    address
 }

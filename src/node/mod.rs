@@ -28,6 +28,7 @@ mod todo;
 mod transmit;
 mod views;
 mod waiting;
+mod whereabouts;
 
 pub use sessions::Port;
 pub use transmit::Transmit;
@@ -122,6 +123,7 @@ pub struct Node<D: Disk> {
     incarnation: u64,
     /// With the shard id among its keys; the IP is empty until it is known.
     own_address: Address,
+    whereabouts: whereabouts::Whereabouts,
     raft: Raft<Change>,
     /// As of `last_applied`, never ahead of Raft's commit index.
     state: State,
@@ -140,7 +142,7 @@ pub struct Node<D: Disk> {
     leaving_ranges: Vec<(Slot, Slot)>,
     /// Members forgotten lately, and when (mono ms).
     forgotten: BTreeMap<NodeId, Millis>,
-    /// Every member's address, as it was applied, or where the member was found since.
+    /// Every member's address, as it was applied.
     addresses: BTreeMap<NodeId, Address>,
     /// When a leader was last heard (mono ms).
     leader_heard: Option<Millis>,
@@ -184,6 +186,7 @@ impl<D: Disk> Node<D> {
             node.found_cluster(cluster, shard);
         }
         node.refresh_members();
+        node.note_addresses_in_tail();
         node.refresh_owners();
         node.timers.set(Timer::Cron, now.mono);
         Ok(node)
@@ -207,6 +210,7 @@ impl<D: Disk> Node<D> {
             me: loaded.me,
             incarnation: loaded.incarnation,
             own_address,
+            whereabouts: whereabouts::Whereabouts::default(),
             raft,
             state: loaded.state,
             standing: loaded.standing,
@@ -282,10 +286,11 @@ impl<D: Disk> Node<D> {
     pub fn connected(&mut self, conn: ConnId, local: SocketAddr) {
         let Some(bus) = self.sessions.bus_mut(conn) else { return };
         bus.local_ip = Some(local.ip());
-        let hello = match bus.end {
-            BusEnd::Inbound => return,
-            BusEnd::Outbound { purpose: Purpose::Link(id) } => self.greeting(Some(&id)),
-            BusEnd::Outbound { purpose: Purpose::Meet } => self.greeting(None),
+        let BusEnd::Outbound { purpose } = bus.end else { return };
+        self.learn_own_ip(local.ip());
+        let hello = match purpose {
+            Purpose::Link(id) => self.greeting(Some(&id)),
+            Purpose::Meet => self.greeting(None),
         };
         self.outbox.push(conn, Frame::Hello(hello));
     }
@@ -407,6 +412,7 @@ impl<D: Disk> Node<D> {
         self.check_joining();
         self.tend_members();
         self.review_wishes();
+        self.judge_own_links();
         self.announce_address();
         // Claims that were not granted yet are looked at again.
         self.todo.consequences |= matches!(self.standing, Standing::Claiming(_));

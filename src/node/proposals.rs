@@ -4,7 +4,7 @@
 //! Contract: docs/protocol.md, "At most once" and "Proposals".
 
 use super::Node;
-use crate::cluster::{Change, MAX_OUTCOMES, Outcome, Reason, State};
+use crate::cluster::{Change, MAX_OUTCOMES, Outcome, Wish, WishKind};
 use crate::commands::ChangeOutcome;
 use crate::raft::{Body, Entry, Origin, ProposalId};
 use crate::store::Disk;
@@ -59,14 +59,6 @@ struct Pending {
     after: Option<LogIndex>,
 }
 
-/// A request that the leader turns into entries of its own, so that they carry no id \[N16\].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Wish {
-    AddVoter(NodeId),
-    DelVoter(NodeId),
-    Forget(NodeId),
-}
-
 struct PendingWish {
     wish: Wish,
     part: Option<Part>,
@@ -113,53 +105,14 @@ impl Proposals {
         self.pending.values().any(|pending| matches!(pending.change, Change::NodeJoin { .. }))
     }
 
-    /// Whether a NODE_INFO is on its way.
-    pub fn informs(&self) -> bool {
-        self.pending.values().any(|pending| matches!(pending.change, Change::NodeInfo { .. }))
+    /// Whether a NODE_INFO of this node is on its way.
+    pub fn informs_of(&self, node: &NodeId) -> bool {
+        self.pending.values().any(|pending| matches!(&pending.change, Change::NodeInfo { id, .. } if id == node))
     }
 
     /// Whether a slot change that nobody waits for (a claim) is on its way.
     pub fn claims(&self) -> bool {
         self.pending.values().any(|pending| pending.part.is_none() && matches!(pending.change, Change::SlotChange { .. }))
-    }
-}
-
-impl Wish {
-    fn is_granted(self, state: &State) -> bool {
-        match self {
-            Self::AddVoter(id) => state.voters().contains(&id),
-            Self::DelVoter(id) => !state.voters().contains(&id),
-            Self::Forget(id) => state.member(&id).is_none(),
-        }
-    }
-
-    /// Why it cannot be granted, as far as this state shows.
-    pub fn refused_by(self, state: &State) -> Option<Reason> {
-        match self {
-            Self::AddVoter(id) | Self::DelVoter(id) => state.member(&id).is_none().then_some(Reason::UnknownNode),
-            Self::Forget(id) if state.slot_count_of(&id) > 0 => Some(Reason::OwnsSlots),
-            Self::Forget(id) => (!state.replicas_of(&id).is_empty()).then_some(Reason::HasReplicas),
-        }
-    }
-
-    /// The PROPOSE that asks the leader for it.
-    pub fn as_entry(self, state: &State) -> Entry<Change> {
-        let body = match self {
-            Self::AddVoter(id) => Body::AddVoter { ids: vec![id] },
-            Self::DelVoter(id) => Body::DelVoter { id, by_hand: true },
-            Self::Forget(id) => Body::App(Change::NodeForget { id, epoch: state.epoch_of(&id).unwrap_or(0) }),
-        };
-        Entry { term: 0, origin: None, body }
-    }
-
-    /// What a PROPOSE without an id asks for.
-    pub fn of_entry(body: &Body<Change>) -> Option<Self> {
-        match body {
-            Body::AddVoter { ids } => ids.first().map(|id| Self::AddVoter(*id)),
-            Body::DelVoter { id, .. } => Some(Self::DelVoter(*id)),
-            Body::App(Change::NodeForget { id, .. }) => Some(Self::Forget(*id)),
-            Body::Noop { .. } | Body::App(_) => None,
-        }
     }
 }
 
@@ -177,8 +130,9 @@ impl<D: Disk> Node<D> {
         self.send_proposal(n);
     }
 
-    /// Asks the leader for a change of members that it makes itself.
-    pub(super) fn wish(&mut self, wish: Wish, part: Option<Part>) {
+    /// Asks the leader for a change of a member, as it is known here, that it makes itself.
+    pub(super) fn wish(&mut self, kind: WishKind, id: NodeId, part: Option<Part>) {
+        let wish = Wish::new(kind, id, &self.state);
         if wish.is_granted(&self.state) {
             return self.decide(part, ChangeOutcome::Applied);
         }
@@ -243,7 +197,7 @@ impl<D: Disk> Node<D> {
         let wish = pending.wish;
         match target {
             Target::OwnLog(_) => self.take_wish(wish, None),
-            Target::Leader(_, conn) => self.outbox.push(conn, Frame::Propose(wish.as_entry(&self.state))),
+            Target::Leader(_, conn) => self.outbox.push(conn, Frame::Wish(wish)),
         }
     }
 
@@ -262,17 +216,15 @@ impl<D: Disk> Node<D> {
 
     /// REJECT came from the leader.
     pub(super) fn receive_reject(&mut self, reason: RejectReason, entry: &Entry<Change>) {
-        match (entry.origin, Wish::of_entry(&entry.body)) {
-            (Some(Origin { id, .. }), _) if self.is_own(&id) => self.proposal_rejected(id.n, reason),
-            (None, Some(wish)) => self.wish_rejected(wish, reason),
-            _ => {}
+        if let Some(Origin { id, .. }) = entry.origin.filter(|origin| self.is_own(&origin.id)) {
+            self.proposal_rejected(id.n, reason);
         }
     }
 
-    /// Another leader is asked, or this one again once it is ready; anything else is final.
-    pub(super) fn wish_rejected(&mut self, wish: Wish, reason: RejectReason) {
+    /// WISH_REFUSED: another leader is asked, or this one again once it is ready; anything else is final.
+    pub(super) fn wish_refused(&mut self, wish: Wish, reason: RejectReason) {
         if matches!(reason, RejectReason::Rejected(_)) {
-            return self.finish_wishes(|pending| pending == wish, rejected(reason));
+            return self.finish_wishes(|pending| pending.wish == wish, rejected(reason));
         }
         let applied = self.state.last_applied();
         for pending in self.proposals.wishes.iter_mut().filter(|pending| pending.wish == wish) {
@@ -344,17 +296,14 @@ impl<D: Disk> Node<D> {
         for (n, obstacle) in hopeless {
             self.give_up(n, ChangeOutcome::Refused(obstacle.to_string()));
         }
-        let granted: Vec<_> =
-            self.proposals.wishes.iter().map(|pending| pending.wish).filter(|wish| wish.is_granted(&self.state)).collect();
-        if !granted.is_empty() {
-            self.finish_wishes(|wish| granted.contains(&wish), ChangeOutcome::Applied);
+        let granted: Vec<_> = self.proposals.wishes.extract_if(.., |pending| pending.wish.is_granted(&self.state)).collect();
+        for pending in granted {
+            self.decide(pending.part, ChangeOutcome::Applied);
         }
     }
 
-    fn finish_wishes(&mut self, which: impl Fn(Wish) -> bool, result: ChangeOutcome) {
-        let (ended, kept) = std::mem::take(&mut self.proposals.wishes).into_iter().partition(|pending| which(pending.wish));
-        self.proposals.wishes = kept;
-        let ended: Vec<PendingWish> = ended;
+    fn finish_wishes(&mut self, which: impl Fn(&PendingWish) -> bool, result: ChangeOutcome) {
+        let ended: Vec<_> = self.proposals.wishes.extract_if(.., |pending| which(pending)).collect();
         for pending in ended {
             self.decide(pending.part, result.clone());
         }
@@ -375,10 +324,8 @@ impl<D: Disk> Node<D> {
                 self.decide(pending.part, ChangeOutcome::Timeout);
             }
         }
-        let old: Vec<_> = self.proposals.wishes.iter().filter(|pending| pending.since < limit).map(|pending| pending.wish).collect();
-        if !old.is_empty() {
-            self.finish_wishes(|wish| old.contains(&wish), ChangeOutcome::Timeout);
-        }
+        // Another client's equal wish is younger, and has its own time.
+        self.finish_wishes(|pending| pending.since < limit, ChangeOutcome::Timeout);
     }
 
     /// The cluster that they were meant for is not ours any more; it may apply them all the same, and we shall not hear of it.

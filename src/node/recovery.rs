@@ -9,7 +9,7 @@ use super::Node;
 use super::applying::Changed;
 use super::founding::raft_settings;
 use crate::raft::{HardState, Log, Raft};
-use crate::store::{Disk, Joiner, Standing};
+use crate::store::{Disk, Joiner, Sponsor};
 use crate::types::{Millis, Slot};
 use crate::wire::bus::Greeting;
 use std::collections::BTreeSet;
@@ -69,8 +69,8 @@ impl<D: Disk> Node<D> {
         let claims = self.slots_to_claim();
         let shard = self.own_address.shard_id().unwrap_or_else(|| self.rng.shard_id());
         let nonce = self.own_address.join_nonce();
-        self.standing = Standing::Joiner(Box::new(Joiner { cluster: peer.cluster, shard, nonce, claims, fallback: None }));
-        self.join_by(peer);
+        let sponsor = Sponsor { id: peer.id, address: peer.address.clone() };
+        self.join_as(Joiner { cluster: peer.cluster, shard, nonce, sponsor, claims, fallback: None });
         self.drop_bus_links(None);
         true
     }

@@ -3,8 +3,8 @@
 //! Owns: what each of them waits for, and what is decided. Must not: write replies before step 10 of before-sleep.
 
 use super::Node;
-use super::proposals::{Part, Wish};
-use crate::cluster::Address;
+use super::proposals::Part;
+use crate::cluster::{Address, WishKind};
 use crate::commands::{ChangeOutcome, Wait, WaitOutcome};
 use crate::store::Disk;
 use crate::types::ConnId;
@@ -121,8 +121,8 @@ impl<D: Disk> Node<D> {
             }
             Wait::Meet { ip, port, bus_port } => self.begin_meeting(client, &Address { ip, port, bus_port, ..Address::default() }),
             Wait::Forget(id) => self.forget_member(id, part),
-            Wait::AddVoter(id) => self.wish(Wish::AddVoter(id), Some(part)),
-            Wait::DelVoter(id) => self.wish(Wish::DelVoter(id), Some(part)),
+            Wait::AddVoter(id) => self.wish(WishKind::AddVoter, id, Some(part)),
+            Wait::DelVoter(id) => self.wish(WishKind::DelVoter, id, Some(part)),
             Wait::Reset { hard } => self.begin_reset(client, hard),
             Wait::RecoverQuorum => {
                 // On disk with this turn's persist, before its step 10.

@@ -27,7 +27,7 @@ pub use error::{Damage, DiskError, LoadError, Problem};
 pub use memory::MemoryDisk;
 pub use nodes_conf::Image;
 pub use receipt::Persisted;
-pub use standing::{Fallback, Joiner, Standing};
+pub use standing::{Fallback, Joiner, Sponsor, Standing};
 pub use sync_times::SyncTimes;
 pub use tail::{Cut, Tail};
 

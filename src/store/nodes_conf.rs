@@ -156,8 +156,8 @@ fn says_myself(line: &str) -> bool {
 mod tests {
     use super::super::scene::{Scene, sealed};
     use super::*;
-    use crate::store::{Fallback, Joiner};
-    use crate::types::{ClusterId, ShardId, Slot};
+    use crate::store::{Fallback, Joiner, Sponsor};
+    use crate::types::{ClusterId, NodeId, ShardId, Slot};
 
     fn problem(text: &str) -> Problem {
         read(text.as_bytes()).expect_err("it must be refused").problem
@@ -178,8 +178,9 @@ mod tests {
         let claims = vec![slots(0, 5), slots(7, 7)];
         let way_back = Fallback { state: scene.state.clone(), term: 3 };
         let joiner = |fallback| {
+            let sponsor = Sponsor { id: NodeId::from_bytes([3; 20]), address: "10.0.0.1:7000@17000,host,a=b".parse().unwrap() };
             let (cluster, shard) = (ClusterId::from_bytes([1; 20]), ShardId::from_bytes([2; 20]));
-            Standing::Joiner(Box::new(Joiner { cluster, shard, nonce: Some(9), claims: claims.clone(), fallback }))
+            Standing::Joiner(Box::new(Joiner { cluster, shard, nonce: Some(9), sponsor, claims: claims.clone(), fallback }))
         };
         for standing in [Standing::Member, Standing::Claiming(claims.clone()), joiner(None), joiner(Some(way_back))] {
             scene.standing = standing;
@@ -226,11 +227,15 @@ mod tests {
     fn the_lines_of_a_standing_are_read_strictly() {
         let snapshot = Scene::founded().snapshot();
         let id = "ab".repeat(20);
-        let joiner = format!("joiner cluster {id} shard {id} nonce 7 fallbackTerm");
+        let joiner = format!("joiner cluster {id} shard {id} nonce 7 sponsor {id} at 10.0.0.1:7000@17000 fallbackTerm");
+        let unmet = format!("joiner cluster {id} shard {id} nonce 7");
         for (lines, line) in [
             (format!("{joiner} 1\n"), 3),
             (format!("{joiner} -\nfallback x\n"), 4),
             (format!("{joiner} - -\n"), 3),
+            (format!("{unmet} fallbackTerm -\n"), 3),
+            (format!("{unmet} sponsor - at 10.0.0.1:7000@17000 fallbackTerm -\n"), 3),
+            (format!("{unmet} sponsor {id} at - fallbackTerm -\n"), 3),
             (format!("{joiner} -\n{joiner} -\n"), 4),
             (format!("claims 1\n{joiner} -\n"), 4),
             ("claims 5-1\n".to_owned(), 3),

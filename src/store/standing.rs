@@ -3,8 +3,8 @@
 //! Owns: [`Standing`] and its lines in nodes.conf. Must not: decide who joins (the node does). Contract: docs/nodes-conf.md, "A node that joins".
 
 use crate::cluster::fields::{Fields, write_ranges};
-use crate::cluster::{State, parse_snapshot};
-use crate::types::{ClusterId, ShardId, Slot, Term};
+use crate::cluster::{Address, State, parse_snapshot};
+use crate::types::{ClusterId, NodeId, ShardId, Slot, Term};
 use std::fmt::Write;
 
 /// How a node stands to the cluster.
@@ -29,10 +29,21 @@ pub struct Joiner {
     /// Drawn when it stepped down. Its NODE_JOIN carries it, and a leader that dials it says it: what does not know it knows an earlier life of
     /// this node at most. None for a founder who comes over to a cluster that was recovered from the one it founded.
     pub nonce: Option<u64>,
+    /// Who takes it in.
+    pub sponsor: Sponsor,
     /// The slots that it owned, ascending; it claims those that nobody owns once it has joined.
     pub claims: Vec<(Slot, Slot)>,
     /// The way back. None once it has acknowledged anything of the new cluster: that must never be forgotten \[N19\].
     pub fallback: Option<Fallback>,
+}
+
+/// The member that proposes a joiner's NODE_JOIN.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Sponsor {
+    /// Who.
+    pub id: NodeId,
+    /// Where it was when it was met.
+    pub address: Address,
 }
 
 /// A one-node cluster as it was when its node gave it up, all of its log applied.
@@ -104,9 +115,10 @@ impl Joiner {
         // Writing to a String never fails.
         let _ = write!(out, "joiner cluster {} shard {} nonce ", self.cluster, self.shard);
         let _ = match self.nonce {
-            Some(nonce) => write!(out, "{nonce} fallbackTerm "),
-            None => write!(out, "- fallbackTerm "),
+            Some(nonce) => write!(out, "{nonce}"),
+            None => write!(out, "-"),
         };
+        let _ = write!(out, " sponsor {} at {} fallbackTerm ", self.sponsor.id, self.sponsor.address);
         let _ = match &self.fallback {
             Some(fallback) => writeln!(out, "{}", fallback.term),
             None => writeln!(out, "-"),
@@ -172,13 +184,17 @@ fn read_joiner(line: &str, claims: Vec<(Slot, Slot)>, fallback: &str) -> Result<
         "-" => None,
         nonce => Some(nonce.parse().map_err(|_| "bad nonce")?),
     };
+    let sponsor = Sponsor {
+        id: key("sponsor")?.parse().map_err(|_| "bad sponsor")?,
+        address: key("at")?.parse().map_err(|_| "bad address of the sponsor")?,
+    };
     let fallback = match key("fallbackTerm")? {
         "-" if fallback.is_empty() => None,
         "-" => return Err("fallback lines though there is no way back".to_owned()),
         term => Some(read_fallback(term, fallback)?),
     };
     fields.end()?;
-    Ok(Joiner { cluster, shard, nonce, claims, fallback })
+    Ok(Joiner { cluster, shard, nonce, sponsor, claims, fallback })
 }
 
 fn read_fallback(term: &str, text: &str) -> Result<Fallback, String> {

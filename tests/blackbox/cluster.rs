@@ -72,6 +72,15 @@ impl Cluster {
         })
     }
 
+    /// Waits for a node with this role in Raft; its place.
+    #[track_caller]
+    pub fn place_of(&self, role: &str) -> usize {
+        until(&format!("a {role}"), || {
+            let roles: Vec<String> = self.nodes.iter().map(|node| node.field("cluster_raft_role")).collect();
+            roles.iter().position(|found| found == role).ok_or(format!("{roles:?}"))
+        })
+    }
+
     /// Waits until this many vote, on every node's account.
     #[track_caller]
     pub fn voters(&self, count: usize) {

@@ -22,6 +22,8 @@ const SHOWN_LINES: usize = 60;
 
 pub struct Node {
     pub port: Port,
+    /// Where clients reach it.
+    ip: String,
     dir: TempDir,
     child: Option<Child>,
 }
@@ -37,7 +39,12 @@ pub fn command(program: &str) -> Command {
 impl Node {
     /// A node with these lines in its configuration file, not started.
     pub fn new(lines: &[&str]) -> Self {
-        let node = Self { port: Port::reserve(), dir: TempDir::with_prefix("pontoon-").expect("a directory can be made"), child: None };
+        let node = Self {
+            port: Port::reserve(),
+            ip: "127.0.0.1".to_owned(),
+            dir: TempDir::with_prefix("pontoon-").expect("a directory can be made"),
+            child: None,
+        };
         let mut text = format!("port {}\nbind 127.0.0.1\ndir \"{}\"\nloglevel verbose\n", node.port.number, node.dir.path().display());
         for line in lines {
             text.push_str(line);
@@ -75,8 +82,19 @@ impl Node {
         assert!(!self.is_running(), "a running node keeps its port");
         let old = format!("port {}\n", self.number());
         self.port = Port::reserve();
+        self.reconfigure(&old, &format!("port {}\n", self.number()));
+    }
+
+    /// Has the node listen on another address of this machine only. The node must be down.
+    pub fn move_to(&mut self, ip: &str) {
+        assert!(!self.is_running(), "a running node keeps its address");
+        self.reconfigure(&format!("bind {}\n", self.ip), &format!("bind {ip}\n"));
+        ip.clone_into(&mut self.ip);
+    }
+
+    fn reconfigure(&self, old: &str, new: &str) {
         let text = fs::read_to_string(self.config_file()).expect("the configuration can be read");
-        fs::write(self.config_file(), text.replace(&old, &format!("port {}\n", self.number()))).expect("the configuration can be written");
+        fs::write(self.config_file(), text.replace(old, new)).expect("the configuration can be written");
     }
 
     fn log_file(&self) -> PathBuf {
@@ -142,7 +160,7 @@ impl Node {
     }
 
     pub fn client(&self) -> redis::Client {
-        redis::Client::open(format!("redis://127.0.0.1:{}/", self.number())).expect("the address is one")
+        redis::Client::open(format!("redis://{}:{}/", self.ip, self.number())).expect("the address is one")
     }
 
     /// A connection, or why there is none.
@@ -189,7 +207,7 @@ impl Node {
     /// MEET, which must be answered with OK.
     #[track_caller]
     pub fn meet(&self, other: &Self) {
-        assert_eq!(self.ask(&format!("CLUSTER MEET 127.0.0.1 {}", other.number())), "OK");
+        assert_eq!(self.ask(&format!("CLUSTER MEET {} {}", other.ip, other.number())), "OK");
     }
 }
 

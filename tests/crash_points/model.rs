@@ -1,9 +1,9 @@
 //! A node of which only the durable side is real: it makes entries, applies them, votes, truncates, and keeps its whole history to compare with.
 
-use pontoon::cluster::{ClusterEntry, State, parse_body};
+use pontoon::cluster::{Address, ClusterEntry, State, parse_body};
 use pontoon::raft::{Body, Entry, HardState, Log, Origin, ProposalId};
 use pontoon::rng::Rng;
-use pontoon::store::{Fallback, Image, Joiner, Loaded, Standing};
+use pontoon::store::{Fallback, Image, Joiner, Loaded, Sponsor, Standing};
 use pontoon::types::{ClusterId, NodeId, ShardId, Slot};
 use std::rc::Rc;
 
@@ -166,7 +166,8 @@ impl Model {
             _ => {
                 let fallback =
                     rng.one_in(2).then(|| Fallback { state: (*self.states[self.applied as usize]).clone(), term: self.hard.term });
-                Standing::Joiner(Box::new(Joiner { cluster: self.cluster, shard: self.shard, nonce: Some(7), claims, fallback }))
+                let sponsor = Sponsor { id: self.me, address: Address { ip: "10.0.0.1".to_owned(), ..Address::default() } };
+                Standing::Joiner(Box::new(Joiner { cluster: self.cluster, shard: self.shard, nonce: Some(7), sponsor, claims, fallback }))
             }
         }
     }

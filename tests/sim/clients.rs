@@ -306,7 +306,8 @@ impl World {
         if let Some(line) = self.clients.list[index].lines.iter().find(|line| line.to == to) {
             return line.conn;
         }
-        let conn = self.dial(Owner::Client(index), Self::client_address(to), self.now);
+        let address = self.client_address(to);
+        let conn = self.dial(Owner::Client(index), address, self.now);
         self.clients.list[index].lines.push(Line { to, conn, buffer: Vec::new() });
         conn
     }

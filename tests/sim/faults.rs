@@ -14,6 +14,7 @@ use pontoon::store::memory::Fault as DiskFault;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
     Kill,
+    Move,
     PowerCut,
     CrashInWrite,
     DiskError,
@@ -31,8 +32,9 @@ enum Kind {
 }
 
 /// Every kind, with how often it is drawn beside the others.
-const KINDS: [(Kind, u64); 15] = [
+const KINDS: [(Kind, u64); 16] = [
     (Kind::Kill, 8),
+    (Kind::Move, 3),
     (Kind::PowerCut, 8),
     (Kind::CrashInWrite, 8),
     (Kind::DiskError, 3),
@@ -112,6 +114,7 @@ impl World {
         let index = self.faults.rng.below(self.machines.len() as u64) as usize;
         match kind {
             Kind::Kill => self.kill(index),
+            Kind::Move => self.move_away(index),
             Kind::PowerCut => self.cut_power(index),
             Kind::CrashInWrite => self.spoil_disk(index, DiskFault::Die),
             Kind::DiskError => self.spoil_disk(index, DiskFault::Fail),
@@ -150,6 +153,15 @@ impl World {
         self.wake_all(wakes);
         self.stats.kills += 1;
         self.restart_later(index);
+    }
+
+    /// The process is killed, and starts again on a machine with the same disk and another address.
+    fn move_away(&mut self, index: usize) {
+        if self.machines[index].node.is_some() {
+            self.kill(index);
+            self.net.move_machine(index);
+            self.stats.moves += 1;
+        }
     }
 
     fn cut_power(&mut self, index: usize) {

@@ -12,7 +12,7 @@ use pontoon::rng::Rng;
 use pontoon::store::MemoryDisk;
 use pontoon::store::memory::CrashReport;
 use pontoon::types::ConnId;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// The client port of every machine.
@@ -96,11 +96,6 @@ impl Machine {
     pub fn wipe(&mut self) {
         self.disk = MemoryDisk::new();
         self.handle = self.disk.process();
-    }
-
-    /// Its address.
-    pub fn ip(index: usize) -> IpAddr {
-        IpAddr::V4(Ipv4Addr::new(10, 0, 0, index as u8 + 1))
     }
 
     /// Where it keeps nodes.conf.
@@ -221,16 +216,9 @@ fn deliver(node: &mut Node<MemoryDisk>, net: &mut Network, socket: &mut Socket, 
 fn accept(node: &mut Node<MemoryDisk>, net: &mut Network, socket: &mut Socket) {
     let to = net.conn(socket.conn).to;
     let port = if to.port() == BUS_PORT { Port::Bus } else { Port::Client };
-    let from = net.owner(socket.conn, DIALLER).map_or(Machine::ip(99), ip_of);
+    let from = net.ip_of(net.owner(socket.conn, DIALLER));
     if let Accepted::Session(id) = node.accepted(port, SocketAddr::new(from, ephemeral(socket.conn)), to) {
         (socket.id, socket.up) = (Some(id), true);
-    }
-}
-
-fn ip_of(owner: Owner) -> IpAddr {
-    match owner {
-        Owner::Machine(index) => Machine::ip(index),
-        Owner::Client(index) => IpAddr::V4(Ipv4Addr::new(10, 0, 1, index as u8 + 1)),
     }
 }
 
@@ -240,5 +228,5 @@ fn ephemeral(conn: usize) -> u16 {
 
 /// The dialler's own address, as its kernel tells it.
 fn local_of(net: &Network, socket: &Socket) -> SocketAddr {
-    SocketAddr::new(net.owner(socket.conn, socket.side).map_or(Machine::ip(99), ip_of), ephemeral(socket.conn))
+    SocketAddr::new(net.ip_of(net.owner(socket.conn, socket.side)), ephemeral(socket.conn))
 }

@@ -7,7 +7,7 @@ use crate::sim::queue::{MILLI, Micros, SECOND};
 use pontoon::node::Closed;
 use pontoon::rng::Rng;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Who holds one end of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,6 +79,8 @@ pub struct Network {
     cuts: Vec<Vec<u32>>,
     /// Added to what goes from the first machine to the second.
     slow: Vec<Vec<Micros>>,
+    /// How often each machine was moved to another address.
+    moves: Vec<u8>,
     /// Machines that answer at all: a packet to a process that is gone is answered by a reset only if its machine is on.
     powered: Vec<bool>,
 }
@@ -88,7 +90,31 @@ impl Network {
     pub fn new(machines: usize, weather: Weather, rng: Rng) -> Self {
         let grid = || vec![vec![0; machines]; machines];
         let slow = vec![vec![0; machines]; machines];
-        Self { conns: Vec::new(), rng, weather, cuts: grid(), slow, powered: vec![true; machines] }
+        Self { conns: Vec::new(), rng, weather, cuts: grid(), slow, moves: vec![0; machines], powered: vec![true; machines] }
+    }
+
+    /// A machine's address.
+    pub fn ip(&self, machine: usize) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::new(10, self.moves[machine], 0, machine as u8 + 1))
+    }
+
+    /// The machine that has this address now.
+    pub fn machine_at(&self, ip: IpAddr) -> Option<usize> {
+        (0..self.moves.len()).find(|&machine| self.ip(machine) == ip)
+    }
+
+    /// Gives a machine an address that nobody had before. No process may run on it.
+    pub fn move_machine(&mut self, machine: usize) {
+        self.moves[machine] += 1;
+    }
+
+    /// The address that a connection's peer sees of this owner.
+    pub fn ip_of(&self, owner: Option<Owner>) -> IpAddr {
+        match owner {
+            Some(Owner::Machine(index)) => self.ip(index),
+            Some(Owner::Client(index)) => IpAddr::V4(Ipv4Addr::new(10, 0, 1, index as u8 + 1)),
+            None => IpAddr::V4(Ipv4Addr::new(10, 0, 0, 100)),
+        }
     }
 
     /// Begins a connection; [`crate::sim::world::World`] sends its first packet.

@@ -31,7 +31,20 @@ impl World {
         if self.machines.iter().any(|machine| machine.node.is_none()) {
             return Some("every process runs".to_owned());
         }
-        self.by_cluster().iter().filter(|(_, nodes)| has_majority(nodes)).find_map(|(cluster, nodes)| unsettled(cluster, nodes))
+        let clusters = self.by_cluster();
+        let unsettled = clusters.iter().filter(|(_, nodes)| has_majority(nodes)).find_map(|(cluster, nodes)| unsettled(cluster, nodes));
+        unsettled.or_else(|| self.misplaced(&clusters))
+    }
+
+    /// Whoever was moved is known to be where it is, to itself and to others.
+    fn misplaced(&self, clusters: &BTreeMap<ClusterId, Nodes<'_>>) -> Option<String> {
+        let nodes = self.machines.iter().enumerate().filter_map(|(index, machine)| Some((index, machine.node.as_ref()?)));
+        let settled =
+            |node: &Node<MemoryDisk>| clusters.get(&node.state().cluster_id()).filter(|nodes| nodes.len() > 1 && has_majority(nodes));
+        nodes.filter(|(_, node)| settled(node).is_some()).find_map(|(index, node)| {
+            let known = &node.state().member(&node.raft().id())?.address.ip;
+            (*known != self.net.ip(index).to_string()).then(|| format!("m{index} is known at {known}, it is at {}", self.net.ip(index)))
+        })
     }
 
     /// How many clusters lost their majority for good: nodes that left without a leader's consent (RESET HARD).

@@ -79,6 +79,8 @@ stats! {
     handovers,
     /// Processes stopped and continued.
     pauses,
+    /// Machines that were given another address.
+    moves,
     /// Machines cut off both ways.
     partitions,
     /// Links cut one way.

@@ -5,7 +5,7 @@
 
 use crate::sim::checks::promised_changes::{Asked, CLIENT_SLOTS};
 use crate::sim::clients::{Mode, Purpose, Request, Role};
-use crate::sim::machine::{BUS_PORT, CLIENT_PORT, Machine};
+use crate::sim::machine::{BUS_PORT, CLIENT_PORT};
 use crate::sim::world::World;
 use pontoon::cluster::State;
 use pontoon::keyspace::key_slot;
@@ -158,7 +158,7 @@ impl World {
     }
 
     fn meet(&self, from: usize, to: usize) -> Request {
-        let words = ["MEET", &Machine::ip(to).to_string(), &CLIENT_PORT.to_string(), &BUS_PORT.to_string()];
+        let words = ["MEET", &self.net.ip(to).to_string(), &CLIENT_PORT.to_string(), &BUS_PORT.to_string()];
         Request { to: from, words: cluster(&words), purpose: Purpose::Any }
     }
 
@@ -192,9 +192,23 @@ impl World {
         (!done).then(|| Request { to, words: cluster(&["RECOVER", "QUORUM"]), purpose: Purpose::Any })
     }
 
+    /// Pairs of members of which the first believes the second where it was before it was moved.
+    pub fn lost_sight(&self) -> impl Iterator<Item = (usize, usize)> {
+        let pairs = (0..self.machines.len()).flat_map(|from| (0..self.machines.len()).map(move |to| (from, to)));
+        pairs.filter(|&(from, to)| {
+            let address = self.id_of(to).and_then(|id| Some(self.state_of(from)?.member(&id)?.address.ip.clone()));
+            let same = self.state_of(from).map(State::cluster_id) == self.state_of(to).map(State::cluster_id);
+            from != to && same && address.is_some_and(|ip| ip != self.net.ip(to).to_string())
+        })
+    }
+
     /// Once all is quiet: whoever is stuck half way into a cluster is met again by its leader, as is a node that nobody told that it was
     /// forgotten (all whom it knows as voters have left as well).
     fn bring_back(&mut self) -> Option<Request> {
+        let lost: Vec<(usize, usize)> = self.lost_sight().collect();
+        if let Some((from, to)) = self.pick(&lost).filter(|_| self.clients.rng.one_in(3)) {
+            return Some(self.meet(from, to));
+        }
         let leads = |index: &usize| self.machines[*index].node.as_ref().is_some_and(|node| node.raft().is_leader());
         let leaders: Vec<usize> = (0..self.machines.len()).filter(leads).collect();
         let leader = self.pick(&leaders)?;

@@ -13,7 +13,7 @@ use crate::sim::stats::Stats;
 use crate::sim::trace::{self, note};
 use pontoon::node::Closed;
 use pontoon::rng::Rng;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -125,7 +125,8 @@ impl World {
     /// A process dials: its first packet leaves at `at`.
     pub fn dial(&mut self, from: Owner, to: SocketAddr, at: Micros) -> usize {
         let conn = self.net.dial(from, to);
-        let delay = self.net.delay(Some(from), machine_at(to.ip(), self.machines.len()).map(Owner::Machine));
+        let target = self.net.machine_at(to.ip()).map(Owner::Machine);
+        let delay = self.net.delay(Some(from), target);
         self.queue.push(at + delay, Event::Dial(conn));
         self.stats.dials += 1;
         conn
@@ -137,7 +138,8 @@ impl World {
             return;
         }
         let from = self.net.owner(conn, DIALLER);
-        let target = machine_at(self.net.conn(conn).to.ip(), self.machines.len());
+        let to = self.net.conn(conn).to;
+        let target = self.net.machine_at(to.ip());
         let to = target.map(Owner::Machine);
         let reached = target.filter(|&index| self.net.is_powered(index) && !self.net.is_cut(from, to) && !self.net.is_cut(to, from));
         match reached {
@@ -204,14 +206,9 @@ impl World {
     }
 
     /// The client port of a machine.
-    pub fn client_address(index: usize) -> SocketAddr {
-        SocketAddr::new(Machine::ip(index), CLIENT_PORT)
+    pub fn client_address(&self, index: usize) -> SocketAddr {
+        SocketAddr::new(self.net.ip(index), CLIENT_PORT)
     }
-}
-
-/// The machine with this address.
-fn machine_at(ip: IpAddr, count: usize) -> Option<usize> {
-    (0..count).find(|&index| Machine::ip(index) == ip)
 }
 
 /// What the cluster is configured with: small timeouts in some runs, few voters in others, and in half of them so short a log in memory that

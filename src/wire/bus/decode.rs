@@ -5,7 +5,7 @@
 
 use super::fields::Fields;
 use super::{Frame, FrameError, Greeting, HEADER, MAGIC, MAX_ENTRIES, MAX_FRAME, MAX_REASON, RefusedAppend, RejectReason};
-use crate::cluster::{Change, ClusterEntry, EntryError, MAX_ANCESTORS, Outcome, parse_entry};
+use crate::cluster::{Change, ClusterEntry, EntryError, MAX_ANCESTORS, Outcome, Wish, WishKind, parse_entry};
 use crate::raft::Message;
 use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
 use crate::types::ClusterId;
@@ -51,13 +51,18 @@ fn single_line(mut line: Fields<'_>) -> Result<Frame, FrameError> {
         "ADD_ME" => Frame::AddMe { join_nonce: line.optional_number("join nonce")? },
         "WELCOME" => Frame::Welcome,
         "MEET_REJECTED" => Frame::MeetRejected { reason: meet_reason(&line)? },
-        "FORGOTTEN" => Frame::Forgotten { term: line.number("term")? },
+        "FORGOTTEN" => Frame::Forgotten { last_term: line.number("last-term")?, last_index: line.number("last-index")? },
         "AE_ACK" => Frame::Raft(Message::AppendAck(append_ack(line)?)),
         "PRE_VOTE_REQ" => Frame::Raft(Message::VoteRequest(vote_request(line, true)?)),
         "VOTE_REQ" => Frame::Raft(Message::VoteRequest(vote_request(line, false)?)),
         "PRE_VOTE" => Frame::Raft(Message::Vote(vote(line, true)?)),
         "VOTE" => Frame::Raft(Message::Vote(vote(line, false)?)),
         "TIMEOUT_NOW" => Frame::Raft(Message::TimeoutNow { term: line.number("term")? }),
+        "WISH" => Frame::Wish(wish(&mut line)?),
+        "WISH_REFUSED" => {
+            let wish = wish(&mut line)?;
+            Frame::WishRefused { reason: reject_reason(&mut line)?, wish }
+        }
         "TRANSFER_LEADER" => Frame::TransferLeader { term: line.number("term")? },
         _ => return Err(line.unknown()),
     })
@@ -154,6 +159,12 @@ fn reject_reason(line: &mut Fields<'_>) -> Result<RejectReason, FrameError> {
         }),
         _ => return Err(line.malformed("reason")),
     })
+}
+
+fn wish(line: &mut Fields<'_>) -> Result<Wish, FrameError> {
+    let name = line.text("wish")?;
+    let kind = WishKind::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| line.malformed("wish"))?;
+    Ok(Wish { kind, id: line.parse("id")?, join_nonce: line.number_or_none("join nonce")? })
 }
 
 /// As many entries as announced, a line each.

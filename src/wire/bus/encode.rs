@@ -3,7 +3,7 @@
 //! Owns: the text of every message. Must not: allocate for a heartbeat or its answer. Contract: docs/protocol.md, "Wire format".
 
 use super::{Frame, FrameTooLong, Greeting, HEADER, MAGIC, MAX_ENTRIES, MAX_FRAME, MAX_REASON, RejectReason};
-use crate::cluster::{Change, ClusterEntry, format_entry};
+use crate::cluster::{Change, ClusterEntry, Wish, format_entry};
 use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
 use crate::raft::{Message, Token};
 use crate::types::NodeId;
@@ -38,16 +38,18 @@ fn payload(frame: &Frame, out: &mut Vec<u8>) {
             push_reason(reason, out);
             out.push(b'\n');
         }
-        Frame::Forgotten { term } => Line::new(out, "FORGOTTEN").number(*term).end(),
+        Frame::Forgotten { last_term, last_index } => Line::new(out, "FORGOTTEN").number(*last_term).number(*last_index).end(),
         Frame::Raft(message) => raft(message, out),
         Frame::Propose(entry) => {
             words(&["PROPOSE"], out);
             lines(std::slice::from_ref(entry), out);
         }
         Frame::Reject { reason, entry } => {
-            reject(*reason, out);
+            rejection(Line::new(out, "REJECT"), *reason).end();
             lines(std::slice::from_ref(entry), out);
         }
+        Frame::Wish(asked) => wish(Line::new(out, "WISH"), asked).end(),
+        Frame::WishRefused { reason, wish: asked } => rejection(wish(Line::new(out, "WISH_REFUSED"), asked), *reason).end(),
         Frame::TransferLeader { term } => Line::new(out, "TRANSFER_LEADER").number(*term).end(),
     }
 }
@@ -202,14 +204,23 @@ fn install(snapshot: &InstallSnapshot, out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
 }
 
-/// `REJECT conflict|rejected [code]|not-leader|busy`; the entry follows.
-fn reject(reason: RejectReason, out: &mut Vec<u8>) {
+/// `conflict|rejected [code]|not-leader|busy`.
+fn rejection(line: Line<'_>, reason: RejectReason) -> Line<'_> {
     match reason {
-        RejectReason::Conflict => words(&["REJECT", "conflict"], out),
-        RejectReason::Rejected(None) => words(&["REJECT", "rejected"], out),
-        RejectReason::Rejected(Some(why)) => words(&["REJECT", "rejected", why.code()], out),
-        RejectReason::NotLeader => words(&["REJECT", "not-leader"], out),
-        RejectReason::Busy => words(&["REJECT", "busy"], out),
+        RejectReason::Conflict => line.word("conflict"),
+        RejectReason::Rejected(None) => line.word("rejected"),
+        RejectReason::Rejected(Some(why)) => line.word("rejected").word(why.code()),
+        RejectReason::NotLeader => line.word("not-leader"),
+        RejectReason::Busy => line.word("busy"),
+    }
+}
+
+/// `FORGET|ADDVOTER|DELVOTER id join-nonce|-`.
+fn wish<'a>(line: Line<'a>, wish: &Wish) -> Line<'a> {
+    let line = line.word(wish.kind.name()).id(&wish.id);
+    match wish.join_nonce {
+        Some(nonce) => line.number(nonce),
+        None => line.word("-"),
     }
 }
 

@@ -66,7 +66,8 @@ impl<'a> Fields<'a> {
 
     /// As [`Fields::number`], or `-`.
     pub(super) fn number_or_none(&mut self, name: &'static str) -> Result<Option<u64>, FrameError> {
-        if self.rest().starts_with("- ") { self.text(name).map(|_| None) } else { self.number(name).map(Some) }
+        let none = self.rest() == "-" || self.rest().starts_with("- ");
+        if none { self.text(name).map(|_| None) } else { self.number(name).map(Some) }
     }
 
     /// Anything that reads itself: ids, addresses.

@@ -10,7 +10,7 @@ mod fields;
 pub use decode::decode;
 pub use encode::encode;
 
-use crate::cluster::{Address, Change, ClusterEntry, Reason};
+use crate::cluster::{Address, Change, ClusterEntry, Reason, Wish};
 use crate::raft::Message;
 use crate::types::{ClusterId, LogIndex, NodeId, Term};
 
@@ -44,7 +44,7 @@ pub struct Greeting {
     pub ancestors: Vec<ClusterId>,
 }
 
-/// Why a leader does not append a proposal.
+/// Why a leader does not append a proposal, or does not grant a wish.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RejectReason {
     /// `conflict`: an epoch that it names has moved on; look again and propose anew.
@@ -81,10 +81,12 @@ pub enum Frame {
         /// For people; written as printable ASCII, [`MAX_REASON`] characters at most.
         reason: String,
     },
-    /// `FORGOTTEN term`: the receiver is no member any more.
+    /// `FORGOTTEN last-term last-index`: the receiver is no member any more, by a log up to there.
     Forgotten {
-        /// The term of the leader that says so: one that was deposed may not know better.
-        term: Term,
+        /// The term of the last entry that the sender speaks for.
+        last_term: Term,
+        /// Its index.
+        last_index: LogIndex,
     },
     /// What Raft says: `AE`, `AE_ACK`, the votes, `INSTALL_SNAPSHOT`, `TIMEOUT_NOW`.
     Raft(Message<Change>),
@@ -96,6 +98,15 @@ pub enum Frame {
         reason: RejectReason,
         /// The same entry.
         entry: ClusterEntry,
+    },
+    /// `WISH`: what an operator asks of the leader.
+    Wish(Wish),
+    /// `WISH_REFUSED`: it will not be granted, or not by this node.
+    WishRefused {
+        /// Why.
+        reason: RejectReason,
+        /// The same wish.
+        wish: Wish,
     },
     /// `TRANSFER_LEADER`: the leader of this term is asked to hand over.
     TransferLeader {
@@ -135,6 +146,8 @@ impl Frame {
             Self::Raft(Message::TimeoutNow { .. }) => "timeout-now",
             Self::Propose(_) => "propose",
             Self::Reject { .. } => "reject",
+            Self::Wish(_) => "wish",
+            Self::WishRefused { .. } => "wish-refused",
             Self::TransferLeader { .. } => "transfer-leader",
         }
     }

@@ -3,6 +3,7 @@
 mod strategies;
 
 use super::*;
+use crate::cluster::WishKind;
 use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
 use crate::raft::{Body, Entry, Origin, ProposalId, Token};
 use crate::types::Slot;
@@ -80,7 +81,7 @@ fn greetings_and_meetings() {
     assert_text(Frame::Welcome, "WELCOME\n");
     assert_text(Frame::MeetRejected { reason: "both are in clusters".into() }, "MEET_REJECTED both are in clusters\n");
     assert_text(Frame::MeetRejected { reason: String::new() }, "MEET_REJECTED -\n");
-    assert_text(Frame::Forgotten { term: 7 }, "FORGOTTEN 7\n");
+    assert_text(Frame::Forgotten { last_term: 7, last_index: 9 }, "FORGOTTEN 7 9\n");
 }
 
 #[test]
@@ -123,6 +124,12 @@ fn proposals_and_refusals() {
     assert_text(reject(RejectReason::Rejected(None)), &format!("REJECT rejected\n{line}"));
     assert_text(reject(RejectReason::NotLeader), &format!("REJECT not-leader\n{line}"));
     assert_text(reject(RejectReason::Busy), &format!("REJECT busy\n{line}"));
+    let wish = Wish { kind: WishKind::Forget, id: a(), join_nonce: Some(7) };
+    assert_text(Frame::Wish(wish), &format!("WISH FORGET {A} 7\n"));
+    assert_text(Frame::Wish(Wish { kind: WishKind::AddVoter, join_nonce: None, ..wish }), &format!("WISH ADDVOTER {A} -\n"));
+    let refused = |reason| Frame::WishRefused { reason, wish: Wish { kind: WishKind::DelVoter, ..wish } };
+    assert_text(refused(RejectReason::Rejected(Some(Reason::LastVoter))), &format!("WISH_REFUSED DELVOTER {A} 7 rejected last-voter\n"));
+    assert_text(refused(RejectReason::NotLeader), &format!("WISH_REFUSED DELVOTER {A} 7 not-leader\n"));
     let newer = framed(format!("REJECT rejected moon-phase\n{line}"));
     assert_eq!(decode(&newer), Ok(Some((reject(RejectReason::Rejected(None)), newer.len()))));
 }

@@ -1,7 +1,7 @@
 //! Every frame that a node can make. Strategies are boxed where they nest: a test's stack is small.
 
 use super::super::*;
-use crate::cluster::FailoverKind;
+use crate::cluster::{FailoverKind, WishKind};
 use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
 use crate::raft::{Body, Entry, Origin, Payload, ProposalId, Token};
 use crate::types::{Millis, ShardId, Slot};
@@ -170,17 +170,27 @@ fn greeting() -> BoxedStrategy<Greeting> {
         .boxed()
 }
 
+fn wish() -> impl Strategy<Value = Wish> {
+    (prop::sample::select(WishKind::ALL.to_vec()), id(), option::of(number())).prop_map(|(kind, id, join_nonce)| Wish {
+        kind,
+        id,
+        join_nonce,
+    })
+}
+
 pub(super) fn frame() -> impl Strategy<Value = Frame> {
     let meet_reason = "[ -~]{0,256}".prop_filter("a lone dash stands for none", |reason| reason != "-");
     prop_oneof![
         2 => greeting().prop_map(Frame::Hello),
         1 => greeting().prop_map(Frame::Hi),
         1 => any::<bool>().prop_map(|singleton| Frame::Meet { singleton }),
-        1 => prop_oneof![Just(Frame::AddMe { join_nonce: None }), Just(Frame::AddMe { join_nonce: Some(7) }), Just(Frame::Welcome), (0u64..1 << 40).prop_map(|term| Frame::Forgotten { term })],
+        1 => prop_oneof![Just(Frame::AddMe { join_nonce: None }), Just(Frame::AddMe { join_nonce: Some(7) }), Just(Frame::Welcome), (number(), number()).prop_map(|(last_term, last_index)| Frame::Forgotten { last_term, last_index })],
         1 => meet_reason.prop_map(|reason| Frame::MeetRejected { reason }),
         12 => message().prop_map(Frame::Raft),
         2 => entry().prop_map(Frame::Propose),
         2 => (reason(), entry()).prop_map(|(reason, entry)| Frame::Reject { reason, entry }),
+        1 => wish().prop_map(Frame::Wish),
+        1 => (reason(), wish()).prop_map(|(reason, wish)| Frame::WishRefused { reason, wish }),
         1 => number().prop_map(|term| Frame::TransferLeader { term }),
     ]
 }

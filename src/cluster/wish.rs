@@ -1,0 +1,102 @@
+//! What an operator asks of the leader, who turns it into entries of its own: they carry no id \[N16\], so the wish must say itself what it means.
+//!
+//! Owns: [`Wish`], and what a state says to it. Must not: change anything. Contract: docs/protocol.md, "At most once".
+
+use super::outcome::Reason;
+use super::state::State;
+use crate::types::NodeId;
+
+/// What is to become of a member.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WishKind {
+    /// `ADDVOTER`.
+    AddVoter,
+    /// `DELVOTER`.
+    DelVoter,
+    /// `FORGET`.
+    Forget,
+}
+
+impl WishKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::AddVoter, Self::DelVoter, Self::Forget];
+
+    /// Its name on the bus.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AddVoter => "ADDVOTER",
+            Self::DelVoter => "DELVOTER",
+            Self::Forget => "FORGET",
+        }
+    }
+}
+
+/// A request about a member as its asker knows it. Who has left and joined again meanwhile has another join nonce, and is not meant \[N37\].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wish {
+    /// What.
+    pub kind: WishKind,
+    /// Of whom.
+    pub id: NodeId,
+    /// The member's join nonce; none for a founder.
+    pub join_nonce: Option<u64>,
+}
+
+impl Wish {
+    /// A wish about the member that this state knows by `id`.
+    pub fn new(kind: WishKind, id: NodeId, state: &State) -> Self {
+        Self { kind, id, join_nonce: state.member(&id).and_then(|member| member.address.join_nonce()) }
+    }
+
+    /// Whether the member that is meant is there; not if it is another one under the same id.
+    pub fn is_about_a_member(self, state: &State) -> bool {
+        state.member(&self.id).is_some_and(|member| member.address.join_nonce() == self.join_nonce)
+    }
+
+    /// Whether nothing is left to be done.
+    pub fn is_granted(self, state: &State) -> bool {
+        let rejoined = state.member(&self.id).is_some() && !self.is_about_a_member(state);
+        rejoined
+            || match self.kind {
+                WishKind::AddVoter => state.voters().contains(&self.id),
+                WishKind::DelVoter => !state.voters().contains(&self.id),
+                WishKind::Forget => state.member(&self.id).is_none(),
+            }
+    }
+
+    /// Why it cannot be granted, as far as this state shows.
+    pub fn refused_by(self, state: &State) -> Option<Reason> {
+        match self.kind {
+            WishKind::AddVoter | WishKind::DelVoter => state.member(&self.id).is_none().then_some(Reason::UnknownNode),
+            WishKind::Forget if state.slot_count_of(&self.id) > 0 => Some(Reason::OwnsSlots),
+            WishKind::Forget => (!state.replicas_of(&self.id).is_empty()).then_some(Reason::HasReplicas),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::entry::Change;
+    use super::super::scene::{Scene, id, join};
+    use super::*;
+
+    #[test]
+    fn a_wish_is_about_one_life_of_a_member() {
+        let mut scene = Scene::of(3);
+        let forget = Wish::new(WishKind::Forget, id(2), &scene.state);
+        assert!(forget.is_about_a_member(&scene.state) && !forget.is_granted(&scene.state));
+        scene.do_(&scene.forget(2));
+        assert!(forget.is_granted(&scene.state));
+        let mut again = join(2, false);
+        if let Change::NodeJoin { address, .. } = &mut again {
+            address.set_join_nonce(Some(7));
+        }
+        scene.do_(&again);
+        assert!(!forget.is_about_a_member(&scene.state));
+        for kind in WishKind::ALL {
+            assert!(Wish { kind, ..forget }.is_granted(&scene.state), "{kind:?} of an earlier life is nobody's business");
+        }
+        let anew = Wish::new(WishKind::Forget, id(2), &scene.state);
+        assert!(anew.is_about_a_member(&scene.state) && !anew.is_granted(&scene.state));
+    }
+}

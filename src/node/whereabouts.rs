@@ -1,0 +1,238 @@
+//! Where this node is reached: what the configuration says of it, what others show it, and telling the cluster.
+//!
+//! Owns: how far our own IP is to be relied on, and when NODE_INFO is proposed. Must not: dial (links does).
+//! Contract: docs/protocol.md, "Addresses".
+
+use super::Node;
+use super::links::bus_socket;
+use super::sessions::{BusEnd, Kind, Purpose};
+use crate::cluster::{Address, Change};
+use crate::config::Config;
+use crate::store::Disk;
+use crate::types::{ConnId, Millis};
+use crate::wire::bus::Greeting;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+/// What the cluster knows of us is compared with what is true this long after it was last proposed (ms).
+const PERIOD: Millis = 10_000;
+
+/// What we have found out about our own address.
+#[derive(Default)]
+pub(super) struct Whereabouts {
+    /// A leader has reached us at our IP, or we as leader have reached others from it, since this process began.
+    confirmed: bool,
+    /// The leader's link by which the IP was last looked at.
+    judged: Option<ConnId>,
+    /// NODE_INFO is not proposed before (mono ms).
+    due: Millis,
+}
+
+impl Whereabouts {
+    /// Everything is to be found out again.
+    pub fn doubt(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// The addresses that `bind` names, those that must be there first; none if it names a wildcard or a hostname: then it may be any.
+fn bound(config: &Config) -> Vec<IpAddr> {
+    let (optional, needed): (Vec<&String>, Vec<&String>) = config.bind.iter().partition(|word| word.starts_with('-'));
+    let ip = |word: &&String| word.trim_start_matches('-').parse().ok().filter(|ip: &IpAddr| !ip.is_unspecified());
+    needed.iter().chain(&optional).map(ip).collect::<Option<_>>().unwrap_or_default()
+}
+
+/// Whether the configuration leaves no doubt which IP others reach us by, once it is known.
+fn is_fixed(config: &Config) -> bool {
+    !config.cluster_announce_ip.is_empty() || !bound(config).is_empty()
+}
+
+/// `ip`, or what it must be instead: a node that listens on certain addresses only is not reached at another one.
+fn possible(config: &Config, ip: IpAddr) -> IpAddr {
+    let bound = bound(config);
+    if bound.is_empty() || bound.contains(&ip) {
+        return ip;
+    }
+    bound.iter().find(|other| other.is_ipv4() == ip.is_ipv4()).or(bound.first()).copied().unwrap_or(ip)
+}
+
+/// The IP to begin with: the configured one, else the one that was known, if it still can be.
+pub(super) fn settle_ip(config: &Config, address: &mut Address, known: &str) {
+    if address.ip.is_empty() {
+        address.ip = known.parse().map_or_else(|_| known.to_owned(), |ip| possible(config, ip).to_string());
+    }
+}
+
+impl<D: Disk> Node<D> {
+    fn own_ip(&self) -> Option<IpAddr> {
+        self.own_address.ip.parse().ok()
+    }
+
+    /// Whether others are told our IP. If not, they fill in where they hear us from: a node that was moved is found again by that.
+    /// What is known to this host only is never told.
+    pub(super) fn tells_ip(&self) -> bool {
+        is_fixed(&self.config) || (self.whereabouts.confirmed && self.own_ip().is_some_and(|ip| !ip.is_loopback()))
+    }
+
+    /// A bus connection ends here at `local`: taken for our IP where none is known.
+    pub(super) fn learn_own_ip(&mut self, local: IpAddr) {
+        if self.own_address.ip.is_empty() && !local.is_unspecified() {
+            self.own_address.ip = possible(&self.config, local.to_canonical()).to_string();
+            self.announce_now();
+        }
+    }
+
+    /// Where a peer is that does not tell its IP. One on this host is reached by others where we are.
+    pub(super) fn seen_at(&self, remote: IpAddr) -> String {
+        if remote.is_loopback() && self.tells_ip() { self.own_address.ip.clone() } else { remote.to_string() }
+    }
+
+    /// The leader reaches us by this link.
+    pub(super) fn reached_by_leader(&mut self, conn: ConnId) {
+        if self.whereabouts.judged == Some(conn) || is_fixed(&self.config) {
+            return;
+        }
+        self.whereabouts.judged = Some(conn);
+        if let Some(local) = self.sessions.bus(conn).and_then(|bus| bus.local_ip) {
+            self.judge_ip(local.to_canonical());
+        }
+    }
+
+    /// Cron. Nobody dials a leader regularly: it goes by the ends of its own links.
+    pub(super) fn judge_own_links(&mut self) {
+        if !self.raft.is_leader() || is_fixed(&self.config) || self.tells_ip() {
+            return;
+        }
+        let ends: Vec<IpAddr> = self.sessions.iter().filter_map(|(_, session)| end_of_link(&session.kind)).collect();
+        let real: Vec<IpAddr> = ends.iter().copied().filter(|ip| !ip.is_loopback()).collect();
+        let telling = if real.is_empty() { &ends } else { &real };
+        let mut counts: BTreeMap<IpAddr, usize> = BTreeMap::new();
+        telling.iter().for_each(|ip| *counts.entry(*ip).or_default() += 1);
+        let most = counts.iter().max_by_key(|(_, count)| **count).map(|(ip, _)| *ip);
+        match self.own_ip().filter(|own| counts.contains_key(own)).or(most) {
+            // One link may leave this host by another way than all the rest.
+            Some(ip) if self.own_ip() == Some(ip) || 2 * ends.len() >= self.addresses.len() => self.judge_ip(ip),
+            _ => {}
+        }
+    }
+
+    /// Others reach us at `local`. The first look after a start decides, so that a host with several addresses keeps to one of them; an
+    /// address that only this host knows gives way to any other, and never takes the place of one.
+    fn judge_ip(&mut self, local: IpAddr) {
+        let own = self.own_ip();
+        let replaces = replaces(local, own, self.whereabouts.confirmed);
+        self.whereabouts.confirmed |= replaces || own == Some(local);
+        if replaces {
+            log::info!("This node is reached at {local}");
+            self.own_address.ip = local.to_string();
+            self.announce_now();
+        }
+    }
+
+    /// What we announce has changed.
+    pub(super) fn announce_now(&mut self) {
+        if is_fixed(&self.config) {
+            // Should the configuration say nothing of it one day, it is to be found out.
+            self.whereabouts.doubt();
+        }
+        self.whereabouts.due = self.now.mono;
+        self.announce_address();
+    }
+
+    /// Proposes NODE_INFO if the cluster knows another address or other flags of ours than are true: at once after a change, and again after
+    /// [`PERIOD`] if that came to nothing.
+    pub(super) fn announce_address(&mut self) {
+        if self.now.mono < self.whereabouts.due || self.proposals.informs_of(&self.me) {
+            return;
+        }
+        let Some(member) = self.state.member(&self.me) else { return };
+        let mut address = self.own_address.clone().without_shard_id();
+        if !self.whereabouts.confirmed && !is_fixed(&self.config) && !member.address.ip.is_empty() {
+            address.ip.clone_from(&member.address.ip);
+        }
+        let nofailover = self.config.cluster_replica_no_failover;
+        if member.address == address && member.nofailover == nofailover {
+            return;
+        }
+        self.whereabouts.due = self.now.mono + PERIOD;
+        self.propose(Change::NodeInfo { id: self.me, address, nofailover }, None);
+    }
+
+    /// An operator's MEET at `socket` led to a fellow: if the cluster knows it elsewhere, it has moved, and who leads may not hear from it.
+    pub(super) fn fellow_met(&mut self, socket: SocketAddr, peer: &Greeting) {
+        let Some(known) = self.address_of(&peer.id).filter(|known| known.join_nonce() == peer.address.join_nonce()) else { return };
+        let (before, now) = (bus_socket(known), bus_socket(&peer.address));
+        let is_local = |socket: &SocketAddr| socket.ip().is_loopback();
+        let worse = now.is_some_and(|now| is_local(&now)) && before.is_some_and(|before| !is_local(&before));
+        self.found_at(peer.id, socket);
+        if before == now || worse || self.proposals.informs_of(&peer.id) {
+            return;
+        }
+        let nofailover = self.state.member(&peer.id).is_some_and(|member| member.nofailover);
+        self.propose(Change::NodeInfo { id: peer.id, address: peer.address.clone().without_shard_id(), nofailover }, None);
+    }
+}
+
+/// Whether an IP that we are reached at takes the place of our own.
+fn replaces(local: IpAddr, own: Option<IpAddr>, confirmed: bool) -> bool {
+    match own {
+        None => true,
+        Some(own) if own.is_loopback() != local.is_loopback() => own.is_loopback(),
+        Some(own) => own != local && !confirmed,
+    }
+}
+
+/// Our end of a link with a member that we dialled and that has answered.
+fn end_of_link(kind: &Kind) -> Option<IpAddr> {
+    match kind {
+        Kind::Bus(bus) if bus.peer.is_some() && matches!(bus.end, BusEnd::Outbound { purpose: Purpose::Link(_) }) => {
+            bus.local_ip.map(|ip| ip.to_canonical())
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_first_look_decides_and_loopback_is_for_want_of_better() {
+        let (first, second, loopback) = (ip("10.0.0.5"), ip("10.1.0.5"), ip("127.0.0.1"));
+        assert!(replaces(loopback, None, false));
+        assert!(replaces(second, Some(first), false) && !replaces(second, Some(first), true));
+        assert!(!replaces(first, Some(first), false));
+        for confirmed in [false, true] {
+            assert!(!replaces(loopback, Some(first), confirmed) && replaces(first, Some(loopback), confirmed));
+        }
+        assert!(replaces(ip("127.0.0.2"), Some(loopback), false) && !replaces(ip("127.0.0.2"), Some(loopback), true));
+    }
+
+    #[test]
+    fn bind_says_which_ip_it_can_be() {
+        let config = |words: &[&str]| {
+            let mut config = Config::default();
+            config.bind = words.iter().map(|word| (*word).to_owned()).collect();
+            config
+        };
+        for any in [&["*", "-::*"][..], &["0.0.0.0"], &["::", "10.0.0.5"], &["localhost"]] {
+            let config = config(any);
+            assert!(!is_fixed(&config) && possible(&config, ip("10.9.9.9")) == ip("10.9.9.9"), "{any:?}");
+        }
+        let config = config(&["-10.0.0.7", "10.0.0.5", "10.0.0.6", "-::1"]);
+        assert!(is_fixed(&config));
+        assert_eq!(possible(&config, ip("10.0.0.6")), ip("10.0.0.6"));
+        assert_eq!(possible(&config, ip("127.0.0.1")), ip("10.0.0.5"));
+        assert_eq!(possible(&config, ip("fd00::9")), ip("::1"));
+        let settled = |known: &str| {
+            let mut address = Address::default();
+            settle_ip(&config, &mut address, known);
+            address.ip
+        };
+        assert_eq!((settled(""), settled("10.0.0.6"), settled("10.0.0.9")), (String::new(), "10.0.0.6".to_owned(), "10.0.0.5".to_owned()));
+    }
+}
