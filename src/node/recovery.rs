@@ -23,7 +23,9 @@ impl<D: Disk> Node<D> {
         if self.is_joiner() {
             return Err("ERR This node waits to be added to a cluster: recover on one of its members".to_owned());
         }
-        if self.raft.is_leader() || self.without_leader_for() <= self.config.cluster_node_timeout {
+        // Who votes alone needs nobody: it has just been recovered, in this very turn perhaps.
+        let alone = self.raft.is_voter(&self.me) && self.raft.voters().len() == 1;
+        if alone || self.raft.is_leader() || self.without_leader_for() <= self.config.cluster_node_timeout {
             let limit = self.config.cluster_node_timeout;
             return Err(format!("ERR There is nothing to recover before this node has been without a leader for {limit} ms"));
         }
