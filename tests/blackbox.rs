@@ -42,3 +42,5 @@ mod start;
 mod storms;
 #[path = "blackbox/tools.rs"]
 mod tools;
+#[path = "blackbox/voters.rs"]
+mod voters;
