@@ -46,3 +46,5 @@ mod start;
 mod storms;
 #[path = "blackbox/tools.rs"]
 mod tools;
+#[path = "blackbox/voters.rs"]
+mod voters;

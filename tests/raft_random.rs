@@ -5,7 +5,7 @@
 mod harness;
 
 use harness::{LEASE, TIMEOUT, Toy, World, id, name};
-use pontoon::raft::{Body, RoleName};
+use pontoon::raft::{Body, Prospect, RoleName};
 use pontoon::rng::Rng;
 use pontoon::types::NodeId;
 use std::collections::BTreeSet;
@@ -148,8 +148,10 @@ impl Run {
         let Some(leader) = pick(&mut self.rng, &leaders) else { return };
         let members: Vec<NodeId> = self.world.nodes[&leader].state.members.iter().copied().collect();
         let (Some(some), raft) = (pick(&mut self.rng, &members), self.world.raft(leader)) else { return };
+        let zone = |id: &NodeId| if name(id) < 'd' { "west" } else { "east" };
+        let prospects: Vec<_> = members.iter().map(|id| Prospect { id: *id, zone: zone(id), failed: false, eligible: true }).collect();
         let shrink = raft.voters().len() > 1 && self.rng.one_in(3);
-        let body = match raft.plan_voters(&members, members.len(), self.world.now) {
+        let body = match raft.plan_voters(&prospects, false, self.world.now) {
             Some(body) => body,
             None if shrink => Body::DelVoter { id: some, by_hand: true },
             None if raft.voters().len() > 1 => Body::AddVoter { ids: vec![some] },

@@ -15,6 +15,7 @@
 //! | `drop ab`, `cut ab`, `heal ab`, `isolate a`, `rejoin a` | messages of a to b are lost; links of a pair, of a node with all |
 //! | `propose a x`, `depose a p`, `enter a b` | a payload, one that takes slots of p, one that makes b a member |
 //! | `voter a +b`, `voter a -b`, `plan a` | a voting entry by hand, or the leader's own next one |
+//! | `want a 3`, `zone east ab`, `flag b`, `unflag b` | cluster-raft-voters of a node; availability zones; failure flags |
 //! | `transfer a b`, `transfer a`, `compact a 3`, `crash a`, `restart a`, `hold a`, `persist a`, `turn a`, `release a` | |
 //! | `copy a`, `restore a` | a backup of its disk; a node that is down gets it back |
 //! | `inject a>b AE term 2 prev 3/1 commit 4 round 1 log 2.x` | `b` is given a forged message |
@@ -37,6 +38,9 @@ struct Runner {
     shown: BTreeMap<char, String>,
     /// Backups of disks.
     copies: BTreeMap<char, Image>,
+    /// Availability zones, and who is flagged as failed: what the cluster's state would tell a leader.
+    zones: BTreeMap<char, String>,
+    flagged: BTreeSet<char>,
 }
 
 fn letter(word: &str) -> char {
@@ -102,7 +106,8 @@ fn show_message(message: &Message<Toy>) -> String {
 
 impl Runner {
     fn run(script: &str) -> String {
-        let mut runner = Self { world: World::new(1), out: String::new(), shown: BTreeMap::new(), copies: BTreeMap::new() };
+        let (copies, zones, flagged) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let mut runner = Self { world: World::new(1), out: String::new(), shown: BTreeMap::new(), copies, zones, flagged };
         let mut text = String::new();
         for line in script.lines() {
             if let Some(command) = line.strip_prefix("> ") {
@@ -133,6 +138,9 @@ impl Runner {
             ("node", [node, fields @ ..]) => self.world.add(letter(node), parse_image(fields)),
             ("joiner", [nodes]) => nodes.chars().for_each(|node| self.world.add(node, World::blank())),
             ("found", [node]) => self.world.found(letter(node)),
+            ("zone", [zone, nodes]) => nodes.chars().for_each(|node| drop(self.zones.insert(node, (*zone).to_owned()))),
+            ("flag", [nodes]) => self.flagged.extend(nodes.chars()),
+            ("unflag", [nodes]) => self.flagged.retain(|node| !nodes.contains(*node)),
             _ => return false,
         }
         true
@@ -287,6 +295,10 @@ impl Runner {
             ("enter", [node]) => self.append(leader, Toy::Join(id(letter(node)))),
             ("voter", [word]) => self.vote_change(leader, parse_entry(&format!("0.{word}")).body),
             ("plan", []) => self.plan(leader),
+            ("want", [count]) => {
+                let settings = Settings { voters: number(count) as usize, ..self.world.settings };
+                self.world.input(leader, |raft, _| raft.set_settings(settings));
+            }
             ("transfer", to) => {
                 let target = to.first().map(|to| id(letter(to)));
                 let begun = self.world.input(leader, |raft, now| raft.transfer_to(target, now));
@@ -310,8 +322,16 @@ impl Runner {
     }
 
     fn plan(&mut self, leader: char) {
-        let members: Vec<NodeId> = self.world.nodes[&leader].state.members.iter().copied().collect();
-        match self.world.raft(leader).plan_voters(&members, members.len(), self.world.now) {
+        let prospect = |id: &NodeId| {
+            let zone = self.zones.get(&name(id)).map_or("", String::as_str);
+            Prospect { id: *id, zone, failed: self.flagged.contains(&name(id)), eligible: true }
+        };
+        let members: Vec<Prospect> = self.world.nodes[&leader].state.members.iter().map(prospect).collect();
+        match self.world.raft(leader).plan_voters(&members, false, self.world.now) {
+            Some(Body::DelVoter { id: leaver, .. }) if leaver == id(leader) => {
+                self.out.push_str("it hands over\n");
+                self.world.input(leader, |raft, now| raft.transfer_to(None, now));
+            }
             Some(body) => {
                 let _ =
                     writeln!(self.out, "{}", show_entry(&Entry { term: self.world.raft(leader).term(), origin: None, body: body.clone() }));

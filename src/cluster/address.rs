@@ -18,6 +18,7 @@ pub const MAX_KEYS: usize = 16;
 
 const SHARD_ID: &str = "shard-id";
 const JOIN_NONCE: &str = "join-nonce";
+const AVAILABILITY_ZONE: &str = "availability-zone";
 
 /// Whether a value from outside may enter a record: `[A-Za-z0-9._:-]`, at most [`MAX_VALUE`] bytes. No such value can end a field or start a line.
 pub fn is_safe_text(text: &str) -> bool {
@@ -60,6 +61,19 @@ impl Address {
         match nonce {
             Some(nonce) => self.keys.insert(JOIN_NONCE.to_owned(), nonce.to_string()),
             None => self.keys.remove(JOIN_NONCE),
+        };
+    }
+
+    /// The availability zone that the node says it is in; empty for none.
+    pub fn availability_zone(&self) -> &str {
+        self.keys.get(AVAILABILITY_ZONE).map_or("", String::as_str)
+    }
+
+    /// Says which availability zone the node is in; empty for none.
+    pub fn set_availability_zone(&mut self, zone: &str) {
+        match zone {
+            "" => self.keys.remove(AVAILABILITY_ZONE),
+            zone => self.keys.insert(AVAILABILITY_ZONE.to_owned(), zone.to_owned()),
         };
     }
 
@@ -189,5 +203,14 @@ mod tests {
         address.set_shard_id(shard);
         assert_eq!(address.shard_id(), Some(shard));
         assert_eq!(address.without_shard_id().to_string(), "a:7@1");
+    }
+
+    #[test]
+    fn the_zone_comes_and_goes() {
+        let mut address: Address = "a:7@1".parse().unwrap();
+        address.set_availability_zone("eu-1a");
+        assert_eq!((address.availability_zone(), address.to_string().as_str()), ("eu-1a", "a:7@1,,availability-zone=eu-1a"));
+        address.set_availability_zone("");
+        assert_eq!((address.availability_zone(), address.to_string().as_str()), ("", "a:7@1"));
     }
 }

@@ -197,8 +197,9 @@ fn hello(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 fn write_hello(ctx: &mut Context<'_>) {
     let role = if ctx.cluster.is_replica() { "replica" } else { "master" };
     let proto = if ctx.client.resp3 { 3 } else { 2 };
+    let zone = &ctx.config.availability_zone;
     let reply = &mut ctx.reply;
-    reply.map(7);
+    reply.map(7 + usize::from(!zone.is_empty()));
     for (key, value) in [("server", SERVER_NAME), ("version", REDIS_VERSION)] {
         reply.bulk(key.as_bytes());
         reply.bulk(value.as_bytes());
@@ -213,4 +214,8 @@ fn write_hello(ctx: &mut Context<'_>) {
     }
     reply.bulk(b"modules");
     reply.array(0);
+    if !zone.is_empty() {
+        reply.bulk(b"availability_zone");
+        reply.bulk(zone.as_bytes());
+    }
 }

@@ -144,6 +144,7 @@ fn server(ctx: &Context<'_>, text: &mut Text) {
         ("executable", &server.executable),
         ("config_file", &file),
         ("io_threads_active", &0),
+        ("availability_zone", &ctx.config.availability_zone),
     ]);
 }
 

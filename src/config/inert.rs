@@ -48,7 +48,6 @@ pub(super) const OPTIONS: &[Opt] = &[
     inert("cluster-blacklist-ttl", NUMBER, "60"),
     inert("cluster-slot-stats-enabled", YES_NO, "no"),
     inert("cluster-migration-barrier", NUMBER, "1"),
-    inert("availability-zone", TEXT, ""),
     // Process and network.
     inert("supervised", Kind::Choice(&["upstart", "systemd", "auto", "no"]), "no"),
     inert("databases", NUMBER, "16"),

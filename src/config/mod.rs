@@ -90,6 +90,8 @@ pub struct Config {
     pub cluster_announce_hostname: String,
     /// Name for people to announce; empty: none.
     pub cluster_announce_human_nodename: String,
+    /// Availability zone to announce; empty: none.
+    pub availability_zone: String,
     /// What clients are told to reach a node by.
     pub cluster_preferred_endpoint_type: EndpointType,
     /// Serve nothing while a slot is not covered.
@@ -148,6 +150,7 @@ impl Config {
             cluster_announce_bus_port: 0,
             cluster_announce_hostname: String::new(),
             cluster_announce_human_nodename: String::new(),
+            availability_zone: String::new(),
             cluster_preferred_endpoint_type: EndpointType::Ip,
             cluster_require_full_coverage: false,
             cluster_allow_reads_when_down: false,

@@ -145,6 +145,7 @@ const OPTIONS: &[Opt] = &[
     option!("cluster-announce-bus-port", cluster_announce_bus_port, PORT, "0", RUN_TIME, "bus port to announce; 0: the bus port"),
     option!("cluster-announce-hostname", cluster_announce_hostname, Kind::SafeText, "", RUN_TIME, "hostname to announce"),
     option!("cluster-announce-human-nodename", cluster_announce_human_nodename, Kind::SafeText, "", RUN_TIME, "name to announce, for people"),
+    option!("availability-zone", availability_zone, Kind::SafeText, "", RUN_TIME, "zone to announce; the leader spreads the voters over the zones"),
     option!("cluster-preferred-endpoint-type", cluster_preferred_endpoint_type, Kind::Choice(EndpointType::NAMES), "ip", RUN_TIME, "what clients are told to reach a node by"),
     option!("cluster-require-full-coverage", cluster_require_full_coverage, Kind::Switch, "yes", RUN_TIME, "serve no slot while one has no owner or a failed one"),
     option!("cluster-allow-reads-when-down", cluster_allow_reads_when_down, Kind::Switch, "no", RUN_TIME, "serve reads of own slots while the cluster is down"),

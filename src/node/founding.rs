@@ -36,6 +36,7 @@ pub(super) fn announced(config: &Config) -> Address {
     if !config.cluster_announce_human_nodename.is_empty() {
         address.keys.insert("human-nodename".to_owned(), config.cluster_announce_human_nodename.clone());
     }
+    address.set_availability_zone(&config.availability_zone);
     address
 }
 

@@ -4,8 +4,8 @@
 //! Contract: docs/protocol.md, "Log entries" and "Membership and voting".
 
 use super::Node;
-use crate::cluster::{Change, Outcome, Reason, Seen, Wish, WishKind};
-use crate::raft::{Body, Entry, VotingRefused};
+use crate::cluster::{Change, Member, Outcome, Reason, Seen, Wish, WishKind, format_body};
+use crate::raft::{Body, Entry, Prospect, VotingRefused};
 use crate::store::Disk;
 use crate::types::{ConnId, Millis, NodeId};
 use crate::wire::bus::{Frame, RejectReason};
@@ -134,9 +134,9 @@ impl<D: Disk> Node<D> {
             // A voter must be a member: what becomes of it is known when that is applied.
             WishKind::AddVoter if self.is_leaving(&id) => Granted::Later,
             // Nor does it vote before it answers: a silent voter more may be one too many.
-            WishKind::AddVoter if !self.raft.is_voter(&id) && !self.is_ready(&id) => Granted::Later,
+            WishKind::AddVoter if !self.raft.is_voter(&id) && !self.raft.is_ready(&id, self.now.mono) => Granted::Later,
             WishKind::AddVoter => self.grant_voting(Body::AddVoter { ids: vec![id] }),
-            WishKind::DelVoter if self.raft.voters().len() > 1 && !self.can_spare(&id) => self.find_heirs(id),
+            WishKind::DelVoter if self.raft.voters().len() > 1 && !self.can_spare(&id) => self.find_heirs(),
             WishKind::DelVoter => self.demote(id),
             WishKind::Forget => self.grant_forget(wish),
         }
@@ -161,28 +161,10 @@ impl<D: Disk> Node<D> {
         self.grant_voting(Body::DelVoter { id, by_hand: true })
     }
 
-    /// Whether a member answers rounds, by a link that is up.
-    fn answers(&self, id: &NodeId) -> bool {
-        let span = self.config.election_timeout().max(3 * (self.config.cluster_node_timeout / 10).min(1000));
-        *id == self.me || self.raft.progress(id).is_some_and(|peer| peer.is_linked() && peer.answers(self.now.mono, span))
-    }
-
-    /// Whether a member could vote from now on without holding anything up.
-    fn is_ready(&self, id: &NodeId) -> bool {
-        self.answers(id) && self.raft.progress(id).is_some_and(|peer| peer.match_index() >= self.raft.commit_index())
-    }
-
-    /// Whether the voters that answer are a majority without this one: else its leaving could never be committed, nor anything after it.
-    fn can_spare(&self, id: &NodeId) -> bool {
-        let others: Vec<_> = self.raft.voters().iter().filter(|voter| *voter != id).collect();
-        2 * others.iter().filter(|voter| self.answers(voter)).count() > others.len()
-    }
-
     /// A voter that cannot be spared is to leave: another takes its place first [N14], or two in one entry where one alone voted [N15].
-    fn find_heirs(&mut self, leaver: NodeId) -> Granted {
+    fn find_heirs(&mut self) -> Granted {
         let wanted = if self.raft.voters().len() == 1 && self.config.cluster_raft_voters >= 3 { 2 } else { 1 };
-        let fit = |id: &NodeId| *id != leaver && !self.raft.is_voter(id) && self.is_ready(id);
-        let ids: Vec<NodeId> = self.eligible().into_iter().filter(fit).take(wanted).collect();
+        let ids = self.raft.heirs(&self.prospects(), wanted, self.now.mono);
         if ids.is_empty() {
             return Granted::Later;
         }
@@ -192,11 +174,22 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// Members that may be made voters without being asked for.
-    fn eligible(&self) -> Vec<NodeId> {
-        let demoted = self.state.demoted();
-        let fit = |id: &NodeId| !demoted.contains(id) && !self.is_leaving(id);
-        self.state.members().filter(|member| !member.failed).map(|member| member.id).filter(fit).collect()
+    fn can_spare(&self, id: &NodeId) -> bool {
+        self.raft.can_spare(id, self.now.mono)
+    }
+
+    /// The members as the plan of voters needs to know them.
+    fn prospects(&self) -> Vec<Prospect<'_>> {
+        let eligible = |id: &NodeId| !self.state.demoted().contains(id) && !self.is_leaving(id);
+        let members = self.state.members();
+        members
+            .map(|Member { id, address, failed, .. }| Prospect {
+                id: *id,
+                zone: address.availability_zone(),
+                failed: *failed,
+                eligible: eligible(id),
+            })
+            .collect()
     }
 
     /// A voter is demoted first; the demotion must be applied before the forgetting is appended.
@@ -207,7 +200,7 @@ impl<D: Disk> Node<D> {
         if self.raft.is_voter(&id) {
             return match wish.refused_by(&self.state) {
                 Some(reason) => Granted::Never(Some(reason)),
-                None if !self.can_spare(&id) => self.find_heirs(id),
+                None if !self.can_spare(&id) => self.find_heirs(),
                 None => match self.demote(id) {
                     Granted::Yes => Granted::Later,
                     other => other,
@@ -273,24 +266,20 @@ impl<D: Disk> Node<D> {
             .collect()
     }
 
-    /// Members have left, and all of an even number vote: with one vote fewer the cluster survives as much and asks fewer. Never while anybody
-    /// is silent (failure alone shrinks nothing) or a wish is on the desk (two voters may be on their way to another one).
-    fn spare_voter(&self) -> Option<NodeId> {
-        let voters = self.raft.voters();
-        let rests = voters.len() % 2 == 1 || voters.len() != self.state.member_count() || !voters.iter().all(|id| self.answers(id));
-        if rests || !self.leading.asked.is_empty() {
-            return None;
-        }
-        voters.iter().rev().find(|id| **id != self.me).copied()
-    }
-
+    /// The next step of the plan, which hands over where it is the leader that should vote no more.
     fn tend_voters(&mut self) {
-        let planned = self.raft.plan_voters(&self.eligible(), self.state.member_count(), self.now.mono);
-        let spare = || self.spare_voter().map(|id| Body::DelVoter { id, by_hand: false });
-        if let Some(body) = planned.or_else(spare)
-            && let Err(refused) = self.raft.change_voters(body, self.now.mono)
-        {
-            log::debug!("voters stay as they are: {refused}");
+        let now = self.now.mono;
+        match self.raft.plan_voters(&self.prospects(), !self.leading.asked.is_empty(), now) {
+            None => {}
+            Some(Body::DelVoter { id, .. }) if id == self.me => drop(self.raft.transfer_to(None, now)),
+            Some(body) => {
+                let mut text = String::new();
+                format_body(&body, &mut text);
+                match self.raft.change_voters(body, now) {
+                    Ok(_) => log::info!("Changing who votes: {text}"),
+                    Err(refused) => log::debug!("Voters stay as they are, no {text}: {refused}"),
+                }
+            }
         }
     }
 }

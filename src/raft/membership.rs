@@ -1,13 +1,17 @@
 //! Who votes, by what has been appended (dissertation §4.1).
 //!
-//! Owns: the voting set as of the snapshot and after every voting entry of the log \[N27\], and the rules for the next change.
-//! Must not: count anything. Contract: docs/protocol.md, "Membership and voting".
+//! Owns: the voting set as of the snapshot and after every voting entry of the log \[N27\], when the next change may be appended, and what
+//! [`super::plan`] is told. Must not: count votes or acks. Contract: docs/protocol.md, "Membership and voting".
 
 use super::entry::{Body, Payload};
 use super::log::Log;
+use super::plan::{Candidate, Health, Prospect, Scene, Step, Voter};
 use super::{Raft, VotingRefused};
 use crate::types::{LogIndex, Millis, NodeId};
 use std::collections::BTreeSet;
+
+/// A voter that stays failed for so many node-timeouts is replaced.
+const REPLACED_AFTER: u64 = 4;
 
 /// The voting set after one voting entry of the log.
 #[derive(Clone, PartialEq, Debug)]
@@ -23,6 +27,8 @@ struct Change {
 pub(super) struct Membership {
     /// As of the log's snapshot; empty for a joiner.
     base: BTreeSet<NodeId>,
+    /// Whom the last voting entry that was compacted away had added alone; unknown after a load and of an installed snapshot.
+    base_newest: Option<NodeId>,
     /// One for each voting entry of the log, in order of index.
     changes: Vec<Change>,
 }
@@ -30,7 +36,7 @@ pub(super) struct Membership {
 impl Membership {
     /// Reads the sets from a snapshot's voters and the log behind it.
     pub(super) fn of<P: Payload>(base: BTreeSet<NodeId>, log: &Log<P>) -> Self {
-        let mut membership = Self { base, changes: Vec::new() };
+        let mut membership = Self { base, base_newest: None, changes: Vec::new() };
         for (index, entry) in log.iter_from(log.first_index()) {
             membership.appended(index, &entry.body);
         }
@@ -58,8 +64,9 @@ impl Membership {
     /// The log's snapshot moves up to `index`.
     pub(super) fn compact_to(&mut self, index: LogIndex) {
         let covered = self.changes.partition_point(|change| change.index <= index);
-        if let Some(last) = self.changes.drain(..covered).next_back() {
-            self.base = last.voters;
+        for change in self.changes.drain(..covered) {
+            self.base_newest = newcomer(&self.base, &change.voters);
+            self.base = change.voters;
         }
     }
 
@@ -87,10 +94,26 @@ impl Membership {
         self.changes.last().map_or(0, |change| change.index)
     }
 
+    /// Whom the newest voting entry has added, if that is what it did and this process has seen it.
+    pub(super) fn newest(&self) -> Option<NodeId> {
+        match self.changes.as_slice() {
+            [] => self.base_newest,
+            [last] => newcomer(&self.base, &last.voters),
+            [.., before, last] => newcomer(&before.voters, &last.voters),
+        }
+    }
+
     /// Asserts that the sets are what the log tells.
     pub(super) fn check<P: Payload>(&self, log: &Log<P>) {
-        assert_eq!(*self, Self::of(self.base.clone(), log), "the voting sets are the snapshot's and the tail's");
+        let told = Self { base_newest: self.base_newest, ..Self::of(self.base.clone(), log) };
+        assert_eq!(*self, told, "the voting sets are the snapshot's and the tail's");
     }
+}
+
+/// The one who votes after a change and did not before, if it is only one.
+fn newcomer(before: &BTreeSet<NodeId>, after: &BTreeSet<NodeId>) -> Option<NodeId> {
+    let mut added = after.difference(before);
+    added.next().filter(|_| added.next().is_none()).copied()
 }
 
 impl<P: Payload> Raft<P> {
@@ -161,32 +184,67 @@ impl<P: Payload> Raft<P> {
         if ids.iter().all(remembers) { Ok(()) } else { Err(VotingRefused::NotReady) }
     }
 
-    /// The leader's next step of its own accord toward `min(settings.voters, member_count)`, rounded down to an odd size: out of
-    /// `candidates` (members that may be promoted, best first) those that have caught up. It never leaves an odd size without the pair in
-    /// hand that leads to the next one, and it demotes a voter that lost its memory, whatever the size.
-    pub fn plan_voters(&self, candidates: &[NodeId], member_count: usize, now: Millis) -> Option<Body<P>> {
+    /// The leader's next voting entry of its own accord, toward `min(settings.voters, eligible members)` rounded down to an odd size; `asked`
+    /// while somebody's request is being worked on. [`Body::DelVoter`] of the leader itself asks the caller to hand over.
+    pub fn plan_voters(&self, members: &[Prospect], asked: bool, now: Millis) -> Option<Body<P>> {
         self.may_change_voters().ok()?;
-        let voters = self.voters();
-        let forgetful = |id: &&NodeId| self.progress(id).is_some_and(|progress| progress.lost_memory());
-        if let Some(&id) = voters.iter().find(forgetful).filter(|_| voters.len() > 1) {
-            return Some(Body::DelVoter { id, by_hand: false });
-        }
-        let target = self.settings.voters.min(member_count).saturating_sub(1) | 1;
-        let mut ready = candidates.iter().filter(|id| !voters.contains(id) && self.caught_up(id, now)).copied();
-        let ids = match (voters.len(), ready.next(), ready.next()) {
-            (1, Some(a), Some(b)) if target >= 3 => vec![a, b],
-            (size, Some(a), Some(_)) if size > 1 && size < target => vec![a],
-            (size, Some(a), None) if size.is_multiple_of(2) && size < target => vec![a],
-            _ => return None,
-        };
-        Some(Body::AddVoter { ids })
+        Some(match self.scene(members, asked, now).next()? {
+            Step::Add(ids) => Body::AddVoter { ids },
+            Step::Remove(id) => Body::DelVoter { id, by_hand: false },
+        })
     }
 
-    /// Whether a learner holds what is committed and answers: promoting it will not hold up the next commit (dissertation §4.2.1).
-    fn caught_up(&self, id: &NodeId, now: Millis) -> bool {
-        self.progress(id).is_some_and(|progress| {
-            progress.match_index() >= self.commit && progress.answers(now, self.settings.election_timeout.max(3 * progress.beat))
-        })
+    /// Who should vote next, so many at most, beside those who do.
+    pub fn heirs(&self, members: &[Prospect], count: usize, now: Millis) -> Vec<NodeId> {
+        self.scene(members, true, now).best(count)
+    }
+
+    /// Whether the voters that answer are a majority without this one; true for who does not vote.
+    pub fn can_spare(&self, id: &NodeId, now: Millis) -> bool {
+        let scene = self.scene(&[], true, now);
+        scene.voters.iter().find(|voter| voter.id == *id).is_none_or(|voter| scene.can_spare(voter))
+    }
+
+    /// Whether a node is this leader or answers its rounds, by a link that is up.
+    pub fn answers(&self, id: &NodeId, now: Millis) -> bool {
+        let span = self.settings.answer_span();
+        *id == self.me || self.progress(id).is_some_and(|peer| peer.is_linked() && !peer.lost_memory() && peer.answers(now, span))
+    }
+
+    /// Whether a node holds what is committed and answers: its vote will not hold up the next commit (dissertation §4.2.1).
+    pub fn is_ready(&self, id: &NodeId, now: Millis) -> bool {
+        self.answers(id, now) && self.progress(id).is_some_and(|peer| peer.match_index() >= self.commit)
+    }
+
+    fn scene<'a>(&self, members: &[Prospect<'a>], asked: bool, now: Millis) -> Scene<'a> {
+        let prospect = |id: &NodeId| members.iter().find(|member| member.id == *id);
+        let voter = |id: &NodeId| {
+            let known = prospect(id);
+            let (zone, failed) = known.map_or(("", false), |member| (member.zone, member.failed));
+            Voter { id: *id, zone, health: self.health(id, failed, now) }
+        };
+        let fit = |member: &&Prospect| member.eligible && !member.failed && !self.is_voter(&member.id) && self.is_ready(&member.id, now);
+        let candidate = |member: &Prospect<'a>| Candidate { id: member.id, zone: member.zone };
+        let eligible = members.iter().filter(|member| member.eligible).count();
+        Scene {
+            me: self.me,
+            voters: self.voters().iter().map(voter).collect(),
+            candidates: members.iter().filter(fit).map(candidate).collect(),
+            target: self.settings.voters.min(eligible).saturating_sub(1) | 1,
+            newest: self.membership.newest(),
+            asked,
+        }
+    }
+
+    /// By this leader's own clock: what an earlier one had waited for does not count.
+    fn health(&self, id: &NodeId, failed: bool, now: Millis) -> Health {
+        let silent_for = self.progress(id).map_or(0, |peer| now.saturating_sub(peer.last_ack_sent_at()));
+        match self.progress(id) {
+            Some(peer) if peer.lost_memory() => Health::Forgetful,
+            _ if self.answers(id, now) => Health::Answers,
+            _ if failed && silent_for > REPLACED_AFTER * self.settings.node_timeout => Health::Failed,
+            _ => Health::Silent,
+        }
     }
 }
 
@@ -251,6 +309,20 @@ mod tests {
         membership.truncate_from(5);
         membership.check(&log);
         assert_eq!((membership.appended_set(), membership.last_change()), (&set(&[1, 2, 3]), 0));
+    }
+
+    #[test]
+    fn the_newest_is_whom_the_last_entry_added_alone() {
+        let mut log = log();
+        let newest = |log: &Log<Found>| Membership::of(set(&[7]), log).newest();
+        assert_eq!(newest(&log), None, "the last one removed somebody");
+        log.push(Entry { term: 1, origin: None, body: Body::AddVoter { ids: vec![id(4)] } });
+        assert_eq!(newest(&log), Some(id(4)));
+        let mut membership = Membership::of(set(&[7]), &log);
+        membership.compact_to(6);
+        assert_eq!((membership.newest(), membership.last_change()), (Some(id(4)), 0), "compaction forgets nobody");
+        log.truncate_from(4);
+        assert_eq!(newest(&log), None, "two at once");
     }
 
     #[test]

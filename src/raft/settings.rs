@@ -37,6 +37,11 @@ impl Settings {
         beat.max(1)
     }
 
+    /// Who has not answered a round of so long ago is not counted on: E, or three heartbeats of the rarest kind.
+    pub(super) fn answer_span(&self) -> Millis {
+        self.election_timeout.max(3 * self.beat(Class { voter: false, slot_owner: false }, 0))
+    }
+
     /// For how long one round number is sent: short against every timer that counts rounds, long enough to remember E worth of them.
     pub(super) fn round_spacing(&self) -> Millis {
         (self.election_timeout / 100).clamp(1, 10)

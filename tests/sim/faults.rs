@@ -5,6 +5,7 @@
 use crate::sim::clients::Mode;
 use crate::sim::network::Owner;
 use crate::sim::queue::{Event, MILLI, Micros, SECOND};
+use crate::sim::sweep::SAFETY;
 use crate::sim::trace::{self, note};
 use crate::sim::world::World;
 use pontoon::rng::Rng;
@@ -140,9 +141,15 @@ impl World {
     }
 
     fn restart_later(&mut self, index: usize) {
-        let longest = if self.faults.rng.one_in(5) { 15 * SECOND } else { 2 * SECOND };
+        // Now and then for so long that a voter is replaced.
+        let longest = match self.faults.rng.below(20) {
+            0 => 60 * SECOND,
+            1..=4 => 15 * SECOND,
+            _ => 2 * SECOND,
+        };
         let after = self.faults.rng.between(50 * MILLI, longest);
-        self.queue.push(self.now + after, Event::Start(index));
+        // Not beyond the faults: then everybody is started anyhow, and whoever is lost later stays lost.
+        self.queue.push((self.now + after).min(SAFETY), Event::Start(index));
     }
 
     fn kill(&mut self, index: usize) {

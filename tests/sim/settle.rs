@@ -1,7 +1,8 @@
 //! After the faults: does the cluster find itself again?
 //!
 //! Asked of every cluster that still has a majority of its voters: one leader, every member at the same index with the same state,
-//! nobody stuck half way in, and a change that a client asks for is made. Then every leader is told to end, and must not be missed.
+//! nobody stuck half way in, as many voters as the leader wants, spread over the zones, and a change that a client asks for is made. Then every
+//! leader is told to end, and must not be missed.
 
 use crate::sim::queue::{MILLI, Micros};
 use crate::sim::stats::Stats;
@@ -103,6 +104,9 @@ fn unsettled(cluster: &ClusterId, nodes: &Nodes<'_>) -> Option<String> {
     if !raft.leader_ready(state.last_applied()) || state.last_applied() != raft.log().last_index() {
         return Some(format!("the leader of cluster {cluster} has applied all of its log"));
     }
+    if let Some(missing) = unbalanced(leader) {
+        return Some(format!("in cluster {cluster} {missing}"));
+    }
     let members: BTreeSet<NodeId> = state.members().map(|member| member.id).collect();
     nodes.iter().find_map(|(id, node)| {
         let here = members.contains(id);
@@ -112,4 +116,27 @@ fn unsettled(cluster: &ClusterId, nodes: &Nodes<'_>) -> Option<String> {
         let same = node.state().last_applied() == state.last_applied() && node.state().hash() == state.hash();
         (here && !same).then(|| format!("{id} has the state of its leader in cluster {cluster}"))
     })
+}
+
+/// With everybody well there are as many voters as the leader wants and members may vote, and no zone has two more than another could have.
+fn unbalanced(leader: &Node<MemoryDisk>) -> Option<String> {
+    let (raft, state) = (leader.raft(), leader.state());
+    // Gone for good, under another id.
+    if state.members().any(|member| member.failed) {
+        return None;
+    }
+    let eligible = |id: &NodeId| !state.demoted().contains(id);
+    let wanted = raft.settings().voters.min(state.members().filter(|member| eligible(&member.id)).count());
+    let odd = if wanted.is_multiple_of(2) { wanted - 1 } else { wanted };
+    if raft.voters().len() != odd {
+        return Some(format!("{odd} members vote, not {}", raft.voters().len()));
+    }
+    let mut zones: BTreeMap<&str, usize> = BTreeMap::new();
+    for voter in raft.voters().iter().filter_map(|id| state.member(id)) {
+        *zones.entry(voter.address.availability_zone()).or_default() += 1;
+    }
+    let most = zones.values().max().copied().unwrap_or(0);
+    let others = state.members().filter(|member| eligible(&member.id) && !raft.is_voter(&member.id)).map(|member| &member.address);
+    let mut better = others.filter(|address| zones.get(address.availability_zone()).copied().unwrap_or(0) + 2 <= most);
+    better.next().map(|address| format!("zone {:?} has its share of the voters", address.availability_zone()))
 }

@@ -53,6 +53,10 @@ stats! {
     voters_added,
     /// Voting entries that removed.
     voters_removed,
+    /// Failed voters removed by a leader of its own accord.
+    replacements,
+    /// Options changed at run time.
+    options_set,
     /// Processes killed.
     kills,
     /// Machines without power.

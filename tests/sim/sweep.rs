@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Faults and clients at work.
-const SAFETY: Micros = 60 * SECOND;
+pub const SAFETY: Micros = 60 * SECOND;
 /// The longest that a healed cluster may take to settle: a joiner gives up after four node-timeouts, the longest being 15 s.
 const LIVENESS: Micros = 150 * SECOND;
 /// How often it is looked at meanwhile.

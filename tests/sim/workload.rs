@@ -6,7 +6,7 @@
 use crate::sim::checks::promised_changes::{Asked, CLIENT_SLOTS};
 use crate::sim::clients::{Mode, Purpose, Request, Role};
 use crate::sim::machine::{BUS_PORT, CLIENT_PORT};
-use crate::sim::world::World;
+use crate::sim::world::{World, ZONES};
 use pontoon::cluster::State;
 use pontoon::keyspace::key_slot;
 use pontoon::rng::Rng;
@@ -140,7 +140,7 @@ impl World {
         let members: Vec<NodeId> = self.state_of(to)?.members().map(|member| member.id).collect();
         let any = self.pick(&members)?.to_string();
         let asks = |words: &[&str]| Some(Request { to, words: cluster(words), purpose: Purpose::Any });
-        match self.clients.rng.below(16) {
+        match self.clients.rng.below(18) {
             0..=4 => self.meet_outsider(to),
             5 => asks(&["FORGET", &any]),
             6 => self.reset(),
@@ -149,12 +149,24 @@ impl World {
             11 => asks(&["SAVECONFIG"]),
             12 => self.flush_slots(to),
             13 if self.clients.rng.one_in(3) => Some(Request { to, words: vec!["FLUSHALL".into()], purpose: Purpose::Any }),
+            16 => Some(self.set_option(to)),
             _ => {
                 let first = self.clients.rng.between(u64::from(CLIENT_SLOTS), 16_000);
                 let last = (first + self.clients.rng.below(4_000)).min(16_383);
                 asks(&["ADDSLOTSRANGE", &first.to_string(), &last.to_string()])
             }
         }
+    }
+
+    /// CONFIG SET of what the leader plans the voting set by.
+    fn set_option(&mut self, to: usize) -> Request {
+        let (name, value) = match self.clients.rng.one_in(2) {
+            true => ("cluster-raft-voters", self.clients.rng.between(1, 8).to_string()),
+            false => ("availability-zone", ZONES[self.clients.rng.below(ZONES.len() as u64) as usize].to_owned()),
+        };
+        self.stats.options_set += 1;
+        let words = ["CONFIG", "SET", name, &value];
+        Request { to, words: words.map(str::to_owned).into(), purpose: Purpose::Look }
     }
 
     fn meet(&self, from: usize, to: usize) -> Request {

@@ -17,6 +17,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Availability zones; the first is none.
+pub const ZONES: [&str; 4] = ["", "east", "west", "north"];
 /// How often the first packet of a connection is sent before the dialler gives up.
 const DIAL_ATTEMPTS: u32 = 6;
 
@@ -49,7 +51,7 @@ impl World {
     pub fn new(seed: u64, clock: Arc<AtomicU64>) -> Self {
         let mut rng = Rng::new(seed);
         let count = rng.between(5, 8) as usize;
-        let options = draw_options(&mut rng);
+        let options = draw_options(count, &mut rng);
         let weather = draw_weather(&mut rng);
         let net = Network::new(count, weather, Rng::new(rng.next_u64()));
         Self {
@@ -57,7 +59,7 @@ impl World {
             clock,
             queue: Queue::default(),
             net,
-            machines: (0..count).map(|index| Machine::new(index, options.clone())).collect(),
+            machines: options.into_iter().enumerate().map(|(index, options)| Machine::new(index, options)).collect(),
             clients: Clients::new(count, Rng::new(rng.next_u64())),
             faults: Faults::new(Rng::new(rng.next_u64())),
             checks: Checks::new(count),
@@ -211,14 +213,20 @@ impl World {
     }
 }
 
-/// What the cluster is configured with: small timeouts in some runs, few voters in others, and in half of them so short a log in memory that
-/// who was away needs a snapshot.
-fn draw_options(rng: &mut Rng) -> Vec<String> {
+/// What each machine is configured with: small timeouts in some runs, few voters in others, zones in most, and in half of them so short a log in
+/// memory that who was away needs a snapshot.
+fn draw_options(machines: usize, rng: &mut Rng) -> Vec<Vec<String>> {
     let node_timeout = [2_000, 5_000, 5_000, 15_000][rng.below(4) as usize].to_string();
     let voters = [3, 5, 5, 7][rng.below(4) as usize].to_string();
     let kept = if rng.one_in(2) { 64 } else { rng.below(9) }.to_string();
-    let options = ["--cluster-node-timeout", &node_timeout, "--cluster-raft-voters", &voters, "--cluster-raft-log-kept", &kept];
-    options.map(str::to_owned).to_vec()
+    let zones = rng.below(4);
+    let mut options = || {
+        let zone = ZONES[rng.below(zones + 1) as usize];
+        let options = ["--cluster-node-timeout", &node_timeout, "--cluster-raft-voters", &voters, "--cluster-raft-log-kept", &kept];
+        let zone = ["--availability-zone", zone].into_iter().filter(|_| !zone.is_empty());
+        options.into_iter().chain(zone).map(str::to_owned).collect()
+    };
+    (0..machines).map(|_| options()).collect()
 }
 
 fn draw_weather(rng: &mut Rng) -> Weather {

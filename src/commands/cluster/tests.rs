@@ -258,6 +258,13 @@ fn nodes_shards_and_slots_show_the_same_cluster() {
         "{shards}"
     );
     assert!(shards.contains("$4\r\nrole\r\n$7\r\nreplica\r\n$18\r\nreplication-offset\r\n:0\r\n$6\r\nhealth\r\n$6\r\nonline\r\n"));
+    let mut zoned = desk.state.member(&OTHER).unwrap().address.clone();
+    zoned.set_availability_zone("eu-1a");
+    desk.apply(Change::NodeInfo { id: OTHER, address: zoned, nofailover: false });
+    let zone = "$17\r\navailability-zone\r\n$5\r\neu-1a\r\n";
+    assert!(desk.ask("cluster shards").ends_with(&format!("$6\r\nhealth\r\n$6\r\nonline\r\n{zone}")));
+    assert!(desk.ask("cluster slots").contains(&format!("*2\r\n{zone}")));
+    assert_eq!(desk.ask("cluster nodes").matches("eu-1a").count(), 0);
     desk.apply(Change::NodeFail { id: REPLICA });
     assert_eq!(desk.ask("cluster slots").matches("7003").count(), 0);
     assert!(desk.ask("cluster shards").contains("$6\r\nhealth\r\n$4\r\nfail\r\n"));

@@ -71,12 +71,21 @@ fn write_node(reply: &mut Reply<'_>, member: &Member, endpoint: EndpointType) {
     reply.bulk(member.id.to_string().as_bytes());
     let ip = endpoint != EndpointType::Ip;
     let hostname = endpoint != EndpointType::Hostname && !member.address.hostname.is_empty();
-    reply.map(usize::from(ip) + usize::from(hostname));
+    let zone = member.address.availability_zone();
+    reply.map(usize::from(ip) + usize::from(hostname) + usize::from(!zone.is_empty()));
     if ip {
         write_pair(reply, "ip", &member.address.ip);
     }
     if hostname {
         write_pair(reply, "hostname", &member.address.hostname);
+    }
+    write_zone(reply, zone);
+}
+
+/// As in Valkey: the last field, and only of who announces a zone.
+fn write_zone(reply: &mut Reply<'_>, zone: &str) {
+    if !zone.is_empty() {
+        write_pair(reply, "availability-zone", zone);
     }
 }
 
@@ -114,8 +123,8 @@ pub(super) fn shards(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
 }
 
 fn write_shard_node(reply: &mut Reply<'_>, member: &Member, endpoint: EndpointType) {
-    let hostname = &member.address.hostname;
-    reply.map(7 + usize::from(!hostname.is_empty()));
+    let (hostname, zone) = (&member.address.hostname, member.address.availability_zone());
+    reply.map(7 + usize::from(!hostname.is_empty()) + usize::from(!zone.is_empty()));
     write_pair(reply, "id", &member.id.to_string());
     reply.bulk(b"port");
     reply.int(i64::from(member.address.port));
@@ -128,6 +137,7 @@ fn write_shard_node(reply: &mut Reply<'_>, member: &Member, endpoint: EndpointTy
     reply.bulk(b"replication-offset");
     reply.int(0);
     write_pair(reply, "health", if member.failed { "fail" } else { "online" });
+    write_zone(reply, zone);
 }
 
 pub(super) fn links(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {

@@ -14,6 +14,10 @@ fn hello_answers_in_the_protocol_that_it_chooses() {
     assert!(desk.ask("hello").starts_with("%7\r\n"), "no version: as it was");
     assert!(desk.ask("HELLO 2 SETNAME me").starts_with("*14\r\n"));
     assert_eq!((desk.client.resp3, desk.client.name.as_str()), (false, "me"));
+    desk.config.availability_zone = "eu-1a".to_owned();
+    let zone = "$17\r\navailability_zone\r\n$5\r\neu-1a\r\n";
+    assert_eq!(desk.ask("hello 3"), format!("%8\r\n{HELLO_FIELDS}$5\r\nproto\r\n:3\r\n{tail}{zone}"));
+    assert!(desk.ask("info server").contains("\r\navailability_zone:eu-1a\r\n"));
 }
 
 #[test]

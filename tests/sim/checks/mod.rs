@@ -206,8 +206,11 @@ impl Checks {
         let mut first = false;
         for index in from.max(log.first_index() - 1) + 1..=commit {
             let entry = log.get(index).expect("a committed entry is in the log until it is applied");
-            if self.history(machine).commits(index, entry, raft.term()) {
+            let history = self.history(machine);
+            let replaces = history.model.replaces(&entry.body);
+            if history.commits(index, entry, raft.term()) {
                 first = true;
+                stats.replacements += u64::from(replaces);
                 count(stats, &entry.body);
             }
         }

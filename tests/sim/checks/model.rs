@@ -40,6 +40,8 @@ pub struct Model {
     pub members: BTreeMap<NodeId, LogIndex>,
     /// The voting set.
     pub voters: BTreeSet<NodeId>,
+    /// Members that are flagged as failed.
+    failed: BTreeSet<NodeId>,
     /// Every effective change of owners so far.
     pub effects: Vec<Effect>,
     /// The slots that the last entry changed.
@@ -58,6 +60,7 @@ impl Model {
             applied: 0,
             members: BTreeMap::new(),
             voters: BTreeSet::new(),
+            failed: BTreeSet::new(),
             effects: Vec::new(),
             touched: Vec::new(),
             owners: vec![None; usize::from(SLOT_COUNT)],
@@ -79,6 +82,11 @@ impl Model {
             Some(origin) if !self.is_first(origin) => {}
             origin => self.change(change, origin.as_ref().map(|origin| origin.id.proposer)),
         }
+    }
+
+    /// Whether this entry, which comes next, is a leader's own removal of a voter that has failed.
+    pub fn replaces(&self, body: &Body<Change>) -> bool {
+        matches!(body, Body::DelVoter { id, by_hand: false } if self.failed.contains(id))
     }
 
     /// Any majority of the old set meets any majority of the new one, except when a single voter takes two in: then it is in both [N15].
@@ -117,6 +125,7 @@ impl Model {
             Change::NodeForget { id, epoch } => {
                 if self.is_epoch(id, *epoch) && !self.voters.contains(id) && !self.owns_slots(id) {
                     self.members.remove(id);
+                    self.failed.remove(id);
                     self.low_marks.remove(id);
                 }
             }
@@ -128,7 +137,9 @@ impl Model {
                 }
             }
             Change::SetReplicaOf { .. } | Change::Failover { .. } => panic!("no simulated client makes replicas"),
-            Change::NodeInfo { .. } | Change::NodeFail { .. } | Change::NodeRecover { .. } => {}
+            Change::NodeFail { id } => self.failed.extend(self.members.contains_key(id).then_some(*id)),
+            Change::NodeRecover { id } => drop(self.failed.remove(id)),
+            Change::NodeInfo { .. } => {}
         }
     }
 
@@ -171,6 +182,8 @@ impl Model {
     pub fn compare(&self, state: &State, whole: bool) {
         assert!(state.members().map(|member| member.id).eq(self.members.keys().copied()), "the members are those of the committed log");
         assert!(*state.voters() == self.voters, "the voters are those of the committed log");
+        let failed = state.members().filter(|member| member.failed).map(|member| &member.id);
+        assert!(failed.eq(&self.failed), "who is flagged as failed is what the committed log says");
         for (id, epoch) in &self.members {
             assert_eq!(state.epoch_of(id), Some(*epoch), "a shard's epoch is the index of the entry that made or changed it");
         }
