@@ -33,7 +33,9 @@ pub(super) struct Link {
     /// Not dialled before (mono ms).
     dial_at: Millis,
     backoff: Millis,
-    /// To be dialled where the node was heard from last, if that is another place than the cluster knows: the other one has failed.
+    /// Where it was dialled.
+    socket: Option<SocketAddr>,
+    /// To be dialled where the cluster knows the node, though it was heard from another place since: that one has failed.
     elsewhere: bool,
 }
 
@@ -112,24 +114,35 @@ impl<D: Disk> Node<D> {
     }
 
     fn dial_link(&mut self, id: NodeId) {
+        let Some(socket) = self.place_of(&id) else { return };
+        let now = self.now.mono;
         let link = self.links.by_node.entry(id).or_default();
-        if link.conn.is_some() {
+        if link.greeted || (link.conn.is_some() && link.socket == Some(socket)) {
             return;
         }
-        if self.now.mono < link.dial_at {
-            self.timers.at_most(Timer::Dial, link.dial_at);
-            return;
+        // Dialled where it is no more: nobody may ever answer there.
+        if let Some(conn) = link.conn.take() {
+            link.dial_at = now;
+            self.close(conn);
         }
-        let elsewhere = link.elsewhere;
-        let found = self.links.found.get(&id).copied();
-        let sponsor = self.sponsor().filter(|sponsor| sponsor.id == id).map(|sponsor| &sponsor.address);
-        let known = self.address_of(&id).or(sponsor).and_then(bus_socket);
-        let Some(socket) = (if elsewhere { found.or(known) } else { known.or(found) }) else { return };
+        let dial_at = self.links.by_node.get(&id).map_or(now, |link| link.dial_at);
+        if now < dial_at {
+            return self.timers.at_most(Timer::Dial, dial_at);
+        }
         let conn = self.dial(socket, Purpose::Link(id));
         if let Some(link) = self.links.by_node.get_mut(&id) {
-            link.conn = Some(conn);
-            link.answered = self.now.mono;
+            (link.conn, link.socket) = (Some(conn), Some(socket));
+            link.answered = now;
         }
+    }
+
+    /// Where a node is to be dialled: where it was heard from since the cluster has learned its address, or else there, in turn.
+    fn place_of(&self, id: &NodeId) -> Option<SocketAddr> {
+        let elsewhere = self.links.by_node.get(id).is_some_and(|link| link.elsewhere);
+        let found = self.links.found.get(id).copied();
+        let sponsor = self.sponsor().filter(|sponsor| sponsor.id == *id).map(|sponsor| &sponsor.address);
+        let known = self.address_of(id).or(sponsor).and_then(bus_socket);
+        if elsewhere { known.or(found) } else { found.or(known) }
     }
 
     /// The members, or their addresses, have changed: what was found out by ourselves may be known to all, or over.

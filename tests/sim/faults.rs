@@ -310,7 +310,7 @@ impl World {
 
     /// The faults are over: every link is whole, every process runs.
     pub fn heal_all(&mut self) {
-        self.net.heal();
+        self.net.heal(self.now);
         self.faults.cuts.iter_mut().for_each(|cut| *cut = None);
         for index in 0..self.machines.len() {
             let machine = &mut self.machines[index];

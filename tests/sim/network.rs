@@ -24,6 +24,8 @@ pub const DIALLER: usize = 0;
 pub const LISTENER: usize = 1;
 /// More than this under way in one direction: the sender's socket is full.
 const WINDOW: usize = 256 * 1024;
+/// What one packet holds, about.
+const PACKET: usize = 1400;
 
 struct Chunk {
     at: Micros,
@@ -65,10 +67,12 @@ pub struct Weather {
     pub late_one_in: u64,
     /// By up to this much.
     pub late: Micros,
+    /// One write in so many that takes more than one packet is held up for seconds, as where big packets get lost; 0: none.
+    pub big_stall_one_in: u64,
 }
 
 /// The best there is: nothing is late.
-pub const CALM: Weather = Weather { base: 30, jitter: 300, late_one_in: u64::MAX, late: 1 };
+pub const CALM: Weather = Weather { base: 30, jitter: 300, late_one_in: u64::MAX, late: 1, big_stall_one_in: 0 };
 
 /// Every connection of a run.
 pub struct Network {
@@ -158,7 +162,7 @@ impl Network {
 
     /// How long a packet takes now.
     pub fn delay(&mut self, from: Option<Owner>, to: Option<Owner>) -> Micros {
-        let Weather { base, jitter, late_one_in, late } = self.weather;
+        let Weather { base, jitter, late_one_in, late, .. } = self.weather;
         let slow = match (from, to) {
             (Some(Owner::Machine(from)), Some(Owner::Machine(to))) => self.slow[from][to],
             _ => 0,
@@ -181,6 +185,10 @@ impl Network {
         // A stream has no frames: some of what was written at once arrives in two pieces.
         let first = if self.rng.one_in(16) { self.rng.below(bytes.len() as u64) as usize } else { bytes.len() };
         let mut arrival = at + self.delay(from, to);
+        let big_stall = self.weather.big_stall_one_in;
+        if bytes.len() > PACKET && big_stall > 0 && self.rng.one_in(big_stall) {
+            arrival += self.rng.below(8 * SECOND);
+        }
         for piece in [&bytes[..first], &bytes[first..]] {
             if piece.is_empty() {
                 continue;
@@ -296,10 +304,16 @@ impl Network {
         self.slow[from][to] = by;
     }
 
-    /// Lets everything go as fast as it can.
-    pub fn heal(&mut self) {
+    /// Lets everything go as fast as it can; what stood still arrives now.
+    pub fn heal(&mut self, now: Micros) {
         self.cuts.iter_mut().flatten().for_each(|count| *count = 0);
         self.slow.iter_mut().flatten().for_each(|by| *by = 0);
+        self.weather.big_stall_one_in = 0;
+        for end in self.conns.iter_mut().flat_map(|conn| &mut conn.ends) {
+            end.inbound.iter_mut().for_each(|chunk| chunk.at = chunk.at.min(now));
+            end.last_at = end.last_at.min(now);
+            end.told = end.told.map(|(at, why)| (at.min(now), why));
+        }
     }
 
     /// The weather changes; what it was.

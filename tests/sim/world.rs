@@ -230,10 +230,12 @@ fn draw_options(machines: usize, rng: &mut Rng) -> Vec<Vec<String>> {
 }
 
 fn draw_weather(rng: &mut Rng) -> Weather {
-    match rng.below(4) {
-        0 => Weather { base: 30, jitter: 100, late_one_in: 1_000, late: 5 * MILLI },
-        1 => Weather { base: 200, jitter: 2 * MILLI, late_one_in: 50, late: 50 * MILLI },
-        2 => Weather { base: MILLI, jitter: 20 * MILLI, late_one_in: 100, late: 400 * MILLI },
-        _ => Weather { base: 10 * MILLI, jitter: 5 * MILLI, late_one_in: 20, late: 30 * MILLI },
-    }
+    let big_stall_one_in = if rng.one_in(4) { 3 } else { 0 };
+    let (base, jitter, late_one_in, late) = match rng.below(4) {
+        0 => (30, 100, 1_000, 5 * MILLI),
+        1 => (200, 2 * MILLI, 50, 50 * MILLI),
+        2 => (MILLI, 20 * MILLI, 100, 400 * MILLI),
+        _ => (10 * MILLI, 5 * MILLI, 20, 30 * MILLI),
+    };
+    Weather { base, jitter, late_one_in, late, big_stall_one_in }
 }
