@@ -24,8 +24,8 @@ pub const DIALLER: usize = 0;
 pub const LISTENER: usize = 1;
 /// More than this under way in one direction: the sender's socket is full.
 const WINDOW: usize = 256 * 1024;
-/// What one packet holds, about.
-const PACKET: usize = 1400;
+/// What one packet holds everywhere, about: a snapshot is longer, an AE seldom.
+const PACKET: usize = 576;
 
 struct Chunk {
     at: Micros,

@@ -107,6 +107,9 @@ impl Checks {
             return;
         }
         let before = std::mem::replace(&mut seen.said, said);
+        if before.cluster == said.cluster {
+            assert!(said.applied >= before.applied, "what a node has applied it does not undo: {} after {}", said.applied, before.applied);
+        }
         if before.cluster != said.cluster {
             self.descended(machine.index, node);
             self.seen[machine.index].terms.clear();
