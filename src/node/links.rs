@@ -210,7 +210,7 @@ impl<D: Disk> Node<D> {
         link.greeted = true;
         link.backoff = 0;
         link.answered = self.now.mono;
-        self.raft.link_up(id, self.now.mono);
+        self.raft.link_up(id);
         self.todo.proposals = true;
         self.ask_to_be_added(id);
     }

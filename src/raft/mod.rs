@@ -250,13 +250,13 @@ impl<P: Payload> Raft<P> {
     }
 
     /// Our outbound link to `peer` can be used: the leader finds out anew where the logs meet, a candidate asks.
-    pub fn link_up(&mut self, peer: NodeId, now: Millis) {
+    pub fn link_up(&mut self, peer: NodeId) {
         self.peers.linked.insert(peer);
         if let Role::Leader(leader) = &mut self.role
             && let Some(progress) = leader.progress.get_mut(&peer)
         {
             progress.link_up();
-            leader.next_beat = now;
+            leader.stirred.insert(peer);
         }
     }
 

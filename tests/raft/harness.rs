@@ -261,7 +261,7 @@ impl World {
         }
         link.conn = Some(ConnId { place: self.next_conn, generation: 0 });
         self.next_conn += 1;
-        self.input(a, |raft, now| raft.link_up(id(b), now));
+        self.input(a, |raft, _| raft.link_up(id(b)));
     }
 
     /// Delivers the next message of `a` to `b`: an answer on b's link or a request on a's own.

@@ -218,7 +218,7 @@ mod tests {
         let unknown = "failed :0 state probe match :0 next :3 in-flight :0 last-ack-ms :-1 linked :0";
         let other = format!("{OTHER} address 127.0.0.1:7002@17002 role learner");
         assert_eq!(rows(&mut desk), [format!("{other} {unknown}"), format!("{STRANGER} address - role learner {unknown}")]);
-        desk.raft.link_up(OTHER, desk.now.mono);
+        desk.raft.link_up(OTHER);
         desk.raft.replicate(desk.now.mono, &mut || None);
         assert_eq!(rows(&mut desk)[0], format!("{other} failed :0 state probe match :0 next :3 in-flight :1 last-ack-ms :-1 linked :1"));
         desk.now.mono += 40;
