@@ -122,6 +122,7 @@ impl<P: Payload> Raft<P> {
             now,
             snapshot,
             taken: None,
+            snapshot_bytes: 0,
             out: Vec::new(),
         };
         sender.send_all(leader, voters);
@@ -146,6 +147,8 @@ pub(super) struct Sender<'a, P> {
     pub(super) snapshot: SnapshotSource<'a>,
     /// The snapshot of this pass, made at most once.
     pub(super) taken: Option<Option<(LogIndex, Term, Vec<u8>)>>,
+    /// How many bytes of snapshots this pass has sent.
+    pub(super) snapshot_bytes: usize,
     pub(super) out: Vec<Outgoing<P>>,
 }
 
