@@ -59,6 +59,9 @@ impl<P: Payload> Raft<P> {
         for (id, progress) in &mut leader.progress {
             let class = Class { voter: voters.contains(id), slot_owner: self.peers.slot_owners.contains(id) };
             progress.beat = self.settings.beat(class, leader.lease);
+            if progress.linked {
+                leader.next_beat = leader.next_beat.min(progress.due_at());
+            }
         }
     }
 
