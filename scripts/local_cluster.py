@@ -1,9 +1,10 @@
-"""Nodes on this machine for the scripts beside this file: a client, a process, and a cluster formed from them. Standard library only.
+"""Nodes on this machine for the scripts beside this file: a client, a process, a cluster formed from them, what it costs. Standard library only.
 
-Not a program. scripts/durability-trace and scripts/bench import it; what they measure or check is theirs.
+Not a program. scripts/durability-trace, scripts/bench and scripts/scale import it; what they measure or check is theirs.
 """
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -232,6 +233,45 @@ def leader_of(nodes):
         except (OSError, NodeError):
             pass
     return None
+
+
+def usage(pid):
+    """Seconds on a CPU, times it went to sleep by itself, and when that was."""
+    cpu = wakes = 0
+    for task in os.listdir("/proc/%d/task" % pid):
+        with open("/proc/%d/task/%s/schedstat" % (pid, task)) as file:
+            cpu += int(file.read().split()[0]) / 1e9
+        wakes += status("%d/task/%s" % (pid, task), "voluntary_ctxt_switches")
+    return cpu, wakes, time.monotonic()
+
+
+def status(pid, name):
+    with open("/proc/%s/status" % pid) as file:
+        return int(re.search(r"^%s:\s+(\d+)" % name, file.read(), re.M).group(1))
+
+
+def percentile(values, share):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+class Table:
+    """Rows as they are measured; which limits were missed."""
+
+    def __init__(self):
+        self.missed = []
+
+    def head(self, text):
+        print("\n%s (load average %.1f on %d cores)" % (text, os.getloadavg()[0], os.cpu_count()), flush=True)
+
+    def row(self, name, text, value=None, limit=None):
+        verdict = ""
+        if limit is not None:
+            good = value <= limit
+            verdict = "  limit %g: %s" % (limit, "ok" if good else "MISSED")
+            if not good:
+                self.missed.append(name)
+        print("  %-44s %s%s" % (name, text, verdict), flush=True)
 
 
 def fresh_directory(path):

@@ -43,7 +43,7 @@ impl SlotMap {
         self.by_id.values().map(|place| usize::from(self.owners[usize::from(*place) - 1].1)).sum()
     }
 
-    pub fn owners(&self) -> impl Iterator<Item = &NodeId> {
+    pub fn owners(&self) -> impl Iterator<Item = &NodeId> + Clone {
         self.by_id.keys()
     }
 

@@ -188,7 +188,7 @@ impl State {
     }
 
     /// Who owns slots, in the order of their ids.
-    pub fn slot_owners(&self) -> impl Iterator<Item = &NodeId> {
+    pub fn slot_owners(&self) -> impl Iterator<Item = &NodeId> + Clone {
         self.slots.owners()
     }
 

@@ -107,6 +107,7 @@ impl<D: Disk> Node<D> {
     pub(super) fn refresh_members(&mut self) {
         self.addresses = self.state.members().map(|member| (member.id, member.address.clone())).collect();
         self.review_found();
+        self.raft.set_members(self.state.members().map(|member| member.id), self.now.mono);
         self.todo.connect = true;
     }
 
@@ -130,9 +131,8 @@ impl<D: Disk> Node<D> {
 
     /// Who owns slots, and whether all of them are served.
     pub(super) fn refresh_owners(&mut self) {
-        let owners: BTreeSet<NodeId> = self.state.slot_owners().copied().collect();
-        self.raft.set_members(&self.addresses.keys().copied().collect(), &owners, self.now.mono);
-        let failed_owner = owners.iter().any(|id| self.state.member(id).is_some_and(|member| member.failed));
+        self.raft.set_slot_owners(self.state.slot_owners());
+        let failed_owner = self.state.members().any(|member| member.failed && self.state.slot_count_of(&member.id) > 0);
         self.covered = self.state.assigned_slots() == usize::from(SLOT_COUNT) && !failed_owner;
     }
 

@@ -15,7 +15,7 @@ use crate::wire::bus::{self, Frame, FrameError, Greeting, PROTOCOL_VERSION};
 /// Nobody who has not said who it is may have more than this received and kept.
 const MAX_GREETING: usize = 8 * 1024;
 /// A drained receive buffer larger than this gives its memory back.
-const KEPT_CAPACITY: usize = 64 * 1024;
+const KEPT_CAPACITY: usize = 16 * 1024;
 
 /// A peer broke the protocol: its link is closed, and nothing else has changed.
 #[derive(Debug, thiserror::Error)]

@@ -17,6 +17,8 @@ use std::net::SocketAddr;
 const MIN_BACKOFF: Millis = 50;
 /// Longest pause.
 const MAX_BACKOFF: Millis = 1000;
+/// Pauses end at multiples of this, so that one look at all links serves every dial that is due: a leader may have hundreds to dead nodes.
+const DIAL_GRID: Millis = 25;
 
 /// How many members a node without a leader greets at a time, besides the voters.
 const MAX_INFORMANTS: usize = 16;
@@ -210,7 +212,7 @@ impl<D: Disk> Node<D> {
         link.greeted = true;
         link.backoff = 0;
         link.answered = self.now.mono;
-        self.raft.link_up(id, self.now.mono);
+        self.raft.link_up(id);
         self.todo.proposals = true;
         self.ask_to_be_added(id);
     }
@@ -222,7 +224,7 @@ impl<D: Disk> Node<D> {
         link.conn = None;
         link.greeted = false;
         link.backoff = (link.backoff * 2).clamp(MIN_BACKOFF, MAX_BACKOFF);
-        link.dial_at = self.now.mono + self.rng.between(link.backoff / 2, link.backoff);
+        link.dial_at = (self.now.mono + self.rng.between(link.backoff / 2, link.backoff)).next_multiple_of(DIAL_GRID);
         self.timers.at_most(Timer::Dial, link.dial_at);
         self.raft.link_down(id);
     }

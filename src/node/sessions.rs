@@ -94,7 +94,8 @@ pub(super) struct Sessions {
     free: Vec<u32>,
     bus_input: VecDeque<ConnId>,
     client_input: VecDeque<ConnId>,
-    output: Vec<ConnId>,
+    /// In the order in which they were written to: what the core sends first leaves first.
+    output: VecDeque<ConnId>,
     clients: usize,
 }
 
@@ -198,7 +199,7 @@ impl Sessions {
     pub fn queue_output(&mut self, id: ConnId) {
         let Some(session) = self.get_mut(id) else { return };
         if !std::mem::replace(&mut session.queued_output, true) {
-            self.output.push(id);
+            self.output.push_back(id);
         }
     }
 
@@ -228,7 +229,7 @@ impl Sessions {
 
     /// The next session with output, taken off the list.
     pub fn next_output(&mut self) -> Option<ConnId> {
-        while let Some(id) = self.output.pop() {
+        while let Some(id) = self.output.pop_front() {
             if let Some(session) = self.get_mut(id) {
                 session.queued_output = false;
                 return Some(id);

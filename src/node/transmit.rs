@@ -12,7 +12,7 @@ pub struct Transmit {
 }
 
 /// A drained buffer larger than this gives its memory back: one big reply must not cost its size for ever.
-const KEPT_CAPACITY: usize = 64 * 1024;
+const KEPT_CAPACITY: usize = 16 * 1024;
 
 impl Transmit {
     /// The bytes still to be written.
@@ -47,7 +47,8 @@ impl Transmit {
 
     /// The end of the buffer, to append to.
     pub fn end(&mut self) -> &mut Vec<u8> {
-        if self.start > KEPT_CAPACITY {
+        // What is moved is less than what was written since it was moved last.
+        if self.start > self.len() {
             self.bytes.drain(..self.start);
             self.start = 0;
         }

@@ -192,6 +192,8 @@ impl<P: Payload> Raft<P> {
             gate: Default::default(),
             transfer: None,
             next_beat: now,
+            stirred: Default::default(),
+            looked_at: Default::default(),
         };
         for (index, entry) in self.log.iter_from(self.commit + 1) {
             leader.gate.appended(index, &entry.body);

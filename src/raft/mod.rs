@@ -217,12 +217,19 @@ impl<P: Payload> Raft<P> {
         self.class_peers();
     }
 
-    /// Takes the applied members and slot owners: whom a leader replicates to (besides the voters), and how often they are owed a
-    /// heartbeat.
-    pub fn set_members(&mut self, members: &BTreeSet<NodeId>, slot_owners: &BTreeSet<NodeId>, now: Millis) {
-        self.peers.members.clone_from(members);
-        self.peers.slot_owners.clone_from(slot_owners);
+    /// Takes the applied members: whom a leader replicates to, besides the voters.
+    pub fn set_members(&mut self, members: impl Iterator<Item = NodeId>, now: Millis) {
+        self.peers.members = members.collect();
         self.sync_peers(now);
+    }
+
+    /// Takes the owners of slots as they are applied, in the order of their ids: how often they are owed a heartbeat. Most changes of slots leave them
+    /// as they were.
+    pub fn set_slot_owners<'a>(&mut self, owners: impl Iterator<Item = &'a NodeId> + Clone) {
+        if !self.peers.slot_owners.iter().eq(owners.clone()) {
+            self.peers.slot_owners = owners.copied().collect();
+            self.class_peers();
+        }
     }
 
     /// A muted node neither votes nor campaigns: a joiner is, until its own NODE_JOIN is in its log. It may have been a voter in an earlier life
@@ -250,13 +257,13 @@ impl<P: Payload> Raft<P> {
     }
 
     /// Our outbound link to `peer` can be used: the leader finds out anew where the logs meet, a candidate asks.
-    pub fn link_up(&mut self, peer: NodeId, now: Millis) {
+    pub fn link_up(&mut self, peer: NodeId) {
         self.peers.linked.insert(peer);
         if let Role::Leader(leader) = &mut self.role
             && let Some(progress) = leader.progress.get_mut(&peer)
         {
             progress.link_up();
-            leader.next_beat = now;
+            leader.stirred.insert(peer);
         }
     }
 

@@ -36,7 +36,7 @@ pub struct Progress {
     last_ack_sent_at: Millis,
     /// When it was last sent an AE or a snapshot; none: a heartbeat is due.
     pub(super) last_sent: Option<Millis>,
-    /// The time between its heartbeats.
+    /// The longest time between its heartbeats, at least 1.
     pub(super) beat: Millis,
     /// The commit index that it could take from what it was sent.
     pub(super) commit_sent: LogIndex,
@@ -184,6 +184,11 @@ impl Progress {
     /// Nothing is sent beyond the leader's own disk, not even as a previous index.
     pub(super) fn stay_within(&mut self, durable: LogIndex) {
         self.next_index = self.next_index.min(durable + 1).max(self.match_index + 1);
+    }
+
+    /// When its next heartbeat is due: at whole multiples of its beat, so that one wake-up of the leader serves all of a kind.
+    pub(super) fn due_at(&self) -> Millis {
+        self.last_sent.map_or(0, |at| (at / self.beat + 1) * self.beat)
     }
 
     /// Whether an AE may go out now that carries entries or finds out where the logs meet.

@@ -12,6 +12,7 @@ use super::settings::Class;
 use super::snapshot::SnapshotSource;
 use super::{NotLeader, PeerFault, Raft, Role, quorum};
 use crate::types::{LogIndex, Millis, NodeId, Term};
+use std::collections::BTreeSet;
 
 /// The most entries in one AE.
 const MAX_BATCH_ENTRIES: usize = 1024;
@@ -58,6 +59,9 @@ impl<P: Payload> Raft<P> {
         for (id, progress) in &mut leader.progress {
             let class = Class { voter: voters.contains(id), slot_owner: self.peers.slot_owners.contains(id) };
             progress.beat = self.settings.beat(class, leader.lease);
+            if progress.linked {
+                leader.next_beat = leader.next_beat.min(progress.due_at());
+            }
         }
     }
 
@@ -95,6 +99,7 @@ impl<P: Payload> Raft<P> {
             progress.refused(ack.index, ack.round);
         }
         leader.grants.received(from, ack.token, leader.rounds.current(), now);
+        leader.stirred.insert(from);
         Ok(())
     }
 
@@ -120,9 +125,10 @@ impl<P: Payload> Raft<P> {
             now,
             snapshot,
             taken: None,
+            snapshot_bytes: 0,
             out: Vec::new(),
         };
-        sender.send_all(leader);
+        sender.send_all(leader, voters);
         let mut out = sender.out;
         out.extend(leader.timeout_now(self.hard.term, self.log.last_index()));
         out
@@ -144,22 +150,38 @@ pub(super) struct Sender<'a, P> {
     pub(super) snapshot: SnapshotSource<'a>,
     /// The snapshot of this pass, made at most once.
     pub(super) taken: Option<Option<(LogIndex, Term, Vec<u8>)>>,
+    /// How many bytes of snapshots this pass has sent.
+    pub(super) snapshot_bytes: usize,
     pub(super) out: Vec<Outgoing<P>>,
 }
 
 impl<P: Payload> Sender<'_, P> {
-    fn send_all(&mut self, leader: &mut Leader) {
+    /// Everybody if a heartbeat is due, or there are entries or a commit that nobody was told of; else only who gave a reason. Most turns of a
+    /// leader of many are one follower's answer, which must not cost a look at all of them.
+    fn send_all(&mut self, leader: &mut Leader, voters: &BTreeSet<NodeId>) {
         let mut progress = std::mem::take(&mut leader.progress);
-        let mut next_beat = Millis::MAX;
-        for (id, progress) in progress.iter_mut().filter(|(_, progress)| progress.linked) {
+        let mut stirred = std::mem::take(&mut leader.stirred);
+        let everybody = leader.next_beat <= self.now || leader.looked_at != (self.durable, self.commit);
+        if everybody {
+            (leader.next_beat, leader.looked_at) = (Millis::MAX, (self.durable, self.commit));
+            stirred.clone_from(voters);
+        }
+        // The voters first: the others wait for what they decide. Who was served has nothing due any more.
+        for id in stirred {
+            if let Some(progress) = progress.get_mut(&id) {
+                self.send_to(id, progress, leader);
+            }
+        }
+        for (id, progress) in progress.iter_mut().filter(|_| everybody) {
             self.send_to(*id, progress, leader);
-            next_beat = next_beat.min(progress.last_sent.map_or(self.now, |at| at + progress.beat));
         }
         leader.progress = progress;
-        leader.next_beat = next_beat;
     }
 
     fn send_to(&mut self, id: NodeId, progress: &mut Progress, leader: &mut Leader) {
+        if !progress.linked {
+            return;
+        }
         progress.stay_within(self.durable);
         while progress.may_send(self.durable) {
             let prev = progress.next_index() - 1;
@@ -174,13 +196,13 @@ impl<P: Payload> Sender<'_, P> {
             let round = self.append(id, prev, entries, progress, leader);
             progress.sent(last, round);
         }
-        let due = progress.last_sent.is_none_or(|at| at + progress.beat <= self.now);
-        if due || progress.owes_commit(self.commit) {
+        if progress.due_at() <= self.now || progress.owes_commit(self.commit) {
             let prev = progress.heartbeat_prev();
             // What a snapshot covers is held by term no more: the beginning always matches.
             let prev = if self.log.term_at(prev).is_some() { prev } else { 0 };
             self.append(id, prev, Vec::new(), progress, leader);
         }
+        leader.next_beat = leader.next_beat.min(progress.due_at());
     }
 
     /// The round for what is sent now.

@@ -71,8 +71,12 @@ pub(super) struct Leader {
     pub(super) grants: Grants,
     pub(super) gate: Gate,
     pub(super) transfer: Option<Transfer>,
-    /// When the next heartbeat is due.
+    /// When the next heartbeat is due, or before: then everybody is looked at.
     pub(super) next_beat: Millis,
+    /// Who may be sent something without that: it answered, or its link came up.
+    pub(super) stirred: BTreeSet<NodeId>,
+    /// What was on the own disk, and committed, when everybody was looked at last.
+    pub(super) looked_at: (LogIndex, LogIndex),
 }
 
 /// The role with its data. A learner is a follower that does not vote.

@@ -13,6 +13,10 @@ use super::{PeerFault, Raft, Step};
 use crate::types::{ConnId, LogIndex, Millis, NodeId, Term};
 use std::collections::BTreeSet;
 
+/// About the most bytes of snapshots that leave in one turn, but at least one snapshot does: when many followers need one, the rest follow in the next
+/// turns, with the bus served between them.
+const MAX_BYTES_A_TURN: usize = 1 << 20;
+
 /// Makes the snapshot of the state as it is applied: its index, term and text; none if it cannot be made now.
 pub type SnapshotSource<'a> = &'a mut dyn FnMut() -> Option<(LogIndex, Term, Vec<u8>)>;
 
@@ -74,8 +78,13 @@ impl<P: Payload> Raft<P> {
 impl<P: Payload> Sender<'_, P> {
     /// False if there is none to send now.
     pub(super) fn send_snapshot(&mut self, id: NodeId, progress: &mut Progress, leader: &mut Leader) -> bool {
+        if self.snapshot_bytes >= MAX_BYTES_A_TURN {
+            leader.next_beat = self.now;
+            return false;
+        }
         let source = &mut *self.snapshot;
         let Some((last_index, last_term, bytes)) = self.taken.get_or_insert_with(source).clone() else { return false };
+        self.snapshot_bytes += bytes.len();
         let round = self.round(leader);
         let snapshot = InstallSnapshot { leader: self.me, term: self.term, last_index, last_term, round, bytes };
         progress.sent_snapshot(last_index);

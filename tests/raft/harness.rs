@@ -178,7 +178,8 @@ impl World {
         let Image { hard, log, base } = at.image.clone();
         (at.base, at.state) = (base.clone(), base.clone());
         let mut raft = Raft::new(id(node), hard, log, base.voters.clone(), base.index, at.loads, settings, rng, now);
-        raft.set_members(&base.members, &base.members, now);
+        raft.set_members(base.members.iter().copied(), now);
+        raft.set_slot_owners(base.members.iter());
         raft.set_max_lease(base.max_lease);
         raft.check();
         at.raft = Some(raft);
@@ -261,7 +262,7 @@ impl World {
         }
         link.conn = Some(ConnId { place: self.next_conn, generation: 0 });
         self.next_conn += 1;
-        self.input(a, |raft, now| raft.link_up(id(b), now));
+        self.input(a, |raft, _| raft.link_up(id(b)));
     }
 
     /// Delivers the next message of `a` to `b`: an answer on b's link or a request on a's own.
@@ -303,7 +304,8 @@ impl World {
         (at.base, at.state) = (state.clone(), state.clone());
         let raft = at.raft.as_mut().expect("a running node");
         raft.snapshot_installed(snapshot.last_index, snapshot.last_term, state.voters.clone(), conn, id(from), snapshot.round);
-        raft.set_members(&state.members, &state.members, self.now);
+        raft.set_members(state.members.iter().copied(), self.now);
+        raft.set_slot_owners(state.members.iter());
         raft.set_max_lease(state.max_lease);
         raft.check();
     }
@@ -352,7 +354,8 @@ impl World {
         assert_eq!(raft.committed_voters(), &at.state.voters, "the state's voters are those of the log");
         if at.state.members.len() != before {
             let members = at.state.members.clone();
-            raft.set_members(&members, &members, now);
+            raft.set_members(members.iter().copied(), now);
+            raft.set_slot_owners(members.iter());
         }
         raft.set_max_lease(at.state.max_lease);
     }

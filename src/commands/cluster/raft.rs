@@ -214,11 +214,11 @@ mod tests {
         desk.add_other();
         persist(&mut desk);
         assert_eq!(desk.ask("cluster raft peers"), "*0\r\n", "nobody else is there yet");
-        desk.raft.set_members(&[ME, OTHER, STRANGER].into(), &[].into(), desk.now.mono);
+        desk.raft.set_members([ME, OTHER, STRANGER].into_iter(), desk.now.mono);
         let unknown = "failed :0 state probe match :0 next :3 in-flight :0 last-ack-ms :-1 linked :0";
         let other = format!("{OTHER} address 127.0.0.1:7002@17002 role learner");
         assert_eq!(rows(&mut desk), [format!("{other} {unknown}"), format!("{STRANGER} address - role learner {unknown}")]);
-        desk.raft.link_up(OTHER, desk.now.mono);
+        desk.raft.link_up(OTHER);
         desk.raft.replicate(desk.now.mono, &mut || None);
         assert_eq!(rows(&mut desk)[0], format!("{other} failed :0 state probe match :0 next :3 in-flight :1 last-ack-ms :-1 linked :1"));
         desk.now.mono += 40;
