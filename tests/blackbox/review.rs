@@ -1,0 +1,88 @@
+//! Traces found in a review: each fails as long as its finding stands.
+
+use crate::cluster::{Cluster, insist, lines};
+use crate::node::Node;
+use crate::wait::{now, pause, until};
+use std::time::Duration;
+
+/// A member that never got as far as to apply its own NODE_JOIN asks to be added for ever: FORGET of it does not last, though nobody has met it again.
+#[test]
+fn a_joiner_that_was_forgotten_stays_forgotten() {
+    let member = Node::started(&["cluster-node-timeout 30000"]);
+    let mut joiner = Node::started(&["cluster-node-timeout 30000", "cluster-announce-bus-port 1"]);
+    let id = joiner.id();
+    member.meet(&joiner);
+    let known = || lines(&member).iter().any(|line| line.id == id);
+    until("its NODE_JOIN", || if known() { Ok(()) } else { Err(member.ask("CLUSTER NODES")) });
+    joiner.kill();
+    assert_eq!(insist(&member, &format!("CLUSTER FORGET {id}")), "OK");
+    assert!(!known());
+    joiner.start();
+    let end = now() + Duration::from_secs(5);
+    while now() < end {
+        assert!(!known(), "it is a member again, and nobody has met it: {}", member.ask("CLUSTER NODES"));
+        pause(Duration::from_millis(50));
+    }
+}
+
+/// Who is flagged as failed and leads by then takes the flag back from everybody but itself.
+#[test]
+fn a_leader_is_not_flagged_as_failed() {
+    let mut cluster = Cluster::with_slots(3, &["cluster-node-timeout 3000"]);
+    cluster.voters(3);
+    let leader = cluster.leader();
+    let (survivor, other) = ((leader + 1) % 3, (leader + 2) % 3);
+    let id = cluster.nodes[survivor].id();
+    let flags = |node: &Node| lines(node).into_iter().find(|line| line.id == id).map(|line| line.flags).unwrap_or_default();
+    let failed = |node: &Node| flags(node).split(',').any(|flag| flag == "fail");
+    for _ in 0..20 {
+        cluster.nodes[survivor].signal(rustix::process::Signal::STOP);
+        until("the flag", || if failed(&cluster.nodes[leader]) { Ok(()) } else { Err(String::new()) });
+        cluster.nodes[survivor].signal(rustix::process::Signal::CONT);
+        let end = now() + Duration::from_millis(1500);
+        while !failed(&cluster.nodes[survivor]) && now() < end {}
+        let seen = failed(&cluster.nodes[survivor]);
+        if seen {
+            cluster.nodes[leader].kill();
+            cluster.nodes[other].kill();
+            if failed(&cluster.nodes[survivor]) {
+                break;
+            }
+            cluster.start_all();
+        }
+        cluster.ok();
+    }
+    until("the recovery to be allowed", || cluster.nodes[survivor].try_ask("CLUSTER RECOVER QUORUM").map(drop));
+    until("it to lead", || match cluster.nodes[survivor].field("cluster_raft_role").as_str() {
+        "leader" => Ok(()),
+        other => Err(other.to_owned()),
+    });
+    until("the flag to go", || if failed(&cluster.nodes[survivor]) { Err(flags(&cluster.nodes[survivor])) } else { Ok(()) });
+}
+
+/// RESET waits for the leader to forget this node; going over to a recovered cluster is not that.
+#[test]
+fn a_reset_under_way_is_called_off_by_going_over() {
+    let mut cluster = Cluster::formed(5, &["cluster-node-timeout 2000"]);
+    cluster.voters(5);
+    let leader = cluster.leader();
+    let others: Vec<usize> = (0..5).filter(|at| *at != leader).collect();
+    let (survivor, resetting) = (others[0], others[1]);
+    for at in [others[2], others[3], leader] {
+        cluster.nodes[at].kill();
+    }
+    let (survivor, resetting) = (&cluster.nodes[survivor], &cluster.nodes[resetting]);
+    let answer = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| resetting.try_ask("CLUSTER RESET SOFT"));
+        until("the recovery to be allowed", || survivor.try_ask("CLUSTER RECOVER QUORUM").map(drop));
+        asked.join().expect("it does not panic")
+    });
+    let cluster_of = |node: &Node| node.field("cluster_raft_cluster_id");
+    until("the other one to come over", || match resetting.log().contains("Going over") {
+        true => Ok(()),
+        false => Err(format!("{answer:?}")),
+    });
+    until("it to belong to the recovered cluster", || {
+        if cluster_of(resetting) == cluster_of(survivor) { Ok(()) } else { Err(format!("RESET said {answer:?}: {}", resetting.log())) }
+    });
+}
