@@ -86,3 +86,38 @@ fn a_reset_under_way_is_called_off_by_going_over() {
         if cluster_of(resetting) == cluster_of(survivor) { Ok(()) } else { Err(format!("RESET said {answer:?}: {}", resetting.log())) }
     });
 }
+
+/// A node that does not know that it was forgotten is met again: it keeps its log and its join nonce. A member that lags between the two
+/// throws it out of its new life.
+#[test]
+fn who_was_met_again_is_not_thrown_out_by_who_lags() {
+    let mut cluster = Cluster::formed(3, &["cluster-node-timeout 4000"]);
+    cluster.voters(3);
+    let leader = cluster.leader();
+    let (met, lagging) = ((leader + 1) % 3, (leader + 2) % 3);
+    let id = cluster.nodes[met].id();
+    cluster.nodes[met].kill();
+    assert_eq!(insist(&cluster.nodes[leader], &format!("CLUSTER FORGET {id}")), "OK");
+    let lists = |node: &Node| lines(node).iter().any(|line| line.id == id);
+    until("one voter", || {
+        let voters = cluster.nodes[lagging].field("cluster_raft_voters");
+        if voters == "1" && !lists(&cluster.nodes[lagging]) { Ok(()) } else { Err(voters) }
+    });
+    assert_eq!(cluster.nodes[leader].field("cluster_raft_role"), "leader");
+    cluster.nodes[lagging].signal(rustix::process::Signal::STOP);
+    cluster.nodes[leader].kill();
+    cluster.nodes[leader].move_to_another_port();
+    cluster.nodes[leader].start();
+    let config = cluster.nodes[met].config_file();
+    let text = std::fs::read_to_string(&config).expect("it is there") + "cluster-announce-bus-port 1\n";
+    std::fs::write(&config, text).expect("it can be written");
+    cluster.nodes[met].start();
+    until("it to be met", || cluster.nodes[leader].try_ask(&format!("CLUSTER MEET 127.0.0.1 {}", cluster.nodes[met].number())).map(drop));
+    until("its NODE_JOIN", || if lists(&cluster.nodes[leader]) { Ok(()) } else { Err(String::new()) });
+    cluster.nodes[lagging].signal(rustix::process::Signal::CONT);
+    let end = now() + Duration::from_secs(6);
+    while now() < end {
+        assert!(!cluster.nodes[met].log().contains("The cluster has forgotten this node"), "it was thrown out after MEET had said OK");
+        pause(Duration::from_millis(50));
+    }
+}
