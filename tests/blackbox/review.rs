@@ -121,3 +121,26 @@ fn who_was_met_again_is_not_thrown_out_by_who_lags() {
         pause(Duration::from_millis(50));
     }
 }
+
+/// What stood still on a connection of an earlier life (a joiner that has gone back since, and was met by another member later) comes at last:
+/// its ADD_ME names a join nonce that is over. The member that it is by now is thrown out, though nobody has asked for that.
+#[test]
+fn a_stale_add_me_throws_nobody_out() {
+    use std::io::Write;
+    let cluster = Cluster::formed(4, &["cluster-node-timeout 4000"]);
+    cluster.voters(3);
+    let leader = cluster.leader();
+    let (member, asked) = (&cluster.nodes[(leader + 1) % 4], &cluster.nodes[(leader + 2) % 4]);
+    let id = member.id();
+    let address = lines(asked).into_iter().find(|line| line.id == id).expect("it is a member").address;
+    let mut earlier = std::net::TcpStream::connect(("127.0.0.1", asked.port.bus())).expect("it listens");
+    for text in [format!("HELLO {id} {address} {} 1 - -\n", asked.field("cluster_raft_cluster_id")), "ADD_ME 1\n".to_owned()] {
+        let length = u32::try_from(text.len() + 8).expect("it is short");
+        earlier.write_all(&[b"RAFT", length.to_be_bytes().as_slice(), text.as_bytes()].concat()).expect("it is taken");
+    }
+    let end = now() + Duration::from_secs(3);
+    while now() < end {
+        assert!(lines(asked).iter().any(|line| line.id == id), "it was forgotten: {}", member.log());
+        pause(Duration::from_millis(50));
+    }
+}
