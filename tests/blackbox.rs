@@ -38,6 +38,8 @@ mod hostile;
 mod leaving;
 #[path = "blackbox/membership.rs"]
 mod membership;
+#[path = "blackbox/review.rs"]
+mod review;
 #[path = "blackbox/slots.rs"]
 mod slots;
 #[path = "blackbox/start.rs"]
