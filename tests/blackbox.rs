@@ -38,8 +38,6 @@ mod hostile;
 mod leaving;
 #[path = "blackbox/membership.rs"]
 mod membership;
-#[path = "blackbox/review.rs"]
-mod review;
 #[path = "blackbox/slots.rs"]
 mod slots;
 #[path = "blackbox/start.rs"]
@@ -48,5 +46,7 @@ mod start;
 mod storms;
 #[path = "blackbox/tools.rs"]
 mod tools;
+#[path = "blackbox/traces.rs"]
+mod traces;
 #[path = "blackbox/voters.rs"]
 mod voters;

@@ -72,8 +72,12 @@ impl State {
             Change::SetReplicaOf { id, primary, target, .. } => self.set_replica_of(index, id, *primary, target.0),
             Change::Failover { replica, primary, shard, .. } => self.fail_over(index, *replica, *primary, *shard),
             Change::NodeInfo { id, address, nofailover } => {
-                let address = address.clone().without_shard_id();
-                self.change_member(id, |member| (member.address, member.nofailover) = (address, *nofailover));
+                let mut address = address.clone().without_shard_id();
+                self.change_member(id, |member| {
+                    // Which life of the node this is only its NODE_JOIN says.
+                    address.set_join_nonce(member.address.join_nonce());
+                    (member.address, member.nofailover) = (address, *nofailover);
+                });
             }
             Change::NodeFail { id } => self.change_member(id, |member| member.failed = true),
             Change::NodeRecover { id } => self.change_member(id, |member| member.failed = false),

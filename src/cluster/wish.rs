@@ -55,19 +55,19 @@ impl Wish {
 
     /// Whether nothing is left to be done.
     pub fn is_granted(self, state: &State) -> bool {
-        let rejoined = state.member(&self.id).is_some() && !self.is_about_a_member(state);
-        rejoined
-            || match self.kind {
-                WishKind::AddVoter => state.voters().contains(&self.id),
-                WishKind::DelVoter => !state.voters().contains(&self.id),
-                WishKind::Forget => state.member(&self.id).is_none(),
-            }
+        let is_member = self.is_about_a_member(state);
+        match self.kind {
+            WishKind::AddVoter => is_member && state.voters().contains(&self.id),
+            WishKind::DelVoter => !is_member && state.member(&self.id).is_some() || !state.voters().contains(&self.id),
+            WishKind::Forget => !is_member,
+        }
     }
 
     /// Why it cannot be granted, as far as this state shows.
     pub fn refused_by(self, state: &State) -> Option<Reason> {
         match self.kind {
-            WishKind::AddVoter | WishKind::DelVoter => state.member(&self.id).is_none().then_some(Reason::UnknownNode),
+            WishKind::AddVoter => (!self.is_about_a_member(state)).then_some(Reason::UnknownNode),
+            WishKind::DelVoter => state.member(&self.id).is_none().then_some(Reason::UnknownNode),
             WishKind::Forget if state.slot_count_of(&self.id) > 0 => Some(Reason::OwnsSlots),
             WishKind::Forget => (!state.replicas_of(&self.id).is_empty()).then_some(Reason::HasReplicas),
         }
@@ -93,9 +93,11 @@ mod tests {
         }
         scene.do_(&again);
         assert!(!forget.is_about_a_member(&scene.state));
-        for kind in WishKind::ALL {
+        for kind in [WishKind::DelVoter, WishKind::Forget] {
             assert!(Wish { kind, ..forget }.is_granted(&scene.state), "{kind:?} of an earlier life is nobody's business");
         }
+        let add = Wish { kind: WishKind::AddVoter, ..forget };
+        assert_eq!((add.is_granted(&scene.state), add.refused_by(&scene.state)), (false, Some(Reason::UnknownNode)));
         let anew = Wish::new(WishKind::Forget, id(2), &scene.state);
         assert!(anew.is_about_a_member(&scene.state) && !anew.is_granted(&scene.state));
     }

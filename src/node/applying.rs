@@ -37,20 +37,20 @@ impl<D: Disk> Node<D> {
         while self.state.last_applied() < self.raft.commit_index() {
             let index = self.state.last_applied() + 1;
             let entry = self.raft.log().get(index).expect("a committed entry that is not applied is in the log");
-            let outcome = self.state.apply(index, entry);
-            let origin = entry.origin;
-            let forgotten = match &entry.body {
-                Body::App(Change::NodeForget { id, .. }) if outcome == Outcome::Applied => Some(*id),
+            let leaver = match &entry.body {
+                Body::App(Change::NodeForget { id, .. }) => self.state.member(id).map(|member| (*id, member.address.join_nonce())),
                 _ => None,
             };
+            let outcome = self.state.apply(index, entry);
+            let origin = entry.origin;
             if outcome == Outcome::Applied {
                 note_changes(&self.me, entry, &mut self.changed);
                 if concerns(&self.me, entry) {
                     self.todo.rewrite_until(self.now.mono + REWRITE_PATIENCE);
                 }
             }
-            if let Some(id) = forgotten {
-                self.forgotten.insert(id, self.now.mono);
+            if let Some((id, join_nonce)) = leaver.filter(|_| outcome == Outcome::Applied) {
+                self.forgotten.add(id, join_nonce, self.now.mono);
                 self.say_farewell(&id);
             }
             self.todo.consequences = true;
@@ -66,8 +66,9 @@ impl<D: Disk> Node<D> {
 
     /// A snapshot replaces the whole state: who is not in it was forgotten, and what we had proposed may be decided in it.
     pub(super) fn replace_state(&mut self, state: State) {
-        let now = self.now.mono;
-        self.forgotten.extend(self.state.members().filter(|member| state.member(&member.id).is_none()).map(|member| (member.id, now)));
+        for leaver in self.state.members().filter(|member| state.member(&member.id).is_none()) {
+            self.forgotten.add(leaver.id, leaver.address.join_nonce(), self.now.mono);
+        }
         self.state = state;
         self.changed = Changed::everything();
         self.todo.consequences = true;

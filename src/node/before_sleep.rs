@@ -36,6 +36,9 @@ fn connect<D: Disk>(node: &mut Node<D>) {
 /// 2. One durable operation, before everything that relies on it: only this step makes the receipt that steps 3 to 8 take.
 fn persist<D: Disk>(node: &mut Node<D>) -> Result<Persisted, Fatal> {
     let now = node.now.mono;
+    if let Some(cluster) = node.todo.keep_file_of.take() {
+        node.store.keep_copy(&cluster.to_string())?;
+    }
     let full = node.todo.rewrite || node.raft.needs_rewrite() || node.todo.rewrite_by.is_some_and(|by| by <= now);
     let grown = node.raft.unpersisted_from() <= node.raft.log().last_index();
     if !full && !grown && node.timers.take_due(Timer::Synced, now) {

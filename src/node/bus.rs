@@ -99,8 +99,8 @@ impl<D: Disk> Node<D> {
                     Frame::Welcome => self.receive_welcome(conn, &peer),
                     Frame::MeetRejected { reason } => self.receive_meet_rejected(conn, &reason),
                     // A node of the cluster that we believe ours: we go on as a cluster of one, and the meeting with it.
-                    Frame::Forgotten { last_term, last_index } if peer.cluster == self.state.cluster_id() => {
-                        self.receive_forgotten(last_term, last_index);
+                    Frame::Forgotten { last_term, last_index, join_nonce } if peer.cluster == self.state.cluster_id() => {
+                        self.receive_forgotten(last_term, last_index, join_nonce);
                     }
                     _ => return Err(Fault::OutOfPlace("what is no answer to MEET")),
                 }
@@ -212,8 +212,8 @@ impl<D: Disk> Node<D> {
                 self.receive_wish(conn, from, wish);
                 Ok(())
             }
-            Frame::Forgotten { last_term, last_index } => {
-                self.receive_forgotten(last_term, last_index);
+            Frame::Forgotten { last_term, last_index, join_nonce } => {
+                self.receive_forgotten(last_term, last_index, join_nonce);
                 Ok(())
             }
             Frame::TransferLeader { term } => {
@@ -249,8 +249,8 @@ impl<D: Disk> Node<D> {
                 self.wish_refused(wish, reason);
                 Ok(())
             }
-            Frame::Forgotten { last_term, last_index } => {
-                self.receive_forgotten(last_term, last_index);
+            Frame::Forgotten { last_term, last_index, join_nonce } => {
+                self.receive_forgotten(last_term, last_index, join_nonce);
                 Ok(())
             }
             _ => Err(Fault::OutOfPlace("a request")),

@@ -127,7 +127,9 @@ impl<D: Disk> Node<D> {
         self.state = state;
         self.leading = super::leading::Leading::default();
         self.whereabouts.doubt();
-        self.forgotten.clear();
+        self.forgotten = super::leaving::ForgottenMembers::default();
+        self.reset = None;
+        self.joining.since = self.now.mono;
         self.leader_heard = None;
         self.joining.reconsider = true;
         self.todo.rewrite = true;

@@ -13,6 +13,7 @@ use crate::raft::Body;
 use crate::store::{Disk, Fallback, Joiner, Sponsor, Standing};
 use crate::types::{ClusterId, ConnId, Millis, NodeId};
 use crate::wire::bus::{Frame, Greeting};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// How long CLUSTER MEET waits for an answer (ms).
@@ -49,6 +50,9 @@ pub(super) struct Joining {
     deferred: Vec<Deferred>,
     /// The standing changed: look at the deferred ones again.
     pub reconsider: bool,
+    /// Members in whose name an ADD_ME of another life came by a link of theirs, which may be an old one: they are dialled anew, and believed if
+    /// they greet so. Until when (mono ms).
+    doubted: BTreeMap<NodeId, Millis>,
 }
 
 impl Joining {
@@ -111,6 +115,10 @@ impl<D: Disk> Node<D> {
             && let Some(meeting) = self.joining.meetings.iter().find(|meeting| meeting.conn == Some(conn))
         {
             self.fellow_met(meeting.socket, peer);
+        }
+        // It may not know yet that it was forgotten: then it is a cluster of its own by the next dial, and joins as a new one.
+        if peer.cluster == self.state.cluster_id() {
+            self.tell_stranger(conn, &peer.id);
         }
         // Under another join nonce it is a joiner that has lost an earlier life of its here.
         let member = self.addresses.get(&peer.id).is_some_and(|known| known.join_nonce() == peer.address.join_nonce());
@@ -196,9 +204,17 @@ impl<D: Disk> Node<D> {
             return;
         }
         let known = self.addresses.get(&peer.id);
+        let met = self.joining.meetings.iter().any(|meeting| meeting.conn == Some(conn));
         if known.is_some_and(|known| known.join_nonce() != join_nonce) {
-            // A member of this id that has lost its memory: it is forgotten first, and asks again.
-            self.wish(WishKind::Forget, peer.id, None);
+            if met || self.greets_with(&peer.id, join_nonce) {
+                // A member of this id that has lost its memory: it is forgotten first, and asks again.
+                self.joining.doubted.remove(&peer.id);
+                self.wish(WishKind::Forget, peer.id, None);
+            } else {
+                self.doubt(peer.id);
+            }
+        } else if known.is_none() && !met && self.was_forgotten(&peer.id, join_nonce) {
+            self.tell_stranger(conn, &peer.id);
         } else if known.is_none() && !self.proposals.joins(&peer.id) {
             let mut address = peer.address.clone();
             address.set_join_nonce(join_nonce);
@@ -209,6 +225,28 @@ impl<D: Disk> Node<D> {
             self.propose(Change::NodeJoin { id: peer.id, address, voter: false }, None);
         }
         self.end_meeting(conn, Ok(()));
+    }
+
+    /// Whether a node said this join nonce on the link to it that we have dialled.
+    fn greets_with(&self, id: &NodeId, join_nonce: Option<u64>) -> bool {
+        let peer = self.links.up(id).and_then(|conn| self.sessions.bus(conn)?.peer.as_ref());
+        peer.is_some_and(|peer| peer.address.join_nonce() == join_nonce)
+    }
+
+    /// Asks a node itself which life it is in: it repeats its ADD_ME until then.
+    fn doubt(&mut self, id: NodeId) {
+        let until = self.now.mono + self.config.cluster_node_timeout;
+        if self.joining.doubted.insert(id, until).is_none() {
+            if let Some(conn) = self.links.get_mut(&id).and_then(|link| link.conn) {
+                self.close(conn);
+            }
+            self.todo.connect = true;
+        }
+    }
+
+    /// The nodes that are doubted.
+    pub(super) fn doubted(&self) -> impl Iterator<Item = NodeId> {
+        self.joining.doubted.keys().copied()
     }
 
     /// WELCOME: the peer's cluster takes us in; step down to it if we are still a cluster of one.
@@ -325,6 +363,7 @@ impl<D: Disk> Node<D> {
     /// Cron: overdue meetings are answered; a joiner that nobody took in goes back to what it was.
     pub(super) fn check_joining(&mut self) {
         let now = self.now.mono;
+        self.joining.doubted.retain(|_, until| now < *until);
         while let Some(at) = self.joining.meetings.iter().position(|meeting| meeting.deadline <= now) {
             let meeting = self.joining.meetings.swap_remove(at);
             self.joining.reconsider = true;
@@ -351,7 +390,7 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    fn revert(&mut self) {
+    pub(super) fn revert(&mut self) {
         let Standing::Joiner(joiner) = &mut self.standing else { return };
         let Some(fallback) = joiner.fallback.take() else { return };
         log::warn!("Nobody took this node in: back to its own cluster {}", fallback.state.cluster_id());

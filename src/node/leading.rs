@@ -127,7 +127,7 @@ impl<D: Disk> Node<D> {
         let id = wish.id;
         // A ready leader knows every life of a member that anybody has applied: this one is over [N37].
         if self.state.member(&id).is_some() && !wish.is_about_a_member(&self.state) {
-            return Granted::Yes;
+            return if wish.kind == WishKind::AddVoter { Granted::Never(Some(Reason::UnknownNode)) } else { Granted::Yes };
         }
         match wish.kind {
             WishKind::AddVoter if self.state.member(&id).is_none() => Granted::Never(Some(Reason::UnknownNode)),
@@ -252,9 +252,10 @@ impl<D: Disk> Node<D> {
         };
         // Of a new leader's followers nothing is known before their first answer: neither that they are dead nor that they live.
         let patience = self.config.cluster_node_timeout / 2;
-        let answers = |id: &NodeId| self.raft.progress(id).is_some_and(|progress| progress.answers(self.now.mono, patience));
-        let others = self.state.members().filter(|member| member.id != self.me);
-        others
+        let answers =
+            |id: &NodeId| *id == self.me || self.raft.progress(id).is_some_and(|progress| progress.answers(self.now.mono, patience));
+        self.state
+            .members()
             .filter_map(|member| {
                 let silent = silent_for(&member.id);
                 match member.failed {

@@ -10,9 +10,46 @@ use crate::commands::{ChangeOutcome, WaitOutcome};
 use crate::store::Disk;
 use crate::types::{ConnId, LogIndex, Millis, NodeId, Term};
 use crate::wire::bus::Frame;
+use std::collections::BTreeMap;
 
-/// How long a forgotten node is remembered: FORGET of it answers OK, and it is told (ms). As in Redis.
+/// How long FORGET of a forgotten node answers OK (ms). As in Redis.
 const FORGOTTEN_FOR: Millis = 60_000;
+/// How many forgotten nodes are remembered; the oldest go.
+const MAX_FORGOTTEN: usize = 1024;
+
+/// Members that were forgotten, the latest life of each.
+#[derive(Debug, Default)]
+pub(super) struct ForgottenMembers {
+    by_node: BTreeMap<NodeId, ForgottenMember>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct ForgottenMember {
+    /// Of the life that is over.
+    join_nonce: Option<u64>,
+    /// Mono ms.
+    at: Millis,
+}
+
+impl ForgottenMembers {
+    pub fn add(&mut self, id: NodeId, join_nonce: Option<u64>, now: Millis) {
+        if self.by_node.len() >= MAX_FORGOTTEN {
+            let oldest = self.by_node.iter().min_by_key(|(_, forgotten)| forgotten.at).map(|(id, _)| *id);
+            oldest.map(|id| self.by_node.remove(&id));
+        }
+        self.by_node.insert(id, ForgottenMember { join_nonce, at: now });
+    }
+
+    /// Whether FORGET of it still answers OK.
+    fn is_recent(&self, id: &NodeId, now: Millis) -> bool {
+        self.by_node.get(id).is_some_and(|forgotten| now.saturating_sub(forgotten.at) < FORGOTTEN_FOR)
+    }
+
+    /// The join nonce of the life in which it was forgotten.
+    fn nonce(&self, id: &NodeId) -> Option<u64> {
+        self.by_node.get(id)?.join_nonce
+    }
+}
 
 /// CLUSTER RESET of a member, from its first step to the one-node cluster.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +65,7 @@ pub(super) struct Reset {
 impl<D: Disk> Node<D> {
     /// CLUSTER FORGET. The tools send it to every node, so that one just forgotten answers OK.
     pub(super) fn forget_member(&mut self, id: NodeId, part: Part) {
-        if self.state.member(&id).is_none() && !self.forgotten.contains_key(&id) {
+        if self.state.member(&id).is_none() && !self.forgotten.is_recent(&id, self.now.mono) {
             return self.waiting.decide(part, ChangeOutcome::Refused(format!("ERR Unknown node {id}")));
         }
         self.wish(WishKind::Forget, id, Some(part));
@@ -101,11 +138,19 @@ impl<D: Disk> Node<D> {
     }
 
     /// A node says that we are no member any more, by a log up to there. One that is behind ours may not know that we have come back
-    /// \[N38\]; a joiner is no member yet, and waits to be one.
-    pub(super) fn receive_forgotten(&mut self, last_term: Term, last_index: LogIndex) {
+    /// \[N38\]; a joiner is no member yet and waits to be one, unless it is meant by its own nonce.
+    pub(super) fn receive_forgotten(&mut self, last_term: Term, last_index: LogIndex, join_nonce: Option<u64>) {
         let own = (self.raft.log().last_term(), self.raft.log().last_index());
-        if (last_term, last_index) < own || self.is_joiner() || self.is_singleton() {
+        if (last_term, last_index) < own || self.is_singleton() {
             return;
+        }
+        if let Some(joiner) = self.standing.joiner() {
+            if joiner.nonce.is_none() || joiner.nonce != join_nonce {
+                return;
+            }
+            if joiner.fallback.is_some() {
+                return self.revert();
+            }
         }
         log::warn!("The cluster has forgotten this node: it is a cluster of its own now");
         match self.reset {
@@ -135,7 +180,7 @@ impl<D: Disk> Node<D> {
             true => (log.last_term(), log.last_index()),
             false => (self.state.last_term(), self.state.last_applied()),
         };
-        self.outbox.push(conn, Frame::Forgotten { last_term, last_index });
+        self.outbox.push(conn, Frame::Forgotten { last_term, last_index, join_nonce: self.forgotten.nonce(id) });
     }
 
     /// A leader's last word to a member that it has just forgotten, while their link is still up.
@@ -145,9 +190,8 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// Cron.
-    pub(super) fn expire_forgotten(&mut self) {
-        let now = self.now.mono;
-        self.forgotten.retain(|_, at| now.saturating_sub(*at) < FORGOTTEN_FOR);
+    /// Whether this life of a node, which asks to be added by itself, was forgotten: only a MEET brings it back.
+    pub(super) fn was_forgotten(&self, id: &NodeId, join_nonce: Option<u64>) -> bool {
+        join_nonce.is_some() && self.forgotten.nonce(id) == join_nonce
     }
 }

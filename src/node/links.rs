@@ -103,6 +103,7 @@ impl<D: Disk> Node<D> {
             wanted.extend(self.informants());
         }
         wanted.extend(self.sponsor().map(|sponsor| sponsor.id));
+        wanted.extend(self.doubted());
         wanted.remove(&self.me);
         wanted
     }

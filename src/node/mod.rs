@@ -140,8 +140,8 @@ pub struct Node<D: Disk> {
     takeover: Option<handover::Takeover>,
     /// Own ranges that entries in the log's tail take away: refused until those are applied or truncated (docs/protocol.md, "Gate").
     leaving_ranges: Vec<(Slot, Slot)>,
-    /// Members forgotten lately, and when (mono ms).
-    forgotten: BTreeMap<NodeId, Millis>,
+    /// Members that were forgotten while this process ran.
+    forgotten: leaving::ForgottenMembers,
     /// Every member's address, as it was applied.
     addresses: BTreeMap<NodeId, Address>,
     /// When a leader was last heard (mono ms).
@@ -224,7 +224,7 @@ impl<D: Disk> Node<D> {
             reset: None,
             takeover: None,
             leaving_ranges: Vec::new(),
-            forgotten: BTreeMap::new(),
+            forgotten: leaving::ForgottenMembers::default(),
             addresses: BTreeMap::new(),
             leader_heard: None,
             covered: false,
@@ -407,7 +407,6 @@ impl<D: Disk> Node<D> {
         self.close_idle_clients();
         self.check_output_limits();
         self.expire_proposals();
-        self.expire_forgotten();
         self.expire_reset();
         self.check_joining();
         self.tend_members();

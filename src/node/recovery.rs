@@ -37,6 +37,7 @@ impl<D: Disk> Node<D> {
         }
         let cluster = self.rng.cluster_id();
         log::warn!("Recovering cluster {} by force, without its other voters, as cluster {cluster}", state.cluster_id());
+        self.todo.keep_file_of = Some(state.cluster_id());
         state.recover(cluster, self.me);
         let log = Log::new(state.last_applied(), state.last_term());
         let hard = HardState { term: self.raft.term() + 1, voted_for: None };
@@ -50,9 +51,9 @@ impl<D: Disk> Node<D> {
         Ok(())
     }
 
-    /// How long no leader has been heard; since the start, if none was (ms).
+    /// How long no leader has been heard; since we belong to this cluster, or the process began, if none was (ms).
     pub(super) fn without_leader_for(&self) -> Millis {
-        self.now.mono.saturating_sub(self.leader_heard.unwrap_or(self.server.started.mono))
+        self.now.mono.saturating_sub(self.leader_heard.unwrap_or(self.joining.since))
     }
 
     /// A peer greets from a cluster that was recovered from ours. Without a leader for long enough we go over to it, and never come back: in the
@@ -66,6 +67,7 @@ impl<D: Disk> Node<D> {
             return false;
         }
         log::warn!("Going over to cluster {}, which was recovered by force from ours", peer.cluster);
+        self.todo.keep_file_of = Some(self.state.cluster_id());
         let claims = self.slots_to_claim();
         let shard = self.own_address.shard_id().unwrap_or_else(|| self.rng.shard_id());
         let nonce = self.own_address.join_nonce();

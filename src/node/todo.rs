@@ -2,7 +2,7 @@
 //!
 //! Owns: the flags. A handler only raises them; each is lowered in one place, by its step of [`super::before_sleep`].
 
-use crate::types::Millis;
+use crate::types::{ClusterId, Millis};
 
 /// Work flagged for before-sleep.
 #[derive(Debug, Default)]
@@ -11,6 +11,8 @@ pub struct Todo {
     pub connect: bool,
     /// Step 2: nodes.conf is to be rewritten in full this turn.
     pub rewrite: bool,
+    /// Step 2: before that, nodes.conf as it is is to be kept beside itself: this cluster is given up with all that the file says.
+    pub keep_file_of: Option<ClusterId>,
     /// Step 2: nodes.conf is to be rewritten at this time at the latest (mono ms): reasons that can wait are coalesced.
     pub rewrite_by: Option<Millis>,
     /// Step 8: proposals and wishes are to be sent again, or to be looked at again.

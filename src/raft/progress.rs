@@ -16,8 +16,8 @@ pub(super) enum Flow {
     Probe { sent: Option<(LogIndex, u64)> },
     /// The logs meet: entries go out as they come, each once. Holds the last index of each AE on its way.
     Pipeline { inflight: VecDeque<LogIndex> },
-    /// The entries are gone: a snapshot with this last index is on its way.
-    Snapshot { index: LogIndex },
+    /// The entries are gone: a snapshot with this last index is on its way, sent in this round.
+    Snapshot { index: LogIndex, round: u64 },
 }
 
 /// What the leader knows of one other node.
@@ -31,6 +31,8 @@ pub struct Progress {
     /// Our link to it is up.
     pub(super) linked: bool,
     lost_memory: bool,
+    /// The round in which it first denied its match to this probe.
+    denied_in: Option<u64>,
     /// The newest round that it echoed; 0 for none.
     acked_round: u64,
     last_ack_sent_at: Millis,
@@ -51,6 +53,7 @@ impl Progress {
             flow: Flow::Probe { sent: None },
             linked,
             lost_memory: false,
+            denied_in: None,
             acked_round: 0,
             last_ack_sent_at: now,
             last_sent: None,
@@ -79,7 +82,7 @@ impl Progress {
         self.acked_round
     }
 
-    /// Its last index is below what it had acknowledged to this leader, on this link or an earlier one: it must not vote any more.
+    /// It has not got what it had acknowledged to this leader, on this link or an earlier one: it must not vote any more.
     pub fn lost_memory(&self) -> bool {
         self.lost_memory
     }
@@ -128,16 +131,16 @@ impl Progress {
     fn probe(&mut self, next: LogIndex) {
         self.next_index = next.max(self.match_index + 1);
         self.flow = Flow::Probe { sent: None };
+        self.denied_in = None;
         self.commit_sent = self.commit_sent.min(self.match_index);
     }
 
-    /// It echoed a round, sent at `sent_at` as far as that is remembered; `last_index` is its own. True if this shows that it has lost its
-    /// memory: within a leader's term nobody truncates what it has acknowledged to that leader, and a restart keeps what is on disk.
-    pub(super) fn echoed(&mut self, round: u64, sent_at: Option<Millis>, last_index: LogIndex) -> bool {
+    /// It echoed a round, sent at `sent_at` as far as that is remembered; `last_index` is its own, which may show that it has lost
+    /// its memory: within a leader's term nobody truncates what it has acknowledged to that leader, and a restart keeps what is on disk.
+    pub(super) fn echoed(&mut self, round: u64, sent_at: Option<Millis>, last_index: LogIndex) {
         self.acked_round = self.acked_round.max(round);
         self.last_ack_sent_at = sent_at.map_or(self.last_ack_sent_at, |at| at.max(self.last_ack_sent_at));
-        let lost = last_index < self.match_index;
-        lost && !std::mem::replace(&mut self.lost_memory, true)
+        self.lost_memory |= last_index < self.match_index;
     }
 
     /// It has lost its memory and does not vote: its log is brought up from the beginning, and what it acknowledges from now on is new.
@@ -165,8 +168,17 @@ impl Progress {
                     inflight.pop_front();
                 }
             }
-            Flow::Snapshot { index: awaited } if index >= *awaited => self.flow = Flow::Pipeline { inflight: VecDeque::new() },
-            Flow::Snapshot { .. } => {}
+            Flow::Snapshot { index: awaited, .. } if index >= *awaited => self.flow = Flow::Pipeline { inflight: VecDeque::new() },
+            Flow::Snapshot { .. } => self.look_after_snapshot(round),
+        }
+    }
+
+    /// What was sent after the snapshot was answered, the snapshot was not: its answer is lost, or it is. Find out.
+    fn look_after_snapshot(&mut self, answered: u64) {
+        if let Flow::Snapshot { index, round } = self.flow
+            && answered > round
+        {
+            self.probe(index + 1);
         }
     }
 
@@ -174,10 +186,20 @@ impl Progress {
     pub(super) fn refused(&mut self, hint: LogIndex, round: u64) {
         match self.flow {
             // It denies what it had acknowledged: there is no way back, and asking again would go on for ever.
-            Flow::Probe { sent: Some((prev, _)) } if prev == self.match_index && prev > 0 => {}
+            Flow::Probe { sent: Some((prev, sent)) } if prev == self.match_index && prev > 0 => self.denied(sent, round),
             Flow::Probe { sent: Some((prev, sent)) } if round >= sent && hint <= prev => self.probe(hint),
             Flow::Pipeline { .. } => self.probe(hint.min(self.next_index)),
-            Flow::Probe { .. } | Flow::Snapshot { .. } => {}
+            Flow::Snapshot { .. } => self.look_after_snapshot(round),
+            Flow::Probe { .. } => {}
+        }
+    }
+
+    /// A refusal in a round after the probe's may still speak of an AE that was on its way before the probe; a second one, of a later turn, cannot.
+    fn denied(&mut self, sent: u64, round: u64) {
+        match self.denied_in {
+            Some(first) if round > first => self.lost_memory = true,
+            None if round > sent => self.denied_in = Some(round),
+            _ => {}
         }
     }
 
@@ -212,8 +234,8 @@ impl Progress {
     }
 
     /// A snapshot goes out.
-    pub(super) fn sent_snapshot(&mut self, index: LogIndex) {
-        self.flow = Flow::Snapshot { index };
+    pub(super) fn sent_snapshot(&mut self, index: LogIndex, round: u64) {
+        self.flow = Flow::Snapshot { index, round };
         self.next_index = index + 1;
     }
 
@@ -293,7 +315,7 @@ mod tests {
         progress.sent(6, 2);
         progress.sent(7, 2);
         assert_eq!(seen(&progress), ("pipeline", 2));
-        progress.sent_snapshot(9);
+        progress.sent_snapshot(9, 1);
         assert_eq!(seen(&progress), ("snapshot", 1));
         progress.link_down();
         assert_eq!(seen(&progress), ("probe", 0));
@@ -324,11 +346,25 @@ mod tests {
         assert!(!progress.lost_memory());
         progress.link_down();
         progress.link_up();
-        assert!(progress.echoed(3, None, 4) && !progress.echoed(4, None, 4));
+        progress.echoed(4, None, 4);
         assert!(progress.lost_memory());
         assert_eq!((progress.acked_round(), progress.last_ack_sent_at()), (4, 100));
         progress.start_over();
         assert_eq!((progress.match_index(), progress.next_index(), progress.lost_memory()), (0, 1, false));
-        assert!(progress.may_send(5) && !progress.echoed(5, None, 4));
+        progress.echoed(5, None, 4);
+        assert!(progress.may_send(5) && !progress.lost_memory());
+    }
+
+    #[test]
+    fn a_match_that_is_denied_again_and_again_is_lost() {
+        let mut progress = pipelined();
+        progress.refused(6, 2);
+        progress.sent(5, 3);
+        // One refusal may be that of an AE that was on its way before the probe.
+        progress.refused(3, 3);
+        progress.refused(3, 4);
+        assert!(!progress.lost_memory());
+        progress.refused(3, 5);
+        assert!(progress.lost_memory());
     }
 }

@@ -83,13 +83,8 @@ impl<P: Payload> Raft<P> {
         if ack.round > leader.rounds.current() || (ack.ok && ack.index > self.disk.last_index()) {
             return Err(PeerFault::NeverSent);
         }
-        if progress.echoed(ack.round, leader.rounds.sent_at(ack.round), ack.last_index) {
-            ::log::warn!(
-                "{from} has lost what it had acknowledged up to {}, its log ends at {}: was an old nodes.conf restored there?",
-                progress.match_index(),
-                ack.last_index
-            );
-        }
+        let lost_before = progress.lost_memory();
+        progress.echoed(ack.round, leader.rounds.sent_at(ack.round), ack.last_index);
         if progress.lost_memory() && !voters.contains(&from) {
             // What a learner has counts nowhere, so it may begin again.
             progress.start_over();
@@ -97,6 +92,13 @@ impl<P: Payload> Raft<P> {
             progress.matched(ack.index, ack.round);
         } else {
             progress.refused(ack.index, ack.round);
+        }
+        if progress.lost_memory() && !lost_before {
+            ::log::warn!(
+                "{from} has lost what it had acknowledged up to {}, its log ends at {}: was an old nodes.conf restored there?",
+                progress.match_index(),
+                ack.last_index
+            );
         }
         leader.grants.received(from, ack.token, leader.rounds.current(), now);
         leader.stirred.insert(from);

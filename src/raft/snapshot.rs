@@ -87,7 +87,7 @@ impl<P: Payload> Sender<'_, P> {
         self.snapshot_bytes += bytes.len();
         let round = self.round(leader);
         let snapshot = InstallSnapshot { leader: self.me, term: self.term, last_index, last_term, round, bytes };
-        progress.sent_snapshot(last_index);
+        progress.sent_snapshot(last_index, round);
         progress.last_sent = Some(self.now);
         let needs = Needs { term: self.term, vote: None, index: last_index };
         self.out.push(Outgoing { route: Route::Request(id), needs, message: Message::InstallSnapshot(snapshot) });

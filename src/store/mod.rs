@@ -213,6 +213,22 @@ impl<D: Disk> Store<D> {
         self.on_disk_term = image.log.last_term();
     }
 
+    /// Keeps the file as it is beside itself, under its name and this suffix. An earlier copy of that name is replaced.
+    pub fn keep_copy(&mut self, suffix: &str) -> Result<(), DiskError> {
+        let path = self.path.clone();
+        let mut copy = path.clone().into_os_string();
+        copy.push(".");
+        copy.push(suffix);
+        let copy = PathBuf::from(copy);
+        let bytes = self.run("reading", &path, |disk| disk.read(&path))?.unwrap_or_default();
+        self.run("creating", &copy, |disk| disk.create(&copy))?;
+        self.write_and_sync(&copy, &bytes)?;
+        self.run("syncing its directory", &copy, |disk| disk.sync_dir(&copy))?;
+        // Only one file is open for appends: the next write is a whole new one.
+        self.rest_on_disk = None;
+        Ok(())
+    }
+
     /// Whether an append is the last thing in the file: after a second without another, [`Store::idle_synced`] is due \[N28\].
     pub fn needs_synced_line(&self) -> bool {
         self.synced_line_due

@@ -51,7 +51,11 @@ fn single_line(mut line: Fields<'_>) -> Result<Frame, FrameError> {
         "ADD_ME" => Frame::AddMe { join_nonce: line.optional_number("join nonce")? },
         "WELCOME" => Frame::Welcome,
         "MEET_REJECTED" => Frame::MeetRejected { reason: meet_reason(&line)? },
-        "FORGOTTEN" => Frame::Forgotten { last_term: line.number("last-term")?, last_index: line.number("last-index")? },
+        "FORGOTTEN" => Frame::Forgotten {
+            last_term: line.number("last-term")?,
+            last_index: line.number("last-index")?,
+            join_nonce: line.number_or_none("join nonce")?,
+        },
         "AE_ACK" => Frame::Raft(Message::AppendAck(append_ack(line)?)),
         "PRE_VOTE_REQ" => Frame::Raft(Message::VoteRequest(vote_request(line, true)?)),
         "VOTE_REQ" => Frame::Raft(Message::VoteRequest(vote_request(line, false)?)),

@@ -38,7 +38,9 @@ fn payload(frame: &Frame, out: &mut Vec<u8>) {
             push_reason(reason, out);
             out.push(b'\n');
         }
-        Frame::Forgotten { last_term, last_index } => Line::new(out, "FORGOTTEN").number(*last_term).number(*last_index).end(),
+        Frame::Forgotten { last_term, last_index, join_nonce } => {
+            Line::new(out, "FORGOTTEN").number(*last_term).number(*last_index).or_none(*join_nonce).end();
+        }
         Frame::Raft(message) => raft(message, out),
         Frame::Propose(entry) => {
             words(&["PROPOSE"], out);

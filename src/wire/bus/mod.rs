@@ -81,12 +81,14 @@ pub enum Frame {
         /// For people; written as printable ASCII, [`MAX_REASON`] characters at most.
         reason: String,
     },
-    /// `FORGOTTEN last-term last-index`: the receiver is no member any more, by a log up to there.
+    /// `FORGOTTEN last-term last-index nonce`: the receiver is no member any more, by a log up to there.
     Forgotten {
         /// The term of the last entry that the sender speaks for.
         last_term: Term,
         /// Its index.
         last_index: LogIndex,
+        /// The join nonce of the life that was forgotten, if the sender remembers: a joiner of that nonce is meant as well.
+        join_nonce: Option<u64>,
     },
     /// What Raft says: `AE`, `AE_ACK`, the votes, `INSTALL_SNAPSHOT`, `TIMEOUT_NOW`.
     Raft(Message<Change>),

@@ -81,7 +81,7 @@ fn greetings_and_meetings() {
     assert_text(Frame::Welcome, "WELCOME\n");
     assert_text(Frame::MeetRejected { reason: "both are in clusters".into() }, "MEET_REJECTED both are in clusters\n");
     assert_text(Frame::MeetRejected { reason: String::new() }, "MEET_REJECTED -\n");
-    assert_text(Frame::Forgotten { last_term: 7, last_index: 9 }, "FORGOTTEN 7 9\n");
+    assert_text(Frame::Forgotten { last_term: 7, last_index: 9, join_nonce: None }, "FORGOTTEN 7 9 -\n");
 }
 
 #[test]

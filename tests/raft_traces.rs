@@ -1,4 +1,4 @@
-//! Traces found in a review: each fails as long as its finding stands.
+//! Traces that once went wrong, found by thinking against the rules rather than by chance.
 #![allow(dead_code)]
 
 #[path = "raft/harness.rs"]
