@@ -28,8 +28,6 @@ pub(super) enum Fault {
     Snapshot(String),
     #[error("{0} is out of place on this link")]
     OutOfPlace(&'static str),
-    #[error("the node answers as another one than was dialled")]
-    AnotherNode,
 }
 
 impl<D: Disk> Node<D> {
@@ -187,7 +185,7 @@ impl<D: Disk> Node<D> {
                     self.meeting_greeted(conn, &peer);
                 }
             }
-            Purpose::Link(dialled) if dialled != id => return Err(Fault::AnotherNode),
+            Purpose::Link(dialled) if dialled != id => self.answered_by_another(conn, dialled, id),
             // Not ours, or not yet (it is just joining): the link is closed by its silence and dialled again.
             Purpose::Link(_) if cluster != self.state.cluster_id() => {
                 self.bus_stats.foreign += 1;

@@ -24,6 +24,10 @@ impl<D: Disk> Node<D> {
         address.set_join_nonce(self.own_address.join_nonce());
         self.own_address = address;
         self.announce_now();
+        if self.raft.leader().is_none() {
+            // Nobody takes a NODE_INFO: the others go by our greeting, which said something else.
+            self.drop_bus_links(None);
+        }
         self.todo.consequences = true;
     }
 

@@ -39,6 +39,8 @@ pub(super) struct Link {
     socket: Option<SocketAddr>,
     /// To be dialled where the cluster knows the node, though it was heard from another place since: that one has failed.
     elsewhere: bool,
+    /// Who was last found where it was dialled, if that was somebody else.
+    other: Option<NodeId>,
 }
 
 /// All of them.
@@ -216,6 +218,17 @@ impl<D: Disk> Node<D> {
         self.raft.link_up(id);
         self.todo.proposals = true;
         self.ask_to_be_added(id);
+    }
+
+    /// Somebody else is where a node was dialled: it lost its disk, or its address was given away. Said once, however often that is tried.
+    pub(super) fn answered_by_another(&mut self, conn: ConnId, dialled: NodeId, found: NodeId) {
+        if let Some(link) = self.links.by_node.get_mut(&dialled)
+            && link.other.replace(found) != Some(found)
+        {
+            let place = link.socket.map(|socket| socket.to_string()).unwrap_or_default();
+            log::warn!("{found} answers at {place}, where {dialled} was dialled: has that one lost its nodes.conf, or its address?");
+        }
+        self.close(conn);
     }
 
     /// The session of the link to `id` is gone: dial again after a pause, if it is still wanted.

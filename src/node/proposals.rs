@@ -340,6 +340,8 @@ impl<D: Disk> Node<D> {
         match part {
             Some(part) => self.waiting.decide(part, result),
             None if result == ChangeOutcome::Applied => {}
+            // What is still needed is proposed again, without end while no leader is reached.
+            None if result == ChangeOutcome::Timeout => log::debug!("A change that this node made by itself was not decided in time"),
             None => log::warn!("A change that this node made by itself was not applied: {result:?}"),
         }
     }

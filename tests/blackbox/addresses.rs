@@ -62,6 +62,26 @@ fn what_a_node_announces_changes_at_run_time() {
 }
 
 #[test]
+fn a_wrong_address_is_put_right_at_run_time() {
+    let cluster = Cluster::formed(3, &[QUICK, "bind 0.0.0.0"]);
+    cluster.voters(3);
+    let leader = cluster.leader();
+    let (node, heir) = (&cluster.nodes[(leader + 1) % 3], &cluster.nodes[(leader + 2) % 3]);
+    let id = node.id();
+    assert_eq!(node.ask("CONFIG SET cluster-announce-bus-port 1"), "OK");
+    shown(&cluster, &id, &format!("127.0.0.1:{}@1", node.number()));
+    // The present leader's link stays up; the next one dials where nobody is. By then the node has greeted everybody, wrongly.
+    assert_eq!(heir.ask("CLUSTER RAFT TRANSFER"), "OK");
+    until("the node to be flagged", || match lines(heir).into_iter().find(|line| line.id == id) {
+        Some(line) if line.flags.contains("fail") => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    assert_eq!(node.ask("CONFIG SET cluster-announce-bus-port 0"), "OK");
+    shown(&cluster, &id, &format!("127.0.0.1:{}@{}", node.number(), node.port.bus()));
+    cluster.agreed();
+}
+
+#[test]
 fn a_node_at_another_ip_and_port_is_reached_again() {
     let mut cluster = Cluster::formed(4, &[QUICK]);
     cluster.voters(3);

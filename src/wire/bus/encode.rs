@@ -219,11 +219,7 @@ fn rejection(line: Line<'_>, reason: RejectReason) -> Line<'_> {
 
 /// `FORGET|ADDVOTER|DELVOTER id join-nonce|-`.
 fn wish<'a>(line: Line<'a>, wish: &Wish) -> Line<'a> {
-    let line = line.word(wish.kind.name()).id(&wish.id);
-    match wish.join_nonce {
-        Some(nonce) => line.number(nonce),
-        None => line.word("-"),
-    }
+    line.word(wish.kind.name()).id(&wish.id).or_none(wish.join_nonce)
 }
 
 /// Every entry on a line of its own. One buffer serves them all; a heartbeat has none.
