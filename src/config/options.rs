@@ -140,7 +140,7 @@ const OPTIONS: &[Opt] = &[
     option!("cluster-config-file", cluster_config_file, Kind::Text, "nodes.conf", START, "the node's own durable file; never edit it"),
     option!("cluster-node-timeout", cluster_node_timeout, Kind::Number(100, DAY), "15000", RUN_TIME, "ms without an answer until a node counts as failed"),
     option!("cluster-port", cluster_port, PORT, "0", START, "TCP port of the cluster bus; 0: port + 10000"),
-    option!("cluster-announce-ip", cluster_announce_ip, Kind::SafeText, "", RUN_TIME, "address that others reach this node by; empty: found out"),
+    option!("cluster-announce-ip", cluster_announce_ip, Kind::Ip, "", RUN_TIME, "address that others reach this node by; empty: found out"),
     option!("cluster-announce-port", cluster_announce_port, PORT, "0", RUN_TIME, "client port to announce; 0: port"),
     option!("cluster-announce-bus-port", cluster_announce_bus_port, PORT, "0", RUN_TIME, "bus port to announce; 0: the bus port"),
     option!("cluster-announce-hostname", cluster_announce_hostname, Kind::SafeText, "", RUN_TIME, "hostname to announce"),

@@ -4,6 +4,7 @@
 //! Contract: docs/operations.md, "Options".
 
 use super::limits::OutputLimits;
+use std::net::IpAddr;
 
 /// What an option's value may be.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,8 @@ pub(super) enum Kind {
     Text,
     /// One word that may enter records and replies: letters, digits, `.`, `_`, `:`, `-`, at most 253.
     SafeText,
+    /// An IPv4 or IPv6 address, or nothing.
+    Ip,
     /// Any number of words up to a bound.
     Words(usize),
     /// `class hard soft seconds`, once or several times.
@@ -43,7 +46,7 @@ impl Kind {
             Self::Words(_) => Vec::<String>::read(self, words).map(|v| v.show()),
             Self::OutputLimits => OutputLimits::read(self, words).map(|v| v.show()),
             Self::Choice(names) => choice(names, one(words)?).map(|at| names[at].to_owned()),
-            Self::Text | Self::SafeText | Self::Only(..) => String::read(self, words),
+            Self::Text | Self::SafeText | Self::Ip | Self::Only(..) => String::read(self, words),
         }
     }
 
@@ -55,6 +58,7 @@ impl Kind {
             Self::Memory(..) => "<bytes>".into(),
             Self::Choice(names) => names.join("|"),
             Self::Text | Self::SafeText => "<text>".into(),
+            Self::Ip => "<ip>".into(),
             Self::Words(_) => "<word>...".into(),
             Self::OutputLimits => "<class> <hard> <soft> <seconds>".into(),
             Self::Only(only, _) => (*only).into(),
@@ -163,6 +167,7 @@ impl Setting for String {
             Kind::SafeText if !is_safe(word) => {
                 Err("argument may hold only letters, digits, '.', '_', ':' and '-', at most 253 of them".into())
             }
+            Kind::Ip if !word.is_empty() && word.parse::<IpAddr>().is_err() => Err("argument must be an IP address, or empty".into()),
             Kind::Only(only, why) if !only.eq_ignore_ascii_case(word) => Err(format!("only '{only}' is possible: {why}")),
             Kind::Only(only, _) => Ok((*only).into()),
             _ => Ok(word.into()),
@@ -267,6 +272,7 @@ mod tests {
         assert_eq!(refused(Kind::Choice(LogLevel::NAMES), "loud").split(':').next(), Some("argument(s) must be one of the following"));
         assert_eq!(refused(Kind::Text, "a b"), "wrong number of arguments");
         assert!(refused(Kind::SafeText, "a\nb").starts_with("argument may hold only letters"));
+        assert_eq!(refused(Kind::Ip, "host"), "argument must be an IP address, or empty");
         assert!(refused(Kind::Only("yes", "so it is"), "no").contains("so it is"));
         assert_eq!(Kind::Choice(LogLevel::NAMES).canonical(&words("NOTICE")).unwrap(), "notice");
     }

@@ -40,7 +40,8 @@ impl<D: Disk> Node<D> {
             let mut used = 0;
             let result = self.read_frames(conn, &received, &mut used);
             if let Err(fault) = result {
-                log::warn!("closing a bus link: {fault}");
+                let peer = self.sessions.bus(conn).map(|bus| bus.remote_ip.to_string()).unwrap_or_default();
+                log::warn!("closing a bus link with {peer}: {fault}");
                 self.close(conn);
             }
             if let Some(session) = self.sessions.get_mut(conn) {

@@ -53,6 +53,8 @@ pub(super) struct Joining {
     /// Members in whose name an ADD_ME of another life came by a link of theirs, which may be an old one: they are dialled anew, and believed if
     /// they greet so. Until when (mono ms).
     doubted: BTreeMap<NodeId, Millis>,
+    /// The cluster, recovered by force from ours, that we did not go over to last.
+    pub declined: Option<ClusterId>,
 }
 
 impl Joining {
@@ -370,7 +372,8 @@ impl<D: Disk> Node<D> {
             if let Some(conn) = meeting.conn {
                 self.close(conn);
             }
-            self.answer_meeting(meeting, Err("TIMEOUT The node to meet has not answered; it may still join".to_owned()));
+            let text = format!("TIMEOUT The node to meet has not answered at {}; it may still join", meeting.socket);
+            self.answer_meeting(meeting, Err(text));
         }
         // Its NODE_JOIN may have got lost with a leader: whoever has it on its way takes no second one.
         if let Some(id) = self.sponsor().map(|sponsor| sponsor.id) {

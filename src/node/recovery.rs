@@ -23,7 +23,10 @@ impl<D: Disk> Node<D> {
         if self.is_joiner() {
             return Err("ERR This node waits to be added to a cluster: recover on one of its members".to_owned());
         }
-        if self.raft.is_leader() || self.without_leader_for() <= self.config.cluster_node_timeout {
+        if self.raft.is_leader() {
+            return Err("ERR There is nothing to recover: this node leads its cluster".to_owned());
+        }
+        if self.without_leader_for() <= self.config.cluster_node_timeout {
             let limit = self.config.cluster_node_timeout;
             return Err(format!("ERR There is nothing to recover before this node has been without a leader for {limit} ms"));
         }
@@ -63,7 +66,10 @@ impl<D: Disk> Node<D> {
             return false;
         }
         if self.raft.is_leader() || self.without_leader_for() <= self.config.cluster_node_timeout {
-            log::warn!("Cluster {} was recovered by force from ours, which has or had a leader just now: not going over", peer.cluster);
+            // It greets again and again.
+            if self.joining.declined.replace(peer.cluster) != Some(peer.cluster) {
+                log::warn!("Cluster {} was recovered by force from ours, which has or had a leader just now: not going over", peer.cluster);
+            }
             return false;
         }
         log::warn!("Going over to cluster {}, which was recovered by force from ours", peer.cluster);
