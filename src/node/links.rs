@@ -20,6 +20,8 @@ const MAX_BACKOFF: Millis = 1000;
 /// Pauses end at multiples of this, so that one look at all links serves every dial that is due: a leader may have hundreds to dead nodes.
 const DIAL_GRID: Millis = 25;
 
+/// A node that greets us is not waited for by a dial of ours that is older than this (ms); younger ones of both sides are left to meet.
+const STALE_DIAL: Millis = 200;
 /// How many members a node without a leader greets at a time, besides the voters.
 const MAX_INFORMANTS: usize = 16;
 
@@ -170,12 +172,21 @@ impl<D: Disk> Node<D> {
     }
 
     /// A node greets: it is there, and a link to it that was to be dialled again after a pause need not wait. A node that was started again
-    /// hears from its leader at once.
+    /// hears from its leader at once. Nor is a dial waited for that has had no answer in [`STALE_DIAL`]: its first packet was lost, and the kernel
+    /// sends it again ever later.
     pub(super) fn dial_at_once(&mut self, id: &NodeId) {
-        if let Some(link) = self.links.by_node.get_mut(id).filter(|link| link.conn.is_none()) {
-            link.dial_at = self.now.mono;
-            self.todo.connect = true;
+        let now = self.now.mono;
+        let Some(link) = self.links.by_node.get_mut(id).filter(|link| !link.greeted) else { return };
+        if link.conn.is_some() && now.saturating_sub(link.answered) < STALE_DIAL {
+            return;
         }
+        if let Some(conn) = link.conn.take() {
+            self.close(conn);
+        }
+        if let Some(link) = self.links.by_node.get_mut(id) {
+            link.dial_at = now;
+        }
+        self.todo.connect = true;
     }
 
     /// A member greets: should we not reach it where the cluster knows it to be, we try there.
