@@ -48,7 +48,7 @@ impl History {
         let mut model = self.model.clone();
         assert!(last >= model.applied, "nobody had anything open, so the survivor has all that was committed");
         for index in model.applied + 1..=last {
-            let term = term_at(index).expect("its log was seen before");
+            let term = term_at(index).unwrap_or_else(|| panic!("its log was seen before: {index} of {last}, applied {}", model.applied));
             model.apply(&self.entries[&(index, term)].1);
         }
         model.voters = [survivor].into();

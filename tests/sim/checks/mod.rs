@@ -185,7 +185,9 @@ impl Checks {
             self.history(machine).has(index, previous, entry);
         }
         let seen = &mut self.seen[machine];
-        if seen.terms.is_empty() || first < seen.terms_from || from < seen.terms_from {
+        // A snapshot may have brought more than was seen so far.
+        let gap = from > seen.terms_from + seen.terms.len() as LogIndex;
+        if seen.terms.is_empty() || first < seen.terms_from || from < seen.terms_from || gap {
             (seen.terms_from, from) = (first, first);
             seen.terms.clear();
         }
