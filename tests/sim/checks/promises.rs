@@ -82,9 +82,11 @@ impl Checks {
 
     /// An acknowledged prefix is the leader's: compared with the leader's log, if it still leads that term.
     fn check_ack(&self, machines: &[Machine], from: usize, index: u64, term: Term, peer: Greeting) {
-        let Some((leader, _)) = peer else { return };
-        let raft = machines.iter().filter_map(|machine| machine.node.as_ref()).map(|node| node.raft()).find(|raft| raft.id() == leader);
-        let Some(raft) = raft.filter(|raft| raft.is_leader() && raft.term() == term) else { return };
+        let Some((leader, cluster)) = peer else { return };
+        let mut nodes = machines.iter().filter_map(|machine| machine.node.as_ref());
+        // By now it may lead a cluster of its own, in a term of the same number.
+        let node = nodes.find(|node| node.raft().id() == leader && node.state().cluster_id() == cluster);
+        let Some(raft) = node.map(|node| node.raft()).filter(|raft| raft.is_leader() && raft.term() == term) else { return };
         let durable = &self.seen[from].durable;
         let (own, leaders) = (durable.term_at(index), raft.log().term_at(index));
         assert!(index <= raft.log().last_index(), "an AE_ACK acknowledges entry {index}, which its leader has not");
