@@ -209,9 +209,8 @@ impl<D: Disk> Node<D> {
         let met = self.joining.meetings.iter().any(|meeting| meeting.conn == Some(conn));
         if known.is_some_and(|known| known.join_nonce() != join_nonce) {
             if met || self.greets_with(&peer.id, join_nonce) {
-                // A member of this id that has lost its memory: it is forgotten first, and asks again.
                 self.joining.doubted.remove(&peer.id);
-                self.wish(WishKind::Forget, peer.id, None);
+                self.end_earlier_life(peer.id);
             } else {
                 self.doubt(peer.id);
             }
@@ -227,6 +226,20 @@ impl<D: Disk> Node<D> {
             self.propose(Change::NodeJoin { id: peer.id, address, voter: false }, None);
         }
         self.end_meeting(conn, Ok(()));
+    }
+
+    /// A member has lost its memory, it says so itself: it is forgotten, after the slots that it does not serve any more are released, one step
+    /// for each time that it asks.
+    fn end_earlier_life(&mut self, id: NodeId) {
+        let ranges = self.state.ranges_of(&id);
+        match self.state.epoch_of(&id) {
+            Some(epoch) if !ranges.is_empty() => {
+                if !self.proposals.releases(&id) {
+                    self.propose(Change::SlotChange { source: Some((id, epoch)), target: None, ranges }, None);
+                }
+            }
+            _ => self.wish(WishKind::Forget, id, None),
+        }
     }
 
     /// Whether a node said this join nonce on the link to it that we have dialled.

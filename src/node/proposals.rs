@@ -110,9 +110,15 @@ impl Proposals {
         self.pending.values().any(|pending| matches!(&pending.change, Change::NodeInfo { id, .. } if id == node))
     }
 
+    /// Whether all slots of another node are being released.
+    pub fn releases(&self, node: &NodeId) -> bool {
+        let releases = |change: &Change| matches!(change, Change::SlotChange { source: Some((id, _)), target: None, .. } if id == node);
+        self.pending.values().any(|pending| pending.part.is_none() && releases(&pending.change))
+    }
+
     /// Whether a slot change that nobody waits for (a claim) is on its way.
     pub fn claims(&self) -> bool {
-        self.pending.values().any(|pending| pending.part.is_none() && matches!(pending.change, Change::SlotChange { .. }))
+        self.pending.values().any(|pending| pending.part.is_none() && matches!(pending.change, Change::SlotChange { source: None, .. }))
     }
 }
 

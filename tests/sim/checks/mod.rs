@@ -116,6 +116,9 @@ impl Checks {
             self.left(before);
             self.came(machine.index, node.raft());
         }
+        if node.standing().is_joiner() && self.history(machine.index).model.members.contains_key(&node.id()) {
+            self.changes.release_asked(node.id());
+        }
         self.check_log(machine.index, node.raft());
         if said.leads && (!before.leads || before.term != said.term) {
             self.check_leader(machine.index, node.raft(), stats);

@@ -37,7 +37,7 @@ pub const CLIENT_SLOTS: u16 = 64;
 #[derive(Default)]
 pub struct Changes {
     unknown: BTreeMap<Asked, u32>,
-    /// Asked to give up all their slots (RESET, FLUSHSLOTS).
+    /// Asked to give up all their slots (RESET, FLUSHSLOTS), or on the way in again under an id that is a member.
     released: BTreeSet<NodeId>,
     /// Was to own this slot: a node that then joins another cluster claims it there.
     claims: BTreeSet<(NodeId, Slot)>,
@@ -102,7 +102,8 @@ impl Checks {
         for effect in self.clusters.values().flat_map(|history| &history.model.effects).filter(|effect| !effect.explained) {
             let (Some((slot, _)), Some(proposer)) = (effect.ranges.first().copied(), effect.proposer) else { continue };
             let claimed = effect.source.is_none() && effect.target == Some(proposer) && claims.contains(&(proposer, slot));
-            let is_release = effect.target.is_none() && released.contains(&proposer);
+            let gave_up = released.contains(&proposer) || effect.source.is_some_and(|source| released.contains(&source));
+            let is_release = effect.target.is_none() && gave_up;
             if slot.number() >= CLIENT_SLOTS || claimed || is_release {
                 continue;
             }
