@@ -8,7 +8,7 @@ use std::time::Duration;
 /// So many of the last syncs are remembered: a disk that has become slow shows at once, however good it was before.
 const WINDOW: usize = 1024;
 
-/// A count of all syncs, and the durations of the last [`WINDOW`] of them.
+/// A count of all syncs, and the durations of the last 1024 of them.
 #[derive(Clone, Debug)]
 pub struct SyncTimes {
     count: u64,
