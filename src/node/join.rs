@@ -1,6 +1,6 @@
 //! MEET and what follows: how a one-node cluster gives itself up and becomes a member of another.
 //!
-//! Owns: our own meetings, the MEETs put off, who takes us in. Must not: change the replicated state (a NODE_JOIN does).
+//! Owns: our own meetings, the MEETs put off, who takes us in, whose ADD_ME is doubted. Must not: change the replicated state (a NODE_JOIN does).
 //! Contract: docs/protocol.md, "Joining".
 
 use super::Node;
@@ -44,7 +44,7 @@ struct Deferred {
 /// The state of joining and of taking in.
 #[derive(Default)]
 pub(super) struct Joining {
-    /// When we stepped down or were started as a joiner (mono ms).
+    /// When we came into the cluster that we belong to, or wait for; the start of the process, if it was before (mono ms).
     pub since: Millis,
     meetings: Vec<Meeting>,
     deferred: Vec<Deferred>,
@@ -151,7 +151,7 @@ impl<D: Disk> Node<D> {
 
     fn answer_meeting(&mut self, meeting: Meeting, result: Result<(), String>) {
         if let Some(client) = meeting.client {
-            self.waiting.finish(client, result.map_or_else(WaitOutcome::Failed, |()| WaitOutcome::Done));
+            self.waiting.conclude(client, result);
         }
     }
 
@@ -307,7 +307,6 @@ impl<D: Disk> Node<D> {
     pub(super) fn join_as(&mut self, joiner: Joiner) {
         let cluster = joiner.cluster;
         self.standing = Standing::Joiner(Box::new(joiner));
-        self.joining.since = self.now.mono;
         self.become_joiner(cluster);
     }
 

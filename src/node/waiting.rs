@@ -56,6 +56,11 @@ impl Waiting {
         }
     }
 
+    /// As [`Waiting::finish`], with an error reply or none.
+    pub fn conclude(&mut self, client: ConnId, result: Result<(), String>) {
+        self.finish(client, result.map_or_else(WaitOutcome::Failed, |()| WaitOutcome::Done));
+    }
+
     /// The process does not end after all.
     pub fn shutdown_aborted(&mut self) {
         let waiting = self.waiters.extract_if(.., |_, waiter| matches!(waiter, Waiter::Shutdown));
@@ -127,7 +132,7 @@ impl<D: Disk> Node<D> {
             Wait::RecoverQuorum => {
                 // On disk with this turn's persist, before its step 10.
                 let result = self.recover_quorum();
-                self.waiting.finish(client, result.map_or_else(WaitOutcome::Failed, |()| WaitOutcome::Done));
+                self.waiting.conclude(client, result);
             }
             Wait::SaveConfig => {
                 // Step 2 of this turn comes before its step 10, and a failed save ends the process.
@@ -136,13 +141,13 @@ impl<D: Disk> Node<D> {
             }
             Wait::RewriteConfig => {
                 let result = self.rewrite_config();
-                self.waiting.finish(client, result.map_or_else(WaitOutcome::Failed, |()| WaitOutcome::Done));
+                self.waiting.conclude(client, result);
             }
             Wait::Lead => self.take_over(client),
             Wait::Shutdown { at_once } => self.begin_shutdown(at_once),
             Wait::AbortShutdown => {
                 let result = self.abort_shutdown();
-                self.waiting.finish(client, result.map_or_else(WaitOutcome::Failed, |()| WaitOutcome::Done));
+                self.waiting.conclude(client, result);
             }
         }
     }
