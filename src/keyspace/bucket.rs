@@ -7,7 +7,7 @@
 use super::lean::{reserve, trim};
 use super::record;
 use super::tag::{Place, Tag};
-use super::value::{Entry, Object, Value};
+use super::value::{Entry, Object, Owned, Value};
 use crate::types::Millis;
 
 /// See the module.
@@ -18,16 +18,9 @@ pub(super) struct Bucket {
     /// Records without gaps; each has one tag.
     page: Vec<u8>,
     /// Entries that do not fit into a record.
-    outside: Vec<Outside>,
+    outside: Vec<Owned>,
     /// A lower bound of the entries' expiry times, `Millis::MAX` if none has one.
     soonest: Millis,
-}
-
-/// An entry outside the page.
-struct Outside {
-    key: Box<[u8]>,
-    object: Object,
-    expiry: Option<Millis>,
 }
 
 impl Bucket {
@@ -58,10 +51,7 @@ impl Bucket {
     pub fn entry(&self, at: usize) -> Entry<'_> {
         match self.tags[at].place() {
             Place::Page(offset) => record::read(&self.page[offset..]),
-            Place::Outside(index) => {
-                let Outside { key, object, expiry } = &self.outside[index];
-                Entry { key, value: object.read(), expiry: *expiry }
-            }
+            Place::Outside(index) => self.outside[index].read(),
         }
     }
 
@@ -74,8 +64,7 @@ impl Bucket {
         let Value::String(value) = entry.value;
         let size = record::size(entry.key, value, entry.expiry).filter(|size| self.page.len() + size <= Tag::PAGE_MAX);
         let Some(size) = size else {
-            let outside = Outside { key: entry.key.into(), object: Object::String(value.to_vec()), expiry: entry.expiry };
-            return self.insert_outside(fingerprint, outside);
+            return self.insert_outside(fingerprint, entry.into());
         };
         let offset = self.page.len();
         reserve(&mut self.page, size);
@@ -84,7 +73,7 @@ impl Bucket {
         self.push_tag(Tag::in_page(fingerprint, offset), entry.expiry);
     }
 
-    fn insert_outside(&mut self, fingerprint: u8, outside: Outside) {
+    fn insert_outside(&mut self, fingerprint: u8, outside: Owned) {
         self.push_tag(Tag::outside(fingerprint, self.outside.len()), outside.expiry);
         reserve(&mut self.outside, 1);
         self.outside.push(outside);
@@ -140,7 +129,7 @@ impl Bucket {
             self.replace(at, &key, &bytes, expiry);
         } else {
             self.remove(at);
-            self.insert_outside(tag.fingerprint(), Outside { key, object: Object::String(bytes), expiry });
+            self.insert_outside(tag.fingerprint(), Owned { key, object: Object::String(bytes), expiry });
         }
         result
     }
@@ -187,7 +176,7 @@ impl Bucket {
     }
 
     /// Takes an entry whose tag is gone already; the last one takes its index.
-    fn take_outside(&mut self, index: usize) -> Outside {
+    fn take_outside(&mut self, index: usize) -> Owned {
         let taken = self.outside.swap_remove(index);
         let last = Place::Outside(self.outside.len());
         if let Some(tag) = self.tags.iter_mut().find(|tag| tag.place() == last) {
@@ -197,13 +186,13 @@ impl Bucket {
     }
 
     /// Removes what has expired, tells of each, and makes `soonest` exact.
-    pub fn expire(&mut self, now: Millis, mut removed: impl FnMut(&[u8])) {
+    pub fn expire(&mut self, now: Millis, mut removed: impl FnMut(Entry<'_>)) {
         self.soonest = Millis::MAX;
         // Backwards: what takes a removed entry's position has been looked at.
         for at in (0..self.len()).rev() {
             let entry = self.entry(at);
             if entry.is_expired(now) {
-                removed(entry.key);
+                removed(entry);
                 self.remove(at);
             } else {
                 let expiry = entry.expiry;

@@ -163,7 +163,7 @@ impl Dictionary {
         let number = address(place.reverse_bits(), buckets);
         let start = (number as u32).reverse_bits();
         for entry in self.bucket(number).entries() {
-            if place == start || hasher.hash(entry.key).address.reverse_bits() >= place {
+            if place == start || hasher.hash(entry.key).place() >= place {
                 visit(entry);
             }
         }
@@ -171,8 +171,26 @@ impl Dictionary {
         u32::try_from(end).ok()
     }
 
+    /// As `scan`, but in the order of places, and only until `visit` says that it has enough: one bucket may hold much.
+    pub fn scan_some<'a>(&'a self, place: u32, hasher: &Hasher, visit: &mut dyn FnMut(Entry<'a>) -> bool) -> Option<u32> {
+        let mut entries = Vec::with_capacity(2 * LOAD);
+        let end = self.scan(place, hasher, &mut |entry| entries.push((hasher.hash(entry.key).place(), entry)));
+        entries.sort_unstable_by_key(|(place, _)| *place);
+        let mut enough = None;
+        for (place, entry) in entries {
+            match enough {
+                Some(last) if place > last => return Some(place),
+                _ => {
+                    let more = visit(entry);
+                    enough = (!more).then_some(place);
+                }
+            }
+        }
+        end
+    }
+
     /// One step of a walk over the buckets: removes what has expired in bucket `number` and returns the next number, none at the end.
-    pub fn expire(&mut self, number: usize, now: Millis, mut removed: impl FnMut(&[u8])) -> Option<usize> {
+    pub fn expire(&mut self, number: usize, now: Millis, mut removed: impl FnMut(Entry<'_>)) -> Option<usize> {
         if number >= self.buckets() {
             // It shrank since the last step; what then moved was noted.
             self.horizon.walked();

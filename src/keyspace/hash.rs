@@ -32,6 +32,13 @@ impl Hasher {
     }
 }
 
+impl Hash {
+    /// Where in a scan the key comes (see the dictionary).
+    pub fn place(self) -> u32 {
+        self.address.reverse_bits()
+    }
+}
+
 /// SipHash-C-D.
 fn siphash<const C: usize, const D: usize>(key: (u64, u64), bytes: &[u8]) -> u64 {
     let mut state =

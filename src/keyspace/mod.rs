@@ -14,12 +14,14 @@ mod horizon;
 mod lean;
 mod record;
 mod slot;
+mod snapshots;
 mod tag;
 mod value;
 mod walks;
 mod watch;
 
 pub use slot::key_slot;
+pub use snapshots::{WalkId, WalkStep};
 pub use value::{Entry, Expiry, Value};
 pub use watch::Version;
 
@@ -28,6 +30,7 @@ use crate::types::{Millis, SLOT_COUNT, Slot};
 use dictionary::{Dictionary, Position};
 use hash::{Hash, Hasher};
 use horizon::Horizon;
+use snapshots::Snapshots;
 use watch::Watches;
 
 /// See the module.
@@ -45,9 +48,13 @@ pub struct Keyspace {
     walk: (u16, usize),
     /// How many keys were removed because they had expired.
     expired: u64,
+    /// How many changes of keys there were.
+    dirty: u64,
     /// Dictionaries that were cleared, to be freed piece by piece.
     rubble: Vec<Dictionary>,
     watches: Watches,
+    /// Walks over the keys as they were at one moment.
+    snapshots: Snapshots,
     /// For picking keys at random.
     rng: Rng,
 }
@@ -63,8 +70,10 @@ impl Keyspace {
             horizon: Horizon::default(),
             walk: (0, 0),
             expired: 0,
+            dirty: 0,
             rubble: Vec::new(),
             watches: Watches::default(),
+            snapshots: Snapshots::default(),
             rng: Rng::new(!seed),
         }
     }
@@ -87,6 +96,12 @@ impl Keyspace {
     /// How many keys were removed so far because they had expired.
     pub fn expired_count(&self) -> u64 {
         self.expired
+    }
+
+    /// Counts every change of a key by a command since the start: one more each time that a key is written, removed or cleared. A key that expires is
+    /// not changed by whoever finds it, and does not count.
+    pub fn dirty(&self) -> u64 {
+        self.dirty
     }
 
     /// Number of keys in a slot, as [`Keyspace::len`].
@@ -126,7 +141,7 @@ impl Keyspace {
         let position = dictionary.find(hash, key)?;
         if dictionary.entry(position).is_expired(now) {
             self.expired += 1;
-            self.remove_at(slot, position, key);
+            self.remove_at(slot, hash, position, key);
             return None;
         }
         Some(position)
@@ -136,6 +151,7 @@ impl Keyspace {
     pub fn set_string(&mut self, slot: Slot, key: &[u8], value: &[u8], expiry: Expiry, now: Millis) {
         let hash = self.hasher.hash(key);
         let found = self.find_alive(slot, hash, key, now);
+        self.put_aside(slot, hash, key, found);
         let hasher = self.hasher;
         self.change(slot, |dictionary| match found {
             Some(position) => {
@@ -144,13 +160,28 @@ impl Keyspace {
             }
             None => dictionary.insert(hash, Entry { key, value: Value::String(value), expiry: expiry.after(None) }, &hasher),
         });
-        self.watches.touch(key);
+        self.changed(key);
+    }
+
+    /// Adds a key with all that it holds; false, and nothing is done, if the key is there, expired or not.
+    pub fn add(&mut self, slot: Slot, entry: Entry<'_>) -> bool {
+        let hash = self.hasher.hash(entry.key);
+        if self.dictionary(slot).is_some_and(|dictionary| dictionary.find(hash, entry.key).is_some()) {
+            return false;
+        }
+        self.put_aside(slot, hash, entry.key, None);
+        let hasher = self.hasher;
+        self.change(slot, |dictionary| dictionary.insert(hash, entry, &hasher));
+        self.changed(entry.key);
+        true
     }
 
     /// Lets `edit` change the bytes of a string, in place if they are many; an absent key is an empty string that never expires.
     pub fn edit_string<R>(&mut self, slot: Slot, key: &[u8], now: Millis, edit: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         let hash = self.hasher.hash(key);
-        let result = match self.find_alive(slot, hash, key, now) {
+        let found = self.find_alive(slot, hash, key, now);
+        self.put_aside(slot, hash, key, found);
+        let result = match found {
             Some(position) => self.change(slot, |dictionary| dictionary.edit(position, edit)),
             None => {
                 let mut bytes = Vec::new();
@@ -160,27 +191,47 @@ impl Keyspace {
                 result
             }
         };
-        self.watches.touch(key);
+        self.changed(key);
         result
     }
 
     /// Gives the key a time to live, or takes it away; false if the key is not there.
     pub fn set_expiry(&mut self, slot: Slot, key: &[u8], expiry: Option<Millis>, now: Millis) -> bool {
-        let Some(position) = self.find_alive(slot, self.hasher.hash(key), key, now) else { return false };
+        let hash = self.hasher.hash(key);
+        let Some(position) = self.find_alive(slot, hash, key, now) else { return false };
+        self.put_aside(slot, hash, key, Some(position));
         self.change(slot, |dictionary| dictionary.set_expiry(position, expiry));
-        self.watches.touch(key);
+        self.changed(key);
         true
     }
 
     /// Removes the key; false if it was not there.
     pub fn remove(&mut self, slot: Slot, key: &[u8], now: Millis) -> bool {
-        let Some(position) = self.find_alive(slot, self.hasher.hash(key), key, now) else { return false };
-        self.remove_at(slot, position, key);
+        let hash = self.hasher.hash(key);
+        let Some(position) = self.find_alive(slot, hash, key, now) else { return false };
+        self.remove_at(slot, hash, position, key);
+        self.dirty += 1;
         true
     }
 
-    fn remove_at(&mut self, slot: Slot, position: Position, key: &[u8]) {
+    fn remove_at(&mut self, slot: Slot, hash: Hash, position: Position, key: &[u8]) {
+        self.put_aside(slot, hash, key, Some(position));
         self.change(slot, |dictionary| dictionary.remove(position));
+        self.watches.touch(key);
+    }
+
+    /// Before a key changes: walks that have not come to it yet keep what it holds.
+    fn put_aside(&mut self, slot: Slot, hash: Hash, key: &[u8], found: Option<Position>) {
+        if self.snapshots.is_empty() {
+            return;
+        }
+        let old = self.slots[slot.index()].as_deref().zip(found).map(|(dictionary, position)| dictionary.entry(position));
+        self.snapshots.put_aside(slot, hash, key, old);
+    }
+
+    /// After a key was written.
+    fn changed(&mut self, key: &[u8]) {
+        self.dirty += 1;
         self.watches.touch(key);
     }
 
@@ -241,9 +292,29 @@ impl Keyspace {
 
     fn detach(&mut self, slot: Slot) {
         let Some(dictionary) = self.slots[slot.index()].take() else { return };
+        self.snapshots.void(slot.number());
+        self.dirty += dictionary.len() as u64;
         self.len -= dictionary.len();
         self.volatile -= dictionary.volatile();
         self.rubble.push(*dictionary);
+    }
+
+    /// Takes the keys of another keyspace in place of its own, which are freed by [`Keyspace::free_some`]. Nobody has changed them: they do not count as
+    /// dirty.
+    pub fn replace(&mut self, mut by: Self) {
+        self.touch_all(|_| true);
+        self.snapshots.void(SLOT_COUNT - 1);
+        std::mem::swap(&mut self.hasher, &mut by.hasher);
+        std::mem::swap(&mut self.slots, &mut by.slots);
+        (self.len, self.volatile, self.horizon, self.walk) = (by.len, by.volatile, by.horizon, by.walk);
+        self.touch_all(|_| true);
+        self.discard(by);
+    }
+
+    /// Takes the memory of another keyspace, to free it by [`Keyspace::free_some`]: dropping one that is large takes long.
+    pub fn discard(&mut self, other: Self) {
+        self.rubble.extend(other.rubble);
+        self.rubble.extend(other.slots.into_iter().flatten().map(|dictionary| *dictionary));
     }
 
     /// Frees the memory of about `budget` cleared keys; true if nothing is left to free.

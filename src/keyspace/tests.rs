@@ -1,5 +1,7 @@
 //! The keyspace against a model that is plainly right.
 
+mod snapshots;
+
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;

@@ -73,3 +73,24 @@ impl Object {
         }
     }
 }
+
+/// An entry by itself, as it lies outside of a page.
+#[derive(Debug)]
+pub(super) struct Owned {
+    pub key: Box<[u8]>,
+    pub object: Object,
+    pub expiry: Option<Millis>,
+}
+
+impl Owned {
+    pub fn read(&self) -> Entry<'_> {
+        Entry { key: &self.key, value: self.object.read(), expiry: self.expiry }
+    }
+}
+
+impl From<Entry<'_>> for Owned {
+    fn from(entry: Entry<'_>) -> Self {
+        let Value::String(value) = entry.value;
+        Self { key: entry.key.into(), object: Object::String(value.to_vec()), expiry: entry.expiry }
+    }
+}

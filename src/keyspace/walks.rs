@@ -20,7 +20,7 @@ impl Keyspace {
         let mut place = cursor as u32;
         let mut slot = (cursor >> 32).min(u64::from(SLOT_COUNT)) as u16;
         let mut visited = 0;
-        while let Some((number, dictionary)) = self.next_used(slot) {
+        while let Some((number, dictionary)) = next_used(&self.slots, slot) {
             if number != slot {
                 place = 0;
             }
@@ -35,12 +35,6 @@ impl Keyspace {
             place = next.unwrap_or(0);
         }
         0
-    }
-
-    /// The first slot from this one on that holds keys.
-    fn next_used(&self, from: u16) -> Option<(u16, &Dictionary)> {
-        let slots = self.slots.get(usize::from(from)..)?;
-        slots.iter().zip(from..).find_map(|(dictionary, number)| Some((number, dictionary.as_deref()?)))
     }
 
     /// Before this time no key expires; none if no key does.
@@ -75,13 +69,19 @@ impl Keyspace {
             self.horizon.seen(horizon.soonest());
             return next_slot;
         }
-        let mut watches = std::mem::take(&mut self.watches);
+        let (mut watches, mut snapshots) = (std::mem::take(&mut self.watches), std::mem::take(&mut self.snapshots));
+        let hasher = self.hasher;
         let (next, removed) = self.change(slot, |dictionary| {
             let before = dictionary.len();
-            let next = dictionary.expire(bucket, now, |key| watches.touch(key));
+            let next = dictionary.expire(bucket, now, |entry| {
+                watches.touch(entry.key);
+                if !snapshots.is_empty() {
+                    snapshots.put_aside(slot, hasher.hash(entry.key), entry.key, Some(entry));
+                }
+            });
             (next, before - dictionary.len())
         });
-        self.watches = watches;
+        (self.watches, self.snapshots) = (watches, snapshots);
         self.expired += removed as u64;
         *budget = budget.saturating_sub(1 + removed);
         next.map_or(next_slot, |bucket| (slot.number(), bucket))
@@ -93,6 +93,12 @@ impl Keyspace {
         let mut draw = || random_entry(slots, *len, rng).filter(|entry| !entry.is_expired(now));
         (0..RANDOM_TRIES).find_map(|_| draw()).map(|entry| entry.key)
     }
+}
+
+/// The first slot from this one on that holds keys.
+pub(super) fn next_used(slots: &[Option<Box<Dictionary>>], from: u16) -> Option<(u16, &Dictionary)> {
+    let slots = slots.get(usize::from(from)..)?;
+    slots.iter().zip(from..).find_map(|(dictionary, number)| Some((number, dictionary.as_deref()?)))
 }
 
 /// Some entry of these dictionaries, which hold `len` together.
