@@ -3,7 +3,7 @@
 //! Owns: xoshiro256** (Blackman and Vigna, "Scrambled linear pseudorandom number generators"), seeded by SplitMix64.
 //! Must not: read entropy of its own; the shell seeds it. Not for secrets.
 
-use crate::types::{ClusterId, NodeId, ShardId};
+use crate::types::{ClusterId, NodeId, ReplId, ShardId};
 
 /// A deterministic stream of numbers from one seed.
 #[derive(Clone, Debug)]
@@ -80,6 +80,11 @@ impl Rng {
     /// A fresh cluster id.
     pub fn cluster_id(&mut self) -> ClusterId {
         ClusterId::from_bytes(self.bytes20())
+    }
+
+    /// A fresh id of a replication history.
+    pub fn repl_id(&mut self) -> ReplId {
+        ReplId::from_bytes(self.bytes20())
     }
 }
 

@@ -106,6 +106,11 @@ hex_id! {
     ClusterId
 }
 
+hex_id! {
+    /// A replication history's identity: equal offsets of equal histories mean equal keys.
+    ReplId
+}
+
 /// A hash slot, always below [`SLOT_COUNT`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Slot(u16);

@@ -5,9 +5,10 @@ use pontoon::commands::{Buffers, BusStats, Client, ClientList, Cluster, Context,
 use pontoon::config::Config;
 use pontoon::keyspace::Keyspace;
 use pontoon::raft::{Body, Entry, Raft, Settings};
+use pontoon::replication::{History, Stream};
 use pontoon::rng::Rng;
 use pontoon::store::{SyncTimes, Work};
-use pontoon::types::{ClusterId, NodeId, Now, Slot};
+use pontoon::types::{ClusterId, NodeId, Now, ReplId, Slot};
 use pontoon::wire::{OwnedArgs, Reply};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -78,7 +79,7 @@ fn get_and_set_allocate_nothing() {
     let settings = Settings { election_timeout: 1000, lease: 5000, node_timeout: 15_000, voters: 5 };
     let (state, raft) = (state(&join), Raft::found(ME, join, 1, settings, Rng::new(1), 1));
     let (mut keyspace, mut config, mut server, stats) = (Keyspace::new(1), Config::default(), Server::default(), BusStats::default());
-    let syncs = SyncTimes::default();
+    let (syncs, mut stream) = (SyncTimes::default(), Stream::new(History::new(ReplId::from_bytes([1; 20]), 0)));
     let local = "127.0.0.1:1".parse().unwrap();
     let (mut client, mut out) = (Client::new(1, local, local, NOW, true), Vec::with_capacity(4096));
     let cluster = Cluster {
@@ -106,6 +107,7 @@ fn get_and_set_allocate_nothing() {
                 client: &mut client,
                 reply: Reply::new(&mut out, false),
                 keyspace: &mut keyspace,
+                stream: &mut stream,
                 cluster,
                 config: &mut config,
                 server: &mut server,

@@ -49,6 +49,8 @@ pub struct Client {
     pub last_command: Option<CommandId>,
     /// This command of it is suspended: it is not read until [`super::resume`].
     pub waiting: Option<CommandId>,
+    /// How far the replication stream was when a command of its own had last changed something.
+    pub written: u64,
     /// The connection is to be closed once its replies are sent.
     pub close_after_reply: bool,
 }
@@ -87,6 +89,7 @@ impl Client {
             watched: Vec::new(),
             last_command: None,
             waiting: None,
+            written: 0,
             close_after_reply: false,
         }
     }

@@ -10,6 +10,7 @@ use crate::cluster::{Address, Change, Reason, State};
 use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::raft::Raft;
+use crate::replication::Stream;
 use crate::store::Work;
 use crate::types::{Millis, NodeId, Now, Slot};
 use crate::wire::Reply;
@@ -114,6 +115,8 @@ pub struct Context<'a> {
     pub reply: Reply<'a>,
     /// The keys.
     pub keyspace: &'a mut Keyspace,
+    /// What replicas are told of changes.
+    pub stream: &'a mut Stream,
     /// The cluster as this node sees it.
     pub cluster: Cluster<'a>,
     /// The options in use.

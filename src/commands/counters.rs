@@ -71,6 +71,8 @@ fn incrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     let (Some(old), Some(more)) = (old, decimal::parse(args.get(2))) else { return ctx.fail(NOT_A_FLOAT) };
     let Some(text) = decimal::sum(old, more) else { return ctx.fail("ERR increment would produce NaN or Infinity") };
     ctx.keyspace.set_string(ctx.slot, args.get(1), text.as_bytes(), Expiry::Keep, ctx.now.wall);
+    // The sum, for it may come out otherwise elsewhere.
+    ctx.propagate_instead(&[b"SET", args.get(1), text.as_bytes(), b"KEEPTTL"]);
     ctx.reply.bulk(text.as_bytes());
     Flow::Done
 }

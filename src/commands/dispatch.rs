@@ -5,6 +5,7 @@
 
 use super::context::{ChangeOutcome, Context, Flow, NO_SLOT, WaitOutcome};
 use super::parse::shown;
+use super::propagation::propagate;
 use super::routing::{self, KeySlots, Redirect};
 use super::table::{Command, CommandId, Flag, Lookup};
 use super::{table, transaction};
@@ -102,8 +103,10 @@ pub(super) fn admit(ctx: &mut Context<'_>, command: &Command, args: Args<'_>) ->
 /// Runs an admitted command and counts it.
 pub(super) fn run(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Flow {
     ctx.server.stats.called(id, ctx.now);
-    let start = ctx.reply.mark();
-    let flow = (table().get(id).command.handler)(ctx, args);
+    let (start, dirty) = (ctx.reply.mark(), ctx.keyspace.dirty());
+    let command = table().get(id).command;
+    let flow = (command.handler)(ctx, args);
+    propagate(ctx, command, args, dirty);
     match flow {
         Flow::Done => account(ctx, id, start),
         // Of an EXEC whose command waits, that command is the one that waits.

@@ -110,20 +110,33 @@ fn expire_at(ctx: &mut Context<'_>, args: Args<'_>, command: &str, scale: i64, b
     };
     let allowed = ctx.keyspace.entry(ctx.slot, key, now).is_some_and(|entry| conditions.allow(entry.expiry, end));
     if allowed {
-        match u64::try_from(end) {
-            Ok(end) if end > now => ctx.keyspace.set_expiry(ctx.slot, key, Some(end), now),
-            _ => ctx.keyspace.remove(ctx.slot, key, now),
-        };
+        // What ended before 1970 has ended.
+        end_life(ctx, key, u64::try_from(end).unwrap_or(0));
     }
     ctx.reply.int(i64::from(allowed));
     Flow::Done
+}
+
+/// Ends the life of a key that is there at this point in time; at once, if that is past.
+pub(super) fn end_life(ctx: &mut Context<'_>, key: &[u8], end: Millis) {
+    if end > ctx.now.wall {
+        ctx.keyspace.set_expiry(ctx.slot, key, Some(end), ctx.now.wall);
+        ctx.propagate_until(&[b"PEXPIREAT", key], end);
+    } else {
+        ctx.keyspace.remove(ctx.slot, key, ctx.now.wall);
+        ctx.propagate_instead(&[b"DEL", key]);
+    }
 }
 
 /// Lets a key live for ever; false if it does already, or is not there.
 pub(super) fn persist_key(ctx: &mut Context<'_>, key: &[u8]) -> bool {
     let now = ctx.now.wall;
     let ends = ctx.keyspace.entry(ctx.slot, key, now).is_some_and(|entry| entry.expiry.is_some());
-    ends && ctx.keyspace.set_expiry(ctx.slot, key, None, now)
+    if ends {
+        ctx.keyspace.set_expiry(ctx.slot, key, None, now);
+        ctx.propagate_instead(&[b"PERSIST", key]);
+    }
+    ends
 }
 
 fn persist(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {

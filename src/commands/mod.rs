@@ -27,6 +27,7 @@ mod expire;
 mod function;
 mod info;
 mod introspection;
+mod propagation;
 mod scan;
 mod server;
 mod set;

@@ -3,6 +3,7 @@
 //! Owns: the options that SET and GETEX share, and reading points in time from clients. Contract: the words and order of checks of Redis 7.2.
 
 use super::context::{Context, Flow};
+use super::expire::{end_life, persist_key};
 use super::parse::{NOT_AN_INTEGER, SYNTAX_ERROR, integer, is};
 use super::strings::reply_value;
 use super::table::{Command, Flag, Group, KeyFlag, KeySpec};
@@ -157,7 +158,7 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     };
     let holds = options.condition.is_none_or(|condition| (condition == Condition::Present) == found);
     if holds {
-        ctx.keyspace.set_string(ctx.slot, args.get(1), args.get(2), expiry, ctx.now.wall);
+        set_string(ctx, args.get(1), args.get(2), expiry);
     }
     match (options.get, holds) {
         (true, _) => {}
@@ -165,6 +166,14 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
         (false, false) => ctx.reply.null(),
     }
     Flow::Done
+}
+
+/// Sets a key. Replicas get the end of its life as the point in time that it is.
+fn set_string(ctx: &mut Context<'_>, key: &[u8], value: &[u8], expiry: Expiry) {
+    ctx.keyspace.set_string(ctx.slot, key, value, expiry, ctx.now.wall);
+    if let Expiry::At(end) = expiry {
+        ctx.propagate_until(&[b"SET", key, value, b"PXAT"], end);
+    }
 }
 
 fn setnx(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
@@ -188,7 +197,7 @@ fn set_until(ctx: &mut Context<'_>, args: Args<'_>, clock: Clock, command: &str)
     match clock.read(args.get(2), command, ctx.now.wall) {
         Err(text) => ctx.fail(&text),
         Ok(end) => {
-            ctx.keyspace.set_string(ctx.slot, args.get(1), args.get(3), Expiry::At(end), ctx.now.wall);
+            set_string(ctx, args.get(1), args.get(3), Expiry::At(end));
             ctx.done()
         }
     }
@@ -215,9 +224,8 @@ fn getex(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
         return Flow::Done;
     }
     match (options.life, end) {
-        (_, Some(end)) if end <= ctx.now.wall => _ = ctx.keyspace.remove(ctx.slot, key, ctx.now.wall),
-        (_, Some(end)) => _ = ctx.keyspace.set_expiry(ctx.slot, key, Some(end), ctx.now.wall),
-        (Life::Persist, None) => _ = super::expire::persist_key(ctx, key),
+        (_, Some(end)) => end_life(ctx, key, end),
+        (Life::Persist, None) => _ = persist_key(ctx, key),
         _ => {}
     }
     Flow::Done

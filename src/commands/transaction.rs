@@ -128,8 +128,15 @@ pub(super) fn abort(client: &mut Client) {
     }
 }
 
-/// Runs what is left of a transaction, as far as it goes without waiting.
-pub(super) fn proceed(ctx: &mut Context<'_>, mut execution: Box<Execution>) -> Flow {
+/// Runs what is left of a transaction, as far as it goes without waiting; so far, it is one for replicas too.
+pub(super) fn proceed(ctx: &mut Context<'_>, execution: Box<Execution>) -> Flow {
+    ctx.stream.begin_unit();
+    let flow = run_queue(ctx, execution);
+    ctx.stream.end_unit();
+    flow
+}
+
+fn run_queue(ctx: &mut Context<'_>, mut execution: Box<Execution>) -> Flow {
     while let Some(queued) = execution.rest.next() {
         let args = queued.args.as_args();
         // Asked again for each command: one before it may have taken or given the slot away.

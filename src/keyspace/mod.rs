@@ -5,7 +5,7 @@
 //! Contract: docs/architecture.md, "Keyspace".
 //!
 //! Every call names the slot with the key: commands know it already. An expired key is absent for every call that is given `now`;
-//! the calls that may write remove it on the way.
+//! the calls that may write remove it on the way, unless only a primary may say so ([`Expired`]). Nothing has expired at `now` 0.
 
 mod bucket;
 mod dictionary;
@@ -22,7 +22,7 @@ mod watch;
 
 pub use slot::key_slot;
 pub use snapshots::{WalkId, WalkStep};
-pub use value::{Entry, Expiry, Value};
+pub use value::{Entry, Expired, Expiry, Value};
 pub use watch::Version;
 
 use crate::rng::Rng;
@@ -48,6 +48,9 @@ pub struct Keyspace {
     walk: (u16, usize),
     /// How many keys were removed because they had expired.
     expired: u64,
+    expired_keys: Expired,
+    /// Keys that were removed because they had expired, if they are to be told.
+    untold: Vec<Box<[u8]>>,
     /// How many changes of keys there were.
     dirty: u64,
     /// Dictionaries that were cleared, to be freed piece by piece.
@@ -70,6 +73,8 @@ impl Keyspace {
             horizon: Horizon::default(),
             walk: (0, 0),
             expired: 0,
+            expired_keys: Expired::Removed,
+            untold: Vec::new(),
             dirty: 0,
             rubble: Vec::new(),
             watches: Watches::default(),
@@ -104,6 +109,16 @@ impl Keyspace {
         self.dirty
     }
 
+    /// What becomes of expired keys from now on.
+    pub fn set_expired(&mut self, expired: Expired) {
+        self.expired_keys = expired;
+    }
+
+    /// Takes the keys that were removed because they had expired, in that order, if they are told ([`Expired::Told`]).
+    pub fn take_expired(&mut self) -> std::vec::Drain<'_, Box<[u8]>> {
+        self.untold.drain(..)
+    }
+
     /// Number of keys in a slot, as [`Keyspace::len`].
     pub fn count_in_slot(&self, slot: Slot) -> usize {
         self.dictionary(slot).map_or(0, Dictionary::len)
@@ -134,23 +149,34 @@ impl Keyspace {
         self.dictionary(slot).map(|dictionary| dictionary.entry(position))
     }
 
-    /// Where a key stands; one that has expired is removed instead.
+    /// Where a key stands; one that has expired is absent, and removed if that is up to this node.
     fn find_alive(&mut self, slot: Slot, hash: Hash, key: &[u8], now: Millis) -> Option<Position> {
         debug_assert_eq!(slot, key_slot(key), "the caller computes a key's slot from the key");
         let dictionary = self.dictionary(slot)?;
         let position = dictionary.find(hash, key)?;
         if dictionary.entry(position).is_expired(now) {
-            self.expired += 1;
-            self.remove_at(slot, hash, position, key);
+            if self.expired_keys != Expired::Kept {
+                self.expired += 1;
+                self.remove_at(slot, hash, position, key);
+                if self.expired_keys == Expired::Told {
+                    self.untold.push(key.into());
+                }
+            }
             return None;
         }
         Some(position)
     }
 
+    /// As [`Keyspace::find_alive`], to change the key: an expired one that is kept is still in its place.
+    fn find_to_write(&mut self, slot: Slot, hash: Hash, key: &[u8], now: Millis) -> Option<Position> {
+        let now = if self.expired_keys == Expired::Kept { 0 } else { now };
+        self.find_alive(slot, hash, key, now)
+    }
+
     /// Sets a key to a string, whatever it held before.
     pub fn set_string(&mut self, slot: Slot, key: &[u8], value: &[u8], expiry: Expiry, now: Millis) {
         let hash = self.hasher.hash(key);
-        let found = self.find_alive(slot, hash, key, now);
+        let found = self.find_to_write(slot, hash, key, now);
         self.put_aside(slot, hash, key, found);
         let hasher = self.hasher;
         self.change(slot, |dictionary| match found {
@@ -179,7 +205,7 @@ impl Keyspace {
     /// Lets `edit` change the bytes of a string, in place if they are many; an absent key is an empty string that never expires.
     pub fn edit_string<R>(&mut self, slot: Slot, key: &[u8], now: Millis, edit: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         let hash = self.hasher.hash(key);
-        let found = self.find_alive(slot, hash, key, now);
+        let found = self.find_to_write(slot, hash, key, now);
         self.put_aside(slot, hash, key, found);
         let result = match found {
             Some(position) => self.change(slot, |dictionary| dictionary.edit(position, edit)),
@@ -198,7 +224,7 @@ impl Keyspace {
     /// Gives the key a time to live, or takes it away; false if the key is not there.
     pub fn set_expiry(&mut self, slot: Slot, key: &[u8], expiry: Option<Millis>, now: Millis) -> bool {
         let hash = self.hasher.hash(key);
-        let Some(position) = self.find_alive(slot, hash, key, now) else { return false };
+        let Some(position) = self.find_to_write(slot, hash, key, now) else { return false };
         self.put_aside(slot, hash, key, Some(position));
         self.change(slot, |dictionary| dictionary.set_expiry(position, expiry));
         self.changed(key);
@@ -208,7 +234,7 @@ impl Keyspace {
     /// Removes the key; false if it was not there.
     pub fn remove(&mut self, slot: Slot, key: &[u8], now: Millis) -> bool {
         let hash = self.hasher.hash(key);
-        let Some(position) = self.find_alive(slot, hash, key, now) else { return false };
+        let Some(position) = self.find_to_write(slot, hash, key, now) else { return false };
         self.remove_at(slot, hash, position, key);
         self.dirty += 1;
         true

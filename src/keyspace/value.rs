@@ -38,6 +38,17 @@ impl Entry<'_> {
     }
 }
 
+/// What becomes of keys whose life is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Expired {
+    /// They are removed when they are found.
+    Removed,
+    /// They are removed when they are found, and told of ([`super::Keyspace::take_expired`]).
+    Told,
+    /// They are absent for readers, and stay in their places until somebody else says that they are removed.
+    Kept,
+}
+
 /// What a write does to a key's time to live.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Expiry {

@@ -2,7 +2,7 @@
 //!
 //! Owns: the cursor's form and how a walk goes from slot to slot. Within a slot see the dictionary.
 
-use super::value::Entry;
+use super::value::{Entry, Expired};
 use super::{Dictionary, Keyspace};
 use crate::rng::Rng;
 use crate::types::{Millis, SLOT_COUNT, Slot};
@@ -37,16 +37,16 @@ impl Keyspace {
         0
     }
 
-    /// Before this time no key expires; none if no key does.
+    /// Before this time no key is to be removed as expired; none if none will be.
     pub fn next_expiry(&self) -> Option<Millis> {
-        (self.volatile > 0).then(|| self.horizon.soonest())
+        (self.volatile > 0 && self.expired_keys != Expired::Kept).then(|| self.horizon.soonest())
     }
 
     /// Goes on looking for expired keys to remove, through about `budget` keys; returns how many it removed. Call it again at once while
     /// [`Keyspace::next_expiry`] is past, within reason.
     pub fn expire_some(&mut self, now: Millis, budget: usize) -> usize {
         let before = self.expired;
-        let mut left = budget;
+        let mut left = if self.expired_keys == Expired::Kept { 0 } else { budget };
         while left > 0 && self.horizon.is_past(now) {
             let (number, bucket) = self.walk;
             self.walk = match Slot::new(number) {
@@ -70,7 +70,8 @@ impl Keyspace {
             return next_slot;
         }
         let (mut watches, mut snapshots) = (std::mem::take(&mut self.watches), std::mem::take(&mut self.snapshots));
-        let hasher = self.hasher;
+        let mut untold = std::mem::take(&mut self.untold);
+        let (hasher, told) = (self.hasher, self.expired_keys == Expired::Told);
         let (next, removed) = self.change(slot, |dictionary| {
             let before = dictionary.len();
             let next = dictionary.expire(bucket, now, |entry| {
@@ -78,10 +79,13 @@ impl Keyspace {
                 if !snapshots.is_empty() {
                     snapshots.put_aside(slot, hasher.hash(entry.key), entry.key, Some(entry));
                 }
+                if told {
+                    untold.push(entry.key.into());
+                }
             });
             (next, before - dictionary.len())
         });
-        (self.watches, self.snapshots) = (watches, snapshots);
+        (self.watches, self.snapshots, self.untold) = (watches, snapshots, untold);
         self.expired += removed as u64;
         *budget = budget.saturating_sub(1 + removed);
         next.map_or(next_slot, |bucket| (slot.number(), bucket))

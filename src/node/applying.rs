@@ -158,12 +158,16 @@ impl<D: Disk> Node<D> {
     }
 
     /// Deletes the keys of slots that another shard owns now (their memory is freed a slice a turn). A slot that nobody owns keeps its keys.
+    /// A replica waits until its primary's stream says so: a slot may come back, and then the keys in it are newer than the loss.
     fn delete_foreign_keys(&mut self, slots: &BTreeSet<Slot>) {
-        let primary = self.state.member(&self.me).and_then(|me| me.primary);
+        if self.state.member(&self.me).is_some_and(|me| me.primary.is_some()) {
+            return;
+        }
         for &slot in slots {
-            let foreign = self.state.owner(slot).is_some_and(|owner| owner != self.me && Some(owner) != primary);
+            let foreign = self.state.owner(slot).is_some_and(|owner| owner != self.me);
             if foreign && self.keyspace.count_in_slot(slot) > 0 {
                 self.keyspace.clear_slot(slot);
+                self.stream.feed(["CLUSTER", "FLUSHSLOT", &slot.to_string()].iter().map(|word| word.as_bytes()));
             }
         }
     }

@@ -98,6 +98,7 @@ impl<D: Disk> Node<D> {
             client,
             reply: Reply::new(out, resp3),
             keyspace: &mut self.keyspace,
+            stream: &mut self.stream,
             cluster: Cluster {
                 me: self.me,
                 address: &self.own_address,

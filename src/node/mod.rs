@@ -38,6 +38,7 @@ use crate::commands::{BusStats, Client, LinkView, Server};
 use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::raft::{Raft, RoleName};
+use crate::replication::{History, Stream};
 use crate::rng::Rng;
 use crate::store::{Disk, DiskError, LoadError, Loaded, Standing, Store};
 use crate::types::{ConnId, Millis, NodeId, Now, Slot, Term};
@@ -152,6 +153,7 @@ pub struct Node<D: Disk> {
     usable: bool,
 
     keyspace: Keyspace,
+    stream: Stream,
     changed: applying::Changed,
     server: Server,
     bus_stats: BusStats,
@@ -202,6 +204,7 @@ impl<D: Disk> Node<D> {
         let raft = Raft::new(loaded.me, loaded.hard, loaded.log, voters, commit, nonce, settings, rng.fork(), now.mono);
         let server = Server { run_id: rng.node_id().to_string(), started: now, ..Server::default() };
         let keyspace = Keyspace::new(rng.next_u64());
+        let stream = Stream::new(History::new(rng.repl_id(), 0));
         Self {
             config,
             rng,
@@ -230,6 +233,7 @@ impl<D: Disk> Node<D> {
             covered: false,
             usable: false,
             keyspace,
+            stream,
             changed: applying::Changed::default(),
             server,
             bus_stats: BusStats::default(),

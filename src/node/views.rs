@@ -49,6 +49,7 @@ impl<D: Disk> Node<D> {
     /// Asserts every invariant, also those between the rooms.
     pub fn check(&self) {
         self.raft.check();
+        self.stream.check();
         assert!(self.state.last_applied() <= self.raft.commit_index(), "only what is committed is applied");
         assert!(self.raft.log().snapshot_index() <= self.state.last_applied(), "the log in memory begins where the state ends, or before");
         assert!(self.raft.commit_index() <= self.raft.log().last_index(), "what is committed is in the log");
@@ -104,6 +105,7 @@ impl<D: Disk> Node<D> {
     pub(super) fn tend_keys(&mut self) -> bool {
         let freed = self.keyspace.free_some(EXPIRE_BUDGET);
         self.keyspace.expire_some(self.now.wall, EXPIRE_BUDGET);
+        self.stream.feed_expired(&mut self.keyspace);
         !freed || self.keyspace.next_expiry().is_some_and(|at| at <= self.now.wall)
     }
 }

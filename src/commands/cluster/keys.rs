@@ -1,9 +1,9 @@
 //! Questions about keys and their slots.
 //!
-//! Owns: KEYSLOT, COUNTKEYSINSLOT, GETKEYSINSLOT. Must not: look at other nodes' keys.
+//! Owns: KEYSLOT, COUNTKEYSINSLOT, GETKEYSINSLOT, FLUSHSLOT. Must not: look at other nodes' keys.
 
 use crate::commands::context::{Context, Flow};
-use crate::commands::parse::{NOT_AN_INTEGER, integer};
+use crate::commands::parse::{NOT_AN_INTEGER, SYNTAX_ERROR, integer, is};
 use crate::keyspace::key_slot;
 use crate::types::Slot;
 use crate::wire::Args;
@@ -27,6 +27,17 @@ pub(super) fn getkeysinslot(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     ctx.reply.array(count);
     ctx.keyspace.keys_in_slot(slot).take(count).for_each(|key| ctx.reply.bulk(key));
     Flow::Done
+}
+
+/// ASYNC and SYNC are the same: the keys are gone at once, their memory is freed between the turns.
+pub(super) fn flushslot(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    let Some(slot) = integer(args.get(2)).and_then(slot) else { return ctx.fail("ERR Invalid or out of range slot") };
+    let options = args.skip(3);
+    if options.len() > 1 || options.iter().any(|word| !is(word, "async") && !is(word, "sync")) {
+        return ctx.fail(SYNTAX_ERROR);
+    }
+    ctx.keyspace.clear_slot(slot);
+    ctx.done()
 }
 
 fn slot(number: i64) -> Option<Slot> {

@@ -60,6 +60,7 @@ const SUBCOMMANDS: &[Command] = &[
     sub("delslots", -3, ADMIN, "3.0.0", "Sets hash slots as unbound for a node.", slots::delslots),
     sub("delslotsrange", -4, ADMIN, "7.0.0", "Sets hash slot ranges as unbound for a node.", slots::delslotsrange),
     sub("delvoter", 3, ADMIN, "7.2.4", "Makes a member of the cluster a learner, until it is made a voter again.", membership::delvoter),
+    sub("flushslot", -3, &[Flag::Admin, Flag::Write], "7.2.4", "Removes all keys of a hash slot.", keys::flushslot),
     sub("flushslots", 2, ADMIN, "3.0.0", "Deletes all slots information from a node.", slots::flushslots),
     sub("forget", 3, ADMIN, "3.0.0", "Removes a node from the nodes table.", membership::forget),
     sub("getkeysinslot", 4, KEYS, "3.0.0", "Returns the key names in a hash slot.", keys::getkeysinslot).tips(VARIES),

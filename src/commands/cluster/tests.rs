@@ -364,6 +364,10 @@ fn small_questions_have_small_answers() {
     assert_eq!(desk.ask("cluster getkeysinslot 12182 1").len(), "*1\r\n$6\r\n{foo}1\r\n".len());
     assert_eq!(desk.ask("cluster getkeysinslot 12182 10").split("\r\n").next(), Some("*2"));
     assert_eq!(desk.ask("cluster getkeysinslot 12182 -1"), "-ERR Invalid slot or number of keys\r\n");
+    assert_eq!(desk.ask("cluster flushslot 16384"), "-ERR Invalid or out of range slot\r\n");
+    assert_eq!(desk.ask("cluster flushslot 12182 soon"), "-ERR syntax error\r\n");
+    assert_eq!(desk.ask("cluster flushslot 12182 async"), "+OK\r\n");
+    assert!(desk.keyspace.is_empty());
     assert_eq!(desk.ask(&format!("cluster count-failure-reports {OTHER}")), ":0\r\n");
     assert_eq!(desk.ask(&format!("cluster count-failure-reports {STRANGER}")), format!("-ERR Unknown node {STRANGER}\r\n"));
     let line = desk.ask(&format!("cluster replicas {ME}"));

@@ -4,6 +4,7 @@ mod connection;
 mod hostile;
 mod introspection;
 mod keys;
+mod propagation;
 mod routing;
 mod server;
 mod table;
@@ -14,9 +15,10 @@ use crate::cluster::{Address, Change, State};
 use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::raft::{Body, Entry, Raft, Settings};
+use crate::replication::{History, Stream};
 use crate::rng::Rng;
 use crate::store::{SyncTimes, Work};
-use crate::types::{ClusterId, LogIndex, Millis, NodeId, Now, Slot};
+use crate::types::{ClusterId, LogIndex, Millis, NodeId, Now, ReplId, Slot};
 use crate::wire::{OwnedArgs, Reply};
 
 /// A client that sits at a node: a cluster of one, which owns every slot until a test says otherwise.
@@ -24,6 +26,9 @@ pub(crate) struct Desk {
     pub now: Now,
     pub client: Client,
     pub keyspace: Keyspace,
+    pub stream: Stream,
+    /// How much of the stream a test has looked at.
+    pub read: u64,
     pub state: State,
     pub raft: Raft<Change>,
     pub config: Config,
@@ -80,6 +85,8 @@ impl Desk {
             now,
             client: a_client(7),
             keyspace: Keyspace::new(1),
+            stream: Stream::new(History::new(ReplId::from_bytes([1; 20]), 0)),
+            read: 0,
             state: State::founding(ClusterId::from_bytes([1; 20]), ME),
             raft: Raft::found(ME, join.clone(), 1, settings, Rng::new(1), now.mono),
             config: Config::default(),
@@ -125,6 +132,7 @@ impl Desk {
             client: &mut self.client,
             reply: Reply::new(&mut out, resp3),
             keyspace: &mut self.keyspace,
+            stream: &mut self.stream,
             cluster: Cluster {
                 me: ME,
                 address: &address,
