@@ -38,6 +38,8 @@ mod hostile;
 mod leaving;
 #[path = "blackbox/membership.rs"]
 mod membership;
+#[path = "blackbox/replicas.rs"]
+mod replicas;
 #[path = "blackbox/slots.rs"]
 mod slots;
 #[path = "blackbox/start.rs"]

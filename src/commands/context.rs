@@ -220,9 +220,14 @@ pub struct Buffers {
 }
 
 impl Cluster<'_> {
+    /// Whom this node replicates; none for a primary.
+    pub fn primary(&self) -> Option<NodeId> {
+        self.state.member(&self.me)?.primary
+    }
+
     /// Whether this node replicates another.
     pub fn is_replica(&self) -> bool {
-        self.state.member(&self.me).is_some_and(|member| member.primary.is_some())
+        self.primary().is_some()
     }
 }
 

@@ -78,7 +78,7 @@ fn dispatch_in_multi(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Fl
         return reject(ctx, Some(id), "ERR Command not allowed inside a transaction");
     }
     let slots = match transaction::queued_slots(ctx, command) {
-        Some((slots, writes)) => routing::check(&ctx.cluster, ctx.config, slots, writes).map(|()| Some(slots)),
+        Some((slots, writes)) => routing::check(ctx, slots, writes).map(|()| Some(slots)),
         None => admit(ctx, command, args),
     };
     match slots {
@@ -91,11 +91,12 @@ fn dispatch_in_multi(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Fl
     }
 }
 
-/// Whether this node may serve the command's keys; sets the context's slot.
+/// Whether this node may serve the command and its keys; sets the context's slot.
 pub(super) fn admit(ctx: &mut Context<'_>, command: &Command, args: Args<'_>) -> Result<Option<KeySlots>, Redirect> {
     ctx.slot = NO_SLOT;
-    let Some(slots) = KeySlots::of(command.keys, args) else { return Ok(None) };
-    routing::check(&ctx.cluster, ctx.config, slots, routing::writes(command))?;
+    let writes = routing::writes(command);
+    let Some(slots) = KeySlots::of(command.keys, args) else { return routing::check_keyless(ctx, writes).map(|()| None) };
+    routing::check(ctx, slots, writes)?;
     ctx.slot = slots.first;
     Ok(Some(slots))
 }

@@ -55,10 +55,13 @@ pub(super) enum Redirect {
     Leaving,
     /// Another node's slot.
     Moved(Slot, NodeId),
+    /// It has no keys and would change a replica's copy as a whole.
+    ReadOnly,
 }
 
-/// Whether this node may serve keys of these slots.
-pub(super) fn check(cluster: &Cluster<'_>, config: &Config, slots: KeySlots, writes: bool) -> Result<(), Redirect> {
+/// Whether this node may serve keys of these slots to the asking client.
+pub(super) fn check(ctx: &Context<'_>, slots: KeySlots, writes: bool) -> Result<(), Redirect> {
+    let Context { cluster, config, .. } = ctx;
     let slot = slots.first;
     let Some(owner) = cluster.state.owner(slot) else { return Err(Redirect::Unserved) };
     if slots.several {
@@ -73,12 +76,18 @@ pub(super) fn check(cluster: &Cluster<'_>, config: &Config, slots: KeySlots, wri
         }
     }
     if owner != cluster.me {
-        return Err(Redirect::Moved(slot, owner));
+        let reads_copy = ctx.client.readonly && !writes && cluster.primary() == Some(owner);
+        return if reads_copy { Ok(()) } else { Err(Redirect::Moved(slot, owner)) };
     }
     if cluster.leaving.iter().any(|(first, last)| (*first..=*last).contains(&slot)) {
         return Err(Redirect::Leaving);
     }
     Ok(())
+}
+
+/// Whether a command without keys may run: what it would change on a replica is its primary's to change.
+pub(super) fn check_keyless(ctx: &Context<'_>, writes: bool) -> Result<(), Redirect> {
+    if writes && ctx.cluster.is_replica() { Err(Redirect::ReadOnly) } else { Ok(()) }
 }
 
 /// Whether a command with these properties counts as a write for routing.
@@ -94,6 +103,7 @@ impl Redirect {
             Self::CrossSlot => ctx.reply.error("CROSSSLOT Keys in request don't hash to the same slot"),
             Self::Down => ctx.reply.error("CLUSTERDOWN The cluster is down"),
             Self::DownForWrites => ctx.reply.error("CLUSTERDOWN The cluster is down and only accepts read commands"),
+            Self::ReadOnly => ctx.reply.error("READONLY You can't write against a read only replica."),
             Self::Leaving => ctx.reply.error("TRYAGAIN The slot is on its way to another node"),
             Self::Moved(slot, owner) => {
                 let text = moved(&ctx.cluster, ctx.config, slot, owner);

@@ -93,6 +93,7 @@ impl<D: Disk> Node<D> {
         if changed.members || changed.owners {
             self.refresh_owners();
         }
+        self.review_primary();
         self.delete_foreign_keys(&changed.foreign);
         self.raft.set_max_lease(self.state.max_lease());
         if self.state.member(&self.me).is_some() {
@@ -157,10 +158,10 @@ impl<D: Disk> Node<D> {
         self.propose(Change::SlotChange { source: None, target, ranges: ranges(&free) }, None);
     }
 
-    /// Deletes the keys of slots that another shard owns now (their memory is freed a slice a turn). A slot that nobody owns keeps its keys.
-    /// A replica waits until its primary's stream says so: a slot may come back, and then the keys in it are newer than the loss.
+    /// Deletes the keys of slots that another node owns now (their memory is freed a slice a turn). A slot that nobody owns keeps its keys.
+    /// A replica deletes nothing by itself: its keys are those of its primary, whose log may be ahead of its own or behind.
     fn delete_foreign_keys(&mut self, slots: &BTreeSet<Slot>) {
-        if self.state.member(&self.me).is_some_and(|me| me.primary.is_some()) {
+        if self.following.primary().is_some() {
             return;
         }
         for &slot in slots {

@@ -13,6 +13,7 @@ mod bus;
 mod clients;
 mod configuring;
 mod ending;
+mod following;
 mod founding;
 mod gate;
 mod handover;
@@ -154,6 +155,7 @@ pub struct Node<D: Disk> {
 
     keyspace: Keyspace,
     stream: Stream,
+    following: following::Following,
     changed: applying::Changed,
     server: Server,
     bus_stats: BusStats,
@@ -234,6 +236,7 @@ impl<D: Disk> Node<D> {
             usable: false,
             keyspace,
             stream,
+            following: following::Following::default(),
             changed: applying::Changed::default(),
             server,
             bus_stats: BusStats::default(),

@@ -57,6 +57,8 @@ pub(super) const LINES: &[&str] = &[
     "    Go on without the other voters when a majority of them is lost for good. Acknowledged changes can be lost.",
     "REPLICAS <node-id>",
     "    Return <node-id> replicas.",
+    "REPLICATE (<node-id>|NO ONE)",
+    "    Configure current node as replica to <node-id>, or turn it into empty primary.",
     "RESET [HARD|SOFT]",
     "    Reset current node (default: soft).",
     "SAVECONFIG",

@@ -3,14 +3,15 @@
 //! Owns: the subcommands' table and what they share. Must not: change the cluster itself: a change is planned here and waits for the log
 //! ([`Wait`](super::context::Wait)). Contract: docs/protocol.md; replies and error texts are Valkey's, word for word.
 //!
-//! `slots` changes owners, `membership` changes members and voters, `topology` shows them, `info` counts, `keys` asks about keys in slots,
-//! `raft` shows the consensus itself, `transfer` asks to lead it.
+//! `slots` changes owners, `membership` changes members and voters, `replicate` who replicates whom, `topology` shows them, `info` counts,
+//! `keys` asks about keys in slots, `raft` shows the consensus itself, `transfer` asks to lead it.
 
 mod help;
 mod info;
 mod keys;
 mod membership;
 mod raft;
+mod replicate;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -76,6 +77,7 @@ const SUBCOMMANDS: &[Command] = &[
         .tips(VARIES),
     sub("recover", 3, ADMIN, "7.2.4", "Goes on with one survivor when a majority of the voters is lost for good.", membership::recover),
     sub("replicas", 3, ADMIN, "5.0.0", "Lists the replica nodes of a master node.", topology::replicas).tips(VARIES),
+    sub("replicate", -3, ADMIN, "3.0.0", "Configure a node as replica of a master node.", replicate::replicate),
     sub("reset", -2, &[Flag::Admin, Flag::Stale, Flag::NoScript], "3.0.0", "Resets a node.", membership::reset),
     sub("saveconfig", 2, ADMIN, "3.0.0", "Forces a node to save the cluster configuration to disk.", membership::saveconfig),
     sub("set-config-epoch", 3, ADMIN, "3.0.0", "Sets the configuration epoch for a new node.", membership::set_config_epoch),

@@ -157,6 +157,45 @@ fn setslot_refuses_in_redis_words() {
 }
 
 #[test]
+fn replicate_is_proposed_for_an_empty_node_without_slots() {
+    let mut desk = desk();
+    add_replica(&mut desk);
+    for (line, error) in [
+        (ME.to_string(), "Can't replicate myself"),
+        (REPLICA.to_string(), "I can only replicate a master, not a replica."),
+        (STRANGER.to_owned(), "Unknown node cccccccccccccccccccccccccccccccccccccccc"),
+        (OTHER.to_string(), "To set a master the node must be empty and without assigned slots."),
+        ("yes one".to_owned(), "unknown subcommand or wrong number of arguments for 'replicate'. Try CLUSTER HELP."),
+        ("no one now".to_owned(), "unknown subcommand or wrong number of arguments for 'replicate'. Try CLUSTER HELP."),
+    ] {
+        assert_eq!(desk.ask(&format!("cluster replicate {line}")), format!("-ERR {error}\r\n"), "{line}");
+    }
+    assert_eq!(desk.ask("cluster replicate"), "-ERR wrong number of arguments for 'cluster|replicate' command\r\n");
+    assert_eq!(desk.ask("cluster replicate no one"), "+OK\r\n", "a primary is one already");
+    desk.give_slots(Some(ME), None, 0, 99);
+    desk.give_slots(Some(ME), None, 300, 16383);
+    assert_eq!(desk.ask(&format!("cluster replicate {OTHER}")), "-ERR The node has replicas\r\n");
+    let shard = desk.state.member(&REPLICA).unwrap().shard;
+    desk.apply(Change::NodeForget { id: REPLICA, epoch: desk.state.epoch(&shard) });
+    put(&mut desk, "foo");
+    let not_empty = "-ERR To set a master the node must be empty and without assigned slots.\r\n";
+    assert_eq!(desk.ask(&format!("cluster replicate {OTHER}")), not_empty);
+    desk.keyspace.clear();
+    let entries = changes(&mut desk, &format!("cluster replicate {OTHER}"));
+    granted(&mut desk);
+    desk.apply(entries[0].clone());
+    assert_eq!(desk.state.member(&ME).unwrap().primary, Some(OTHER));
+    // A replica's keys are copies: it may go elsewhere with them, or nowhere.
+    put(&mut desk, "foo");
+    assert_eq!(changes(&mut desk, &format!("cluster replicate {OTHER}")).len(), 1);
+    granted(&mut desk);
+    let entries = changes(&mut desk, "CLUSTER REPLICATE NO ONE");
+    granted(&mut desk);
+    desk.apply(entries[0].clone());
+    assert!(desk.state.member(&ME).unwrap().is_primary());
+}
+
+#[test]
 fn meet_checks_the_address_and_leaves_the_rest_to_the_node() {
     let mut desk = desk();
     let meet = |ip: &str, port, bus_port| Wait::Meet { ip: ip.to_owned(), port, bus_port };

@@ -57,6 +57,33 @@ fn a_slot_on_its_way_out_is_refused() {
 }
 
 #[test]
+fn a_replica_serves_reads_of_its_primarys_slots_to_who_says_readonly() {
+    let mut desk = Desk::new();
+    desk.add_other();
+    desk.give_slots(Some(ME), Some(OTHER), 12182, 16383);
+    desk.give_slots(Some(ME), None, 0, 12181);
+    let shard = |desk: &Desk, id: NodeId| {
+        let shard = desk.state.member(&id).unwrap().shard;
+        (shard, desk.state.epoch(&shard))
+    };
+    let (source, target) = (shard(&desk, ME), shard(&desk, OTHER));
+    desk.apply(Change::SetReplicaOf { id: ME, source, primary: Some(OTHER), target });
+    assert_eq!(desk.ask("get foo"), "-MOVED 12182 127.0.0.1:7002\r\n");
+    assert_eq!(desk.ask("readonly"), "+OK\r\n");
+    assert_eq!(desk.ask("get foo"), "$-1\r\n");
+    assert_eq!(desk.ask("get bar"), "-CLUSTERDOWN Hash slot not served\r\n");
+    assert_eq!(desk.ask("set foo 1"), "-MOVED 12182 127.0.0.1:7002\r\n");
+    assert_eq!(desk.ask("flushall"), "-READONLY You can't write against a read only replica.\r\n");
+    assert_eq!((desk.ask("multi"), desk.ask("get foo")), ("+OK\r\n".to_owned(), "+QUEUED\r\n".to_owned()));
+    assert_eq!(desk.ask("exec"), "*1\r\n$-1\r\n");
+    desk.ask("multi");
+    assert_eq!(desk.ask("set foo 1"), "-MOVED 12182 127.0.0.1:7002\r\n");
+    assert!(desk.ask("exec").starts_with("-EXECABORT "));
+    assert_eq!(desk.ask("readwrite"), "+OK\r\n");
+    assert_eq!(desk.ask("get foo"), "-MOVED 12182 127.0.0.1:7002\r\n");
+}
+
+#[test]
 fn redirects_name_what_the_option_says() {
     let mut desk = Desk::new();
     desk.add_other();
