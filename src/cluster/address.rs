@@ -19,6 +19,10 @@ pub const MAX_KEYS: usize = 16;
 const SHARD_ID: &str = "shard-id";
 const JOIN_NONCE: &str = "join-nonce";
 const AVAILABILITY_ZONE: &str = "availability-zone";
+const REPLICA_PRIORITY: &str = "replica-priority";
+const FAST_FAILURE_DETECTION: &str = "fast-failure-detection";
+/// A replica's priority if it does not say another.
+const DEFAULT_PRIORITY: u32 = 100;
 
 /// Whether a value from outside may enter a record: `[A-Za-z0-9._:-]`, at most [`MAX_VALUE`] bytes. No such value can end a field or start a line.
 pub fn is_safe_text(text: &str) -> bool {
@@ -74,6 +78,32 @@ impl Address {
         match zone {
             "" => self.keys.remove(AVAILABILITY_ZONE),
             zone => self.keys.insert(AVAILABILITY_ZONE.to_owned(), zone.to_owned()),
+        };
+    }
+
+    /// How much the node wants to take over as a replica: the lower, the rather; 0: never.
+    pub fn replica_priority(&self) -> u32 {
+        self.keys.get(REPLICA_PRIORITY).and_then(|value| number(value)).and_then(|value| value.try_into().ok()).unwrap_or(DEFAULT_PRIORITY)
+    }
+
+    /// Says how much the node wants to take over.
+    pub fn set_replica_priority(&mut self, priority: u32) {
+        match priority {
+            DEFAULT_PRIORITY => self.keys.remove(REPLICA_PRIORITY),
+            priority => self.keys.insert(REPLICA_PRIORITY.to_owned(), priority.to_string()),
+        };
+    }
+
+    /// Whether a refused connection comes from the node's own kernel, so that it tells of a process that is gone \[N4\].
+    pub fn refuses_for_itself(&self) -> bool {
+        self.keys.get(FAST_FAILURE_DETECTION).is_none_or(|value| value != "no")
+    }
+
+    /// Says whether a refused connection comes from the node's own kernel.
+    pub fn set_refuses_for_itself(&mut self, refuses: bool) {
+        match refuses {
+            true => self.keys.remove(FAST_FAILURE_DETECTION),
+            false => self.keys.insert(FAST_FAILURE_DETECTION.to_owned(), "no".to_owned()),
         };
     }
 
@@ -203,6 +233,19 @@ mod tests {
         address.set_shard_id(shard);
         assert_eq!(address.shard_id(), Some(shard));
         assert_eq!(address.without_shard_id().to_string(), "a:7@1");
+    }
+
+    #[test]
+    fn what_failover_asks_for_is_said_only_where_it_is_unusual() {
+        let mut address: Address = "a:7@1".parse().unwrap();
+        assert_eq!((address.replica_priority(), address.refuses_for_itself()), (100, true));
+        address.set_replica_priority(7);
+        address.set_refuses_for_itself(false);
+        assert_eq!(address.to_string(), "a:7@1,,fast-failure-detection=no,replica-priority=7");
+        assert_eq!((address.replica_priority(), address.refuses_for_itself()), (7, false));
+        address.set_replica_priority(100);
+        address.set_refuses_for_itself(true);
+        assert_eq!(address.to_string(), "a:7@1");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! Must not: know sockets, files, clocks, or which node it runs on. Contract: docs/protocol.md and docs/nodes-conf.md.
 //!
 //! `address` and `entry` are the words, `text` writes and reads them; `state` is asked, `judge` refuses, `renew` tries again, `apply` changes, `proposals` remembers;
-//! `hash` and `check` watch over it; `snapshot` and `restore` are its text; `view` is what clients see, `wish` what operators ask.
+//! `hash` and `check` watch over it; `snapshot` and `restore` are its text; `view` is what clients see, `wish` what operators ask, `successor` who takes over.
 
 pub mod address;
 mod apply;
@@ -27,6 +27,7 @@ mod scene;
 mod slots;
 pub mod snapshot;
 pub mod state;
+mod successor;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -40,6 +41,6 @@ pub use proposals::MAX_OUTCOMES;
 pub use renew::Obstacle;
 pub use restore::{SnapshotError, parse_snapshot};
 pub use snapshot::Own;
-pub use state::{MAX_ANCESTORS, Member, State};
+pub use state::{MAX_ANCESTORS, MAX_MEMBERS, Member, State};
 pub use text::{ClusterEntry, EntryError, format_body, format_entry, parse_body, parse_entry};
 pub use wish::{Wish, WishKind};

@@ -44,7 +44,6 @@ pub(super) const OPTIONS: &[Opt] = &[
     inert("cluster-allow-pubsubshard-when-down", YES_NO, "yes"),
     also(inert("cluster-replica-validity-factor", NUMBER, "10"), "cluster-slave-validity-factor"),
     inert("cluster-allow-replica-migration", YES_NO, "yes"),
-    inert("cluster-manual-failover-timeout", NUMBER, "5000"),
     inert("cluster-blacklist-ttl", NUMBER, "60"),
     inert("cluster-slot-stats-enabled", YES_NO, "no"),
     inert("cluster-migration-barrier", NUMBER, "1"),
@@ -119,7 +118,6 @@ pub(super) const OPTIONS: &[Opt] = &[
     // Replication.
     also(inert("replica-serve-stale-data", YES_NO, "yes"), "slave-serve-stale-data"),
     also(inert("replica-read-only", YES_NO, "yes"), "slave-read-only"),
-    also(inert("replica-priority", NUMBER, "100"), "slave-priority"),
     also(inert("replica-lazy-flush", YES_NO, "yes"), "slave-lazy-flush"),
     also(inert("replica-ignore-maxmemory", YES_NO, "yes"), "slave-ignore-maxmemory"),
     also(inert("replica-announce-ip", TEXT, ""), "slave-announce-ip"),

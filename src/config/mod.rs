@@ -100,6 +100,12 @@ pub struct Config {
     pub cluster_allow_reads_when_down: bool,
     /// This node is flagged `nofailover`.
     pub cluster_replica_no_failover: bool,
+    /// How much this node wants to take over as a replica: the lower, the rather; 0: never.
+    pub replica_priority: u32,
+    /// How long a manual failover may hold writes.
+    pub cluster_manual_failover_timeout: Millis,
+    /// A process whose ports refuse connections is known to be dead.
+    pub cluster_fast_failure_detection: bool,
     /// Most unsent bytes on a bus link; 0: no limit.
     pub cluster_link_sendbuf_limit: u64,
     /// The election timeout as typed, 0 for automatic; see [`Config::election_timeout`].
@@ -155,6 +161,9 @@ impl Config {
             cluster_require_full_coverage: false,
             cluster_allow_reads_when_down: false,
             cluster_replica_no_failover: false,
+            replica_priority: 0,
+            cluster_manual_failover_timeout: 0,
+            cluster_fast_failure_detection: false,
             cluster_link_sendbuf_limit: 0,
             cluster_raft_election_timeout: 0,
             cluster_raft_log_kept: 0,

@@ -17,7 +17,7 @@ impl<D: Disk> Node<D> {
         }
         self.raft.set_settings(raft_settings(&self.config));
         let mut address = announced(&self.config);
-        settle_ip(&self.config, &mut address, &self.own_address.ip);
+        settle_ip(&self.config, &mut address, &self.own_address);
         if let Some(shard) = self.own_address.shard_id() {
             address.set_shard_id(shard);
         }

@@ -3,7 +3,7 @@
 //! Owns: making Raft, state and standing anew together, so that they never disagree. Must not: write (before-sleep does).
 //! Contract: docs/protocol.md, "Founding"; docs/nodes-conf.md, "Reading".
 
-use super::whereabouts::settle_ip;
+use super::whereabouts::{refuses_for_itself, settle_ip};
 use super::{Node, StartError};
 use crate::cluster::{Address, Change, State};
 use crate::config::Config;
@@ -37,6 +37,8 @@ pub(super) fn announced(config: &Config) -> Address {
         address.keys.insert("human-nodename".to_owned(), config.cluster_announce_human_nodename.clone());
     }
     address.set_availability_zone(&config.availability_zone);
+    address.set_replica_priority(config.replica_priority);
+    address.set_refuses_for_itself(refuses_for_itself(config));
     address
 }
 
@@ -49,7 +51,7 @@ pub(super) fn own_address(config: &Config, loaded: &Loaded) -> Address {
     } else if let Some(member) = loaded.state.member(&loaded.me) {
         address.set_shard_id(member.shard);
         address.set_join_nonce(member.address.join_nonce());
-        settle_ip(config, &mut address, &member.address.ip);
+        settle_ip(config, &mut address, &member.address);
     }
     address
 }

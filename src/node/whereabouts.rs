@@ -56,10 +56,26 @@ fn possible(config: &Config, ip: IpAddr) -> IpAddr {
     bound.iter().find(|other| other.is_ipv4() == ip.is_ipv4()).or(bound.first()).copied().unwrap_or(ip)
 }
 
-/// The IP to begin with: the configured one, else the one that was known, if it still can be.
-pub(super) fn settle_ip(config: &Config, address: &mut Address, known: &str) {
+/// Whether the ports that the node announces are its own, so that nobody else can refuse a connection to them, if the IP is its own as well.
+fn may_refuse_for_itself(config: &Config) -> bool {
+    config.cluster_fast_failure_detection && config.announced_port() == config.port && config.announced_bus_port() == config.bus_port()
+}
+
+/// Whether a refused connection comes from the node's own kernel, as far as the configuration shows. Whose IP is announced beside a wildcard in
+/// `bind` may be behind a translation of addresses: that shows when a connection ends here.
+pub(super) fn refuses_for_itself(config: &Config) -> bool {
+    let announced = &config.cluster_announce_ip;
+    let own_ip = announced.is_empty() || announced.parse().is_ok_and(|ip| bound(config).contains(&ip));
+    own_ip && may_refuse_for_itself(config)
+}
+
+/// The IP to begin with: the configured one, else the one that was known, if it still can be; and what had been found out about that.
+pub(super) fn settle_ip(config: &Config, address: &mut Address, known: &Address) {
     if address.ip.is_empty() {
-        address.ip = known.parse().map_or_else(|_| known.to_owned(), |ip| possible(config, ip).to_string());
+        address.ip = known.ip.parse().map_or_else(|_| known.ip.clone(), |ip| possible(config, ip).to_string());
+    }
+    if address.ip == known.ip && known.refuses_for_itself() && may_refuse_for_itself(config) {
+        address.set_refuses_for_itself(true);
     }
 }
 
@@ -74,10 +90,14 @@ impl<D: Disk> Node<D> {
         is_fixed(&self.config) || (self.whereabouts.confirmed && self.own_ip().is_some_and(|ip| !ip.is_loopback()))
     }
 
-    /// A bus connection ends here at `local`: taken for our IP where none is known.
+    /// A bus connection ends here at `local`: taken for our IP where none is known, and a sign that nothing stands before the one that is announced.
     pub(super) fn learn_own_ip(&mut self, local: IpAddr) {
         if self.own_address.ip.is_empty() && !local.is_unspecified() {
             self.own_address.ip = possible(&self.config, local.to_canonical()).to_string();
+            self.announce_now();
+        }
+        if !self.own_address.refuses_for_itself() && may_refuse_for_itself(&self.config) && self.own_ip() == Some(local.to_canonical()) {
+            self.own_address.set_refuses_for_itself(true);
             self.announce_now();
         }
     }
@@ -213,6 +233,35 @@ mod tests {
     }
 
     #[test]
+    fn who_is_announced_elsewhere_than_it_listens_does_not_refuse_for_itself() {
+        let config = |announced: &str, bind: &str, port| {
+            let mut config = Config::default();
+            config.cluster_announce_ip = announced.to_owned();
+            config.bind = vec![bind.to_owned()];
+            config.cluster_announce_port = port;
+            config
+        };
+        assert!(refuses_for_itself(&config("", "*", 0)) && refuses_for_itself(&config("10.0.0.5", "10.0.0.5", 6379)));
+        assert!(!refuses_for_itself(&config("", "*", 7000)), "a mapped port");
+        let behind_wildcard = config("10.0.0.5", "*", 0);
+        assert!(!refuses_for_itself(&behind_wildcard) && may_refuse_for_itself(&behind_wildcard));
+        // What a connection has shown stays known while the address stays.
+        let mut known = Address { ip: "10.0.0.5".to_owned(), ..Address::default() };
+        let settled = |config: &Config, known: &Address| {
+            let mut address = Address { ip: config.cluster_announce_ip.clone(), ..Address::default() };
+            address.set_refuses_for_itself(refuses_for_itself(config));
+            settle_ip(config, &mut address, known);
+            address.refuses_for_itself()
+        };
+        assert!(settled(&behind_wildcard, &known) && !settled(&config("10.0.0.5", "*", 7000), &known));
+        known.set_refuses_for_itself(false);
+        assert!(!settled(&behind_wildcard, &known));
+        let mut off = config("", "*", 0);
+        off.cluster_fast_failure_detection = false;
+        assert!(!refuses_for_itself(&off));
+    }
+
+    #[test]
     fn bind_says_which_ip_it_can_be() {
         let config = |words: &[&str]| {
             let mut config = Config::default();
@@ -230,7 +279,7 @@ mod tests {
         assert_eq!(possible(&config, ip("fd00::9")), ip("::1"));
         let settled = |known: &str| {
             let mut address = Address::default();
-            settle_ip(&config, &mut address, known);
+            settle_ip(&config, &mut address, &Address { ip: known.to_owned(), ..Address::default() });
             address.ip
         };
         assert_eq!((settled(""), settled("10.0.0.6"), settled("10.0.0.9")), (String::new(), "10.0.0.6".to_owned(), "10.0.0.5".to_owned()));

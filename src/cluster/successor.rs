@@ -1,0 +1,76 @@
+//! Who takes over from a primary.
+//!
+//! Owns: the choice among its replicas. Must not: know how offsets are learned. Contract: docs/protocol.md, "Failover".
+
+use super::state::{Member, State};
+use crate::types::NodeId;
+use std::cmp::Reverse;
+
+impl State {
+    /// The replicas of `primary` that may take over at all: not failed, and willing.
+    pub fn willing_replicas(&self, primary: &NodeId) -> impl Iterator<Item = &Member> {
+        let willing = |member: &&Member| !member.failed && !member.nofailover && member.address.replica_priority() > 0;
+        self.members().filter(move |member| member.primary.as_ref() == Some(primary)).filter(willing)
+    }
+
+    /// The replica that should take over from `primary`: the one with most of its data; of equals the one with the lowest priority number, then with
+    /// the lowest id. `offset_of` is where a replica is in the primary's stream, 0 if it has nothing worth promoting: such a one is never chosen.
+    pub fn successor(&self, primary: &NodeId, offset_of: impl Fn(&NodeId) -> u64) -> Option<NodeId> {
+        let ranked = self.willing_replicas(primary).map(|member| (offset_of(&member.id), member));
+        let best = ranked
+            .filter(|(offset, _)| *offset > 0)
+            .min_by_key(|(offset, member)| (Reverse(*offset), member.address.replica_priority(), member.id));
+        best.map(|(_, member)| member.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::entry::Change;
+    use super::super::scene::{Scene, id};
+    use super::*;
+
+    /// Nodes 2, 3 and 4 replicate node 0, node 5 replicates node 1.
+    fn scene() -> Scene {
+        let mut scene = Scene::of(6);
+        for (replica, primary) in [(2, 0), (3, 0), (4, 0), (5, 1)] {
+            scene.do_(&scene.replica_of(replica, primary));
+        }
+        scene
+    }
+
+    fn inform(scene: &mut Scene, n: u8, priority: u32, nofailover: bool) {
+        let mut address = scene.state.member(&id(n)).unwrap().address.clone();
+        address.set_replica_priority(priority);
+        scene.do_(&Change::NodeInfo { id: id(n), address, nofailover });
+    }
+
+    /// The choice for node 0 with these offsets of nodes 2, 3 and 4.
+    fn choice(scene: &Scene, offsets: [u64; 3]) -> Option<NodeId> {
+        let numbered = |wanted: &NodeId| (2..5).zip(offsets).find(|(n, _)| id(*n) == *wanted).map_or(1000, |(_, offset)| offset);
+        scene.state.successor(&id(0), numbered)
+    }
+
+    #[test]
+    fn most_data_wins_then_priority_then_id() {
+        let mut scene = scene();
+        assert_eq!(choice(&scene, [10, 30, 20]), Some(id(3)));
+        assert_eq!(choice(&scene, [10, 10, 10]), Some(id(2)));
+        inform(&mut scene, 4, 50, false);
+        assert_eq!(choice(&scene, [10, 10, 10]), Some(id(4)));
+        assert_eq!(choice(&scene, [10, 11, 10]), Some(id(3)), "data outweighs priority");
+    }
+
+    #[test]
+    fn who_has_nothing_or_may_not_is_never_chosen() {
+        let mut scene = scene();
+        assert_eq!(choice(&scene, [0, 0, 0]), None);
+        assert_eq!(choice(&scene, [0, 0, 1]), Some(id(4)));
+        inform(&mut scene, 3, 0, false);
+        assert_eq!(choice(&scene, [10, 30, 20]), Some(id(4)), "priority 0");
+        inform(&mut scene, 4, 100, true);
+        assert_eq!(choice(&scene, [10, 30, 20]), Some(id(2)), "nofailover");
+        scene.do_(&Change::NodeFail { id: id(2) });
+        assert_eq!(choice(&scene, [10, 30, 20]), None, "failed");
+    }
+}
