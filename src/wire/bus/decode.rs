@@ -5,10 +5,10 @@
 
 use super::fields::Fields;
 use super::{Frame, FrameError, Greeting, HEADER, MAGIC, MAX_ENTRIES, MAX_FRAME, MAX_REASON, RefusedAppend, RejectReason};
-use crate::cluster::{Change, ClusterEntry, EntryError, MAX_ANCESTORS, Outcome, Wish, WishKind, parse_entry};
+use crate::cluster::{Change, ClusterEntry, EntryError, MAX_ANCESTORS, MAX_MEMBERS, Outcome, Wish, WishKind, parse_entry};
 use crate::raft::Message;
 use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
-use crate::types::ClusterId;
+use crate::types::{ClusterId, NodeId};
 
 /// The frame at the start of `buf` and how many bytes it takes, or `None` while it is not there as a whole.
 /// One that is no frame, or too long, is refused as soon as its header shows it.
@@ -68,6 +68,13 @@ fn single_line(mut line: Fields<'_>) -> Result<Frame, FrameError> {
             Frame::WishRefused { reason: reject_reason(&mut line)?, wish }
         }
         "TRANSFER_LEADER" => Frame::TransferLeader { term: line.number("term")? },
+        "PROBE" => Frame::Probe { id: line.parse("id")?, number: line.number("number")? },
+        "PROBED" => {
+            Frame::Probed { id: line.parse("id")?, number: line.number("number")?, dead: line.choice("finding", "unknown", "dead")? }
+        }
+        "FAILOVER_PREPARE" => Frame::FailoverPrepare { pause: line.number("pause")? },
+        "FAILOVER_OFFSET" => Frame::FailoverOffset { offset: line.number("offset")? },
+        "REPL_OFFSETS" => Frame::ReplOffsets(offsets(line)?),
         _ => return Err(line.unknown()),
     })
 }
@@ -169,6 +176,18 @@ fn wish(line: &mut Fields<'_>) -> Result<Wish, FrameError> {
     let name = line.text("wish")?;
     let kind = WishKind::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| line.malformed("wish"))?;
     Ok(Wish { kind, id: line.parse("id")?, join_nonce: line.number_or_none("join nonce")? })
+}
+
+/// No more members than a cluster takes.
+fn offsets(mut line: Fields<'_>) -> Result<Vec<(NodeId, u64)>, FrameError> {
+    let mut offsets = Vec::new();
+    while !line.rest().is_empty() {
+        if offsets.len() == MAX_MEMBERS {
+            return Err(line.malformed("too many members"));
+        }
+        offsets.push((line.parse("id")?, line.number("offset")?));
+    }
+    Ok(offsets)
 }
 
 /// As many entries as announced, a line each.

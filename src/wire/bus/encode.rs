@@ -53,6 +53,16 @@ fn payload(frame: &Frame, out: &mut Vec<u8>) {
         Frame::Wish(asked) => wish(Line::new(out, "WISH"), asked).end(),
         Frame::WishRefused { reason, wish: asked } => rejection(wish(Line::new(out, "WISH_REFUSED"), asked), *reason).end(),
         Frame::TransferLeader { term } => Line::new(out, "TRANSFER_LEADER").number(*term).end(),
+        Frame::Probe { id, number } => Line::new(out, "PROBE").id(id).number(*number).end(),
+        Frame::Probed { id, number, dead } => {
+            Line::new(out, "PROBED").id(id).number(*number).word(if *dead { "dead" } else { "unknown" }).end();
+        }
+        Frame::FailoverPrepare { pause } => Line::new(out, "FAILOVER_PREPARE").number(*pause).end(),
+        Frame::FailoverOffset { offset } => Line::new(out, "FAILOVER_OFFSET").number(*offset).end(),
+        Frame::ReplOffsets(offsets) => {
+            let line = Line::new(out, "REPL_OFFSETS");
+            offsets.iter().fold(line, |line, (id, offset)| line.id(id).number(*offset)).end();
+        }
     }
 }
 

@@ -12,7 +12,7 @@ pub use encode::encode;
 
 use crate::cluster::{Address, Change, ClusterEntry, Reason, Wish};
 use crate::raft::Message;
-use crate::types::{ClusterId, LogIndex, NodeId, Term};
+use crate::types::{ClusterId, LogIndex, Millis, NodeId, Term};
 
 /// The protocol version that this binary announces in its greeting.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -115,6 +115,34 @@ pub enum Frame {
         /// The term.
         term: Term,
     },
+    /// `PROBE id number`: the leader asks whether a member's ports refuse connections.
+    Probe {
+        /// The member.
+        id: NodeId,
+        /// Which of the leader's inquiries this is.
+        number: u64,
+    },
+    /// `PROBED id number dead|unknown`: the answer.
+    Probed {
+        /// The member.
+        id: NodeId,
+        /// As in the question.
+        number: u64,
+        /// Both ports refused.
+        dead: bool,
+    },
+    /// `FAILOVER_PREPARE pause-ms`: a replica asks its primary to hold writes for so long, 0 for not at all, and where its stream ends.
+    FailoverPrepare {
+        /// Milliseconds.
+        pause: Millis,
+    },
+    /// `FAILOVER_OFFSET offset`: the answer.
+    FailoverOffset {
+        /// Bytes.
+        offset: u64,
+    },
+    /// `REPL_OFFSETS (id offset)...`: how much of their primaries' data replicas hold, as the leader knows it; whom it does not name stays as it was.
+    ReplOffsets(Vec<(NodeId, u64)>),
 }
 
 impl Frame {
@@ -151,6 +179,11 @@ impl Frame {
             Self::Wish(_) => "wish",
             Self::WishRefused { .. } => "wish-refused",
             Self::TransferLeader { .. } => "transfer-leader",
+            Self::Probe { .. } => "probe",
+            Self::Probed { .. } => "probed",
+            Self::FailoverPrepare { .. } => "failover-prepare",
+            Self::FailoverOffset { .. } => "failover-offset",
+            Self::ReplOffsets(_) => "repl-offsets",
         }
     }
 }

@@ -178,6 +178,17 @@ fn wish() -> impl Strategy<Value = Wish> {
     })
 }
 
+fn about_failovers() -> BoxedStrategy<Frame> {
+    prop_oneof![
+        (id(), number()).prop_map(|(id, number)| Frame::Probe { id, number }),
+        (id(), number(), any::<bool>()).prop_map(|(id, number, dead)| Frame::Probed { id, number, dead }),
+        number().prop_map(|pause| Frame::FailoverPrepare { pause }),
+        number().prop_map(|offset| Frame::FailoverOffset { offset }),
+        vec((id(), number()), 0..6).prop_map(Frame::ReplOffsets),
+    ]
+    .boxed()
+}
+
 pub(super) fn frame() -> impl Strategy<Value = Frame> {
     let meet_reason = "[ -~]{0,256}".prop_filter("a lone dash stands for none", |reason| reason != "-");
     prop_oneof![
@@ -192,5 +203,6 @@ pub(super) fn frame() -> impl Strategy<Value = Frame> {
         1 => wish().prop_map(Frame::Wish),
         1 => (reason(), wish()).prop_map(|(reason, wish)| Frame::WishRefused { reason, wish }),
         1 => number().prop_map(|term| Frame::TransferLeader { term }),
+        2 => about_failovers(),
     ]
 }
