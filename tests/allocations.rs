@@ -112,6 +112,7 @@ fn get_and_set_allocate_nothing() {
                 config: &mut config,
                 server: &mut server,
                 clients: &Nobody,
+                pause: None,
             };
             let before = COUNT.get();
             assert_eq!(execute(&mut context, args.as_args()), Flow::Done);

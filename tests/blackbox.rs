@@ -40,6 +40,8 @@ mod leaving;
 mod membership;
 #[path = "blackbox/replicas.rs"]
 mod replicas;
+#[path = "blackbox/pausing.rs"]
+mod pausing;
 #[path = "blackbox/slots.rs"]
 mod slots;
 #[path = "blackbox/start.rs"]

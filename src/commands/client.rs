@@ -51,6 +51,8 @@ pub struct Client {
     pub waiting: Option<CommandId>,
     /// How far the replication stream was when a command of its own had last changed something.
     pub written: u64,
+    /// A pause holds its next request.
+    pub held: bool,
     /// The connection is to be closed once its replies are sent.
     pub close_after_reply: bool,
 }
@@ -90,8 +92,14 @@ impl Client {
             last_command: None,
             waiting: None,
             written: 0,
+            held: false,
             close_after_reply: false,
         }
+    }
+
+    /// Whether it is not served until something has happened that is not its own doing.
+    pub fn is_blocked(&self) -> bool {
+        self.waiting.is_some() || self.held
     }
 
     /// Forgets the watched keys. The node calls this for a client that is gone.

@@ -6,8 +6,8 @@ use super::client::Client;
 use super::context::{Buffers, Context, Flow};
 use super::parse::{SYNTAX_ERROR, integer, is, shown};
 use super::server_state::seconds;
-use super::table;
 use super::table::{Command, Flag, Group};
+use super::{pause, table};
 use crate::types::Now;
 use crate::wire::Args;
 use std::collections::BTreeMap;
@@ -45,8 +45,10 @@ const SUBCOMMANDS: &[Command] = &[
         "Controls whether commands sent by the client affect the LRU/LFU of accessed keys.",
         no_touch,
     ),
+    Command::new("pause", -3, ALL, CONNECTION, "3.0.0", "Suspends commands processing.", pause::pause),
     Command::new("setinfo", 4, OWN, CONNECTION, "7.2.0", "Sets information specific to the client or connection.", setinfo),
     Command::new("setname", 3, OWN, CONNECTION, "2.6.9", "Sets the connection name.", setname),
+    Command::new("unpause", 2, ALL, CONNECTION, "6.2.0", "Resumes processing commands from paused clients.", pause::unpause),
 ];
 
 /// A name or version as text, if it has no space, newline or other character that would break CLIENT LIST.
@@ -191,7 +193,7 @@ fn write_line(line: &mut String, client: &Client, buffers: Buffers, now: Now) {
 fn flags(client: &Client) -> String {
     let letters = [
         ('x', client.multi.is_some()),
-        ('b', client.waiting.is_some()),
+        ('b', client.is_blocked()),
         ('c', client.close_after_reply),
         ('r', client.readonly),
         ('e', client.no_evict),
@@ -221,12 +223,16 @@ fn help(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
             "    Protect current client connection from eviction.",
             "NO-TOUCH (ON|OFF)",
             "    Will not touch LRU/LFU stats when this mode is on.",
+            "PAUSE <timeout> [WRITE|ALL]",
+            "    Suspend all, or just write, clients for <timeout> milliseconds.",
             "SETINFO <option> <value>",
             "    Set client meta attr. Options are:",
             "    * LIB-NAME: the client lib name.",
             "    * LIB-VER: the client lib version.",
             "SETNAME <name>",
             "    Assign the name <name> to the current connection.",
+            "UNPAUSE",
+            "    Stop the current client pause, resuming traffic.",
         ],
     );
     Flow::Done

@@ -4,6 +4,7 @@
 //! Contract: docs/architecture.md, "Rooms".
 
 use super::client::Client;
+use super::pause::Pause;
 use super::server_state::Server;
 use crate::cluster::view::Outsider;
 use crate::cluster::{Address, Change, Reason, State};
@@ -24,6 +25,8 @@ pub enum Flow {
     Done,
     /// Nothing is written. The client is not read until [`super::resume`] is called with the outcome, which writes the reply.
     Wait(Wait),
+    /// Nothing is written and nothing has happened: a pause holds the request, and the same one is to be given again after it.
+    Held,
 }
 
 /// What a suspended command waits for. Every one of them answers `+OK` if it goes well.
@@ -60,6 +63,10 @@ pub enum Wait {
     RewriteConfig,
     /// The leader is to hand over to this node, which is a voter.
     Lead,
+    /// Clients are to be paused.
+    Pause(Pause),
+    /// CLIENT PAUSE is over.
+    Unpause,
     /// The process is to end. Never resumed, unless that was called off.
     Shutdown {
         /// A leader does not hand over first.
@@ -125,6 +132,8 @@ pub struct Context<'a> {
     pub server: &'a mut Server,
     /// The other clients.
     pub clients: &'a dyn ClientList,
+    /// What is held at the moment.
+    pub pause: Option<Pause>,
 }
 
 /// The cluster as this node sees it, to look at only: changes go through [`Wait`].

@@ -8,7 +8,7 @@ use super::parse::shown;
 use super::propagation::propagate;
 use super::routing::{self, KeySlots, Redirect};
 use super::table::{Command, CommandId, Flag, Lookup};
-use super::{table, transaction};
+use super::{pause, table, transaction};
 use crate::wire::Args;
 
 /// Runs, queues or refuses one request. After [`Flow::Wait`] the client must not be read, nor this be called for it, until [`resume`]
@@ -66,6 +66,7 @@ fn dispatch(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Flow {
         return dispatch_in_multi(ctx, id, args);
     }
     match admit(ctx, command, args) {
+        Ok(_) if pause::holds(ctx, command) => Flow::Held,
         Ok(_) => run(ctx, id, args),
         Err(redirect) => refuse(ctx, id, redirect),
     }
@@ -83,6 +84,7 @@ fn dispatch_in_multi(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Fl
     };
     match slots {
         Err(redirect) => refuse(ctx, id, redirect),
+        Ok(_) if pause::holds(ctx, command) => Flow::Held,
         Ok(_) if transaction::runs_at_once(command) => run(ctx, id, args),
         Ok(slots) => {
             transaction::enqueue(ctx, id, slots, args);
@@ -112,6 +114,7 @@ pub(super) fn run(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Flow 
         Flow::Done => account(ctx, id, start),
         // Of an EXEC whose command waits, that command is the one that waits.
         Flow::Wait(_) => _ = ctx.client.waiting.get_or_insert(id),
+        Flow::Held => {}
     }
     flow
 }

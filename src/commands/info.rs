@@ -6,6 +6,7 @@
 
 use super::context::{Context, Flow};
 use super::parse::is;
+use super::pause::Held;
 use super::server_state::seconds;
 use super::table;
 use super::table::{Command, Flag, Group};
@@ -151,12 +152,16 @@ fn server(ctx: &Context<'_>, text: &mut Text) {
 fn clients(ctx: &Context<'_>, text: &mut Text) {
     let (mut blocked, mut watching, mut watched) = (0, 0, 0);
     let mut look = |client: &super::Client| {
-        blocked += usize::from(client.waiting.is_some());
+        blocked += usize::from(client.is_blocked());
         watching += usize::from(!client.watched.is_empty());
         watched += client.watched.len();
     };
     look(ctx.client);
     ctx.clients.visit_others(&mut |client, _| look(client));
+    let (reason, actions) = match ctx.pause {
+        None => ("none", "none"),
+        Some(pause) => ("client_pause", if pause.held == Held::All { "all" } else { "write" }),
+    };
     text.lines(&[
         ("connected_clients", &ctx.clients.count()),
         ("cluster_connections", &ctx.cluster.links.len()),
@@ -169,6 +174,9 @@ fn clients(ctx: &Context<'_>, text: &mut Text) {
         ("total_watched_keys", &watched),
         ("total_blocking_keys", &0),
         ("total_blocking_keys_on_nokey", &0),
+        ("paused_reason", &reason),
+        ("paused_actions", &actions),
+        ("paused_timeout_milliseconds", &ctx.pause.map_or(0, |pause| pause.until.saturating_sub(ctx.now.mono))),
     ]);
 }
 

@@ -12,6 +12,7 @@ pub mod context;
 pub mod dispatch;
 pub mod keys;
 pub mod parse;
+mod pause;
 mod routing;
 pub mod server_state;
 pub mod strings;
@@ -35,6 +36,7 @@ mod set;
 pub use client::Client;
 pub use context::{Buffers, BusStats, ChangeOutcome, ClientList, Cluster, Context, Flow, LinkView, NO_SLOT, Wait, WaitOutcome};
 pub use dispatch::{execute, resume};
+pub use pause::{Held, Pause};
 pub use server_state::Server;
 pub use table::{Command, CommandId, Flag, Group, Handler, KeyFlag, KeySpec, Table};
 

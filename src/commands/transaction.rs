@@ -71,6 +71,11 @@ impl Transaction {
         self.queue.is_empty()
     }
 
+    /// Whether a queued command is a write.
+    pub fn writes(&self) -> bool {
+        self.writes
+    }
+
     /// Bytes held by the queue.
     pub fn bytes(&self) -> usize {
         self.bytes

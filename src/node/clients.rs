@@ -41,7 +41,7 @@ impl<D: Disk> Node<D> {
         let mut flow = Flow::Done;
         while flow == Flow::Done && used < received.len() && !session.closing {
             let Kind::Client(client) = &mut session.kind else { break };
-            if client.client.waiting.is_some() {
+            if client.client.is_blocked() {
                 break;
             }
             if session.transmit.len() >= MAX_UNSENT {
@@ -52,8 +52,9 @@ impl<D: Disk> Node<D> {
             match client.parser.next(rest) {
                 Ok(None) => break,
                 Ok(Some(parsed)) => {
-                    used += parsed.used;
                     flow = self.serve(conn, &mut session, rest);
+                    // A held request stays where it is, to be read again.
+                    used += if flow == Flow::Held { 0 } else { parsed.used };
                 }
                 Err(error) => {
                     Reply::new(session.transmit.end(), false).error(&format!("ERR {error}"));
@@ -67,8 +68,10 @@ impl<D: Disk> Node<D> {
             session.receive.shrink_to(KEPT_CAPACITY);
         }
         self.give_back(conn, session);
-        if let Flow::Wait(wait) = flow {
-            self.begin_wait(conn, wait);
+        match flow {
+            Flow::Done => {}
+            Flow::Wait(wait) => self.begin_wait(conn, wait),
+            Flow::Held => self.hold(conn),
         }
     }
 
@@ -117,6 +120,7 @@ impl<D: Disk> Node<D> {
             config: &mut self.config,
             server: &mut self.server,
             clients: &Others { sessions: &self.sessions, asking: conn },
+            pause: self.pausing.pause,
         };
         match step {
             Step::Execute(args) => commands::execute(&mut context, args),
@@ -159,9 +163,7 @@ impl<D: Disk> Node<D> {
             .sessions
             .iter()
             .filter_map(|(id, session)| match &session.kind {
-                Kind::Client(client) if client.client.waiting.is_none() && now.saturating_sub(client.client.last_active) > limit => {
-                    Some(id)
-                }
+                Kind::Client(client) if !client.client.is_blocked() && now.saturating_sub(client.client.last_active) > limit => Some(id),
                 _ => None,
             })
             .collect();

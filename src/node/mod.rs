@@ -21,6 +21,7 @@ mod join;
 mod leading;
 mod leaving;
 mod links;
+mod pausing;
 mod proposals;
 mod recovery;
 mod sessions;
@@ -138,6 +139,7 @@ pub struct Node<D: Disk> {
     proposals: proposals::Proposals,
     leading: leading::Leading,
     waiting: waiting::Waiting,
+    pausing: pausing::Pausing,
     reset: Option<leaving::Reset>,
     takeover: Option<handover::Takeover>,
     /// Own ranges that entries in the log's tail take away: refused until those are applied or truncated (docs/protocol.md, "Gate").
@@ -226,6 +228,7 @@ impl<D: Disk> Node<D> {
             proposals: proposals::Proposals::default(),
             leading: leading::Leading::default(),
             waiting: waiting::Waiting::default(),
+            pausing: pausing::Pausing::default(),
             reset: None,
             takeover: None,
             leaving_ranges: Vec::new(),
@@ -400,6 +403,7 @@ impl<D: Disk> Node<D> {
 
     fn run_timers(&mut self) {
         self.raft.tick(self.now.mono);
+        self.end_pause();
         if self.timers.take_due(Timer::Cron, self.now.mono) {
             self.cron();
         }
@@ -468,6 +472,7 @@ impl<D: Disk> Node<D> {
             Kind::Client(mut client) => {
                 client.client.discard(&mut self.keyspace);
                 self.waiting.forget(conn);
+                self.pausing.held.remove(&conn);
                 self.reset_ended(conn);
             }
             Kind::Bus(bus) => match bus.end {

@@ -77,7 +77,7 @@ pub(super) struct Session {
 impl Session {
     /// Whether it is a client whose command waits.
     pub fn is_waiting(&self) -> bool {
-        matches!(&self.kind, Kind::Client(client) if client.client.waiting.is_some())
+        matches!(&self.kind, Kind::Client(client) if client.client.is_blocked())
     }
 }
 

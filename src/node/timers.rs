@@ -17,9 +17,11 @@ pub(super) enum Timer {
     Exit,
     /// A client has waited long enough for this node to lead.
     Takeover,
+    /// A pause of clients is over.
+    Pause,
 }
 
-const COUNT: usize = 5;
+const COUNT: usize = 6;
 
 /// One optional deadline a timer (mono ms).
 #[derive(Debug, Default)]

@@ -104,6 +104,10 @@ impl<D: Disk> Node<D> {
     /// Removes expired keys and frees what was cleared, a slice a turn; true if there is more to do.
     pub(super) fn tend_keys(&mut self) -> bool {
         let freed = self.keyspace.free_some(EXPIRE_BUDGET);
+        // To expire a key is to change it.
+        if self.pausing.pause.is_some() {
+            return !freed;
+        }
         self.keyspace.expire_some(self.now.wall, EXPIRE_BUDGET);
         self.stream.feed_expired(&mut self.keyspace);
         !freed || self.keyspace.next_expiry().is_some_and(|at| at <= self.now.wall)

@@ -144,6 +144,14 @@ impl<D: Disk> Node<D> {
                 self.waiting.conclude(client, result);
             }
             Wait::Lead => self.take_over(client),
+            Wait::Pause(pause) => {
+                self.pause_clients(Some(pause));
+                self.waiting.finish(client, WaitOutcome::Done);
+            }
+            Wait::Unpause => {
+                self.pause_clients(None);
+                self.waiting.finish(client, WaitOutcome::Done);
+            }
             Wait::Shutdown { at_once } => self.begin_shutdown(at_once),
             Wait::AbortShutdown => {
                 let result = self.abort_shutdown();

@@ -5,6 +5,7 @@ mod hostile;
 mod introspection;
 mod keys;
 mod propagation;
+mod pause;
 mod routing;
 mod server;
 mod table;
@@ -39,6 +40,7 @@ pub(crate) struct Desk {
     pub last_contact: Option<Millis>,
     pub syncs: SyncTimes,
     pub others: Others,
+    pub pause: Option<Pause>,
 }
 
 /// The other clients.
@@ -97,6 +99,7 @@ impl Desk {
             last_contact: Some(now.mono),
             syncs: SyncTimes::default(),
             others: Others::default(),
+            pause: None,
         };
         desk.apply(join);
         desk.give_slots(None, Some(ME), 0, 16383);
@@ -151,6 +154,7 @@ impl Desk {
             config: &mut self.config,
             server: &mut self.server,
             clients: &self.others,
+            pause: self.pause,
         };
         let result = call(&mut ctx);
         (result, out)
