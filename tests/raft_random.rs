@@ -22,6 +22,7 @@ struct Seen {
     crashes: u64,
     voting: u64,
     transfers: u64,
+    known_dead: u64,
     three_voters: u64,
 }
 
@@ -135,9 +136,10 @@ impl Run {
         let node = self.node();
         self.said += 1;
         let missing = !self.world.nodes[&leader].state.members.contains(&id(node));
-        let change = match self.rng.below(6) {
+        let change = match self.rng.below(7) {
             _ if missing => Toy::Join(id(node)),
             0 => Toy::Depose(id(node)),
+            1 => Toy::Fail(id(node)),
             _ => Toy::Say(format!("{}", self.said)),
         };
         self.world.input(leader, |raft, _| raft.append(None, change).ok());
@@ -168,6 +170,23 @@ impl Run {
         self.seen.transfers += u64::from(begun == Some(true));
     }
 
+    /// A leader learns that a process is dead that is.
+    fn observe(&mut self) {
+        let leaders = self.leaders();
+        let down = self.world.nodes.iter().find(|(_, at)| at.raft.is_none()).map(|(down, _)| *down);
+        let (Some(leader), Some(down)) = (pick(&mut self.rng, &leaders), down) else { return };
+        self.seen.known_dead += 1;
+        self.world.input(leader, |raft, _| raft.set_dead(id(down)));
+        self.world.input(leader, |raft, _| raft.append(None, Toy::Depose(id(down))).ok());
+    }
+
+    fn await_gate(&mut self) {
+        let leaders = self.leaders();
+        let Some(leader) = pick(&mut self.rng, &leaders) else { return };
+        let nodes = if self.rng.one_in(2) { BTreeSet::from([id(self.node())]) } else { BTreeSet::new() };
+        self.world.input(leader, |raft, _| raft.await_gate(nodes));
+    }
+
     fn compact(&mut self) {
         let node = self.node();
         let Some(raft) = &self.world.nodes[&node].raft else { return };
@@ -178,7 +197,9 @@ impl Run {
 
     fn input(&mut self) {
         match self.rng.below(100) {
-            0..=67 => drop(self.deliver()),
+            0..=65 => drop(self.deliver()),
+            66 => self.observe(),
+            67 => self.await_gate(),
             68..=85 => self.tick(),
             86 => self.crash_or_restart(),
             87..=88 => self.links(),
@@ -199,6 +220,9 @@ impl Run {
             if self.world.nodes[node].raft.is_none() {
                 self.world.restart(*node);
             }
+        }
+        for leader in self.leaders() {
+            self.world.input(leader, |raft, _| raft.await_gate(BTreeSet::new()));
         }
         for (a, b) in nodes.iter().flat_map(|a| nodes.iter().map(move |b| (*a, *b))) {
             self.world.heal(a, b);
@@ -263,9 +287,11 @@ fn random_schedules_keep_the_promises() {
         total.crashes += seen.crashes;
         total.voting += seen.voting;
         total.transfers += seen.transfers;
+        total.known_dead += seen.known_dead;
         total.three_voters += seen.three_voters;
     }
     println!("{total:?}");
-    let never = [total.elections, total.commits, total.snapshots, total.crashes, total.voting, total.transfers, total.three_voters];
-    assert!(seeds().end - seeds().start < 100 || never.iter().all(|&count| count > 0), "a kind of event never happened: {total:?}");
+    let Seen { elections, commits, snapshots, crashes, voting, transfers, known_dead, three_voters } = total;
+    let kinds = [elections, commits, snapshots, crashes, voting, transfers, known_dead, three_voters];
+    assert!(seeds().end - seeds().start < 100 || kinds.iter().all(|&count| count > 0), "a kind of event never happened: {total:?}");
 }

@@ -60,6 +60,7 @@ fn snapshot_to_b(stale: bool) -> World {
             commit: 0,
             round: 1,
             token: Token::default(),
+            lease: 0,
             entries: Vec::new(),
         };
         world.give(earlier, 'a', 'b', Message::Append(heartbeat)).expect("nothing is wrong with it");

@@ -13,19 +13,21 @@
 //! | `tick a`, `timeout a` | its timers; the same at its next deadline |
 //! | `deliver`, `deliver ab`, `deliver ab 1` | all messages; those of a to b; only so many |
 //! | `drop ab`, `cut ab`, `heal ab`, `isolate a`, `rejoin a` | messages of a to b are lost; links of a pair, of a node with all |
-//! | `propose a x`, `depose a p`, `enter a b` | a payload, one that takes slots of p, one that makes b a member |
+//! | `propose a x`, `depose a p`, `fail a p`, `enter a b` | a payload, one that takes slots of p, one that bars p ungated, one that makes b a member |
+//! | `await a p q`, `await a` | proposals against p and q wait at a's gate; none does |
+//! | `dead a p`, `hello a p` | a knows p's process to be dead; a hears a frame of p that is none of Raft's |
 //! | `voter a +b`, `voter a -b`, `plan a` | a voting entry by hand, or the leader's own next one |
 //! | `want a 3`, `zone east ab`, `flag b`, `unflag b` | cluster-raft-voters of a node; availability zones; failure flags |
 //! | `transfer a b`, `transfer a`, `compact a 3`, `crash a`, `restart a`, `hold a`, `persist a`, `turn a`, `release a` | |
 //! | `copy a`, `restore a` | a backup of its disk; a node that is down gets it back |
 //! | `inject a>b AE term 2 prev 3/1 commit 4 round 1 log 2.x` | `b` is given a forged message |
-//! | `status`, `log a`, `progress a` | |
+//! | `status`, `log a`, `progress a`, `lease a`, `gate a p` | `gate`: whether it is open against p, and when p may be called failed |
 
 #[path = "raft/harness.rs"]
 mod harness;
 
 use harness::{Image, State, Toy, World, id, name, names};
-use pontoon::raft::message::{Append, AppendAck, VoteRequest};
+use pontoon::raft::message::{Append, AppendAck, Vote, VoteRequest};
 use pontoon::raft::*;
 use pontoon::types::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,6 +60,7 @@ fn parse_entry(word: &str) -> Entry<Toy> {
         Some(("", node)) => Body::DelVoter { id: id(letter(node)), by_hand: true },
         Some(("found", node)) => Body::App(Toy::Found(id(letter(node)))),
         Some(("enter", node)) => Body::App(Toy::Join(id(letter(node)))),
+        Some(("fail", node)) => Body::App(Toy::Fail(id(letter(node)))),
         Some(("depose", node)) => Body::App(Toy::Depose(id(letter(node)))),
         _ if body.starts_with('+') => Body::AddVoter { ids: body.chars().skip(1).map(id).collect() },
         _ => Body::App(Toy::Say(body.into())),
@@ -72,6 +75,7 @@ fn show_entry(entry: &Entry<Toy>) -> String {
         Body::DelVoter { id, .. } => format!("-{}", name(id)),
         Body::App(Toy::Found(id)) => format!("found-{}", name(id)),
         Body::App(Toy::Join(id)) => format!("enter-{}", name(id)),
+        Body::App(Toy::Fail(id)) => format!("fail-{}", name(id)),
         Body::App(Toy::Depose(id)) => format!("depose-{}", name(id)),
         Body::App(Toy::Say(text)) => text.clone(),
     };
@@ -94,7 +98,9 @@ fn show_message(message: &Message<Toy>) -> String {
             format!("{what} term {} last {}/{} round {}{transfer}", request.term, request.last_index, request.last_term, request.round)
         }
         Message::Vote(vote) => {
-            format!("{} term {} granted {} round {}", if vote.pre { "PRE_VOTE" } else { "VOTE" }, vote.term, yes(vote.granted), vote.round)
+            let (what, Vote { term, round, .. }) = (if vote.pre { "PRE_VOTE" } else { "VOTE" }, vote);
+            let ages: String = vote.ages.iter().map(|(id, age)| format!(" {}={age}", name(id))).collect();
+            format!("{what} term {term} granted {} round {round}{ages}", yes(vote.granted))
         }
         Message::InstallSnapshot(snapshot) => {
             let InstallSnapshot { term, last_index, last_term, round, .. } = snapshot;
@@ -260,6 +266,7 @@ impl Runner {
                     commit,
                     round,
                     token: Token::default(),
+                    lease: harness::LEASE,
                     entries,
                 })
             }
@@ -292,6 +299,17 @@ impl Runner {
         match (command, more) {
             ("propose", words) => words.iter().for_each(|word| self.append(leader, Toy::Say((*word).into()))),
             ("depose", [primary]) => self.append(leader, Toy::Depose(id(letter(primary)))),
+            ("fail", [node]) => self.append(leader, Toy::Fail(id(letter(node)))),
+            ("await", nodes) => {
+                let nodes = nodes.iter().map(|node| id(letter(node))).collect();
+                self.world.input(leader, |raft, _| raft.await_gate(nodes));
+            }
+            ("dead", [node]) => {
+                self.world.input(leader, |raft, _| raft.set_dead(id(letter(node))));
+            }
+            ("hello", [node]) => {
+                self.world.input(leader, |raft, _| raft.clear_dead(&id(letter(node))));
+            }
             ("enter", [node]) => self.append(leader, Toy::Join(id(letter(node)))),
             ("voter", [word]) => self.vote_change(leader, parse_entry(&format!("0.{word}")).body),
             ("plan", []) => self.plan(leader),
@@ -375,6 +393,17 @@ impl Runner {
                 let log = self.world.raft(letter(node)).log();
                 let entries: Vec<String> = log.iter_from(log.first_index()).map(|(_, entry)| show_entry(entry)).collect();
                 let _ = writeln!(self.out, "{}/{} | {}", log.snapshot_index(), log.snapshot_term(), entries.join(" "));
+            }
+            ("lease", [nodes]) => nodes.chars().for_each(|node| {
+                let left = self.world.raft(node).lease_end().saturating_sub(self.world.now);
+                let left = if left > harness::LEASE { "for ever".to_owned() } else { format!("{left} ms left") };
+                let _ = writeln!(self.out, "{node} lease: {left}");
+            }),
+            ("gate", [leader, node]) => {
+                let (raft, now) = (self.world.raft(letter(leader)), self.world.now);
+                let fails = raft.fails_at(&id(letter(node))).map_or("never".into(), |at| format!("in {} ms", at.saturating_sub(now)));
+                let open = if raft.gate_is_open(&id(letter(node)), now) { "open" } else { "shut" };
+                let _ = writeln!(self.out, "{node}: gate {open}, fails {fails}");
             }
             ("progress", [node]) => {
                 let raft = self.world.raft(letter(node));

@@ -88,6 +88,8 @@ pub enum FailoverKind {
     Manual,
     /// An operator's CLUSTER FAILOVER FORCE.
     Force,
+    /// An operator's CLUSTER FAILOVER TAKEOVER: nobody waits until the primary can serve no more.
+    Takeover,
 }
 
 impl Payload for Change {
@@ -101,10 +103,18 @@ impl Payload for Change {
     fn deposes(&self) -> Option<NodeId> {
         match self {
             Self::SlotChange { source: Some((source, _)), target: Some((target, _)), .. } if source == target => None,
+            Self::Failover { kind: FailoverKind::Takeover, .. } => None,
             Self::SlotChange { source: Some((id, _)), .. } | Self::SetReplicaOf { id, .. } | Self::Failover { primary: id, .. } => {
                 Some(*id)
             }
             _ => None,
+        }
+    }
+
+    fn bars(&self) -> Option<NodeId> {
+        match self {
+            Self::NodeFail { id } | Self::Failover { primary: id, .. } => Some(*id),
+            _ => self.deposes(),
         }
     }
 

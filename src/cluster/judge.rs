@@ -150,7 +150,7 @@ impl State {
         }
         match kind {
             FailoverKind::Auto if !old.failed => Err(Reason::PrimaryAlive.into()),
-            FailoverKind::Auto | FailoverKind::Manual | FailoverKind::Force => Ok(()),
+            _ => Ok(()),
         }
     }
 }

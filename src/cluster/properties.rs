@@ -44,7 +44,7 @@ fn ranges() -> impl Strategy<Value = Vec<(Slot, Slot)>> {
 }
 
 fn kinds() -> impl Strategy<Value = FailoverKind> {
-    prop_oneof![Just(FailoverKind::Auto), Just(FailoverKind::Manual), Just(FailoverKind::Force)]
+    prop_oneof![Just(FailoverKind::Auto), Just(FailoverKind::Manual), Just(FailoverKind::Force), Just(FailoverKind::Takeover)]
 }
 
 fn changes() -> impl Strategy<Value = Change> {

@@ -3,6 +3,7 @@
 use super::scene::{Scene, id, join, origin, shard};
 use super::*;
 use crate::raft::Body;
+use crate::raft::Payload;
 use crate::types::Slot;
 use std::collections::BTreeSet;
 
@@ -132,6 +133,17 @@ fn a_failover_swaps_the_shards_roles() {
     assert_eq!(scene.state.replicas_of(&id(2)), [id(0), id(3)]);
     scene.do_(&scene.failover(0, 2, FailoverKind::Manual));
     assert_eq!(scene.state.slot_count_of(&id(0)), 100);
+}
+
+#[test]
+fn whom_the_gate_waits_for_and_whom_a_change_bars() {
+    let scene = Scene::of(3);
+    let asked = |change: Change| (change.deposes(), change.bars());
+    assert_eq!(asked(scene.failover(2, 0, FailoverKind::Force)), (Some(id(0)), Some(id(0))));
+    assert_eq!(asked(scene.failover(2, 0, FailoverKind::Takeover)), (None, Some(id(0))));
+    assert_eq!(asked(Change::NodeFail { id: id(1) }), (None, Some(id(1))));
+    assert_eq!(asked(Change::NodeRecover { id: id(1) }), (None, None));
+    assert_eq!(asked(scene.replica_of(2, 0)), (Some(id(2)), Some(id(2))));
 }
 
 #[test]

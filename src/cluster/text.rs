@@ -84,6 +84,7 @@ fn kind_name(kind: FailoverKind) -> &'static str {
         FailoverKind::Auto => "auto",
         FailoverKind::Manual => "manual",
         FailoverKind::Force => "force",
+        FailoverKind::Takeover => "takeover",
     }
 }
 
@@ -224,6 +225,7 @@ fn parse_kind(fields: &mut Fields) -> Result<FailoverKind, EntryError> {
         "auto" => Ok(FailoverKind::Auto),
         "manual" => Ok(FailoverKind::Manual),
         "force" => Ok(FailoverKind::Force),
+        "takeover" => Ok(FailoverKind::Takeover),
         _ => Err(EntryError::Malformed("kind")),
     }
 }

@@ -58,6 +58,7 @@ impl<D: Disk> Node<D> {
                 self.proposal_applied(n, outcome);
             }
         }
+        self.raft.applied(self.state.last_applied());
     }
 
     pub(super) fn is_own(&self, id: &ProposalId) -> bool {

@@ -83,7 +83,11 @@ impl<D: Disk> Node<D> {
         *self.bus_stats.received.entry(frame.stats_name()).or_default() += 1;
         let Some(bus) = self.sessions.bus_mut(conn) else { return Ok(()) };
         bus.heard = self.now.wall;
-        match (bus.end, frame) {
+        let end = bus.end;
+        if let Some(peer) = &bus.peer {
+            self.raft.clear_dead(&peer.id);
+        }
+        match (end, frame) {
             (BusEnd::Inbound, Frame::Hello(greeting)) => self.receive_hello(conn, greeting),
             (BusEnd::Outbound { purpose }, Frame::Hi(greeting)) => self.receive_hi(conn, purpose, greeting),
             (BusEnd::Inbound, Frame::Meet { singleton }) => {
@@ -147,6 +151,7 @@ impl<D: Disk> Node<D> {
         if greeting.address.ip.is_empty() {
             greeting.address.ip = self.seen_at(remote);
         }
+        self.raft.clear_dead(&greeting.id);
         if let Some(bus) = self.sessions.bus_mut(conn) {
             bus.peer = Some(greeting);
         }

@@ -244,25 +244,19 @@ impl<D: Disk> Node<D> {
         self.tend_voters();
     }
 
-    /// NODE_FAIL no sooner than node-timeout after the last acknowledged round, NODE_RECOVER once one is acknowledged again.
+    /// NODE_FAIL for who is silent for too long, NODE_RECOVER once a round is acknowledged again.
     fn failure_changes(&self) -> Vec<Change> {
-        let silent_for = |id: &NodeId| {
-            let acked = self.raft.progress(id).map_or(self.now.mono, |progress| progress.last_ack_sent_at());
-            self.now.mono.saturating_sub(acked)
-        };
+        let fails = |id: &NodeId| self.raft.fails_at(id).is_some_and(|at| at <= self.now.mono);
         // Of a new leader's followers nothing is known before their first answer: neither that they are dead nor that they live.
         let patience = self.config.cluster_node_timeout / 2;
         let answers =
             |id: &NodeId| *id == self.me || self.raft.progress(id).is_some_and(|progress| progress.answers(self.now.mono, patience));
         self.state
             .members()
-            .filter_map(|member| {
-                let silent = silent_for(&member.id);
-                match member.failed {
-                    false if silent > self.config.cluster_node_timeout => Some(Change::NodeFail { id: member.id }),
-                    true if answers(&member.id) => Some(Change::NodeRecover { id: member.id }),
-                    _ => None,
-                }
+            .filter_map(|member| match member.failed {
+                false if fails(&member.id) => Some(Change::NodeFail { id: member.id }),
+                true if answers(&member.id) => Some(Change::NodeRecover { id: member.id }),
+                _ => None,
             })
             .collect()
     }

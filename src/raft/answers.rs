@@ -117,7 +117,7 @@ impl<P: Payload> Raft<P> {
         let term = self.hard.term;
         let stands = vote.pre || (vote.term == term && self.hard.voted_for == Some(candidate));
         if vote.granted && !stands {
-            vote = Vote { granted: false, term, ..vote };
+            vote = Vote { granted: false, term, ages: Vec::new(), ..vote };
         }
         let promised = (vote.granted && !vote.pre).then_some(candidate);
         let needs = Needs { term: if vote.granted && vote.pre { 0 } else { vote.term }, vote: promised, index: 0 };

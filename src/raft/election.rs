@@ -62,6 +62,7 @@ impl<P: Payload> Raft<P> {
         let times = [
             leader.progress.values().any(|progress| progress.linked).then_some(leader.next_beat),
             leader.gate.opens_at(),
+            self.await_ends_at(leader),
             leader.transfer.as_ref().map(|transfer| transfer.until),
             (self.voters().len() > 1).then(|| self.quorum_fails_at(leader)).flatten(),
         ];
@@ -93,16 +94,17 @@ impl<P: Payload> Raft<P> {
     /// A higher term: whatever was promised or asked in the old one is over.
     pub(super) fn enter_term(&mut self, term: Term, voted_for: Option<NodeId>, now: Millis) {
         debug_assert!(term > self.hard.term, "terms never go down");
+        self.abdicate(now);
         self.hard = HardState { term, voted_for };
         self.disk.hard_state_changed();
         self.answers.drop_ack();
-        self.election.leader = None;
-        self.become_follower(now);
     }
 
     /// Stops leading or asking, in the same term: `voted_for` stays, or a second vote could be given in it.
     fn become_follower(&mut self, now: Millis) {
-        if matches!(self.role, Role::Leader(_)) {
+        if let Role::Leader(leader) = &self.role {
+            self.heard.led(self.hard.term, leader.progress.iter().map(|(id, progress)| (*id, progress.heard_at())).collect());
+            self.keep_lease(now);
             self.election.deadline = self.draw_timeout(now);
         }
         self.role = Role::Follower;
@@ -123,6 +125,7 @@ impl<P: Payload> Raft<P> {
         }
         self.become_follower(now);
         self.election.leader = Some(leader);
+        self.heard.leader(leader, term, now);
         self.election.heard_at = Some(now);
         self.election.deadline = self.draw_timeout(now);
     }
@@ -157,7 +160,8 @@ impl<P: Payload> Raft<P> {
         let mut asked = self.voters().clone();
         // The own vote counts only by the latest configuration [N13].
         let granted = asked.take(&self.me).into_iter().collect();
-        Campaign { round: self.election.round, transfer, granted, unsent: asked.clone(), asked }
+        let heard = self.heard.since(self.log.last_term()).collect();
+        Campaign { round: self.election.round, transfer, granted, unsent: asked.clone(), asked, heard }
     }
 
     /// Goes on if a majority of the voters, as they are now, said yes.
@@ -198,10 +202,22 @@ impl<P: Payload> Raft<P> {
         for (index, entry) in self.log.iter_from(self.commit + 1) {
             leader.gate.appended(index, &entry.body);
         }
+        let heard = self.role.campaign_mut().map(|campaign| std::mem::take(&mut campaign.heard));
         self.role = Role::Leader(Box::new(leader));
         self.election.leader = Some(self.me);
         self.sync_peers(now);
+        self.were_heard(heard.unwrap_or_default().into_iter());
         self.append_own(None, Body::Noop { lease });
+    }
+
+    /// What a new leader is told of the others' silence.
+    fn were_heard(&mut self, heard: impl Iterator<Item = (NodeId, Millis)>) {
+        let Role::Leader(leader) = &mut self.role else { return };
+        for (id, at) in heard {
+            if let Some(progress) = leader.progress.get_mut(&id) {
+                progress.was_heard(at);
+            }
+        }
     }
 
     /// While a leader is heard, nobody is helped to depose it; a leader that has its quorum hears itself.
@@ -228,7 +244,9 @@ impl<P: Payload> Raft<P> {
             self.vote(&request, now)
         };
         let term = if granted { request.term } else { self.hard.term };
-        self.answers.vote(via, from, Vote { pre: request.pre, term, granted, round: request.round });
+        let heard = self.heard.since(request.last_term).filter(|_| granted && !request.pre);
+        let ages = heard.map(|(id, at)| (id, now.saturating_sub(at))).collect();
+        self.answers.vote(via, from, Vote { pre: request.pre, term, granted, round: request.round, ages });
         Ok(())
     }
 
@@ -263,6 +281,11 @@ impl<P: Payload> Raft<P> {
         }
         let term = self.hard.term;
         let pre = matches!(self.role, Role::PreCandidate(_));
+        if self.is_leader() && vote.granted && !vote.pre && vote.term == term {
+            // One more than was needed: what it tells of the others counts all the same.
+            self.were_heard(vote.ages.into_iter().map(|(id, age)| (id, now.saturating_sub(age))));
+            return Ok(());
+        }
         let Some(campaign) = self.role.campaign_mut() else { return Ok(()) };
         if vote.pre != pre || vote.round != campaign.round || !campaign.asked.contains(&from) {
             return Ok(());
@@ -270,6 +293,10 @@ impl<P: Payload> Raft<P> {
         match vote.granted {
             true if vote.term == term + u64::from(pre) => {
                 campaign.granted.insert(from);
+                for (id, age) in vote.ages {
+                    let (at, known) = (now.saturating_sub(age), campaign.heard.entry(id).or_default());
+                    *known = at.max(*known);
+                }
                 self.count_votes(now);
             }
             true => {}

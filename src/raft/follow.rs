@@ -31,6 +31,7 @@ impl<P: Payload> Raft<P> {
             Meets::Yes(first_new) => {
                 let matched = prev + append.entries.len() as u64;
                 let commit = append.commit.min(matched);
+                self.take_grant(&append, now);
                 self.take_entries(append, first_new);
                 // Never by the own last index: a stale suffix is not the leader's [N22].
                 self.commit = self.commit.max(commit);

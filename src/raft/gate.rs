@@ -1,23 +1,29 @@
-//! The commit gate: an entry that takes slots from a live primary commits only once that primary cannot serve them any more.
+//! The gate: an entry that takes slots from a live primary is appended, and commits, only once that primary cannot serve them any more.
 //!
-//! Owns: which entries are gated, the commit index of a leader. Must not: know what a payload does (it asks [`Payload::deposes`]).
-//! Contract: docs/protocol.md, "Gate".
+//! Owns: which entries are gated, whether the gate is open, who is granted no lease because of it, the commit index of a leader.
+//! Must not: know what a payload does (it asks [`Payload::deposes`]), keep the proposals that wait, or find out who is dead (the node does both).
+//! Contract: docs/protocol.md, "The gate".
 
 use super::entry::{Body, Payload};
 use super::quorum;
+use super::replication::MAX_BATCH_ENTRIES;
 use super::role::Leader;
 use super::settings::outlast;
 use super::{Raft, Role};
 use crate::types::{LogIndex, Millis, NodeId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// The gated entries of one leadership.
+/// The gate of one leadership.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Gate {
     /// The gated entries that have not committed, with the node that each deposes.
     entries: BTreeMap<LogIndex, NodeId>,
-    /// The last gated entry against each node: before its match covers that, it is granted nothing.
+    /// The last entry against each node: before its match covers that, it is granted nothing.
     barred: BTreeMap<NodeId, LogIndex>,
+    /// Nodes against which proposals wait for the gate, outside the log: they are granted nothing.
+    awaited: BTreeSet<NodeId>,
+    /// Processes that are known to be dead: nothing is granted to them, and the gate is open.
+    dead: BTreeSet<NodeId>,
     /// When time alone opens the gate before the first entry that waits at it.
     opens_at: Option<Millis>,
 }
@@ -25,17 +31,19 @@ pub(super) struct Gate {
 impl Gate {
     /// Takes note of an entry above the commit index.
     pub(super) fn appended<P: Payload>(&mut self, index: LogIndex, body: &Body<P>) {
-        if let Body::App(payload) = body
-            && let Some(node) = payload.deposes()
-        {
-            self.entries.insert(index, node);
+        let Body::App(payload) = body else { return };
+        if let Some(node) = payload.bars() {
             self.barred.insert(node, index);
+        }
+        if let Some(node) = payload.deposes() {
+            self.entries.insert(index, node);
         }
     }
 
-    /// The match from which on `node` may be granted a lease again.
-    pub(super) fn bar(&self, node: &NodeId) -> LogIndex {
-        self.barred.get(node).copied().unwrap_or(0)
+    /// Whether `node`, which is known to match up to there, is granted nothing.
+    pub(super) fn bars(&self, node: &NodeId, match_index: LogIndex) -> bool {
+        let unseen = self.barred.get(node).is_some_and(|&index| match_index < index);
+        unseen || self.awaited.contains(node) || self.dead.contains(node)
     }
 
     /// When time alone moves the commit index on.
@@ -45,9 +53,72 @@ impl Gate {
 }
 
 impl Leader {
-    /// From when on time alone lets an entry against `node` commit: no lease of this leader is left, nor one of an earlier leader.
-    fn time_opens(&self, node: &NodeId, max_lease: Millis) -> Millis {
+    /// From when on no lease of `node` can be left, neither of this leader nor of an earlier one.
+    fn leases_over_at(&self, node: &NodeId, max_lease: Millis) -> Millis {
         self.grants.over_at(node, self.lease).max(self.elected_at + outlast(max_lease.max(self.max_lease)))
+    }
+}
+
+impl<P: Payload> Raft<P> {
+    /// Whether an entry that deposes `node` could commit at once, and so may be appended: the node follows closely, is known to be dead, or has
+    /// no lease left. False of a node that does not lead. Whatever waits must be told of with [`Raft::await_gate`].
+    pub fn gate_is_open(&self, node: &NodeId, now: Millis) -> bool {
+        let Some(leader) = self.role.leader() else { return false };
+        let follows = |id| {
+            let progress = leader.progress.get(id)?;
+            let answers = progress.answers(now, self.settings.election_timeout);
+            Some(answers && progress.keeps_up(self.log.last_index(), MAX_BATCH_ENTRIES as u64))
+        };
+        *node == self.me
+            || leader.gate.dead.contains(node)
+            || follows(node) == Some(true)
+            || leader.leases_over_at(node, self.max_lease) <= now
+    }
+
+    /// Takes all nodes against which proposals wait for the gate. They are granted nothing until that is over, and are asked at once whether
+    /// they live.
+    pub fn await_gate(&mut self, nodes: BTreeSet<NodeId>) {
+        let Role::Leader(leader) = &mut self.role else { return };
+        for node in nodes.difference(&leader.gate.awaited) {
+            if let Some(progress) = leader.progress.get_mut(node) {
+                progress.last_sent = None;
+                leader.stirred.insert(*node);
+            }
+        }
+        leader.gate.awaited = nodes;
+    }
+
+    /// When time alone opens the gate for a proposal that waits, if that is still to come.
+    pub(super) fn await_ends_at(&self, leader: &Leader) -> Option<Millis> {
+        leader.gate.awaited.iter().map(|node| leader.leases_over_at(node, self.max_lease)).min()
+    }
+
+    /// A leader knows from outside that the process of `node` has ended: observations made after its election, see docs/protocol.md, "Known
+    /// dead" \[N4\].
+    pub fn set_dead(&mut self, node: NodeId) {
+        if let Role::Leader(leader) = &mut self.role {
+            leader.gate.dead.insert(node);
+        }
+    }
+
+    /// The node has been heard, with whatever frame: it lives, or another process has taken its place.
+    pub fn clear_dead(&mut self, node: &NodeId) {
+        if let Role::Leader(leader) = &mut self.role {
+            leader.gate.dead.remove(node);
+        }
+    }
+
+    /// Whether this node leads and knows the process of `node` to be dead.
+    pub fn is_dead(&self, node: &NodeId) -> bool {
+        self.role.leader().is_some_and(|leader| leader.gate.dead.contains(node))
+    }
+
+    /// When a leader may call `node` failed, if nothing is heard of it until then (mono ms): at once if its process is known to be dead, else
+    /// node-timeout after it was last known to answer anybody, but not while it can have a lease. None of who is no follower.
+    pub fn fails_at(&self, node: &NodeId) -> Option<Millis> {
+        let leader = self.role.leader()?;
+        let silent_at = leader.progress.get(node)?.heard_at() + self.settings.node_timeout;
+        Some(if leader.gate.dead.contains(node) { 0 } else { silent_at.max(leader.leases_over_at(node, self.max_lease)) })
     }
 }
 
@@ -91,8 +162,8 @@ impl Leader {
                 break;
             }
             let seen = if *node == me { own } else { self.match_of(node) };
-            let opens_at = self.time_opens(node, max_lease);
-            if seen < index && now < opens_at {
+            let opens_at = self.leases_over_at(node, max_lease);
+            if seen < index && now < opens_at && !self.gate.dead.contains(node) {
                 self.gate.opens_at = Some(opens_at);
                 return index - 1;
             }

@@ -84,6 +84,8 @@ pub struct Append<P> {
     pub round: u64,
     /// The newest token of the receiver that the leader may return; nonce 0 for none.
     pub token: Token,
+    /// W of the leader's NOOP: how long a lease from that token lasts.
+    pub lease: Millis,
     /// In log order, the first at `prev_index + 1`.
     pub entries: Vec<Entry<P>>,
 }
@@ -127,7 +129,7 @@ pub struct VoteRequest {
 }
 
 /// `PRE_VOTE` / `VOTE`.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Vote {
     /// Answers a pre-vote.
     pub pre: bool,
@@ -137,6 +139,8 @@ pub struct Vote {
     pub granted: bool,
     /// The request's round.
     pub round: u64,
+    /// A vote tells how long ago (ms) others were heard, as far as that is known from the newest leadership that the candidate's log tells of.
+    pub ages: Vec<(NodeId, Millis)>,
 }
 
 /// `INSTALL_SNAPSHOT` (§7): the whole state in one frame.

@@ -8,11 +8,12 @@
 //! Inputs ([`Raft::step`], [`Raft::tick`], [`Raft::append`], links, members) only note what happened. Then, once a turn and in this order:
 //!
 //! 1. write what is due to disk, all of it ([`Raft::needs_rewrite`], [`Raft::unpersisted_from`]), and tell with [`Raft::persisted`];
-//! 2. [`Raft::advance_commit`], and apply what is committed;
+//! 2. [`Raft::advance_commit`], apply what is committed, and tell with [`Raft::applied`];
 //! 3. [`Raft::take_acks`], [`Raft::take_votes`], [`Raft::take_vote_requests`], [`Raft::replicate`]: the messages that may leave now.
 //!
 //! What came by a link that has been replaced must not be fed any more. A message of which [`Raft::step`] says [`PeerFault`] changed
-//! nothing: the link is to be dropped.
+//! nothing: the link is to be dropped. What a leader says of a process that it knows to be dead ([`Raft::set_dead`]) ends with any frame of it,
+//! also one that is none of Raft's ([`Raft::clear_dead`]).
 
 mod answers;
 mod disk;
@@ -20,6 +21,8 @@ mod election;
 pub mod entry;
 mod follow;
 mod gate;
+mod heard;
+mod held_lease;
 mod lease;
 pub mod log;
 mod membership;
@@ -39,6 +42,8 @@ use crate::types::{ConnId, LogIndex, Millis, NodeId, Term};
 use answers::Answers;
 use disk::Disk;
 use election::Election;
+use heard::Heard;
+use held_lease::HeldLease;
 use membership::Membership;
 use role::Role;
 use std::collections::{BTreeMap, BTreeSet};
@@ -159,6 +164,8 @@ pub struct Raft<P> {
     /// Neither votes nor campaigns.
     muted: bool,
     election: Election,
+    heard: Heard,
+    held_lease: HeldLease,
     role: Role,
     answers: Answers,
 }
@@ -193,10 +200,13 @@ impl<P: Payload> Raft<P> {
             peers: Peers::default(),
             muted: false,
             election: Election::new(0),
+            heard: Heard::default(),
+            held_lease: HeldLease::default(),
             role: Role::Follower,
             answers: Answers::default(),
         };
         raft.election = Election::new(raft.draw_timeout(now));
+        raft.applied(commit);
         raft
     }
 
@@ -245,6 +255,7 @@ impl<P: Payload> Raft<P> {
 
     /// Takes a message of `from`, which came by `via`.
     pub fn step(&mut self, via: ConnId, from: NodeId, message: Message<P>, now: Millis) -> Result<Step, PeerFault> {
+        self.clear_dead(&from);
         match message {
             Message::Append(append) => self.on_append(via, from, append, now)?,
             Message::AppendAck(ack) => self.on_append_ack(from, ack, now)?,

@@ -36,6 +36,8 @@ pub struct Progress {
     /// The newest round that it echoed; 0 for none.
     acked_round: u64,
     last_ack_sent_at: Millis,
+    /// When it was heard before this leader was there, as far as its voters knew.
+    heard_before: Option<Millis>,
     /// When it was last sent an AE or a snapshot; none: a heartbeat is due.
     pub(super) last_sent: Option<Millis>,
     /// The longest time between its heartbeats, at least 1.
@@ -56,6 +58,7 @@ impl Progress {
             denied_in: None,
             acked_round: 0,
             last_ack_sent_at: now,
+            heard_before: None,
             last_sent: None,
             beat: 1,
             commit_sent: 0,
@@ -75,6 +78,27 @@ impl Progress {
     /// When the newest round that it echoed was sent; before the first echo, when the leader took it up.
     pub fn last_ack_sent_at(&self) -> Millis {
         self.last_ack_sent_at
+    }
+
+    /// When the newest round that it echoed was sent; none before the first echo.
+    pub(super) fn acked_at(&self) -> Option<Millis> {
+        (self.acked_round > 0).then_some(self.last_ack_sent_at)
+    }
+
+    /// When it was last known to answer anybody, this leader or an earlier one.
+    pub fn heard_at(&self) -> Millis {
+        self.acked_at().or(self.heard_before).unwrap_or(self.last_ack_sent_at)
+    }
+
+    /// A voter knows that it was heard at `at`, before this leader was there.
+    pub(super) fn was_heard(&mut self, at: Millis) {
+        self.heard_before = self.heard_before.max(Some(at));
+    }
+
+    /// Whether what it lacks of the log, up to `last_index`, is on its way or as good as: our link to it is up, the logs meet, and it is less
+    /// than `lag` entries behind.
+    pub(super) fn keeps_up(&self, last_index: LogIndex, lag: LogIndex) -> bool {
+        self.linked && matches!(self.flow, Flow::Pipeline { .. }) && last_index - self.match_index < lag
     }
 
     /// The newest round that it echoed; 0 for none.

@@ -15,7 +15,7 @@ use crate::types::{LogIndex, Millis, NodeId, Term};
 use std::collections::BTreeSet;
 
 /// The most entries in one AE.
-const MAX_BATCH_ENTRIES: usize = 1024;
+pub(super) const MAX_BATCH_ENTRIES: usize = 1024;
 /// About the most bytes of entries in one AE.
 const MAX_BATCH_BYTES: usize = 1 << 20;
 
@@ -215,7 +215,7 @@ impl<P: Payload> Sender<'_, P> {
     fn append(&mut self, id: NodeId, prev: LogIndex, entries: Vec<Entry<P>>, progress: &mut Progress, leader: &mut Leader) -> u64 {
         let round = self.round(leader);
         let last = prev + entries.len() as u64;
-        let barred = progress.match_index() < leader.gate.bar(&id);
+        let barred = leader.gate.bars(&id, progress.match_index());
         let token = self.acked_round.filter(|_| !barred).map(|acked| leader.grants.grant(&id, acked)).unwrap_or_default();
         let append = Append {
             leader: self.me,
@@ -226,6 +226,7 @@ impl<P: Payload> Sender<'_, P> {
             commit: self.commit,
             round,
             token,
+            lease: leader.lease,
             entries,
         };
         progress.last_sent = Some(self.now);

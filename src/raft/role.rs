@@ -51,6 +51,8 @@ pub(super) struct Campaign {
     pub(super) asked: BTreeSet<NodeId>,
     /// Who is to be asked as soon as there is a link, a part of `asked`.
     pub(super) unsent: BTreeSet<NodeId>,
+    /// When others were heard last, by this node and by those who granted their votes.
+    pub(super) heard: BTreeMap<NodeId, Millis>,
 }
 
 /// What a leader knows.

@@ -48,6 +48,11 @@ impl Settings {
     }
 }
 
+/// 0.98 times a lease: for so long a primary serves under it.
+pub(super) fn usable(lease: Millis) -> Millis {
+    lease - lease.div_ceil(50)
+}
+
 /// 1.02 times a lease: what a leader waits for, so that clocks may run apart by 2 % on either side.
 pub(super) fn outlast(lease: Millis) -> Millis {
     lease + lease.div_ceil(50)
@@ -62,7 +67,7 @@ mod tests {
         let settings = Settings { election_timeout: 1000, lease: 5000, node_timeout: 15000, voters: 5 };
         let beat = |voter, slot_owner| settings.beat(Class { voter, slot_owner }, 1000);
         assert_eq!((beat(true, false), beat(true, true), beat(false, true), beat(false, false)), (100, 50, 50, 1000));
-        assert_eq!(outlast(5000), 5100);
-        assert_eq!(outlast(1), 2);
+        assert_eq!((usable(5000), outlast(5000)), (4900, 5100));
+        assert_eq!((usable(1), outlast(1)), (0, 2));
     }
 }

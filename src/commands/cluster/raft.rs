@@ -243,6 +243,7 @@ mod tests {
             commit: 0,
             round: 1,
             token: Token::default(),
+            lease: 0,
             entries: Vec::new(),
         };
         hear(&mut desk, Message::Append(append));

@@ -3,12 +3,12 @@
 //! Owns: every check that a frame's text can fail. Must not: panic on any bytes, or hold more than the frame's own bounds allow.
 //! Contract: docs/protocol.md, "Wire format".
 
-use super::fields::Fields;
+use super::fields::{Fields, number};
 use super::{Frame, FrameError, Greeting, HEADER, MAGIC, MAX_ENTRIES, MAX_FRAME, MAX_REASON, RefusedAppend, RejectReason};
 use crate::cluster::{Change, ClusterEntry, EntryError, MAX_ANCESTORS, MAX_MEMBERS, Outcome, Wish, WishKind, parse_entry};
 use crate::raft::Message;
 use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
-use crate::types::{ClusterId, NodeId};
+use crate::types::{ClusterId, Millis, NodeId};
 
 /// The frame at the start of `buf` and how many bytes it takes, or `None` while it is not there as a whole.
 /// One that is no frame, or too long, is refused as soon as its header shows it.
@@ -112,10 +112,10 @@ fn meet_reason(line: &Fields<'_>) -> Result<String, FrameError> {
 fn append(mut line: Fields<'_>, body: &[u8], used: usize) -> Result<Append<Change>, FrameError> {
     let (leader, term, prev_index) = (line.parse("leader")?, line.number("term")?, line.number("prev-index")?);
     let (prev_term, quorum, commit) = (line.number("prev-term")?, line.number("quorum")?, line.number("commit")?);
-    let (count, round, token) = (line.number("count")?, line.number("round")?, line.token()?);
+    let (count, round, token, lease) = (line.number("count")?, line.number("round")?, line.token()?, line.number("lease")?);
     let refused = RefusedAppend { leader, term, prev_index, round };
     let entries = entries(&line, body, count, refused, used)?;
-    Ok(Append { leader, term, prev_index, prev_term, quorum, commit, round, token, entries })
+    Ok(Append { leader, term, prev_index, prev_term, quorum, commit, round, token, lease, entries })
 }
 
 fn append_ack(mut line: Fields<'_>) -> Result<AppendAck, FrameError> {
@@ -143,7 +143,22 @@ fn vote_request(mut line: Fields<'_>, pre: bool) -> Result<VoteRequest, FrameErr
 }
 
 fn vote(mut line: Fields<'_>, pre: bool) -> Result<Vote, FrameError> {
-    Ok(Vote { pre, term: line.number("term")?, granted: line.choice("granted", "0", "1")?, round: line.number("round")? })
+    let (term, granted, round) = (line.number("term")?, line.choice("granted", "0", "1")?, line.number("round")?);
+    Ok(Vote { pre, term, granted, round, ages: ages(&mut line)? })
+}
+
+/// Ids with milliseconds: who was heard how long ago.
+fn ages(line: &mut Fields<'_>) -> Result<Vec<(NodeId, Millis)>, FrameError> {
+    let listed = line.text("ages")?;
+    if listed == "-" {
+        return Ok(Vec::new());
+    }
+    let age = |pair: &str| {
+        let (id, age) = pair.split_once('=')?;
+        Some((id.parse().ok()?, number(age)?))
+    };
+    let ages: Option<Vec<(NodeId, Millis)>> = listed.split(',').take(MAX_MEMBERS + 1).map(age).collect();
+    ages.filter(|ages| ages.len() <= MAX_MEMBERS).ok_or_else(|| line.malformed("ages"))
 }
 
 fn snapshot(mut line: Fields<'_>, body: &[u8]) -> Result<InstallSnapshot, FrameError> {

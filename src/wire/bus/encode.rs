@@ -159,9 +159,9 @@ fn greet(name: &str, greeting: &Greeting, out: &mut Vec<u8>) {
     }
 }
 
-/// `AE leader term prev-index prev-term quorum commit count round nonce clock`, then a line for each entry.
+/// `AE leader term prev-index prev-term quorum commit count round nonce clock lease`, then a line for each entry.
 fn entries(append: &Append<Change>, out: &mut Vec<u8>) {
-    let Append { leader, term, prev_index, prev_term, quorum, commit, round, token, entries } = append;
+    let Append { leader, term, prev_index, prev_term, quorum, commit, round, token, lease, entries } = append;
     assert!(entries.len() <= MAX_ENTRIES, "Raft's batches hold fewer entries than any node takes at once");
     Line::new(out, "AE")
         .id(leader)
@@ -173,6 +173,7 @@ fn entries(append: &Append<Change>, out: &mut Vec<u8>) {
         .number(entries.len() as u64)
         .number(*round)
         .token(*token)
+        .number(*lease)
         .end();
     lines(entries, out);
 }
@@ -195,10 +196,17 @@ fn ask(request: &VoteRequest, out: &mut Vec<u8>) {
     if *transfer { line.word("transfer").end() } else { line.end() }
 }
 
-/// `PRE_VOTE|VOTE term granted round`.
+/// `PRE_VOTE|VOTE term granted round id=age,...|-`.
 fn answer(vote: &Vote, out: &mut Vec<u8>) {
-    let Vote { pre, term, granted, round } = *vote;
-    Line::new(out, if pre { "PRE_VOTE" } else { "VOTE" }).number(term).flag(granted).number(round).end();
+    let Vote { pre, term, granted, round, ages } = vote;
+    let line = Line::new(out, if *pre { "PRE_VOTE" } else { "VOTE" }).number(*term).flag(*granted).number(*round);
+    match ages.split_first() {
+        None => line.word("-").end(),
+        Some(((id, age), others)) => {
+            let line = line.shown(format_args!("{id}={age}"));
+            others.iter().fold(line, |line, (id, age)| line.and(format_args!("{id}={age}"))).end();
+        }
+    }
 }
 
 /// `INSTALL_SNAPSHOT leader term last-index last-term round bytes crc32`, then the snapshot's text.

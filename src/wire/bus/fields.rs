@@ -13,6 +13,11 @@ const MAX_NUMBER: u64 = i64::MAX as u64;
 /// Longest name that an error repeats.
 const SHOWN_NAME: usize = 32;
 
+/// A number below the bound.
+pub(super) fn number(text: &str) -> Option<u64> {
+    parse_u64(text.as_bytes()).filter(|number| *number <= MAX_NUMBER)
+}
+
 /// What is left of a first line.
 pub(super) struct Fields<'a> {
     message: &'a str,
@@ -55,8 +60,7 @@ impl<'a> Fields<'a> {
 
     /// A term, index, round, count or clock.
     pub(super) fn number(&mut self, name: &'static str) -> Result<u64, FrameError> {
-        let number = parse_u64(self.text(name)?.as_bytes()).filter(|number| *number <= MAX_NUMBER);
-        number.ok_or_else(|| self.malformed(name))
+        number(self.text(name)?).ok_or_else(|| self.malformed(name))
     }
 
     /// A number that an older sender leaves out.

@@ -3,7 +3,7 @@
 mod strategies;
 
 use super::*;
-use crate::cluster::WishKind;
+use crate::cluster::{MAX_MEMBERS, WishKind};
 use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
 use crate::raft::{Body, Entry, Origin, ProposalId, Token};
 use crate::types::Slot;
@@ -63,7 +63,7 @@ fn proposal() -> ClusterEntry {
 
 fn append(entries: Vec<ClusterEntry>) -> Append<Change> {
     let token = Token { nonce: u64::MAX, clock: 123 };
-    Append { leader: a(), term: 4, prev_index: 10, prev_term: 3, quorum: 9, commit: 8, round: 77, token, entries }
+    Append { leader: a(), term: 4, prev_index: 10, prev_term: 3, quorum: 9, commit: 8, round: 77, token, lease: 5000, entries }
 }
 
 #[test]
@@ -88,11 +88,11 @@ fn greetings_and_meetings() {
 fn entries_and_their_acknowledgement() {
     let mut heartbeat = append(vec![]);
     heartbeat.token = Token::default();
-    assert_text(Frame::Raft(Message::Append(heartbeat)), &format!("AE {A} 4 10 3 9 8 0 77 - -\n"));
+    assert_text(Frame::Raft(Message::Append(heartbeat)), &format!("AE {A} 4 10 3 9 8 0 77 - - 5000\n"));
 
     let noop = Entry { term: 4, origin: None, body: Body::Noop { lease: 5000 } };
     let slots = format!("2 id={B}:3.9:8 SLOT_CHANGE - 0 {A} 5 0-99 101\n");
-    let text = format!("AE {A} 4 10 3 9 8 2 77 18446744073709551615 123\n{slots}4 NOOP 5000\n");
+    let text = format!("AE {A} 4 10 3 9 8 2 77 18446744073709551615 123 5000\n{slots}4 NOOP 5000\n");
     assert_text(Frame::Raft(Message::Append(append(vec![proposal(), noop]))), &text);
 
     let ack =
@@ -108,8 +108,10 @@ fn votes() {
     assert_text(Frame::Raft(Message::VoteRequest(request)), &format!("PRE_VOTE_REQ {A} 5 12 4 2\n"));
     let request = VoteRequest { pre: false, transfer: true, ..request };
     assert_text(Frame::Raft(Message::VoteRequest(request)), &format!("VOTE_REQ {A} 5 12 4 2 transfer\n"));
-    assert_text(Frame::Raft(Message::Vote(Vote { pre: true, term: 5, granted: false, round: 2 })), "PRE_VOTE 5 0 2\n");
-    assert_text(Frame::Raft(Message::Vote(Vote { pre: false, term: 5, granted: true, round: 2 })), "VOTE 5 1 2\n");
+    let denial = Vote { pre: true, term: 5, granted: false, round: 2, ages: vec![] };
+    assert_text(Frame::Raft(Message::Vote(denial.clone())), "PRE_VOTE 5 0 2 -\n");
+    let ages = vec![(a(), 120), (NodeId::from_bytes([0xbb; 20]), 0)];
+    assert_text(Frame::Raft(Message::Vote(Vote { pre: false, granted: true, ages, ..denial })), &format!("VOTE 5 1 2 {A}=120,{B}=0\n"));
     assert_text(Frame::Raft(Message::TimeoutNow { term: 5 }), "TIMEOUT_NOW 5\n");
     assert_text(Frame::TransferLeader { term: 5 }, "TRANSFER_LEADER 5\n");
 }
@@ -169,16 +171,16 @@ fn a_newer_binary_may_send_more_fields_and_the_last_line_may_lack_its_end() {
         let (long, short) = (decode(&framed(long)).unwrap().unwrap().0, decode(&framed(short)).unwrap().unwrap().0);
         assert_eq!(long, short);
     };
-    same("VOTE 5 1 2 (aaaa 17)... x\n", "VOTE 5 1 2");
+    same("VOTE 5 1 2 - new x\n", "VOTE 5 1 2 -");
     same("AE_ACK 4 1 12 13 77 0 5 6 new\n", "AE_ACK 4 1 12 13 77 0 5 6\n");
-    same(&format!("AE {A} 4 10 3 9 8 1 77 - - new\n4 NOOP 1"), &format!("AE {A} 4 10 3 9 8 1 77 - -\n4 NOOP 1\n"));
+    same(&format!("AE {A} 4 10 3 9 8 1 77 - - 500 new\n4 NOOP 1"), &format!("AE {A} 4 10 3 9 8 1 77 - - 500\n4 NOOP 1\n"));
     same(&format!("PROPOSE new\n4 NODE_FAIL {A}"), &format!("PROPOSE\n4 NODE_FAIL {A}\n"));
     same("WELCOME home\n", "WELCOME");
 }
 
 #[test]
 fn malformed_messages_name_what_is_wrong() {
-    let ae = |count: &str, lines: &str| format!("AE {A} 4 10 3 9 8 {count} 77 - -\n{lines}");
+    let ae = |count: &str, lines: &str| format!("AE {A} 4 10 3 9 8 {count} 77 - - 500\n{lines}");
     let cases = [
         (String::new(), "unknown message "),
         ("\n".into(), "unknown message "),
@@ -198,7 +200,11 @@ fn malformed_messages_name_what_is_wrong() {
         ("MEET_REJECTED a\tb\n".into(), "malformed MEET_REJECTED: reason"),
         ("VOTE 05 1 2\n".into(), "malformed VOTE: term"),
         ("VOTE 9223372036854775808 1 2\n".into(), "malformed VOTE: term"),
-        ("VOTE 5 2 2\n".into(), "malformed VOTE: granted"),
+        ("VOTE 5 2 2 -\n".into(), "malformed VOTE: granted"),
+        ("VOTE 5 1 2\n".into(), "malformed VOTE: ages"),
+        (format!("VOTE 5 1 2 {A}=7,\n"), "malformed VOTE: ages"),
+        (format!("VOTE 5 1 2 {A}=07\n"), "malformed VOTE: ages"),
+        (format!("VOTE 5 1 2 {A}=1{}\n", format!(",{A}=1").repeat(MAX_MEMBERS)), "malformed VOTE: ages"),
         ("AE_ACK 4 true 12 13 77 0 - -\n".into(), "malformed AE_ACK: ok"),
         ("AE_ACK 4 1 12 13 77 0 0 6\n".into(), "malformed AE_ACK: nonce"),
         ("AE_ACK 4 1 12 13 77 0 - 6\n".into(), "malformed AE_ACK: clock"),
@@ -222,7 +228,7 @@ fn malformed_messages_name_what_is_wrong() {
 
 #[test]
 fn an_unknown_entry_says_whom_to_answer() {
-    let payload = format!("AE {A} 4 10 3 9 8 3 77 - -\n4 NOOP 1\n4 NEW_KIND x y\n4 NEWER_KIND\n");
+    let payload = format!("AE {A} 4 10 3 9 8 3 77 - - 500\n4 NOOP 1\n4 NEW_KIND x y\n4 NEWER_KIND\n");
     let append = Some(RefusedAppend { leader: a(), term: 4, prev_index: 10, round: 77 });
     let used = payload.len() + HEADER;
     assert_eq!(decode(&framed(&payload)), Err(FrameError::UnknownEntry { kind: "NEW_KIND".into(), append, used }));

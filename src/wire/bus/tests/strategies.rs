@@ -38,7 +38,7 @@ fn ranges() -> impl Strategy<Value = Vec<(Slot, Slot)>> {
 
 fn change() -> BoxedStrategy<Change> {
     let side = || option::of((id(), number()));
-    let kind = prop_oneof![Just(FailoverKind::Auto), Just(FailoverKind::Manual), Just(FailoverKind::Force)];
+    let kind = prop::sample::select(vec![FailoverKind::Auto, FailoverKind::Manual, FailoverKind::Force, FailoverKind::Takeover]);
     prop_oneof![
         (id(), address(), any::<bool>()).prop_map(|(id, address, voter)| Change::NodeJoin { id, address, voter }),
         (id(), number()).prop_map(|(id, epoch)| Change::NodeForget { id, epoch }),
@@ -90,8 +90,8 @@ fn token() -> impl Strategy<Value = Token> {
 
 fn append() -> BoxedStrategy<Append<Change>> {
     let heads = (id(), number(), number(), number());
-    (heads, number(), number(), number(), token(), vec(entry(), 0..6))
-        .prop_map(|((leader, term, prev_index, prev_term), quorum, commit, round, token, entries)| Append {
+    (heads, number(), number(), number(), token(), number(), vec(entry(), 0..6))
+        .prop_map(|((leader, term, prev_index, prev_term), quorum, commit, round, token, lease, entries)| Append {
             leader,
             term,
             prev_index,
@@ -100,6 +100,7 @@ fn append() -> BoxedStrategy<Append<Change>> {
             commit,
             round,
             token,
+            lease,
             entries,
         })
         .boxed()
@@ -136,12 +137,8 @@ fn message() -> BoxedStrategy<Message<Change>> {
         append().prop_map(Message::Append),
         append_ack().prop_map(Message::AppendAck),
         vote_request().prop_map(Message::VoteRequest),
-        (any::<bool>(), number(), any::<bool>(), number()).prop_map(|(pre, term, granted, round)| Message::Vote(Vote {
-            pre,
-            term,
-            granted,
-            round
-        })),
+        (any::<bool>(), number(), any::<bool>(), number(), vec((id(), number()), 0..4))
+            .prop_map(|(pre, term, granted, round, ages)| Message::Vote(Vote { pre, term, granted, round, ages })),
         snapshot().prop_map(Message::InstallSnapshot),
         number().prop_map(|term| Message::TimeoutNow { term }),
     ]
