@@ -15,6 +15,9 @@ pub type Millis = u64;
 /// Number of hash slots in a cluster (Redis cluster specification, "Key distribution model").
 pub const SLOT_COUNT: u16 = 16384;
 
+/// The Redis version whose behaviour clients and peers may expect.
+pub const REDIS_VERSION: &str = "7.2.4";
+
 /// The two clocks, read once a turn by the shell and passed down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Now {

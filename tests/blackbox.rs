@@ -1,6 +1,7 @@
 //! Real processes on free ports, driven from outside: redis-cli, redis-py, the `redis` crate, plain sockets, kill -9.
 //!
-//! Needs redis-cli (Debian: redis-tools) and python3 with its redis module, 5 or newer; the environment's PYTHON names another interpreter.
+//! Needs redis-cli and redis-check-rdb (Debian: redis-tools), redis-server, and python3 with its redis module, 5 or newer; the environment's
+//! PYTHON names another interpreter.
 //! Every node has its own directory, configuration file and ports; a failed test shows the logs of its nodes (docs/testing.md).
 
 #[path = "blackbox/cluster.rs"]
@@ -11,6 +12,8 @@ mod ledger;
 mod node;
 #[path = "blackbox/ports.rs"]
 mod ports;
+#[path = "blackbox/redis_server.rs"]
+mod redis_server;
 #[path = "blackbox/reply.rs"]
 mod reply;
 #[path = "blackbox/wait.rs"]
@@ -38,6 +41,8 @@ mod hostile;
 mod leaving;
 #[path = "blackbox/membership.rs"]
 mod membership;
+#[path = "blackbox/rdb.rs"]
+mod rdb;
 #[path = "blackbox/replicas.rs"]
 mod replicas;
 #[path = "blackbox/pausing.rs"]

@@ -33,6 +33,7 @@ mod scan;
 mod server;
 mod set;
 
+pub use crate::types::REDIS_VERSION;
 pub use client::Client;
 pub use context::{Buffers, BusStats, ChangeOutcome, ClientList, Cluster, Context, Flow, LinkView, NO_SLOT, Wait, WaitOutcome};
 pub use dispatch::{execute, resume};
@@ -45,8 +46,6 @@ mod tests;
 
 use std::sync::LazyLock;
 
-/// The Redis version whose behaviour clients may expect.
-pub const REDIS_VERSION: &str = "7.2.4";
 /// What this server calls itself.
 pub const SERVER_NAME: &str = "pontoon";
 /// Pontoon's own version.
