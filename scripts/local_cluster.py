@@ -1,6 +1,6 @@
 """Nodes on this machine for the scripts beside this file: a client, a process, a cluster formed from them, what it costs. Standard library only.
 
-Not a program. scripts/durability-trace, scripts/bench and scripts/scale import it; what they measure or check is theirs.
+Not a program. The scripts beside it and replicated_cluster.py import it; what they measure or check is theirs.
 """
 
 import os
@@ -29,14 +29,19 @@ class NodeError(Exception):
 class Connection:
     """RESP2 over one socket, as much of it as is needed here."""
 
-    def __init__(self, port, timeout=5.0):
-        self.socket = socket.create_connection((HOST, port), timeout)
+    def __init__(self, port, timeout=5.0, host=HOST):
+        self.socket = socket.create_connection((host, port), timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.reader = self.socket.makefile("rb")
 
     def call(self, *words):
         self.socket.sendall(request(*words))
         return self.reply()
+
+    def calls(self, commands):
+        """All at once; the answers, of which none may be an error."""
+        self.socket.sendall(b"".join(request(*words) for words in commands))
+        return [self.reply() for _ in commands]
 
     def reply(self):
         line = self.reader.readline()
@@ -73,18 +78,22 @@ def request(*words):
     return "".join(parts).encode()
 
 
-def ask(port, *words, timeout=5.0):
-    connection = Connection(port, timeout)
+def ask(port, *words, timeout=5.0, host=HOST):
+    connection = Connection(port, timeout, host)
     try:
         return connection.call(*words)
     finally:
         connection.close()
 
 
+def fields_of(text):
+    """INFO or CLUSTER INFO as a dictionary."""
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+
+
 def info_of(port, timeout=5.0):
     """CLUSTER INFO as a dictionary."""
-    lines = ask(port, "CLUSTER", "INFO", timeout=timeout).splitlines()
-    return dict(line.split(":", 1) for line in lines if ":" in line)
+    return fields_of(ask(port, "CLUSTER", "INFO", timeout=timeout))
 
 
 def until(seconds, what, condition, pause=0.02):
@@ -105,8 +114,9 @@ def until(seconds, what, condition, pause=0.02):
 class Node:
     """One node's directory, and its process, started again as often as needed, perhaps under another program."""
 
-    def __init__(self, port, data, binary, config=()):
+    def __init__(self, port, data, binary, config=(), host=HOST):
         self.port = port
+        self.host = host
         self.directory = os.path.join(data, str(port))
         self.binary = binary
         self.process = None
@@ -114,7 +124,7 @@ class Node:
         self.pid = None
         self.id = None
         os.makedirs(self.directory)
-        lines = ["port %d" % port, "bind %s" % HOST, 'dir "%s"' % self.directory, "cluster-config-file nodes.conf", *config]
+        lines = ["port %d" % port, "bind %s" % host, 'dir "%s"' % self.directory, "cluster-config-file nodes.conf", *config]
         with open(self.config_path(), "w") as file:
             file.write("".join(line + "\n" for line in lines))
 
@@ -146,7 +156,14 @@ class Node:
         raise Failure("node %d ended at once with code %s:\n%s" % (self.port, self.process.returncode, self.last_words()))
 
     def pings(self):
-        return ask(self.port, "PING") == "PONG"
+        return self.ask("PING") == "PONG"
+
+    def ask(self, *words, timeout=5.0):
+        return ask(self.port, *words, timeout=timeout, host=self.host)
+
+    def info(self, *section):
+        """CLUSTER INFO, or a section of INFO, as a dictionary."""
+        return fields_of(self.ask("INFO", *section) if section else self.ask("CLUSTER", "INFO"))
 
     def ended(self):
         return self.process is None or self.process.poll() is not None
@@ -168,7 +185,7 @@ class Node:
             return ""
 
     def role(self):
-        return info_of(self.port)["cluster_raft_role"]
+        return self.info()["cluster_raft_role"]
 
 
 def child_of(pid):
@@ -186,15 +203,25 @@ def child_of(pid):
 
 def form(nodes, seconds=30):
     """Makes one cluster of started nodes: everyone meets the first, the slots are shared out, all say ok."""
+    meet(nodes, seconds)
+    share_slots(nodes)
+    settled(nodes, seconds)
+
+
+def meet(nodes, seconds=30):
     first = nodes[0]
     for node in nodes[1:]:
-        until(seconds, "node %d is met" % node.port, lambda: ask(first.port, "CLUSTER", "MEET", HOST, node.port, timeout=10) == "OK", 0.1)
-    until(seconds, "all know each other", lambda: all(info_of(node.port)["cluster_known_nodes"] == str(len(nodes)) for node in nodes))
-    for number, node in enumerate(nodes):
-        begin, end = SLOTS * number // len(nodes), SLOTS * (number + 1) // len(nodes) - 1
-        ask(node.port, "CLUSTER", "ADDSLOTSRANGE", begin, end)
-        node.id = ask(node.port, "CLUSTER", "MYID")
-    settled(nodes, seconds)
+        words = ("CLUSTER", "MEET", node.host, node.port)
+        until(seconds, "node %d is met" % node.port, lambda: first.ask(*words, timeout=10) == "OK", 0.1)
+    until(seconds, "all know each other", lambda: all(node.info()["cluster_known_nodes"] == str(len(nodes)) for node in nodes))
+    for node in nodes:
+        node.id = node.ask("CLUSTER", "MYID")
+
+
+def share_slots(owners):
+    for number, node in enumerate(owners):
+        begin, end = SLOTS * number // len(owners), SLOTS * (number + 1) // len(owners) - 1
+        node.ask("CLUSTER", "ADDSLOTSRANGE", begin, end)
 
 
 def settled(nodes, seconds=30):
@@ -203,7 +230,7 @@ def settled(nodes, seconds=30):
     seen = []
 
     def agreed():
-        infos = [info_of(node.port) for node in nodes]
+        infos = [node.info() for node in nodes]
         names = ("cluster_raft_last_applied", "cluster_raft_last_index", "cluster_raft_state_hash", "cluster_raft_leader", "cluster_state")
         seen[:] = [" ".join(info[name] for name in names) for info in infos]
         return len(set(seen)) == 1 and infos[0]["cluster_state"] == "ok" and infos[0]["cluster_raft_leader"] != "-"
@@ -216,7 +243,7 @@ def settled(nodes, seconds=30):
 
 def voting(nodes, voters, seconds=30):
     """Waits until so many nodes vote, as the leader and everyone else see it."""
-    until(seconds, "%d voters" % voters, lambda: all(voter_count(info_of(node.port)) == voters for node in nodes))
+    until(seconds, "%d voters" % voters, lambda: all(voter_count(node.info()) == voters for node in nodes))
 
 
 def voter_count(info):
