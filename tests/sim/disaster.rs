@@ -81,7 +81,7 @@ impl World {
             } else if self.rng.one_in(2) {
                 let pause = self.rng.below(SECOND);
                 self.run_until(self.now + pause);
-                let wakes = self.machines[index].end_process(&mut self.net, self.now, false);
+                let wakes = self.machines[index].end_process(&mut self.net, self.now);
                 self.wake_all(wakes);
                 self.queue.push(self.now + self.rng.below(2 * SECOND), Event::Start(index));
             }

@@ -23,6 +23,7 @@ enum Kind {
     Shutdown,
     Blackout,
     Pause,
+    StopInTurn,
     Partition,
     OneWay,
     Split,
@@ -33,7 +34,7 @@ enum Kind {
 }
 
 /// Every kind, with how often it is drawn beside the others.
-const KINDS: [(Kind, u64); 16] = [
+const KINDS: [(Kind, u64); 17] = [
     (Kind::Kill, 8),
     (Kind::Move, 3),
     (Kind::PowerCut, 8),
@@ -43,6 +44,7 @@ const KINDS: [(Kind, u64); 16] = [
     (Kind::Shutdown, 3),
     (Kind::Blackout, 1),
     (Kind::Pause, 8),
+    (Kind::StopInTurn, 6),
     (Kind::Partition, 6),
     (Kind::OneWay, 6),
     (Kind::Split, 4),
@@ -126,6 +128,7 @@ impl World {
             Kind::Shutdown => self.shut_down(index),
             Kind::Blackout => self.black_out(),
             Kind::Pause => self.pause(index),
+            Kind::StopInTurn => self.stop_in_turn(index),
             Kind::Partition => self.cut_off(index),
             Kind::OneWay => self.cut_one_way(index),
             Kind::Split => self.split(),
@@ -149,14 +152,19 @@ impl World {
         };
         let after = self.faults.rng.between(50 * MILLI, longest);
         // Not beyond the faults: then everybody is started anyhow, and whoever is lost later stays lost.
-        self.queue.push((self.now + after).min(SAFETY), Event::Start(index));
+        let start = (self.now + after).min(SAFETY);
+        self.queue.push(start, Event::Start(index));
+        if !self.net.is_powered(index) {
+            let boot = self.faults.rng.between(self.now, start + 1);
+            self.queue.push(boot, Event::Boot(index));
+        }
     }
 
     fn kill(&mut self, index: usize) {
         if self.machines[index].node.is_none() {
             return;
         }
-        let wakes = self.machines[index].end_process(&mut self.net, self.now, false);
+        let wakes = self.machines[index].end_process(&mut self.net, self.now);
         self.wake_all(wakes);
         self.stats.kills += 1;
         self.restart_later(index);
@@ -214,17 +222,28 @@ impl World {
         }
     }
 
+    fn draw_stop(&mut self) -> Micros {
+        let longest = if self.faults.rng.one_in(4) { 12 * SECOND } else { 2 * SECOND };
+        self.faults.rng.between(10 * MILLI, longest)
+    }
+
     fn pause(&mut self, index: usize) {
+        let stop = self.draw_stop();
         let machine = &mut self.machines[index];
         if !machine.is_running() {
             return;
         }
         self.faults.pauses += 1;
         machine.paused = Some(self.faults.pauses);
-        let longest = if self.faults.rng.one_in(4) { 12 * SECOND } else { 2 * SECOND };
-        let until = self.now + self.faults.rng.between(10 * MILLI, longest);
-        self.queue.push(until, Event::Resume(index, self.faults.pauses));
+        self.queue.push(self.now + stop, Event::Resume(index, self.faults.pauses));
         self.stats.pauses += 1;
+    }
+
+    /// The next turn in which this process serves clients will take that long.
+    fn stop_in_turn(&mut self, index: usize) {
+        let stop = self.draw_stop();
+        let machine = &mut self.machines[index];
+        machine.stops_in_turn = Some(stop).filter(|_| machine.is_running());
     }
 
     fn cut_off(&mut self, index: usize) {
@@ -314,6 +333,7 @@ impl World {
         self.faults.cuts.iter_mut().for_each(|cut| *cut = None);
         for index in 0..self.machines.len() {
             let machine = &mut self.machines[index];
+            machine.stops_in_turn = None;
             if let Some(pause) = machine.paused {
                 self.queue.push(self.now, Event::Resume(index, pause));
             }

@@ -53,10 +53,16 @@ pub struct Machine {
     pub paused: Option<u64>,
     /// The earliest wake-up in the queue.
     pub wake_at: Option<Micros>,
-    /// The process is in the middle of a turn until then.
+    /// The process is in the middle of a turn until then; it was, if that is past.
     pub busy_until: Micros,
+    /// What that turn has to say has not left yet.
+    pub turning: bool,
+    /// The process will be stopped (SIGSTOP) for so long in the middle of the next turn in which it serves clients.
+    pub stops_in_turn: Option<Micros>,
     /// Processes started so far.
     pub starts: u64,
+    /// That turn had no input and wrote nothing.
+    pub idles: bool,
     /// Turns in a row without input, output or a write, at most a second's.
     pub idle_turns: u32,
     /// When the first of them was.
@@ -83,7 +89,10 @@ impl Machine {
             paused: None,
             wake_at: None,
             busy_until: 0,
+            turning: false,
+            stops_in_turn: None,
             starts: 0,
+            idles: false,
             idle_turns: 0,
             idle_since: 0,
             dies_in_write: false,
@@ -133,24 +142,27 @@ impl Machine {
     }
 
     /// The process is gone (killed, or ended by itself); the kernel closes its sockets in its name. Returns whom to wake.
-    pub fn end_process(&mut self, net: &mut Network, now: Micros, orderly: bool) -> Vec<(Owner, Micros)> {
+    pub fn end_process(&mut self, net: &mut Network, now: Micros) -> Vec<(Owner, Micros)> {
+        self.forget_process();
+        self.handle.kill();
+        self.sockets.drain(..).filter_map(|socket| net.close_unread(socket.conn, socket.side, now)).collect()
+    }
+
+    fn forget_process(&mut self) {
         self.node = None;
         self.paused = None;
-        self.handle.kill();
+        self.turning = false;
+        self.stops_in_turn = None;
         self.dies_in_write = false;
-        let why = if orderly { Closed::Eof } else { Closed::Error };
-        self.sockets.drain(..).filter_map(|socket| net.close(socket.conn, socket.side, now, why)).collect()
     }
 
     /// The power fails: nobody is told, and the disk keeps what it had plus any part of what was on its way.
     pub fn lose_power(&mut self, net: &mut Network, rng: &mut Rng) -> CrashReport {
-        self.node = None;
-        self.paused = None;
+        self.forget_process();
         for socket in self.sockets.drain(..) {
             net.abandon(socket.conn, socket.side);
         }
         net.set_powered(self.index, false);
-        self.dies_in_write = false;
         self.disk.crash(rng)
     }
 
@@ -179,7 +191,9 @@ impl Machine {
 pub struct News {
     /// There was something.
     pub any: bool,
-    /// Who is to hear of a connection that was refused.
+    /// A client asked for something.
+    pub requests: bool,
+    /// Who is to hear of a connection that was refused, or of a socket that takes bytes again.
     pub wakes: Vec<(Owner, Micros)>,
 }
 
@@ -198,12 +212,17 @@ fn deliver(node: &mut Node<MemoryDisk>, net: &mut Network, socket: &mut Socket, 
         node.connected(id, local_of(net, socket));
     }
     while socket.up && node.receive_buffer(id).is_some() {
+        let had_room = net.has_room(socket.conn, 1 - socket.side);
         let Some(bytes) = net.take(socket.conn, socket.side, now) else { break };
         if let Some(buffer) = node.receive_buffer(id) {
             buffer.extend_from_slice(&bytes);
         }
         node.received(id, bytes.len());
         news.any = true;
+        news.requests |= matches!(net.owner(socket.conn, DIALLER), Some(Owner::Client(_)));
+        if !had_room && net.has_room(socket.conn, 1 - socket.side) {
+            news.wakes.extend(net.owner(socket.conn, 1 - socket.side).map(|sender| (sender, now)));
+        }
     }
     let Some(why) = net.ending(socket.conn, socket.side, now) else { return true };
     note!("conn {} ends: {why:?}", socket.conn);

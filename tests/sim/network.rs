@@ -241,7 +241,7 @@ impl Network {
     pub fn next_news(&self, conn: usize, side: usize, waits: bool) -> Option<Micros> {
         let is_cut = self.is_cut(self.owner(conn, 1 - side), self.owner(conn, side));
         let end = &self.conns[conn].ends[side];
-        let bytes = end.inbound.front().map(|chunk| chunk.at).filter(|_| !is_cut);
+        let bytes = self.next_bytes(conn, side);
         let told = end.told.filter(|(_, why)| *why != Closed::Eof || (end.inbound.is_empty() && !is_cut)).map(|(at, _)| at);
         let up = self.conns[conn].up_at.filter(|_| waits);
         [bytes, told, up].into_iter().flatten().min()
@@ -255,12 +255,32 @@ impl Network {
         (at <= now && !held).then_some(why)
     }
 
-    /// This end is closed by its process at `at` (or by the kernel, for a process that ended).
+    /// This end is closed by its process at `at`.
     pub fn close(&mut self, conn: usize, side: usize, at: Micros, why: Closed) -> Option<(Owner, Micros)> {
         self.abandon(conn, side);
         let (from, to) = (self.owner(conn, side), self.owner(conn, 1 - side));
         let arrival = (at + self.delay(from, to)).max(self.conns[conn].ends[1 - side].last_at);
         self.tell(conn, 1 - side, arrival, why)
+    }
+
+    /// The kernel closes this end for a process that is gone: in order, or by a reset where bytes were never read. A reset is sent once; where
+    /// it does not get through, the other end hears of it when it sends.
+    pub fn close_unread(&mut self, conn: usize, side: usize, now: Micros) -> Option<(Owner, Micros)> {
+        if self.next_bytes(conn, side).is_none_or(|at| at > now) {
+            return self.close(conn, side, now, Closed::Eof);
+        }
+        let is_cut = self.is_cut(self.owner(conn, side), self.owner(conn, 1 - side));
+        if is_cut {
+            self.abandon(conn, side);
+            return None;
+        }
+        self.close(conn, side, now, Closed::Error)
+    }
+
+    /// When the next bytes for this end arrive, if they are not held back.
+    fn next_bytes(&self, conn: usize, side: usize) -> Option<Micros> {
+        let is_cut = self.is_cut(self.owner(conn, 1 - side), self.owner(conn, side));
+        self.conns[conn].ends[side].inbound.front().map(|chunk| chunk.at).filter(|_| !is_cut)
     }
 
     /// This end is gone and nobody is told: its machine lost power.

@@ -18,12 +18,16 @@ pub const SECOND: Micros = 1_000_000;
 pub enum Event {
     /// A machine has input, or its process' next deadline passed.
     Machine(usize),
+    /// A turn is done: what it has to say leaves.
+    Flush(usize),
     /// A client has input, or wants to do something.
     Client(usize),
     /// The first packet of a connection reaches the other side.
     Dial(usize),
     /// The next fault is due.
     Fault,
+    /// A machine without power gets it back; no process runs on it yet.
+    Boot(usize),
     /// A process that is down starts.
     Start(usize),
     /// A paused process goes on; the number tells this pause from a later one.

@@ -83,6 +83,8 @@ stats! {
     handovers,
     /// Processes stopped and continued.
     pauses,
+    /// Processes stopped between what a turn does and what it says.
+    stops_in_turns,
     /// Machines that were given another address.
     moves,
     /// Machines cut off both ways.

@@ -1,10 +1,11 @@
-//! A machine's process gets its turn: input, one turn of the node, output; and the checks on all of it.
+//! A machine's process gets its turn: input, one turn of the node, and, once that is done, output; and the checks on all of it.
 //!
-//! This is the shell (docs/architecture.md, "One turn of the loop") of the simulated world; the real one is the server room.
+//! This is the shell (docs/architecture.md, "One turn of the loop") of the simulated world; the real one is the server room. A turn takes
+//! time, of which it may stand still for seconds (SIGSTOP). The process may be killed in that time: then nothing of the turn leaves.
 
 use crate::sim::machine::{Machine, Socket};
 use crate::sim::network::{DIALLER, Owner};
-use crate::sim::queue::{Event, MILLI, Micros, SECOND};
+use crate::sim::queue::{Event, MILLI, SECOND};
 use crate::sim::trace::{self, note};
 use crate::sim::world::World;
 use pontoon::node::{Action, Closed};
@@ -13,19 +14,13 @@ use pontoon::types::{ConnId, Millis};
 /// More turns than this in a second, in which nothing came, left or was written: the node would eat a whole core.
 const MAX_IDLE_TURNS: u32 = 200;
 
-/// How a turn ended.
-enum Ended {
-    /// The process goes on and has more to do at this time of its clock.
-    Next(Millis),
-    /// It ended by itself, having said goodbye or not.
-    Exit { orderly: bool },
-}
-
 impl World {
     /// A machine's event: its process runs if it can.
     pub fn wake_machine(&mut self, index: usize) {
         let machine = &mut self.machines[index];
-        if machine.wake_at != Some(self.now) {
+        // An outdated event may come at the very end of a turn, and before it; the wake-up that is meant comes after.
+        let is_early = machine.is_running() && machine.turning;
+        if machine.wake_at != Some(self.now) || is_early {
             return;
         }
         machine.wake_at = None;
@@ -33,13 +28,10 @@ impl World {
             return;
         }
         trace::at(self.now, format_args!("m{index}"));
-        match self.turn(index) {
-            Ended::Next(deadline) => self.schedule(index, deadline),
-            Ended::Exit { orderly } => self.process_ended(index, orderly),
-        }
+        self.turn(index);
     }
 
-    fn turn(&mut self, index: usize) -> Ended {
+    fn turn(&mut self, index: usize) {
         let machine = &mut self.machines[index];
         let news = machine.take_input(&mut self.net, self.now);
         let now = machine.clock.read(self.now);
@@ -54,25 +46,43 @@ impl World {
         self.stats.turns += 1;
         if let Err(fatal) = result {
             note!("ends: {fatal}");
-            return Ended::Exit { orderly: false };
+            return self.process_ended(index, false);
         }
-        machine.busy_until = self.now + Machine::turn_cost(syncs, &mut self.rng);
-        let done = machine.busy_until;
-        self.checks.after_turn(&self.machines, index, &mut self.stats);
+        let stop = machine.stops_in_turn.take_if(|_| news.requests);
+        if let Some(stop) = stop {
+            note!("stands still for {stop} us");
+            self.stats.stops_in_turns += 1;
+        }
+        machine.busy_until = self.now + Machine::turn_cost(syncs, &mut self.rng) + stop.unwrap_or(0);
+        machine.turning = true;
+        machine.idles = !news.any && syncs == 0;
+        self.queue.push(machine.busy_until, Event::Flush(index));
         self.wake_all(news.wakes);
-        let sent = self.flush(index, done);
-        let exit = self.act(index, done);
-        self.count_idle(index, news.any || sent || syncs > 0);
-        if exit {
-            return Ended::Exit { orderly: true };
+        self.checks.after_turn(&self.machines, index, &mut self.stats);
+    }
+
+    /// A turn is done, if its process is still there and runs: what it has to say leaves.
+    pub fn end_turn(&mut self, index: usize) {
+        let machine = &mut self.machines[index];
+        if !machine.turning || !machine.is_running() || machine.busy_until > self.now {
+            return;
         }
-        Ended::Next(self.machines[index].node.as_ref().map_or(0, |node| node.deadline()))
+        machine.turning = false;
+        trace::at(self.now, format_args!("m{index}"));
+        let sent = self.flush(index);
+        let exit = self.act(index);
+        self.count_idle(index, sent);
+        if exit {
+            return self.process_ended(index, true);
+        }
+        let deadline = self.machines[index].node.as_ref().map_or(0, |node| node.deadline());
+        self.schedule(index, deadline);
     }
 
     /// A node that has nothing to do waits for its deadline.
-    fn count_idle(&mut self, index: usize, did_something: bool) {
+    fn count_idle(&mut self, index: usize, sent: bool) {
         let machine = &mut self.machines[index];
-        if did_something || self.now > machine.idle_since + SECOND {
+        if sent || !machine.idles || self.now > machine.idle_since + SECOND {
             (machine.idle_turns, machine.idle_since) = (0, self.now);
         }
         machine.idle_turns += 1;
@@ -80,17 +90,17 @@ impl World {
     }
 
     /// Hands the node's bytes to the network; what a message promises is compared with the disk first.
-    fn flush(&mut self, index: usize, done: Micros) -> bool {
+    fn flush(&mut self, index: usize) -> bool {
         let mut sent = false;
         while let Some(id) = self.machines[index].node.as_mut().and_then(|node| node.next_dirty()) {
-            sent |= self.flush_one(index, id, done);
+            sent |= self.flush_one(index, id);
         }
         let full: Vec<ConnId> = self.machines[index].sockets.iter().filter(|socket| socket.full).filter_map(|socket| socket.id).collect();
-        full.into_iter().for_each(|id| sent |= self.flush_one(index, id, done));
+        full.into_iter().for_each(|id| sent |= self.flush_one(index, id));
         sent
     }
 
-    fn flush_one(&mut self, index: usize, id: ConnId, done: Micros) -> bool {
+    fn flush_one(&mut self, index: usize, id: ConnId) -> bool {
         let machine = &mut self.machines[index];
         let Some(socket) = machine.sockets.iter_mut().find(|socket| socket.id == Some(id)) else { return false };
         let (conn, side) = (socket.conn, socket.side);
@@ -98,44 +108,46 @@ impl World {
         if socket.full {
             return false;
         }
-        let Some(transmit) = machine.node.as_mut().and_then(|node| node.transmit_buffer(id)) else { return false };
-        if transmit.is_empty() {
-            return false;
-        }
+        let Some(node) = &mut machine.node else { return false };
+        let Some(transmit) = node.transmit_buffer(id) else { return false };
         let bytes = transmit.as_slice().to_vec();
         transmit.advance(bytes.len());
+        node.flushed(id, bytes.len());
+        if bytes.is_empty() {
+            return false;
+        }
         let is_bus = self.net.conn(conn).to.port() == crate::sim::machine::BUS_PORT;
         if is_bus {
             self.checks.sent(&self.machines, index, (conn, side), &bytes, &mut self.stats);
         }
-        let woken = self.net.send(conn, side, &bytes, done);
+        let woken = self.net.send(conn, side, &bytes, self.now);
         self.wake_all(woken);
         true
     }
 
     /// Does what the node asks of its kernel. Returns whether it asks to end.
-    fn act(&mut self, index: usize, done: Micros) -> bool {
+    fn act(&mut self, index: usize) -> bool {
         let mut exit = false;
         while let Some(action) = self.machines[index].node.as_mut().and_then(|node| node.next_action()) {
             match action {
                 Action::Dial { conn: id, socket } => {
                     note!("dials {socket}");
-                    let conn = self.dial(Owner::Machine(index), socket, done);
+                    let conn = self.dial(Owner::Machine(index), socket, self.now);
                     self.machines[index].sockets.push(Socket { conn, side: DIALLER, id: Some(id), up: false, full: false });
                 }
-                Action::Close(id) => self.close(index, id, done),
+                Action::Close(id) => self.close(index, id),
                 Action::Exit(_) => exit = true,
             }
         }
         exit
     }
 
-    fn close(&mut self, index: usize, id: ConnId, done: Micros) {
+    fn close(&mut self, index: usize, id: ConnId) {
         let sockets = &mut self.machines[index].sockets;
         let Some(at) = sockets.iter().position(|socket| socket.id == Some(id)) else { return };
         let socket = sockets.remove(at);
         note!("closes conn {}", socket.conn);
-        let told = self.net.close(socket.conn, socket.side, done, Closed::Eof);
+        let told = self.net.close(socket.conn, socket.side, self.now, Closed::Eof);
         self.wake_all(told);
     }
 
@@ -143,7 +155,7 @@ impl World {
     fn schedule(&mut self, index: usize, deadline: Millis) {
         let machine = &self.machines[index];
         let news = machine.sockets.iter().filter_map(|socket| self.net.next_news(socket.conn, socket.side, !socket.up)).min();
-        let again = machine.busy_until + MILLI;
+        let again = self.now + MILLI;
         let at = machine.clock.when(deadline);
         self.wake(Owner::Machine(index), at);
         if let Some(news) = news {
@@ -157,7 +169,7 @@ impl World {
         if machine.dies_in_write && !orderly {
             self.lose_power(index);
         } else {
-            let wakes = machine.end_process(&mut self.net, self.now, orderly);
+            let wakes = machine.end_process(&mut self.net, self.now);
             self.wake_all(wakes);
             self.stats.exits += 1;
         }

@@ -85,9 +85,11 @@ impl World {
         match event {
             Event::Nothing => {}
             Event::Machine(index) => self.wake_machine(index),
+            Event::Flush(index) => self.end_turn(index),
             Event::Client(index) => self.wake_client(index),
             Event::Dial(conn) => self.first_packet(conn),
             Event::Fault => self.next_fault(),
+            Event::Boot(index) => self.boot(index),
             Event::Start(index) => self.start(index),
             Event::Resume(index, pause) => self.resume(index, pause),
             Event::Heal(cut) => self.heal_cut(cut),
@@ -180,16 +182,7 @@ impl World {
             return;
         }
         trace::at(self.now, format_args!("m{index}"));
-        let machine = &mut self.machines[index];
-        if machine.starts == 0 || !self.net.is_powered(index) {
-            machine.boot(self.now, &mut self.rng);
-            self.net.set_powered(index, true);
-            for (conn, side) in self.net.half_open(index) {
-                let at = self.now + self.rng.below(3 * SECOND);
-                let told = self.net.tell(conn, side, at, Closed::Error);
-                self.wake_all(told);
-            }
-        }
+        self.boot(index);
         note!("starts");
         let seed = self.rng.next_u64();
         let machine = &mut self.machines[index];
@@ -198,11 +191,28 @@ impl World {
         self.wake(Owner::Machine(index), self.now + MILLI);
     }
 
+    /// Switches a machine on, if it is off: its kernel resets what is left of connections from before, and refuses new ones.
+    fn boot(&mut self, index: usize) {
+        let machine = &mut self.machines[index];
+        let is_off = machine.starts == 0 || !self.net.is_powered(index);
+        if !is_off || machine.out_of_order {
+            return;
+        }
+        machine.boot(self.now, &mut self.rng);
+        self.net.set_powered(index, true);
+        for (conn, side) in self.net.half_open(index) {
+            let at = self.now + self.rng.below(3 * SECOND);
+            let told = self.net.tell(conn, side, at, Closed::Error);
+            self.wake_all(told);
+        }
+    }
+
     /// A stopped process goes on, if it is still stopped by this pause.
     fn resume(&mut self, index: usize, pause: u64) {
         let machine = &mut self.machines[index];
         if machine.paused == Some(pause) {
             machine.paused = None;
+            self.queue.push(self.now.max(machine.busy_until), Event::Flush(index));
             self.wake(Owner::Machine(index), self.now);
         }
     }
