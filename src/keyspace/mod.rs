@@ -126,7 +126,12 @@ impl Keyspace {
 
     /// The keys of a slot, in no order.
     pub fn keys_in_slot(&self, slot: Slot) -> impl Iterator<Item = &[u8]> {
-        self.dictionary(slot).into_iter().flat_map(|dictionary| dictionary.entries().map(|entry| entry.key))
+        self.entries_in_slot(slot).map(|entry| entry.key)
+    }
+
+    /// What a slot holds, in no order.
+    pub fn entries_in_slot(&self, slot: Slot) -> impl Iterator<Item = Entry<'_>> {
+        self.dictionary(slot).into_iter().flat_map(Dictionary::entries)
     }
 
     fn dictionary(&self, slot: Slot) -> Option<&Dictionary> {

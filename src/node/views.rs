@@ -8,6 +8,7 @@ use crate::cluster::view::Outsider;
 use crate::cluster::{Address, Change, State};
 use crate::commands::{LinkView, Server};
 use crate::config::Config;
+use crate::keyspace::Keyspace;
 use crate::raft::{Body, Payload, Raft};
 use crate::store::{Disk, Standing};
 use crate::types::{ConnId, NodeId};
@@ -34,6 +35,11 @@ impl<D: Disk> Node<D> {
     /// Consensus.
     pub fn raft(&self) -> &Raft<Change> {
         &self.raft
+    }
+
+    /// The keys.
+    pub fn keyspace(&self) -> &Keyspace {
+        &self.keyspace
     }
 
     /// How this node stands to its cluster.

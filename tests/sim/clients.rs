@@ -2,13 +2,17 @@
 //!
 //! Owns: connections, waiting, giving up. What is asked is drawn in [`crate::sim::workload`].
 
+use crate::sim::checks::custody::Floor;
 use crate::sim::checks::promised_changes::{Answer, Asked};
 use crate::sim::network::{DIALLER, Owner};
 use crate::sim::queue::{MILLI, Micros, SECOND};
 use crate::sim::resp::{self, Reply};
 use crate::sim::trace::{self, note};
 use crate::sim::world::World;
+use crate::sim::writers::KEYS;
 use pontoon::rng::Rng;
+use pontoon::types::Slot;
+use std::collections::{BTreeMap, VecDeque};
 
 /// A client that has waited for so long gives up and closes its connection.
 const PATIENCE: Micros = 20 * SECOND;
@@ -33,8 +37,12 @@ pub enum Role {
     Slots(u16),
     /// Writes and reads keys, and looks at the cluster.
     Keys,
+    /// Writes and reads keys of its own, whose numbers begin with this one.
+    Writer(usize),
     /// Makes and unmakes the cluster.
     Operator,
+    /// Makes shards of several nodes, and replicas take over.
+    Sharder,
 }
 
 /// What is done with a reply.
@@ -44,21 +52,41 @@ pub enum Purpose {
     Slot(Asked, u64),
     /// A value is read that this client may have written: its numbers are below this.
     Read(u64),
+    /// This number is written to one of [`KEYS`](crate::sim::writers::KEYS).
+    Write(usize, u64),
+    /// As many replicas as the answer says hold this number, or a later one, in this key.
+    Wait(usize, u64),
+    /// One of these keys is read; what it must hold at least was this when it was asked for.
+    Fetch(usize, Floor),
     /// Nothing, but it must not be an error.
     Look,
     /// Whatever comes.
     Any,
 }
 
-/// A request and where it goes.
+/// One command.
 #[derive(Clone, Debug)]
-pub struct Request {
-    /// The machine.
-    pub to: usize,
+pub struct Command {
     /// Its words.
     pub words: Vec<String>,
     /// What for.
     pub purpose: Purpose,
+}
+
+/// Commands, sent at once, and where they go.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The machine.
+    pub to: usize,
+    /// At least one.
+    pub commands: Vec<Command>,
+}
+
+impl Request {
+    /// A single command.
+    pub fn one(to: usize, words: Vec<String>, purpose: Purpose) -> Self {
+        Self { to, commands: vec![Command { words, purpose }] }
+    }
 }
 
 /// A connection to one machine.
@@ -71,7 +99,10 @@ struct Line {
 struct Pending {
     conn: usize,
     to: usize,
-    purpose: Purpose,
+    /// What is not answered yet.
+    purposes: VecDeque<Purpose>,
+    /// So many of the answers to these are on their way.
+    answers_sent: usize,
     /// Not sent yet: the connection is not up.
     unsent: Option<Vec<u8>>,
     deadline: Micros,
@@ -89,6 +120,8 @@ pub struct Client {
     pub satisfied: bool,
     /// Counts what it wrote.
     pub written: u64,
+    /// Where it was sent for a slot.
+    pub moved: BTreeMap<Slot, usize>,
 }
 
 /// All of them.
@@ -103,16 +136,33 @@ pub struct Clients {
     gap: Micros,
     /// How the cluster is to form: who meets whom.
     pub meets: Vec<(usize, usize)>,
+    /// So many nodes are to own slots, and the others to replicate them; none: everybody may own slots.
+    pub primaries: Option<usize>,
+    /// Operators remove all keys of a node now and then.
+    pub flushes: bool,
 }
 
 impl Clients {
-    /// Three that change slots, one for keys, two operators.
+    /// Three that change slots, one for keys, two writers, two operators, and one more where there are to be replicas.
     pub fn new(machines: usize, mut rng: Rng) -> Self {
-        let roles = [Role::Slots(0), Role::Slots(8), Role::Slots(16), Role::Keys, Role::Operator, Role::Operator];
-        let client = |role| Client { role, lines: Vec::new(), pending: None, next_at: 0, wake_at: None, satisfied: false, written: 0 };
+        use Role::{Keys, Operator, Sharder, Slots, Writer};
+        let primaries = (!rng.one_in(4)).then(|| rng.between(1, 4) as usize);
+        let roles = [Slots(0), Slots(8), Slots(16), Keys, Writer(0), Writer(KEYS.len() / 2), Operator, Operator];
+        let client = |role| Client {
+            role,
+            lines: Vec::new(),
+            pending: None,
+            next_at: 0,
+            wake_at: None,
+            satisfied: false,
+            written: 0,
+            moved: BTreeMap::new(),
+        };
+        let list = roles.into_iter().chain(primaries.map(|_| Sharder)).map(client).collect();
+        let flushes = rng.one_in(4);
         let gap = [200 * MILLI, 500 * MILLI, SECOND][rng.below(3) as usize];
         let meets = crate::sim::workload::draw_formation(machines, &mut rng);
-        Self { list: roles.map(client).into(), mode: Mode::Busy, rng, gap, meets }
+        Self { list, mode: Mode::Busy, rng, gap, meets, primaries, flushes }
     }
 
     /// Whether this is earlier than the wake-up that the client has in the queue; it is noted then.
@@ -197,15 +247,36 @@ impl World {
     fn replied(&mut self, index: usize, conn: usize, reply: Reply) {
         note!("reads {reply:?}");
         let client = &mut self.clients.list[index];
-        let pending = client.pending.take_if(|pending| pending.conn == conn && pending.unsent.is_none());
+        let pending = client.pending.as_mut().filter(|pending| pending.conn == conn && pending.unsent.is_none());
         let pending = pending.unwrap_or_else(|| panic!("a reply answers a request, but nobody asked for {reply:?}"));
-        let pause = self.clients.rng.below(2 * self.clients.gap);
-        self.clients.list[index].next_at = self.now + pause;
-        self.judge(index, pending.to, pending.purpose, &reply);
+        let to = pending.to;
+        let purpose = pending.purposes.pop_front().expect("a request that waits for answers is for something");
+        pending.answers_sent -= 1;
+        if pending.purposes.is_empty() {
+            let often = if matches!(client.role, Role::Writer(_)) { 8 } else { 1 };
+            client.pending = None;
+            client.next_at = self.now + self.clients.rng.below(2 * self.clients.gap / often);
+        }
+        self.judge(index, to, purpose, &reply);
+    }
+
+    /// A node's answers to a client leave; what a client knows counts from this moment, whether or not it gets through.
+    pub fn answers_leave(&mut self, index: usize, conn: usize, bytes: &[u8]) {
+        let Some(Owner::Client(client)) = self.net.owner(conn, DIALLER) else { return };
+        let Some(pending) = self.clients.list[client].pending.as_mut().filter(|pending| pending.conn == conn) else { return };
+        let mut rest = bytes;
+        while let Some((reply, used)) = resp::read(rest) {
+            rest = &rest[used..];
+            let purpose = &pending.purposes[pending.answers_sent];
+            pending.answers_sent += 1;
+            self.checks.answer_leaves(&self.machines, index, purpose, &reply, &mut self.stats);
+        }
     }
 
     fn judge(&mut self, index: usize, to: usize, purpose: Purpose, reply: &Reply) {
         match purpose {
+            Purpose::Write(key, _) | Purpose::Fetch(key, _) => self.follow(index, KEYS[key].slot(), reply),
+            Purpose::Wait(..) => {}
             Purpose::Slot(asked, before) => {
                 let answer = match reply {
                     // It has another id since: under which one it did what it was asked nobody can say.
@@ -255,7 +326,9 @@ impl World {
         let Some(pending) = client.pending.take_if(|pending| pending.conn == conn) else { return };
         note!("gives up conn {conn}");
         client.next_at = self.now + self.clients.rng.below(500 * MILLI);
-        if let Purpose::Slot(asked, before) = pending.purpose {
+        client.moved.clear();
+        for purpose in pending.purposes {
+            let Purpose::Slot(asked, before) = purpose else { continue };
             let answer = if pending.unsent.is_some() { Answer::Refused } else { Answer::Unknown };
             self.settle(index, asked, answer, before);
         }
@@ -293,12 +366,17 @@ impl World {
             self.clients.list[index].next_at = self.now + 300 * MILLI;
             return;
         };
-        note!("asks m{} {:?}", request.to, request.words);
-        let words: Vec<&str> = request.words.iter().map(String::as_str).collect();
-        let conn = self.line_to(index, request.to);
-        let unsent = Some(resp::request(&words));
-        self.clients.list[index].pending =
-            Some(Pending { conn, to: request.to, purpose: request.purpose, unsent, deadline: self.now + PATIENCE });
+        let Request { to, commands } = request;
+        let mut bytes = Vec::new();
+        for Command { words, .. } in &commands {
+            note!("asks m{to} {words:?}");
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            bytes.extend(resp::request(&words));
+        }
+        let conn = self.line_to(index, to);
+        let purposes = commands.into_iter().map(|command| command.purpose).collect();
+        let pending = Pending { conn, to, purposes, answers_sent: 0, unsent: Some(bytes), deadline: self.now + PATIENCE };
+        self.clients.list[index].pending = Some(pending);
         self.send_pending(index);
     }
 

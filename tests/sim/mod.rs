@@ -1,6 +1,6 @@
 //! The simulated world: whole nodes on a network, disks and clocks that exist only here, all from one seed.
 //!
-//! `world` is the loop; `machine`, `turn`, `network`, `clock`, `queue` the world's physics; `faults` and `disaster` what goes wrong in it; `clients`, `workload`, `resp`
+//! `world` is the loop; `machine`, `turn`, `network`, `clock`, `queue` the world's physics; `faults` and `disaster` what goes wrong in it; `clients`, `workload`, `writers`, `shards`, `resp`
 //! who uses it; `checks`, `settle` what must hold; `sweep`, `stats`, `trace` what a person sees. Contract: docs/testing.md.
 
 pub mod checks;
@@ -13,9 +13,11 @@ pub mod network;
 pub mod queue;
 pub mod resp;
 pub mod settle;
+pub mod shards;
 pub mod stats;
 pub mod sweep;
 pub mod trace;
 pub mod turn;
 pub mod workload;
 pub mod world;
+pub mod writers;

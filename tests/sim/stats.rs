@@ -107,6 +107,16 @@ stats! {
     clocks_set,
     /// Values read back.
     reads,
+    /// Writes of numbers acknowledged.
+    writes,
+    /// The numbers read back.
+    fetches,
+    /// Waits for replicas that ended well.
+    waits,
+    /// Acknowledged numbers that a replica had not got when it took over.
+    unreplicated_writes,
+    /// Numbers that their owner's process had lost by starting anew.
+    lost_memories,
     /// Clusters recovered by force after most voters were lost.
     recoveries,
     /// Runs that were asked to settle down.
@@ -116,7 +126,7 @@ stats! {
 }
 
 /// What may be nothing in a sweep that is long enough.
-const OPTIONAL: &[&str] = &["beyond_help"];
+const OPTIONAL: &[&str] = &["beyond_help", "waits", "unreplicated_writes"];
 
 impl Stats {
     /// What never happened though it should have.

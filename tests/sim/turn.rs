@@ -119,6 +119,8 @@ impl World {
         let is_bus = self.net.conn(conn).to.port() == crate::sim::machine::BUS_PORT;
         if is_bus {
             self.checks.sent(&self.machines, index, (conn, side), &bytes, &mut self.stats);
+        } else {
+            self.answers_leave(index, conn, &bytes);
         }
         let woken = self.net.send(conn, side, &bytes, self.now);
         self.wake_all(woken);

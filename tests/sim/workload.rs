@@ -7,7 +7,7 @@ use crate::sim::checks::promised_changes::{Asked, CLIENT_SLOTS};
 use crate::sim::clients::{Mode, Purpose, Request, Role};
 use crate::sim::machine::{BUS_PORT, CLIENT_PORT};
 use crate::sim::world::{World, ZONES};
-use pontoon::cluster::State;
+use pontoon::cluster::{Member, State};
 use pontoon::keyspace::key_slot;
 use pontoon::rng::Rng;
 use pontoon::types::{ClusterId, NodeId, Slot};
@@ -49,17 +49,19 @@ impl World {
     }
 
     /// A random machine that runs a member of the main cluster.
-    fn some_member(&mut self) -> Option<usize> {
+    pub fn some_member(&mut self) -> Option<usize> {
         let cluster = self.main_cluster()?;
         let members: Vec<usize> = (0..self.machines.len()).filter(|index| self.is_in(*index, cluster)).collect();
         self.pick(&members)
     }
 
-    fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
+    /// One of these at random.
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
         from.get(self.clients.rng.below(from.len() as u64) as usize).copied()
     }
 
-    fn state_of(&self, index: usize) -> Option<&State> {
+    /// The state of the process on this machine.
+    pub fn state_of(&self, index: usize) -> Option<&State> {
         self.machines[index].node.as_ref().map(|node| node.state())
     }
 
@@ -68,7 +70,8 @@ impl World {
         self.machines[index].node.as_ref().map(|node| node.raft().id())
     }
 
-    fn machine_of(&self, id: NodeId) -> Option<usize> {
+    /// The machine whose process has this id.
+    pub fn machine_of(&self, id: NodeId) -> Option<usize> {
         (0..self.machines.len()).find(|index| self.id_of(*index) == Some(id))
     }
 
@@ -78,6 +81,8 @@ impl World {
             (Role::Slots(first), Mode::Busy) => self.change_slot(first),
             (Role::Slots(first), Mode::Probe) if !self.clients.list[index].satisfied => self.change_slot(first),
             (Role::Keys, Mode::Busy) => self.use_keys(index),
+            (Role::Writer(first), Mode::Busy) => self.write_or_read(index, first),
+            (Role::Sharder, Mode::Busy) => self.shape_shards(),
             (Role::Operator, Mode::Busy) => self.operate(),
             (Role::Operator, Mode::Recover(chosen)) => self.recover_quorum(chosen),
             (Role::Operator, _) => self.bring_back(),
@@ -89,11 +94,11 @@ impl World {
         let slot = Slot::new(first + self.clients.rng.below(8) as u16)?;
         let looked_at = self.some_member()?;
         let owner = self.state_of(looked_at)?.owner(slot).and_then(|owner| self.machine_of(owner));
-        let to = owner.filter(|_| !self.clients.rng.one_in(6)).unwrap_or(looked_at);
+        let to = owner.filter(|_| !self.clients.rng.one_in(6)).or_else(|| self.some_owner_to_be(looked_at)).unwrap_or(looked_at);
         let node = self.id_of(to)?;
         // What the asked node knows itself: it answers OK at once to what it believes to be so already.
         let state = self.state_of(to)?;
-        let members: Vec<NodeId> = state.members().map(|member| member.id).collect();
+        let members = self.owners_to_be(state);
         let Some(owner) = state.owner(slot) else {
             return Some(self.slot_request(to, Asked { node, slot, target: Some(node) }, &["ADDSLOTS", &slot.to_string()]));
         };
@@ -108,7 +113,25 @@ impl World {
 
     fn slot_request(&self, to: usize, asked: Asked, words: &[&str]) -> Request {
         let before = self.checks.changes.times_given_up(asked.node);
-        Request { to, words: cluster(words), purpose: Purpose::Slot(asked, before) }
+        Request::one(to, cluster(words), Purpose::Slot(asked, before))
+    }
+
+    /// Who may be given slots: everybody, or, where there are to be replicas, no more than so many primaries.
+    pub fn owners_to_be(&self, state: &State) -> Vec<NodeId> {
+        let owners: Vec<NodeId> = state.slot_owners().copied().collect();
+        let wanted = self.clients.primaries;
+        let may_own = |member: &&Member| {
+            let is_free = member.is_primary() && owners.len() < wanted.unwrap_or(0);
+            wanted.is_none() || is_free || owners.contains(&member.id)
+        };
+        state.members().filter(may_own).map(|member| member.id).collect()
+    }
+
+    /// A machine of one of them, as the node on this machine sees it.
+    fn some_owner_to_be(&mut self, looked_at: usize) -> Option<usize> {
+        let owners = self.owners_to_be(self.state_of(looked_at)?);
+        let owner = self.pick(&owners)?;
+        self.machine_of(owner)
     }
 
     fn use_keys(&mut self, index: usize) -> Option<Request> {
@@ -118,10 +141,10 @@ impl World {
         let to = owner.and_then(|owner| self.machine_of(owner)).unwrap_or(any);
         let client = &mut self.clients.list[index];
         let words: Vec<String> = match self.clients.rng.below(8) {
-            0 => return Some(Request { to, words: cluster(&["INFO"]), purpose: Purpose::Look }),
-            1 => return Some(Request { to, words: cluster(&["NODES"]), purpose: Purpose::Look }),
-            2 => return Some(Request { to, words: cluster(&["SLOTS"]), purpose: Purpose::Look }),
-            3 => return Some(Request { to, words: cluster(&["SHARDS"]), purpose: Purpose::Look }),
+            0 => return Some(Request::one(to, cluster(&["INFO"]), Purpose::Look)),
+            1 => return Some(Request::one(to, cluster(&["NODES"]), Purpose::Look)),
+            2 => return Some(Request::one(to, cluster(&["SLOTS"]), Purpose::Look)),
+            3 => return Some(Request::one(to, cluster(&["SHARDS"]), Purpose::Look)),
             4 | 5 => {
                 client.written += 1;
                 vec!["SET".into(), key, (client.written - 1).to_string()]
@@ -129,7 +152,7 @@ impl World {
             _ => vec!["GET".into(), key],
         };
         let purpose = if words.len() == 2 { Purpose::Read(self.clients.list[index].written) } else { Purpose::Any };
-        Some(Request { to, words, purpose })
+        Some(Request::one(to, words, purpose))
     }
 
     fn operate(&mut self) -> Option<Request> {
@@ -139,7 +162,7 @@ impl World {
         let to = self.some_member()?;
         let members: Vec<NodeId> = self.state_of(to)?.members().map(|member| member.id).collect();
         let any = self.pick(&members)?.to_string();
-        let asks = |words: &[&str]| Some(Request { to, words: cluster(words), purpose: Purpose::Any });
+        let asks = |words: &[&str]| Some(Request::one(to, cluster(words), Purpose::Any));
         match self.clients.rng.below(18) {
             0..=4 => self.meet_outsider(to),
             5 => asks(&["FORGET", &any]),
@@ -148,12 +171,13 @@ impl World {
             9 | 10 => asks(&["DELVOTER", &any]),
             11 => asks(&["SAVECONFIG"]),
             12 => self.flush_slots(to),
-            13 if self.clients.rng.one_in(3) => Some(Request { to, words: vec!["FLUSHALL".into()], purpose: Purpose::Any }),
+            13 if self.clients.flushes => Some(Request::one(to, vec!["FLUSHALL".into()], Purpose::Any)),
             16 => Some(self.set_option(to)),
             _ => {
                 let first = self.clients.rng.between(u64::from(CLIENT_SLOTS), 16_000);
                 let last = (first + self.clients.rng.below(4_000)).min(16_383);
-                asks(&["ADDSLOTSRANGE", &first.to_string(), &last.to_string()])
+                let to = self.some_owner_to_be(to)?;
+                Some(Request::one(to, cluster(&["ADDSLOTSRANGE", &first.to_string(), &last.to_string()]), Purpose::Any))
             }
         }
     }
@@ -166,12 +190,12 @@ impl World {
         };
         self.stats.options_set += 1;
         let words = ["CONFIG", "SET", name, &value];
-        Request { to, words: words.map(str::to_owned).into(), purpose: Purpose::Look }
+        Request::one(to, words.map(str::to_owned).into(), Purpose::Look)
     }
 
     fn meet(&self, from: usize, to: usize) -> Request {
         let words = ["MEET", &self.net.ip(to).to_string(), &CLIENT_PORT.to_string(), &BUS_PORT.to_string()];
-        Request { to: from, words: cluster(&words), purpose: Purpose::Any }
+        Request::one(from, cluster(&words), Purpose::Any)
     }
 
     /// A member meets a node that is none; or the other way round.
@@ -187,7 +211,7 @@ impl World {
             return None;
         }
         self.checks.changes.release_asked(self.id_of(to)?);
-        Some(Request { to, words: cluster(&["FLUSHSLOTS"]), purpose: Purpose::Any })
+        Some(Request::one(to, cluster(&["FLUSHSLOTS"]), Purpose::Any))
     }
 
     fn reset(&mut self) -> Option<Request> {
@@ -195,13 +219,13 @@ impl World {
         let how = if self.clients.rng.one_in(3) { "HARD" } else { "SOFT" };
         self.checks.changes.release_asked(self.id_of(to)?);
         self.stats.resets += 1;
-        Some(Request { to, words: cluster(&["RESET", how]), purpose: Purpose::Any })
+        Some(Request::one(to, cluster(&["RESET", how]), Purpose::Any))
     }
 
     /// Until it has come true.
     fn recover_quorum(&self, to: usize) -> Option<Request> {
         let done = self.state_of(to).is_none_or(|state| !state.ancestors().is_empty());
-        (!done).then(|| Request { to, words: cluster(&["RECOVER", "QUORUM"]), purpose: Purpose::Any })
+        (!done).then(|| Request::one(to, cluster(&["RECOVER", "QUORUM"]), Purpose::Any))
     }
 
     /// Pairs of members of which the first believes the second where it was before it was moved.
@@ -235,6 +259,7 @@ impl World {
     }
 }
 
-fn cluster(words: &[&str]) -> Vec<String> {
+/// The words of a CLUSTER command.
+pub fn cluster(words: &[&str]) -> Vec<String> {
     std::iter::once("CLUSTER").chain(words.iter().copied()).map(str::to_owned).collect()
 }

@@ -54,15 +54,17 @@ impl World {
         let options = draw_options(count, &mut rng);
         let weather = draw_weather(&mut rng);
         let net = Network::new(count, weather, Rng::new(rng.next_u64()));
+        let clients = Clients::new(count, Rng::new(rng.next_u64()));
+        let checks = Checks::new(count, !clients.flushes);
         Self {
             now: 0,
             clock,
             queue: Queue::default(),
             net,
             machines: options.into_iter().enumerate().map(|(index, options)| Machine::new(index, options)).collect(),
-            clients: Clients::new(count, Rng::new(rng.next_u64())),
+            clients,
             faults: Faults::new(Rng::new(rng.next_u64())),
-            checks: Checks::new(count),
+            checks,
             stats: Stats::default(),
             rng,
         }

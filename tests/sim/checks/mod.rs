@@ -4,6 +4,7 @@
 //! Owns: the picture of every cluster that ever was ([`history`]), of every node's log, and the sentences. A sentence that does not hold
 //! is a panic; the sweep says in which seed and when.
 
+pub mod custody;
 pub mod durable;
 pub mod history;
 pub mod model;
@@ -12,6 +13,7 @@ mod promises;
 
 use crate::sim::machine::Machine;
 use crate::sim::stats::Stats;
+use custody::Custody;
 use durable::Durable;
 use history::History;
 use pontoon::cluster::{Change, State};
@@ -63,13 +65,15 @@ pub struct Checks {
     greetings: BTreeMap<usize, [Option<(NodeId, ClusterId)>; 2]>,
     /// What clients asked for and were told.
     pub changes: Changes,
+    /// What they wrote.
+    pub custody: Custody,
 }
 
 impl Checks {
-    /// For so many machines.
-    pub fn new(machines: usize) -> Self {
+    /// For so many machines; whether what clients wrote is to be kept.
+    pub fn new(machines: usize, keeps: bool) -> Self {
         let seen = (0..machines).map(|_| Seen::default()).collect();
-        Self { clusters: BTreeMap::new(), seen, greetings: BTreeMap::new(), changes: Changes::default() }
+        Self { clusters: BTreeMap::new(), seen, greetings: BTreeMap::new(), changes: Changes::default(), custody: Custody::new(keeps) }
     }
 
     /// A process was started: what was certainly on its disk is what it knows.
@@ -101,11 +105,18 @@ impl Checks {
         let machine = &machines[index];
         let Some(node) = &machine.node else { return };
         node.check();
+        if self.seen[index].said != said(node) {
+            self.after_change(machines, index, stats);
+        }
+        self.look_at_keys(machines, index, stats);
+    }
+
+    /// A node says something else of itself than before its turn.
+    fn after_change(&mut self, machines: &[Machine], index: usize, stats: &mut Stats) {
+        let machine = &machines[index];
+        let Some(node) = &machine.node else { return };
         let said = said(node);
         let seen = &mut self.seen[machine.index];
-        if said == seen.said {
-            return;
-        }
         let before = std::mem::replace(&mut seen.said, said);
         if before.cluster == said.cluster {
             assert!(said.applied >= before.applied, "what a node has applied it does not undo: {} after {}", said.applied, before.applied);

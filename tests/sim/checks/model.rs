@@ -1,10 +1,11 @@
 //! What the committed log means for members and slots: a second, small state machine, written from docs/protocol.md alone.
 //!
-//! Owns: members with their shards' epochs, voters, slot owners, proposals seen. Without replicas: no simulated client makes any.
+//! Owns: members with their primaries, shards with their epochs, voters, slot owners, proposals seen.
 
-use pontoon::cluster::{Change, ClusterEntry, State};
+use crate::sim::writers::KEYS;
+use pontoon::cluster::{Change, ClusterEntry, FailoverKind, State};
 use pontoon::raft::{Body, Origin, ProposalId};
-use pontoon::types::{LogIndex, NodeId, SLOT_COUNT, Slot};
+use pontoon::types::{LogIndex, NodeId, SLOT_COUNT, ShardId, Slot};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A change of slot owners that took effect.
@@ -31,17 +32,50 @@ impl Effect {
     }
 }
 
+/// From when on a node owns a slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tenure {
+    /// The entry.
+    pub index: LogIndex,
+    /// The owner.
+    pub owner: Option<NodeId>,
+    /// How it became so.
+    pub by: By,
+}
+
+/// What makes a node the owner of a slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum By {
+    /// The slot was moved, without its keys.
+    Move,
+    /// It takes over from its primary.
+    Failover(NodeId, FailoverKind),
+}
+
+/// A member.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// Its shard.
+    pub shard: ShardId,
+    /// Whom it replicates.
+    pub primary: Option<NodeId>,
+}
+
 /// The state that the committed log makes.
 #[derive(Clone)]
 pub struct Model {
     /// The last entry applied.
     pub applied: LogIndex,
-    /// Members and the epochs of their shards; without replicas a shard has one member.
-    pub members: BTreeMap<NodeId, LogIndex>,
+    /// The members.
+    pub members: BTreeMap<NodeId, Place>,
+    /// The shards and their epochs.
+    shards: BTreeMap<ShardId, LogIndex>,
     /// The voting set.
     pub voters: BTreeSet<NodeId>,
     /// Members that are flagged as failed.
-    failed: BTreeSet<NodeId>,
+    pub failed: BTreeSet<NodeId>,
+    /// The past of the slots of the keys that are written.
+    tenures: BTreeMap<Slot, Vec<Tenure>>,
     /// Every effective change of owners so far.
     pub effects: Vec<Effect>,
     /// The slots that the last entry changed.
@@ -59,8 +93,10 @@ impl Model {
         Self {
             applied: 0,
             members: BTreeMap::new(),
+            shards: BTreeMap::new(),
             voters: BTreeSet::new(),
             failed: BTreeSet::new(),
+            tenures: KEYS.iter().map(|key| (key.slot(), Vec::new())).collect(),
             effects: Vec::new(),
             touched: Vec::new(),
             owners: vec![None; usize::from(SLOT_COUNT)],
@@ -119,12 +155,17 @@ impl Model {
 
     fn change(&mut self, change: &Change, proposer: Option<NodeId>) {
         match change {
-            Change::NodeJoin { id, .. } => {
-                self.members.entry(*id).or_insert(self.applied);
+            Change::NodeJoin { id, address, .. } => {
+                let shard = address.shard_id().filter(|shard| !self.shards.contains_key(shard) && !self.members.contains_key(id));
+                if let Some(shard) = shard {
+                    self.members.insert(*id, Place { shard, primary: None });
+                    self.shards.insert(shard, self.applied);
+                }
             }
             Change::NodeForget { id, epoch } => {
-                if self.is_epoch(id, *epoch) && !self.voters.contains(id) && !self.owns_slots(id) {
-                    self.members.remove(id);
+                if self.is_epoch(id, *epoch) && !self.voters.contains(id) && self.leaves_nothing(id) {
+                    let shard = self.members.remove(id).map(|place| place.shard);
+                    self.changed(shard);
                     self.failed.remove(id);
                     self.low_marks.remove(id);
                 }
@@ -132,37 +173,133 @@ impl Model {
             Change::SlotChange { source, target, ranges } => {
                 let sides = [source, target].into_iter().flatten();
                 let (from, to) = (source.map(|(id, _)| id), target.map(|(id, _)| id));
-                if sides.fold(true, |fresh, (id, epoch)| fresh && self.is_epoch(id, *epoch)) && self.all_owned_by(from, ranges) {
-                    self.assign(from, to, ranges, proposer);
+                let fresh = sides.fold(true, |fresh, (id, epoch)| fresh && self.is_epoch(id, *epoch));
+                let may_own = to.is_none_or(|to| self.members.get(&to).is_some_and(|place| place.primary.is_none()));
+                if fresh && may_own && self.all_owned_by(from, ranges) {
+                    self.assign(to, ranges, By::Move);
+                    self.effects.push(Effect {
+                        index: self.applied,
+                        proposer,
+                        source: from,
+                        target: to,
+                        ranges: ranges.clone(),
+                        explained: false,
+                    });
                 }
             }
-            Change::SetReplicaOf { .. } | Change::Failover { .. } => panic!("no simulated client makes replicas"),
+            Change::SetReplicaOf { id, source, primary, target } => {
+                if self.epoch(id) == Some(*source) && self.leaves_nothing(id) && self.may_follow(id, *primary, *target) {
+                    self.follow(*id, *primary, target.0);
+                }
+            }
+            Change::Failover { replica, primary, shard, epoch, kind } => {
+                let follows = self.members.get(replica).is_some_and(|place| place.primary == Some(*primary));
+                let due = *kind != FailoverKind::Auto || self.failed.contains(primary);
+                if self.epoch(primary) == Some((*shard, *epoch)) && follows && due {
+                    self.fail_over(*replica, *primary, *kind);
+                }
+            }
             Change::NodeFail { id } => self.failed.extend(self.members.contains_key(id).then_some(*id)),
             Change::NodeRecover { id } => drop(self.failed.remove(id)),
             Change::NodeInfo { .. } => {}
         }
     }
 
+    /// The member's shard, and that shard's epoch.
+    fn epoch(&self, id: &NodeId) -> Option<(ShardId, LogIndex)> {
+        let shard = self.members.get(id)?.shard;
+        Some((shard, *self.shards.get(&shard)?))
+    }
+
     fn is_epoch(&self, id: &NodeId, epoch: LogIndex) -> bool {
-        self.members.get(id) == Some(&epoch)
+        self.epoch(id).is_some_and(|(_, now)| now == epoch)
+    }
+
+    /// The shard has changed; without members it is no more.
+    fn changed(&mut self, shard: Option<ShardId>) {
+        let Some(shard) = shard else { return };
+        self.shards.remove(&shard);
+        if self.members.values().any(|place| place.shard == shard) {
+            self.shards.insert(shard, self.applied);
+        }
+    }
+
+    /// Neither slots nor replicas.
+    fn leaves_nothing(&self, id: &NodeId) -> bool {
+        !self.owns_slots(id) && self.replicas_of(id).is_empty()
+    }
+
+    /// Who replicates this node.
+    pub fn replicas_of(&self, id: &NodeId) -> Vec<NodeId> {
+        self.members.iter().filter(|(_, place)| place.primary == Some(*id)).map(|(id, _)| *id).collect()
+    }
+
+    /// A replica has a primary in the shard that it enters; a new primary enters a new shard.
+    fn may_follow(&self, id: &NodeId, primary: Option<NodeId>, target: (ShardId, LogIndex)) -> bool {
+        match primary {
+            Some(primary) => {
+                let is_primary = self.members.get(&primary).is_some_and(|place| place.primary.is_none());
+                primary != *id && is_primary && self.epoch(&primary) == Some(target)
+            }
+            None => !self.shards.contains_key(&target.0) && target.1 == 0,
+        }
+    }
+
+    fn follow(&mut self, id: NodeId, primary: Option<NodeId>, shard: ShardId) {
+        let place = Place { shard, primary };
+        let before = self.members.insert(id, place);
+        if before.is_some_and(|before| before.primary != primary) {
+            self.changed(before.map(|place| place.shard));
+            self.changed(Some(shard));
+        } else if let Some(before) = before {
+            self.members.insert(id, before);
+        }
+    }
+
+    fn fail_over(&mut self, replica: NodeId, primary: NodeId, kind: FailoverKind) {
+        let ranges = self.ranges_of(&primary);
+        self.assign(Some(replica), &ranges, By::Failover(primary, kind));
+        let shard = self.members.get(&replica).map(|place| place.shard);
+        for (id, place) in self.members.iter_mut().filter(|(_, place)| Some(place.shard) == shard) {
+            place.primary = Some(replica).filter(|replica| replica != id);
+        }
+        self.changed(shard);
+    }
+
+    fn name_of(&self, id: &NodeId) -> Option<u16> {
+        self.names.iter().position(|name| name == id).map(|place| place as u16)
     }
 
     fn owns_slots(&self, id: &NodeId) -> bool {
-        let place = self.names.iter().position(|name| name == id).map(|place| place as u16);
+        let place = self.name_of(id);
         place.is_some() && self.owners.contains(&place)
+    }
+
+    fn ranges_of(&self, id: &NodeId) -> Vec<(Slot, Slot)> {
+        let place = self.name_of(id);
+        let owned = |slot: &Slot| place.is_some() && self.owners[slot.index()] == place;
+        Slot::all().filter(owned).map(|slot| (slot, slot)).collect()
     }
 
     fn all_owned_by(&self, owner: Option<NodeId>, ranges: &[(Slot, Slot)]) -> bool {
         numbers(ranges).all(|slot| self.owner(slot) == owner)
     }
 
-    fn assign(&mut self, source: Option<NodeId>, target: Option<NodeId>, ranges: &[(Slot, Slot)], proposer: Option<NodeId>) {
+    fn assign(&mut self, target: Option<NodeId>, ranges: &[(Slot, Slot)], by: By) {
         let place = target.map(|id| self.place(id));
         for slot in numbers(ranges) {
             self.owners[slot.index()] = place;
+            if let Some(tenures) = self.tenures.get_mut(&slot) {
+                tenures.push(Tenure { index: self.applied, owner: target, by });
+            }
         }
         self.touched = ranges.to_vec();
-        self.effects.push(Effect { index: self.applied, proposer, source, target, ranges: ranges.to_vec(), explained: false });
+    }
+
+    /// The newest tenure of this owner, as of an index, of the slot of a key that is written.
+    pub fn tenure(&self, slot: Slot, owner: NodeId, at: LogIndex) -> Option<Tenure> {
+        let tenures = self.tenures.get(&slot)?.iter().rev();
+        tenures.copied().find(|tenure| tenure.index <= at && tenure.owner == Some(owner))
     }
 
     fn place(&mut self, id: NodeId) -> u16 {
@@ -184,8 +321,11 @@ impl Model {
         assert!(*state.voters() == self.voters, "the voters are those of the committed log");
         let failed = state.members().filter(|member| member.failed).map(|member| &member.id);
         assert!(failed.eq(&self.failed), "who is flagged as failed is what the committed log says");
-        for (id, epoch) in &self.members {
-            assert_eq!(state.epoch_of(id), Some(*epoch), "a shard's epoch is the index of the entry that made or changed it");
+        let place = |id| state.member(id).map(|member| Place { shard: member.shard, primary: member.primary });
+        for (id, known) in &self.members {
+            assert_eq!(place(id), Some(*known), "who replicates whom is what the committed log says");
+            let epoch = self.epoch(id).map(|(_, epoch)| epoch);
+            assert_eq!(state.epoch_of(id), epoch, "a shard's epoch is the index of the entry that made or changed it");
         }
         let all: Vec<(Slot, Slot)> = Slot::new(0).zip(Slot::new(SLOT_COUNT - 1)).into_iter().collect();
         for slot in numbers(if whole { &all } else { &self.touched }) {

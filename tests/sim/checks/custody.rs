@@ -1,0 +1,223 @@
+//! Key data against what clients were told.
+//!
+//! For each key that is written there is a floor: the highest number that the slot's owner must hold, because it was acknowledged, or shown, by a node
+//! that answers for it. Who comes to own a slot by taking over from its primary answers for what it held by then; who is given a slot answers for
+//! nothing, and neither does a process that has lost its memory. All else that goes below the floor is a loss.
+
+use crate::sim::checks::Checks;
+use crate::sim::checks::model::By;
+use crate::sim::clients::Purpose;
+use crate::sim::machine::Machine;
+use crate::sim::resp::Reply;
+use crate::sim::stats::Stats;
+use crate::sim::writers::KEYS;
+use pontoon::cluster::FailoverKind;
+use pontoon::keyspace::Value;
+use pontoon::node::Node;
+use pontoon::store::MemoryDisk;
+use pontoon::types::{ClusterId, LogIndex};
+use std::collections::BTreeMap;
+
+/// What a key held at least when something was asked for; good until it is lowered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Floor {
+    cluster: Option<ClusterId>,
+    number: u64,
+    lowered: u64,
+}
+
+/// One key in one cluster.
+#[derive(Default)]
+struct Kept {
+    /// The floor.
+    number: u64,
+    /// How often it was lowered.
+    lowered: u64,
+    /// The highest number that the only replica of its shard was said to hold.
+    waited: u64,
+    /// The newest tenure of the slot in which anybody served.
+    tenure: LogIndex,
+    /// The newest one in which anybody acknowledged.
+    acknowledged_in: LogIndex,
+    /// The machine and the number of the process that served in it.
+    process: (usize, u64),
+}
+
+/// What a machine's process holds, and ever held.
+#[derive(Default)]
+struct Copy {
+    process: u64,
+    now: [u64; KEYS.len()],
+    most: [u64; KEYS.len()],
+}
+
+/// The keys that are written.
+#[derive(Default)]
+pub struct Custody {
+    kept: BTreeMap<(ClusterId, usize), Kept>,
+    copies: BTreeMap<usize, Copy>,
+    /// If not, keys are removed by request, and nothing is asked of them.
+    keeps: bool,
+}
+
+impl Custody {
+    /// Whether what was written is to be kept.
+    pub fn new(keeps: bool) -> Self {
+        Self { keeps, ..Self::default() }
+    }
+}
+
+impl Checks {
+    /// What this key must hold at the process on this machine.
+    pub fn floor(&self, machine: &Machine, key: usize) -> Floor {
+        let Some(cluster) = machine.node.as_ref().map(|node| node.state().cluster_id()) else { return Floor::default() };
+        let kept = self.custody.kept.get(&(cluster, key));
+        let (number, lowered) = kept.map_or((0, 0), |kept| (kept.number, kept.lowered));
+        Floor { cluster: Some(cluster), number, lowered }
+    }
+
+    /// A node has had its turn: does whoever serves a key hold what it must?
+    pub fn look_at_keys(&mut self, machines: &[Machine], index: usize, stats: &mut Stats) {
+        let machine = &machines[index];
+        let Some(node) = &machine.node else { return };
+        let copy = self.custody.copies.entry(index).or_default();
+        if copy.process != machine.starts {
+            (copy.process, copy.now) = (machine.starts, [0; KEYS.len()]);
+        }
+        let before = std::mem::replace(&mut copy.now, std::array::from_fn(|key| held(node, key)));
+        let now = copy.now;
+        copy.most.iter_mut().zip(now).for_each(|(most, now)| *most = now.max(*most));
+        if !self.custody.keeps {
+            return;
+        }
+        for (key, place) in KEYS.iter().enumerate() {
+            if serves(node, place.slot()) {
+                self.serves(machines, index, key, (before[key], now[key]), stats);
+            }
+        }
+    }
+
+    fn serves(&mut self, machines: &[Machine], index: usize, key: usize, (before, now): (u64, u64), stats: &mut Stats) {
+        let machine = &machines[index];
+        let Some(node) = &machine.node else { return };
+        let (cluster, id) = (node.state().cluster_id(), node.id());
+        let Some(model) = self.clusters.get(&cluster).map(|history| &history.model) else { return };
+        let Some(tenure) = model.tenure(KEYS[key].slot(), id, node.state().last_applied()) else { return };
+        let process = (index, machine.starts);
+        let kept = self.custody.kept.entry((cluster, key)).or_default();
+        let floor = kept.number;
+        if tenure.index < kept.tenure {
+            return;
+        }
+        let is_next = tenure.index > kept.tenure;
+        if let By::Failover(from, kind) = tenure.by
+            && is_next
+        {
+            assert!(now >= before.min(floor), "{} keeps what it holds when a node takes over: {now} after {before}", KEYS[key].0);
+            assert!(now >= kept.waited, "{} of {} is with the only replica, which has {now}", kept.waited, KEYS[key].0);
+            let old = &machines[kept.process.0];
+            let is_there = old.node.as_ref().is_some_and(|node| node.id() == from) && old.starts == kept.process.1;
+            if kind == FailoverKind::Manual && is_there && !model.failed.contains(&from) {
+                assert!(now >= floor, "a manual failover loses nothing: {} is {now}, not {floor}", KEYS[key].0);
+            }
+            stats.unreplicated_writes += u64::from(now < floor);
+            kept.lower(now);
+        } else if is_next {
+            kept.lower(0);
+        } else if kept.process != process {
+            stats.lost_memories += u64::from(now < floor);
+            kept.lower(now);
+        }
+        (kept.tenure, kept.process) = (tenure.index, process);
+        assert!(now >= kept.number, "{} of {} was acknowledged, and its owner holds {now}", kept.number, KEYS[key].0);
+    }
+
+    /// An answer leaves a node.
+    pub fn answer_leaves(&mut self, machines: &[Machine], index: usize, purpose: &Purpose, reply: &Reply, stats: &mut Stats) {
+        let Some(node) = machines[index].node.as_ref().filter(|_| self.custody.keeps) else { return };
+        match (purpose, reply) {
+            (Purpose::Write(key, number), reply) if reply.is_ok() => {
+                stats.writes += 1;
+                self.acknowledged((index, machines[index].starts), node, *key, *number);
+            }
+            (Purpose::Wait(key, number), Reply::Integer(count)) if *count > 0 => {
+                stats.waits += 1;
+                self.waited(node, index, (*key, *number), *count as usize);
+            }
+            (Purpose::Fetch(key, floor), Reply::Bulk(value)) => {
+                stats.fetches += 1;
+                self.fetched(node, *key, floor, number(value));
+            }
+            (Purpose::Fetch(key, floor), Reply::Null) => self.fetched(node, *key, floor, 0),
+            _ => {}
+        }
+    }
+
+    fn kept(&mut self, node: &Node<MemoryDisk>, key: usize) -> Option<(LogIndex, &mut Kept)> {
+        let cluster = node.state().cluster_id();
+        let model = &self.clusters.get(&cluster)?.model;
+        let tenure = model.tenure(KEYS[key].slot(), node.id(), node.state().last_applied())?;
+        Some((tenure.index, self.custody.kept.entry((cluster, key)).or_default()))
+    }
+
+    fn acknowledged(&mut self, process: (usize, u64), node: &Node<MemoryDisk>, key: usize, number: u64) {
+        let Some((tenure, kept)) = self.kept(node, key) else { return };
+        kept.acknowledged_in = kept.acknowledged_in.max(tenure);
+        if (kept.tenure, kept.process) == (tenure, process) {
+            kept.number = kept.number.max(number);
+        }
+    }
+
+    fn waited(&mut self, node: &Node<MemoryDisk>, index: usize, (key, number): (usize, u64), count: usize) {
+        let copies = self.custody.copies.iter().filter(|(machine, _)| **machine != index);
+        let holders = copies.filter(|(_, copy)| copy.most[key] >= number).count();
+        assert!(holders >= count, "{count} replicas hold {} = {number}, says WAIT, and {holders} do", KEYS[key].0);
+        let cluster = node.state().cluster_id();
+        let is_only = self.clusters.get(&cluster).is_some_and(|history| history.model.replicas_of(&node.id()).len() == 1);
+        if let Some((tenure, kept)) = self.kept(node, key)
+            && is_only
+            && kept.tenure == tenure
+        {
+            kept.waited = kept.waited.max(number.min(kept.number));
+        }
+    }
+
+    fn fetched(&mut self, node: &Node<MemoryDisk>, key: usize, floor: &Floor, number: u64) {
+        let Some((tenure, kept)) = self.kept(node, key) else { return };
+        let is_judged = floor.cluster == Some(node.state().cluster_id()) && floor.lowered == kept.lowered;
+        assert!(!is_judged || number >= floor.number, "{} is read as {number}, it was {} before", KEYS[key].0, floor.number);
+        if kept.tenure == tenure && is_judged {
+            kept.number = kept.number.max(number);
+        }
+    }
+}
+
+impl Kept {
+    /// Less is kept from now on.
+    fn lower(&mut self, number: u64) {
+        if number < self.number {
+            self.number = number;
+            self.lowered += 1;
+        }
+        self.waited = self.waited.min(number);
+    }
+}
+
+/// The number that a node holds in a key; 0: none.
+fn held(node: &Node<MemoryDisk>, key: usize) -> u64 {
+    let name = KEYS[key].0.as_bytes();
+    let mut entries = node.keyspace().entries_in_slot(KEYS[key].slot());
+    let entry = entries.find(|entry| entry.key == name);
+    entry.map_or(0, |entry| match entry.value {
+        Value::String(bytes) => number(bytes),
+    })
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()).expect("the value of a key that is written is a number")
+}
+
+/// Whether the node answers for the slot.
+fn serves(node: &Node<MemoryDisk>, slot: pontoon::types::Slot) -> bool {
+    node.state().owner(slot) == Some(node.id()) && !node.standing().is_joiner()
+}

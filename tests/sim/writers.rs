@@ -1,0 +1,84 @@
+//! Clients that write: ever higher numbers to keys of their own, at the node that owns the slot, as far as they know.
+//!
+//! Owns: the keys, what is written and read, and following MOVED. What became of it is judged in [`crate::sim::checks::custody`].
+
+use crate::sim::clients::{Command, Purpose, Request};
+use crate::sim::resp::Reply;
+use crate::sim::world::World;
+use pontoon::keyspace::key_slot;
+use pontoon::types::Slot;
+
+/// A key that is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Key(pub &'static str);
+
+impl Key {
+    /// Its slot.
+    pub fn slot(self) -> Slot {
+        key_slot(self.0.as_bytes())
+    }
+}
+
+/// The keys, each written by one client only, each in a slot of its own above those that are changed one by one.
+pub const KEYS: [Key; 12] =
+    [Key("a"), Key("b"), Key("c"), Key("d"), Key("e"), Key("f"), Key("g"), Key("h"), Key("i"), Key("j"), Key("k"), Key("l")];
+/// Commands sent at once, at most: they wait together while a process is stopped.
+const BATCH: u64 = 8;
+
+impl World {
+    /// A few writes to one key, a wait for a replica behind them now and then; or a read of any key, where its owner is believed to be.
+    pub fn write_or_read(&mut self, index: usize, first: usize) -> Option<Request> {
+        if self.clients.rng.one_in(3) {
+            let key = self.clients.rng.below(KEYS.len() as u64) as usize;
+            let to = self.believed_owner(index, key)?;
+            return Some(Request { to, commands: vec![self.fetch(to, key)] });
+        }
+        let key = first + self.clients.rng.below(KEYS.len() as u64 / 2) as usize;
+        let to = self.believed_owner(index, key)?;
+        let batch = if self.clients.rng.one_in(4) { self.clients.rng.between(1, BATCH) } else { 1 };
+        let mut commands: Vec<Command> = (0..batch).map(|_| self.write(index, key)).collect();
+        if self.clients.rng.one_in(3) {
+            let patience = self.clients.rng.between(1, 2_000).to_string();
+            let purpose = Purpose::Wait(key, self.clients.list[index].written);
+            commands.push(Command { words: words(&["WAIT", "1", &patience]), purpose });
+        }
+        Some(Request { to, commands })
+    }
+
+    fn write(&mut self, index: usize, key: usize) -> Command {
+        let client = &mut self.clients.list[index];
+        client.written += 1;
+        Command { words: words(&["SET", KEYS[key].0, &client.written.to_string()]), purpose: Purpose::Write(key, client.written) }
+    }
+
+    fn fetch(&self, to: usize, key: usize) -> Command {
+        let floor = self.checks.floor(&self.machines[to], key);
+        Command { words: words(&["GET", KEYS[key].0]), purpose: Purpose::Fetch(key, floor) }
+    }
+
+    /// Where the client was sent last; else, often, where a member says that the owner is; else anywhere.
+    fn believed_owner(&mut self, index: usize, key: usize) -> Option<usize> {
+        let slot = KEYS[key].slot();
+        if let Some(to) = self.clients.list[index].moved.get(&slot) {
+            return Some(*to);
+        }
+        let member = self.some_member()?;
+        let owner = self.state_of(member)?.owner(slot).and_then(|owner| self.machine_of(owner));
+        Some(owner.filter(|_| !self.clients.rng.one_in(8)).unwrap_or(member))
+    }
+
+    /// Remembers where a slot's owner is said to be; after any other error it is looked for anew.
+    pub fn follow(&mut self, index: usize, slot: Slot, reply: &Reply) {
+        let Reply::Error(text) = reply else { return };
+        let moved = &mut self.clients.list[index].moved;
+        moved.remove(&slot);
+        let socket = text.strip_prefix("MOVED ").and_then(|rest| rest.split(' ').nth(1)?.parse::<std::net::SocketAddr>().ok());
+        if let Some(to) = socket.and_then(|socket| self.net.machine_at(socket.ip())) {
+            moved.insert(slot, to);
+        }
+    }
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().copied().map(str::to_owned).collect()
+}
