@@ -11,6 +11,8 @@ pub type Term = u64;
 pub type LogIndex = u64;
 /// Milliseconds: a duration, or a point on one of the clocks of [`Now`].
 pub type Millis = u64;
+/// Counts the write leases of one process, each held without a gap.
+pub type LeaseNumber = u64;
 
 /// Number of hash slots in a cluster (Redis cluster specification, "Key distribution model").
 pub const SLOT_COUNT: u16 = 16384;
@@ -18,7 +20,7 @@ pub const SLOT_COUNT: u16 = 16384;
 /// The Redis version whose behaviour clients and peers may expect.
 pub const REDIS_VERSION: &str = "7.2.4";
 
-/// The two clocks, read once a turn by the shell and passed down.
+/// The two clocks, read by the shell and passed down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Now {
     /// CLOCK_BOOTTIME in ms: never set back, runs on while the host is suspended. For every timer and lease.

@@ -92,6 +92,7 @@ fn get_and_set_allocate_nothing() {
         outsiders: &[],
         stats: &stats,
         leaving: &[],
+        lease: Some(0),
         usable: true,
         last_contact: None,
         proposals_pending: 0,

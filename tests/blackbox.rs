@@ -41,12 +41,12 @@ mod hostile;
 mod leaving;
 #[path = "blackbox/membership.rs"]
 mod membership;
+#[path = "blackbox/pausing.rs"]
+mod pausing;
 #[path = "blackbox/rdb.rs"]
 mod rdb;
 #[path = "blackbox/replicas.rs"]
 mod replicas;
-#[path = "blackbox/pausing.rs"]
-mod pausing;
 #[path = "blackbox/slots.rs"]
 mod slots;
 #[path = "blackbox/start.rs"]

@@ -96,10 +96,10 @@ impl Shell {
 
     /// One turn: what it cost, and the frames that left.
     fn turn(&mut self) -> (f64, Vec<(ConnId, Frame)>) {
-        let (ms, ()) = cost(|| self.node.turn(self.now).expect("the disk works"));
+        let (ms, ()) = cost(|| self.node.turn(&mut || self.now).expect("the disk works"));
         let mut frames = Vec::new();
         while let Some(conn) = self.node.next_dirty() {
-            let transmit = self.node.transmit_buffer(conn).expect("what is to be written has a session");
+            let transmit = self.node.transmit_buffer(conn, self.now).expect("what is to be written has a session");
             let mut written = 0;
             while let Some((frame, length)) = bus::decode(transmit.as_slice()).expect("the node sends frames") {
                 frames.push((conn, frame));

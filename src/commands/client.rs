@@ -5,7 +5,7 @@
 use super::table::CommandId;
 use super::transaction::{Execution, Transaction};
 use crate::keyspace::{Keyspace, Version};
-use crate::types::{Millis, Now, Slot};
+use crate::types::{LeaseNumber, Millis, Now, Slot};
 use std::net::SocketAddr;
 
 /// A client between two commands.
@@ -51,6 +51,8 @@ pub struct Client {
     pub waiting: Option<CommandId>,
     /// How far the replication stream was when a command of its own had last changed something.
     pub written: u64,
+    /// The oldest write lease that replies which are not sent yet stand on: they leave only while it is held. The node clears it.
+    pub under_lease: Option<LeaseNumber>,
     /// A pause holds its next request.
     pub held: bool,
     /// The connection is to be closed once its replies are sent.
@@ -92,6 +94,7 @@ impl Client {
             last_command: None,
             waiting: None,
             written: 0,
+            under_lease: None,
             held: false,
             close_after_reply: false,
         }
@@ -122,6 +125,7 @@ impl Client {
         let mut fresh = Self::new(self.id, self.addr, self.laddr, self.created, authenticated);
         fresh.last_active = self.last_active;
         fresh.last_command = self.last_command;
+        fresh.under_lease = self.under_lease;
         fresh.lib_name = std::mem::take(&mut self.lib_name);
         fresh.lib_ver = std::mem::take(&mut self.lib_ver);
         *self = fresh;

@@ -13,7 +13,7 @@ use crate::keyspace::Keyspace;
 use crate::raft::Raft;
 use crate::replication::Stream;
 use crate::store::Work;
-use crate::types::{Millis, NodeId, Now, Slot};
+use crate::types::{LeaseNumber, Millis, NodeId, Now, Slot};
 use crate::wire::Reply;
 use std::collections::BTreeMap;
 
@@ -112,7 +112,7 @@ pub const NO_SLOT: Slot = match Slot::new(0) {
 
 /// Everything that a command may look at or change.
 pub struct Context<'a> {
-    /// This turn's time.
+    /// The time as this client's requests are run.
     pub now: Now,
     /// The slot of the command's keys, which this node serves; [`NO_SLOT`] for a command without keys. Dispatch sets it.
     pub slot: Slot,
@@ -157,7 +157,9 @@ pub struct Cluster<'a> {
     pub stats: &'a BusStats,
     /// Ranges of this node that entries in its log take away once applied; almost always empty. They are refused (docs/protocol.md, "Gate").
     pub leaving: &'a [(Slot, Slot)],
-    /// `cluster_state:ok`: keys may be served.
+    /// The write lease that this node holds. Without one it serves no slots of its own (docs/protocol.md, "The write lease").
+    pub lease: Option<LeaseNumber>,
+    /// The slots are covered and a leader is known: keys may be served.
     pub usable: bool,
     /// When a leader was last heard (mono ms); a leader hears itself.
     pub last_contact: Option<Millis>,
@@ -232,6 +234,11 @@ impl Cluster<'_> {
     /// Whom this node replicates; none for a primary.
     pub fn primary(&self) -> Option<NodeId> {
         self.state.member(&self.me)?.primary
+    }
+
+    /// `cluster_state:ok`: requests are served, those of the slots that this node owns included.
+    pub fn serves(&self) -> bool {
+        self.usable && (self.lease.is_some() || self.state.slot_count_of(&self.me) == 0)
     }
 
     /// Whether this node replicates another.

@@ -79,7 +79,7 @@ fn dispatch_in_multi(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Fl
         return reject(ctx, Some(id), "ERR Command not allowed inside a transaction");
     }
     let slots = match transaction::queued_slots(ctx, command) {
-        Some((slots, writes)) => routing::check(ctx, slots, writes).map(|()| Some(slots)),
+        Some((slots, writes)) => routing::check(ctx, slots, writes).map(|_| Some(slots)),
         None => admit(ctx, command, args),
     };
     match slots {
@@ -93,14 +93,17 @@ fn dispatch_in_multi(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Fl
     }
 }
 
-/// Whether this node may serve the command and its keys; sets the context's slot.
+/// Whether this node may serve the command and its keys; sets the context's slot, and notes which lease the reply stands on.
 pub(super) fn admit(ctx: &mut Context<'_>, command: &Command, args: Args<'_>) -> Result<Option<KeySlots>, Redirect> {
-    ctx.slot = NO_SLOT;
     let writes = routing::writes(command);
-    let Some(slots) = KeySlots::of(command.keys, args) else { return routing::check_keyless(ctx, writes).map(|()| None) };
-    routing::check(ctx, slots, writes)?;
-    ctx.slot = slots.first;
-    Ok(Some(slots))
+    let slots = KeySlots::of(command.keys, args);
+    let lease = match slots {
+        Some(slots) => routing::check(ctx, slots, writes)?,
+        None => routing::check_keyless(ctx, writes)?,
+    };
+    ctx.slot = slots.map_or(NO_SLOT, |slots| slots.first);
+    ctx.client.under_lease = ctx.client.under_lease.or(lease);
+    Ok(slots)
 }
 
 /// Runs an admitted command and counts it.

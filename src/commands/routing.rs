@@ -7,7 +7,7 @@ use super::context::{Cluster, Context};
 use super::table::{Flag, KeySpec};
 use crate::config::{Config, EndpointType};
 use crate::keyspace::key_slot;
-use crate::types::{NodeId, Slot};
+use crate::types::{LeaseNumber, NodeId, Slot};
 use crate::wire::Args;
 
 /// The slots of a command's keys.
@@ -47,7 +47,7 @@ pub(super) enum Redirect {
     Unserved,
     /// The keys are of several slots.
     CrossSlot,
-    /// The cluster is down.
+    /// The cluster is down, or this node cannot know that it is not: it has no lease.
     Down,
     /// The cluster is down, and only reads are allowed meanwhile.
     DownForWrites,
@@ -59,15 +59,16 @@ pub(super) enum Redirect {
     ReadOnly,
 }
 
-/// Whether this node may serve keys of these slots to the asking client.
-pub(super) fn check(ctx: &Context<'_>, slots: KeySlots, writes: bool) -> Result<(), Redirect> {
+/// Whether this node may serve keys of these slots to the asking client, and under which lease; a replica needs none.
+pub(super) fn check(ctx: &Context<'_>, slots: KeySlots, writes: bool) -> Result<Option<LeaseNumber>, Redirect> {
     let Context { cluster, config, .. } = ctx;
     let slot = slots.first;
     let Some(owner) = cluster.state.owner(slot) else { return Err(Redirect::Unserved) };
     if slots.several {
         return Err(Redirect::CrossSlot);
     }
-    if !cluster.usable {
+    let own = owner == cluster.me;
+    if !cluster.usable || (own && cluster.lease.is_none()) {
         if !config.cluster_allow_reads_when_down {
             return Err(Redirect::Down);
         }
@@ -75,19 +76,26 @@ pub(super) fn check(ctx: &Context<'_>, slots: KeySlots, writes: bool) -> Result<
             return Err(Redirect::DownForWrites);
         }
     }
-    if owner != cluster.me {
+    if !own {
         let reads_copy = ctx.client.readonly && !writes && cluster.primary() == Some(owner);
-        return if reads_copy { Ok(()) } else { Err(Redirect::Moved(slot, owner)) };
+        return if reads_copy { Ok(None) } else { Err(Redirect::Moved(slot, owner)) };
     }
     if cluster.leaving.iter().any(|(first, last)| (*first..=*last).contains(&slot)) {
         return Err(Redirect::Leaving);
     }
-    Ok(())
+    Ok(cluster.lease)
 }
 
-/// Whether a command without keys may run: what it would change on a replica is its primary's to change.
-pub(super) fn check_keyless(ctx: &Context<'_>, writes: bool) -> Result<(), Redirect> {
-    if writes && ctx.cluster.is_replica() { Err(Redirect::ReadOnly) } else { Ok(()) }
+/// Whether a command without keys may run, and under which lease. What it would change on a replica is its primary's to change, and who has slots
+/// changes their keys under a lease only.
+pub(super) fn check_keyless(ctx: &Context<'_>, writes: bool) -> Result<Option<LeaseNumber>, Redirect> {
+    let cluster = &ctx.cluster;
+    match cluster.lease {
+        _ if !writes => Ok(None),
+        _ if cluster.is_replica() => Err(Redirect::ReadOnly),
+        None if cluster.state.slot_count_of(&cluster.me) > 0 => Err(Redirect::Down),
+        lease => Ok(lease),
+    }
 }
 
 /// Whether a command with these properties counts as a write for routing.

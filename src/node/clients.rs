@@ -8,7 +8,7 @@ use super::sessions::{ClientSession, Kind, Port, Session, Sessions};
 use super::views::outsiders;
 use crate::commands::{self, Buffers, Client, ClientList, Cluster, Context, Flow, NO_SLOT, WaitOutcome};
 use crate::store::Disk;
-use crate::types::{ConnId, Millis};
+use crate::types::{ConnId, Millis, Now};
 use crate::wire::{Args, Limits, Reply};
 
 /// A client with this much unsent is not served further until it reads: a slow reader costs no more than this and one reply.
@@ -25,10 +25,11 @@ enum Step<'a> {
 }
 
 impl<D: Disk> Node<D> {
-    /// Serves every client with input.
-    pub(super) fn run_clients(&mut self) {
+    /// Serves every client with input, each by a fresh reading of the clock: those before it may have taken long, or the process was stopped.
+    pub(super) fn run_clients(&mut self, clock: &mut dyn FnMut() -> Now) {
         for _ in 0..self.sessions.input_count(Port::Client) {
             if let Some(conn) = self.sessions.next_input(Port::Client) {
+                self.now = clock();
                 self.run_client(conn);
             }
         }
@@ -112,6 +113,7 @@ impl<D: Disk> Node<D> {
                 outsiders: &outsiders,
                 stats: &self.bus_stats,
                 leaving: &self.leaving_ranges,
+                lease: self.lease.at(self.now.mono),
                 usable: self.usable,
                 last_contact: self.leader_heard,
                 proposals_pending: self.proposals.len(),

@@ -4,8 +4,8 @@
 //! Contract: docs/architecture.md, "One turn of the loop".
 //!
 //! The caller tells what happened ([`Node::accepted`], [`Node::connected`], [`Node::disconnected`], [`Node::received`]), then calls
-//! [`Node::turn`] with the time. If that fails, the process ends and no byte leaves. Otherwise it takes every [`Action`], writes what
-//! [`Node::next_dirty`] names from its [`Transmit`] buffer, and sleeps until something happens or [`Node::deadline`].
+//! [`Node::turn`] with a clock. If that fails, the process ends and no byte leaves. Otherwise it takes every [`Action`], writes what
+//! [`Node::next_dirty`] names from [`Node::transmit_buffer`], and sleeps until something happens or [`Node::deadline`].
 
 mod applying;
 mod before_sleep;
@@ -19,6 +19,7 @@ mod gate;
 mod handover;
 mod join;
 mod leading;
+mod lease;
 mod leaving;
 mod links;
 mod pausing;
@@ -142,6 +143,7 @@ pub struct Node<D: Disk> {
     pausing: pausing::Pausing,
     reset: Option<leaving::Reset>,
     takeover: Option<handover::Takeover>,
+    lease: lease::Lease,
     /// Own ranges that entries in the log's tail take away: refused until those are applied or truncated (docs/protocol.md, "Gate").
     leaving_ranges: Vec<(Slot, Slot)>,
     /// Members that were forgotten while this process ran.
@@ -231,6 +233,7 @@ impl<D: Disk> Node<D> {
             pausing: pausing::Pausing::default(),
             reset: None,
             takeover: None,
+            lease: lease::Lease::default(),
             leaving_ranges: Vec::new(),
             forgotten: leaving::ForgottenMembers::default(),
             addresses: BTreeMap::new(),
@@ -330,17 +333,17 @@ impl<D: Disk> Node<D> {
         self.sessions.queue_input(conn);
     }
 
-    /// One turn: bus frames first, then client commands, then timers, then before-sleep.
+    /// One turn: bus frames first, then client commands, then timers, then before-sleep. The clock is read again for each client.
     ///
     /// # Errors
     /// [`Fatal`]: the disk failed; end the process, let no byte out.
-    pub fn turn(&mut self, now: Now) -> Result<(), Fatal> {
-        self.now = now;
+    pub fn turn(&mut self, clock: &mut dyn FnMut() -> Now) -> Result<(), Fatal> {
+        self.now = clock();
         self.waiting.begin_turn();
         self.trim_log();
         self.read_bus();
         self.arrange();
-        self.run_clients();
+        self.run_clients(clock);
         self.take_up_config();
         self.run_timers();
         self.arrange();
@@ -365,11 +368,6 @@ impl<D: Disk> Node<D> {
         self.sessions.next_output()
     }
 
-    /// What is to be written to a connection.
-    pub fn transmit_buffer(&mut self, conn: ConnId) -> Option<&mut Transmit> {
-        self.sessions.get_mut(conn).map(|session| &mut session.transmit)
-    }
-
     /// The shell has written what it could, `count` bytes. A session that was only to be flushed is closed once nothing is left.
     pub fn flushed(&mut self, conn: ConnId, count: usize) {
         match self.sessions.get(conn).map(|session| &session.kind) {
@@ -377,8 +375,11 @@ impl<D: Disk> Node<D> {
             Some(Kind::Bus(_)) => self.bus_stats.bytes_sent += count as u64,
             None => {}
         }
-        if self.sessions.get(conn).is_some_and(|session| session.closing && session.transmit.is_empty()) {
-            return self.close(conn);
+        if let Some(session) = self.sessions.get_mut(conn).filter(|session| session.transmit.is_empty()) {
+            if session.closing {
+                return self.close(conn);
+            }
+            session.has_said_all();
         }
         self.check_output_limit(conn);
         self.resume_held_up(conn);
@@ -450,6 +451,7 @@ impl<D: Disk> Node<D> {
             self.leader_heard = Some(self.now.mono);
         }
         self.refresh_leaving();
+        self.renew_lease();
         let muted = self.standing.joiner().is_some_and(|joiner| !self.log_has_joined(joiner.nonce));
         self.raft.set_muted(muted);
     }

@@ -75,6 +75,13 @@ pub(super) struct Session {
 }
 
 impl Session {
+    /// Nothing is left to be sent, so nothing of it stands on a lease.
+    pub fn has_said_all(&mut self) {
+        if let Kind::Client(client) = &mut self.kind {
+            client.client.under_lease = None;
+        }
+    }
+
     /// Whether it is a client whose command waits.
     pub fn is_waiting(&self) -> bool {
         matches!(&self.kind, Kind::Client(client) if client.client.is_blocked())

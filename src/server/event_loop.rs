@@ -121,11 +121,10 @@ impl<D: Disk> EventLoop<D> {
             self.wait()?;
             self.accept();
             let served = self.read();
-            let now = clock::now();
-            if served && let Some(usage) = self.meter.measure(now.mono) {
+            if served && let Some(usage) = self.meter.measure(clock::now().mono) {
                 self.node.server_mut().usage = usage;
             }
-            self.node.turn(now).map_err(Failure::Core)?;
+            self.node.turn(&mut clock::now).map_err(Failure::Core)?;
             self.flush();
             if let Some(code) = self.act() {
                 return Ok(code);
@@ -356,17 +355,25 @@ impl<D: Disk> EventLoop<D> {
 
     fn flush_one(&mut self, id: ConnId) {
         let Some(connection) = self.connections.get_mut(id).filter(|connection| !connection.dialling) else { return };
-        let Some(transmit) = self.node.transmit_buffer(id) else { return };
-        match connection.write(transmit.as_slice()) {
-            Ok(count) => {
-                transmit.advance(count);
-                self.node.flushed(id, count);
+        let mut written = 0;
+        loop {
+            // Each write by a clock of its own: the process may have been stopped since the last one.
+            let Some(transmit) = self.node.transmit_buffer(id, clock::now()) else { return };
+            if transmit.is_empty() || !connection.writable {
+                break;
             }
-            Err(error) => {
-                log::debug!("Writing to a connection: {error}");
-                self.end(id, Closed::Error);
+            match connection.write(transmit.as_slice()) {
+                Ok(count) => {
+                    transmit.advance(count);
+                    written += count;
+                }
+                Err(error) => {
+                    log::debug!("Writing to a connection: {error}");
+                    return self.end(id, Closed::Error);
+                }
             }
         }
+        self.node.flushed(id, written);
     }
 
     // ---- actions ----

@@ -194,7 +194,7 @@ fn a_stranger_of_another_cluster_is_not_heard() {
     let mut stranger = Raw::connect(node.port.bus());
     stranger.send(frame(format!("HELLO {id} :7000@17000 {foreign} 1 - -")));
     stranger.send(frame(format!("VOTE_REQ {id} 999 999 999 1 transfer")));
-    stranger.send(frame(format!("AE {id} 999 0 0 9 9 0 1 1 1")));
+    stranger.send(frame(format!("AE {id} 999 0 0 9 9 0 1 1 1 5000")));
     until("the frames to be counted", || match node.field("cluster_stats_messages_foreign_dropped").parse::<u64>() {
         Ok(2..) => Ok(()),
         other => Err(format!("{other:?}")),

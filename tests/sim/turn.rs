@@ -38,7 +38,7 @@ impl World {
         let syncs = machine.disk.syncs();
         let node = machine.node.as_mut().expect("a running machine has a process");
         let cluster = node.state().cluster_id();
-        let result = node.turn(now);
+        let result = node.turn(&mut || now);
         let syncs = machine.disk.syncs() - syncs;
         // Whoever gives up a cluster that had no leader keeps what it knew of it, in a file of its own.
         let most = 1 + u64::from(node.state().cluster_id() != cluster);
@@ -109,7 +109,7 @@ impl World {
             return false;
         }
         let Some(node) = &mut machine.node else { return false };
-        let Some(transmit) = node.transmit_buffer(id) else { return false };
+        let Some(transmit) = node.transmit_buffer(id, machine.clock.read(self.now)) else { return false };
         let bytes = transmit.as_slice().to_vec();
         transmit.advance(bytes.len());
         node.flushed(id, bytes.len());

@@ -31,7 +31,7 @@ impl Text {
 fn slots_and_nodes(cluster: &Cluster<'_>, text: &mut Text) {
     let state = cluster.state;
     let counts = view::counts(state);
-    text.line("cluster_state", if cluster.usable { "ok" } else { "fail" });
+    text.line("cluster_state", if cluster.serves() { "ok" } else { "fail" });
     text.line("cluster_slots_assigned", counts.assigned);
     text.line("cluster_slots_ok", counts.assigned - counts.failed);
     text.line("cluster_slots_pfail", 0);

@@ -4,8 +4,8 @@ mod connection;
 mod hostile;
 mod introspection;
 mod keys;
-mod propagation;
 mod pause;
+mod propagation;
 mod routing;
 mod server;
 mod table;
@@ -19,7 +19,7 @@ use crate::raft::{Body, Entry, Raft, Settings};
 use crate::replication::{History, Stream};
 use crate::rng::Rng;
 use crate::store::{SyncTimes, Work};
-use crate::types::{ClusterId, LogIndex, Millis, NodeId, Now, ReplId, Slot};
+use crate::types::{ClusterId, LeaseNumber, LogIndex, Millis, NodeId, Now, ReplId, Slot};
 use crate::wire::{OwnedArgs, Reply};
 
 /// A client that sits at a node: a cluster of one, which owns every slot until a test says otherwise.
@@ -36,6 +36,7 @@ pub(crate) struct Desk {
     pub server: Server,
     pub stats: BusStats,
     pub leaving: Vec<(Slot, Slot)>,
+    pub lease: Option<LeaseNumber>,
     pub usable: bool,
     pub last_contact: Option<Millis>,
     pub syncs: SyncTimes,
@@ -95,6 +96,7 @@ impl Desk {
             server: Server { run_id: "f".repeat(40), started: Now { mono: 0, wall: 1_700_000_000_000 }, ..Server::default() },
             stats: BusStats::default(),
             leaving: Vec::new(),
+            lease: Some(3),
             usable: true,
             last_contact: Some(now.mono),
             syncs: SyncTimes::default(),
@@ -146,6 +148,7 @@ impl Desk {
                 outsiders: &[],
                 stats: &self.stats,
                 leaving: &self.leaving,
+                lease: self.lease,
                 usable: self.usable,
                 last_contact: self.last_contact,
                 proposals_pending: 2,

@@ -116,3 +116,35 @@ fn calls_refusals_and_errors_are_counted() {
     assert_eq!(desk.server.stats.errors().collect::<Vec<_>>(), [("CROSSSLOT", 1), ("ERR", 3)]);
     assert_eq!((desk.server.stats.commands_processed, desk.server.stats.error_replies), (2, 4));
 }
+
+#[test]
+fn without_a_lease_a_primary_serves_no_slots_of_its_own() {
+    let mut desk = Desk::new();
+    desk.add_other();
+    desk.give_slots(Some(ME), Some(OTHER), 12182, 12182);
+    assert_eq!((desk.ask("ping").as_str(), desk.client.under_lease), ("+PONG\r\n", None));
+    assert_eq!((desk.ask("set hello 1").as_str(), desk.client.under_lease), ("+OK\r\n", Some(3)));
+    desk.lease = Some(4);
+    assert_eq!((desk.ask("get hello").as_str(), desk.client.under_lease), ("$1\r\n1\r\n", Some(3)), "the oldest counts");
+    desk.lease = None;
+    assert_eq!(desk.ask("get hello"), "-CLUSTERDOWN The cluster is down\r\n");
+    assert_eq!(desk.ask("flushall"), "-CLUSTERDOWN The cluster is down\r\n");
+    assert_eq!(desk.ask("get foo"), "-MOVED 12182 127.0.0.1:7002\r\n");
+    assert_eq!(desk.ask("ping"), "+PONG\r\n");
+    desk.config.cluster_allow_reads_when_down = true;
+    assert_eq!(desk.ask("get hello"), "$1\r\n1\r\n");
+    assert_eq!(desk.ask("set hello 2"), "-CLUSTERDOWN The cluster is down and only accepts read commands\r\n");
+    assert_eq!(desk.ask("reset"), "+RESET\r\n");
+    assert_eq!(desk.client.under_lease, Some(3));
+}
+
+#[test]
+fn a_transaction_ends_with_the_lease() {
+    let mut desk = Desk::new();
+    for line in ["multi", "set hello 1"] {
+        desk.ask(line);
+    }
+    desk.lease = None;
+    assert_eq!(desk.ask("exec"), "-CLUSTERDOWN The cluster is down\r\n");
+    assert_eq!(desk.ask("exec"), "-ERR EXEC without MULTI\r\n");
+}

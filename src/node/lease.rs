@@ -1,0 +1,101 @@
+//! The write lease at the node: whether clients are served now, and whether what they were told may still leave.
+//!
+//! Owns: the end of the lease as this turn knows it, and its lapses. Must not: grant anything (raft does), or decide which requests need a lease
+//! (commands does). Contract: docs/protocol.md, "The write lease".
+
+use super::sessions::Kind;
+use super::{Node, Transmit};
+use crate::store::Disk;
+use crate::types::{ConnId, LeaseNumber, Millis, Now, Slot};
+
+/// The lease of this process.
+#[derive(Default)]
+pub(super) struct Lease {
+    /// When it ends (mono ms), as of the last [`Lease::renew`].
+    end: Millis,
+    /// It had not ended then.
+    held: bool,
+    /// How often it has lapsed: what was done before a lapse is not told after it, whatever was granted since.
+    number: LeaseNumber,
+}
+
+impl Lease {
+    /// What it is called, while it is held.
+    pub fn at(&self, now: Millis) -> Option<LeaseNumber> {
+        (now < self.end).then_some(self.number)
+    }
+
+    /// Takes its end as it is known now; it has lapsed if that has passed, or if the one that was known has passed meanwhile. True if it is held now and was not, or the
+    /// other way round.
+    fn renew(&mut self, end: Millis, now: Millis) -> bool {
+        let before = self.held;
+        if before && now >= self.end.min(end) {
+            self.number += 1;
+        }
+        self.end = end;
+        self.held = now < end;
+        self.held != before
+    }
+}
+
+impl<D: Disk> Node<D> {
+    /// Takes over what Raft knows of the lease.
+    pub(super) fn renew_lease(&mut self) {
+        let changed = self.lease.renew(self.raft.lease_end(), self.now.mono);
+        if changed && self.state.slot_count_of(&self.me) > 0 {
+            match self.lease.held {
+                true => log::info!("This node has a write lease and serves its slots"),
+                false => log::warn!("The write lease has run out: this node does not serve its slots until the leader grants another"),
+            }
+        }
+    }
+
+    /// What is to be written to a connection; asked for right before each write(2), with the clock as it is then. A session that was served
+    /// under a lease which has lapsed since is closed instead \[N9\].
+    pub fn transmit_buffer(&mut self, conn: ConnId, now: Now) -> Option<&mut Transmit> {
+        let Kind::Client(client) = &self.sessions.get(conn)?.kind else { return self.transmit(conn) };
+        if let Some(number) = client.client.under_lease.filter(|number| self.lease.at(now.mono) != Some(*number)) {
+            log::debug!("closing client {} without its replies: write lease {number} has run out", client.client.id);
+            self.close(conn);
+            return None;
+        }
+        self.transmit(conn)
+    }
+
+    fn transmit(&mut self, conn: ConnId) -> Option<&mut Transmit> {
+        self.sessions.get_mut(conn).map(|session| &mut session.transmit)
+    }
+
+    /// Whether a client's write to this slot would be acknowledged now.
+    pub fn accepts_writes(&self, slot: Slot, now: Now) -> bool {
+        let leaving = self.leaving_ranges.iter().any(|(first, last)| (*first..=*last).contains(&slot));
+        self.usable && self.state.owner(slot) == Some(self.me) && !leaving && self.lease.at(now.mono).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_that_is_extended_in_time_keeps_its_number() {
+        let mut lease = Lease::default();
+        assert_eq!(lease.at(0), None);
+        assert!(lease.renew(100, 10));
+        assert!(!lease.renew(200, 99));
+        assert_eq!((lease.at(150), lease.at(200)), (Some(0), None));
+    }
+
+    #[test]
+    fn one_that_lapsed_unseen_is_another_afterwards() {
+        let mut lease = Lease::default();
+        lease.renew(100, 10);
+        assert!(!lease.renew(300, 100));
+        assert_eq!(lease.at(150), Some(1));
+        assert!(lease.renew(300, 400) && !lease.renew(300, 500));
+        assert_eq!(lease.at(299), Some(2), "one lapse counts once");
+        lease.renew(Millis::MAX, 600);
+        assert!(lease.renew(500, 700), "it voted alone, and others have come");
+        assert_eq!(lease.at(499), Some(3));
+    }
+}
