@@ -5,6 +5,7 @@
 use super::table::CommandId;
 use super::transaction::{Execution, Transaction};
 use crate::keyspace::{Keyspace, Version};
+use crate::replication::Replica;
 use crate::types::{LeaseNumber, Millis, Now, Slot};
 use std::net::SocketAddr;
 
@@ -55,6 +56,8 @@ pub struct Client {
     pub under_lease: Option<LeaseNumber>,
     /// A pause holds its next request.
     pub held: bool,
+    /// What it is as a replica of this node, if it has said anything of that.
+    pub replica: Option<Box<Replica>>,
     /// The connection is to be closed once its replies are sent.
     pub close_after_reply: bool,
 }
@@ -96,6 +99,7 @@ impl Client {
             written: 0,
             under_lease: None,
             held: false,
+            replica: None,
             close_after_reply: false,
         }
     }
@@ -105,7 +109,12 @@ impl Client {
         self.waiting.is_some() || self.held
     }
 
-    /// Forgets the watched keys. The node calls this for a client that is gone.
+    /// Whether its silence means anything: it does not wait for this node, nor does this node keep it.
+    pub fn may_be_idle(&self) -> bool {
+        !self.is_blocked() && !self.is_replica()
+    }
+
+    /// Forgets the watched keys.
     pub fn unwatch_all(&mut self, keyspace: &mut Keyspace) {
         for watched in self.watched.drain(..) {
             keyspace.unwatch(&watched.key);
@@ -117,6 +126,19 @@ impl Client {
     pub fn discard(&mut self, keyspace: &mut Keyspace) {
         self.multi = None;
         self.unwatch_all(keyspace);
+    }
+
+    /// The client is gone.
+    pub fn leave(mut self, keyspace: &mut Keyspace) {
+        self.discard(keyspace);
+        if let Some(replica) = self.replica {
+            replica.leave(keyspace);
+        }
+    }
+
+    /// Whether it has asked for this node's data.
+    pub fn is_replica(&self) -> bool {
+        self.replica.as_ref().is_some_and(|replica| replica.has_asked())
     }
 
     /// RESET: as just accepted, but for the connection itself and what library it runs.

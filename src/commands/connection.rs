@@ -85,6 +85,9 @@ fn quit(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
 }
 
 fn reset(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
+    if ctx.client.is_replica() {
+        return ctx.fail("ERR can only reset normal client connections");
+    }
     let authenticated = ctx.config.requirepass.is_empty();
     ctx.client.reset(ctx.keyspace, authenticated);
     ctx.reply.set_resp3(false);

@@ -29,6 +29,7 @@ mod function;
 mod info;
 mod introspection;
 mod propagation;
+mod replication;
 mod scan;
 mod server;
 mod set;
@@ -63,6 +64,7 @@ const FAMILIES: &[&[Command]] = &[
     info::COMMANDS,
     introspection::COMMANDS,
     keys::COMMANDS,
+    replication::COMMANDS,
     scan::COMMANDS,
     server::COMMANDS,
     set::COMMANDS,

@@ -3,6 +3,7 @@
 //! Owns: identity of the process and the counters behind INFO. Must not: read clocks or the system; the node and the shell tell.
 
 use super::table::CommandId;
+use crate::replication::Start;
 use crate::types::{Millis, Now};
 use std::collections::BTreeMap;
 
@@ -60,6 +61,12 @@ pub struct Stats {
     pub input_limit_disconnections: u64,
     /// Clients closed because they did not read their replies.
     pub output_limit_disconnections: u64,
+    /// Replicas that got all keys.
+    pub sync_full: u64,
+    /// Replicas that went on where they were.
+    pub sync_partial_ok: u64,
+    /// Of those that got all keys, the ones that had asked to go on.
+    pub sync_partial_err: u64,
     /// Reads that found their key.
     pub keyspace_hits: u64,
     /// Reads that did not.
@@ -135,6 +142,18 @@ impl Stats {
             *count += 1;
         } else if self.errors.len() < MAX_ERROR_CODES {
             self.errors.insert(code.to_owned(), 1);
+        }
+    }
+
+    /// A replica asked for data.
+    pub fn sync_started(&mut self, start: Start) {
+        match start {
+            Start::Partial => self.sync_partial_ok += 1,
+            Start::Full { in_place_of_partial } => {
+                self.sync_full += 1;
+                self.sync_partial_err += u64::from(in_place_of_partial);
+            }
+            Start::Later => {}
         }
     }
 

@@ -15,6 +15,14 @@ pub struct OutputLimit {
     pub soft_seconds: u64,
 }
 
+impl OutputLimit {
+    /// The same, but no smaller than this: what is kept in any case is no burden.
+    pub fn at_least(self, bytes: u64) -> Self {
+        let raised = |limit: u64| if limit == 0 { 0 } else { limit.max(bytes) };
+        Self { hard: raised(self.hard), soft: raised(self.soft), ..self }
+    }
+}
+
 /// The limits of all classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutputLimits {

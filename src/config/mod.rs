@@ -106,6 +106,14 @@ pub struct Config {
     pub cluster_manual_failover_timeout: Millis,
     /// A process whose ports refuse connections is known to be dead.
     pub cluster_fast_failure_detection: bool,
+    /// Bytes of the stream that are kept for replicas that come back.
+    pub repl_backlog_size: u64,
+    /// Seconds that they are kept without any replica; 0: for ever.
+    pub repl_backlog_ttl: u64,
+    /// Seconds between two PINGs in the stream.
+    pub repl_ping_replica_period: u64,
+    /// Seconds of silence until a link between a primary and a replica is given up.
+    pub repl_timeout: u64,
     /// Most unsent bytes on a bus link; 0: no limit.
     pub cluster_link_sendbuf_limit: u64,
     /// The election timeout as typed, 0 for automatic; see [`Config::election_timeout`].
@@ -164,6 +172,10 @@ impl Config {
             replica_priority: 0,
             cluster_manual_failover_timeout: 0,
             cluster_fast_failure_detection: false,
+            repl_backlog_size: 0,
+            repl_backlog_ttl: 0,
+            repl_ping_replica_period: 0,
+            repl_timeout: 0,
             cluster_link_sendbuf_limit: 0,
             cluster_raft_election_timeout: 0,
             cluster_raft_log_kept: 0,

@@ -24,6 +24,7 @@ pub(super) fn before_sleep<D: Disk>(node: &mut Node<D>) -> Result<(), Fatal> {
     proposals(node, &receipt);
     consequences(node);
     replies(node);
+    feed(node);
     Ok(())
 }
 
@@ -116,7 +117,12 @@ fn consequences<D: Disk>(node: &mut Node<D>) {
     node.draw_consequences();
 }
 
-/// 10. Last: a client hears of its change when this node acts on it already.
+/// 10. A client hears of its change when this node acts on it already.
 fn replies<D: Disk>(node: &mut Node<D>) {
     node.answer_decided();
+}
+
+/// 11. Last: what the steps before have changed is in the stream by now.
+fn feed<D: Disk>(node: &mut Node<D>) {
+    node.feed_replicas();
 }

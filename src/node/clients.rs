@@ -82,12 +82,19 @@ impl<D: Disk> Node<D> {
         let ClientSession { client, parser, .. } = &mut **client;
         let args = parser.args(buffer);
         if args.is_empty() {
+            // A replica that loads shows by empty lines that it is there.
+            if let Some(replica) = &mut client.replica {
+                replica.heard = self.now.mono;
+            }
             return Flow::Done;
         }
         let was_authenticated = client.authenticated;
         let flow = self.run(conn, client, session.transmit.end(), Step::Execute(args));
         if client.authenticated != was_authenticated {
             parser.set_limits(limits(&self.config, client.authenticated));
+        }
+        if client.is_replica() {
+            self.feeding.add(conn);
         }
         session.closing |= client.close_after_reply;
         flow
@@ -165,7 +172,7 @@ impl<D: Disk> Node<D> {
             .sessions
             .iter()
             .filter_map(|(id, session)| match &session.kind {
-                Kind::Client(client) if !client.client.is_blocked() && now.saturating_sub(client.client.last_active) > limit => Some(id),
+                Kind::Client(client) if client.client.may_be_idle() && now.saturating_sub(client.client.last_active) > limit => Some(id),
                 _ => None,
             })
             .collect();
@@ -178,10 +185,12 @@ impl<D: Disk> Node<D> {
 impl<D: Disk> Node<D> {
     /// `client-output-buffer-limit`, by what is left after a flush: closes a client beyond the hard limit, or for too long beyond the soft one.
     pub(super) fn check_output_limit(&mut self, conn: ConnId) {
-        let (limit, now) = (self.config.client_output_buffer_limit.normal, self.now.mono);
+        let (limits, now) = (self.config.client_output_buffer_limit, self.now.mono);
         let Some(session) = self.sessions.get_mut(conn) else { return };
         let Kind::Client(client) = &mut session.kind else { return };
-        let unsent = session.transmit.len() as u64;
+        let behind = client.client.replica.as_ref().filter(|replica| replica.has_asked()).map(|replica| replica.behind(&self.stream));
+        let limit = if behind.is_some() { limits.replica.at_least(self.config.repl_backlog_size) } else { limits.normal };
+        let unsent = session.transmit.len() as u64 + behind.unwrap_or(0);
         let beyond = |bound: u64| bound > 0 && unsent > bound;
         client.behind_since = beyond(limit.soft).then(|| client.behind_since.unwrap_or(now));
         let too_long = client.behind_since.is_some_and(|since| now.saturating_sub(since) >= limit.soft_seconds.saturating_mul(1000));
@@ -194,6 +203,7 @@ impl<D: Disk> Node<D> {
 
     /// A client that had too much unsent has read: what it asked meanwhile is served by the next turn, which follows at once.
     pub(super) fn resume_held_up(&mut self, conn: ConnId) {
+        self.replica_has_read(conn);
         let Some(session) = self.sessions.get_mut(conn).filter(|session| session.transmit.len() < MAX_UNSENT) else { return };
         if let Kind::Client(client) = &mut session.kind
             && std::mem::take(&mut client.held_up)

@@ -13,6 +13,7 @@ mod bus;
 mod clients;
 mod configuring;
 mod ending;
+mod feeding;
 mod following;
 mod founding;
 mod gate;
@@ -160,6 +161,7 @@ pub struct Node<D: Disk> {
     keyspace: Keyspace,
     stream: Stream,
     following: following::Following,
+    feeding: feeding::Feeding,
     changed: applying::Changed,
     server: Server,
     bus_stats: BusStats,
@@ -243,6 +245,7 @@ impl<D: Disk> Node<D> {
             keyspace,
             stream,
             following: following::Following::default(),
+            feeding: feeding::Feeding::default(),
             changed: applying::Changed::default(),
             server,
             bus_stats: BusStats::default(),
@@ -394,6 +397,7 @@ impl<D: Disk> Node<D> {
             || grown
             || self.raft.needs_rewrite()
             || self.joining.reconsider
+            || self.feeding.pressing
             || self.busy;
         if pressing {
             return self.now.mono;
@@ -418,6 +422,7 @@ impl<D: Disk> Node<D> {
         self.close_silent_links();
         self.close_idle_clients();
         self.check_output_limits();
+        self.tend_replicas();
         self.expire_proposals();
         self.expire_reset();
         self.check_joining();
@@ -471,8 +476,8 @@ impl<D: Disk> Node<D> {
     fn forget_session(&mut self, conn: ConnId) -> bool {
         let Some(session) = self.sessions.remove(conn) else { return false };
         match session.kind {
-            Kind::Client(mut client) => {
-                client.client.discard(&mut self.keyspace);
+            Kind::Client(client) => {
+                client.client.leave(&mut self.keyspace);
                 self.waiting.forget(conn);
                 self.pausing.held.remove(&conn);
                 self.reset_ended(conn);

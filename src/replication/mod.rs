@@ -8,10 +8,12 @@
 mod backlog;
 mod handshake;
 mod history;
+mod primary;
 pub mod rdb;
 mod stream;
 
 pub use backlog::Backlog;
 pub use handshake::{Handshake, Heard, Introduction, Refusal, acknowledgement};
 pub use history::History;
+pub use primary::{Fed, Offer, Profile, Replica, Request, Start};
 pub use stream::Stream;

@@ -75,7 +75,9 @@ proptest! {
         desk.client.resp3 = resp3;
         for request in requests {
             let reply = answer(&mut desk, &request);
-            prop_assert_eq!(introspection::count_values(&reply), 1, "{:?}", request);
+            // What a replica asks for is answered by the node, and what it acknowledges is not answered.
+            let silent = [&b"psync"[..], b"sync", b"replconf"].iter().any(|name| request[0].eq_ignore_ascii_case(name)) && reply.is_empty();
+            prop_assert!(silent || introspection::count_values(&reply) == 1, "{:?}", request);
             prop_assert!(desk.client.waiting.is_none() && desk.client.execution.is_none());
         }
     }

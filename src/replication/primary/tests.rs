@@ -1,0 +1,147 @@
+//! What a replica is sent, in which order, and what is kept for it meanwhile.
+
+use super::*;
+use crate::keyspace::{Entry, Value, key_slot};
+use crate::replication::rdb::Loader;
+use crate::replication::{Handshake, Heard, History, Introduction};
+
+const OLD: ReplId = ReplId::from_bytes([1; 20]);
+const NEW: ReplId = ReplId::from_bytes([2; 20]);
+const MARK: ReplId = ReplId::from_bytes([3; 20]);
+
+/// A primary with this many keys.
+struct Desk {
+    keyspace: Keyspace,
+    stream: Stream,
+    out: Vec<u8>,
+}
+
+impl Desk {
+    fn new(keys: u32) -> Self {
+        let mut keyspace = Keyspace::new(1);
+        for key in (0..keys).map(|number| format!("key:{number}").into_bytes()) {
+            assert!(keyspace.add(key_slot(&key), Entry { key: &key, value: Value::String(&[b'x'; 1000]), expiry: None }));
+        }
+        Self { keyspace, stream: Stream::new(History::new(OLD, 0)), out: Vec::new() }
+    }
+
+    fn start(&mut self, replica: &mut Replica, request: Request) -> Start {
+        replica.ask(request);
+        let offer = Offer { id: NEW, mark: MARK, about: About { ctime: 0, used_memory: 0, replication: None } };
+        replica.start(&mut self.keyspace, &mut self.stream, offer, &mut self.out)
+    }
+
+    fn feed(&mut self, replica: &mut Replica, room: usize) -> Fed {
+        replica.feed(&mut self.keyspace, &self.stream, room, 7, &mut self.out)
+    }
+
+    fn write(&mut self, line: &str) {
+        self.stream.feed(line.split(' ').map(str::as_bytes).collect::<Vec<_>>().into_iter());
+    }
+
+    fn sent(&mut self) -> String {
+        String::from_utf8_lossy(&std::mem::take(&mut self.out)).into_owned()
+    }
+}
+
+fn replica(eof: bool) -> Replica {
+    let mut replica = Replica::introducing(0);
+    replica.profile = Profile { eof, psync2: true, ..Profile::default() };
+    replica
+}
+
+#[test]
+fn a_copy_is_made_in_pieces_and_what_changes_meanwhile_follows_it() {
+    let (mut desk, mut first) = (Desk::new(500), replica(true));
+    assert_eq!(desk.start(&mut first, Request::Psync(None)), Start::Full { in_place_of_partial: false });
+    assert_eq!(desk.out, format!("+FULLRESYNC {NEW} 0\r\n$EOF:{MARK}\r\n").into_bytes());
+    let mut pieces = 0;
+    while !desk.out.ends_with(MARK.to_string().as_bytes()) || pieces == 0 {
+        let before = desk.out.len();
+        let _fed = desk.feed(&mut first, 1);
+        assert!(desk.out.len() - before < 2 * STEP);
+        pieces += 1;
+        desk.write("DEL key:0");
+    }
+    assert!(pieces > 5 && first.needs() == Some(0) && first.behind(&desk.stream) == desk.stream.offset());
+    assert_eq!((desk.feed(&mut first, 1000), first.is_online()), (Fed::Enough, false), "the stream waits for a word");
+    let copy = std::mem::take(&mut desk.out);
+    first.acknowledge(0, 9);
+    assert_eq!((desk.feed(&mut first, 10), desk.out.len(), first.has_more(&desk.stream)), (Fed::Enough, 10, true));
+    assert_eq!(desk.feed(&mut first, usize::MAX), Fed::Enough);
+    assert!(!first.has_more(&desk.stream) && first.behind(&desk.stream) == 0);
+    assert_eq!(desk.sent().matches("key:0").count(), pieces);
+
+    let introduction = Introduction { user: "", password: "", port: 1, ip: "", version: "" };
+    let (mut said, mut used, mut rdb) = (b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n".to_vec(), 0, Loader::new(Keyspace::new(1), None));
+    let mut handshake = Handshake::begin(&introduction, None, &mut Vec::new());
+    said.extend(copy);
+    while let Some(heard) = handshake.next(&said, &mut used, &mut Vec::new()).unwrap() {
+        match heard {
+            Heard::Rdb(piece) => _ = rdb.feed(piece).unwrap(),
+            Heard::RdbEnd => break,
+            other => assert_eq!(other, Heard::FullResync { id: NEW, offset: 0 }),
+        }
+    }
+    let loaded = rdb.finish().unwrap();
+    assert_eq!((loaded.keyspace.len(), loaded.replication), (500, Some((NEW, 0))));
+}
+
+#[test]
+fn without_a_mark_the_length_comes_first_and_the_stream_at_once() {
+    let (mut desk, mut old) = (Desk::new(300), replica(false));
+    assert_eq!(desk.start(&mut old, Request::Sync), Start::Full { in_place_of_partial: false });
+    while desk.feed(&mut old, STEP) == Fed::More && desk.out.is_empty() {
+        assert!(old.is_kept_waiting() || old.is_online());
+    }
+    desk.write("DEL a");
+    assert!(old.is_online() && !old.is_overdue(u64::MAX, 60_000), "who came by SYNC says nothing");
+    let _fed = desk.feed(&mut old, usize::MAX);
+    let end = desk.out.iter().position(|byte| *byte == b'\n').unwrap();
+    let length: usize = std::str::from_utf8(&desk.out[1..end - 1]).unwrap().parse().unwrap();
+    assert!(desk.out[end + 1..].starts_with(b"REDIS0010") && desk.out[end + 1 + length..].starts_with(b"*2\r\n$6\r\nSELECT\r\n"));
+}
+
+#[test]
+fn who_has_the_same_history_goes_on_in_it() {
+    let mut desk = Desk::new(3);
+    desk.stream.record(OLD, &mut desk.keyspace);
+    desk.write("DEL a");
+    let offset = desk.stream.offset();
+    let mut back = replica(true);
+    assert_eq!(desk.start(&mut back, Request::Psync(Some((OLD, 24)))), Start::Partial);
+    assert_eq!(desk.feed(&mut back, usize::MAX), Fed::Enough);
+    assert_eq!(desk.sent(), format!("+CONTINUE {OLD}\r\n*2\r\n$3\r\nDEL\r\n$1\r\na\r\n"));
+    assert_eq!((back.needs(), back.is_online()), (Some(offset), true));
+    for elsewhere in [(OLD, 0), (OLD, offset + 2), (NEW, 1)] {
+        let mut other = replica(true);
+        assert_eq!(desk.start(&mut other, Request::Psync(Some(elsewhere))), Start::Full { in_place_of_partial: true });
+        other.leave(&mut desk.keyspace);
+    }
+    desk.stream.rename(NEW);
+    assert!(matches!(desk.feed(&mut back, 10), Fed::Lost(_)), "it has to hear of the new id");
+}
+
+#[test]
+fn who_wants_no_stream_or_no_keys_gets_none() {
+    let (mut desk, mut cli) = (Desk::new(300), replica(true));
+    cli.profile = Profile { rdb_only: true, no_keys: true, eof: true, ..Profile::default() };
+    assert_eq!(desk.start(&mut cli, Request::Sync), Start::Full { in_place_of_partial: false });
+    assert_eq!(desk.feed(&mut cli, STEP), Fed::Finished);
+    assert!(desk.out.ends_with(MARK.to_string().as_bytes()) && desk.out.len() < 400);
+    assert!(cli.needs().is_none());
+}
+
+#[test]
+fn a_copy_cannot_go_on_once_the_keys_are_cleared_and_too_many_wait() {
+    let mut desk = Desk::new(300);
+    let mut replicas: Vec<Replica> = (0..9).map(|_| replica(true)).collect();
+    let starts: Vec<Start> = replicas.iter_mut().map(|replica| desk.start(replica, Request::Psync(None))).collect();
+    assert_eq!((starts.last(), starts.iter().filter(|start| **start == Start::Later).count()), (Some(&Start::Later), 1));
+    assert!(replicas[8].is_kept_waiting());
+    desk.keyspace.clear();
+    let mut last = replicas.pop().unwrap();
+    assert!(replicas.iter_mut().all(|replica| matches!(desk.feed(replica, STEP), Fed::Lost(_))));
+    replicas.into_iter().for_each(|replica| replica.leave(&mut desk.keyspace));
+    assert_ne!(desk.start(&mut last, Request::Psync(None)), Start::Later);
+}
