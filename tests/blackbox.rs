@@ -29,6 +29,8 @@ mod clients;
 mod compaction;
 #[path = "blackbox/crash.rs"]
 mod crash;
+#[path = "blackbox/deaths.rs"]
+mod deaths;
 #[path = "blackbox/disaster.rs"]
 mod disaster;
 #[path = "blackbox/formations.rs"]

@@ -84,8 +84,8 @@ impl<D: Disk> Node<D> {
         let Some(bus) = self.sessions.bus_mut(conn) else { return Ok(()) };
         bus.heard = self.now.wall;
         let end = bus.end;
-        if let Some(peer) = &bus.peer {
-            self.raft.clear_dead(&peer.id);
+        if let Some(id) = bus.peer.as_ref().map(|peer| peer.id) {
+            self.heard(&id);
         }
         match (end, frame) {
             (BusEnd::Inbound, Frame::Hello(greeting)) => self.receive_hello(conn, greeting),
@@ -151,7 +151,7 @@ impl<D: Disk> Node<D> {
         if greeting.address.ip.is_empty() {
             greeting.address.ip = self.seen_at(remote);
         }
-        self.raft.clear_dead(&greeting.id);
+        self.heard(&greeting.id);
         if let Some(bus) = self.sessions.bus_mut(conn) {
             bus.peer = Some(greeting);
         }
@@ -191,6 +191,7 @@ impl<D: Disk> Node<D> {
                     self.meeting_greeted(conn, &peer);
                 }
             }
+            Purpose::Probe => return Err(Fault::OutOfPlace("an answer to nothing")),
             Purpose::Link(dialled) if dialled != id => self.answered_by_another(conn, dialled, id),
             // Not ours, or not yet (it is just joining): the link is closed by its silence and dialled again.
             Purpose::Link(_) if cluster != self.state.cluster_id() => {
@@ -218,6 +219,10 @@ impl<D: Disk> Node<D> {
             }
             Frame::Forgotten { last_term, last_index, join_nonce } => {
                 self.receive_forgotten(last_term, last_index, join_nonce);
+                Ok(())
+            }
+            Frame::Probe { id, number } => {
+                self.receive_probe(conn, id, number);
                 Ok(())
             }
             Frame::TransferLeader { term } => {
@@ -251,6 +256,10 @@ impl<D: Disk> Node<D> {
             }
             Frame::WishRefused { reason, wish } => {
                 self.wish_refused(wish, reason);
+                Ok(())
+            }
+            Frame::Probed { id, number, dead } => {
+                self.receive_probed(&from, id, number, dead);
                 Ok(())
             }
             Frame::Forgotten { last_term, last_index, join_nonce } => {

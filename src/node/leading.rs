@@ -255,7 +255,7 @@ impl<D: Disk> Node<D> {
             .members()
             .filter_map(|member| match member.failed {
                 false if fails(&member.id) => Some(Change::NodeFail { id: member.id }),
-                true if answers(&member.id) => Some(Change::NodeRecover { id: member.id }),
+                true if !self.raft.is_dead(&member.id) && answers(&member.id) => Some(Change::NodeRecover { id: member.id }),
                 _ => None,
             })
             .collect()

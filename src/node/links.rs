@@ -59,6 +59,11 @@ impl Links {
         self.by_node.get(id).filter(|link| link.greeted)?.conn
     }
 
+    /// Whom we want to talk to and do not reach at the moment.
+    pub fn unreached(&self) -> impl Iterator<Item = NodeId> {
+        self.by_node.iter().filter(|(_, link)| !link.greeted).map(|(id, _)| *id)
+    }
+
     pub fn get_mut(&mut self, id: &NodeId) -> Option<&mut Link> {
         self.by_node.get_mut(id)
     }

@@ -12,6 +12,7 @@ mod before_sleep;
 mod bus;
 mod clients;
 mod configuring;
+mod deaths;
 mod ending;
 mod feeding;
 mod following;
@@ -140,6 +141,7 @@ pub struct Node<D: Disk> {
     joining: join::Joining,
     proposals: proposals::Proposals,
     leading: leading::Leading,
+    deaths: deaths::Deaths,
     waiting: waiting::Waiting,
     pausing: pausing::Pausing,
     reset: Option<leaving::Reset>,
@@ -231,6 +233,7 @@ impl<D: Disk> Node<D> {
             joining: join::Joining::new(now.mono),
             proposals: proposals::Proposals::default(),
             leading: leading::Leading::default(),
+            deaths: deaths::Deaths::default(),
             waiting: waiting::Waiting::default(),
             pausing: pausing::Pausing::default(),
             reset: None,
@@ -307,6 +310,8 @@ impl<D: Disk> Node<D> {
         let hello = match purpose {
             Purpose::Link(id) => self.greeting(Some(&id)),
             Purpose::Meet => self.greeting(None),
+            // Somebody listens there: that was the question.
+            Purpose::Probe => return self.close(conn),
         };
         self.outbox.push(conn, Frame::Hello(hello));
     }
@@ -314,6 +319,7 @@ impl<D: Disk> Node<D> {
     /// A connection ended, or a dial failed. Its session is gone.
     pub fn disconnected(&mut self, conn: ConnId, why: Closed) {
         log::trace!("connection {conn:?} ended: {why:?}");
+        self.note_ended(conn, why);
         self.forget_session(conn);
     }
 
@@ -346,6 +352,7 @@ impl<D: Disk> Node<D> {
         self.trim_log();
         self.read_bus();
         self.arrange();
+        self.tend_deaths();
         self.run_clients(clock);
         self.take_up_config();
         self.run_timers();
@@ -486,6 +493,7 @@ impl<D: Disk> Node<D> {
                 BusEnd::Inbound => self.raft.answer_link_closed(conn),
                 BusEnd::Outbound { purpose: Purpose::Link(id) } => self.link_lost(id, conn),
                 BusEnd::Outbound { purpose: Purpose::Meet } => self.meeting_lost(conn),
+                BusEnd::Outbound { purpose: Purpose::Probe } => self.probe_failed(conn),
             },
         }
         true

@@ -27,6 +27,8 @@ pub(super) enum Purpose {
     Link(NodeId),
     /// A CLUSTER MEET in progress; its id is not known before its HI.
     Meet,
+    /// To see whether a port refuses; closed as soon as it does not.
+    Probe,
 }
 
 /// One end of a bus link: requests go out on outbound ones and come in on inbound ones, answers the other way.

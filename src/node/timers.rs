@@ -19,9 +19,11 @@ pub(super) enum Timer {
     Takeover,
     /// A pause of clients is over.
     Pause,
+    /// Nobody waits any longer for a witness, or for the end of an inquiry.
+    Deaths,
 }
 
-const COUNT: usize = 6;
+const COUNT: usize = 7;
 
 /// One optional deadline a timer (mono ms).
 #[derive(Debug, Default)]
