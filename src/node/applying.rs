@@ -135,8 +135,8 @@ impl<D: Disk> Node<D> {
     /// Who owns slots, and whether all of them are served.
     pub(super) fn refresh_owners(&mut self) {
         self.raft.set_slot_owners(self.state.slot_owners());
-        let failed_owner = self.state.members().any(|member| member.failed && self.state.slot_count_of(&member.id) > 0);
-        self.covered = self.state.assigned_slots() == usize::from(SLOT_COUNT) && !failed_owner;
+        let owners_live = self.refresh_vacancies();
+        self.covered = self.state.assigned_slots() == usize::from(SLOT_COUNT) && owners_live;
     }
 
     /// What this node brought with it when it joined: slots that nobody owns become its own again \[N20\].

@@ -21,6 +21,15 @@ impl Following {
 }
 
 impl<D: Disk> Node<D> {
+    /// How far this node's keys are in their history, in bytes of its stream; 0 of a replica that has nothing worth promoting, as all have until they
+    /// copy keys.
+    pub fn replication_offset(&self) -> u64 {
+        match self.following.primary {
+            None => self.stream.offset(),
+            Some(_) => 0,
+        }
+    }
+
     /// The state may name another primary by now, or none. Who is no member, on its way from one cluster to another, keeps what it has.
     pub(super) fn review_primary(&mut self) {
         let Some(primary) = self.state.member(&self.me).map(|me| me.primary) else { return };

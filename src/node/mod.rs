@@ -14,6 +14,7 @@ mod clients;
 mod configuring;
 mod deaths;
 mod ending;
+mod failover;
 mod feeding;
 mod following;
 mod founding;
@@ -142,6 +143,7 @@ pub struct Node<D: Disk> {
     proposals: proposals::Proposals,
     leading: leading::Leading,
     deaths: deaths::Deaths,
+    failovers: failover::Failovers,
     waiting: waiting::Waiting,
     pausing: pausing::Pausing,
     reset: Option<leaving::Reset>,
@@ -234,6 +236,7 @@ impl<D: Disk> Node<D> {
             proposals: proposals::Proposals::default(),
             leading: leading::Leading::default(),
             deaths: deaths::Deaths::default(),
+            failovers: failover::Failovers::default(),
             waiting: waiting::Waiting::default(),
             pausing: pausing::Pausing::default(),
             reset: None,
@@ -353,6 +356,7 @@ impl<D: Disk> Node<D> {
         self.read_bus();
         self.arrange();
         self.tend_deaths();
+        self.tend_failovers();
         self.run_clients(clock);
         self.take_up_config();
         self.run_timers();

@@ -21,9 +21,11 @@ pub(super) enum Timer {
     Pause,
     /// Nobody waits any longer for a witness, or for the end of an inquiry.
     Deaths,
+    /// A failed primary's place is to be looked at.
+    Failover,
 }
 
-const COUNT: usize = 7;
+const COUNT: usize = 8;
 
 /// One optional deadline a timer (mono ms).
 #[derive(Debug, Default)]

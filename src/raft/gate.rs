@@ -79,12 +79,7 @@ impl<P: Payload> Raft<P> {
     /// they live.
     pub fn await_gate(&mut self, nodes: BTreeSet<NodeId>) {
         let Role::Leader(leader) = &mut self.role else { return };
-        for node in nodes.difference(&leader.gate.awaited) {
-            if let Some(progress) = leader.progress.get_mut(node) {
-                progress.last_sent = None;
-                leader.stirred.insert(*node);
-            }
-        }
+        nodes.difference(&leader.gate.awaited.clone()).for_each(|node| leader.hasten(node));
         leader.gate.awaited = nodes;
     }
 

@@ -36,6 +36,8 @@ pub struct Progress {
     /// The newest round that it echoed; 0 for none.
     acked_round: u64,
     last_ack_sent_at: Millis,
+    /// How much of its primary's data it has, as it said with that; 0 for nothing worth promoting.
+    repl_offset: u64,
     /// When it was heard before this leader was there, as far as its voters knew.
     heard_before: Option<Millis>,
     /// When it was last sent an AE or a snapshot; none: a heartbeat is due.
@@ -58,6 +60,7 @@ impl Progress {
             denied_in: None,
             acked_round: 0,
             last_ack_sent_at: now,
+            repl_offset: 0,
             heard_before: None,
             last_sent: None,
             beat: 1,
@@ -104,6 +107,11 @@ impl Progress {
     /// The newest round that it echoed; 0 for none.
     pub fn acked_round(&self) -> u64 {
         self.acked_round
+    }
+
+    /// How much of its primary's data it had when it echoed the newest round (bytes of the stream); 0 for nothing worth promoting.
+    pub fn repl_offset(&self) -> u64 {
+        self.repl_offset
     }
 
     /// It has not got what it had acknowledged to this leader, on this link or an earlier one: it must not vote any more.
@@ -165,6 +173,13 @@ impl Progress {
         self.acked_round = self.acked_round.max(round);
         self.last_ack_sent_at = sent_at.map_or(self.last_ack_sent_at, |at| at.max(self.last_ack_sent_at));
         self.lost_memory |= last_index < self.match_index;
+    }
+
+    /// It said so with its echo of this round.
+    pub(super) fn holds_data(&mut self, round: u64, offset: u64) {
+        if round >= self.acked_round {
+            self.repl_offset = offset;
+        }
     }
 
     /// It has lost its memory and does not vote: its log is brought up from the beginning, and what it acknowledges from now on is new.

@@ -38,6 +38,13 @@ impl<P: Payload> Raft<P> {
         self.log.push(Entry { term: self.hard.term, origin, body })
     }
 
+    /// A leader asks these at once how they are; who echoes the returned round, or a later one, has answered that. 0 of a node that does not lead.
+    pub fn ask<'a>(&mut self, nodes: impl IntoIterator<Item = &'a NodeId>, now: Millis) -> u64 {
+        let Role::Leader(leader) = &mut self.role else { return 0 };
+        nodes.into_iter().for_each(|node| leader.hasten(node));
+        leader.rounds.begin(now)
+    }
+
     /// A leader replicates to the members and the voters, whether or not it has applied their NODE_JOIN \[N12\].
     pub(super) fn sync_peers(&mut self, now: Millis) {
         let Role::Leader(leader) = &mut self.role else { return };
@@ -85,6 +92,7 @@ impl<P: Payload> Raft<P> {
         }
         let lost_before = progress.lost_memory();
         progress.echoed(ack.round, leader.rounds.sent_at(ack.round), ack.last_index);
+        progress.holds_data(ack.round, ack.repl_offset);
         if progress.lost_memory() && !voters.contains(&from) {
             // What a learner has counts nowhere, so it may begin again.
             progress.start_over();

@@ -81,6 +81,16 @@ pub(super) struct Leader {
     pub(super) looked_at: (LogIndex, LogIndex),
 }
 
+impl Leader {
+    /// The node is sent an AE with the next turn, whether or not one is due.
+    pub(super) fn hasten(&mut self, node: &NodeId) {
+        if let Some(progress) = self.progress.get_mut(node) {
+            progress.last_sent = None;
+            self.stirred.insert(*node);
+        }
+    }
+}
+
 /// The role with its data. A learner is a follower that does not vote.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Role {

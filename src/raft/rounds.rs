@@ -27,12 +27,18 @@ impl Rounds {
     /// The round for what is sent now: the newest, or a new one if that began `spacing` ago.
     pub fn at(&mut self, now: Millis, spacing: Millis) -> u64 {
         if self.begun.back().is_none_or(|&begun| begun + spacing <= now) {
-            if self.begun.len() == REMEMBERED {
-                self.begun.pop_front();
-            }
-            self.begun.push_back(now);
-            self.current += 1;
+            self.begin(now);
         }
+        self.current
+    }
+
+    /// A new round: what was sent before is no part of it.
+    pub fn begin(&mut self, now: Millis) -> u64 {
+        if self.begun.len() == REMEMBERED {
+            self.begun.pop_front();
+        }
+        self.begun.push_back(now);
+        self.current += 1;
         self.current
     }
 

@@ -1,0 +1,122 @@
+//! Who takes over from a failed primary: the leader asks the replicas how much they hold, and has the best of them promoted.
+//!
+//! Owns: the search for a successor. Must not: rank replicas (cluster does), find out who has failed (deaths and raft do).
+//! Contract: docs/protocol.md, "Failover".
+
+use super::Node;
+use super::timers::Timer;
+use crate::cluster::{Change, FailoverKind};
+use crate::raft::Body;
+use crate::store::Disk;
+use crate::types::{Millis, NodeId, Term};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How long the answers of all replicas are waited for (ms); then the best of those that have answered is taken.
+const PATIENCE: Millis = 100;
+
+/// The replicas of a primary have been asked.
+#[derive(Clone, Copy)]
+struct Search {
+    /// Who echoes it was asked then, or later.
+    round: u64,
+    /// Until then all of them are waited for (mono ms).
+    until: Millis,
+}
+
+/// A leader's searches.
+#[derive(Default)]
+pub(super) struct Failovers {
+    /// Owners of slots that are flagged as failed.
+    vacant: BTreeSet<NodeId>,
+    /// Of our leadership.
+    term: Term,
+    searches: BTreeMap<NodeId, Search>,
+}
+
+/// Who takes over.
+enum Successor {
+    /// Not all have answered.
+    Sought,
+    /// Nobody who has answered holds anything worth promoting. That may change with any answer.
+    Nobody,
+    Found(NodeId),
+}
+
+impl<D: Disk> Node<D> {
+    /// The owners of slots, or who of them has failed, may have changed. Returns whether none of them has.
+    pub(super) fn refresh_vacancies(&mut self) -> bool {
+        let failed = |id: &&NodeId| self.state.member(id).is_some_and(|member| member.failed);
+        let vacant = self.state.slot_owners().filter(failed).copied().collect();
+        if self.failovers.vacant != vacant {
+            self.failovers.vacant = vacant;
+            self.timers.at_most(Timer::Failover, self.now.mono);
+        }
+        self.failovers.vacant.is_empty()
+    }
+
+    /// Once a turn: every failed primary's place is filled as soon as somebody is known who can.
+    pub(super) fn tend_failovers(&mut self) {
+        self.timers.take_due(Timer::Failover, self.now.mono);
+        if !self.raft.leader_ready(self.state.last_applied()) {
+            return;
+        }
+        if self.failovers.term != self.raft.term() {
+            self.failovers.term = self.raft.term();
+            self.failovers.searches.clear();
+        }
+        self.failovers.searches.retain(|primary, _| self.failovers.vacant.contains(primary));
+        for primary in self.failovers.vacant.clone() {
+            if self.is_being_replaced(&primary) {
+                continue;
+            }
+            if let Successor::Found(replica) = self.seek_successor(primary) {
+                self.promote(replica, primary, FailoverKind::Auto);
+            }
+        }
+    }
+
+    /// Whether a FAILOVER of this primary is in the log and not applied.
+    fn is_being_replaced(&self, id: &NodeId) -> bool {
+        let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
+        tail.any(|(_, entry)| matches!(&entry.body, Body::App(Change::Failover { primary, .. }) if primary == id))
+    }
+
+    /// The replicas are asked once. What they say later is newer only, so the first answer of one that has caught up meanwhile will do.
+    fn seek_successor(&mut self, primary: NodeId) -> Successor {
+        let now = self.now.mono;
+        let replicas: BTreeSet<NodeId> = self.state.willing_replicas(&primary).map(|replica| replica.id).collect();
+        if replicas.is_empty() {
+            return Successor::Nobody;
+        }
+        let search = match self.failovers.searches.get(&primary) {
+            Some(search) => *search,
+            None => {
+                let search = Search { round: self.raft.ask(&replicas, now), until: now + PATIENCE };
+                self.failovers.searches.insert(primary, search);
+                search
+            }
+        };
+        let answer = |id: &NodeId| match self.raft.progress(id) {
+            _ if *id == self.me => Some(self.replication_offset()),
+            Some(progress) if progress.acked_round() >= search.round => Some(progress.repl_offset()),
+            _ => None,
+        };
+        let all = replicas.iter().all(|replica| answer(replica).is_some());
+        if !all && now < search.until {
+            self.timers.at_most(Timer::Failover, search.until);
+            return Successor::Sought;
+        }
+        self.state.successor(&primary, |id| answer(id).unwrap_or(0)).map_or(Successor::Nobody, Successor::Found)
+    }
+
+    /// Appends the FAILOVER, unless the gate is shut: then it is tried again with whatever comes in.
+    fn promote(&mut self, replica: NodeId, primary: NodeId, kind: FailoverKind) {
+        let Some(old) = self.state.member(&primary) else { return };
+        let (shard, epoch) = (old.shard, self.state.epoch(&old.shard));
+        if self.raft.gate_is_open(&primary, self.now.mono)
+            && self.raft.append(None, Change::Failover { replica, primary, shard, epoch, kind }).is_ok()
+        {
+            log::warn!("{replica} takes over from {primary}");
+        }
+    }
+}
