@@ -4,11 +4,11 @@
 //! know where the bytes go or come from.
 //!
 //! Written is version 10, which Redis 7.0 and everything later reads; versions up to 12 (Redis 7.4, Valkey 8) are read, as far as there is a place
-//! for what they hold. What there is none for is refused with its name: loading a part would be losing the rest in silence.
+//! for what they hold. What there is none for is refused with its name: loading a part would be losing the rest in silence. Strings of 1 to 256 KiB are
+//! compressed if that makes them shorter; read are compressed strings of any length.
 
 mod error;
 mod loader;
-mod lzf;
 mod reader;
 mod writer;
 

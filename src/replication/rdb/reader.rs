@@ -3,12 +3,14 @@
 //! Owns: reading them from bytes of which the rest may still be to come. Must not: trust a length.
 
 use super::error::Problem;
-use super::lzf::{RATIO_MAX, unpack};
 use super::{encoding, length};
 use crate::wire::number::push_i64;
 
 /// The longest string (Redis' `proto-max-bulk-len`).
 const STRING_MAX: u64 = 512 << 20;
+
+/// The most bytes that one compressed byte can become: a reference of three bytes stands for at most 264.
+const RATIO_MAX: u64 = 264 / 3;
 
 /// Why something was not read.
 #[derive(Debug)]
@@ -121,7 +123,10 @@ impl<'a> Packed<'a> {
         match self {
             Self::Plain(bytes) => return Ok(bytes),
             Self::Integer(number) => push_i64(buffer, number.into()),
-            Self::Lzf(packed, length) => unpack(packed, length, buffer).ok_or(Problem::Compressed)?,
+            Self::Lzf(packed, length) => {
+                buffer.resize(length, 0);
+                lzf_rust::decompress(packed, buffer).ok().filter(|unpacked| *unpacked == length).ok_or(Problem::Compressed)?;
+            }
         }
         Ok(buffer)
     }

@@ -71,7 +71,7 @@ fn few() -> Contents {
     ];
     let mut contents: Contents = texts.iter().map(|text| (format!("k{text}").into_bytes(), (text.as_bytes().to_vec(), None))).collect();
     contents.insert(b"123".to_vec(), (b"the key is an integer".to_vec(), Some(1_800_000_000_000)));
-    contents.insert(b"long".repeat(20), (b"the key is packed".to_vec(), None));
+    contents.insert(b"long".repeat(300), (b"both are compressed".repeat(100), None));
     contents.insert(b"63".to_vec(), (vec![1; 63], Some(1)));
     contents.insert(b"64".to_vec(), ((0..64).collect(), None));
     contents

@@ -2,14 +2,17 @@
 //!
 //! Owns: the form of what is written. Must not: hold more of it than one slice. Contract: [`super`].
 
-use super::lzf::Packer;
 use super::{CRC, Digest, MAGIC, VERSION, encoding, length, opcode};
 use crate::keyspace::{Entry, Keyspace, Value, WalkId, WalkStep};
 use crate::types::{REDIS_VERSION, ReplId};
 use crate::wire::number::parse_i64;
+use std::ops::RangeInclusive;
 
-/// Strings of this length and less are not packed.
-const PLAIN_MAX: usize = 20;
+/// The lengths of strings that are compressed. For each the compressor clears a table of 256 KiB, which is as much work as a KiB of string; and a longer one would
+/// hold the loop for too long: this one takes a millisecond.
+const PACKED: RangeInclusive<usize> = 1 << 10..=256 << 10;
+/// A compressed string has a second length in front of it.
+const PACKED_GAIN: usize = 5;
 /// The most digits of an integer of 32 bits, and its sign.
 const INTEGER_MAX: usize = 11;
 
@@ -36,8 +39,8 @@ pub struct About {
 /// Writes the RDB of a keyspace as it was when this was made.
 pub struct Writer {
     walk: WalkId,
-    /// None: not to be compressed.
-    packer: Option<Packer>,
+    /// Where strings are compressed; none: they are not.
+    packed: Option<Vec<u8>>,
     /// None: not to be summed up.
     digest: Option<Digest>,
     /// What comes before the first key, until it is written.
@@ -48,9 +51,9 @@ impl Writer {
     /// Begins; none if too many walks over the keyspace are under way. Must be ended by [`Writer::end`], whatever its steps return.
     pub fn begin(keyspace: &mut Keyspace, about: &About, format: Format) -> Option<Self> {
         let walk = keyspace.begin_walk()?;
-        let packer = format.compress.then(Packer::new);
+        let packed = format.compress.then(Vec::new);
         let digest = format.checksum.then(|| CRC.digest());
-        Some(Self { walk, packer, digest, head: head(about, keyspace) })
+        Some(Self { walk, packed, digest, head: head(about, keyspace) })
     }
 
     /// Appends about `budget` bytes more (before compression; one key is never cut). At [`WalkStep::Done`] these were the last. At
@@ -58,8 +61,8 @@ impl Writer {
     pub fn step(&mut self, keyspace: &mut Keyspace, budget: usize, out: &mut Vec<u8>) -> WalkStep {
         let start = out.len();
         out.append(&mut self.head);
-        let packer = &mut self.packer;
-        let step = keyspace.step_walk(self.walk, budget, &mut |entry| push_entry(entry, packer, out));
+        let packed = &mut self.packed;
+        let step = keyspace.step_walk(self.walk, budget, &mut |entry| push_entry(entry, packed, out));
         if step == WalkStep::Done {
             out.push(opcode::END);
         }
@@ -106,28 +109,28 @@ fn head(about: &About, keyspace: &Keyspace) -> Vec<u8> {
     out
 }
 
-fn push_entry(entry: Entry<'_>, packer: &mut Option<Packer>, out: &mut Vec<u8>) {
+fn push_entry(entry: Entry<'_>, packed: &mut Option<Vec<u8>>, out: &mut Vec<u8>) {
     if let Some(expiry) = entry.expiry {
         out.push(opcode::EXPIRE_MS);
         out.extend(expiry.to_le_bytes());
     }
     let Value::String(value) = entry.value;
     out.push(opcode::STRING);
-    push_string(entry.key, packer, out);
-    push_string(value, packer, out);
+    push_string(entry.key, packed, out);
+    push_string(value, packed, out);
 }
 
 /// Appends a string in the shortest of its forms.
-fn push_string(bytes: &[u8], packer: &mut Option<Packer>, out: &mut Vec<u8>) {
+fn push_string(bytes: &[u8], packed: &mut Option<Vec<u8>>, out: &mut Vec<u8>) {
     if bytes.len() <= INTEGER_MAX
         && let Some(number) = parse_i64(bytes)
         && push_integer(number, out)
     {
         return;
     }
-    if let Some(packer) = packer
-        && bytes.len() > PLAIN_MAX
-        && let Some(packed) = packer.pack(bytes)
+    if let Some(packed) = packed
+        && PACKED.contains(&bytes.len())
+        && let Some(packed) = pack(bytes, packed)
     {
         out.push(encoded(encoding::LZF));
         push_length(packed.len(), out);
@@ -136,6 +139,12 @@ fn push_string(bytes: &[u8], packer: &mut Option<Packer>, out: &mut Vec<u8>) {
     }
     push_length(bytes.len(), out);
     out.extend_from_slice(bytes);
+}
+
+/// The string in its compressed form, if that is shorter with the length that comes with it.
+fn pack<'a>(bytes: &[u8], buffer: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+    buffer.resize(bytes.len() - PACKED_GAIN, 0);
+    lzf_rust::compress(bytes, buffer).ok().map(|length| &buffer[..length])
 }
 
 fn push_integer(number: i64, out: &mut Vec<u8>) -> bool {
