@@ -5,9 +5,9 @@
 use super::Node;
 use super::founding::{announced, raft_settings};
 use super::whereabouts::settle_ip;
-use crate::store::Disk;
+use crate::store::{Disk, Replacement};
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 
 impl<D: Disk> Node<D> {
     /// CONFIG SET changed something: Raft's times, and what this node announces of itself.
@@ -36,26 +36,17 @@ impl<D: Disk> Node<D> {
         let Some(path) = self.config.file.clone() else {
             return Err("ERR The server is running without a config file".to_owned());
         };
-        replace(self.store.disk_mut(), &path, &self.config).map_err(|error| format!("ERR Rewriting config file: {error}"))
+        replace(&mut self.files, path, &self.config).map_err(|error| format!("ERR Rewriting config file: {error}"))
     }
 }
 
-fn replace<D: Disk>(disk: &mut D, path: &Path, config: &crate::config::Config) -> io::Result<()> {
-    let old = disk.read(path)?.unwrap_or_default();
+fn replace(disk: &mut impl Disk, path: PathBuf, config: &crate::config::Config) -> io::Result<()> {
+    let old = disk.read(&path)?.unwrap_or_default();
     let old = String::from_utf8(old).map_err(|_| io::Error::other("the config file is not UTF-8 text"))?;
     let text = config.rewrite(&old);
-    let mut temp = path.as_os_str().to_owned();
-    temp.push(".tmp");
-    let temp = Path::new(&temp);
-    disk.create(temp)?;
-    let mut rest = text.as_bytes();
-    while !rest.is_empty() {
-        match disk.write(temp, rest)? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            taken => rest = rest.get(taken..).unwrap_or_default(),
-        }
-    }
-    disk.sync(temp)?;
-    disk.rename(temp, path)?;
-    disk.sync_dir(path)
+    let file = Replacement::begin(disk, path)?;
+    file.write_all(disk, text.as_bytes())?;
+    file.sync(disk)?;
+    file.rename(disk)?;
+    file.settle(disk)
 }

@@ -136,6 +136,8 @@ pub struct Node<D: Disk> {
     state: State,
     standing: Standing,
     store: Store<D>,
+    /// The disk, for files beside nodes.conf.
+    files: D,
 
     sessions: Sessions,
     links: links::Links,
@@ -216,6 +218,7 @@ impl<D: Disk> Node<D> {
         let raft = Raft::new(loaded.me, loaded.hard, loaded.log, voters, commit, nonce, settings, rng.fork(), now.mono);
         let server = Server { run_id: rng.node_id().to_string(), started: now, ..Server::default() };
         let keyspace = Keyspace::new(rng.next_u64());
+        let files = store.disk().beside();
         let stream = Stream::new(History::new(rng.repl_id(), 0));
         Self {
             config,
@@ -230,6 +233,7 @@ impl<D: Disk> Node<D> {
             state: loaded.state,
             standing: loaded.standing,
             store,
+            files,
             sessions: Sessions::default(),
             links: links::Links::default(),
             joining: join::Joining::new(now.mono),

@@ -5,10 +5,12 @@
 //! Contract: docs/nodes-conf.md, "Writing".
 
 use super::sync_times::SyncTimes;
+use rustix::fs::{Advice, fadvise};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError, remove_file, rename};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Instant;
 
 /// The most bytes of a file that are read: a cluster of 4,096 members and 16,384 slots of single ranges stays far below.
@@ -16,7 +18,7 @@ pub const MAX_FILE_BYTES: u64 = 64 << 20;
 
 /// A disk as a crash-safe writer sees it. At most one file is open under a name; nothing is on disk before `sync` (bytes) and `sync_dir` (names)
 /// have returned without error. After an error of a changing operation what is on disk is unknown: the caller stops.
-pub trait Disk {
+pub trait Disk: Sized {
     /// The whole file, or none if there is none. A file above [`MAX_FILE_BYTES`] is an error.
     fn read(&mut self, path: &Path) -> io::Result<Option<Vec<u8>>>;
 
@@ -43,6 +45,27 @@ pub trait Disk {
 
     /// How long `sync` and `sync_dir` took so far.
     fn sync_times(&self) -> &SyncTimes;
+
+    /// Another handle of this process, for files beside nodes.conf: what happens to them takes nothing from nodes.conf and is not in its `sync_times`.
+    fn beside(&self) -> Self;
+
+    /// Opens the file for `read_some`, from its beginning on; its length, or none if there is none.
+    fn open_read(&mut self, path: &Path) -> io::Result<Option<u64>>;
+
+    /// Appends the open file's next bytes to `out`, at most `most`; how many they were, 0 at its end.
+    fn read_some(&mut self, path: &Path, most: usize, out: &mut Vec<u8>) -> io::Result<usize>;
+
+    /// Closes what is open under this name.
+    fn close(&mut self, path: &Path);
+
+    /// Has the system begin to bring the open file's bytes to the disk, and does not wait for it: a `sync` has less to do then.
+    fn write_back(&mut self, path: &Path) -> io::Result<()>;
+
+    /// As `rename`, where `to` may be a large file: freeing its place on the disk holds nobody up. Whoever reads it goes on reading what it was.
+    fn replace(&mut self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes the file, if it is there, as `replace` does.
+    fn remove(&mut self, path: &Path) -> io::Result<()>;
 }
 
 /// Files of this machine.
@@ -151,6 +174,61 @@ impl Disk for RealDisk {
 
     fn sync_times(&self) -> &SyncTimes {
         &self.sync_times
+    }
+
+    fn beside(&self) -> Self {
+        Self::default()
+    }
+
+    fn open_read(&mut self, path: &Path) -> io::Result<Option<u64>> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let length = file.metadata()?.len();
+        self.open.insert(path.to_owned(), file);
+        Ok(Some(length))
+    }
+
+    fn read_some(&mut self, path: &Path, most: usize, out: &mut Vec<u8>) -> io::Result<usize> {
+        self.handle(path)?.take(most as u64).read_to_end(out)
+    }
+
+    fn close(&mut self, path: &Path) {
+        self.open.remove(path);
+    }
+
+    fn write_back(&mut self, path: &Path) -> io::Result<()> {
+        // The pages that are on the disk are given up: nobody reads them, so they need no memory. Those that are not are sent there.
+        Ok(fadvise(self.handle(path)?, 0, None, Advice::DontNeed)?)
+    }
+
+    fn replace(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let old = File::open(to).ok();
+        self.rename(from, to)?;
+        close_aside(old);
+        Ok(())
+    }
+
+    fn remove(&mut self, path: &Path) -> io::Result<()> {
+        self.open.remove(path);
+        let old = File::open(path).ok();
+        match remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        close_aside(old);
+        Ok(())
+    }
+}
+
+/// With its last handle goes a file that has no name any more. For one of a gigabyte that takes a third of a second: a thread of its own waits for it.
+fn close_aside(file: Option<File>) {
+    if let Some(file) = file
+        && let Err(error) = thread::Builder::new().spawn(move || drop(file))
+    {
+        log::warn!("a replaced file was closed at once, which may have taken long: {error}");
     }
 }
 

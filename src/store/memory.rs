@@ -51,6 +51,10 @@ pub struct MemoryDisk {
     process: u64,
     /// Of the syncs that went through this handle; none of them took any time.
     sync_times: SyncTimes,
+    /// It is not for nodes.conf.
+    beside: bool,
+    /// Files open for reading, and how far they were read.
+    reading: BTreeMap<PathBuf, (u64, usize)>,
 }
 
 /// Everything that is on the disk or on its way there.
@@ -71,6 +75,8 @@ struct DiskImage {
     faults: BTreeMap<u64, Fault>,
     operations: u64,
     syncs: u64,
+    /// Of files beside nodes.conf.
+    syncs_beside: u64,
     dead: bool,
     durable_version: u64,
 }
@@ -79,6 +85,7 @@ struct DiskImage {
 enum Naming {
     Made { path: PathBuf, file: u64 },
     Renamed { from: PathBuf, to: PathBuf },
+    Removed { path: PathBuf },
 }
 
 impl Naming {
@@ -92,12 +99,15 @@ impl Naming {
                     names.insert(to.clone(), file);
                 }
             }
+            Self::Removed { path } => {
+                names.remove(path);
+            }
         }
     }
 
     fn directory(&self) -> Option<&Path> {
         match self {
-            Self::Made { path, .. } => path.parent(),
+            Self::Made { path, .. } | Self::Removed { path } => path.parent(),
             Self::Renamed { to, .. } => to.parent(),
         }
     }
@@ -178,7 +188,11 @@ impl MemoryDisk {
     }
 
     fn over(image: DiskImage, process: u64) -> Self {
-        Self { image: Rc::new(RefCell::new(image)), process, sync_times: SyncTimes::default() }
+        Self::of(Rc::new(RefCell::new(image)), process)
+    }
+
+    fn of(image: Rc<RefCell<DiskImage>>, process: u64) -> Self {
+        Self { image, process, sync_times: SyncTimes::default(), beside: false, reading: BTreeMap::new() }
     }
 
     /// A disk on which these bytes safely stand under this name.
@@ -203,7 +217,7 @@ impl MemoryDisk {
     pub fn process(&self) -> Self {
         let image = &mut *self.image.borrow_mut();
         image.processes += 1;
-        Self { image: Rc::clone(&self.image), process: image.processes - 1, sync_times: SyncTimes::default() }
+        Self::of(Rc::clone(&self.image), image.processes - 1)
     }
 
     /// A copy of the whole disk as it is at this moment, what is on its way included.
@@ -237,9 +251,14 @@ impl MemoryDisk {
         self.image.borrow().operations
     }
 
-    /// How many of them were syncs of a file's bytes that returned without error: the price that a turn pays.
+    /// How many of them were syncs of nodes.conf's bytes that returned without error: the price that a turn pays.
     pub fn syncs(&self) -> u64 {
         self.image.borrow().syncs
+    }
+
+    /// As [`MemoryDisk::syncs`], of other files.
+    pub fn syncs_beside(&self) -> u64 {
+        self.image.borrow().syncs_beside
     }
 
     /// The file as programs see it.
@@ -308,7 +327,7 @@ impl Disk for MemoryDisk {
             Some(Fault::Die) => {}
             _ => {
                 contents.sync();
-                image.syncs += 1;
+                *if self.beside { &mut image.syncs_beside } else { &mut image.syncs } += 1;
                 image.durable_version += 1;
                 self.sync_times.note(Duration::ZERO);
             }
@@ -354,6 +373,50 @@ impl Disk for MemoryDisk {
 
     fn sync_times(&self) -> &SyncTimes {
         &self.sync_times
+    }
+
+    fn beside(&self) -> Self {
+        Self { beside: true, ..Self::of(Rc::clone(&self.image), self.process) }
+    }
+
+    fn open_read(&mut self, path: &Path) -> io::Result<Option<u64>> {
+        let image = self.image.borrow();
+        let Some(file) = image.names.get(path) else { return Ok(None) };
+        self.reading.insert(path.to_owned(), (*file, 0));
+        Ok(image.files.get(file).map(|contents| contents.live().len() as u64))
+    }
+
+    fn read_some(&mut self, path: &Path, most: usize, out: &mut Vec<u8>) -> io::Result<usize> {
+        let (file, at) = self.reading.get_mut(path).ok_or_else(|| io::Error::from(ErrorKind::NotFound))?;
+        let image = self.image.borrow();
+        let rest = image.files.get(file).map_or(&[][..], |contents| &contents.live()[*at..]);
+        let taken = &rest[..rest.len().min(most)];
+        out.extend_from_slice(taken);
+        *at += taken.len();
+        Ok(taken.len())
+    }
+
+    fn close(&mut self, path: &Path) {
+        self.reading.remove(path);
+        self.image.borrow_mut().open.remove(&(self.process, path.to_owned()));
+    }
+
+    fn write_back(&mut self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn replace(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        self.rename(from, to)
+    }
+
+    fn remove(&mut self, path: &Path) -> io::Result<()> {
+        let image = &mut *self.image.borrow_mut();
+        let fault = image.operation()?;
+        image.open.remove(&(self.process, path.to_owned()));
+        if fault != Some(Fault::Fail) && image.names.contains_key(path) {
+            image.name(Naming::Removed { path: path.to_owned() });
+        }
+        done(fault)
     }
 }
 

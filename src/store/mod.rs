@@ -5,7 +5,7 @@
 //!
 //! `disk` is the real disk, `memory` one for tests; `nodes_conf` is the whole file as text, of which `record` is one line of the tail, `tail` the tail with
 //! its torn-append rule, `standing` a joiner's lines; `check` reports on a file; `receipt` is the proof, `error` the words for people, `sync_times` what
-//! the disk's syncs took.
+//! the disk's syncs took; `replacement` is a file beside nodes.conf that replaces another.
 
 pub mod check;
 pub mod disk;
@@ -14,6 +14,7 @@ pub mod memory;
 pub mod nodes_conf;
 mod receipt;
 mod record;
+mod replacement;
 #[cfg(test)]
 mod scene;
 mod standing;
@@ -27,6 +28,7 @@ pub use error::{Damage, DiskError, LoadError, Problem};
 pub use memory::MemoryDisk;
 pub use nodes_conf::Image;
 pub use receipt::Persisted;
+pub use replacement::Replacement;
 pub use standing::{Fallback, Joiner, Sponsor, Standing};
 pub use sync_times::SyncTimes;
 pub use tail::{Cut, Tail};
@@ -261,9 +263,9 @@ impl<D: Disk> Store<D> {
         &self.path
     }
 
-    /// The disk, for what else the node keeps there.
-    pub fn disk_mut(&mut self) -> &mut D {
-        &mut self.disk
+    /// The disk, for what else the node keeps there ([`Disk::beside`]).
+    pub fn disk(&self) -> &D {
+        &self.disk
     }
 
     /// Writes everything (a short write is continued) and syncs it, once.

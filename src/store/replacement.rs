@@ -1,0 +1,133 @@
+//! A file that takes the place of another once it is whole and on the disk: whatever happens before, the old one is there as it was.
+//!
+//! Owns: the order of the operations, and the temporary name. Must not: know what the bytes mean, or do more than one operation a call, so that a
+//! long file can be written in many turns.
+
+use super::beside;
+use super::disk::Disk;
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+
+/// The new file, under its temporary name. To be finished or abandoned; a process that ends before leaves it behind, for the next one to replace.
+#[derive(Debug)]
+pub struct Replacement {
+    path: PathBuf,
+    temp: PathBuf,
+}
+
+impl Replacement {
+    /// Begins a new file for this path.
+    pub fn begin(disk: &mut impl Disk, path: PathBuf) -> io::Result<Self> {
+        let temp = beside(&path, ".tmp");
+        disk.create(&temp)?;
+        Ok(Self { path, temp })
+    }
+
+    /// Writes at the end; says how many of the bytes were taken, one at least.
+    pub fn write(&self, disk: &mut impl Disk, bytes: &[u8]) -> io::Result<usize> {
+        match disk.write(&self.temp, bytes)? {
+            0 => Err(ErrorKind::WriteZero.into()),
+            taken => Ok(taken),
+        }
+    }
+
+    /// Writes everything.
+    pub fn write_all(&self, disk: &mut impl Disk, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let taken = self.write(disk, bytes)?;
+            bytes = bytes.get(taken..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// See [`Disk::write_back`].
+    pub fn write_back(&self, disk: &mut impl Disk) -> io::Result<()> {
+        disk.write_back(&self.temp)
+    }
+
+    /// Brings what was written to the disk.
+    pub fn sync(&self, disk: &mut impl Disk) -> io::Result<()> {
+        disk.sync(&self.temp)
+    }
+
+    /// After the last [`Replacement::sync`]: the new file takes the place of the old one.
+    pub fn rename(&self, disk: &mut impl Disk) -> io::Result<()> {
+        disk.replace(&self.temp, &self.path)
+    }
+
+    /// The last step: the new file has the name for good.
+    pub fn settle(&self, disk: &mut impl Disk) -> io::Result<()> {
+        disk.sync_dir(&self.path)
+    }
+
+    /// Gives up: the new file goes, if it can be removed.
+    pub fn abandon(self, disk: &mut impl Disk) {
+        if let Err(error) = disk.remove(&self.temp) {
+            log::warn!("{}: removing failed: {error}", self.temp.display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{MemoryDisk, RealDisk};
+    use std::path::Path;
+
+    fn replace(disk: &mut impl Disk, path: &Path, text: &[u8]) -> io::Result<()> {
+        let file = Replacement::begin(disk, path.to_owned())?;
+        let written = file.write_all(disk, text).and_then(|()| file.write_back(disk)).and_then(|()| file.sync(disk));
+        if let Err(error) = written {
+            file.abandon(disk);
+            return Err(error);
+        }
+        file.rename(disk)?;
+        file.settle(disk)
+    }
+
+    fn text(disk: &mut impl Disk, path: &Path) -> Vec<u8> {
+        let length = disk.open_read(path).unwrap().unwrap();
+        let mut text = Vec::new();
+        while disk.read_some(path, 3, &mut text).unwrap() > 0 {}
+        disk.close(path);
+        assert_eq!(text.len() as u64, length);
+        text
+    }
+
+    fn come_and_go(disk: &mut impl Disk, path: &Path) {
+        assert_eq!(disk.open_read(path).unwrap(), None);
+        for bytes in [&b"first"[..], b"the second", b""] {
+            replace(disk, path, bytes).unwrap();
+            assert_eq!(text(disk, path), bytes);
+        }
+        assert!(disk.read_some(path, 3, &mut Vec::new()).is_err(), "it was closed");
+        Replacement::begin(disk, path.to_owned()).unwrap().abandon(disk);
+        assert_eq!(disk.open_read(&beside(path, ".tmp")).unwrap(), None);
+    }
+
+    #[test]
+    fn on_both_disks_the_new_file_takes_the_place_of_the_old_one() {
+        come_and_go(&mut MemoryDisk::new(), Path::new("dump"));
+        let dir = tempfile::tempdir().unwrap();
+        come_and_go(&mut RealDisk::new().beside(), &dir.path().join("dump"));
+    }
+
+    #[test]
+    fn a_fault_anywhere_leaves_the_old_file_or_the_new_one() {
+        use crate::rng::Rng;
+        use crate::store::memory::Fault;
+        let path = Path::new("dir/dump");
+        for seed in 0..40 {
+            for fault in [Fault::Fail, Fault::Die, Fault::Short(2)] {
+                for nth in 1..8 {
+                    let mut disk = MemoryDisk::with_file(path, "the old one");
+                    disk.inject(nth, fault);
+                    let done = replace(&mut disk, path, b"the new one, longer").is_ok();
+                    disk.crash(&mut Rng::new(seed));
+                    let left = disk.live(path).unwrap();
+                    assert!(left == b"the new one, longer" || !done && left == b"the old one", "{fault:?} {nth}: {}", left.escape_ascii());
+                }
+            }
+        }
+    }
+}
