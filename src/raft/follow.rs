@@ -26,6 +26,7 @@ impl<P: Payload> Raft<P> {
         let meets = self.meet(&append)?;
         let (term, round, prev) = (append.term, append.round, append.prev_index);
         self.follow(from, term, now);
+        self.told_commit = Some((term, append.commit));
         match meets {
             Meets::No(hint) => self.answers.refused(via, from, term, round, prev, hint),
             Meets::Yes(first_new) => {
@@ -102,4 +103,64 @@ fn check_terms<P>(append: &Append<P>) -> Result<(), PeerFault> {
     let sorted = std::iter::once(append.prev_term).chain(entries).chain([append.term]).is_sorted();
     let zero = append.entries.first().is_some_and(|entry| entry.term == 0) || (append.prev_index == 0) != (append.prev_term == 0);
     if sorted && !zero { Ok(()) } else { Err(PeerFault::BadTerm) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::entry::{Body, Entry};
+    use super::super::log::Log;
+    use super::super::{HardState, Message, Settings};
+    use super::*;
+    use crate::rng::Rng;
+    use std::collections::BTreeSet;
+
+    #[derive(Clone, PartialEq, Debug)]
+    struct Nothing;
+
+    impl Payload for Nothing {
+        fn founding_voter(&self) -> Option<NodeId> {
+            None
+        }
+
+        fn deposes(&self) -> Option<NodeId> {
+            None
+        }
+
+        fn bars(&self) -> Option<NodeId> {
+            None
+        }
+
+        fn size(&self) -> usize {
+            1
+        }
+    }
+
+    const ME: NodeId = NodeId::from_bytes([1; 20]);
+    const LEADER: NodeId = NodeId::from_bytes([2; 20]);
+    const LINK: ConnId = ConnId { place: 0, generation: 0 };
+
+    fn noop(term: Term) -> Entry<Nothing> {
+        Entry { term, origin: None, body: Body::Noop { lease: 500 } }
+    }
+
+    fn append(prev_index: LogIndex, prev_term: Term, commit: LogIndex, entries: Vec<Entry<Nothing>>) -> Message<Nothing> {
+        let (quorum, round, token, lease) = (0, 1, Default::default(), 0);
+        Message::Append(Append { leader: LEADER, term: 3, prev_index, prev_term, quorum, commit, round, token, lease, entries })
+    }
+
+    #[test]
+    fn a_state_is_the_newest_once_the_leader_has_said_how_far_it_is() {
+        let settings = Settings { election_timeout: 100, lease: 500, node_timeout: 1000, voters: 3 };
+        let (mut log, voters) = (Log::new(0, 0), BTreeSet::from([ME, LEADER]));
+        (1..=3).for_each(|_| _ = log.push(noop(2)));
+        let hard = HardState { term: 3, voted_for: None };
+        let mut raft = Raft::new(ME, hard, log, voters, 2, 7, settings, Rng::new(1), 0);
+        assert!(!raft.is_newest(2, 2), "what a file says may be old");
+        let _ = raft.step(LINK, LEADER, append(3, 2, 3, vec![]), 10).unwrap();
+        assert!(!raft.is_newest(3, 2), "the leader may not know yet what earlier ones had committed");
+        let _ = raft.step(LINK, LEADER, append(3, 2, 4, vec![noop(3)]), 10).unwrap();
+        assert!(!raft.is_newest(3, 2) && raft.is_newest(4, 3));
+        let _ = raft.step(LINK, LEADER, append(4, 3, 6, vec![noop(3)]), 10).unwrap();
+        assert!(!raft.is_newest(5, 3), "entry 6 is committed, wherever it is");
+    }
 }

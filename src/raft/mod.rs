@@ -166,6 +166,8 @@ pub struct Raft<P> {
     election: Election,
     heard: Heard,
     held_lease: HeldLease,
+    /// The newest commit index that a leader spoke of, and its term.
+    told_commit: Option<(Term, LogIndex)>,
     role: Role,
     answers: Answers,
 }
@@ -202,6 +204,7 @@ impl<P: Payload> Raft<P> {
             election: Election::new(0),
             heard: Heard::default(),
             held_lease: HeldLease::default(),
+            told_commit: None,
             role: Role::Follower,
             answers: Answers::default(),
         };
@@ -353,6 +356,13 @@ impl<P: Payload> Raft<P> {
     /// Whether this node leads and has applied its own NOOP: before, its state may lack what earlier leaders committed (§8).
     pub fn leader_ready(&self, applied: LogIndex) -> bool {
         self.role.leader().is_some_and(|leader| leader.noop_index <= applied)
+    }
+
+    /// Whether a state at this index and term is the cluster's newest, as far as can be known: all is applied of which the leader of this term
+    /// has said that it is committed, an entry of its own term included.
+    pub fn is_newest(&self, applied: LogIndex, applied_term: Term) -> bool {
+        let told = self.told_commit.is_some_and(|(term, commit)| term == self.hard.term && commit <= applied);
+        self.leader_ready(applied) || (told && applied_term == self.hard.term)
     }
 
     /// What a leader knows of another node.
