@@ -93,6 +93,7 @@ fn get_and_set_allocate_nothing() {
         stats: &stats,
         leaving: &[],
         lease: Some(0),
+        upstream: None,
         usable: true,
         last_contact: None,
         proposals_pending: 0,

@@ -27,6 +27,8 @@ mod addresses;
 mod clients;
 #[path = "blackbox/compaction.rs"]
 mod compaction;
+#[path = "blackbox/copies.rs"]
+mod copies;
 #[path = "blackbox/crash.rs"]
 mod crash;
 #[path = "blackbox/deaths.rs"]

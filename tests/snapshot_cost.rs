@@ -212,7 +212,7 @@ fn a_leader_serves_the_others_between_many_snapshots() {
 fn links_of(leader: &mut Shell, cluster: ClusterId) -> Vec<ConnId> {
     let mut links = Vec::new();
     while let Some(action) = leader.node.next_action() {
-        let Action::Dial { conn, socket } = action else { continue };
+        let Action::Dial { conn, socket, .. } = action else { continue };
         let IpAddr::V4(ip) = socket.ip() else { continue };
         let [.., high, low] = ip.octets();
         if links.len() < CROWD {

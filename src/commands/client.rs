@@ -32,6 +32,8 @@ pub struct Client {
     pub resp3: bool,
     /// May use commands: true from the start if there is no password.
     pub authenticated: bool,
+    /// It is the primary that this node replicates, and its requests are the stream: no question where keys belong, and nobody reads the replies.
+    pub is_primary: bool,
     /// READONLY: a replica may answer its reads.
     pub readonly: bool,
     /// ASKING: the next command, or the next transaction up to its EXEC, may touch a slot that is being imported.
@@ -87,6 +89,7 @@ impl Client {
             lib_ver: String::new(),
             resp3: false,
             authenticated,
+            is_primary: false,
             readonly: false,
             asking: false,
             no_evict: false,

@@ -157,6 +157,8 @@ pub struct Cluster<'a> {
     pub stats: &'a BusStats,
     /// Ranges of this node that entries in its log take away once applied; almost always empty. They are refused (docs/protocol.md, "Gate").
     pub leaving: &'a [(Slot, Slot)],
+    /// How a replica stands to its primary; none for a primary.
+    pub upstream: Option<Upstream>,
     /// The write lease that this node holds. Without one it serves no slots of its own (docs/protocol.md, "The write lease").
     pub lease: Option<LeaseNumber>,
     /// The slots are covered and a leader is known: keys may be served.
@@ -167,6 +169,38 @@ pub struct Cluster<'a> {
     pub proposals_pending: usize,
     /// What nodes.conf has cost so far.
     pub store: Work<'a>,
+}
+
+/// How a replica stands to its primary.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Upstream {
+    /// A sync has been completed: the keys that are here are the primary's.
+    pub in_sync: bool,
+    /// When it was dialled, or last sent anything (mono ms); none while it is not dialled.
+    pub heard: Option<Millis>,
+    /// The link to it.
+    pub link: UpstreamLink,
+}
+
+/// The link to a replica's primary.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum UpstreamLink {
+    /// The primary's stream does not come.
+    Down {
+        /// Since when (mono ms).
+        since: Millis,
+    },
+    /// The primary's data comes.
+    Loading {
+        /// Bytes of it so far.
+        read: u64,
+        /// How many there will be, if the primary has said so.
+        total: Option<u64>,
+        /// Since when the stream does not come (mono ms).
+        since: Millis,
+    },
+    /// The stream comes.
+    Up,
 }
 
 /// One bus link.

@@ -99,7 +99,7 @@ pub(super) fn admit(ctx: &mut Context<'_>, command: &Command, args: Args<'_>) ->
     let slots = KeySlots::of(command.keys, args);
     let lease = match slots {
         Some(slots) => routing::check(ctx, slots, writes)?,
-        None => routing::check_keyless(ctx, writes)?,
+        None => routing::check_keyless(ctx, command)?,
     };
     ctx.slot = slots.map_or(NO_SLOT, |slots| slots.first);
     ctx.client.under_lease = ctx.client.under_lease.or(lease);

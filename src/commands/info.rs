@@ -4,13 +4,15 @@
 //!
 //! Tools search the text with strstr: `cluster_enabled:` must stand nowhere before its section, and `db0:` nowhere while there is no key.
 
-use super::context::{Context, Flow};
+use super::context::{Context, Flow, UpstreamLink};
 use super::parse::is;
 use super::pause::Held;
 use super::server_state::seconds;
 use super::table;
 use super::table::{Command, Flag, Group};
 use super::{PONTOON_VERSION, REDIS_VERSION, SERVER_NAME};
+use crate::cluster::Address;
+use crate::replication::Backlog;
 use crate::wire::Args;
 use std::fmt::{Display, Write};
 
@@ -196,7 +198,7 @@ fn memory(ctx: &Context<'_>, text: &mut Text) {
 fn persistence(ctx: &Context<'_>, text: &mut Text) {
     text.lines(&[
         ("loading", &0),
-        ("async_loading", &0),
+        ("async_loading", &u8::from(ctx.cluster.upstream.is_some_and(|upstream| matches!(upstream.link, UpstreamLink::Loading { .. })))),
         ("rdb_changes_since_last_save", &0),
         ("rdb_bgsave_in_progress", &0),
         ("rdb_last_save_time", &(ctx.server.started.wall / 1000)),
@@ -245,23 +247,55 @@ fn stats(ctx: &Context<'_>, text: &mut Text) {
 
 fn replication(ctx: &Context<'_>, text: &mut Text) {
     let state = ctx.cluster.state;
-    let primary = state.member(&ctx.cluster.me).and_then(|member| state.member(&member.primary?));
+    let primary = ctx.cluster.primary().and_then(|primary| state.member(&primary));
     text.line("role", if primary.is_some() { "slave" } else { "master" });
     if let Some(primary) = primary {
-        text.lines(&[("master_host", &primary.address.ip), ("master_port", &primary.address.port), ("master_link_status", &"down")]);
+        upstream(ctx, &primary.address, text);
     }
+    let (history, backlog) = (ctx.stream.history(), ctx.stream.backlog());
+    let second = history.second.map_or_else(|| "0".repeat(40), |(id, _)| id.to_string());
     text.lines(&[
         ("connected_slaves", &0),
         ("master_failover_state", &"no-failover"),
-        ("master_replid", &ctx.server.run_id),
-        ("master_replid2", &"0000000000000000000000000000000000000000"),
-        ("master_repl_offset", &0),
-        ("second_repl_offset", &-1),
-        ("repl_backlog_active", &0),
+        ("master_replid", &history.id),
+        ("master_replid2", &second),
+        ("master_repl_offset", &history.offset),
+        ("second_repl_offset", &history.second.map_or(-1, |(_, first_other)| first_other.cast_signed())),
+        ("repl_backlog_active", &u8::from(backlog.is_some())),
         ("repl_backlog_size", &option(ctx, "repl-backlog-size")),
-        ("repl_backlog_first_byte_offset", &0),
-        ("repl_backlog_histlen", &0),
+        ("repl_backlog_first_byte_offset", &backlog.map_or(0, |backlog| backlog.start() + 1)),
+        ("repl_backlog_histlen", &backlog.map_or(0, Backlog::len)),
     ]);
+}
+
+/// A replica's side.
+fn upstream(ctx: &Context<'_>, primary: &Address, text: &mut Text) {
+    let (mono, offset) = (ctx.now.mono, ctx.stream.offset());
+    let heard = ctx.cluster.upstream.and_then(|upstream| upstream.heard);
+    let link = ctx.cluster.upstream.map_or(UpstreamLink::Down { since: mono }, |upstream| upstream.link);
+    text.lines(&[
+        ("master_host", &primary.ip),
+        ("master_port", &primary.port),
+        ("master_link_status", if link == UpstreamLink::Up { &"up" } else { &"down" }),
+        ("master_last_io_seconds_ago", &heard.map_or(-1, |heard| seconds(heard, mono).cast_signed())),
+        ("master_sync_in_progress", &u8::from(matches!(link, UpstreamLink::Loading { .. }))),
+        ("slave_read_repl_offset", &offset),
+        ("slave_repl_offset", &offset),
+    ]);
+    if let UpstreamLink::Loading { read, total, .. } = link {
+        let percent = total.filter(|total| *total > 0).map_or(0.0, |total| read as f64 * 100.0 / total as f64);
+        text.lines(&[
+            ("master_sync_total_bytes", &total.unwrap_or(0)),
+            ("master_sync_read_bytes", &read),
+            ("master_sync_left_bytes", &total.map_or(-1, |total| total.saturating_sub(read).cast_signed())),
+            ("master_sync_perc", &format_args!("{percent:.2}")),
+            ("master_sync_last_io_seconds_ago", &heard.map_or(-1, |heard| seconds(heard, mono).cast_signed())),
+        ]);
+    }
+    if let UpstreamLink::Down { since } | UpstreamLink::Loading { since, .. } = link {
+        text.line("master_link_down_since_seconds", seconds(since, mono));
+    }
+    text.lines(&[("slave_priority", &option(ctx, "replica-priority")), ("slave_read_only", &1), ("replica_announced", &1)]);
 }
 
 fn cpu(ctx: &Context<'_>, text: &mut Text) {

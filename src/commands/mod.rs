@@ -36,7 +36,9 @@ mod set;
 
 pub use crate::types::REDIS_VERSION;
 pub use client::Client;
-pub use context::{Buffers, BusStats, ChangeOutcome, ClientList, Cluster, Context, Flow, LinkView, NO_SLOT, Wait, WaitOutcome};
+pub use context::{
+    Buffers, BusStats, ChangeOutcome, ClientList, Cluster, Context, Flow, LinkView, NO_SLOT, Upstream, UpstreamLink, Wait, WaitOutcome,
+};
 pub use dispatch::{execute, resume};
 pub use pause::{Held, Pause};
 pub use server_state::Server;

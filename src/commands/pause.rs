@@ -28,7 +28,8 @@ pub struct Pause {
 
 /// Whether an admitted request has to wait for the end of a pause.
 pub(super) fn holds(ctx: &Context<'_>, command: &Command) -> bool {
-    let Some(pause) = ctx.pause else { return false };
+    // A primary's stream has been written already: a replica only catches up with it.
+    let Some(pause) = ctx.pause.filter(|_| !ctx.client.is_primary) else { return false };
     let queued = || ctx.client.multi.as_ref().is_some_and(|transaction| transaction.writes());
     pause.held == Held::All || command.has(Flag::Write) || (command.name == "exec" && queued())
 }

@@ -3,7 +3,7 @@
 //! Owns: the slot of a command's keys, and the texts of MOVED, CROSSSLOT and CLUSTERDOWN. Must not: run or queue anything.
 //! The order of the checks is that of Redis' getNodeByQuery.
 
-use super::context::{Cluster, Context};
+use super::context::{Cluster, Context, UpstreamLink};
 use super::table::{Flag, KeySpec};
 use crate::config::{Config, EndpointType};
 use crate::keyspace::key_slot;
@@ -55,6 +55,8 @@ pub(super) enum Redirect {
     Leaving,
     /// Another node's slot.
     Moved(Slot, NodeId),
+    /// It would show a replica's copy, which may be old.
+    Stale,
     /// It has no keys and would change a replica's copy as a whole.
     ReadOnly,
 }
@@ -63,6 +65,9 @@ pub(super) enum Redirect {
 pub(super) fn check(ctx: &Context<'_>, slots: KeySlots, writes: bool) -> Result<Option<LeaseNumber>, Redirect> {
     let Context { cluster, config, .. } = ctx;
     let slot = slots.first;
+    if ctx.client.is_primary {
+        return if slots.several { Err(Redirect::CrossSlot) } else { Ok(None) };
+    }
     let Some(owner) = cluster.state.owner(slot) else { return Err(Redirect::Unserved) };
     if slots.several {
         return Err(Redirect::CrossSlot);
@@ -78,7 +83,8 @@ pub(super) fn check(ctx: &Context<'_>, slots: KeySlots, writes: bool) -> Result<
     }
     if !own {
         let reads_copy = ctx.client.readonly && !writes && cluster.primary() == Some(owner);
-        return if reads_copy { Ok(None) } else { Err(Redirect::Moved(slot, owner)) };
+        let has_copy = cluster.upstream.is_some_and(|upstream| upstream.in_sync);
+        return if reads_copy && has_copy { check_stale(ctx).map(|()| None) } else { Err(Redirect::Moved(slot, owner)) };
     }
     if cluster.leaving.iter().any(|(first, last)| (*first..=*last).contains(&slot)) {
         return Err(Redirect::Leaving);
@@ -88,14 +94,26 @@ pub(super) fn check(ctx: &Context<'_>, slots: KeySlots, writes: bool) -> Result<
 
 /// Whether a command without keys may run, and under which lease. What it would change on a replica is its primary's to change, and who has slots
 /// changes their keys under a lease only.
-pub(super) fn check_keyless(ctx: &Context<'_>, writes: bool) -> Result<Option<LeaseNumber>, Redirect> {
+pub(super) fn check_keyless(ctx: &Context<'_>, command: &super::Command) -> Result<Option<LeaseNumber>, Redirect> {
     let cluster = &ctx.cluster;
+    if cluster.is_replica() {
+        return match () {
+            () if ctx.client.is_primary || command.has(Flag::Stale) => Ok(None),
+            () if writes(command) => Err(Redirect::ReadOnly),
+            () => check_stale(ctx).map(|()| None),
+        };
+    }
     match cluster.lease {
-        _ if !writes => Ok(None),
-        _ if cluster.is_replica() => Err(Redirect::ReadOnly),
+        _ if !writes(command) => Ok(None),
         None if cluster.state.slot_count_of(&cluster.me) > 0 => Err(Redirect::Down),
         lease => Ok(lease),
     }
+}
+
+/// Whether this replica may show what it has: it may be old.
+fn check_stale(ctx: &Context<'_>) -> Result<(), Redirect> {
+    let fresh = ctx.cluster.upstream.is_none_or(|upstream| upstream.link == UpstreamLink::Up);
+    if fresh || ctx.config.replica_serve_stale_data { Ok(()) } else { Err(Redirect::Stale) }
 }
 
 /// Whether a command with these properties counts as a write for routing.
@@ -112,6 +130,7 @@ impl Redirect {
             Self::Down => ctx.reply.error("CLUSTERDOWN The cluster is down"),
             Self::DownForWrites => ctx.reply.error("CLUSTERDOWN The cluster is down and only accepts read commands"),
             Self::ReadOnly => ctx.reply.error("READONLY You can't write against a read only replica."),
+            Self::Stale => ctx.reply.error("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."),
             Self::Leaving => ctx.reply.error("TRYAGAIN The slot is on its way to another node"),
             Self::Moved(slot, owner) => {
                 let text = moved(&ctx.cluster, ctx.config, slot, owner);

@@ -113,7 +113,8 @@ pub(super) fn enqueue(ctx: &mut Context<'_>, id: CommandId, slots: Option<KeySlo
     if !transaction.aborted {
         let args = OwnedArgs::from(args);
         transaction.bytes += args.size() + size_of::<Queued>();
-        if transaction.bytes > MAX_QUEUED_BYTES {
+        // What a primary has run its replicas must run too.
+        if transaction.bytes > MAX_QUEUED_BYTES && !ctx.client.is_primary {
             **transaction = Transaction { aborted: true, ..Transaction::default() };
             return ctx.reply.error("ERR Transaction discarded: its commands take too much memory");
         }

@@ -87,8 +87,6 @@ pub(super) const OPTIONS: &[Opt] = &[
     inert("extended-redis-compatibility", YES_NO, "no"),
     inert("propagation-error-behavior", TEXT, "ignore"),
     // Access.
-    also(inert("primaryauth", TEXT, ""), "masterauth"),
-    also(inert("primaryuser", TEXT, ""), "masteruser"),
     inert("acllog-max-len", NUMBER, "128"),
     inert("acl-pubsub-default", TEXT, "resetchannels"),
     // Persistence of keys.
@@ -116,12 +114,9 @@ pub(super) const OPTIONS: &[Opt] = &[
     inert("stop-writes-on-bgsave-error", YES_NO, "yes"),
     inert("sanitize-dump-payload", TEXT, "no"),
     // Replication.
-    also(inert("replica-serve-stale-data", YES_NO, "yes"), "slave-serve-stale-data"),
     also(inert("replica-read-only", YES_NO, "yes"), "slave-read-only"),
     also(inert("replica-lazy-flush", YES_NO, "yes"), "slave-lazy-flush"),
     also(inert("replica-ignore-maxmemory", YES_NO, "yes"), "slave-ignore-maxmemory"),
-    also(inert("replica-announce-ip", TEXT, ""), "slave-announce-ip"),
-    also(inert("replica-announce-port", NUMBER, "0"), "slave-announce-port"),
     inert("replica-announced", YES_NO, "yes"),
     inert("repl-diskless-sync", YES_NO, "yes"),
     inert("repl-diskless-sync-delay", NUMBER, "0"),

@@ -118,6 +118,16 @@ pub struct Config {
     pub cluster_link_sendbuf_limit: u64,
     /// The election timeout as typed, 0 for automatic; see [`Config::election_timeout`].
     pub cluster_raft_election_timeout: Millis,
+    /// User for the primary; empty: the default user.
+    pub primaryuser: String,
+    /// Password for the primary; empty: none is given.
+    pub primaryauth: String,
+    /// A replica without a link to its primary answers from what it has.
+    pub replica_serve_stale_data: bool,
+    /// Address that a replica tells its primary; empty: the connection's.
+    pub replica_announce_ip: String,
+    /// Port that a replica tells its primary; 0: the announced client port.
+    pub replica_announce_port: u16,
     /// Applied log entries kept in memory; trimmed to that beyond twice as many.
     pub cluster_raft_log_kept: u64,
     /// How many nodes vote.
@@ -175,9 +185,14 @@ impl Config {
             repl_backlog_size: 0,
             repl_backlog_ttl: 0,
             repl_ping_replica_period: 0,
-            repl_timeout: 0,
             cluster_link_sendbuf_limit: 0,
             cluster_raft_election_timeout: 0,
+            primaryuser: String::new(),
+            primaryauth: String::new(),
+            repl_timeout: 0,
+            replica_serve_stale_data: false,
+            replica_announce_ip: String::new(),
+            replica_announce_port: 0,
             cluster_raft_log_kept: 0,
             cluster_raft_voters: 0,
             cluster_write_lease: 0,

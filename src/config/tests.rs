@@ -133,10 +133,10 @@ fn errors_name_file_line_and_reason() {
 
 #[test]
 fn what_means_nothing_here_is_taken_with_a_warning() {
-    let config = config_of("c.conf --appendonly yes", "maxmemory 1gb\nmasterauth x\n");
+    let config = config_of("c.conf --appendonly yes", "maxmemory 1gb\nlua-time-limit 7\n");
     assert_eq!(config.warnings.len(), 3);
     assert_eq!(config.warnings[0], "c.conf:1: option 'maxmemory' is accepted, without effect");
-    assert_eq!((value(&config, "maxmemory").as_str(), value(&config, "primaryauth").as_str()), ("1073741824", "x"));
+    assert_eq!((value(&config, "maxmemory").as_str(), value(&config, "busy-reply-threshold").as_str()), ("1073741824", "7"));
     assert!(error_of("--appendonly maybe", "").contains("'yes' or 'no'"));
 }
 

@@ -32,6 +32,7 @@ pub(super) fn before_sleep<D: Disk>(node: &mut Node<D>) -> Result<(), Fatal> {
 fn connect<D: Disk>(node: &mut Node<D>) {
     node.reconsider_meets();
     node.connect_links();
+    node.connect_primary();
 }
 
 /// 2. One durable operation, before everything that relies on it: only this step makes the receipt that steps 3 to 8 take.

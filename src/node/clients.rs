@@ -19,7 +19,7 @@ pub(super) const MAX_UNREAD: usize = 1 << 20;
 const KEPT_CAPACITY: usize = 64 * 1024;
 
 /// What a handler works on: one command's arguments, or the end of what it waited for.
-enum Step<'a> {
+pub(super) enum Step<'a> {
     Execute(Args<'a>),
     Resume(WaitOutcome),
 }
@@ -28,9 +28,11 @@ impl<D: Disk> Node<D> {
     /// Serves every client with input, each by a fresh reading of the clock: those before it may have taken long, or the process was stopped.
     pub(super) fn run_clients(&mut self, clock: &mut dyn FnMut() -> Now) {
         for _ in 0..self.sessions.input_count(Port::Client) {
-            if let Some(conn) = self.sessions.next_input(Port::Client) {
-                self.now = clock();
-                self.run_client(conn);
+            let Some(conn) = self.sessions.next_input(Port::Client) else { continue };
+            self.now = clock();
+            match self.sessions.primary(conn) {
+                Some(_) => self.run_primary(conn),
+                None => self.run_client(conn),
             }
         }
     }
@@ -100,11 +102,12 @@ impl<D: Disk> Node<D> {
         flow
     }
 
-    fn run(&mut self, conn: ConnId, client: &mut Client, out: &mut Vec<u8>, step: Step<'_>) -> Flow {
-        let resp3 = client.resp3;
+    pub(super) fn run(&mut self, conn: ConnId, client: &mut Client, out: &mut Vec<u8>, step: Step<'_>) -> Flow {
+        let (resp3, upstream) = (client.resp3, self.upstream());
         let outsiders = outsiders(&self.me, &self.own_address, &self.standing, &self.handshakes);
         let mut context = Context {
-            now: self.now,
+            // For the primary's stream nothing has expired: which keys have is said in it.
+            now: if client.is_primary { Now { wall: 0, ..self.now } } else { self.now },
             slot: NO_SLOT,
             client,
             reply: Reply::new(out, resp3),
@@ -121,6 +124,7 @@ impl<D: Disk> Node<D> {
                 stats: &self.bus_stats,
                 leaving: &self.leaving_ranges,
                 lease: self.lease.at(self.now.mono),
+                upstream,
                 usable: self.usable,
                 last_contact: self.leader_heard,
                 proposals_pending: self.proposals.len(),
@@ -137,7 +141,7 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    fn give_back(&mut self, conn: ConnId, session: Session) {
+    pub(super) fn give_back(&mut self, conn: ConnId, session: Session) {
         let output = !session.transmit.is_empty() || session.closing;
         self.sessions.give_back(conn, session);
         if output {

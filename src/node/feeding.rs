@@ -44,7 +44,7 @@ impl Feeding {
 fn replica(sessions: &mut Sessions, conn: ConnId) -> Option<&mut Replica> {
     match &mut sessions.get_mut(conn)?.kind {
         Kind::Client(client) => client.client.replica.as_deref_mut().filter(|replica| replica.has_asked()),
-        Kind::Bus(_) => None,
+        Kind::Bus(_) | Kind::Primary(_) => None,
     }
 }
 

@@ -1,31 +1,69 @@
-//! A replica's side: whom this node replicates, and what becomes of its keys when that changes.
+//! A replica's side: whom this node replicates, when its primary is dialled, and what becomes of its keys when it has another one or none.
 //!
-//! Owns: the primary that is followed. Must not: decide who replicates whom (the replicated state says it).
-//! Contract: docs/protocol.md, "Replication".
+//! Owns: the primary that is followed, and the link to it as far as it is wanted. Must not: decide who replicates whom (the replicated state says it), or
+//! read what the primary sends (upstream does). Contract: docs/protocol.md, "Replication".
 
-use super::Node;
+use super::links::STALE_DIAL;
+use super::sessions::{Kind, Phase, Port, PrimaryLink};
+use super::timers::Timer;
+use super::{Action, Node};
+use crate::commands::{Upstream, UpstreamLink};
+use crate::replication::acknowledgement;
 use crate::store::Disk;
-use crate::types::NodeId;
+use crate::types::{ConnId, Millis, NodeId};
+use std::net::SocketAddr;
+
+/// First pause before the primary is dialled again; doubles up to [`MAX_BACKOFF`].
+const MIN_BACKOFF: Millis = 50;
+/// Longest pause.
+const MAX_BACKOFF: Millis = 1000;
+/// How often the primary hears how far this replica is.
+const ACK_PERIOD: Millis = 1000;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Following {
     /// Whose keys this node holds copies of; none for a primary.
     primary: Option<NodeId>,
+    /// The link to it, from the dial on.
+    link: Option<ConnId>,
+    /// A sync with this primary was completed, and what it has now is no other history.
+    in_sync: bool,
+    /// Not dialled before (mono ms).
+    dial_at: Millis,
+    backoff: Millis,
+    /// Since when the primary's stream does not come (mono ms).
+    down_since: Millis,
 }
 
 impl Following {
     pub fn primary(&self) -> Option<NodeId> {
         self.primary
     }
+
+    /// A sync is complete: the stream comes.
+    pub fn synced(&mut self) {
+        self.in_sync = true;
+        self.backoff = 0;
+    }
+
+    /// The primary has another history than this node: what is here is no copy of its keys.
+    pub fn diverged(&mut self) {
+        self.in_sync = false;
+    }
 }
 
 impl<D: Disk> Node<D> {
-    /// How far this node's keys are in their history, in bytes of its stream; 0 of a replica that has nothing worth promoting, as all have until they
-    /// copy keys.
+    /// Whether this node's keys are those of its shard: always for a primary, for a replica once a sync with its primary is complete.
+    pub fn is_in_sync(&self) -> bool {
+        self.following.primary.is_none() || self.following.in_sync
+    }
+
+    /// How far this node's keys are in their history, in bytes of its stream. A replica that has nothing worth promoting says 0, any other at least 1.
     pub fn replication_offset(&self) -> u64 {
         match self.following.primary {
             None => self.stream.offset(),
+            Some(_) if self.following.in_sync => self.stream.offset().max(1),
             Some(_) => 0,
         }
     }
@@ -33,10 +71,129 @@ impl<D: Disk> Node<D> {
     /// The state may name another primary by now, or none. Who is no member, on its way from one cluster to another, keeps what it has.
     pub(super) fn review_primary(&mut self) {
         let Some(primary) = self.state.member(&self.me).map(|me| me.primary) else { return };
-        let former = std::mem::replace(&mut self.following.primary, primary);
-        if former.is_some() && primary.is_none() && self.state.slot_count_of(&self.me) == 0 {
+        if primary == self.following.primary {
+            return;
+        }
+        // What has come from the former primary is run before that.
+        if let Some(conn) = self.following.link {
+            self.close(conn);
+        }
+        self.following = Following { primary, down_since: self.now.mono, ..Following::default() };
+        match primary {
+            Some(_) => self.stream.follow(&mut self.keyspace),
+            None => self.lead_own_keys(),
+        }
+        self.todo.connect = true;
+    }
+
+    /// No replica any more: with slots, as a primary that goes on with its predecessor's keys; without, as one that has none.
+    fn lead_own_keys(&mut self) {
+        self.stream.lead(self.rng.repl_id(), &mut self.keyspace);
+        if self.state.slot_count_of(&self.me) == 0 {
             log::info!("This node replicates nobody any more and owns no slots: its copies of keys go");
             self.keyspace.clear();
+            self.stream.forget(self.rng.repl_id(), &mut self.keyspace);
         }
+    }
+
+    /// Step 1 of before-sleep: a replica without a link to its primary dials it. Only by a state that is the cluster's newest: an old file may name
+    /// one that has long been replaced, perhaps by this node.
+    pub(super) fn connect_primary(&mut self) {
+        let Some(primary) = self.following.primary.filter(|_| self.following.link.is_none()) else { return };
+        let newest = self.raft.is_newest(self.state.last_applied(), self.state.last_term()) && !self.is_leaderless();
+        let Some(socket) = self.client_socket(&primary).filter(|_| newest) else { return };
+        if self.now.mono < self.following.dial_at {
+            return self.timers.at_most(Timer::Primary, self.following.dial_at);
+        }
+        let link = PrimaryLink { socket, local: None, heard: self.now.mono, phase: Phase::Dialling };
+        let conn = self.sessions.insert(Kind::Primary(Box::new(link)));
+        self.following.link = Some(conn);
+        self.actions.push_back(Action::Dial { conn, socket, port: Port::Client });
+        self.timers.set(Timer::Primary, self.now.mono + ACK_PERIOD);
+    }
+
+    /// Where a member's clients connect; `None` while that is not known.
+    fn client_socket(&self, id: &NodeId) -> Option<SocketAddr> {
+        let address = &self.state.member(id)?.address;
+        Some(SocketAddr::new(address.ip.parse().ok()?, address.port))
+    }
+
+    /// A node greets: if it is the primary, it need not be waited for any longer.
+    pub(super) fn primary_greets(&mut self, id: &NodeId) {
+        if self.following.primary != Some(*id) {
+            return;
+        }
+        let now = self.now.mono;
+        let stale = |link: &mut PrimaryLink| matches!(link.phase, Phase::Dialling) && now.saturating_sub(link.heard) >= STALE_DIAL;
+        if let Some(conn) = self.following.link.filter(|conn| self.sessions.primary_mut(*conn).is_some_and(stale)) {
+            self.close(conn);
+        }
+        self.following.dial_at = now;
+        self.todo.connect = true;
+    }
+
+    /// Timers: once a second the primary hears how far this replica is. One that says nothing for too long is given up.
+    pub(super) fn tend_primary(&mut self) {
+        if !self.timers.take_due(Timer::Primary, self.now.mono) {
+            return;
+        }
+        let Some(conn) = self.following.link else { return };
+        let elsewhere = self.following.primary.and_then(|primary| self.client_socket(&primary));
+        let Some(link) = self.sessions.primary_mut(conn) else { return };
+        let silent = self.now.mono.saturating_sub(link.heard);
+        let given_up = match link.phase {
+            Phase::Dialling => silent > self.config.cluster_node_timeout / 2 || elsewhere != Some(link.socket),
+            _ => silent > self.config.repl_timeout * 1000,
+        };
+        if given_up {
+            log::warn!("The primary has said nothing for {silent} ms: connecting to it anew");
+            return self.close(conn);
+        }
+        self.tell_offset(conn);
+        self.timers.set(Timer::Primary, self.now.mono + ACK_PERIOD);
+    }
+
+    /// Tells the primary how far this replica has run its stream, or, while its data is loaded, that this replica is there.
+    pub(super) fn tell_offset(&mut self, conn: ConnId) {
+        let offset = self.stream.offset();
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        match &session.kind {
+            Kind::Primary(link) => match &link.phase {
+                Phase::Streaming(_) => acknowledgement(offset, session.transmit.end()),
+                Phase::Syncing(sync) if sync.loads().is_some() => session.transmit.end().push(b'\n'),
+                Phase::Syncing(_) | Phase::Dialling => return,
+            },
+            Kind::Bus(_) | Kind::Client(_) => return,
+        }
+        self.sessions.queue_output(conn);
+    }
+
+    /// The link to the primary is gone: it is dialled again after a pause.
+    pub(super) fn forget_primary_link(&mut self, conn: ConnId, was_up: bool) {
+        if self.following.link != Some(conn) {
+            return;
+        }
+        self.following.link = None;
+        self.following.backoff = (self.following.backoff * 2).clamp(MIN_BACKOFF, MAX_BACKOFF);
+        self.following.dial_at = self.now.mono + self.rng.between(self.following.backoff / 2, self.following.backoff);
+        if was_up {
+            self.following.down_since = self.now.mono;
+        }
+        self.todo.connect = true;
+    }
+
+    /// What INFO and ROLE show of a replica, and what routing goes by.
+    pub(super) fn upstream(&self) -> Option<Upstream> {
+        self.following.primary?;
+        let link = self.following.link.and_then(|conn| self.sessions.primary(conn));
+        let state = match link.map(|link| &link.phase) {
+            Some(Phase::Streaming(_)) => UpstreamLink::Up,
+            Some(Phase::Syncing(sync)) => match sync.progress() {
+                Some((read, total)) => UpstreamLink::Loading { read, total, since: self.following.down_since },
+                None => UpstreamLink::Down { since: self.following.down_since },
+            },
+            _ => UpstreamLink::Down { since: self.following.down_since },
+        };
+        Some(Upstream { in_sync: self.following.in_sync, heard: link.map(|link| link.heard), link: state })
     }
 }

@@ -3,7 +3,7 @@
 //! Owns: one [`Link`] per node that we talk to, and where members were heard from since the cluster learned their addresses. Must not: read frames (bus does) or open sockets (the shell does, on [`super::Action::Dial`]).
 //! Contract: docs/protocol.md, "Links".
 
-use super::sessions::{BusEnd, BusSession, Kind, Purpose};
+use super::sessions::{BusEnd, BusSession, Kind, Port, Purpose};
 use super::timers::Timer;
 use super::{Action, Node};
 use crate::cluster::{Address, Change};
@@ -21,7 +21,7 @@ const MAX_BACKOFF: Millis = 1000;
 const DIAL_GRID: Millis = 25;
 
 /// A node that greets us is not waited for by a dial of ours that is older than this (ms); younger ones of both sides are left to meet.
-const STALE_DIAL: Millis = 200;
+pub(super) const STALE_DIAL: Millis = 200;
 /// How many members a node without a leader greets at a time, besides the voters.
 const MAX_INFORMANTS: usize = 16;
 
@@ -181,6 +181,7 @@ impl<D: Disk> Node<D> {
     /// sends it again ever later.
     pub(super) fn dial_at_once(&mut self, id: &NodeId) {
         let now = self.now.mono;
+        self.primary_greets(id);
         let Some(link) = self.links.by_node.get_mut(id).filter(|link| !link.greeted) else { return };
         if link.conn.is_some() && now.saturating_sub(link.answered) < STALE_DIAL {
             return;
@@ -221,7 +222,7 @@ impl<D: Disk> Node<D> {
         let session =
             BusSession { end: BusEnd::Outbound { purpose }, peer: None, remote_ip: socket.ip(), local_ip: None, since: self.now, heard: 0 };
         let conn = self.sessions.insert(Kind::Bus(Box::new(session)));
-        self.actions.push_back(Action::Dial { conn, socket });
+        self.actions.push_back(Action::Dial { conn, socket, port: Port::Bus });
         conn
     }
 

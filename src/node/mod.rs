@@ -32,6 +32,7 @@ mod sessions;
 mod timers;
 mod todo;
 mod transmit;
+mod upstream;
 mod views;
 mod waiting;
 mod whereabouts;
@@ -66,6 +67,8 @@ pub enum Action {
         conn: ConnId,
         /// Where to.
         socket: SocketAddr,
+        /// Which of a node's ports that is.
+        port: Port,
     },
     /// Close the socket. Its session is gone already, with whatever was not written yet.
     Close(ConnId),
@@ -310,7 +313,7 @@ impl<D: Disk> Node<D> {
 
     /// A dialled link is up; `local` is our end of it.
     pub fn connected(&mut self, conn: ConnId, local: SocketAddr) {
-        let Some(bus) = self.sessions.bus_mut(conn) else { return };
+        let Some(bus) = self.sessions.bus_mut(conn) else { return self.primary_connected(conn, local) };
         bus.local_ip = Some(local.ip());
         let BusEnd::Outbound { purpose } = bus.end else { return };
         self.learn_own_ip(local.ip());
@@ -342,7 +345,7 @@ impl<D: Disk> Node<D> {
     /// `count` bytes were appended to the receive buffer.
     pub fn received(&mut self, conn: ConnId, count: usize) {
         match self.sessions.get(conn).map(|session| &session.kind) {
-            Some(Kind::Client(_)) => self.server.stats.net_input_bytes += count as u64,
+            Some(Kind::Client(_) | Kind::Primary(_)) => self.server.stats.net_input_bytes += count as u64,
             Some(Kind::Bus(_)) => self.bus_stats.bytes_received += count as u64,
             None => {}
         }
@@ -389,7 +392,7 @@ impl<D: Disk> Node<D> {
     /// The shell has written what it could, `count` bytes. A session that was only to be flushed is closed once nothing is left.
     pub fn flushed(&mut self, conn: ConnId, count: usize) {
         match self.sessions.get(conn).map(|session| &session.kind) {
-            Some(Kind::Client(_)) => self.server.stats.net_output_bytes += count as u64,
+            Some(Kind::Client(_) | Kind::Primary(_)) => self.server.stats.net_output_bytes += count as u64,
             Some(Kind::Bus(_)) => self.bus_stats.bytes_sent += count as u64,
             None => {}
         }
@@ -427,6 +430,7 @@ impl<D: Disk> Node<D> {
         if self.timers.take_due(Timer::Cron, self.now.mono) {
             self.cron();
         }
+        self.tend_primary();
         self.busy = self.tend_keys();
     }
 
@@ -497,6 +501,7 @@ impl<D: Disk> Node<D> {
                 self.pausing.held.remove(&conn);
                 self.reset_ended(conn);
             }
+            Kind::Primary(link) => self.primary_lost(conn, *link, &session.receive),
             Kind::Bus(bus) => match bus.end {
                 BusEnd::Inbound => self.raft.answer_link_closed(conn),
                 BusEnd::Outbound { purpose: Purpose::Link(id) } => self.link_lost(id, conn),

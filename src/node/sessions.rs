@@ -5,11 +5,12 @@
 
 use super::transmit::Transmit;
 use crate::commands::Client;
+use crate::replication::Sync;
 use crate::types::{ConnId, Millis, NodeId, Now};
 use crate::wire::bus::Greeting;
 use crate::wire::resp::Parser;
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Which listening port a connection came in by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,9 +60,37 @@ pub(super) struct ClientSession {
     pub behind_since: Option<Millis>,
 }
 
+/// Our link to the primary that this node replicates.
+pub(super) struct PrimaryLink {
+    pub socket: SocketAddr,
+    /// Our end of it, once it is up.
+    pub local: Option<SocketAddr>,
+    /// When it was dialled, or the primary last sent anything (mono ms).
+    pub heard: Millis,
+    pub phase: Phase,
+}
+
+/// How far a link to a primary has come.
+pub(super) enum Phase {
+    Dialling,
+    Syncing(Box<Sync>),
+    Streaming(Box<StreamReader>),
+}
+
+/// Runs a primary's stream.
+pub(super) struct StreamReader {
+    pub client: Client,
+    pub parser: Parser,
+    /// The stream's bytes since MULTI: they count once their EXEC has run.
+    pub unfinished: Vec<u8>,
+    /// A command of it had an error reply: said once.
+    pub failed: bool,
+}
+
 pub(super) enum Kind {
     Bus(Box<BusSession>),
     Client(Box<ClientSession>),
+    Primary(Box<PrimaryLink>),
 }
 
 pub(super) struct Session {
@@ -151,14 +180,28 @@ impl Sessions {
     pub fn bus(&self, id: ConnId) -> Option<&BusSession> {
         match &self.get(id)?.kind {
             Kind::Bus(bus) => Some(bus),
-            Kind::Client(_) => None,
+            Kind::Client(_) | Kind::Primary(_) => None,
         }
     }
 
     pub fn bus_mut(&mut self, id: ConnId) -> Option<&mut BusSession> {
         match &mut self.get_mut(id)?.kind {
             Kind::Bus(bus) => Some(bus),
-            Kind::Client(_) => None,
+            Kind::Client(_) | Kind::Primary(_) => None,
+        }
+    }
+
+    pub fn primary(&self, id: ConnId) -> Option<&PrimaryLink> {
+        match &self.get(id)?.kind {
+            Kind::Primary(link) => Some(link),
+            Kind::Bus(_) | Kind::Client(_) => None,
+        }
+    }
+
+    pub fn primary_mut(&mut self, id: ConnId) -> Option<&mut PrimaryLink> {
+        match &mut self.get_mut(id)?.kind {
+            Kind::Primary(link) => Some(link),
+            Kind::Bus(_) | Kind::Client(_) => None,
         }
     }
 
@@ -200,7 +243,7 @@ impl Sessions {
         }
         match session.kind {
             Kind::Bus(_) => self.bus_input.push_back(id),
-            Kind::Client(_) => self.client_input.push_back(id),
+            Kind::Client(_) | Kind::Primary(_) => self.client_input.push_back(id),
         }
     }
 

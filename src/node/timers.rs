@@ -23,9 +23,11 @@ pub(super) enum Timer {
     Deaths,
     /// A failed primary's place is to be looked at.
     Failover,
+    /// The primary is to be dialled, or to be told how far this replica is.
+    Primary,
 }
 
-const COUNT: usize = 8;
+const COUNT: usize = 9;
 
 /// One optional deadline a timer (mono ms).
 #[derive(Debug, Default)]

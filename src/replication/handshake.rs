@@ -153,6 +153,14 @@ impl Handshake {
         }
     }
 
+    /// How many bytes of the RDB are still to come, if the primary has said how many there are.
+    pub fn rdb_left(&self) -> Option<u64> {
+        match self.stage {
+            Stage::Counted(left) => Some(left),
+            _ => None,
+        }
+    }
+
     fn rdb_end(&mut self) -> Heard<'static> {
         self.stage = Stage::Done;
         Heard::RdbEnd

@@ -11,9 +11,11 @@ mod history;
 mod primary;
 pub mod rdb;
 mod stream;
+mod sync;
 
 pub use backlog::Backlog;
-pub use handshake::{Handshake, Heard, Introduction, Refusal, acknowledgement};
+pub use handshake::{Introduction, Refusal, acknowledgement};
 pub use history::History;
 pub use primary::{Fed, Offer, Profile, Replica, Request, Start};
 pub use stream::Stream;
+pub use sync::{Sync, SyncError, Synced};

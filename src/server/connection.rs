@@ -14,6 +14,7 @@ use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
+use crate::node::Port;
 use crate::types::ConnId;
 
 /// Room made in a receive buffer before a read.
@@ -22,10 +23,19 @@ const READ_ROOM: usize = 16 * 1024;
 /// What it is for, as far as reading order and bounds go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// A client.
+    /// A client, or our end of a connection to another node's client port.
     Client,
     /// A bus link, either direction.
     Bus,
+}
+
+impl From<Port> for Class {
+    fn from(port: Port) -> Self {
+        match port {
+            Port::Bus => Self::Bus,
+            Port::Client => Self::Client,
+        }
+    }
 }
 
 impl Class {

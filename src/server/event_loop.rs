@@ -257,11 +257,10 @@ impl<D: Disk> EventLoop<D> {
 
     fn take_in(&mut self, port: Port, stream: TcpStream, peer: std::net::SocketAddr) {
         let Ok(local) = stream.local_addr() else { return };
-        let class = if port == Port::Bus { Class::Bus } else { Class::Client };
         match self.node.accepted(port, peer, local) {
             node::Accepted::Session(id) => {
                 connection::tune(&stream, self.node.config().tcp_keepalive);
-                self.open(Connection::new(id, class, stream, false));
+                self.open(Connection::new(id, port.into(), stream, false));
             }
             // A courtesy: an empty socket takes a line at once, and nobody waits if it does not.
             node::Accepted::Refused(line) => drop(rustix::io::write(&stream, line)),
@@ -382,8 +381,8 @@ impl<D: Disk> EventLoop<D> {
     fn act(&mut self) -> Option<i32> {
         while let Some(action) = self.node.next_action() {
             match action {
-                Action::Dial { conn, socket } => match connection::dial(socket) {
-                    Ok(stream) => self.open(Connection::new(conn, Class::Bus, stream, true)),
+                Action::Dial { conn, socket, port } => match connection::dial(socket) {
+                    Ok(stream) => self.open(Connection::new(conn, port.into(), stream, true)),
                     Err(error) if connection::is_refusal(&error) => self.end(conn, Closed::Refused),
                     Err(error) => {
                         log::debug!("Dialling {socket}: {error}");

@@ -132,7 +132,7 @@ impl World {
         let mut exit = false;
         while let Some(action) = self.machines[index].node.as_mut().and_then(|node| node.next_action()) {
             match action {
-                Action::Dial { conn: id, socket } => {
+                Action::Dial { conn: id, socket, .. } => {
                     note!("dials {socket}");
                     let conn = self.dial(Owner::Machine(index), socket, self.now);
                     self.machines[index].sockets.push(Socket { conn, side: DIALLER, id: Some(id), up: false, full: false });

@@ -70,6 +70,15 @@ fn a_replica_serves_reads_of_its_primarys_slots_to_who_says_readonly() {
     desk.apply(Change::SetReplicaOf { id: ME, source, primary: Some(OTHER), target });
     assert_eq!(desk.ask("get foo"), "-MOVED 12182 127.0.0.1:7002\r\n");
     assert_eq!(desk.ask("readonly"), "+OK\r\n");
+    assert_eq!(desk.ask("get foo"), "-MOVED 12182 127.0.0.1:7002\r\n", "before its first sync it has no copies");
+    let upstream = Upstream { in_sync: true, heard: None, link: UpstreamLink::Down { since: 0 } };
+    desk.upstream = Some(upstream);
+    assert_eq!((desk.ask("get foo"), desk.ask("dbsize")), ("$-1\r\n".to_owned(), ":0\r\n".to_owned()));
+    desk.config.replica_serve_stale_data = false;
+    let stale = "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n";
+    assert_eq!((desk.ask("get foo").as_str(), desk.ask("dbsize").as_str(), desk.ask("ping").as_str()), (stale, stale, stale));
+    assert_eq!(desk.ask("echo a"), "$1\r\na\r\n");
+    desk.upstream = Some(Upstream { link: UpstreamLink::Up, ..upstream });
     assert_eq!(desk.ask("get foo"), "$-1\r\n");
     assert_eq!(desk.ask("get bar"), "-CLUSTERDOWN Hash slot not served\r\n");
     assert_eq!(desk.ask("set foo 1"), "-MOVED 12182 127.0.0.1:7002\r\n");
@@ -81,6 +90,16 @@ fn a_replica_serves_reads_of_its_primarys_slots_to_who_says_readonly() {
     assert!(desk.ask("exec").starts_with("-EXECABORT "));
     assert_eq!(desk.ask("readwrite"), "+OK\r\n");
     assert_eq!(desk.ask("get foo"), "-MOVED 12182 127.0.0.1:7002\r\n");
+}
+
+#[test]
+fn a_primarys_stream_goes_by_no_slot_map() {
+    let mut desk = Desk::new();
+    desk.add_other();
+    desk.give_slots(Some(ME), Some(OTHER), 12182, 16383);
+    desk.client.is_primary = true;
+    assert_eq!((desk.ask("set foo 1"), desk.ask("flushall")), ("+OK\r\n".to_owned(), "+OK\r\n".to_owned()));
+    assert_eq!(desk.ask("del foo bar"), "-CROSSSLOT Keys in request don't hash to the same slot\r\n");
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::keyspace::{Entry, Value, key_slot};
+use crate::replication::handshake::{Handshake, Heard};
 use crate::replication::rdb::Loader;
-use crate::replication::{Handshake, Heard, History, Introduction};
+use crate::replication::{History, Introduction};
 
 const OLD: ReplId = ReplId::from_bytes([1; 20]);
 const NEW: ReplId = ReplId::from_bytes([2; 20]);

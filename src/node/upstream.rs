@@ -1,0 +1,201 @@
+//! What the primary of a replica sends: the handshake's answers, its data, and then its stream.
+//!
+//! Owns: reading the link, taking the primary's data in the place of the own, and running the stream. Must not: decide whom to follow, or when to dial
+//! (following does). Contract: docs/protocol.md, "Replication".
+//!
+//! Whole commands of the stream are run in the turn in which they came, also when the link ends with them: what was received counts.
+
+use super::Node;
+use super::clients::Step;
+use super::sessions::{Kind, Phase, PrimaryLink, StreamReader};
+use crate::commands::{Client, Flow};
+use crate::replication::{Introduction, Sync, SyncError, Synced, acknowledgement};
+use crate::store::Disk;
+use crate::types::{ConnId, REDIS_VERSION};
+use crate::wire::{Args, Limits, Parser, ProtocolError};
+use std::net::SocketAddr;
+
+/// A primary is not bounded by its replica: what it sends is what it holds.
+const LIMITS: Limits = Limits { max_args: u32::MAX, max_bulk: u32::MAX, max_inline: 64 * 1024, max_request: u32::MAX, authenticated: true };
+
+/// Why a link to a primary is closed.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error(transparent)]
+    Sync(#[from] SyncError),
+    #[error("{0}")]
+    Protocol(#[from] ProtocolError),
+    #[error("its stream has a command that no stream may have")]
+    Waits,
+}
+
+impl<D: Disk> Node<D> {
+    /// The link to the primary is up: the handshake begins.
+    pub(super) fn primary_connected(&mut self, conn: ConnId, local: SocketAddr) {
+        let seed = self.rng.next_u64();
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        let Kind::Primary(link) = &mut session.kind else { return };
+        let config = &self.config;
+        let introduction = Introduction {
+            user: &config.primaryuser,
+            password: &config.primaryauth,
+            port: if config.replica_announce_port == 0 { config.announced_port() } else { config.replica_announce_port },
+            ip: &config.replica_announce_ip,
+            version: REDIS_VERSION,
+        };
+        // Who has nothing has nothing to go on with.
+        let has = (!self.keyspace.is_empty() || self.stream.backlog().is_some()).then(|| self.stream.history());
+        link.local = Some(local);
+        link.heard = self.now.mono;
+        link.phase = Phase::Syncing(Box::new(Sync::begin(&introduction, has, seed, session.transmit.end())));
+        self.sessions.queue_output(conn);
+    }
+
+    /// Takes what the primary has sent.
+    pub(super) fn run_primary(&mut self, conn: ConnId) {
+        let Some(mut session) = self.sessions.lend(conn) else { return };
+        let Kind::Primary(link) = &mut session.kind else { return self.give_back(conn, session) };
+        let (mut used, now) = (0, self.now.mono);
+        let streamed = matches!(link.phase, Phase::Streaming(_));
+        let heard = self.hear_primary(conn, link, &session.receive, &mut used, session.transmit.end());
+        link.heard = now;
+        let begun = !streamed && matches!(link.phase, Phase::Streaming(_));
+        // Behind a fault nothing has a meaning.
+        session.receive.drain(..if heard.is_ok() { used } else { session.receive.len() });
+        self.give_back(conn, session);
+        if let Err(fault) = heard {
+            log::warn!("The link to the primary is closed: {fault}");
+            return self.close(conn);
+        }
+        if begun {
+            // Some primaries send the stream only to who has said that the data is whole.
+            self.tell_offset(conn);
+        }
+    }
+
+    fn hear_primary(
+        &mut self,
+        conn: ConnId,
+        link: &mut PrimaryLink,
+        bytes: &[u8],
+        used: &mut usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        if let Phase::Syncing(sync) = &mut link.phase {
+            let synced = sync.next(bytes, used, out)?;
+            if sync.loads().is_some_and(|history| history.id != self.stream.history().id) {
+                self.following.diverged();
+            }
+            let Some(synced) = synced else { return Ok(()) };
+            self.take_up(synced);
+            link.phase = Phase::Streaming(self.stream_reader(link));
+        }
+        match &mut link.phase {
+            Phase::Streaming(reader) => self.run_stream(conn, reader, bytes, used, out),
+            Phase::Dialling | Phase::Syncing(_) => Ok(()),
+        }
+    }
+
+    fn take_up(&mut self, synced: Synced) {
+        match synced {
+            Synced::Partial(id) => {
+                log::info!("The primary's stream goes on at offset {} of history {id}", self.stream.offset());
+                self.stream.rename(id);
+            }
+            Synced::Full(keyspace, history) => {
+                log::info!("The primary's {} keys are here, at offset {} of history {}", keyspace.len(), history.offset, history.id);
+                self.keyspace.replace(*keyspace);
+                self.stream.restart(history);
+            }
+        }
+        self.following.synced();
+    }
+
+    fn stream_reader(&mut self, link: &PrimaryLink) -> Box<StreamReader> {
+        let local = link.local.unwrap_or(link.socket);
+        let client = Client { is_primary: true, ..Client::new(self.next_client, link.socket, local, self.now, true) };
+        self.next_client += 1;
+        Box::new(StreamReader { client, parser: Parser::new(LIMITS), unfinished: Vec::new(), failed: false })
+    }
+
+    /// Runs the whole commands that are there, and counts their bytes. Those of a transaction count once it has run: who comes back in the middle of it
+    /// gets it again from its beginning.
+    fn run_stream(
+        &mut self,
+        conn: ConnId,
+        reader: &mut StreamReader,
+        bytes: &[u8],
+        used: &mut usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        let mut asked = false;
+        while let Some(rest) = bytes.get(*used..).filter(|rest| !rest.is_empty()) {
+            let Some(parsed) = reader.parser.next(rest)? else { break };
+            let StreamReader { client, parser, unfinished, failed } = &mut *reader;
+            let args = parser.args(rest);
+            if asks_for_offset(args) {
+                asked = true;
+            } else if !args.is_empty() {
+                self.run_streamed(conn, client, args, failed)?;
+            }
+            *used += parsed.used;
+            let request = &rest[..parsed.used];
+            if client.multi.is_some() {
+                unfinished.extend_from_slice(request);
+            } else {
+                self.stream.relay(unfinished);
+                self.stream.relay(request);
+                *unfinished = Vec::new();
+            }
+        }
+        if asked {
+            acknowledgement(self.stream.offset(), out);
+        }
+        Ok(())
+    }
+
+    fn run_streamed(&mut self, conn: ConnId, client: &mut Client, args: Args<'_>, failed: &mut bool) -> Result<(), Fault> {
+        let (errors, mut reply) = (self.server.stats.error_replies, Vec::new());
+        let flow = self.run(conn, client, &mut reply, Step::Execute(args));
+        if self.server.stats.error_replies != errors && !std::mem::replace(failed, true) {
+            let shown = reply[..reply.len().min(256)].escape_ascii();
+            log::error!(
+                "A command of the primary's stream fails here, so the copies of its keys may differ: {} answers {shown}",
+                name_of(args)
+            );
+        }
+        if flow == Flow::Done { Ok(()) } else { Err(Fault::Waits) }
+    }
+
+    /// The link to the primary is gone. What it has brought is run first.
+    pub(super) fn primary_lost(&mut self, conn: ConnId, mut link: PrimaryLink, received: &[u8]) {
+        let was_up = matches!(link.phase, Phase::Streaming(_));
+        match &mut link.phase {
+            Phase::Streaming(reader) => {
+                let ran = self.run_stream(conn, reader, received, &mut 0, &mut Vec::new());
+                if let Err(fault) = ran {
+                    log::debug!("the end of the primary's stream: {fault}");
+                }
+                reader.client.discard(&mut self.keyspace);
+            }
+            Phase::Dialling | Phase::Syncing(_) => {}
+        }
+        if let Phase::Syncing(sync) = link.phase
+            && let Some(partial) = sync.abandon()
+        {
+            self.keyspace.discard(partial);
+        }
+        self.forget_primary_link(conn, was_up);
+    }
+}
+
+fn asks_for_offset(args: Args<'_>) -> bool {
+    let word = |place: usize, word: &str| args.nth(place).is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
+    word(0, "replconf") && word(1, "getack")
+}
+
+/// A command's name, as it can be shown.
+fn name_of(args: Args<'_>) -> String {
+    let name = args.nth(0).unwrap_or_default();
+    name[..name.len().min(64)].escape_ascii().to_string()
+}

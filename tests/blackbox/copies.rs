@@ -1,0 +1,197 @@
+//! What a replica copies, and how it comes by it: from a real redis-server, and from primaries that fail it in every way.
+//!
+//! The primary that the cluster knows announces the client port of whatever stands in for it.
+
+use crate::cluster::{CALM, Cluster};
+use crate::node::Node;
+use crate::ports::Port;
+use crate::redis_server::RedisServer;
+use crate::reply::{ask, text_of};
+use crate::wait::until;
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+
+/// A primary of all slots whose clients are sent to this port, and its replica.
+fn replica_of(port: u16, options: &[&str]) -> Cluster {
+    let announced = format!("cluster-announce-port {port}");
+    let mut cluster = Cluster::strangers(1, &[CALM, &announced]);
+    cluster.nodes.push(Node::started(&[&[CALM], options].concat()));
+    assert_eq!(cluster.nodes[0].ask("CLUSTER ADDSLOTSRANGE 0 16383"), "OK");
+    cluster.nodes[0].meet(&cluster.nodes[1]);
+    cluster.agreed();
+    let primary = cluster.nodes[0].id();
+    assert_eq!(cluster.nodes[1].ask(&format!("CLUSTER REPLICATE {primary}")), "OK");
+    cluster
+}
+
+/// INFO replication by name.
+fn replication(node: &Node) -> BTreeMap<String, String> {
+    let text = node.try_ask("INFO replication").unwrap_or_default();
+    text.lines().filter_map(|line| line.split_once(':')).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+#[track_caller]
+fn linked(node: &Node) {
+    until("the link to the primary", || match replication(node) {
+        fields if fields.get("master_link_status").is_some_and(|status| status == "up") => Ok(()),
+        fields => Err(format!("{fields:?}")),
+    });
+}
+
+/// A copy, read as a client may.
+fn copy_of(node: &Node, key: &str) -> Result<String, String> {
+    let mut connection = node.try_connect()?;
+    ask(&mut connection, "READONLY")?;
+    text_of(ask(&mut connection, &format!("GET {key}"))?)
+}
+
+#[track_caller]
+fn copied(node: &Node, key: &str, value: &str) {
+    until(&format!("a copy of {key}"), || match copy_of(node, key) {
+        Ok(found) if found == value => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+}
+
+#[test]
+fn a_real_redis_server_is_copied_and_followed() {
+    let redis = RedisServer::started(&["--repl-diskless-sync-delay", "0"], |_| {});
+    let mut primary = redis.connect();
+    ask(&mut primary, "CONFIG SET requirepass secret").unwrap();
+    for number in 0..5000 {
+        redis::cmd("SET").arg(format!("key:{number}")).arg(number).exec(&mut primary).unwrap();
+    }
+    redis::cmd("SET").arg("long").arg("x".repeat(3_000_000)).exec(&mut primary).unwrap();
+    let cluster = replica_of(redis.port.number, &["masterauth secret"]);
+    let replica = &cluster.nodes[1];
+    linked(replica);
+    assert_eq!(replica.ask("DBSIZE"), "5001");
+    copied(replica, "key:4999", "4999");
+    // The stream, with a transaction, what expires, and what is removed.
+    redis::pipe().atomic().cmd("SET").arg("a").arg(1).cmd("INCR").arg("a").exec(&mut primary).unwrap();
+    redis::cmd("SET").arg("b").arg("soon").arg("PX").arg(300).exec(&mut primary).unwrap();
+    redis::cmd("DEL").arg("key:1").exec(&mut primary).unwrap();
+    copied(replica, "a", "2");
+    copied(replica, "key:1", "nil");
+    copied(replica, "b", "nil");
+    // Offsets and acknowledgements.
+    assert_eq!(redis::cmd("WAIT").arg(1).arg(5000).query::<i64>(&mut primary).unwrap(), 1);
+    until("equal offsets", || {
+        let info: String = redis::cmd("INFO").arg("replication").query(&mut primary).unwrap();
+        let own = replication(replica).remove("slave_repl_offset").unwrap_or_default();
+        let port = replica.number();
+        match info.contains(&format!("port={port},state=online,offset={own},")) && info.contains(&format!("master_repl_offset:{own}\r\n")) {
+            true => Ok(()),
+            false => Err(format!("{own}: {info}")),
+        }
+    });
+    // The link breaks: the replica goes on where it was.
+    assert_eq!(redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("replica").query::<i64>(&mut primary).unwrap(), 1);
+    redis::cmd("SET").arg("after").arg("the break").exec(&mut primary).unwrap();
+    copied(replica, "after", "the break");
+    let info: String = redis::cmd("INFO").arg("stats").query(&mut primary).unwrap();
+    assert!(info.contains("sync_full:1\r\n") && info.contains("sync_partial_ok:1\r\n"), "{info}");
+    assert_eq!(replica.error("SET a 1").split(' ').next(), Some("MOVED"));
+}
+
+/// Stands in for a primary.
+struct Fake {
+    listener: TcpListener,
+    port: Port,
+}
+
+impl Fake {
+    fn new() -> Self {
+        let port = Port::reserve();
+        Self { listener: TcpListener::bind(("127.0.0.1", port.number)).expect("the port is reserved"), port }
+    }
+
+    /// The replica's next link, up to its PSYNC, and how it asks.
+    fn psync(&self) -> (TcpStream, String) {
+        let (mut stream, _) = self.listener.accept().expect("a replica dials");
+        let mut heard = String::new();
+        loop {
+            let mut bytes = [0; 4096];
+            let count = stream.read(&mut bytes).expect("the replica goes on");
+            assert!(count > 0, "the replica hung up after {heard}");
+            heard.push_str(&String::from_utf8_lossy(&bytes[..count]));
+            if let Some((_, asked)) = heard.split_once("\r\nPSYNC\r\n") {
+                return (
+                    stream,
+                    asked.split("\r\n").filter(|word| !word.starts_with('$') && !word.is_empty()).collect::<Vec<_>>().join(" "),
+                );
+            }
+            let answers = if heard.contains("REPLCONF") { "+OK\r\n".repeat(3) } else { "+PONG\r\n".to_owned() };
+            stream.write_all(answers.as_bytes()).expect("the replica reads");
+        }
+    }
+}
+
+/// An RDB file with one key, without a checksum.
+fn rdb(key: &str, value: &str) -> Vec<u8> {
+    let mut bytes = b"REDIS0010\xfe\x00\x00".to_vec();
+    for text in [key, value] {
+        bytes.push(text.len() as u8);
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    bytes.extend_from_slice(b"\xff\0\0\0\0\0\0\0\0");
+    bytes
+}
+
+fn send(stream: &mut TcpStream, head: &str, body: &[u8]) {
+    stream.write_all(&[head.as_bytes(), body].concat()).expect("the replica reads");
+}
+
+const ID: &str = "0123456789abcdef0123456789abcdef01234567";
+const OTHER_ID: &str = "fedcba9876543210fedcba9876543210fedcba98";
+
+#[test]
+fn what_a_replica_has_stays_until_better_is_whole() {
+    let fake = Fake::new();
+    let cluster = replica_of(fake.port.number, &[]);
+    let replica = &cluster.nodes[1];
+    let (mut stream, asked) = fake.psync();
+    assert_eq!(asked, "? -1");
+    assert!(copy_of(replica, "k").unwrap_err().starts_with("MOVED "), "before the first sync there is no copy");
+    let good = rdb("k", "old");
+    send(&mut stream, &format!("+FULLRESYNC {ID} 1000\r\n${}\r\n", good.len()), &good);
+    copied(replica, "k", "old");
+    // Half a transaction is none, and counts for nothing.
+    send(&mut stream, "", b"*1\r\n$5\r\nMULTI\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$4\r\nhalf\r\n");
+    drop(stream);
+    let (mut stream, asked) = fake.psync();
+    assert_eq!(asked, format!("{ID} 1001"));
+    // Damaged, cut short, too long, and no RDB at all.
+    let mut bad = rdb("k", "new");
+    bad[0] = b'X';
+    let mut cut = good.clone();
+    cut.truncate(20);
+    for (length, body) in [(bad.len(), &bad[..]), (20, &cut), (good.len() + 5, &[&good[..], b"extra"].concat()), (1 << 40, &good[..10])] {
+        send(&mut stream, &format!("+FULLRESYNC {ID} 2000\r\n${length}\r\n"), body);
+        if length > 1 << 30 {
+            drop(stream);
+        }
+        let (next, asked) = fake.psync();
+        assert_eq!((asked, copy_of(replica, "k")), (format!("{ID} 1001"), Ok("old".to_owned())));
+        stream = next;
+    }
+    // The history goes on under another id.
+    send(&mut stream, &format!("+CONTINUE {OTHER_ID}\r\n"), b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$3\r\nnew\r\n");
+    copied(replica, "k", "new");
+    let fields = replication(replica);
+    assert_eq!((fields["master_replid"].as_str(), fields["master_replid2"].as_str()), (OTHER_ID, ID));
+    assert_eq!((fields["slave_repl_offset"].as_str(), fields["second_repl_offset"].as_str()), ("1029", "1001"));
+    // Another history: what is here is no copy of it any more.
+    drop(stream);
+    let (mut stream, asked) = fake.psync();
+    assert_eq!(asked, format!("{OTHER_ID} 1030"));
+    send(&mut stream, &format!("+FULLRESYNC {ID} 7\r\n$EOF:{}\r\n", "m".repeat(40)), &rdb("k", "another")[..15]);
+    until("no copy", || match copy_of(replica, "k") {
+        Err(error) if error.starts_with("MOVED ") => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    assert_eq!(replica.ask("DBSIZE"), "1", "but it is kept");
+    send(&mut stream, "", &[&rdb("k", "another")[15..], "m".repeat(40).as_bytes()].concat());
+    copied(replica, "k", "another");
+}
