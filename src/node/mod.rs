@@ -12,6 +12,7 @@ mod before_sleep;
 mod bus;
 mod clients;
 mod configuring;
+mod connections;
 mod deaths;
 mod ending;
 mod failover;
@@ -41,7 +42,7 @@ pub use sessions::Port;
 pub use transmit::Transmit;
 
 use crate::cluster::{Address, Change, State};
-use crate::commands::{BusStats, Client, LinkView, Server};
+use crate::commands::{BusStats, LinkView, Server};
 use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::raft::{Raft, RoleName};
@@ -49,14 +50,10 @@ use crate::replication::{History, Stream};
 use crate::rng::Rng;
 use crate::store::{Disk, DiskError, LoadError, Loaded, Standing, Store};
 use crate::types::{ConnId, Millis, NodeId, Now, Slot, Term};
-use crate::wire::{Frame, Parser};
-use sessions::{BusEnd, BusSession, ClientSession, Kind, Purpose, Sessions};
+use sessions::Sessions;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use timers::{Timer, Timers};
-
-/// Bus connections from others at one time; more are refused.
-const MAX_INBOUND: usize = 10_000;
 
 /// What the shell is to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -275,83 +272,6 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// A connection was accepted.
-    pub fn accepted(&mut self, port: Port, remote: SocketAddr, local: SocketAddr) -> Accepted {
-        match port {
-            Port::Bus => {
-                if self.sessions.len() - self.sessions.client_count() >= MAX_INBOUND {
-                    return Accepted::Refused(b"");
-                }
-                Accepted::Session(self.sessions.insert(Kind::Bus(Box::new(BusSession {
-                    end: BusEnd::Inbound,
-                    peer: None,
-                    remote_ip: remote.ip(),
-                    local_ip: Some(local.ip()),
-                    since: self.now,
-                    heard: 0,
-                }))))
-            }
-            Port::Client => {
-                self.server.stats.connections_received += 1;
-                if self.sessions.client_count() >= self.config.maxclients as usize {
-                    self.server.stats.connections_rejected += 1;
-                    return Accepted::Refused(b"-ERR max number of clients reached\r\n");
-                }
-                let authenticated = self.config.requirepass.is_empty();
-                let client = Client::new(self.next_client, remote, local, self.now, authenticated);
-                self.next_client += 1;
-                let parser = Parser::new(clients::limits(&self.config, authenticated));
-                Accepted::Session(self.sessions.insert(Kind::Client(Box::new(ClientSession {
-                    client,
-                    parser,
-                    held_up: false,
-                    behind_since: None,
-                }))))
-            }
-        }
-    }
-
-    /// A dialled link is up; `local` is our end of it.
-    pub fn connected(&mut self, conn: ConnId, local: SocketAddr) {
-        let Some(bus) = self.sessions.bus_mut(conn) else { return self.primary_connected(conn, local) };
-        bus.local_ip = Some(local.ip());
-        let BusEnd::Outbound { purpose } = bus.end else { return };
-        self.learn_own_ip(local.ip());
-        let hello = match purpose {
-            Purpose::Link(id) => self.greeting(Some(&id)),
-            Purpose::Meet => self.greeting(None),
-            // Somebody listens there: that was the question.
-            Purpose::Probe => return self.close(conn),
-        };
-        self.outbox.push(conn, Frame::Hello(hello));
-    }
-
-    /// A connection ended, or a dial failed. Its session is gone.
-    pub fn disconnected(&mut self, conn: ConnId, why: Closed) {
-        log::trace!("connection {conn:?} ended: {why:?}");
-        self.note_ended(conn, why);
-        self.forget_session(conn);
-    }
-
-    /// Where the shell puts what it reads; `None` while the connection is not to be read (it is closing, or held up).
-    pub fn receive_buffer(&mut self, conn: ConnId) -> Option<&mut Vec<u8>> {
-        let session = self.sessions.get_mut(conn)?;
-        let full = matches!(session.kind, Kind::Client(_))
-            && session.receive.len() >= clients::MAX_UNREAD
-            && (session.is_waiting() || session.transmit.len() >= clients::MAX_UNSENT);
-        (!session.closing && !full).then_some(&mut session.receive)
-    }
-
-    /// `count` bytes were appended to the receive buffer.
-    pub fn received(&mut self, conn: ConnId, count: usize) {
-        match self.sessions.get(conn).map(|session| &session.kind) {
-            Some(Kind::Client(_) | Kind::Primary(_)) => self.server.stats.net_input_bytes += count as u64,
-            Some(Kind::Bus(_)) => self.bus_stats.bytes_received += count as u64,
-            None => {}
-        }
-        self.sessions.queue_input(conn);
-    }
-
     /// One turn: bus frames first, then client commands, then timers, then before-sleep. The clock is read again for each client.
     ///
     /// # Errors
@@ -377,33 +297,6 @@ impl<D: Disk> Node<D> {
             self.check();
         }
         Ok(())
-    }
-
-    /// The next thing for the shell to do.
-    pub fn next_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
-    }
-
-    /// The next connection with something to write.
-    pub fn next_dirty(&mut self) -> Option<ConnId> {
-        self.sessions.next_output()
-    }
-
-    /// The shell has written what it could, `count` bytes. A session that was only to be flushed is closed once nothing is left.
-    pub fn flushed(&mut self, conn: ConnId, count: usize) {
-        match self.sessions.get(conn).map(|session| &session.kind) {
-            Some(Kind::Client(_) | Kind::Primary(_)) => self.server.stats.net_output_bytes += count as u64,
-            Some(Kind::Bus(_)) => self.bus_stats.bytes_sent += count as u64,
-            None => {}
-        }
-        if let Some(session) = self.sessions.get_mut(conn).filter(|session| session.transmit.is_empty()) {
-            if session.closing {
-                return self.close(conn);
-            }
-            session.has_said_all();
-        }
-        self.check_output_limit(conn);
-        self.resume_held_up(conn);
     }
 
     /// When [`Node::turn`] is to be called at the latest (mono ms): at once if work is left.
@@ -482,33 +375,5 @@ impl<D: Disk> Node<D> {
 
     fn covered_enough(&self) -> bool {
         self.covered || !self.config.cluster_require_full_coverage
-    }
-
-    /// Ends a session from our side.
-    fn close(&mut self, conn: ConnId) {
-        if self.forget_session(conn) {
-            self.actions.push_back(Action::Close(conn));
-        }
-    }
-
-    /// Removes a session and what hung on it; false if it was gone already.
-    fn forget_session(&mut self, conn: ConnId) -> bool {
-        let Some(session) = self.sessions.remove(conn) else { return false };
-        match session.kind {
-            Kind::Client(client) => {
-                client.client.leave(&mut self.keyspace);
-                self.waiting.forget(conn);
-                self.pausing.held.remove(&conn);
-                self.reset_ended(conn);
-            }
-            Kind::Primary(link) => self.primary_lost(conn, *link, &session.receive),
-            Kind::Bus(bus) => match bus.end {
-                BusEnd::Inbound => self.raft.answer_link_closed(conn),
-                BusEnd::Outbound { purpose: Purpose::Link(id) } => self.link_lost(id, conn),
-                BusEnd::Outbound { purpose: Purpose::Meet } => self.meeting_lost(conn),
-                BusEnd::Outbound { purpose: Purpose::Probe } => self.probe_failed(conn),
-            },
-        }
-        true
     }
 }
