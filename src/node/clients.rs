@@ -104,7 +104,7 @@ impl<D: Disk> Node<D> {
 
     pub(super) fn run(&mut self, conn: ConnId, client: &mut Client, out: &mut Vec<u8>, step: Step<'_>) -> Flow {
         let (resp3, upstream) = (client.resp3, self.upstream());
-        let outsiders = outsiders(&self.me, &self.own_address, &self.standing, &self.handshakes);
+        let outsiders = outsiders(&self.me, &self.own_address, &self.standing, &self.views.handshakes);
         let mut context = Context {
             // For the primary's stream nothing has expired: which keys have is said in it.
             now: if client.is_primary { Now { wall: 0, ..self.now } } else { self.now },
@@ -119,7 +119,7 @@ impl<D: Disk> Node<D> {
                 state: &self.state,
                 raft: &self.raft,
                 joining: self.standing.is_joiner(),
-                links: &self.link_views,
+                links: &self.views.links,
                 outsiders: &outsiders,
                 stats: &self.bus_stats,
                 leaving: &self.leaving_ranges,

@@ -42,7 +42,7 @@ pub use sessions::Port;
 pub use transmit::Transmit;
 
 use crate::cluster::{Address, Change, State};
-use crate::commands::{BusStats, LinkView, Server};
+use crate::commands::{BusStats, Server};
 use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::raft::{Raft, RoleName};
@@ -171,9 +171,7 @@ pub struct Node<D: Disk> {
     changed: applying::Changed,
     server: Server,
     bus_stats: BusStats,
-    link_views: Vec<LinkView>,
-    /// Addresses that are being met, each under a name that stands for its id.
-    handshakes: Vec<(NodeId, Address)>,
+    views: views::Views,
     next_client: u64,
 
     todo: todo::Todo,
@@ -213,8 +211,7 @@ impl<D: Disk> Node<D> {
         let own_address = founding::own_address(&config, &loaded);
         let nonce = rng.next_u64() | 1;
         let settings = founding::raft_settings(&config);
-        let commit = loaded.state.last_applied();
-        let voters = loaded.state.voters().clone();
+        let (commit, voters) = (loaded.state.last_applied(), loaded.state.voters().clone());
         let raft = Raft::new(loaded.me, loaded.hard, loaded.log, voters, commit, nonce, settings, rng.fork(), now.mono);
         let server = Server { run_id: rng.node_id().to_string(), started: now, ..Server::default() };
         let keyspace = Keyspace::new(rng.next_u64());
@@ -259,8 +256,7 @@ impl<D: Disk> Node<D> {
             changed: applying::Changed::default(),
             server,
             bus_stats: BusStats::default(),
-            link_views: Vec::new(),
-            handshakes: Vec::new(),
+            views: views::Views::default(),
             next_client: 1,
             todo: todo::Todo { rewrite: true, connect: true, consequences: true, ..todo::Todo::default() },
             timers: Timers::default(),

@@ -16,6 +16,15 @@ use crate::types::{ConnId, NodeId};
 /// Expired keys removed in one turn.
 const EXPIRE_BUDGET: usize = 1000;
 
+/// What commands are shown of the bus, as of the last cron.
+#[derive(Default)]
+pub(super) struct Views {
+    /// The links, in the order in which CLUSTER LINKS shows them.
+    pub links: Vec<LinkView>,
+    /// Addresses that are being met, each under a name that stands for its id.
+    pub handshakes: Vec<(NodeId, Address)>,
+}
+
 impl<D: Disk> Node<D> {
     /// The options in use.
     pub fn config(&self) -> &Config {
@@ -64,7 +73,7 @@ impl<D: Disk> Node<D> {
 
     /// Cron: what CLUSTER LINKS and CLUSTER NODES show of the bus.
     pub(super) fn refresh_views(&mut self) {
-        self.link_views =
+        self.views.links =
             self.sessions.iter().filter_map(|(id, session)| self.link_view(id, &session.kind, session.transmit.len())).collect();
         let handshake = |socket: std::net::SocketAddr| {
             let mut name = [0; 20];
@@ -76,7 +85,7 @@ impl<D: Disk> Node<D> {
             let address = Address { ip: socket.ip().to_string(), port: 0, bus_port: socket.port(), ..Address::default() };
             (NodeId::from_bytes(name), address)
         };
-        self.handshakes = self.joining.sockets().map(handshake).collect();
+        self.views.handshakes = self.joining.sockets().map(handshake).collect();
     }
 
     fn link_view(&self, id: ConnId, kind: &Kind, unsent: usize) -> Option<LinkView> {
