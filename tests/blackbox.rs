@@ -12,6 +12,8 @@ mod ledger;
 mod node;
 #[path = "blackbox/ports.rs"]
 mod ports;
+#[path = "blackbox/proxy.rs"]
+mod proxy;
 #[path = "blackbox/redis_server.rs"]
 mod redis_server;
 #[path = "blackbox/reply.rs"]

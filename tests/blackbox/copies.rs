@@ -5,6 +5,7 @@
 use crate::cluster::{CALM, Cluster};
 use crate::node::Node;
 use crate::ports::Port;
+use crate::proxy::Proxy;
 use crate::redis_server::RedisServer;
 use crate::reply::{ask, text_of};
 use crate::wait::until;
@@ -25,9 +26,9 @@ fn replica_of(port: u16, options: &[&str]) -> Cluster {
     cluster
 }
 
-/// INFO replication by name.
+/// INFO by name.
 fn replication(node: &Node) -> BTreeMap<String, String> {
-    let text = node.try_ask("INFO replication").unwrap_or_default();
+    let text = node.try_ask("INFO").unwrap_or_default();
     text.lines().filter_map(|line| line.split_once(':')).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
@@ -194,4 +195,106 @@ fn what_a_replica_has_stays_until_better_is_whole() {
     assert_eq!(replica.ask("DBSIZE"), "1", "but it is kept");
     send(&mut stream, "", &[&rdb("k", "another")[15..], "m".repeat(40).as_bytes()].concat());
     copied(replica, "k", "another");
+}
+
+/// Every key of a node with what it holds and when it ends.
+fn contents(node: &Node) -> BTreeMap<String, (String, i64)> {
+    let mut connection = node.try_connect().expect("the node answers");
+    ask(&mut connection, "READONLY").expect("READONLY is always possible");
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut connection).expect("KEYS is always possible");
+    let entry = |key: String| {
+        let value = redis::cmd("GET").arg(&key).query::<Option<String>>(&mut connection).ok()??;
+        let end = redis::cmd("PEXPIRETIME").arg(&key).query(&mut connection).ok()?;
+        Some((key, (value, end)))
+    };
+    keys.into_iter().filter_map(entry).collect()
+}
+
+/// Waits until the replica is where its primary is, and holds what it holds. Some keys expire meanwhile.
+#[track_caller]
+fn equal(primary: &Node, replica: &Node) {
+    until("equal offsets and contents", || {
+        let [own, copied] = [primary, replica].map(|node| replication(node).remove("master_repl_offset").unwrap_or_default());
+        if own != copied {
+            return Err(format!("offsets {own} and {copied}"));
+        }
+        let [own, copied] = [primary, replica].map(contents);
+        let differs = own.keys().chain(copied.keys()).find(|key| own.get(*key) != copied.get(*key));
+        differs.map_or(Ok(()), |key| Err(format!("{key}: {:?} and {:?}", own.get(key), copied.get(key))))
+    });
+}
+
+/// Writes of every kind that a stream has to tell differently.
+fn write(primary: &Node, round: usize) {
+    let mut connection = primary.try_connect().expect("the node answers");
+    let tag = format!("{{{}}}", round % 7);
+    for number in 0..200 {
+        ask(&mut connection, &format!("SET {tag}key:{number} {round}:{number}")).unwrap();
+    }
+    for line in [
+        "SET X:gone soon PX 30",
+        "SET X:late later EX 1000",
+        "INCRBYFLOAT X:float 0.1",
+        "EXPIRE X:key:1 100",
+        "GETEX X:key:2 EX 50",
+        "APPEND X:key:3 more",
+    ]
+    .into_iter()
+    .chain(["DEL X:key:4 X:key:5", "MSET X:a 1 X:b 2", "MULTI", "INCR X:counter", "SET X:m 1 EX 500", "GETDEL X:key:6", "EXEC"])
+    {
+        ask(&mut connection, &line.replace("X:", &tag)).unwrap_or_else(|error| panic!("{line}: {error}"));
+    }
+}
+
+#[test]
+fn a_replica_follows_its_primary_over_broken_links_and_restarts() {
+    let (proxy, listener) = Proxy::reserve();
+    let mut cluster = replica_of(proxy.port.number, &[]);
+    write(&cluster.nodes[0], 0);
+    cluster.nodes[0].ask(&format!("SET long {}", "x".repeat(5_000_000)));
+    proxy.run(listener, cluster.nodes[0].number());
+    linked(&cluster.nodes[1]);
+    let stat = |cluster: &Cluster, name: &str| replication(&cluster.nodes[0]).remove(name).unwrap_or_default();
+    for round in 1..8 {
+        write(&cluster.nodes[0], round);
+        if round % 3 == 0 {
+            proxy.cut();
+            write(&cluster.nodes[0], round + 100);
+        }
+        equal(&cluster.nodes[0], &cluster.nodes[1]);
+    }
+    assert_eq!((stat(&cluster, "sync_full").as_str(), stat(&cluster, "sync_partial_ok").as_str()), ("1", "2"));
+    // What was in memory only comes anew.
+    cluster.nodes[1].kill();
+    write(&cluster.nodes[0], 9);
+    cluster.nodes[1].start();
+    linked(&cluster.nodes[1]);
+    equal(&cluster.nodes[0], &cluster.nodes[1]);
+    assert_eq!(stat(&cluster, "sync_full"), "2");
+}
+
+#[test]
+fn a_replica_of_another_primary_has_its_keys_and_no_others() {
+    let mut cluster = Cluster::with_slots(2, &[CALM]);
+    cluster.nodes.push(Node::started(&[CALM]));
+    cluster.nodes[0].meet(&cluster.nodes[2]);
+    cluster.agreed();
+    // foo: 12182, hello: 866.
+    assert_eq!((cluster.nodes[0].ask("SET hello 1"), cluster.nodes[1].ask("SET foo 2")), ("OK".to_owned(), "OK".to_owned()));
+    let (replica, ids) = (&cluster.nodes[2], cluster.nodes.iter().map(Node::id).collect::<Vec<_>>());
+    for (primary, key, value) in [(0, "hello", "1"), (1, "foo", "2"), (0, "hello", "1")] {
+        assert_eq!(replica.ask(&format!("CLUSTER REPLICATE {}", ids[primary])), "OK");
+        copied(replica, key, value);
+        equal(&cluster.nodes[primary], replica);
+    }
+    assert_eq!(replica.ask("CLUSTER REPLICATE NO ONE"), "OK");
+    until("no keys", || match replica.ask("DBSIZE").as_str() {
+        "0" => Ok(()),
+        other => Err(other.to_owned()),
+    });
+    assert_eq!(replica.ask(&format!("CLUSTER REPLICATE {}", ids[1])), "OK");
+    copied(replica, "foo", "2");
+    assert_eq!(cluster.nodes[1].ask("FLUSHALL"), "OK");
+    copied(replica, "foo", "nil");
+    equal(&cluster.nodes[1], replica);
 }
