@@ -197,3 +197,6 @@ impl<D: Disk> Node<D> {
         Some(Upstream { in_sync: self.following.in_sync, heard: link.map(|link| link.heard), link: state })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -229,7 +229,7 @@ fn write(primary: &Node, round: usize) {
     let mut connection = primary.try_connect().expect("the node answers");
     let tag = format!("{{{}}}", round % 7);
     for number in 0..200 {
-        ask(&mut connection, &format!("SET {tag}key:{number} {round}:{number}")).unwrap();
+        ask(&mut connection, &format!("SET {tag}key:{number} {round}:{number}")).expect("SET is always possible");
     }
     for line in [
         "SET X:gone soon PX 30",

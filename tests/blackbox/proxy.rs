@@ -12,13 +12,15 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Takes connections for as long as the test runs, and passes them on to `target` from when it is told.
+    /// A port, and where connections to it wait until they are passed on.
     pub fn reserve() -> (Self, TcpListener) {
         let port = Port::reserve();
         let listener = TcpListener::bind(("127.0.0.1", port.number)).expect("the port is reserved");
         (Self { port, streams: Arc::default() }, listener)
     }
 
+    /// Passes connections on to `target`, for as long as the test runs.
+    #[allow(clippy::disallowed_methods, reason = "somebody has to pass bytes on while the test waits")]
     pub fn run(&self, listener: TcpListener, target: u16) {
         let streams = Arc::clone(&self.streams);
         thread::spawn(move || {
@@ -41,6 +43,7 @@ impl Proxy {
 }
 
 /// Passes on one direction until either end is gone.
+#[allow(clippy::disallowed_methods, reason = "each direction may block by itself")]
 fn pass(from: &TcpStream, to: &TcpStream) {
     let [mut from, mut to] = [from, to].map(|stream| stream.try_clone().expect("a handle can be cloned"));
     thread::spawn(move || {
