@@ -18,13 +18,12 @@ impl World {
     /// A machine's event: its process runs if it can.
     pub fn wake_machine(&mut self, index: usize) {
         let machine = &mut self.machines[index];
-        // An outdated event may come at the very end of a turn, and before it; the wake-up that is meant comes after.
-        let is_early = machine.is_running() && machine.turning;
-        if machine.wake_at != Some(self.now) || is_early {
+        if machine.wake_at != Some(self.now) {
             return;
         }
         machine.wake_at = None;
-        if !machine.is_running() {
+        // The end of a turn looks for what comes next by itself.
+        if !machine.is_running() || machine.turning {
             return;
         }
         trace::at(self.now, format_args!("m{index}"));
