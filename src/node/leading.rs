@@ -1,11 +1,13 @@
 //! What a leader does with other nodes' wishes, and by itself: proposals, members, failure flags, voters.
 //!
-//! Owns: the wishes that wait for their turn. Must not: count votes or acks (raft does).
+//! Owns: the wishes that wait for their turn, and what becomes of a proposal. Must not: count votes or acks (raft does).
 //! Contract: docs/protocol.md, "Log entries" and "Membership and voting".
 
 use super::Node;
+use super::gated::Gated;
+use super::timers::Timer;
 use crate::cluster::{Change, Member, Outcome, Reason, Seen, Wish, WishKind, format_body};
-use crate::raft::{Body, Entry, Prospect, VotingRefused};
+use crate::raft::{Body, Entry, Payload, Prospect, VotingRefused};
 use crate::store::Disk;
 use crate::types::{ConnId, Millis, NodeId};
 use crate::wire::bus::{Frame, RejectReason};
@@ -26,6 +28,8 @@ struct Asked {
 #[derive(Default)]
 pub(super) struct Leading {
     asked: Vec<Asked>,
+    /// Proposals that wait for the gate.
+    pub(super) gated: Vec<Gated>,
 }
 
 impl<D: Disk> Node<D> {
@@ -39,9 +43,10 @@ impl<D: Disk> Node<D> {
             self.tell_stranger(conn, &from);
             return self.outbox.push(conn, Frame::Reject { reason: RejectReason::Rejected(Some(Reason::ProposerNotMember)), entry });
         }
-        if let Err(reason) = self.take_proposal(&entry) {
-            self.outbox.push(conn, Frame::Reject { reason, entry });
+        if entry.origin.is_none() {
+            return self.outbox.push(conn, Frame::Reject { reason: RejectReason::Rejected(None), entry });
         }
+        self.take_proposal(entry, Some(conn));
     }
 
     /// WISH came by `conn`.
@@ -56,31 +61,40 @@ impl<D: Disk> Node<D> {
         self.take_wish(wish, Some(conn));
     }
 
-    /// Appends a proposal of ours or another's, if it would be applied as things are \[N17\].
-    pub(super) fn take_proposal(&mut self, entry: &Entry<Change>) -> Result<(), RejectReason> {
-        let (Some(origin), Body::App(change)) = (entry.origin, &entry.body) else {
-            return Err(RejectReason::Rejected(None));
-        };
+    /// Appends a proposal of ours or another's, if it would be applied as things are \[N17\] and the gate is open.
+    pub(super) fn try_append(&mut self, entry: &Entry<Change>) -> Result<Taken, RejectReason> {
+        let Body::App(change) = &entry.body else { return Err(RejectReason::Rejected(None)) };
         if !self.raft.leader_ready(self.state.last_applied()) {
             return Err(RejectReason::NotLeader);
         }
-        match self.state.outcome(&origin.id) {
+        match entry.origin.map_or(Seen::New, |origin| self.state.outcome(&origin.id)) {
             Seen::New => {}
             // Its proposer hears of it by applying it.
-            Seen::Done(_) => return Ok(()),
+            Seen::Done(_) => return Ok(Taken::Appended),
             Seen::Old => return Err(RejectReason::Rejected(Some(Reason::OldProposal))),
             Seen::NotMember => return Err(RejectReason::Rejected(Some(Reason::ProposerNotMember))),
         }
-        let tail = self.raft.log().iter_from(self.state.last_applied() + 1);
-        if tail.filter_map(|(_, entry)| entry.origin).any(|other| other.id == origin.id) {
-            return Ok(());
+        if self.is_in_tail(entry) {
+            return Ok(Taken::Appended);
         }
         match self.state.would(change) {
             Outcome::Applied => {}
             Outcome::Stale => return Err(RejectReason::Conflict),
             Outcome::Rejected(reason) => return Err(RejectReason::Rejected(Some(reason))),
         }
-        self.raft.append(Some(origin), change.clone()).map(|_| ()).map_err(|_| RejectReason::NotLeader)
+        if change.deposes().is_some_and(|node| self.must_wait(&node)) {
+            return Ok(Taken::Waits);
+        }
+        self.raft.append(entry.origin, change.clone()).map(|_| Taken::Appended).map_err(|_| RejectReason::NotLeader)
+    }
+
+    /// Whether this proposal, or this change of the leader's own, is in the log and not applied.
+    fn is_in_tail(&self, entry: &Entry<Change>) -> bool {
+        let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
+        match entry.origin {
+            Some(origin) => tail.any(|(_, other)| other.origin.is_some_and(|other| other.id == origin.id)),
+            None => tail.any(|(_, other)| other.body == entry.body),
+        }
     }
 
     /// Puts a wish on the desk; it is looked at at once, and again whenever something was applied, until it is granted or too old.
@@ -229,19 +243,22 @@ impl<D: Disk> Node<D> {
         tail.any(|(_, entry)| matches!(&entry.body, Body::App(Change::NodeForget { id, .. }) if id == member))
     }
 
-    /// Cron of a leader: flags what fell silent and what answers again, and tends the voting set.
+    /// Cron of a leader, and whenever somebody has been silent for too long: flags what fell silent and what answers again, and tends the voting set.
     pub(super) fn tend_members(&mut self) {
-        if !self.raft.leader_ready(self.state.last_applied()) {
-            return;
+        if self.raft.leader_ready(self.state.last_applied()) {
+            self.flag_failures();
+            self.tend_voters();
         }
+    }
+
+    /// The timer is set for who will be the next to have been silent for too long.
+    fn flag_failures(&mut self) {
         for change in self.failure_changes() {
-            let pending =
-                self.raft.log().iter_from(self.state.last_applied() + 1).any(|(_, entry)| entry.body == Body::App(change.clone()));
-            if !pending && self.raft.append(None, change).is_err() {
-                return;
-            }
+            self.append_gated(change);
         }
-        self.tend_voters();
+        let living = self.state.members().filter(|member| !member.failed);
+        let next = living.filter_map(|member| self.raft.fails_at(&member.id)).filter(|at| *at > self.now.mono).min();
+        next.into_iter().for_each(|at| self.timers.set(Timer::Failure, at));
     }
 
     /// NODE_FAIL for who is silent for too long, NODE_RECOVER once a round is acknowledged again.
@@ -277,6 +294,14 @@ impl<D: Disk> Node<D> {
             }
         }
     }
+}
+
+/// What became of a proposal that is not refused.
+pub(super) enum Taken {
+    /// It is in the log, or was applied before.
+    Appended,
+    /// It has to wait for the gate.
+    Waits,
 }
 
 /// What became of a wish at one look.

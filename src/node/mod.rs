@@ -20,6 +20,7 @@ mod feeding;
 mod following;
 mod founding;
 mod gate;
+mod gated;
 mod handover;
 mod join;
 mod leading;
@@ -316,6 +317,9 @@ impl<D: Disk> Node<D> {
     fn run_timers(&mut self) {
         self.raft.tick(self.now.mono);
         self.end_pause();
+        if self.timers.take_due(Timer::Failure, self.now.mono) {
+            self.tend_members();
+        }
         if self.timers.take_due(Timer::Cron, self.now.mono) {
             self.cron();
         }

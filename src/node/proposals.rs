@@ -181,11 +181,7 @@ impl<D: Disk> Node<D> {
         pending.after = None;
         let entry = Entry { term: 0, origin: Some(Origin { id, lowest }), body: Body::App(pending.change.clone()) };
         match target {
-            Target::OwnLog(_) => {
-                if let Err(reason) = self.take_proposal(&entry) {
-                    self.proposal_rejected(n, reason);
-                }
-            }
+            Target::OwnLog(_) => self.take_proposal(entry, None),
             Target::Leader(_, conn) => self.outbox.push(conn, Frame::Propose(entry)),
         }
     }
@@ -238,7 +234,7 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    fn proposal_rejected(&mut self, n: u64, reason: RejectReason) {
+    pub(super) fn proposal_rejected(&mut self, n: u64, reason: RejectReason) {
         let applied = self.state.last_applied();
         let Some(pending) = self.proposals.pending.get_mut(&n) else { return };
         // Who is not the leader, or not ready, says nothing about the change: it may be in the log.

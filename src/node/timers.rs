@@ -19,6 +19,8 @@ pub(super) enum Timer {
     Takeover,
     /// A pause of clients is over.
     Pause,
+    /// A member will have been silent for too long.
+    Failure,
     /// Nobody waits any longer for a witness, or for the end of an inquiry.
     Deaths,
     /// A failed primary's place is to be looked at.
@@ -27,7 +29,7 @@ pub(super) enum Timer {
     Primary,
 }
 
-const COUNT: usize = 9;
+const COUNT: usize = Timer::Primary as usize + 1;
 
 /// One optional deadline a timer (mono ms).
 #[derive(Debug, Default)]

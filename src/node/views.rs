@@ -108,7 +108,7 @@ impl<D: Disk> Node<D> {
                 Body::App(change @ Change::SlotChange { ranges, .. }) if change.deposes() == Some(self.me) => {
                     self.leaving_ranges.extend(ranges);
                 }
-                Body::App(Change::Failover { primary, .. }) if *primary == self.me => {
+                Body::App(Change::Failover { primary: id, .. } | Change::SetReplicaOf { id, .. }) if *id == self.me => {
                     self.leaving_ranges.extend(self.state.ranges_of(&self.me));
                 }
                 _ => {}

@@ -5,6 +5,7 @@
 //! Contract: docs/protocol.md, "The gate".
 
 use super::entry::{Body, Payload};
+use super::progress::Progress;
 use super::quorum;
 use super::replication::MAX_BATCH_ENTRIES;
 use super::role::Leader;
@@ -42,8 +43,12 @@ impl Gate {
 
     /// Whether `node`, which is known to match up to there, is granted nothing.
     pub(super) fn bars(&self, node: &NodeId, match_index: LogIndex) -> bool {
-        let unseen = self.barred.get(node).is_some_and(|&index| match_index < index);
-        unseen || self.awaited.contains(node) || self.dead.contains(node)
+        self.has_unseen(node, match_index) || self.awaited.contains(node) || self.dead.contains(node)
+    }
+
+    /// Whether there is an entry against `node` beyond what it is known to match.
+    pub(super) fn has_unseen(&self, node: &NodeId, match_index: LogIndex) -> bool {
+        self.barred.get(node).is_some_and(|&index| match_index < index)
     }
 
     /// When time alone moves the commit index on.
@@ -64,15 +69,23 @@ impl<P: Payload> Raft<P> {
     /// no lease left. False of a node that does not lead. Whatever waits must be told of with [`Raft::await_gate`].
     pub fn gate_is_open(&self, node: &NodeId, now: Millis) -> bool {
         let Some(leader) = self.role.leader() else { return false };
-        let follows = |id| {
-            let progress = leader.progress.get(id)?;
-            let answers = progress.answers(now, self.settings.election_timeout);
-            Some(answers && progress.keeps_up(self.log.last_index(), MAX_BATCH_ENTRIES as u64))
-        };
         *node == self.me
             || leader.gate.dead.contains(node)
-            || follows(node) == Some(true)
+            || leader.progress.get(node).is_some_and(|progress| self.follows(progress, now))
             || leader.leases_over_at(node, self.max_lease) <= now
+    }
+
+    /// Whether the node answers, and lacks nothing that is not on its way.
+    fn follows(&self, progress: &Progress, now: Millis) -> bool {
+        progress.answers(now, self.settings.election_timeout) && progress.keeps_up(self.log.last_index(), MAX_BATCH_ENTRIES as u64)
+    }
+
+    /// Whether `node` follows, and is granted nothing for the moment: it is not known to hold yet what stands in the log against it. With one such
+    /// entry after the other its lease would run out though it lives, so the next one had better wait.
+    pub fn is_barred(&self, node: &NodeId, now: Millis) -> bool {
+        let Some(leader) = self.role.leader() else { return false };
+        let unseen = |progress: &Progress| leader.gate.has_unseen(node, progress.match_index());
+        leader.progress.get(node).is_some_and(|progress| unseen(progress) && self.follows(progress, now))
     }
 
     /// Takes all nodes against which proposals wait for the gate. They are granted nothing until that is over, and are asked at once whether

@@ -91,6 +91,7 @@ impl<P: Payload> Raft<P> {
             return Err(PeerFault::NeverSent);
         }
         let lost_before = progress.lost_memory();
+        let unseen_before = leader.gate.has_unseen(&from, progress.match_index());
         progress.echoed(ack.round, leader.rounds.sent_at(ack.round), ack.last_index);
         progress.holds_data(ack.round, ack.repl_offset);
         if progress.lost_memory() && !voters.contains(&from) {
@@ -107,6 +108,10 @@ impl<P: Payload> Raft<P> {
                 progress.match_index(),
                 ack.last_index
             );
+        }
+        if unseen_before && !leader.gate.has_unseen(&from, progress.match_index()) {
+            // It could not be granted anything for a while, so it is now.
+            progress.last_sent = None;
         }
         leader.grants.received(from, ack.token, leader.rounds.current(), now);
         leader.stirred.insert(from);
