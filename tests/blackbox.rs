@@ -37,6 +37,8 @@ mod crash;
 mod deaths;
 #[path = "blackbox/disaster.rs"]
 mod disaster;
+#[path = "blackbox/failover.rs"]
+mod failover;
 #[path = "blackbox/formations.rs"]
 mod formations;
 #[path = "blackbox/handover.rs"]

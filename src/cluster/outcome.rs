@@ -80,6 +80,8 @@ reasons! {
     NotItsReplica = "not-its-replica", "ERR The node is not a replica of that primary";
     /// An automatic failover while the primary is not flagged as failed.
     PrimaryAlive = "primary-alive", "ERR The primary is not flagged as failed";
+    /// A primary that wants to hand over has no replica that holds its keys.
+    NoSuccessor = "no-successor", "ERR No replica can take over";
     /// The proposer is no member (any more).
     ProposerNotMember = "proposer-not-member", "ERR This node is not a member of the cluster";
     /// The proposal is older than what its proposer waits for.

@@ -15,11 +15,13 @@ pub enum WishKind {
     DelVoter,
     /// `FORGET`.
     Forget,
+    /// `HANDOVER`: the best of its replicas takes over from it.
+    HandOver,
 }
 
 impl WishKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::AddVoter, Self::DelVoter, Self::Forget];
+    pub const ALL: [Self; 4] = [Self::AddVoter, Self::DelVoter, Self::Forget, Self::HandOver];
 
     /// Its name on the bus.
     pub fn name(self) -> &'static str {
@@ -27,6 +29,7 @@ impl WishKind {
             Self::AddVoter => "ADDVOTER",
             Self::DelVoter => "DELVOTER",
             Self::Forget => "FORGET",
+            Self::HandOver => "HANDOVER",
         }
     }
 }
@@ -60,6 +63,7 @@ impl Wish {
             WishKind::AddVoter => is_member && state.voters().contains(&self.id),
             WishKind::DelVoter => !is_member && state.member(&self.id).is_some() || !state.voters().contains(&self.id),
             WishKind::Forget => !is_member,
+            WishKind::HandOver => !is_member || state.slot_count_of(&self.id) == 0,
         }
     }
 
@@ -70,6 +74,7 @@ impl Wish {
             WishKind::DelVoter => state.member(&self.id).is_none().then_some(Reason::UnknownNode),
             WishKind::Forget if state.slot_count_of(&self.id) > 0 => Some(Reason::OwnsSlots),
             WishKind::Forget => (!state.replicas_of(&self.id).is_empty()).then_some(Reason::HasReplicas),
+            WishKind::HandOver => state.willing_replicas(&self.id).next().is_none().then_some(Reason::NoSuccessor),
         }
     }
 }
@@ -79,6 +84,16 @@ mod tests {
     use super::super::entry::Change;
     use super::super::scene::{Scene, id, join};
     use super::*;
+
+    #[test]
+    fn who_hands_over_needs_somebody_to_take_it() {
+        let mut scene = Scene::of(3);
+        let wish = Wish::new(WishKind::HandOver, id(0), &scene.state);
+        assert_eq!((wish.is_granted(&scene.state), wish.refused_by(&scene.state)), (false, Some(Reason::NoSuccessor)));
+        scene.do_(&scene.replica_of(2, 0));
+        assert_eq!((wish.is_granted(&scene.state), wish.refused_by(&scene.state)), (false, None));
+        assert!(Wish::new(WishKind::HandOver, id(2), &scene.state).is_granted(&scene.state), "who has no slots has nothing to give");
+    }
 
     #[test]
     fn a_wish_is_about_one_life_of_a_member() {

@@ -63,6 +63,8 @@ pub enum Wait {
     RewriteConfig,
     /// The leader is to hand over to this node, which is a voter.
     Lead,
+    /// This replica is to take over from its primary, which holds its clients' writes meanwhile (CLUSTER FAILOVER).
+    Failover,
     /// Clients are to be paused.
     Pause(Pause),
     /// CLIENT PAUSE is over.

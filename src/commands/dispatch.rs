@@ -68,6 +68,7 @@ fn dispatch(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Flow {
     match admit(ctx, command, args) {
         Ok(_) if pause::holds(ctx, command) => Flow::Held,
         Ok(_) => run(ctx, id, args),
+        Err(Redirect::Leaving) if ctx.pause.is_some() => Flow::Held,
         Err(redirect) => refuse(ctx, id, redirect),
     }
 }
@@ -83,6 +84,7 @@ fn dispatch_in_multi(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Fl
         None => admit(ctx, command, args),
     };
     match slots {
+        Err(Redirect::Leaving) if ctx.pause.is_some() => Flow::Held,
         Err(redirect) => refuse(ctx, id, redirect),
         Ok(_) if pause::holds(ctx, command) => Flow::Held,
         Ok(_) if transaction::runs_at_once(command) => run(ctx, id, args),

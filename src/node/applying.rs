@@ -4,7 +4,7 @@
 //! Must not: decide outcomes (cluster::apply does, the same on every node). Contract: docs/protocol.md, "What is replicated".
 
 use super::Node;
-use crate::cluster::{Address, Change, Outcome, Seen, State};
+use crate::cluster::{Address, Change, FailoverKind, Outcome, Seen, State};
 use crate::raft::{Body, Entry, ProposalId};
 use crate::store::{Disk, Standing};
 use crate::types::{Millis, NodeId, SLOT_COUNT, Slot};
@@ -43,11 +43,17 @@ impl<D: Disk> Node<D> {
             };
             let outcome = self.state.apply(index, entry);
             let origin = entry.origin;
+            let succession = succession(entry).filter(|_| outcome == Outcome::Applied);
             if outcome == Outcome::Applied {
                 note_changes(&self.me, entry, &mut self.changed);
                 if concerns(&self.me, entry) {
                     self.todo.rewrite_until(self.now.mono + REWRITE_PATIENCE);
                 }
+            }
+            match succession {
+                Some((replica, primary, FailoverKind::Manual)) if replica == self.me => self.inherit(primary),
+                Some((replica, primary, _)) if primary == self.me => self.handed_over(replica),
+                _ => {}
             }
             if let Some((id, join_nonce)) = leaver.filter(|_| outcome == Outcome::Applied) {
                 self.forgotten.add(id, join_nonce, self.now.mono);
@@ -70,7 +76,12 @@ impl<D: Disk> Node<D> {
         for leaver in self.state.members().filter(|member| state.member(&member.id).is_none()) {
             self.forgotten.add(leaver.id, leaver.address.join_nonce(), self.now.mono);
         }
+        let former = self.state.member(&self.me).and_then(|me| me.primary);
         self.state = state;
+        // Whether that was a planned failover is not known.
+        if let Some(primary) = former.filter(|_| self.state.slot_count_of(&self.me) > 0) {
+            self.inherit(primary);
+        }
         self.changed = Changed::everything();
         self.todo.consequences = true;
         for n in self.proposals.numbers() {
@@ -181,6 +192,14 @@ impl<D: Disk> Node<D> {
         if held > 2 * kept {
             self.raft.compact_to(self.state.last_applied() - kept);
         }
+    }
+}
+
+/// Who takes over from whom by this entry.
+fn succession(entry: &Entry<Change>) -> Option<(NodeId, NodeId, FailoverKind)> {
+    match &entry.body {
+        Body::App(Change::Failover { replica, primary, kind, .. }) => Some((*replica, *primary, *kind)),
+        _ => None,
     }
 }
 

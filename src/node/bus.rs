@@ -225,6 +225,10 @@ impl<D: Disk> Node<D> {
                 self.receive_probe(conn, id, number);
                 Ok(())
             }
+            Frame::FailoverPrepare { pause } => {
+                self.receive_failover_prepare(conn, from, pause);
+                Ok(())
+            }
             Frame::TransferLeader { term } => {
                 if term == self.raft.term() {
                     self.hand_over(Some(from));
@@ -256,6 +260,10 @@ impl<D: Disk> Node<D> {
             }
             Frame::WishRefused { reason, wish } => {
                 self.wish_refused(wish, reason);
+                Ok(())
+            }
+            Frame::FailoverOffset { offset } => {
+                self.receive_failover_offset(conn, offset);
                 Ok(())
             }
             Frame::Probed { id, number, dead } => {

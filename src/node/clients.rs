@@ -133,7 +133,7 @@ impl<D: Disk> Node<D> {
             config: &mut self.config,
             server: &mut self.server,
             clients: &Others { sessions: &self.sessions, asking: conn },
-            pause: self.pausing.pause,
+            pause: self.pausing.in_force(),
         };
         match step {
             Step::Execute(args) => commands::execute(&mut context, args),
@@ -153,6 +153,7 @@ impl<D: Disk> Node<D> {
     pub(super) fn answer_decided(&mut self) {
         for (conn, outcome) in self.waiting.take_decided() {
             self.reset_ended(conn);
+            self.failover_ended(conn);
             let Some(mut session) = self.sessions.lend(conn) else { continue };
             let mut flow = Flow::Done;
             if let Kind::Client(client) = &mut session.kind {

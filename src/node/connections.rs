@@ -135,6 +135,7 @@ impl<D: Disk> Node<D> {
                 self.waiting.forget(conn);
                 self.pausing.held.remove(&conn);
                 self.reset_ended(conn);
+                self.failover_ended(conn);
             }
             Kind::Primary(link) => self.primary_lost(conn, *link, &session.receive),
             Kind::Bus(bus) => match bus.end {

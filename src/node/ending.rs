@@ -1,4 +1,4 @@
-//! Ending in order: a leader hands over first, so that the cluster need not find out by silence that it is gone.
+//! Ending in order: a primary has a replica take over, then a leader hands over, so that the cluster need not find out by silence that it is gone.
 //!
 //! Owns: how far a shutdown is. Must not: choose who leads next (raft does), or end the process (the shell does, on [`Action::Exit`]).
 //! Contract: docs/protocol.md, "Leader transfer".
@@ -15,6 +15,8 @@ pub(super) enum Ending {
     No,
     /// Asked for; the next turn looks.
     Asked,
+    /// A primary has its best replica promoted, until [`Timer::Exit`].
+    GivingSlotsUp,
     /// A leader of this term hands over, and waits for the next one to be at work until [`Timer::Exit`].
     HandingOver(Term),
     /// This turn compacts nodes.conf and is the last.
@@ -33,7 +35,7 @@ impl<D: Disk> Node<D> {
         match self.ending {
             _ if at_once => self.end_now(),
             Ending::No => self.ending = Ending::Asked,
-            Ending::Asked | Ending::HandingOver(_) | Ending::Now => {}
+            Ending::Asked | Ending::GivingSlotsUp | Ending::HandingOver(_) | Ending::Now => {}
         }
     }
 
@@ -43,6 +45,7 @@ impl<D: Disk> Node<D> {
             return Err("ERR No shutdown in progress.".to_owned());
         }
         self.ending = Ending::No;
+        self.release_writes();
         self.waiting.shutdown_aborted();
         Ok(())
     }
@@ -56,10 +59,16 @@ impl<D: Disk> Node<D> {
     pub(super) fn tend_ending(&mut self) {
         if self.ending == Ending::Asked {
             log::info!("Shutting down");
-            self.ending = Ending::HandingOver(self.raft.term());
+            self.give_slots_up(self.now.mono + self.handover_patience());
+            self.ending = Ending::GivingSlotsUp;
             self.timers.set(Timer::Exit, self.now.mono + self.handover_patience());
         }
-        let late = self.timers.take_due(Timer::Exit, self.now.mono);
+        let mut late = self.timers.take_due(Timer::Exit, self.now.mono);
+        if self.ending == Ending::GivingSlotsUp && (late || !self.is_giving_slots_up()) {
+            self.ending = Ending::HandingOver(self.raft.term());
+            self.timers.set(Timer::Exit, self.now.mono + self.handover_patience());
+            late = false;
+        }
         let Ending::HandingOver(term) = self.ending else { return };
         if late || self.is_dispensable(term) {
             return self.end_now();

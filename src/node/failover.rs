@@ -4,8 +4,9 @@
 //! Contract: docs/protocol.md, "Failover".
 
 use super::Node;
+use super::leading::Granted;
 use super::timers::Timer;
-use crate::cluster::{Change, FailoverKind};
+use crate::cluster::{Change, FailoverKind, Reason, Wish};
 use crate::raft::Body;
 use crate::store::Disk;
 use crate::types::{Millis, NodeId, Term};
@@ -37,7 +38,7 @@ pub(super) struct Failovers {
 enum Successor {
     /// Not all have answered.
     Sought,
-    /// Nobody who has answered holds anything worth promoting. That may change with any answer.
+    /// None of them holds anything worth promoting. That may change with any answer.
     Nobody,
     Found(NodeId),
 }
@@ -47,11 +48,11 @@ impl<D: Disk> Node<D> {
     pub(super) fn refresh_vacancies(&mut self) -> bool {
         let failed = |id: &&NodeId| self.state.member(id).is_some_and(|member| member.failed);
         let vacant = self.state.slot_owners().filter(failed).copied().collect();
-        if self.failovers.vacant != vacant {
-            self.failovers.vacant = vacant;
+        if self.leading.failovers.vacant != vacant {
+            self.leading.failovers.vacant = vacant;
             self.timers.at_most(Timer::Failover, self.now.mono);
         }
-        self.failovers.vacant.is_empty()
+        self.leading.failovers.vacant.is_empty()
     }
 
     /// Once a turn: every failed primary's place is filled as soon as somebody is known who can.
@@ -60,12 +61,16 @@ impl<D: Disk> Node<D> {
         if !self.raft.leader_ready(self.state.last_applied()) {
             return;
         }
-        if self.failovers.term != self.raft.term() {
-            self.failovers.term = self.raft.term();
-            self.failovers.searches.clear();
+        if self.leading.failovers.term != self.raft.term() {
+            self.leading.failovers.term = self.raft.term();
+            self.leading.failovers.searches.clear();
         }
-        self.failovers.searches.retain(|primary, _| self.failovers.vacant.contains(primary));
-        for primary in self.failovers.vacant.clone() {
+        let yielding: BTreeSet<NodeId> = self.leading.handovers().collect();
+        self.leading.failovers.searches.retain(|primary, _| self.leading.failovers.vacant.contains(primary) || yielding.contains(primary));
+        if !yielding.is_empty() {
+            self.review_wishes();
+        }
+        for primary in self.leading.failovers.vacant.clone() {
             if self.is_being_replaced(&primary) {
                 continue;
             }
@@ -73,6 +78,22 @@ impl<D: Disk> Node<D> {
                 self.promote(replica, primary, FailoverKind::Auto);
             }
         }
+    }
+
+    /// A primary that lives wishes to hand over.
+    pub(super) fn grant_handover(&mut self, wish: Wish) -> Granted {
+        if wish.is_granted(&self.state) {
+            return Granted::Yes;
+        }
+        if self.is_being_replaced(&wish.id) {
+            return Granted::Later;
+        }
+        match self.seek_successor(wish.id) {
+            Successor::Sought => return Granted::Later,
+            Successor::Nobody => return Granted::Never(Some(Reason::NoSuccessor)),
+            Successor::Found(replica) => self.promote(replica, wish.id, FailoverKind::Manual),
+        }
+        Granted::Later
     }
 
     /// Whether a FAILOVER of this primary is in the log and not applied.
@@ -88,11 +109,11 @@ impl<D: Disk> Node<D> {
         if replicas.is_empty() {
             return Successor::Nobody;
         }
-        let search = match self.failovers.searches.get(&primary) {
+        let search = match self.leading.failovers.searches.get(&primary) {
             Some(search) => *search,
             None => {
                 let search = Search { round: self.raft.ask(&replicas, now), until: now + PATIENCE };
-                self.failovers.searches.insert(primary, search);
+                self.leading.failovers.searches.insert(primary, search);
                 search
             }
         };
@@ -106,7 +127,11 @@ impl<D: Disk> Node<D> {
             self.timers.at_most(Timer::Failover, search.until);
             return Successor::Sought;
         }
-        self.state.successor(&primary, |id| answer(id).unwrap_or(0)).map_or(Successor::Nobody, Successor::Found)
+        match self.state.successor(&primary, |id| answer(id).unwrap_or(0)) {
+            Some(replica) => Successor::Found(replica),
+            None if all => Successor::Nobody,
+            None => Successor::Sought,
+        }
     }
 
     /// Appends the FAILOVER, unless the gate is shut: then it is tried again with whatever comes in.

@@ -71,7 +71,7 @@ impl<D: Disk> Node<D> {
     }
 
     fn feed_replica(&mut self, conn: ConnId) -> Fed {
-        let is_replica = self.following.primary().is_some();
+        let has_no_data = self.following.primary().is_some() || self.lacks_keys();
         let Some(session) = self.sessions.get_mut(conn).filter(|session| !session.closing) else { return Fed::Enough };
         let Kind::Client(client) = &mut session.kind else { return Fed::Enough };
         let Client { replica: Some(replica), addr, .. } = &mut client.client else { return Fed::Enough };
@@ -79,7 +79,7 @@ impl<D: Disk> Node<D> {
         let out = session.transmit.end();
         let before = out.len();
         if replica.is_asking() {
-            if is_replica {
+            if has_no_data {
                 out.extend_from_slice(b"-NOMASTERLINK Can't SYNC while not connected with my master\r\n");
                 return Fed::Finished;
             }
@@ -143,11 +143,11 @@ impl<D: Disk> Node<D> {
         self.forget_stream();
     }
 
-    /// `repl-ping-replica-period`. Not while an entry in the log's tail takes slots of this node: its successor waits for the end of the stream.
+    /// `repl-ping-replica-period`. Not while this node hands over: its successor waits for the end of the stream.
     fn ping_replicas(&mut self) {
         let (now, period) = (self.now.mono, self.config.repl_ping_replica_period.saturating_mul(1000));
         let due = now.saturating_sub(self.feeding.pinged) >= period;
-        if due && !self.feeding.replicas.is_empty() && self.leaving_ranges.is_empty() {
+        if due && !self.feeding.replicas.is_empty() && !self.is_handing_over() {
             self.feeding.pinged = now;
             self.stream.feed([&b"PING"[..]].into_iter());
         }

@@ -70,7 +70,7 @@ impl<D: Disk> Node<D> {
 
     /// The state may name another primary by now, or none. Who is no member, on its way from one cluster to another, keeps what it has.
     pub(super) fn review_primary(&mut self) {
-        let Some(primary) = self.state.member(&self.me).map(|me| me.primary) else { return };
+        let Some(primary) = self.state.member(&self.me).map(|me| me.primary.or(self.succession.predecessor())) else { return };
         if primary == self.following.primary {
             return;
         }

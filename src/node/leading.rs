@@ -4,6 +4,7 @@
 //! Contract: docs/protocol.md, "Log entries" and "Membership and voting".
 
 use super::Node;
+use super::failover::Failovers;
 use super::gated::Gated;
 use super::timers::Timer;
 use crate::cluster::{Change, Member, Outcome, Reason, Seen, Wish, WishKind, format_body};
@@ -30,6 +31,15 @@ pub(super) struct Leading {
     asked: Vec<Asked>,
     /// Proposals that wait for the gate.
     pub(super) gated: Vec<Gated>,
+    /// Primaries whose successors are sought.
+    pub failovers: Failovers,
+}
+
+impl Leading {
+    /// Primaries whose replicas are to take over.
+    pub fn handovers(&self) -> impl Iterator<Item = NodeId> {
+        self.asked.iter().filter(|asked| asked.wish.kind == WishKind::HandOver).map(|asked| asked.wish.id)
+    }
 }
 
 impl<D: Disk> Node<D> {
@@ -153,6 +163,7 @@ impl<D: Disk> Node<D> {
             WishKind::DelVoter if self.raft.voters().len() > 1 && !self.can_spare(&id) => self.find_heirs(),
             WishKind::DelVoter => self.demote(id),
             WishKind::Forget => self.grant_forget(wish),
+            WishKind::HandOver => self.grant_handover(wish),
         }
     }
 
@@ -305,7 +316,7 @@ pub(super) enum Taken {
 }
 
 /// What became of a wish at one look.
-enum Granted {
+pub(super) enum Granted {
     /// Nothing is left to be done for it.
     Yes,
     /// Look again when something was applied.

@@ -104,7 +104,7 @@ impl<D: Disk> Node<D> {
             RoleName::Leader => wanted.extend(self.addresses.keys().chain(self.raft.voters())),
             RoleName::Candidate | RoleName::PreCandidate => wanted.extend(self.raft.voters()),
             RoleName::Follower | RoleName::Learner => {
-                let asks = !self.proposals.is_empty() || self.takeover.is_some();
+                let asks = !self.proposals.is_empty() || self.takeover.is_some() || self.succession.asks().is_some();
                 wanted.extend(self.raft.leader().filter(|leader| asks || self.links.by_node.contains_key(leader)));
             }
         }
@@ -113,6 +113,7 @@ impl<D: Disk> Node<D> {
         }
         wanted.extend(self.sponsor().map(|sponsor| sponsor.id));
         wanted.extend(self.doubted());
+        wanted.extend(self.succession.asks());
         wanted.remove(&self.me);
         wanted
     }

@@ -31,6 +31,7 @@ mod pausing;
 mod proposals;
 mod recovery;
 mod sessions;
+mod succession;
 mod timers;
 mod todo;
 mod transmit;
@@ -38,6 +39,7 @@ mod upstream;
 mod views;
 mod waiting;
 mod whereabouts;
+mod yielding;
 
 pub use sessions::Port;
 pub use transmit::Transmit;
@@ -146,7 +148,7 @@ pub struct Node<D: Disk> {
     proposals: proposals::Proposals,
     leading: leading::Leading,
     deaths: deaths::Deaths,
-    failovers: failover::Failovers,
+    succession: succession::Succession,
     waiting: waiting::Waiting,
     pausing: pausing::Pausing,
     reset: Option<leaving::Reset>,
@@ -203,6 +205,7 @@ impl<D: Disk> Node<D> {
         node.refresh_members();
         node.note_addresses_in_tail();
         node.refresh_owners();
+        node.start_bereft();
         node.timers.set(Timer::Cron, now.mono);
         Ok(node)
     }
@@ -238,7 +241,7 @@ impl<D: Disk> Node<D> {
             proposals: proposals::Proposals::default(),
             leading: leading::Leading::default(),
             deaths: deaths::Deaths::default(),
-            failovers: failover::Failovers::default(),
+            succession: succession::Succession::default(),
             waiting: waiting::Waiting::default(),
             pausing: pausing::Pausing::default(),
             reset: None,
@@ -281,6 +284,8 @@ impl<D: Disk> Node<D> {
         self.arrange();
         self.tend_deaths();
         self.tend_failovers();
+        self.tend_succession();
+        self.tend_bereft();
         self.run_clients(clock);
         self.take_up_config();
         self.run_timers();

@@ -1,29 +1,58 @@
-//! Requests that are held for a while instead of being served: CLIENT PAUSE.
+//! Requests that are held for a while instead of being served: CLIENT PAUSE, and while slots change hands.
 //!
 //! Owns: the pause and who waits for its end. Must not: decide which requests are held (commands does).
 
 use super::Node;
 use super::sessions::Kind;
 use super::timers::Timer;
-use crate::commands::Pause;
+use crate::commands::{Held, Pause};
 use crate::store::Disk;
-use crate::types::ConnId;
+use crate::types::{ConnId, Millis};
 use std::collections::BTreeSet;
 
-/// The pause in force, if there is one.
+/// The pauses in force.
 #[derive(Default)]
 pub(super) struct Pausing {
-    pub pause: Option<Pause>,
+    by_client: Option<Pause>,
+    /// While slots go from a primary to its replica (mono ms).
+    handover: Option<Millis>,
     /// Clients whose next request waits.
     pub held: BTreeSet<ConnId>,
+}
+
+impl Pausing {
+    /// What requests meet: of two pauses the stricter and longer one.
+    pub fn in_force(&self) -> Option<Pause> {
+        let handover = self.handover.map(|until| Pause { held: Held::Writes, until });
+        let both = |a: Pause, b: Pause| Pause { held: a.held.max(b.held), until: a.until.max(b.until) };
+        self.by_client.into_iter().chain(handover).reduce(both)
+    }
 }
 
 impl<D: Disk> Node<D> {
     /// CLIENT PAUSE and UNPAUSE: the newest counts.
     pub(super) fn pause_clients(&mut self, pause: Option<Pause>) {
-        self.pausing.pause = pause;
-        if let Some(pause) = pause {
-            self.timers.set(Timer::Pause, pause.until);
+        self.pausing.by_client = pause;
+        self.pauses_changed();
+    }
+
+    /// Writes wait until this node's slots are somebody's again.
+    pub(super) fn hold_writes(&mut self, until: Millis) {
+        self.pausing.handover = Some(until);
+        self.pauses_changed();
+    }
+
+    /// They need not wait any longer.
+    pub(super) fn release_writes(&mut self) {
+        if self.pausing.handover.take().is_some() {
+            self.pauses_changed();
+        }
+    }
+
+    fn pauses_changed(&mut self) {
+        let ends = self.pausing.by_client.map(|pause| pause.until).into_iter().chain(self.pausing.handover);
+        if let Some(until) = ends.min() {
+            self.timers.set(Timer::Pause, until);
         }
         self.resume_held();
     }
@@ -39,8 +68,10 @@ impl<D: Disk> Node<D> {
     /// Timers: a pause ends.
     pub(super) fn end_pause(&mut self) {
         let now = self.now.mono;
-        if self.timers.take_due(Timer::Pause, now) && self.pausing.pause.is_some_and(|pause| pause.until <= now) {
-            self.pause_clients(None);
+        if self.timers.take_due(Timer::Pause, now) {
+            self.pausing.by_client.take_if(|pause| pause.until <= now);
+            self.pausing.handover.take_if(|until| *until <= now);
+            self.pauses_changed();
         }
     }
 

@@ -116,6 +116,11 @@ impl Proposals {
         self.pending.values().any(|pending| pending.part.is_none() && releases(&pending.change))
     }
 
+    /// Whether a primary still waits for a replica to take over from it.
+    pub fn gives_up(&self, node: &NodeId) -> bool {
+        self.wishes.iter().any(|pending| pending.wish.kind == WishKind::HandOver && pending.wish.id == *node)
+    }
+
     /// Whether a slot change that nobody waits for (a claim) is on its way.
     pub fn claims(&self) -> bool {
         self.pending.values().any(|pending| pending.part.is_none() && matches!(pending.change, Change::SlotChange { source: None, .. }))

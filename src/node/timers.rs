@@ -27,9 +27,11 @@ pub(super) enum Timer {
     Failover,
     /// The primary is to be dialled, or to be told how far this replica is.
     Primary,
+    /// A failover that was asked of this replica has taken too long.
+    Succession,
 }
 
-const COUNT: usize = Timer::Primary as usize + 1;
+const COUNT: usize = Timer::Succession as usize + 1;
 
 /// One optional deadline a timer (mono ms).
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ use crate::cluster::{Address, Change, State};
 use crate::commands::{LinkView, Server};
 use crate::config::Config;
 use crate::keyspace::Keyspace;
-use crate::raft::{Body, Payload, Raft};
+use crate::raft::Raft;
 use crate::store::{Disk, Standing};
 use crate::types::{ConnId, NodeId};
 
@@ -100,27 +100,11 @@ impl<D: Disk> Node<D> {
         Some(LinkView { node, outbound, greeted: peer.is_some(), created: bus.since.wall, heard: bus.heard, send_buffer, unsent })
     }
 
-    /// Own ranges that entries in the log's tail would take away.
-    pub(super) fn refresh_leaving(&mut self) {
-        self.leaving_ranges.clear();
-        for (_, entry) in self.raft.log().iter_from(self.state.last_applied() + 1) {
-            match &entry.body {
-                Body::App(change @ Change::SlotChange { ranges, .. }) if change.deposes() == Some(self.me) => {
-                    self.leaving_ranges.extend(ranges);
-                }
-                Body::App(Change::Failover { primary: id, .. } | Change::SetReplicaOf { id, .. }) if *id == self.me => {
-                    self.leaving_ranges.extend(self.state.ranges_of(&self.me));
-                }
-                _ => {}
-            }
-        }
-    }
-
     /// Removes expired keys and frees what was cleared, a slice a turn; true if there is more to do.
     pub(super) fn tend_keys(&mut self) -> bool {
         let freed = self.keyspace.free_some(EXPIRE_BUDGET);
         // To expire a key is to change it.
-        if self.pausing.pause.is_some() {
+        if self.pausing.in_force().is_some() || self.is_handing_over() {
             return !freed;
         }
         self.keyspace.expire_some(self.now.wall, EXPIRE_BUDGET);

@@ -144,6 +144,7 @@ impl<D: Disk> Node<D> {
                 self.waiting.conclude(client, result);
             }
             Wait::Lead => self.take_over(client),
+            Wait::Failover => self.begin_failover(client),
             Wait::Pause(pause) => {
                 self.pause_clients(Some(pause));
                 self.waiting.finish(client, WaitOutcome::Done);

@@ -7,12 +7,12 @@ use rustix::process::Signal;
 use std::time::Duration;
 
 /// So long that no silence is ever taken for a failure here.
-const NEVER: &str = "cluster-node-timeout 60000";
+pub const NEVER: &str = "cluster-node-timeout 60000";
 /// A busy machine takes longer than the few milliseconds that it needs.
 const SOON: Duration = Duration::from_secs(10);
 
 /// Three primaries with a replica each; nodes 3, 4 and 5 are the replicas of 0, 1 and 2.
-fn pairs(lines: &[&str]) -> Cluster {
+pub fn pairs(lines: &[&str]) -> Cluster {
     let cluster = Cluster::formed(6, lines);
     for (at, range) in ["0 5460", "5461 10922", "10923 16383"].iter().enumerate() {
         assert_eq!(cluster.nodes[at].ask(&format!("CLUSTER ADDSLOTSRANGE {range}")), "OK");

@@ -24,6 +24,8 @@ pub(super) const LINES: &[&str] = &[
     "    Delete slots information which are between <start-slot> and <end-slot> from current node.",
     "DELVOTER <node-id>",
     "    Make a voter a learner, until it is made a voter again.",
+    "FAILOVER [FORCE|TAKEOVER]",
+    "    Promote current replica node to being a master.",
     "FLUSHSLOT <slot> [ASYNC|SYNC]",
     "    Remove all keys of a slot from current node.",
     "FLUSHSLOTS",

@@ -3,9 +3,10 @@
 //! Owns: the subcommands' table and what they share. Must not: change the cluster itself: a change is planned here and waits for the log
 //! ([`Wait`](super::context::Wait)). Contract: docs/protocol.md; replies and error texts are Valkey's, word for word.
 //!
-//! `slots` changes owners, `membership` changes members and voters, `replicate` who replicates whom, `topology` shows them, `info` counts,
-//! `keys` asks about keys in slots, `raft` shows the consensus itself, `transfer` asks to lead it.
+//! `slots` changes owners, `membership` changes members and voters, `replicate` who replicates whom, `failover` who takes over from whom,
+//! `topology` shows them, `info` counts, `keys` asks about keys in slots, `raft` shows the consensus itself, `transfer` asks to lead it.
 
+mod failover;
 mod help;
 mod info;
 mod keys;
@@ -61,6 +62,7 @@ const SUBCOMMANDS: &[Command] = &[
     sub("delslots", -3, ADMIN, "3.0.0", "Sets hash slots as unbound for a node.", slots::delslots),
     sub("delslotsrange", -4, ADMIN, "7.0.0", "Sets hash slot ranges as unbound for a node.", slots::delslotsrange),
     sub("delvoter", 3, ADMIN, "7.2.4", "Makes a member of the cluster a learner, until it is made a voter again.", membership::delvoter),
+    sub("failover", -2, ADMIN, "3.0.0", "Forces a replica to perform a manual failover of its master.", failover::failover),
     sub("flushslot", -3, &[Flag::Admin, Flag::Write], "7.2.4", "Removes all keys of a hash slot.", keys::flushslot),
     sub("flushslots", 2, ADMIN, "3.0.0", "Deletes all slots information from a node.", slots::flushslots),
     sub("forget", 3, ADMIN, "3.0.0", "Removes a node from the nodes table.", membership::forget),

@@ -1,7 +1,7 @@
 //! The family from a client's side: replies and refusals word for word, and what is asked of the log.
 
 use super::{SUBCOMMANDS, help};
-use crate::cluster::{Change, Reason};
+use crate::cluster::{Change, FailoverKind, Reason};
 use crate::commands::tests::{Desk, ME, OTHER, slot};
 use crate::commands::{ChangeOutcome, Flow, Wait, WaitOutcome};
 use crate::keyspace::key_slot;
@@ -231,6 +231,33 @@ fn forget_refuses_what_can_never_be_and_asks_the_node_for_the_rest() {
         Wait::Forget(STRANGER.parse().unwrap()),
         "it may have been forgotten just now"
     );
+}
+
+#[test]
+fn failover_is_for_replicas() {
+    let mut desk = desk();
+    for line in ["cluster failover", "cluster failover force", "cluster failover TAKEOVER"] {
+        assert_eq!(desk.ask(line), "-ERR You should send CLUSTER FAILOVER to a replica\r\n");
+    }
+    assert_eq!(desk.ask("cluster failover x"), "-ERR syntax error\r\n");
+    let text = "-ERR unknown subcommand or wrong number of arguments for 'failover'. Try CLUSTER HELP.\r\n";
+    assert_eq!(desk.ask("cluster failover force takeover"), text);
+    // ME gives its slots away and becomes a replica of OTHER.
+    desk.give_slots(Some(ME), Some(OTHER), 0, 99);
+    desk.give_slots(Some(ME), Some(OTHER), 300, 16383);
+    let place = |desk: &Desk, id: &NodeId| desk.state.member(id).map(|member| (member.shard, desk.state.epoch(&member.shard))).unwrap();
+    let (source, target) = (place(&desk, &ME), place(&desk, &OTHER));
+    desk.apply(Change::SetReplicaOf { id: ME, source, primary: Some(OTHER), target });
+    assert_eq!(desk.wait("cluster failover"), Wait::Failover);
+    granted(&mut desk);
+    let (shard, epoch) = place(&desk, &OTHER);
+    for (word, kind) in [("force", FailoverKind::Force), ("takeover", FailoverKind::Takeover)] {
+        let expected = Change::Failover { replica: ME, primary: OTHER, shard, epoch, kind };
+        assert_eq!(changes(&mut desk, &format!("cluster failover {word}")), [expected]);
+        granted(&mut desk);
+    }
+    desk.apply(Change::NodeFail { id: OTHER });
+    assert_eq!(desk.ask("cluster failover"), "-ERR Master is down or failed, please use CLUSTER FAILOVER FORCE\r\n");
 }
 
 #[test]

@@ -1,0 +1,159 @@
+//! A replica that takes over from a living primary: from the first word to that primary until it has all that the primary had.
+//!
+//! Owns: CLUSTER FAILOVER in progress, and what a new primary still waits for. Must not: copy keys (following does), or choose a successor (failover does).
+//! Contract: docs/protocol.md, "Failover".
+
+use super::Node;
+use super::proposals::Part;
+use super::timers::Timer;
+use super::yielding::Yielding;
+use crate::cluster::{Change, FailoverKind};
+use crate::commands::WaitOutcome;
+use crate::store::Disk;
+use crate::types::{ConnId, Millis, NodeId};
+use crate::wire::bus::Frame;
+
+/// CLUSTER FAILOVER of this replica, until it is applied.
+#[derive(Clone, Copy, Debug)]
+struct Attempt {
+    client: ConnId,
+    /// Mono ms; then it is called off.
+    until: Millis,
+    proposed: bool,
+}
+
+/// What a primary is asked: where its stream ends.
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    primary: NodeId,
+    /// The link by which it was asked.
+    asked: Option<ConnId>,
+    /// What it said.
+    offset: Option<u64>,
+}
+
+/// See the module. While both are there, the attempt has been applied and the question is about the end of the stream for good.
+#[derive(Default)]
+pub(super) struct Succession {
+    attempt: Option<Attempt>,
+    question: Option<Question>,
+    /// The slots are ours, their last changes are not here yet \[N25\].
+    heir: bool,
+    /// The other side: this node as the primary that gives its slots up.
+    pub yielding: Yielding,
+}
+
+impl Succession {
+    /// From whom this node has taken over without having all that it had.
+    pub fn predecessor(&self) -> Option<NodeId> {
+        self.question.filter(|_| self.heir).map(|question| question.primary)
+    }
+
+    /// Whom it is to be asked.
+    pub fn asks(&self) -> Option<NodeId> {
+        self.question.map(|question| question.primary)
+    }
+}
+
+impl<D: Disk> Node<D> {
+    /// CLUSTER FAILOVER.
+    pub(super) fn begin_failover(&mut self, client: ConnId) {
+        let primary = self.state.member(&self.me).and_then(|me| me.primary);
+        let Some(primary) = primary.filter(|_| self.succession.attempt.is_none()) else {
+            return self.waiting.finish(client, WaitOutcome::Failed("ERR A failover is in progress already".to_owned()));
+        };
+        log::info!("Taking over from {primary}, as asked");
+        let until = self.now.mono + self.config.cluster_manual_failover_timeout;
+        self.succession.attempt = Some(Attempt { client, until, proposed: false });
+        self.succession.question = Some(Question { primary, asked: None, offset: None });
+        self.timers.set(Timer::Succession, until);
+        self.todo.connect = true;
+    }
+
+    /// A client was told how its request ended, or has left: a failover that it asked for and that was not granted is over.
+    pub(super) fn failover_ended(&mut self, client: ConnId) {
+        if self.succession.attempt.is_some_and(|attempt| attempt.client == client) {
+            self.call_failover_off();
+        }
+    }
+
+    /// The primary serves writes again, unless it has learned by now that it is none any more.
+    fn call_failover_off(&mut self) {
+        let Some(attempt) = self.succession.attempt.take() else { return };
+        self.waiting.finish(attempt.client, WaitOutcome::Timeout);
+        if let (false, Some(question)) = (self.succession.heir, self.succession.question) {
+            self.succession.question = None;
+            if let Some(conn) = self.links.up(&question.primary) {
+                self.outbox.push(conn, Frame::FailoverPrepare { pause: 0 });
+            }
+        }
+    }
+
+    /// Once a turn: asks, proposes once this replica has caught up, serves once it has everything.
+    pub(super) fn tend_succession(&mut self) {
+        let late = self.timers.take_due(Timer::Succession, self.now.mono);
+        let Some(question) = self.succession.question else { return };
+        if self.succession.heir {
+            return self.await_inheritance(question);
+        }
+        let follows = self.state.member(&self.me).and_then(|me| me.primary) == Some(question.primary);
+        if late || !follows {
+            return self.call_failover_off();
+        }
+        let Some(attempt) = self.succession.attempt else { return };
+        self.put_question(question, attempt.until.saturating_sub(self.now.mono));
+        if !attempt.proposed && question.offset.is_some_and(|offset| self.has_caught_up(offset)) {
+            self.succession.attempt = Some(Attempt { proposed: true, ..attempt });
+            self.propose_failover(question.primary, Part { client: attempt.client, number: 0 });
+        }
+    }
+
+    fn has_caught_up(&self, offset: u64) -> bool {
+        let own = self.replication_offset();
+        own > 0 && own >= offset
+    }
+
+    fn propose_failover(&mut self, primary: NodeId, part: Part) {
+        let Some(old) = self.state.member(&primary) else { return };
+        let (shard, epoch) = (old.shard, self.state.epoch(&old.shard));
+        self.propose(Change::Failover { replica: self.me, primary, shard, epoch, kind: FailoverKind::Manual }, Some(part));
+    }
+
+    /// Asks once on each link: writes are to be held for so long, and where does the stream end?
+    fn put_question(&mut self, question: Question, pause: Millis) {
+        let Some(conn) = self.links.up(&question.primary).filter(|conn| question.asked != Some(*conn)) else { return };
+        self.outbox.push(conn, Frame::FailoverPrepare { pause });
+        self.succession.question = Some(Question { asked: Some(conn), offset: None, ..question });
+    }
+
+    /// FAILOVER_OFFSET came by `conn`.
+    pub(super) fn receive_failover_offset(&mut self, conn: ConnId, offset: u64) {
+        if let Some(question) = self.succession.question.as_mut().filter(|question| question.asked == Some(conn)) {
+            question.offset = Some(offset);
+        }
+    }
+
+    /// A FAILOVER in favour of this node was applied, from a primary that may have changed keys until it had that entry.
+    pub(super) fn inherit(&mut self, primary: NodeId) {
+        self.succession.heir = true;
+        self.succession.question = Some(Question { primary, asked: None, offset: None });
+        self.hold_writes(self.now.mono + self.config.cluster_manual_failover_timeout);
+        self.todo.connect = true;
+    }
+
+    /// Nobody is served before this node has what its predecessor had, or that one is gone \[N25\].
+    fn await_inheritance(&mut self, question: Question) {
+        let predecessor = self.state.member(&question.primary);
+        let lost = self.state.slot_count_of(&self.me) == 0;
+        let gone = lost || self.raft.is_dead(&question.primary) || predecessor.is_none_or(|member| member.failed);
+        if !gone && question.offset.is_none_or(|offset| self.replication_offset() < offset) {
+            return self.put_question(question, 0);
+        }
+        log::info!("This node has taken over from {}{}", question.primary, if gone { ", which is gone" } else { "" });
+        (self.succession.heir, self.succession.question, self.succession.attempt) = (false, None, None);
+        // Before anybody is served: its own changes are the stream from now on.
+        self.review_primary();
+        self.refresh_leaving();
+        self.release_writes();
+    }
+}
