@@ -177,6 +177,7 @@ impl<D: Disk> Node<D> {
         self.following.backoff = (self.following.backoff * 2).clamp(MIN_BACKOFF, MAX_BACKOFF);
         self.following.dial_at = self.now.mono + self.rng.between(self.following.backoff / 2, self.following.backoff);
         if was_up {
+            log::info!("The primary's stream has ended at offset {}: connecting anew", self.stream.offset());
             self.following.down_since = self.now.mono;
         }
         self.todo.connect = true;
