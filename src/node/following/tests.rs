@@ -36,8 +36,9 @@ impl Net {
     /// One turn of every node, and 5 ms.
     fn step(&mut self) {
         self.now = Now { mono: self.now.mono + 5, wall: self.now.wall + 5 };
+        let now = self.now;
         for at in 0..self.nodes.len() {
-            self.nodes[at].turn(self.now).unwrap();
+            self.nodes[at].turn(&mut || now).unwrap();
             self.flush(at);
             self.act(at);
         }
@@ -45,7 +46,7 @@ impl Net {
 
     fn flush(&mut self, at: usize) {
         while let Some(conn) = self.nodes[at].next_dirty() {
-            let Some(transmit) = self.nodes[at].transmit_buffer(conn) else { continue };
+            let Some(transmit) = self.nodes[at].transmit_buffer(conn, self.now) else { continue };
             let bytes = transmit.as_slice().to_vec();
             let Some(&(peer, far)) = self.peers.get(&(at, conn)) else { continue };
             transmit.advance(bytes.len());
@@ -101,7 +102,7 @@ impl Net {
         self.give(at, conn, format!("{lines}\r\n").as_bytes());
         for _ in 0..4000 {
             self.step();
-            let transmit = self.nodes[at].transmit_buffer(conn).unwrap();
+            let transmit = self.nodes[at].transmit_buffer(conn, self.now).unwrap();
             if !transmit.is_empty() {
                 let answer = String::from_utf8_lossy(transmit.as_slice()).into_owned();
                 self.nodes[at].disconnected(conn, Closed::Eof);
