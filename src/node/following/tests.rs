@@ -147,12 +147,12 @@ impl Net {
     }
 
     /// The leader lets `replica` take over from `primary`.
-    fn fail_over(&mut self, replica: usize, primary: usize) {
+    fn fail_over(&mut self, replica: usize, primary: usize, kind: FailoverKind) {
         let leader = self.nodes.iter().position(|node| node.raft.is_leader()).unwrap();
         let (replica, primary) = (self.nodes[replica].me, self.nodes[primary].me);
         let state = &self.nodes[leader].state;
         let shard = state.member(&primary).unwrap().shard;
-        let change = Change::Failover { replica, primary, shard, epoch: state.epoch(&shard), kind: FailoverKind::Manual };
+        let change = Change::Failover { replica, primary, shard, epoch: state.epoch(&shard), kind };
         self.nodes[leader].raft.append(None, change).unwrap();
         self.until("the replica to own the slots", |net| net.nodes.iter().all(|node| node.state.slot_count_of(&replica) > 0));
     }
@@ -174,7 +174,7 @@ fn who_takes_over_goes_on_with_the_history_and_the_others_follow_without_a_full_
     let mut net = Net::with_replicas();
     net.all_equal(0);
     let before = net.history(0);
-    net.fail_over(1, 0);
+    net.fail_over(1, 0, FailoverKind::Manual);
     net.all_equal(1);
     let after = net.history(1);
     assert_eq!(after.second, Some((before.id, before.offset + 1)));
@@ -186,7 +186,7 @@ fn who_takes_over_goes_on_with_the_history_and_the_others_follow_without_a_full_
     }
     assert_eq!((net.info(1, "sync_full"), net.info(1, "sync_partial_ok")), (0, 2));
     // And back again.
-    net.fail_over(0, 1);
+    net.fail_over(0, 1, FailoverKind::Manual);
     net.all_equal(0);
     assert_eq!((net.info(0, "sync_full"), net.info(0, "sync_partial_ok")), (2, 2));
 }
@@ -201,7 +201,7 @@ fn who_has_more_than_its_successor_gets_all_keys() {
     net.nodes[1].following.dial_at = Millis::MAX;
     assert_eq!(net.ask(0, "SET lost 1"), "+OK\r\n");
     assert!(net.nodes[1].is_in_sync() && net.history(1).offset < net.history(0).offset);
-    net.fail_over(1, 0);
+    net.fail_over(1, 0, FailoverKind::Force);
     net.all_equal(1);
     assert_eq!(net.ask(1, "EXISTS lost"), ":0\r\n");
     assert_eq!(net.info(1, "sync_full"), 2);
