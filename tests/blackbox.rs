@@ -55,6 +55,8 @@ mod pausing;
 mod rdb;
 #[path = "blackbox/replicas.rs"]
 mod replicas;
+#[path = "blackbox/replication.rs"]
+mod replication;
 #[path = "blackbox/slots.rs"]
 mod slots;
 #[path = "blackbox/start.rs"]

@@ -120,6 +120,7 @@ fn info(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
 /// Which clients CLIENT LIST shows.
 enum Wanted {
     All,
+    Kind { replicas: bool },
     None,
     Ids(Vec<i64>),
 }
@@ -129,8 +130,9 @@ impl Wanted {
         match args.nth(2) {
             None => Ok(Self::All),
             Some(word) if is(word, "type") && args.len() == 4 => match args.get(3) {
-                kind if is(kind, "normal") => Ok(Self::All),
-                kind if ["master", "replica", "slave", "pubsub"].iter().any(|word| is(kind, word)) => Ok(Self::None),
+                kind if is(kind, "normal") => Ok(Self::Kind { replicas: false }),
+                kind if is(kind, "replica") || is(kind, "slave") => Ok(Self::Kind { replicas: true }),
+                kind if ["master", "pubsub"].iter().any(|word| is(kind, word)) => Ok(Self::None),
                 kind => Err(format!("ERR Unknown client type '{}'", shown(kind, 128))),
             },
             Some(word) if is(word, "id") && args.len() > 3 => {
@@ -141,11 +143,12 @@ impl Wanted {
         }
     }
 
-    fn has(&self, id: u64) -> bool {
+    fn has(&self, client: &Client) -> bool {
         match self {
             Self::All => true,
+            Self::Kind { replicas } => client.is_replica() == *replicas,
             Self::None => false,
-            Self::Ids(ids) => ids.contains(&id.cast_signed()),
+            Self::Ids(ids) => ids.contains(&client.id.cast_signed()),
         }
     }
 }
@@ -158,7 +161,7 @@ fn list(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     let now = ctx.now;
     let mut lines: BTreeMap<u64, String> = BTreeMap::new();
     let mut show = |client: &Client, buffers: Buffers| {
-        if wanted.has(client.id) {
+        if wanted.has(client) {
             write_line(lines.entry(client.id).or_default(), client, buffers, now);
         }
     };
@@ -192,6 +195,7 @@ fn write_line(line: &mut String, client: &Client, buffers: Buffers, now: Now) {
 /// Redis' letters for what a client is and does.
 fn flags(client: &Client) -> String {
     let letters = [
+        ('S', client.is_replica()),
         ('x', client.multi.is_some()),
         ('b', client.is_blocked()),
         ('c', client.close_after_reply),

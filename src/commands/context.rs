@@ -29,7 +29,7 @@ pub enum Flow {
     Held,
 }
 
-/// What a suspended command waits for. Every one of them answers `+OK` if it goes well.
+/// What a suspended command waits for. Every one of them answers `+OK` if it goes well, but for the one that says so.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Wait {
     /// These entries, one or more, are to be proposed; ends when each is applied or refused.
@@ -65,6 +65,15 @@ pub enum Wait {
     Lead,
     /// This replica is to take over from its primary, which holds its clients' writes meanwhile (CLUSTER FAILOVER).
     Failover,
+    /// Replicas are to have run the stream; answers how many have.
+    Replicas {
+        /// Up to here.
+        offset: u64,
+        /// So many of them.
+        count: u64,
+        /// Or else it ends then (mono ms).
+        until: Option<Millis>,
+    },
     /// Clients are to be paused.
     Pause(Pause),
     /// CLIENT PAUSE is over.
@@ -100,6 +109,8 @@ pub enum WaitOutcome {
     Changes(Vec<ChangeOutcome>),
     /// It is done.
     Done,
+    /// For [`Wait::Replicas`]: how many there are.
+    Replicas(u64),
     /// Nothing was heard of it in time: it may still happen.
     Timeout,
     /// It was refused or failed, with the whole error text (`ERR ...`).

@@ -36,9 +36,12 @@ pub fn execute(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 /// A wait of this client has ended: writes the reply and, inside EXEC, goes on with the next command, which may wait again.
 pub fn resume(ctx: &mut Context<'_>, outcome: WaitOutcome) -> Flow {
     let start = ctx.reply.mark();
-    match failure(outcome) {
-        None => ctx.reply.ok(),
-        Some(text) => ctx.reply.error(&text),
+    match outcome {
+        WaitOutcome::Replicas(count) => ctx.reply.int(count.cast_signed()),
+        other => match failure(other) {
+            None => ctx.reply.ok(),
+            Some(text) => ctx.reply.error(&text),
+        },
     }
     if let Some(id) = ctx.client.waiting.take() {
         account(ctx, id, start);
@@ -182,7 +185,7 @@ fn end_asking(ctx: &mut Context<'_>, flow: &Flow) {
 fn failure(outcome: WaitOutcome) -> Option<String> {
     const TIMEOUT: &str = "TIMEOUT The cluster did not answer in time: the change may still be applied";
     match outcome {
-        WaitOutcome::Done => None,
+        WaitOutcome::Done | WaitOutcome::Replicas(_) => None,
         WaitOutcome::Timeout => Some(TIMEOUT.to_owned()),
         WaitOutcome::Failed(text) => Some(text),
         WaitOutcome::Changes(changes) => changes.into_iter().find_map(|change| match change {

@@ -7,12 +7,14 @@
 use super::context::{Context, Flow, UpstreamLink};
 use super::parse::is;
 use super::pause::Held;
+use super::replication::{Shown, replicas};
 use super::server_state::seconds;
 use super::table;
 use super::table::{Command, Flag, Group};
 use super::{PONTOON_VERSION, REDIS_VERSION, SERVER_NAME};
 use crate::cluster::Address;
-use crate::replication::Backlog;
+use crate::replication::{Backlog, History};
+use crate::types::ReplId;
 use crate::wire::Args;
 use std::fmt::{Display, Write};
 
@@ -152,8 +154,9 @@ fn server(ctx: &Context<'_>, text: &mut Text) {
 }
 
 fn clients(ctx: &Context<'_>, text: &mut Text) {
-    let (mut blocked, mut watching, mut watched) = (0, 0, 0);
+    let (mut normal, mut blocked, mut watching, mut watched) = (0, 0, 0, 0);
     let mut look = |client: &super::Client| {
+        normal += usize::from(!client.is_replica());
         blocked += usize::from(client.is_blocked());
         watching += usize::from(!client.watched.is_empty());
         watched += client.watched.len();
@@ -165,7 +168,7 @@ fn clients(ctx: &Context<'_>, text: &mut Text) {
         Some(pause) => ("client_pause", if pause.held == Held::All { "all" } else { "write" }),
     };
     text.lines(&[
-        ("connected_clients", &ctx.clients.count()),
+        ("connected_clients", &normal),
         ("cluster_connections", &ctx.cluster.links.len()),
         ("maxclients", &ctx.config.maxclients),
         ("blocked_clients", &blocked),
@@ -252,17 +255,18 @@ fn replication(ctx: &Context<'_>, text: &mut Text) {
     if let Some(primary) = primary {
         upstream(ctx, &primary.address, text);
     }
-    let (history, backlog) = (ctx.stream.history(), ctx.stream.backlog());
-    let second = history.second.map_or_else(|| "0".repeat(40), |(id, _)| id.to_string());
+    write_replicas(ctx, text);
+    let History { id, second, offset } = *ctx.stream.history();
+    let (second, second_offset) = second.map_or((ReplId::from_bytes([0; 20]), -1), |(id, offset)| (id, offset.cast_signed()));
+    let backlog = ctx.stream.backlog();
     text.lines(&[
-        ("connected_slaves", &0),
         ("master_failover_state", &"no-failover"),
-        ("master_replid", &history.id),
+        ("master_replid", &id),
         ("master_replid2", &second),
-        ("master_repl_offset", &history.offset),
-        ("second_repl_offset", &history.second.map_or(-1, |(_, first_other)| first_other.cast_signed())),
+        ("master_repl_offset", &offset),
+        ("second_repl_offset", &second_offset),
         ("repl_backlog_active", &u8::from(backlog.is_some())),
-        ("repl_backlog_size", &option(ctx, "repl-backlog-size")),
+        ("repl_backlog_size", &ctx.config.repl_backlog_size),
         ("repl_backlog_first_byte_offset", &backlog.map_or(0, |backlog| backlog.start() + 1)),
         ("repl_backlog_histlen", &backlog.map_or(0, Backlog::len)),
     ]);
@@ -296,6 +300,19 @@ fn upstream(ctx: &Context<'_>, primary: &Address, text: &mut Text) {
         text.line("master_link_down_since_seconds", seconds(since, mono));
     }
     text.lines(&[("slave_priority", &option(ctx, "replica-priority")), ("slave_read_only", &1), ("replica_announced", &1)]);
+}
+
+fn write_replicas(ctx: &Context<'_>, text: &mut Text) {
+    let replicas = replicas(ctx);
+    text.line("connected_slaves", replicas.len());
+    if ctx.config.min_replicas_to_write > 0 && ctx.config.min_replicas_max_lag > 0 {
+        text.line("min_slaves_good_slaves", ctx.server.good_replicas);
+    }
+    for (number, replica) in replicas.iter().enumerate() {
+        let Shown { ip, port, state, acked, heard, .. } = replica;
+        let lag = seconds(*heard, ctx.now.mono);
+        text.put(format_args!("slave{number}:ip={ip},port={port},state={state},offset={acked},lag={lag}\r\n"));
+    }
 }
 
 fn cpu(ctx: &Context<'_>, text: &mut Text) {

@@ -41,7 +41,7 @@ pub use context::{
 };
 pub use dispatch::{execute, resume};
 pub use pause::{Held, Pause};
-pub use server_state::Server;
+pub use server_state::{Server, seconds};
 pub use table::{Command, CommandId, Flag, Group, Handler, KeyFlag, KeySpec, Table};
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
-//! What replicas say: REPLCONF, PSYNC, SYNC.
+//! Replicas and who asks after them: REPLCONF, PSYNC, SYNC; ROLE, WAIT; REPLICAOF and SLAVEOF, which a cluster does not have.
 //!
-//! Owns: reading their words. Must not: send them anything but replies (the node feeds those that have asked).
+//! Owns: reading replicas' words, and what is shown of them. Must not: send them anything but replies (the node feeds those that have asked).
 //! Contract: docs/protocol.md, "Replication"; the words are those of Redis' replicas.
 
-use super::context::{Context, Flow};
+use super::client::Client;
+use super::context::{Context, Flow, UpstreamLink, Wait};
 use super::parse::{NOT_AN_INTEGER, SYNTAX_ERROR, integer, is, shown};
 use super::table::{Command, Flag, Group};
-use crate::replication::{Replica, Request};
-use crate::types::ReplId;
+use crate::replication::{Profile, Replica, Request};
+use crate::types::{Millis, ReplId};
 use crate::wire::Args;
+use std::collections::BTreeMap;
 
 /// The longest address that a replica may announce.
 const MAX_IP: usize = 255;
@@ -34,6 +36,25 @@ pub const COMMANDS: &[Command] = &[
         replconf,
     ),
     Command::new(
+        "replicaof",
+        3,
+        REPLICATES,
+        Group::Server,
+        "5.0.0",
+        "Configures a server as replica of another, or promotes it to a master.",
+        replicaof,
+    ),
+    Command::new("role", 1, TELLS, Group::Server, "2.8.12", "Returns the replication role.", role).categories(&["@admin", "@dangerous"]),
+    Command::new(
+        "slaveof",
+        3,
+        REPLICATES,
+        Group::Server,
+        "1.0.0",
+        "Sets a Redis server as a replica of another, or promotes it to being a master.",
+        replicaof,
+    ),
+    Command::new(
         "sync",
         1,
         &[Flag::Admin, Flag::NoScript, Flag::NoMulti],
@@ -42,7 +63,101 @@ pub const COMMANDS: &[Command] = &[
         "An internal command used in replication.",
         sync,
     ),
+    Command::new(
+        "wait",
+        3,
+        &[Flag::NoScript, Flag::Blocking],
+        Group::Generic,
+        "3.0.0",
+        "Blocks until the asynchronous replication of all preceding write commands sent by the connection is completed.",
+        wait,
+    )
+    .tips(&["request_policy:all_shards", "response_policy:agg_min"]),
 ];
+
+const REPLICATES: &[Flag] = &[Flag::Admin, Flag::NoScript, Flag::Stale];
+const TELLS: &[Flag] = &[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Fast];
+const WAIT_AT_REPLICA: &str = "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured to be \
+     writable (which is not the default) writes to replicas are just local and are not propagated.";
+
+/// A replica as ROLE and INFO show it.
+pub(super) struct Shown {
+    pub ip: String,
+    pub port: u16,
+    pub state: &'static str,
+    pub online: bool,
+    pub acked: u64,
+    pub heard: Millis,
+}
+
+/// The replicas in the order in which they came.
+pub(super) fn replicas(ctx: &Context<'_>) -> Vec<Shown> {
+    let mut shown = BTreeMap::new();
+    let mut look = |client: &Client| {
+        let Some(replica) = client.replica.as_ref().filter(|replica| replica.has_asked()) else { return };
+        let Profile { ip, port, .. } = &replica.profile;
+        let ip = if ip.is_empty() { client.addr.ip().to_string() } else { ip.clone() };
+        let (state, online) = (replica.state(), replica.is_online());
+        shown.insert(client.id, Shown { ip, port: *port, state, online, acked: replica.acked, heard: replica.heard });
+    };
+    ctx.clients.visit_others(&mut |client, _| look(client));
+    look(ctx.client);
+    shown.into_values().collect()
+}
+
+fn role(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
+    if let Some(primary) = ctx.cluster.primary().and_then(|id| ctx.cluster.state.member(&id)) {
+        ctx.reply.array(5);
+        ctx.reply.bulk(b"slave");
+        ctx.reply.bulk(primary.address.ip.as_bytes());
+        ctx.reply.int(i64::from(primary.address.port));
+        let (state, offset) = match ctx.cluster.upstream.map(|upstream| upstream.link) {
+            Some(UpstreamLink::Up) => ("connected", ctx.stream.offset().cast_signed()),
+            Some(UpstreamLink::Loading { .. }) => ("sync", -1),
+            Some(UpstreamLink::Down { .. }) | None => ("connect", -1),
+        };
+        ctx.reply.bulk(state.as_bytes());
+        ctx.reply.int(offset);
+        return Flow::Done;
+    }
+    let online: Vec<Shown> = replicas(ctx).into_iter().filter(|replica| replica.online).collect();
+    ctx.reply.array(3);
+    ctx.reply.bulk(b"master");
+    ctx.reply.int(ctx.stream.offset().cast_signed());
+    ctx.reply.array(online.len());
+    for Shown { ip, port, acked, .. } in online {
+        ctx.reply.array(3);
+        for word in [ip, port.to_string(), acked.to_string()] {
+            ctx.reply.bulk(word.as_bytes());
+        }
+    }
+    Flow::Done
+}
+
+fn replicaof(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
+    ctx.fail("ERR REPLICAOF not allowed in cluster mode.")
+}
+
+fn wait(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    if ctx.cluster.is_replica() {
+        return ctx.fail(WAIT_AT_REPLICA);
+    }
+    let Some(count) = integer(args.get(1)) else { return ctx.fail(NOT_AN_INTEGER) };
+    let until = match integer(args.get(2)).map(u64::try_from) {
+        None => return ctx.fail("ERR timeout is not an integer or out of range"),
+        Some(Err(_)) => return ctx.fail("ERR timeout is negative"),
+        Some(Ok(0)) => None,
+        Some(Ok(ms)) => Some(ctx.now.mono.saturating_add(ms)),
+    };
+    let offset = ctx.client.written;
+    // A transaction does not wait: it would let others in between.
+    if ctx.stream.in_unit() {
+        let there = replicas(ctx).into_iter().filter(|replica| replica.online && replica.acked >= offset).count();
+        ctx.reply.int(there as i64);
+        return Flow::Done;
+    }
+    Flow::Wait(Wait::Replicas { offset, count: u64::try_from(count).unwrap_or(0), until })
+}
 
 fn sync(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
     ask(ctx, Request::Sync)

@@ -57,6 +57,8 @@ pub(super) enum Redirect {
     Moved(Slot, NodeId),
     /// It would show a replica's copy, which may be old.
     Stale,
+    /// Fewer replicas are there than a write needs.
+    TooFewReplicas,
     /// It has no keys and would change a replica's copy as a whole.
     ReadOnly,
 }
@@ -89,7 +91,16 @@ pub(super) fn check(ctx: &Context<'_>, slots: KeySlots, writes: bool) -> Result<
     if cluster.leaving.iter().any(|(first, last)| (*first..=*last).contains(&slot)) {
         return Err(Redirect::Leaving);
     }
+    if writes {
+        check_replicas(ctx)?;
+    }
     Ok(cluster.lease)
+}
+
+/// Whether as many replicas are there as a write needs.
+fn check_replicas(ctx: &Context<'_>) -> Result<(), Redirect> {
+    let needed = if ctx.config.min_replicas_max_lag > 0 { ctx.config.min_replicas_to_write } else { 0 };
+    if ctx.server.good_replicas < needed { Err(Redirect::TooFewReplicas) } else { Ok(()) }
 }
 
 /// Whether a command without keys may run, and under which lease. What it would change on a replica is its primary's to change, and who has slots
@@ -106,7 +117,7 @@ pub(super) fn check_keyless(ctx: &Context<'_>, command: &super::Command) -> Resu
     match cluster.lease {
         _ if !writes(command) => Ok(None),
         None if cluster.state.slot_count_of(&cluster.me) > 0 => Err(Redirect::Down),
-        lease => Ok(lease),
+        lease => check_replicas(ctx).map(|()| lease),
     }
 }
 
@@ -129,6 +140,7 @@ impl Redirect {
             Self::CrossSlot => ctx.reply.error("CROSSSLOT Keys in request don't hash to the same slot"),
             Self::Down => ctx.reply.error("CLUSTERDOWN The cluster is down"),
             Self::DownForWrites => ctx.reply.error("CLUSTERDOWN The cluster is down and only accepts read commands"),
+            Self::TooFewReplicas => ctx.reply.error("NOREPLICAS Not enough good replicas to write."),
             Self::ReadOnly => ctx.reply.error("READONLY You can't write against a read only replica."),
             Self::Stale => ctx.reply.error("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."),
             Self::Leaving => ctx.reply.error("TRYAGAIN The slot is on its way to another node"),

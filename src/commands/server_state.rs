@@ -25,6 +25,8 @@ pub struct Server {
     pub usage: Usage,
     /// Counters.
     pub stats: Stats,
+    /// Replicas that follow the stream and have said so within `min-replicas-max-lag`.
+    pub good_replicas: u32,
     /// CONFIG SET changed something: the node looks at its configuration again and clears this.
     pub config_changed: bool,
 }

@@ -123,8 +123,6 @@ pub(super) const OPTIONS: &[Opt] = &[
     inert("repl-diskless-sync-max-replicas", NUMBER, "0"),
     inert("repl-diskless-load", TEXT, "disabled"),
     inert("repl-disable-tcp-nodelay", YES_NO, "no"),
-    also(inert("min-replicas-to-write", NUMBER, "0"), "min-slaves-to-write"),
-    also(inert("min-replicas-max-lag", NUMBER, "10"), "min-slaves-max-lag"),
     inert("dual-channel-replication-enabled", YES_NO, "no"),
     // Memory and encodings.
     inert("maxmemory", BYTES, "0"),

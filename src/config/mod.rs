@@ -106,6 +106,10 @@ pub struct Config {
     pub cluster_manual_failover_timeout: Millis,
     /// A process whose ports refuse connections is known to be dead.
     pub cluster_fast_failure_detection: bool,
+    /// How many replicas must be there for a write; 0: none.
+    pub min_replicas_to_write: u32,
+    /// Seconds of silence after which a replica is not there any more; 0: writes need none.
+    pub min_replicas_max_lag: u64,
     /// Bytes of the stream that are kept for replicas that come back.
     pub repl_backlog_size: u64,
     /// Seconds that they are kept without any replica; 0: for ever.
@@ -182,6 +186,8 @@ impl Config {
             replica_priority: 0,
             cluster_manual_failover_timeout: 0,
             cluster_fast_failure_detection: false,
+            min_replicas_to_write: 0,
+            min_replicas_max_lag: 0,
             repl_backlog_size: 0,
             repl_backlog_ttl: 0,
             repl_ping_replica_period: 0,

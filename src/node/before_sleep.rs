@@ -121,6 +121,7 @@ fn consequences<D: Disk>(node: &mut Node<D>) {
 
 /// 10. A client hears of its change when this node acts on it already.
 fn replies<D: Disk>(node: &mut Node<D>) {
+    node.count_acks();
     node.answer_decided();
 }
 

@@ -4,8 +4,9 @@
 //! Must not: know the protocol's bytes (replication does). Contract: docs/protocol.md, "Replication".
 
 use super::Node;
+use super::acks::AckWait;
 use super::sessions::{Kind, Sessions};
-use crate::commands::Client;
+use crate::commands::{Client, seconds};
 use crate::replication::rdb::About;
 use crate::replication::{Fed, Offer, Replica, Start};
 use crate::store::Disk;
@@ -27,7 +28,11 @@ pub(super) struct Feeding {
     tended: Millis,
     /// When the stream last got a PING (mono ms).
     pinged: Millis,
-    /// Since when there is none (mono ms); none while there is one.
+    /// Clients that wait for what replicas acknowledge.
+    pub waits: Vec<AckWait>,
+    /// Replicas are to be asked how far they are.
+    pub asks_acks: bool,
+    /// Since when there is no replica (mono ms); none while there is one.
     alone_since: Option<Millis>,
 }
 
@@ -52,6 +57,7 @@ impl<D: Disk> Node<D> {
     /// Step 11 of before-sleep: more of what replicas asked for, and what this turn has added to the stream. What no one needs is dropped.
     pub(super) fn feed_replicas(&mut self) {
         self.feeding.pressing = false;
+        self.ask_for_acks();
         for at in 0..self.feeding.replicas.len() {
             let conn = self.feeding.replicas[at];
             match self.feed_replica(conn) {
@@ -68,10 +74,30 @@ impl<D: Disk> Node<D> {
         self.feeding.replicas.retain(|conn| replica(sessions, *conn).is_some());
         let needed = self.feeding.replicas.iter().filter_map(|conn| replica(sessions, *conn)?.needs()).min();
         self.stream.trim(self.config.repl_backlog_size, needed.unwrap_or(u64::MAX));
+        let (now, lag) = (self.now.mono, self.config.min_replicas_max_lag);
+        self.server.good_replicas = self.online_replicas().filter(|replica| seconds(replica.heard, now) <= lag).count() as u32;
+    }
+
+    /// Those that follow the stream.
+    pub(super) fn online_replicas(&self) -> impl Iterator<Item = &Replica> {
+        let of = |conn: &ConnId| match &self.sessions.get(*conn)?.kind {
+            Kind::Client(client) => client.client.replica.as_deref().filter(|replica| replica.is_online()),
+            Kind::Bus(_) | Kind::Primary(_) => None,
+        };
+        self.feeding.replicas.iter().filter_map(of)
+    }
+
+    /// What is to be in the stream beside changes. Nothing while this node hands over: its successor waits for the end of the stream.
+    pub(super) fn feed_words(&mut self, words: &[&[u8]]) -> bool {
+        let may = !self.feeding.replicas.is_empty() && !self.is_handing_over();
+        if may {
+            self.stream.feed(words.iter().copied());
+        }
+        may
     }
 
     fn feed_replica(&mut self, conn: ConnId) -> Fed {
-        let has_no_data = self.following.primary().is_some() || self.lacks_keys();
+        let has_no_data = !self.is_in_sync() || self.lacks_keys();
         let Some(session) = self.sessions.get_mut(conn).filter(|session| !session.closing) else { return Fed::Enough };
         let Kind::Client(client) = &mut session.kind else { return Fed::Enough };
         let Client { replica: Some(replica), addr, .. } = &mut client.client else { return Fed::Enough };
@@ -143,13 +169,12 @@ impl<D: Disk> Node<D> {
         self.forget_stream();
     }
 
-    /// `repl-ping-replica-period`. Not while this node hands over: its successor waits for the end of the stream.
+    /// `repl-ping-replica-period`.
     fn ping_replicas(&mut self) {
         let (now, period) = (self.now.mono, self.config.repl_ping_replica_period.saturating_mul(1000));
         let due = now.saturating_sub(self.feeding.pinged) >= period;
-        if due && !self.feeding.replicas.is_empty() && !self.is_handing_over() {
+        if due && self.feed_words(&[b"PING"]) {
             self.feeding.pinged = now;
-            self.stream.feed([&b"PING"[..]].into_iter());
         }
     }
 

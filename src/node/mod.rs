@@ -7,6 +7,7 @@
 //! [`Node::turn`] with a clock. If that fails, the process ends and no byte leaves. Otherwise it takes every [`Action`], writes what
 //! [`Node::next_dirty`] names from [`Node::transmit_buffer`], and sleeps until something happens or [`Node::deadline`].
 
+mod acks;
 mod applying;
 mod before_sleep;
 mod bus;

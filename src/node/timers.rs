@@ -15,6 +15,8 @@ pub(super) enum Timer {
     Synced,
     /// A leader that is to end has tried to hand over for long enough.
     Exit,
+    /// A client has waited long enough for replicas.
+    Acks,
     /// A client has waited long enough for this node to lead.
     Takeover,
     /// A pause of clients is over.

@@ -3,6 +3,7 @@
 //! Owns: what each of them waits for, and what is decided. Must not: write replies before step 10 of before-sleep.
 
 use super::Node;
+use super::acks::AckWait;
 use super::proposals::Part;
 use crate::cluster::{Address, WishKind};
 use crate::commands::{ChangeOutcome, Wait, WaitOutcome};
@@ -145,6 +146,7 @@ impl<D: Disk> Node<D> {
             }
             Wait::Lead => self.take_over(client),
             Wait::Failover => self.begin_failover(client),
+            Wait::Replicas { offset, count, until } => self.await_acks(AckWait { client, offset, count, until, asked: false }),
             Wait::Pause(pause) => {
                 self.pause_clients(Some(pause));
                 self.waiting.finish(client, WaitOutcome::Done);

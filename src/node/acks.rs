@@ -1,0 +1,68 @@
+//! WAIT: clients that wait until replicas have acknowledged what they wrote.
+//!
+//! Owns: who waits for how many, and asking replicas how far they are. Must not: read acknowledgements (commands does).
+//! Contract: docs/protocol.md, "Replication".
+
+use super::Node;
+use super::timers::Timer;
+use crate::commands::WaitOutcome;
+use crate::store::Disk;
+use crate::types::{ConnId, Millis};
+
+const DEPOSED: &str = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
+
+/// A client that waits for replicas.
+pub(super) struct AckWait {
+    pub client: ConnId,
+    /// They are to have run the stream up to here.
+    pub offset: u64,
+    /// So many of them.
+    pub count: u64,
+    /// Or else it hears then how many there are (mono ms).
+    pub until: Option<Millis>,
+    /// Replicas were asked on its behalf.
+    pub asked: bool,
+}
+
+impl<D: Disk> Node<D> {
+    /// The client hears of it with the next step 10 that finds enough replicas.
+    pub(super) fn await_acks(&mut self, wait: AckWait) {
+        if let Some(until) = wait.until {
+            self.timers.at_most(Timer::Acks, until);
+        }
+        self.feeding.waits.push(wait);
+    }
+
+    /// Before step 10 of before-sleep: who has waited for enough replicas, or long enough.
+    pub(super) fn count_acks(&mut self) {
+        if self.feeding.waits.is_empty() {
+            return;
+        }
+        let acked: Vec<u64> = self.online_replicas().map(|replica| replica.acked).collect();
+        let (now, deposed) = (self.now.mono, self.following.primary().is_some());
+        let mut waits = std::mem::take(&mut self.feeding.waits);
+        waits.retain_mut(|wait| {
+            let count = acked.iter().filter(|acked| **acked >= wait.offset).count() as u64;
+            let over = count >= wait.count || wait.until.is_some_and(|until| until <= now);
+            match (deposed, over) {
+                (true, _) => self.waiting.finish(wait.client, WaitOutcome::Failed(DEPOSED.to_owned())),
+                (false, true) => self.waiting.finish(wait.client, WaitOutcome::Replicas(count)),
+                (false, false) => self.feeding.asks_acks |= !std::mem::replace(&mut wait.asked, true),
+            }
+            !deposed && !over && self.sessions.get(wait.client).is_some()
+        });
+        if self.timers.take_due(Timer::Acks, now)
+            && let Some(until) = waits.iter().filter_map(|wait| wait.until).min()
+        {
+            self.timers.set(Timer::Acks, until);
+        }
+        self.feeding.waits = waits;
+    }
+
+    /// Replicas say by themselves how far they are, but only once a second.
+    pub(super) fn ask_for_acks(&mut self) {
+        if std::mem::take(&mut self.feeding.asks_acks) {
+            self.feed_words(&[b"REPLCONF", b"GETACK", b"*"]);
+        }
+    }
+}
