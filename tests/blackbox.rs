@@ -45,6 +45,8 @@ mod formations;
 mod handover;
 #[path = "blackbox/hostile.rs"]
 mod hostile;
+#[path = "blackbox/lease.rs"]
+mod lease;
 #[path = "blackbox/leaving.rs"]
 mod leaving;
 #[path = "blackbox/membership.rs"]
