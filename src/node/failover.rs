@@ -134,13 +134,16 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// Appends the FAILOVER, unless the gate is shut: then it is tried again with whatever comes in.
+    /// Appends the FAILOVER, unless the gate is shut. It does not wait there like others: who is the best may have changed when the gate opens.
     fn promote(&mut self, replica: NodeId, primary: NodeId, kind: FailoverKind) {
+        let now = self.now.mono;
+        if self.must_wait(&primary) {
+            let opens_at = self.raft.fails_at(&primary).filter(|at| *at > now);
+            return opens_at.into_iter().for_each(|at| self.timers.at_most(Timer::Failover, at));
+        }
         let Some(old) = self.state.member(&primary) else { return };
         let (shard, epoch) = (old.shard, self.state.epoch(&old.shard));
-        if self.raft.gate_is_open(&primary, self.now.mono)
-            && self.raft.append(None, Change::Failover { replica, primary, shard, epoch, kind }).is_ok()
-        {
+        if self.raft.append(None, Change::Failover { replica, primary, shard, epoch, kind }).is_ok() {
             log::warn!("{replica} takes over from {primary}");
         }
     }
