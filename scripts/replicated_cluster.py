@@ -103,6 +103,15 @@ class Cluster:
         for node in self.nodes:
             node.start_until_up()
 
+    def begin(self):
+        """Starts and forms it; if that fails, no node is left behind."""
+        try:
+            self.start()
+            self.form()
+        except BaseException:
+            self.end()
+            raise
+
     def end(self):
         for node in self.nodes:
             node.kill()
