@@ -59,6 +59,8 @@ mod rdb;
 mod replicas;
 #[path = "blackbox/replication.rs"]
 mod replication;
+#[path = "blackbox/saving.rs"]
+mod saving;
 #[path = "blackbox/slots.rs"]
 mod slots;
 #[path = "blackbox/start.rs"]

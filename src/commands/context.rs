@@ -78,13 +78,30 @@ pub enum Wait {
     Pause(Pause),
     /// CLIENT PAUSE is over.
     Unpause,
+    /// The keys are to be saved.
+    Save,
     /// The process is to end. Never resumed, unless that was called off.
     Shutdown {
-        /// A leader does not hand over first.
+        /// Nothing is handed over first.
         at_once: bool,
+        /// Whether the keys are saved first.
+        save: LastSave,
+        /// A save that fails does not call it off.
+        force: bool,
     },
     /// The process is not to end after all. `ERR No shutdown in progress.` if it was not about to.
     AbortShutdown,
+}
+
+/// Whether the keys are saved before the process ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LastSave {
+    /// If there are save points.
+    IfUsual,
+    /// In any case.
+    Yes,
+    /// In no case.
+    No,
 }
 
 /// How one proposed entry ended.

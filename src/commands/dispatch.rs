@@ -8,7 +8,7 @@ use super::parse::shown;
 use super::propagation::propagate;
 use super::routing::{self, KeySlots, Redirect};
 use super::table::{Command, CommandId, Flag, Lookup};
-use super::{pause, table, transaction};
+use super::{pause, persistence, table, transaction};
 use crate::wire::Args;
 
 /// Runs, queues or refuses one request. After [`Flow::Wait`] the client must not be read, nor this be called for it, until [`resume`]
@@ -69,10 +69,13 @@ fn dispatch(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Flow {
         return dispatch_in_multi(ctx, id, args);
     }
     match admit(ctx, command, args) {
-        Ok(_) if pause::holds(ctx, command) => Flow::Held,
-        Ok(_) => run(ctx, id, args),
         Err(Redirect::Leaving) if ctx.pause.is_some() => Flow::Held,
         Err(redirect) => refuse(ctx, id, redirect),
+        Ok(_) => match persistence::refusal(ctx, command) {
+            Some(text) => reject(ctx, Some(id), text),
+            None if pause::holds(ctx, command) => Flow::Held,
+            None => run(ctx, id, args),
+        },
     }
 }
 
@@ -89,12 +92,15 @@ fn dispatch_in_multi(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Fl
     match slots {
         Err(Redirect::Leaving) if ctx.pause.is_some() => Flow::Held,
         Err(redirect) => refuse(ctx, id, redirect),
-        Ok(_) if pause::holds(ctx, command) => Flow::Held,
-        Ok(_) if transaction::runs_at_once(command) => run(ctx, id, args),
-        Ok(slots) => {
-            transaction::enqueue(ctx, id, slots, args);
-            Flow::Done
-        }
+        Ok(slots) => match persistence::refusal(ctx, command) {
+            Some(text) => reject(ctx, Some(id), text),
+            None if pause::holds(ctx, command) => Flow::Held,
+            None if transaction::runs_at_once(command) => run(ctx, id, args),
+            None => {
+                transaction::enqueue(ctx, id, slots, args);
+                Flow::Done
+            }
+        },
     }
 }
 

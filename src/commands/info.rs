@@ -197,18 +197,23 @@ fn memory(ctx: &Context<'_>, text: &mut Text) {
     text.lines(&[("maxmemory_policy", &"noeviction"), ("mem_allocator", &"libc"), ("active_defrag_running", &0)]);
 }
 
-/// Key data lives in memory only.
 fn persistence(ctx: &Context<'_>, text: &mut Text) {
+    let persistence = &ctx.server.persistence;
+    let took = |ms: Option<u64>| ms.map_or(-1, |ms| (ms / 1000) as i64);
+    let since = persistence.saving_since.map(|began| ctx.now.mono.saturating_sub(began));
+    let (keys_loaded, keys_expired) = persistence.loaded;
     text.lines(&[
-        ("loading", &0),
+        ("loading", &u8::from(persistence.loading.is_some())),
         ("async_loading", &u8::from(ctx.cluster.upstream.is_some_and(|upstream| matches!(upstream.link, UpstreamLink::Loading { .. })))),
-        ("rdb_changes_since_last_save", &0),
-        ("rdb_bgsave_in_progress", &0),
-        ("rdb_last_save_time", &(ctx.server.started.wall / 1000)),
-        ("rdb_last_bgsave_status", &"ok"),
-        ("rdb_last_bgsave_time_sec", &-1),
-        ("rdb_current_bgsave_time_sec", &-1),
-        ("rdb_saves", &0),
+        ("rdb_changes_since_last_save", &(ctx.keyspace.dirty() - persistence.saved_dirty)),
+        ("rdb_bgsave_in_progress", &u8::from(since.is_some() || persistence.save_asked)),
+        ("rdb_last_save_time", &(persistence.saved_at / 1000)),
+        ("rdb_last_bgsave_status", &if persistence.failed { "err" } else { "ok" }),
+        ("rdb_last_bgsave_time_sec", &took(persistence.took)),
+        ("rdb_current_bgsave_time_sec", &took(since)),
+        ("rdb_saves", &persistence.saves),
+        ("rdb_last_load_keys_expired", &keys_expired),
+        ("rdb_last_load_keys_loaded", &keys_loaded),
         ("aof_enabled", &0),
         ("aof_rewrite_in_progress", &0),
         ("aof_rewrite_scheduled", &0),
@@ -217,6 +222,15 @@ fn persistence(ctx: &Context<'_>, text: &mut Text) {
         ("aof_last_bgrewrite_status", &"ok"),
         ("aof_last_write_status", &"ok"),
     ]);
+    if let Some(progress) = persistence.loading {
+        text.lines(&[
+            ("loading_start_time", &(progress.began.wall / 1000)),
+            ("loading_total_bytes", &progress.total),
+            ("loading_loaded_bytes", &progress.done),
+            ("loading_loaded_perc", &format_args!("{:.2}", progress.percent())),
+            ("loading_eta_seconds", &progress.eta(ctx.now)),
+        ]);
+    }
 }
 
 fn stats(ctx: &Context<'_>, text: &mut Text) {

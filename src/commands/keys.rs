@@ -69,5 +69,7 @@ fn flush(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
         return ctx.fail(SYNTAX_ERROR);
     }
     ctx.keyspace.clear();
+    // What was cleared must not come back with a restart: nobody waits for a save point.
+    ctx.server.persistence.save_asked |= !ctx.config.save.is_empty();
     ctx.done()
 }

@@ -13,6 +13,7 @@ pub mod dispatch;
 pub mod keys;
 pub mod parse;
 mod pause;
+mod persistence;
 mod routing;
 pub mod server_state;
 pub mod strings;
@@ -37,10 +38,12 @@ mod set;
 pub use crate::types::REDIS_VERSION;
 pub use client::Client;
 pub use context::{
-    Buffers, BusStats, ChangeOutcome, ClientList, Cluster, Context, Flow, LinkView, NO_SLOT, Upstream, UpstreamLink, Wait, WaitOutcome,
+    Buffers, BusStats, ChangeOutcome, ClientList, Cluster, Context, Flow, LastSave, LinkView, NO_SLOT, Upstream, UpstreamLink, Wait,
+    WaitOutcome,
 };
 pub use dispatch::{execute, resume};
 pub use pause::{Held, Pause};
+pub use persistence::{Persistence, Progress};
 pub use server_state::{Server, seconds};
 pub use table::{Command, CommandId, Flag, Group, Handler, KeyFlag, KeySpec, Table};
 
@@ -66,6 +69,7 @@ const FAMILIES: &[&[Command]] = &[
     info::COMMANDS,
     introspection::COMMANDS,
     keys::COMMANDS,
+    persistence::COMMANDS,
     replication::COMMANDS,
     scan::COMMANDS,
     server::COMMANDS,

@@ -1,8 +1,8 @@
-//! The process: SHUTDOWN, TIME, LASTSAVE, MEMORY USAGE.
+//! The process: SHUTDOWN, TIME, MEMORY USAGE.
 //!
 //! Owns: the replies. Must not: end the process (the node does), or read a clock.
 
-use super::context::{Context, Flow, Wait};
+use super::context::{Context, Flow, LastSave, Wait};
 use super::parse::{NOT_AN_INTEGER, SYNTAX_ERROR, integer, is};
 use super::table::{Command, Flag, Group, KeyFlag, KeySpec};
 use crate::keyspace::Value;
@@ -15,9 +15,6 @@ const KEY_OVERHEAD_BYTES: usize = 24;
 
 /// The family's commands.
 pub const COMMANDS: &[Command] = &[
-    Command::new("lastsave", 1, TELLS, SERVER, "1.0.0", "Returns the Unix timestamp of the last successful save to disk.", lastsave)
-        .tips(&["nondeterministic_output"])
-        .categories(&["@admin", "@dangerous"]),
     Command::container("memory", SERVER, "4.0.0", "A container for memory diagnostics commands.", MEMORY),
     Command::new(
         "shutdown",
@@ -25,7 +22,7 @@ pub const COMMANDS: &[Command] = &[
         &[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale, Flag::NoMulti, Flag::AllowBusy],
         SERVER,
         "1.0.0",
-        "Saves the cluster's metadata and shuts the server down.",
+        "Saves the cluster's metadata and the keys and shuts the server down.",
         shutdown,
     ),
     Command::new("time", 1, TELLS, SERVER, "2.6.0", "Returns the server time.", time).tips(&["nondeterministic_output"]),
@@ -70,14 +67,18 @@ impl Shutdown {
     }
 }
 
-/// Key data lives in memory only, so SAVE and NOSAVE make no difference, nor does FORCE: nothing that may be left out can fail. nodes.conf is
-/// saved by every shutdown. NOW does not wait for a leader to hand over.
+/// NOW does not wait for anything to be handed over, FORCE does not care whether the keys can be saved.
 fn shutdown(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
-    match Shutdown::parse(args) {
-        None => ctx.fail(SYNTAX_ERROR),
-        Some(Shutdown { abort: true, .. }) => Flow::Wait(Wait::AbortShutdown),
-        Some(Shutdown { now, .. }) => Flow::Wait(Wait::Shutdown { at_once: now }),
+    let Some(Shutdown { save, nosave, now, force, abort }) = Shutdown::parse(args) else { return ctx.fail(SYNTAX_ERROR) };
+    if abort {
+        return Flow::Wait(Wait::AbortShutdown);
     }
+    let save = match (save, nosave) {
+        (true, _) => LastSave::Yes,
+        (_, true) => LastSave::No,
+        _ => LastSave::IfUsual,
+    };
+    Flow::Wait(Wait::Shutdown { at_once: now, save, force })
 }
 
 fn time(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
@@ -85,12 +86,6 @@ fn time(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
     ctx.reply.array(2);
     ctx.reply.bulk((wall / 1000).to_string().as_bytes());
     ctx.reply.bulk((wall % 1000 * 1000).to_string().as_bytes());
-    Flow::Done
-}
-
-/// Nothing is ever saved: as in a Redis that has not saved yet, the time of the start.
-fn lastsave(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
-    ctx.reply.int((ctx.server.started.wall / 1000) as i64);
     Flow::Done
 }
 

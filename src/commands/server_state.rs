@@ -2,6 +2,7 @@
 //!
 //! Owns: identity of the process and the counters behind INFO. Must not: read clocks or the system; the node and the shell tell.
 
+use super::persistence::Persistence;
 use super::table::CommandId;
 use crate::replication::Start;
 use crate::types::{Millis, Now};
@@ -27,6 +28,8 @@ pub struct Server {
     pub stats: Stats,
     /// Replicas that follow the stream and have said so within `min-replicas-max-lag`.
     pub good_replicas: u32,
+    /// Saving and loading the keys.
+    pub persistence: Persistence,
     /// CONFIG SET changed something: the node looks at its configuration again and clears this.
     pub config_changed: bool,
 }

@@ -39,6 +39,8 @@ pub enum Flag {
     AllowBusy,
     /// Refused inside MULTI.
     NoMulti,
+    /// Refused while data is loaded beside the data that is served.
+    NoAsyncLoading,
 }
 
 impl Flag {
@@ -58,6 +60,7 @@ impl Flag {
             Self::NoAuth => "no_auth",
             Self::AllowBusy => "allow_busy",
             Self::NoMulti => "no_multi",
+            Self::NoAsyncLoading => "no_async_loading",
         }
     }
 

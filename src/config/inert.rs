@@ -90,7 +90,6 @@ pub(super) const OPTIONS: &[Opt] = &[
     inert("acllog-max-len", NUMBER, "128"),
     inert("acl-pubsub-default", TEXT, "resetchannels"),
     // Persistence of keys.
-    inert("save", WORDS, ""),
     inert("appendonly", YES_NO, "no"),
     inert("appendfsync", Kind::Choice(&["everysec", "always", "no"]), "everysec"),
     inert("appendfilename", TEXT, "appendonly.aof"),
@@ -103,15 +102,10 @@ pub(super) const OPTIONS: &[Opt] = &[
     inert("aof-rewrite-incremental-fsync", YES_NO, "yes"),
     inert("aof-disable-auto-gc", YES_NO, "no"),
     inert("no-appendfsync-on-rewrite", YES_NO, "no"),
-    inert("dbfilename", TEXT, "dump.rdb"),
-    inert("rdbcompression", YES_NO, "yes"),
-    inert("rdbchecksum", YES_NO, "yes"),
-    inert("rdb-save-incremental-fsync", YES_NO, "yes"),
     inert("rdb-del-sync-files", YES_NO, "no"),
     inert("rdb-key-save-delay", NUMBER, "0"),
     inert("key-load-delay", NUMBER, "0"),
     inert("loading-process-events-interval-bytes", BYTES, "2097152"),
-    inert("stop-writes-on-bgsave-error", YES_NO, "yes"),
     inert("sanitize-dump-payload", TEXT, "no"),
     // Replication.
     also(inert("replica-read-only", YES_NO, "yes"), "slave-read-only"),

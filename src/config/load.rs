@@ -95,12 +95,16 @@ fn load_options(config: &mut Config, mut args: &[String]) -> Result<(), ConfigEr
     Ok(())
 }
 
-/// Sets one option from one line. `seen` holds the accumulating options that this source has begun.
+/// Sets one option from one line. `seen` holds the options that this source has warned of, and those that add up which it has begun.
 fn set_one(config: &mut Config, name: &str, values: &[String], source: &Source, seen: &mut Vec<&'static str>) -> Result<(), String> {
     if let Some(reason) = inert::refused(name) {
         return Err(reason.into());
     }
     let option = options::find(name).ok_or("Bad directive or wrong number of arguments: no such option")?;
+    if option.kind.adds_up() && !seen.contains(&option.name) {
+        seen.push(option.name);
+        option.read(config, &[])?;
+    }
     option.read(config, values)?;
     if !option.has_effect() && option.show(config) != option.default && !seen.contains(&option.name) {
         seen.push(option.name);

@@ -11,6 +11,7 @@ mod lines;
 mod load;
 mod options;
 mod rewrite;
+mod save_points;
 mod set;
 mod value;
 
@@ -26,6 +27,7 @@ pub use error::{ConfigError, Source};
 pub use glob::matches as glob_matches;
 pub use limits::{OutputLimit, OutputLimits};
 pub use load::{Launch, from_args};
+pub use save_points::SavePoints;
 pub use set::SetError;
 pub use value::{EndpointType, LogLevel};
 
@@ -72,6 +74,18 @@ pub struct Config {
     pub client_query_buffer_limit: u64,
     /// Most unsent output, by class.
     pub client_output_buffer_limit: OutputLimits,
+    /// When keys are saved by themselves.
+    pub save: SavePoints,
+    /// The file of the keys, in `dir`.
+    pub dbfilename: String,
+    /// Strings are compressed in it.
+    pub rdbcompression: bool,
+    /// It ends with a checksum.
+    pub rdbchecksum: bool,
+    /// A save is brought to the disk piece by piece.
+    pub rdb_save_incremental_fsync: bool,
+    /// Writes are refused after a save that failed.
+    pub stop_writes_on_bgsave_error: bool,
     /// Always `yes`.
     pub cluster_enabled: String,
     /// The node's durable file, relative to `dir`.
@@ -169,6 +183,12 @@ impl Config {
             proto_max_bulk_len: 0,
             client_query_buffer_limit: 0,
             client_output_buffer_limit,
+            save: SavePoints::default(),
+            dbfilename: String::new(),
+            rdbcompression: false,
+            rdbchecksum: false,
+            rdb_save_incremental_fsync: false,
+            stop_writes_on_bgsave_error: false,
             cluster_enabled: String::new(),
             cluster_config_file: String::new(),
             cluster_node_timeout: 0,
@@ -258,6 +278,13 @@ impl Config {
             if path.is_empty() {
                 return Err(format!("{name} must not be empty"));
             }
+        }
+        if self.dbfilename.contains('/') {
+            return Err("dbfilename can't be a path, just a filename".into());
+        }
+        let config_file = &self.cluster_config_file;
+        if ["", config_file, &format!("{config_file}.tmp"), &format!("{config_file}.lock")].contains(&self.dbfilename.as_str()) {
+            return Err("dbfilename must be a name of its own".into());
         }
         Ok(())
     }

@@ -52,7 +52,7 @@ impl Wanted {
                 let pairs = config.client_output_buffer_limit.lines().into_iter().zip(default);
                 pairs.map(|(line, default)| (split(&line), line != default)).collect()
             }
-            Kind::Words(_) if !value.is_empty() => vec![(split(&value), value != option.default)],
+            Kind::Words(_) | Kind::SavePoints if !value.is_empty() => vec![(split(&value), value != option.default)],
             _ => vec![(vec![value.clone()], value != option.default)],
         };
         Self { option, lines }

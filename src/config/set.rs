@@ -40,6 +40,9 @@ impl Config {
             } else {
                 vec![(*value).to_owned()]
             };
+            if option.kind.adds_up() {
+                option.read(&mut next, &[]).map_err(refuse)?;
+            }
             option.read(&mut next, &words).map_err(refuse)?;
         }
         let last = pairs.last().map_or("", |pair| pair.0);

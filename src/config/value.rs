@@ -4,6 +4,7 @@
 //! Contract: docs/operations.md, "Options".
 
 use super::limits::OutputLimits;
+use super::save_points::SavePoints;
 use std::net::IpAddr;
 
 /// What an option's value may be.
@@ -27,6 +28,8 @@ pub(super) enum Kind {
     Words(usize),
     /// `class hard soft seconds`, once or several times.
     OutputLimits,
+    /// `seconds changes`, once or several times; nothing for none.
+    SavePoints,
     /// Only this value is possible; the second text says why.
     Only(&'static str, &'static str),
 }
@@ -34,7 +37,12 @@ pub(super) enum Kind {
 impl Kind {
     /// True if a line may carry more than one word after the option's name.
     pub(super) const fn takes_words(&self) -> bool {
-        matches!(self, Self::Words(_) | Self::OutputLimits)
+        matches!(self, Self::Words(_) | Self::OutputLimits | Self::SavePoints)
+    }
+
+    /// True if the lines of one file add up, so that the first of them must take away what was there before.
+    pub(super) const fn adds_up(&self) -> bool {
+        matches!(self, Self::SavePoints)
     }
 
     /// Checks `words` and gives the canonical text; for options that have no field.
@@ -45,6 +53,7 @@ impl Kind {
             Self::Memory(..) => u64::read(self, words).map(|v| v.show()),
             Self::Words(_) => Vec::<String>::read(self, words).map(|v| v.show()),
             Self::OutputLimits => OutputLimits::read(self, words).map(|v| v.show()),
+            Self::SavePoints => SavePoints::read(self, words).map(|v| v.show()),
             Self::Choice(names) => choice(names, one(words)?).map(|at| names[at].to_owned()),
             Self::Text | Self::SafeText | Self::Ip | Self::Only(..) => String::read(self, words),
         }
@@ -61,6 +70,7 @@ impl Kind {
             Self::Ip => "<ip>".into(),
             Self::Words(_) => "<word>...".into(),
             Self::OutputLimits => "<class> <hard> <soft> <seconds>".into(),
+            Self::SavePoints => "<seconds> <changes>...".into(),
             Self::Only(only, _) => (*only).into(),
         }
     }

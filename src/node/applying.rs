@@ -171,9 +171,9 @@ impl<D: Disk> Node<D> {
     }
 
     /// Deletes the keys of slots that another node owns now (their memory is freed a slice a turn). A slot that nobody owns keeps its keys.
-    /// A replica deletes nothing by itself: its keys are those of its primary, whose log may be ahead of its own or behind.
+    /// While owners are not certain nothing goes. A replica deletes nothing by itself: its keys are those of its primary, whose log may be ahead of its own or behind.
     fn delete_foreign_keys(&mut self, slots: &BTreeSet<Slot>) {
-        if self.following.primary().is_some() {
+        if self.following.primary().is_some() || self.owners_uncertain() {
             return;
         }
         for &slot in slots {

@@ -1,12 +1,14 @@
-//! Ending in order: a primary has a replica take over, then a leader hands over, so that the cluster need not find out by silence that it is gone.
+//! Ending in order: a primary has a replica take over, then a leader hands over, so that the cluster need not find out by silence that it is gone. Then the
+//! keys are saved.
 //!
 //! Owns: how far a shutdown is. Must not: choose who leads next (raft does), or end the process (the shell does, on [`Action::Exit`]).
 //! Contract: docs/protocol.md, "Leader transfer".
 
 use super::timers::Timer;
 use super::{Action, Node};
+use crate::commands::{Held, LastSave, Pause};
 use crate::store::Disk;
-use crate::types::Term;
+use crate::types::{Millis, Term};
 
 /// How far a shutdown is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,23 +21,43 @@ pub(super) enum Ending {
     GivingSlotsUp,
     /// A leader of this term hands over, and waits for the next one to be at work until [`Timer::Exit`].
     HandingOver(Term),
+    /// Nothing is left to hand over; the keys are being saved.
+    Saving,
     /// This turn compacts nodes.conf and is the last.
     Now,
 }
 
+/// What SHUTDOWN asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LastWords {
+    pub save: LastSave,
+    /// Whether the process ends even if that fails.
+    pub force: bool,
+}
+
+impl LastWords {
+    /// Those of a signal.
+    pub const USUAL: Self = Self { save: LastSave::IfUsual, force: false };
+}
+
 impl<D: Disk> Node<D> {
-    /// SIGTERM, SIGINT: a leader hands over first, which takes at most two election timeouts; then nodes.conf is compacted and the process ends.
-    /// The second time it ends with the next turn.
+    /// SIGTERM, SIGINT: a leader hands over first, which takes at most two election timeouts; then the keys are saved, if there are save points,
+    /// nodes.conf is compacted and the process ends. The second time it ends with the next turn.
     pub fn shutdown(&mut self) {
-        self.begin_shutdown(self.ending != Ending::No);
+        match self.ending {
+            Ending::No => self.begin_shutdown(false, LastWords::USUAL),
+            _ => self.end_now(),
+        }
     }
 
     /// SHUTDOWN, as [`Node::shutdown`].
-    pub(super) fn begin_shutdown(&mut self, at_once: bool) {
-        match self.ending {
-            _ if at_once => self.end_now(),
-            Ending::No => self.ending = Ending::Asked,
-            Ending::Asked | Ending::GivingSlotsUp | Ending::HandingOver(_) | Ending::Now => {}
+    pub(super) fn begin_shutdown(&mut self, at_once: bool, last_words: LastWords) {
+        if self.ending == Ending::No {
+            self.last_words = last_words;
+            self.ending = Ending::Asked;
+        }
+        if at_once && !matches!(self.ending, Ending::Saving | Ending::Now) {
+            self.save_and_end();
         }
     }
 
@@ -44,10 +66,43 @@ impl<D: Disk> Node<D> {
         if matches!(self.ending, Ending::No | Ending::Now) {
             return Err("ERR No shutdown in progress.".to_owned());
         }
+        self.call_off();
+        Ok(())
+    }
+
+    fn call_off(&mut self) {
         self.ending = Ending::No;
         self.release_writes();
         self.waiting.shutdown_aborted();
-        Ok(())
+    }
+
+    /// Nothing is left to hand over. While the keys are saved nobody changes them: what was acknowledged is in the file.
+    fn save_and_end(&mut self) {
+        let wanted = match self.last_words.save {
+            LastSave::IfUsual => !self.config.save.is_empty(),
+            LastSave::Yes => true,
+            LastSave::No => false,
+        };
+        // Before all keys are there the old file is the better one.
+        if !wanted || self.is_loading() {
+            return self.end_now();
+        }
+        self.ending = Ending::Saving;
+        self.pause_clients(Some(Pause { held: Held::All, until: Millis::MAX }));
+        self.save_anew();
+    }
+
+    /// A save has ended; it may have been the last.
+    pub(super) fn saved_at_end(&mut self, good: bool) {
+        if self.ending != Ending::Saving {
+            return;
+        }
+        if good || self.last_words.force {
+            return self.end_now();
+        }
+        log::error!("Error trying to save the DB, can't exit");
+        self.pause_clients(None);
+        self.call_off();
     }
 
     fn end_now(&mut self) {
@@ -71,7 +126,7 @@ impl<D: Disk> Node<D> {
         }
         let Ending::HandingOver(term) = self.ending else { return };
         if late || self.is_dispensable(term) {
-            return self.end_now();
+            return self.save_and_end();
         }
         // Nobody may be fit to take it at the moment: then it is tried again with whatever comes in.
         self.hand_over(None);

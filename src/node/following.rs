@@ -97,9 +97,9 @@ impl<D: Disk> Node<D> {
     }
 
     /// Step 1 of before-sleep: a replica without a link to its primary dials it. Only by a state that is the cluster's newest: an old file may name
-    /// one that has long been replaced, perhaps by this node.
+    /// one that has long been replaced, perhaps by this node. What is still loaded from the disk may be where the stream goes on.
     pub(super) fn connect_primary(&mut self) {
-        let Some(primary) = self.following.primary.filter(|_| self.following.link.is_none()) else { return };
+        let Some(primary) = self.following.primary.filter(|_| self.following.link.is_none() && !self.is_loading()) else { return };
         let newest = self.raft.is_newest(self.state.last_applied(), self.state.last_term()) && !self.is_leaderless();
         let Some(socket) = self.client_socket(&primary).filter(|_| newest) else { return };
         if self.now.mono < self.following.dial_at {

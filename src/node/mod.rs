@@ -16,6 +16,7 @@ mod configuring;
 mod connections;
 mod deaths;
 mod ending;
+mod errors;
 mod failover;
 mod feeding;
 mod following;
@@ -28,9 +29,11 @@ mod leading;
 mod lease;
 mod leaving;
 mod links;
+mod loading;
 mod pausing;
 mod proposals;
 mod recovery;
+mod saving;
 mod sessions;
 mod succession;
 mod timers;
@@ -42,6 +45,7 @@ mod waiting;
 mod whereabouts;
 mod yielding;
 
+pub use errors::{Fatal, KeysError, StartError};
 pub use sessions::Port;
 pub use transmit::Transmit;
 
@@ -52,7 +56,7 @@ use crate::keyspace::Keyspace;
 use crate::raft::{Raft, RoleName};
 use crate::replication::{History, Stream};
 use crate::rng::Rng;
-use crate::store::{Disk, DiskError, LoadError, Loaded, Standing, Store};
+use crate::store::{Disk, Loaded, Standing, Store};
 use crate::types::{ConnId, Millis, NodeId, Now, Slot, Term};
 use sessions::Sessions;
 use std::collections::{BTreeMap, VecDeque};
@@ -95,19 +99,6 @@ pub enum Accepted {
     Session(ConnId),
     /// Write this and close.
     Refused(&'static [u8]),
-}
-
-/// The disk failed: the process ends, and nothing of this turn leaves.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Fatal(#[from] DiskError);
-
-/// The node cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// nodes.conf cannot be used.
-    #[error("{0}")]
-    Load(#[from] LoadError),
 }
 
 /// What decides where links and proposals go.
@@ -172,6 +163,8 @@ pub struct Node<D: Disk> {
     stream: Stream,
     following: following::Following,
     feeding: feeding::Feeding,
+    saving: saving::Saving,
+    loading: loading::Loading,
     changed: applying::Changed,
     server: Server,
     bus_stats: BusStats,
@@ -187,6 +180,7 @@ pub struct Node<D: Disk> {
     /// Keys are left to be expired or freed.
     busy: bool,
     ending: ending::Ending,
+    last_words: ending::LastWords,
 }
 
 impl<D: Disk> Node<D> {
@@ -194,11 +188,11 @@ impl<D: Disk> Node<D> {
     /// `seed` must be unpredictable in production. Nothing is written before the first [`Node::turn`].
     ///
     /// # Errors
-    /// [`StartError`] if nodes.conf is there and cannot be used.
+    /// [`StartError`] if nodes.conf or the file of the keys is there and cannot be used.
     pub fn start(config: Config, disk: D, seed: u64, now: Now) -> Result<Self, StartError> {
         let mut rng = Rng::new(seed);
         let founding::Origin { store, loaded, fresh } = founding::open(&config, disk, &mut rng)?;
-        let mut node = Self::as_loaded(config, store, loaded, rng, now);
+        let mut node = Self::as_loaded(config, store, loaded, rng, now)?;
         if fresh {
             let (cluster, shard) = (node.state.cluster_id(), node.rng.shard_id());
             node.found_cluster(cluster, shard);
@@ -212,17 +206,16 @@ impl<D: Disk> Node<D> {
     }
 
     /// The node that its file tells of, knowing nothing of others yet.
-    fn as_loaded(config: Config, store: Store<D>, loaded: Loaded, mut rng: Rng, now: Now) -> Self {
+    fn as_loaded(config: Config, store: Store<D>, loaded: Loaded, mut rng: Rng, now: Now) -> Result<Self, KeysError> {
         let own_address = founding::own_address(&config, &loaded);
         let nonce = rng.next_u64() | 1;
         let settings = founding::raft_settings(&config);
         let (commit, voters) = (loaded.state.last_applied(), loaded.state.voters().clone());
+        let (files, loading, persistence) = loading::begin(&config, store.disk().beside(), &loaded, &mut rng, now)?;
         let raft = Raft::new(loaded.me, loaded.hard, loaded.log, voters, commit, nonce, settings, rng.fork(), now.mono);
-        let server = Server { run_id: rng.node_id().to_string(), started: now, ..Server::default() };
-        let keyspace = Keyspace::new(rng.next_u64());
-        let files = store.disk().beside();
-        let stream = Stream::new(History::new(rng.repl_id(), 0));
-        Self {
+        let server = Server { run_id: rng.node_id().to_string(), started: now, persistence, ..Server::default() };
+        let (keyspace, repl_id) = (Keyspace::new(rng.next_u64()), rng.repl_id());
+        Ok(Self {
             config,
             rng,
             nonce,
@@ -255,9 +248,11 @@ impl<D: Disk> Node<D> {
             covered: false,
             usable: false,
             keyspace,
-            stream,
+            stream: Stream::new(History::new(repl_id, 0)),
             following: following::Following::default(),
             feeding: feeding::Feeding::default(),
+            saving: saving::Saving::default(),
+            loading,
             changed: applying::Changed::default(),
             server,
             bus_stats: BusStats::default(),
@@ -270,13 +265,14 @@ impl<D: Disk> Node<D> {
             arranged_for: None,
             busy: false,
             ending: ending::Ending::No,
-        }
+            last_words: ending::LastWords::USUAL,
+        })
     }
 
     /// One turn: bus frames first, then client commands, then timers, then before-sleep. The clock is read again for each client.
     ///
     /// # Errors
-    /// [`Fatal`]: the disk failed; end the process, let no byte out.
+    /// [`Fatal`]: end the process, let no byte out.
     pub fn turn(&mut self, clock: &mut dyn FnMut() -> Now) -> Result<(), Fatal> {
         self.now = clock();
         self.waiting.begin_turn();
@@ -290,6 +286,7 @@ impl<D: Disk> Node<D> {
         self.run_clients(clock);
         self.take_up_config();
         self.run_timers();
+        self.tend_loading()?;
         self.arrange();
         self.tend_takeover();
         self.tend_ending();
@@ -330,7 +327,8 @@ impl<D: Disk> Node<D> {
             self.cron();
         }
         self.tend_primary();
-        self.busy = self.tend_keys();
+        self.busy = self.tend_keys() | self.tend_saving() | self.is_loading();
+        self.settle_owners();
     }
 
     /// Slow checks. As often as failure detection needs, at most ten times a second.
@@ -351,6 +349,7 @@ impl<D: Disk> Node<D> {
         // Claims that were not granted yet are looked at again.
         self.todo.consequences |= matches!(self.standing, Standing::Claiming(_));
         self.refresh_views();
+        self.review_save_points();
     }
 
     /// Whether no leader has been heard for so long that the cluster counts as down.

@@ -4,6 +4,7 @@
 
 use super::Node;
 use super::acks::AckWait;
+use super::ending::LastWords;
 use super::proposals::Part;
 use crate::cluster::{Address, WishKind};
 use crate::commands::{ChangeOutcome, Wait, WaitOutcome};
@@ -155,7 +156,8 @@ impl<D: Disk> Node<D> {
                 self.pause_clients(None);
                 self.waiting.finish(client, WaitOutcome::Done);
             }
-            Wait::Shutdown { at_once } => self.begin_shutdown(at_once),
+            Wait::Save => self.save_for(client),
+            Wait::Shutdown { at_once, save, force } => self.begin_shutdown(at_once, LastWords { save, force }),
             Wait::AbortShutdown => {
                 let result = self.abort_shutdown();
                 self.waiting.conclude(client, result);

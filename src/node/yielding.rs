@@ -91,7 +91,7 @@ impl<D: Disk> Node<D> {
         self.succession.predecessor().is_some() || self.succession.yielding.bereft.is_some()
     }
 
-    /// A primary starts without keys: its replicas, which still have theirs, would lose them to it.
+    /// A primary starts without keys, or with those of its last save: its replicas, which may have more, would lose that to it.
     pub(super) fn start_bereft(&mut self) {
         let has_replicas = !self.state.replicas_of(&self.me).is_empty();
         if has_replicas && self.state.slot_count_of(&self.me) > 0 {
@@ -104,10 +104,10 @@ impl<D: Disk> Node<D> {
     pub(super) fn tend_bereft(&mut self) {
         let Some(bereft) = self.succession.yielding.bereft else { return };
         let over = match bereft {
-            _ if !self.keyspace.is_empty() || self.state.slot_count_of(&self.me) == 0 => true,
+            _ if self.state.slot_count_of(&self.me) == 0 => true,
             Bereft::Unasked if self.raft.leader().is_none() => return,
             Bereft::Unasked => {
-                log::warn!("This primary has come back without keys: a replica that has them is to take over");
+                log::warn!("This primary has come back without its newest keys: a replica that has them is to take over");
                 self.succession.yielding.bereft = Some(Bereft::Until(self.now.mono + self.config.cluster_node_timeout));
                 self.hold_writes(self.now.mono + self.config.cluster_manual_failover_timeout);
                 !self.ask_for_successor()

@@ -37,7 +37,7 @@ pub fn command(program: &str) -> Command {
 }
 
 impl Node {
-    /// A node with these lines in its configuration file, not started.
+    /// A node with these lines in its configuration file, not started. It saves no keys by itself, unless a line says so.
     pub fn new(lines: &[&str]) -> Self {
         let node = Self {
             port: Port::reserve(),
@@ -45,7 +45,8 @@ impl Node {
             dir: TempDir::with_prefix("pontoon-").expect("a directory can be made"),
             child: None,
         };
-        let mut text = format!("port {}\nbind 127.0.0.1\ndir \"{}\"\nloglevel verbose\n", node.port.number, node.dir.path().display());
+        let mut text =
+            format!("port {}\nbind 127.0.0.1\ndir \"{}\"\nloglevel verbose\nsave \"\"\n", node.port.number, node.dir.path().display());
         for line in lines {
             text.push_str(line);
             text.push('\n');
@@ -95,6 +96,10 @@ impl Node {
     fn reconfigure(&self, old: &str, new: &str) {
         let text = fs::read_to_string(self.config_file()).expect("the configuration can be read");
         fs::write(self.config_file(), text.replace(old, new)).expect("the configuration can be written");
+    }
+
+    pub fn dump(&self) -> PathBuf {
+        self.dir().join("dump.rdb")
     }
 
     fn log_file(&self) -> PathBuf {

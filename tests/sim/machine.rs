@@ -132,7 +132,7 @@ impl Machine {
 
     fn config(&self) -> Config {
         let options: Vec<&str> = self.options.iter().map(String::as_str).collect();
-        let args = ["--port", "7000", "--cluster-require-full-coverage", "no"].iter().chain(&options);
+        let args = ["--port", "7000", "--cluster-require-full-coverage", "no", "--save", ""].iter().chain(&options);
         let args: Vec<String> = args.map(|arg| (*arg).to_owned()).collect();
         match from_args(&args, &|_| Err(std::io::ErrorKind::NotFound.into())) {
             Ok(Launch::Run(config)) => *config,

@@ -34,14 +34,15 @@ impl World {
         let machine = &mut self.machines[index];
         let news = machine.take_input(&mut self.net, self.now);
         let now = machine.clock.read(self.now);
-        let syncs = machine.disk.syncs();
+        let (syncs, beside) = (machine.disk.syncs(), machine.disk.syncs_beside());
         let node = machine.node.as_mut().expect("a running machine has a process");
         let cluster = node.state().cluster_id();
         let result = node.turn(&mut || now);
-        let syncs = machine.disk.syncs() - syncs;
+        let (syncs, beside) = (machine.disk.syncs() - syncs, machine.disk.syncs_beside() - beside);
         // Whoever gives up a cluster that had no leader keeps what it knew of it, in a file of its own.
         let most = 1 + u64::from(node.state().cluster_id() != cluster);
         assert!(syncs <= most, "a turn has one durable operation");
+        assert!(beside <= 1, "a turn waits for one sync of another file");
         self.stats.turns += 1;
         if let Err(fatal) = result {
             note!("ends: {fatal}");
@@ -52,9 +53,9 @@ impl World {
             note!("stands still for {stop} us");
             self.stats.stops_in_turns += 1;
         }
-        machine.busy_until = self.now + Machine::turn_cost(syncs, &mut self.rng) + stop.unwrap_or(0);
+        machine.busy_until = self.now + Machine::turn_cost(syncs + beside, &mut self.rng) + stop.unwrap_or(0);
         machine.turning = true;
-        machine.idles = !news.any && syncs == 0;
+        machine.idles = !news.any && syncs + beside == 0;
         self.queue.push(machine.busy_until, Event::Flush(index));
         self.wake_all(news.wakes);
         self.checks.after_turn(&self.machines, index, &mut self.stats);

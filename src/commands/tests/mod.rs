@@ -5,6 +5,7 @@ mod hostile;
 mod introspection;
 mod keys;
 mod pause;
+mod persistence;
 mod propagation;
 mod routing;
 mod server;

@@ -1,0 +1,125 @@
+//! The keys from the disk, at the start: a slice of the file a turn, while the bus is served.
+//!
+//! Owns: the load under way, and that keys of others' slots are kept until it is known whose they are. Must not: know the file's form (replication::rdb
+//! does), or change a file that it cannot read. Contract: docs/operations.md, "Saving keys".
+
+use super::Node;
+use super::applying::Changed;
+use super::errors::KeysError;
+use crate::commands::{Persistence, Progress};
+use crate::config::Config;
+use crate::keyspace::Keyspace;
+use crate::replication::History;
+use crate::replication::rdb::Loader;
+use crate::rng::Rng;
+use crate::store::{Disk, DiskError, Loaded};
+use crate::types::Now;
+use std::path::PathBuf;
+
+/// What a turn reads of the file.
+const SLICE: usize = 64 << 10;
+
+/// See the module.
+pub(super) struct Loading {
+    load: Option<Load>,
+    /// Since the start no leader has brought this node's log up to what the cluster knows: who owns a slot is not certain.
+    owners_uncertain: bool,
+}
+
+struct Load {
+    path: PathBuf,
+    loader: Loader,
+    buffer: Vec<u8>,
+}
+
+/// Opens the file on this disk, if there is one. A replica keeps expired keys: what its primary says later goes by them.
+pub(super) fn begin<D: Disk>(
+    config: &Config,
+    mut disk: D,
+    loaded: &Loaded,
+    rng: &mut Rng,
+    now: Now,
+) -> Result<(D, Loading, Persistence), KeysError> {
+    let path = PathBuf::from(&config.dbfilename);
+    let length = disk.open_read(&path).map_err(|source| DiskError { operation: "opening", path: path.clone(), source })?;
+    let load = length.map(|_| {
+        let replica = loaded.state.member(&loaded.me).is_some_and(|me| me.primary.is_some());
+        let loader = Loader::new(Keyspace::new(rng.next_u64()), (!replica).then_some(now.wall));
+        Load { path, loader, buffer: Vec::new() }
+    });
+    let loading = length.map(|total| Progress { began: now, total, done: 0 });
+    Ok((disk, Loading { load, owners_uncertain: true }, Persistence { loading, saved_at: now.wall, ..Persistence::default() }))
+}
+
+impl Load {
+    /// Reads on; true if that was all.
+    fn step(&mut self, disk: &mut impl Disk) -> Result<bool, KeysError> {
+        self.buffer.clear();
+        let path = &self.path;
+        let read = disk.read_some(path, SLICE, &mut self.buffer);
+        let count = read.map_err(|source| DiskError { operation: "reading", path: path.clone(), source })?;
+        self.loader.feed(&self.buffer).map_err(|error| KeysError::Damaged { path: path.clone(), error })?;
+        Ok(count == 0 || self.loader.is_complete())
+    }
+}
+
+impl<D: Disk> Node<D> {
+    /// Whether the keys are still being loaded from the disk: until then this node holds none.
+    pub fn is_loading(&self) -> bool {
+        self.loading.load.is_some()
+    }
+
+    /// Once a turn.
+    pub(super) fn tend_loading(&mut self) -> Result<(), KeysError> {
+        let Some(mut load) = self.loading.load.take() else { return Ok(()) };
+        if !load.step(&mut self.files)? {
+            if let Some(progress) = &mut self.server.persistence.loading {
+                progress.done = load.loader.bytes_read();
+            }
+            self.loading.load = Some(load);
+            return Ok(());
+        }
+        self.files.close(&load.path);
+        self.take_up_keys(load)
+    }
+
+    fn take_up_keys(&mut self, load: Load) -> Result<(), KeysError> {
+        let bytes = load.loader.bytes_read();
+        let loaded = load.loader.finish().map_err(|error| KeysError::Damaged { path: load.path, error })?;
+        let began = self.server.persistence.loading.take().map_or(self.now.mono, |progress| progress.began.mono);
+        let (keys, expired) = (loaded.keyspace.len() as u64, loaded.expired);
+        self.server.persistence.loaded = (keys, expired);
+        self.keyspace.replace(loaded.keyspace);
+        if let Some((id, offset)) = loaded.replication {
+            self.stream.restart(History::new(id, offset));
+            if !self.is_replica() {
+                self.stream.lead(self.rng.repl_id(), &mut self.keyspace);
+            }
+        }
+        let seconds = self.now.mono.saturating_sub(began) as f64 / 1000.0;
+        // A replica dials its primary only now.
+        self.todo.connect = true;
+        log::info!("Done loading RDB, keys loaded: {keys}, keys expired: {expired}. {bytes} bytes in {seconds:.3} seconds");
+        Ok(())
+    }
+
+    /// As far as this node's state goes.
+    fn is_replica(&self) -> bool {
+        self.state.member(&self.me).is_some_and(|me| me.primary.is_some())
+    }
+
+    /// Whether slots may not be what the state says, so that no key is to go for that.
+    pub(super) fn owners_uncertain(&self) -> bool {
+        self.loading.owners_uncertain
+    }
+
+    /// Once a turn: the state from the disk may be older than the keys. When it is known whose every slot is, keys of others' slots go.
+    pub(super) fn settle_owners(&mut self) {
+        let newest = self.raft.is_newest(self.state.last_applied(), self.state.last_term());
+        if self.loading.owners_uncertain && newest && !self.is_loading() {
+            self.loading.owners_uncertain = false;
+            self.changed = Changed { foreign: Changed::everything().foreign, ..std::mem::take(&mut self.changed) };
+            self.todo.consequences = true;
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The keys on disk: saved by every way there is, there again after a restart, never half a file, and what is refused.
+
+use crate::cluster::CALM;
+use crate::node::Node;
+use crate::redis_server::RedisServer;
+use crate::wait::until;
+use rustix::process::Signal;
+use std::fs;
+use std::path::PathBuf;
+
+/// A cluster of one with every slot.
+fn owner(lines: &[&str]) -> Node {
+    let node = Node::started(&[&[CALM], lines].concat());
+    assert_eq!(node.ask("CLUSTER ADDSLOTSRANGE 0 16383"), "OK");
+    until("cluster_state:ok", || if node.field("cluster_state") == "ok" { Ok(()) } else { Err(node.field("cluster_state")) });
+    node
+}
+
+/// One field of INFO persistence.
+fn field(node: &Node, name: &str) -> String {
+    let info = node.ask("INFO persistence");
+    let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("no {name} in {info}")).to_owned()
+}
+
+fn fill(node: &Node, from: usize, to: usize, length: usize) {
+    let mut connection = node.try_connect().expect("it answers");
+    let value = "v".repeat(length);
+    for some in (from..to).collect::<Vec<_>>().chunks(1000) {
+        let mut pipe = redis::pipe();
+        for number in some {
+            pipe.cmd("SET").arg(format!("key:{number}")).arg(format!("{number}{value}")).ignore();
+        }
+        pipe.query::<()>(&mut connection).expect("keys can be set");
+    }
+}
+
+/// Starts a node again, which must load as many keys.
+#[track_caller]
+fn comes_back(node: &mut Node, keys: usize) {
+    node.spawn();
+    node.start();
+    assert_eq!(node.ask("DBSIZE"), keys.to_string());
+}
+
+fn temporary(node: &Node) -> PathBuf {
+    node.dir().join("dump.rdb.tmp")
+}
+
+#[test]
+fn what_was_saved_is_there_after_a_restart() {
+    let mut node = owner(&[]);
+    fill(&node, 0, 5000, 10);
+    assert_eq!(node.ask("SET short gone PX 1"), "OK");
+    assert_eq!(node.ask("SET long here PX 10000000"), "OK");
+    assert_eq!(field(&node, "rdb_changes_since_last_save"), "5002");
+    assert_eq!(node.ask("SAVE"), "OK");
+    assert_eq!((field(&node, "rdb_saves"), field(&node, "rdb_changes_since_last_save")), ("1".into(), "0".into()));
+    fill(&node, 5000, 6000, 10);
+    node.kill();
+    comes_back(&mut node, 5001);
+    assert_eq!(node.ask("GET key:4999"), format!("4999{}", "v".repeat(10)));
+    let ttl: u64 = node.ask("PTTL long").parse().unwrap();
+    assert!((9_000_000..=10_000_000).contains(&ttl));
+    assert_eq!(field(&node, "rdb_last_load_keys_loaded"), "5001");
+    assert!(!temporary(&node).exists());
+    // In the background.
+    fill(&node, 5000, 6000, 10);
+    assert_eq!(node.ask("BGSAVE"), "Background saving started");
+    until("the save to end", || if field(&node, "rdb_bgsave_in_progress") == "0" { Ok(()) } else { Err(String::new()) });
+    node.kill();
+    comes_back(&mut node, 6001);
+    // What is flushed does not come back, even though there is no save point.
+    assert_eq!(node.ask("FLUSHALL"), "OK");
+    assert_eq!(node.ask("SAVE"), "OK");
+    node.kill();
+    comes_back(&mut node, 0);
+}
+
+#[test]
+fn a_node_that_is_told_to_end_saves_if_it_has_save_points() {
+    let mut node = owner(&["save 3600 1000000"]);
+    let ended = |node: &mut Node| {
+        assert_eq!(node.exit_status().code(), Some(0));
+    };
+    fill(&node, 0, 100, 10);
+    node.signal(Signal::TERM);
+    ended(&mut node);
+    comes_back(&mut node, 100);
+    fill(&node, 100, 200, 10);
+    assert!(node.try_ask("SHUTDOWN").is_err());
+    ended(&mut node);
+    comes_back(&mut node, 200);
+    fill(&node, 200, 300, 10);
+    assert!(node.try_ask("SHUTDOWN NOSAVE").is_err());
+    ended(&mut node);
+    comes_back(&mut node, 200);
+    assert_eq!(
+        node.try_ask("CONFIG SET save ''").err(),
+        Some("ERR CONFIG SET failed (possibly related to argument 'save') - Invalid save parameters".into())
+    );
+    let mut connection = node.try_connect().unwrap();
+    redis::cmd("CONFIG").arg("SET").arg("save").arg("").query::<()>(&mut connection).unwrap();
+    fill(&node, 200, 300, 10);
+    node.signal(Signal::TERM);
+    ended(&mut node);
+    comes_back(&mut node, 200);
+    fill(&node, 200, 300, 10);
+    assert!(node.try_ask("SHUTDOWN SAVE NOW").is_err());
+    ended(&mut node);
+    comes_back(&mut node, 300);
+}
+
+#[test]
+fn save_points_save_by_themselves() {
+    let mut node = owner(&["save 1 10"]);
+    fill(&node, 0, 9, 10);
+    fill(&node, 9, 20, 10);
+    until("a save", || if field(&node, "rdb_saves") != "0" { Ok(()) } else { Err(String::new()) });
+    node.kill();
+    comes_back(&mut node, 20);
+}
+
+#[test]
+fn kill_9_in_the_middle_of_a_save_leaves_the_old_file_whole() {
+    let mut node = owner(&["rdbcompression no"]);
+    fill(&node, 0, 1000, 10);
+    assert_eq!(node.ask("SAVE"), "OK");
+    let old = fs::read(node.dump()).unwrap();
+    fill(&node, 0, 60_000, 1000);
+    assert_eq!(node.ask("BGSAVE"), "Background saving started");
+    until("some of the file", || match fs::metadata(temporary(&node)) {
+        Ok(file) if file.len() > 1 << 20 => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    node.kill();
+    assert!(fs::read(node.dump()).unwrap() == old && temporary(&node).exists());
+    comes_back(&mut node, 1000);
+    assert_eq!(node.ask("SAVE"), "OK");
+    assert!(!temporary(&node).exists(), "what was left behind is gone with the next save");
+}
+
+#[test]
+fn clients_are_served_while_keys_are_saved_and_see_none_while_they_are_loaded() {
+    let mut node = owner(&["rdbcompression no"]);
+    fill(&node, 0, 60_000, 2000);
+    let mut saving = node.try_connect().unwrap();
+    saving.send_packed_command(&redis::cmd("SAVE").get_packed_command()).unwrap();
+    let mut served = 0;
+    until("the save to end", || {
+        assert_eq!(node.ask(&format!("SET key:{served} changed")), "OK");
+        served += 1;
+        if field(&node, "rdb_saves") == "1" { Ok(()) } else { Err(String::new()) }
+    });
+    assert_eq!(saving.recv_response(), Ok(redis::Value::Okay));
+    assert!(served > 10, "{served}");
+    node.kill();
+    node.spawn();
+    let error = until("an error", || match node.try_ask("GET key:59999") {
+        Err(error) if error.starts_with("LOADING ") => Ok(error),
+        other => {
+            assert!(other.is_err(), "it was loaded too fast for this test");
+            Err(format!("{other:?}"))
+        }
+    });
+    assert_eq!(error, "LOADING Redis is loading the dataset in memory");
+    assert_eq!(field(&node, "loading"), "1");
+    let eta = node.ask("INFO persistence");
+    assert!(eta.contains("loading_eta_seconds:") && eta.contains("loading_loaded_perc:"), "{eta}");
+    node.start();
+    assert_eq!(node.ask("DBSIZE"), "60000");
+    assert_eq!(field(&node, "loading"), "0");
+    assert_eq!(node.ask("GET key:59999"), format!("59999{}", "v".repeat(2000)), "the file holds the keys of one moment");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_ends_the_start_and_stays_as_it_is() {
+    let mut node = owner(&[]);
+    fill(&node, 0, 1000, 10);
+    assert_eq!(node.ask("SAVE"), "OK");
+    node.kill();
+    let good = fs::read(node.dump()).unwrap();
+    let flipped = |at: usize| [&good[..at], &[good[at] ^ 1], &good[at + 1..]].concat();
+    let list = [&b"REDIS0010\x01\x04list"[..], b"\x01\x01a\xff\0\0\0\0\0\0\0\0"].concat();
+    for (bad, what) in [
+        (Vec::new(), "byte 0: the file ends in the middle"),
+        (good[..good.len() / 2].to_vec(), &format!("byte {}: the file ends in the middle", good.len() / 2)),
+        (flipped(good.len() - 1), "the checksum of the bytes is"),
+        (flipped(good.len() / 2), "byte "),
+        (b"REDIS0010\x00\x01k\x81\xff\xff\xff\xff\xff\xff\xff\xff".to_vec(), "byte 9: a string of 18446744073709551615 bytes"),
+        (b"no RDB at all".to_vec(), "byte 0: this is no RDB file"),
+        (list, "byte 9: the key 'list' holds a list: only strings are supported"),
+    ] {
+        fs::write(node.dump(), &bad).unwrap();
+        let before = node.log().len();
+        node.spawn();
+        let status = node.exit_status();
+        let said = node.log()[before..].to_owned();
+        assert_eq!(status.code(), Some(1), "{said}");
+        assert!(said.contains("dump.rdb: ") && said.contains(what), "{what}: {said}");
+        assert_eq!(fs::read(node.dump()).unwrap(), bad, "and it is left alone");
+    }
+    fs::write(node.dump(), &good).unwrap();
+    comes_back(&mut node, 1000);
+}
+
+#[test]
+fn writes_stop_while_they_cannot_be_saved() {
+    let node = owner(&["save 3600 1"]);
+    assert_eq!(node.ask("SET a 1"), "OK");
+    // Nothing can take the name of a directory.
+    fs::create_dir_all(node.dump().join("in the way")).unwrap();
+    assert!(node.error("SAVE").starts_with("ERR "));
+    assert_eq!(field(&node, "rdb_last_bgsave_status"), "err");
+    assert!(!temporary(&node).exists());
+    assert!(node.error("SET a 2").starts_with("MISCONF "));
+    assert_eq!(node.ask("GET a"), "1");
+    // It does not end and lose what it could not save, unless it is told to.
+    assert_eq!(node.error("SHUTDOWN"), "ERR Errors trying to SHUTDOWN. Check logs.");
+    assert_eq!(node.ask("GET a"), "1", "nobody is held any more");
+    fs::remove_dir_all(node.dump()).unwrap();
+    assert_eq!(node.ask("BGSAVE"), "Background saving started");
+    until("a good save", || if field(&node, "rdb_last_bgsave_status") == "ok" { Ok(()) } else { Err(String::new()) });
+    assert_eq!(node.ask("SET a 2"), "OK");
+}
+
+#[test]
+fn redis_server_and_we_load_each_others_files() {
+    let mut node = owner(&[]);
+    fill(&node, 0, 5000, 2000);
+    assert_eq!(node.ask("SAVE"), "OK");
+    let bytes = fs::read(node.dump()).unwrap();
+    let server = RedisServer::started(&[], |dir| fs::write(dir.join("dump.rdb"), &bytes).unwrap());
+    let mut connection = server.connect();
+    assert_eq!(redis::cmd("DBSIZE").query(&mut connection), Ok(5000));
+    assert_eq!(redis::cmd("SET").arg("its").arg("own").query(&mut connection), Ok("OK".to_owned()));
+    assert_eq!(redis::cmd("SAVE").query(&mut connection), Ok("OK".to_owned()));
+    node.kill();
+    fs::copy(server.dump(), node.dump()).unwrap();
+    comes_back(&mut node, 5001);
+    assert_eq!(node.ask("GET its"), "own");
+}
