@@ -78,7 +78,7 @@ fn get_and_set_allocate_nothing() {
     let join = Change::NodeJoin { id: ME, address: address.clone(), voter: true };
     let settings = Settings { election_timeout: 1000, lease: 5000, node_timeout: 15_000, voters: 5 };
     let (state, raft) = (state(&join), Raft::found(ME, join, 1, settings, Rng::new(1), 1));
-    let (mut keyspace, mut config, mut server, stats) = (Keyspace::new(1), Config::default(), Server::default(), BusStats::default());
+    let (mut keyspace, mut config, mut server, stats) = (Keyspace::new(1), Config::shipped(), Server::default(), BusStats::default());
     let (syncs, mut stream) = (SyncTimes::default(), Stream::new(History::new(ReplId::from_bytes([1; 20]), 0)));
     let local = "127.0.0.1:1".parse().unwrap();
     let (mut client, mut out) = (Client::new(1, local, local, NOW, true), Vec::with_capacity(4096));

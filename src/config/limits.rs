@@ -34,6 +34,12 @@ pub struct OutputLimits {
     pub pubsub: OutputLimit,
 }
 
+impl Default for OutputLimits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 impl OutputLimits {
     /// Redis' defaults.
     pub(super) const DEFAULT: Self = Self {

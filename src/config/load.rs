@@ -37,7 +37,7 @@ pub fn from_args(args: &[String], read_file: &dyn Fn(&Path) -> io::Result<String
         }
         _ => {}
     }
-    let mut config = Config::default();
+    let mut config = Config::shipped();
     let options = match args {
         [file, rest @ ..] if !file.starts_with('-') => {
             load_file(&mut config, Path::new(file), read_file)?;

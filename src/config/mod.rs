@@ -37,8 +37,8 @@ const BUS_PORT_OFFSET: u16 = 10_000;
 const DEFAULT_ELECTION_TIMEOUT: Millis = 1000;
 const DEFAULT_WRITE_LEASE: Millis = 5000;
 
-/// Every option's value. Made by [`from_args`] or [`Config::default`] only, so each value is within its bounds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Every option's value. Made by [`from_args`] or [`Config::shipped`], so that each value is within its bounds; [`Config::default`] has nothing set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     /// The configuration file as typed, if there is one; the shell makes it absolute. CONFIG REWRITE writes to it.
     pub file: Option<PathBuf>,
@@ -156,74 +156,10 @@ pub struct Config {
     inert: BTreeMap<&'static str, String>,
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        options::defaults()
-    }
-}
-
 impl Config {
-    /// Nothing set; [`options::defaults`] fills it from the table.
-    fn blank(client_output_buffer_limit: OutputLimits) -> Self {
-        Self {
-            file: None,
-            warnings: Vec::new(),
-            port: 0,
-            bind: Vec::new(),
-            tcp_backlog: 0,
-            timeout: 0,
-            tcp_keepalive: 0,
-            maxclients: 0,
-            dir: String::new(),
-            logfile: String::new(),
-            loglevel: LogLevel::Notice,
-            pidfile: String::new(),
-            daemonize: String::new(),
-            requirepass: String::new(),
-            proto_max_bulk_len: 0,
-            client_query_buffer_limit: 0,
-            client_output_buffer_limit,
-            save: SavePoints::default(),
-            dbfilename: String::new(),
-            rdbcompression: false,
-            rdbchecksum: false,
-            rdb_save_incremental_fsync: false,
-            stop_writes_on_bgsave_error: false,
-            cluster_enabled: String::new(),
-            cluster_config_file: String::new(),
-            cluster_node_timeout: 0,
-            cluster_port: 0,
-            cluster_announce_ip: String::new(),
-            cluster_announce_port: 0,
-            cluster_announce_bus_port: 0,
-            cluster_announce_hostname: String::new(),
-            cluster_announce_human_nodename: String::new(),
-            availability_zone: String::new(),
-            cluster_preferred_endpoint_type: EndpointType::Ip,
-            cluster_require_full_coverage: false,
-            cluster_allow_reads_when_down: false,
-            cluster_replica_no_failover: false,
-            replica_priority: 0,
-            cluster_manual_failover_timeout: 0,
-            cluster_fast_failure_detection: false,
-            min_replicas_to_write: 0,
-            min_replicas_max_lag: 0,
-            repl_backlog_size: 0,
-            repl_backlog_ttl: 0,
-            repl_ping_replica_period: 0,
-            cluster_link_sendbuf_limit: 0,
-            cluster_raft_election_timeout: 0,
-            primaryuser: String::new(),
-            primaryauth: String::new(),
-            repl_timeout: 0,
-            replica_serve_stale_data: false,
-            replica_announce_ip: String::new(),
-            replica_announce_port: 0,
-            cluster_raft_log_kept: 0,
-            cluster_raft_voters: 0,
-            cluster_write_lease: 0,
-            inert: BTreeMap::new(),
-        }
+    /// What is used where nothing is said: the defaults of the table of options.
+    pub fn shipped() -> Self {
+        options::defaults()
     }
 
     /// The write lease W that this node grants as leader: never above the node timeout (docs/protocol.md, §4).

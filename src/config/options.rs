@@ -3,7 +3,6 @@
 //! Owns: every row. The file parser, the command line, CONFIG GET/SET/REWRITE and `--help` read it and nothing else.
 //! Must not: act on a value. Contract: docs/operations.md, "Options".
 
-use super::limits::OutputLimits;
 use super::value::{EndpointType, Kind, LogLevel, Setting};
 use super::{Config, inert};
 
@@ -179,7 +178,7 @@ const OPTIONS: &[Opt] = &[
 
 /// The defaults, by reading the table's own.
 pub(super) fn defaults() -> Config {
-    let mut config = Config::blank(OutputLimits::DEFAULT);
+    let mut config = Config::default();
     for option in OPTIONS {
         let read = option.read(&mut config, &[option.default.to_owned()]);
         assert_eq!(read, Ok(()), "the default of {} is within its own bounds", option.name);

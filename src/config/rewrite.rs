@@ -48,7 +48,7 @@ impl Wanted {
         let split = |text: &str| text.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let lines = match option.kind {
             Kind::OutputLimits => {
-                let default = Config::default().client_output_buffer_limit.lines();
+                let default = Config::shipped().client_output_buffer_limit.lines();
                 let pairs = config.client_output_buffer_limit.lines().into_iter().zip(default);
                 pairs.map(|(line, default)| (split(&line), line != default)).collect()
             }

@@ -43,7 +43,7 @@ fn names_are_unique_and_lower_case() {
 #[test]
 fn every_option_shows_and_takes_its_default() {
     let config = config_of("", "");
-    assert_eq!(config, Config::default());
+    assert_eq!(config, Config::shipped());
     assert!(config.warnings.is_empty());
     for option in all() {
         for name in option.names() {
@@ -73,7 +73,7 @@ fn every_option_is_explained_where_people_look() {
 #[test]
 fn every_option_is_set_at_run_time_or_says_that_it_is_not() {
     for option in all() {
-        let mut config = Config::default();
+        let mut config = Config::shipped();
         let done = config.set(&[(option.name, option.default)]);
         assert_eq!(done.is_ok(), option.at_run_time, "{}: {done:?}", option.name);
     }
@@ -149,7 +149,7 @@ fn launches_other_than_a_node() {
 
 #[test]
 fn the_cluster_options_that_tools_read_are_all_there() {
-    let names: Vec<_> = Config::default().get("cluster*").into_iter().map(|pair| pair.0).collect();
+    let names: Vec<_> = Config::shipped().get("cluster*").into_iter().map(|pair| pair.0).collect();
     for name in "announce-client-ipv6 allow-pubsubshard-when-down replica-validity-factor slave-validity-factor allow-replica-migration port \
         announce-hostname manual-failover-timeout blacklist-ttl announce-port slot-stats-enabled preferred-endpoint-type allow-reads-when-down \
         announce-human-nodename announce-bus-port announce-ip announce-client-ipv4 announce-tls-port enabled migration-barrier require-full-coverage \
@@ -162,7 +162,7 @@ fn the_cluster_options_that_tools_read_are_all_there() {
 
 #[test]
 fn set_changes_all_or_nothing() {
-    let mut config = Config::default();
+    let mut config = Config::shipped();
     config.set(&[("cluster-node-timeout", "3000"), ("MAXCLIENTS", "7")]).unwrap();
     assert_eq!((config.cluster_node_timeout, config.maxclients), (3000, 7));
     let before = config.clone();
@@ -207,5 +207,5 @@ fn find_knows_aliases_in_any_case() {
 fn the_example_in_the_repository_is_what_it_says() {
     let mut example = config_of("pontoon.conf", include_str!("../../pontoon.conf"));
     example.file = None;
-    assert_eq!(example, Config::default());
+    assert_eq!(example, Config::shipped());
 }

@@ -208,6 +208,12 @@ macro_rules! choice_setting {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum $name { $($(#[$variant_doc])* $variant),* }
 
+        impl Default for $name {
+            fn default() -> Self {
+                Self::ALL[0]
+            }
+        }
+
         impl $name {
             /// Every value's word, in order.
             pub(super) const NAMES: &'static [&'static str] = &[$($text),*];

@@ -147,7 +147,7 @@ impl<D: Disk> Node<D> {
     pub(super) fn refresh_owners(&mut self) {
         self.raft.set_slot_owners(self.state.slot_owners());
         let owners_live = self.refresh_vacancies();
-        self.covered = self.state.assigned_slots() == usize::from(SLOT_COUNT) && owners_live;
+        self.outlook.covered = self.state.assigned_slots() == usize::from(SLOT_COUNT) && owners_live;
     }
 
     /// What this node brought with it when it joined: slots that nobody owns become its own again \[N20\].

@@ -292,7 +292,7 @@ impl<D: Disk> Node<D> {
             Step::Snapshot(snapshot) => self.install(conn, from, snapshot)?,
         }
         if leads && self.raft.leader() == Some(from) {
-            self.leader_heard = Some(self.now.mono);
+            self.outlook.leader_heard = Some(self.now.mono);
             self.burn_bridges();
             self.reached_by_leader(conn);
         }

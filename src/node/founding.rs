@@ -132,7 +132,7 @@ impl<D: Disk> Node<D> {
         self.forgotten = super::leaving::ForgottenMembers::default();
         self.reset = None;
         self.joining.since = self.now.mono;
-        self.leader_heard = None;
+        self.outlook.leader_heard = None;
         self.joining.reconsider = true;
         self.todo.rewrite = true;
         self.todo.consequences = true;

@@ -112,6 +112,17 @@ struct Arrangement {
     ready: bool,
 }
 
+/// Whether the cluster is there for its clients, as far as this node sees.
+#[derive(Default)]
+struct Outlook {
+    /// When a leader was last heard (mono ms).
+    leader_heard: Option<Millis>,
+    /// Every slot is owned, and no owner is flagged as failed.
+    covered: bool,
+    /// `cluster_state:ok`.
+    usable: bool,
+}
+
 /// A node.
 pub struct Node<D: Disk> {
     config: Config,
@@ -152,12 +163,7 @@ pub struct Node<D: Disk> {
     forgotten: leaving::ForgottenMembers,
     /// Every member's address, as it was applied.
     addresses: BTreeMap<NodeId, Address>,
-    /// When a leader was last heard (mono ms).
-    leader_heard: Option<Millis>,
-    /// Every slot is owned, and no owner is flagged as failed.
-    covered: bool,
-    /// `cluster_state:ok`.
-    usable: bool,
+    outlook: Outlook,
 
     keyspace: Keyspace,
     stream: Stream,
@@ -244,9 +250,7 @@ impl<D: Disk> Node<D> {
             leaving_ranges: Vec::new(),
             forgotten: leaving::ForgottenMembers::default(),
             addresses: BTreeMap::new(),
-            leader_heard: None,
-            covered: false,
-            usable: false,
+            outlook: Outlook::default(),
             keyspace,
             stream: Stream::new(History::new(repl_id, 0)),
             following: following::Following::default(),
@@ -355,13 +359,13 @@ impl<D: Disk> Node<D> {
     /// Whether no leader has been heard for so long that the cluster counts as down.
     fn is_leaderless(&self) -> bool {
         let limit = self.config.cluster_node_timeout;
-        !self.raft.is_leader() && self.leader_heard.is_none_or(|heard| self.now.mono.saturating_sub(heard) > limit)
+        !self.raft.is_leader() && self.outlook.leader_heard.is_none_or(|heard| self.now.mono.saturating_sub(heard) > limit)
     }
 
     /// A new leader, term or role: links and proposals go elsewhere.
     fn arrange(&mut self) {
         let leaderless = self.is_leaderless();
-        self.usable = self.covered_enough() && !leaderless;
+        self.outlook.usable = self.covered_enough() && !leaderless;
         let ready = self.raft.leader_ready(self.state.last_applied());
         let wanted = Arrangement { leader: self.raft.leader(), term: self.raft.term(), role: self.raft.role(), leaderless, ready };
         if self.arranged_for != Some(wanted) {
@@ -370,7 +374,7 @@ impl<D: Disk> Node<D> {
             self.todo.proposals = true;
         }
         if self.raft.is_leader() {
-            self.leader_heard = Some(self.now.mono);
+            self.outlook.leader_heard = Some(self.now.mono);
         }
         self.refresh_leaving();
         self.renew_lease();
@@ -379,6 +383,6 @@ impl<D: Disk> Node<D> {
     }
 
     fn covered_enough(&self) -> bool {
-        self.covered || !self.config.cluster_require_full_coverage
+        self.outlook.covered || !self.config.cluster_require_full_coverage
     }
 }

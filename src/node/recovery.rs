@@ -49,14 +49,14 @@ impl<D: Disk> Node<D> {
         self.begin_anew(raft, state);
         self.changed = Changed::everything();
         // It leads as soon as its timers are looked at: a second such request of this turn has nothing to recover.
-        self.leader_heard = Some(self.now.mono);
+        self.outlook.leader_heard = Some(self.now.mono);
         self.drop_bus_links(None);
         Ok(())
     }
 
     /// How long no leader has been heard; since we belong to this cluster, or the process began, if none was (ms).
     pub(super) fn without_leader_for(&self) -> Millis {
-        self.now.mono.saturating_sub(self.leader_heard.unwrap_or(self.joining.since))
+        self.now.mono.saturating_sub(self.outlook.leader_heard.unwrap_or(self.joining.since))
     }
 
     /// A peer greets from a cluster that was recovered from ours. Without a leader for long enough we go over to it, and never come back: in the

@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn who_is_announced_elsewhere_than_it_listens_does_not_refuse_for_itself() {
         let config = |announced: &str, bind: &str, port| {
-            let mut config = Config::default();
+            let mut config = Config::shipped();
             config.cluster_announce_ip = announced.to_owned();
             config.bind = vec![bind.to_owned()];
             config.cluster_announce_port = port;
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn bind_says_which_ip_it_can_be() {
         let config = |words: &[&str]| {
-            let mut config = Config::default();
+            let mut config = Config::shipped();
             config.bind = words.iter().map(|word| (*word).to_owned()).collect();
             config
         };

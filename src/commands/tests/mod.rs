@@ -94,7 +94,7 @@ impl Desk {
             read: 0,
             state: State::founding(ClusterId::from_bytes([1; 20]), ME),
             raft: Raft::found(ME, join.clone(), 1, settings, Rng::new(1), now.mono),
-            config: Config::default(),
+            config: Config::shipped(),
             server: Server { run_id: "f".repeat(40), started: Now { mono: 0, wall: 1_700_000_000_000 }, ..Server::default() },
             stats: BusStats::default(),
             leaving: Vec::new(),

@@ -56,7 +56,7 @@ fn writes_are_refused_while_they_could_not_be_saved() {
     assert!(desk.ask("set a 1").starts_with(MISCONF));
     assert!(desk.ask("exec").starts_with("-EXECABORT"));
     for (option, value) in [("stop-writes-on-bgsave-error", "no"), ("save", "")] {
-        desk.config = Config::default();
+        desk.config = Config::shipped();
         desk.config.set(&[(option, value)]).unwrap();
         assert_eq!(desk.ask("set a 1"), "+OK\r\n");
     }
