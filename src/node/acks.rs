@@ -35,11 +35,13 @@ impl<D: Disk> Node<D> {
 
     /// Before step 10 of before-sleep: who has waited for enough replicas, or long enough.
     pub(super) fn count_acks(&mut self) {
+        let now = self.now.mono;
+        let due = self.timers.take_due(Timer::Acks, now);
         if self.feeding.waits.is_empty() {
             return;
         }
         let acked: Vec<u64> = self.online_replicas().map(|replica| replica.acked).collect();
-        let (now, deposed) = (self.now.mono, self.following.primary().is_some());
+        let deposed = self.following.primary().is_some();
         let mut waits = std::mem::take(&mut self.feeding.waits);
         waits.retain_mut(|wait| {
             let count = acked.iter().filter(|acked| **acked >= wait.offset).count() as u64;
@@ -51,9 +53,7 @@ impl<D: Disk> Node<D> {
             }
             !deposed && !over && self.sessions.get(wait.client).is_some()
         });
-        if self.timers.take_due(Timer::Acks, now)
-            && let Some(until) = waits.iter().filter_map(|wait| wait.until).min()
-        {
+        if due && let Some(until) = waits.iter().filter_map(|wait| wait.until).min() {
             self.timers.set(Timer::Acks, until);
         }
         self.feeding.waits = waits;
