@@ -35,9 +35,11 @@ pub(super) struct LastWords {
     pub force: bool,
 }
 
-impl LastWords {
+impl Default for LastWords {
     /// Those of a signal.
-    pub const USUAL: Self = Self { save: LastSave::IfUsual, force: false };
+    fn default() -> Self {
+        Self { save: LastSave::IfUsual, force: false }
+    }
 }
 
 impl<D: Disk> Node<D> {
@@ -45,7 +47,7 @@ impl<D: Disk> Node<D> {
     /// nodes.conf is compacted and the process ends. The second time it ends with the next turn.
     pub fn shutdown(&mut self) {
         match self.ending {
-            Ending::No => self.begin_shutdown(false, LastWords::USUAL),
+            Ending::No => self.begin_shutdown(false, LastWords::default()),
             _ => self.end_now(),
         }
     }
@@ -53,7 +55,7 @@ impl<D: Disk> Node<D> {
     /// SHUTDOWN, as [`Node::shutdown`].
     pub(super) fn begin_shutdown(&mut self, at_once: bool, last_words: LastWords) {
         if self.ending == Ending::No {
-            self.last_words = last_words;
+            self.saving.last_words = last_words;
             self.ending = Ending::Asked;
         }
         if at_once && !matches!(self.ending, Ending::Saving | Ending::Now) {
@@ -78,7 +80,7 @@ impl<D: Disk> Node<D> {
 
     /// Nothing is left to hand over. While the keys are saved nobody changes them: what was acknowledged is in the file.
     fn save_and_end(&mut self) {
-        let wanted = match self.last_words.save {
+        let wanted = match self.saving.last_words.save {
             LastSave::IfUsual => !self.config.save.is_empty(),
             LastSave::Yes => true,
             LastSave::No => false,
@@ -97,7 +99,7 @@ impl<D: Disk> Node<D> {
         if self.ending != Ending::Saving {
             return;
         }
-        if good || self.last_words.force {
+        if good || self.saving.last_words.force {
             return self.end_now();
         }
         log::error!("Error trying to save the DB, can't exit");

@@ -186,7 +186,6 @@ pub struct Node<D: Disk> {
     /// Keys are left to be expired or freed.
     busy: bool,
     ending: ending::Ending,
-    last_words: ending::LastWords,
 }
 
 impl<D: Disk> Node<D> {
@@ -213,9 +212,8 @@ impl<D: Disk> Node<D> {
 
     /// The node that its file tells of, knowing nothing of others yet.
     fn as_loaded(config: Config, store: Store<D>, loaded: Loaded, mut rng: Rng, now: Now) -> Result<Self, KeysError> {
-        let own_address = founding::own_address(&config, &loaded);
         let nonce = rng.next_u64() | 1;
-        let settings = founding::raft_settings(&config);
+        let (own_address, settings) = (founding::own_address(&config, &loaded), founding::raft_settings(&config));
         let (commit, voters) = (loaded.state.last_applied(), loaded.state.voters().clone());
         let (files, loading, persistence) = loading::begin(&config, store.disk().beside(), &loaded, &mut rng, now)?;
         let raft = Raft::new(loaded.me, loaded.hard, loaded.log, voters, commit, nonce, settings, rng.fork(), now.mono);
@@ -269,7 +267,6 @@ impl<D: Disk> Node<D> {
             arranged_for: None,
             busy: false,
             ending: ending::Ending::No,
-            last_words: ending::LastWords::USUAL,
         })
     }
 

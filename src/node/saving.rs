@@ -4,6 +4,7 @@
 //! the process: the old file stays, and clients are told. Contract: docs/operations.md, "Saving keys".
 
 use super::Node;
+use super::ending::LastWords;
 use crate::commands::WaitOutcome;
 use crate::config::Config;
 use crate::keyspace::{Keyspace, WalkStep};
@@ -32,6 +33,8 @@ pub(super) struct Saving {
     waiting: Vec<ConnId>,
     /// When the last one began (mono ms).
     tried: Option<Millis>,
+    /// What becomes of the keys when the process ends.
+    pub last_words: LastWords,
 }
 
 /// One save.
