@@ -13,9 +13,14 @@ impl Context<'_> {
     /// The running command has changed a key: replicas get these words in its place.
     pub(super) fn propagate_instead(&mut self, words: &[&[u8]]) {
         if self.stream.is_recording() {
-            self.stream.feed_expired(self.keyspace);
+            self.settle_notes();
             self.stream.replace(words.iter().copied());
         }
+    }
+
+    /// What the keyspace did by itself on the way is told before what the command did.
+    fn settle_notes(&mut self) {
+        self.stream.feed_expired(&self.keyspace.take_notes());
     }
 
     /// The same with a point in time as the last word.
@@ -34,7 +39,7 @@ pub(super) fn propagate(ctx: &mut Context<'_>, command: &Command, args: Args<'_>
     if !ctx.stream.is_recording() {
         return;
     }
-    ctx.stream.feed_expired(ctx.keyspace);
+    ctx.settle_notes();
     let (changed, replaced) = (ctx.keyspace.dirty() != dirty, ctx.stream.take_replaced());
     if changed && !replaced && command.has(Flag::Write) {
         ctx.stream.feed(args.iter());

@@ -12,6 +12,7 @@ mod dictionary;
 mod hash;
 mod horizon;
 mod lean;
+mod notes;
 mod record;
 mod slot;
 mod snapshots;
@@ -20,6 +21,7 @@ mod value;
 mod walks;
 mod watch;
 
+pub use notes::{Note, Wanted};
 pub use slot::key_slot;
 pub use snapshots::{WalkId, WalkStep};
 pub use value::{Entry, Expired, Expiry, Value};
@@ -30,6 +32,7 @@ use crate::types::{Millis, SLOT_COUNT, Slot};
 use dictionary::{Dictionary, Position};
 use hash::{Hash, Hasher};
 use horizon::Horizon;
+use notes::Notes;
 use snapshots::Snapshots;
 use watch::Watches;
 
@@ -49,8 +52,7 @@ pub struct Keyspace {
     /// How many keys were removed because they had expired.
     expired: u64,
     expired_keys: Expired,
-    /// Keys that were removed because they had expired, if they are to be told.
-    untold: Vec<Box<[u8]>>,
+    notes: Notes,
     /// How many changes of keys there were.
     dirty: u64,
     /// Dictionaries that were cleared, to be freed piece by piece.
@@ -74,7 +76,7 @@ impl Keyspace {
             walk: (0, 0),
             expired: 0,
             expired_keys: Expired::Removed,
-            untold: Vec::new(),
+            notes: Notes::default(),
             dirty: 0,
             rubble: Vec::new(),
             watches: Watches::default(),
@@ -112,11 +114,6 @@ impl Keyspace {
     /// What becomes of expired keys from now on.
     pub fn set_expired(&mut self, expired: Expired) {
         self.expired_keys = expired;
-    }
-
-    /// Takes the keys that were removed because they had expired, in that order, if they are told ([`Expired::Told`]).
-    pub fn take_expired(&mut self) -> std::vec::Drain<'_, Box<[u8]>> {
-        self.untold.drain(..)
     }
 
     /// Number of keys in a slot, as [`Keyspace::len`].
@@ -163,9 +160,7 @@ impl Keyspace {
             if self.expired_keys != Expired::Kept {
                 self.expired += 1;
                 self.remove_at(slot, hash, position, key);
-                if self.expired_keys == Expired::Told {
-                    self.untold.push(key.into());
-                }
+                self.notes.expired(key, self.expired_keys);
             }
             return None;
         }
@@ -183,6 +178,9 @@ impl Keyspace {
         let hash = self.hasher.hash(key);
         let found = self.find_to_write(slot, hash, key, now);
         self.put_aside(slot, hash, key, found);
+        if found.is_none() {
+            self.notes.new_key(key);
+        }
         let hasher = self.hasher;
         self.change(slot, |dictionary| match found {
             Some(position) => {
@@ -215,6 +213,7 @@ impl Keyspace {
         let result = match found {
             Some(position) => self.change(slot, |dictionary| dictionary.edit(position, edit)),
             None => {
+                self.notes.new_key(key);
                 let mut bytes = Vec::new();
                 let result = edit(&mut bytes);
                 let hasher = self.hasher;

@@ -298,3 +298,23 @@ fn cleared_memory_is_freed_in_pieces() {
     let slices = (0..).take_while(|_| !keyspace.free_some(500)).count();
     assert!((5..=11).contains(&slices), "{slices}");
 }
+
+#[test]
+fn notes_tell_what_expired_and_what_is_new_while_they_are_wanted() {
+    let mut keyspace = Keyspace::new(1);
+    let slot = key_slot(b"{t}");
+    let set = |keyspace: &mut Keyspace, key: &[u8], expiry, now| keyspace.set_string(slot, key, b"", expiry, now);
+    set(&mut keyspace, b"{t}a", Expiry::At(50), 0);
+    assert_eq!(keyspace.take_notes(), []);
+    keyspace.want_notes(Wanted { expired: true, new: true });
+    set(&mut keyspace, b"{t}a", Expiry::At(50), 0);
+    set(&mut keyspace, b"{t}a", Expiry::At(60), 51);
+    keyspace.edit_string(slot, b"{t}b", 51, |_| ());
+    keyspace.remove(slot, b"{t}b", 51);
+    assert_eq!(keyspace.expire_some(61, 10), 1);
+    let (expired, new) = (|key: &[u8]| Note::Expired(key.into()), |key: &[u8]| Note::New(key.into()));
+    assert_eq!(keyspace.take_notes(), [expired(b"{t}a"), new(b"{t}a"), new(b"{t}b"), expired(b"{t}a")]);
+    keyspace.want_notes(Wanted::default());
+    set(&mut keyspace, b"{t}c", Expiry::At(70), 61);
+    assert!(!keyspace.exists(slot, b"{t}c", 71) && keyspace.take_notes().is_empty());
+}

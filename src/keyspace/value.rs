@@ -43,7 +43,7 @@ impl Entry<'_> {
 pub enum Expired {
     /// They are removed when they are found.
     Removed,
-    /// They are removed when they are found, and told of ([`super::Keyspace::take_expired`]).
+    /// They are removed when they are found, and noted ([`super::Note::Expired`]).
     Told,
     /// They are absent for readers, and stay in their places until somebody else says that they are removed.
     Kept,

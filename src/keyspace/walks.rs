@@ -70,8 +70,8 @@ impl Keyspace {
             return next_slot;
         }
         let (mut watches, mut snapshots) = (std::mem::take(&mut self.watches), std::mem::take(&mut self.snapshots));
-        let mut untold = std::mem::take(&mut self.untold);
-        let (hasher, told) = (self.hasher, self.expired_keys == Expired::Told);
+        let mut notes = std::mem::take(&mut self.notes);
+        let (hasher, mode) = (self.hasher, self.expired_keys);
         let (next, removed) = self.change(slot, |dictionary| {
             let before = dictionary.len();
             let next = dictionary.expire(bucket, now, |entry| {
@@ -79,13 +79,11 @@ impl Keyspace {
                 if !snapshots.is_empty() {
                     snapshots.put_aside(slot, hasher.hash(entry.key), entry.key, Some(entry));
                 }
-                if told {
-                    untold.push(entry.key.into());
-                }
+                notes.expired(entry.key, mode);
             });
             (next, before - dictionary.len())
         });
-        (self.watches, self.snapshots, self.untold) = (watches, snapshots, untold);
+        (self.watches, self.snapshots, self.notes) = (watches, snapshots, notes);
         self.expired += removed as u64;
         *budget = budget.saturating_sub(1 + removed);
         next.map_or(next_slot, |bucket| (slot.number(), bucket))

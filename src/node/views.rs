@@ -108,7 +108,7 @@ impl<D: Disk> Node<D> {
             return !freed;
         }
         self.keyspace.expire_some(self.now.wall, EXPIRE_BUDGET);
-        self.stream.feed_expired(&mut self.keyspace);
+        self.stream.feed_expired(&self.keyspace.take_notes());
         !freed || self.keyspace.next_expiry().is_some_and(|at| at <= self.now.wall)
     }
 }

@@ -8,7 +8,7 @@
 //! Who decides over expired keys changes with the stream, so what changes it takes the keyspace and tells it.
 
 use super::{Backlog, History};
-use crate::keyspace::{Expired, Keyspace};
+use crate::keyspace::{Expired, Keyspace, Note};
 use crate::types::ReplId;
 use crate::wire::number;
 
@@ -77,7 +77,7 @@ impl Stream {
 
     /// A replica's primary decides over expired keys, and a primary with replicas tells what it decided.
     fn settle_expired(&mut self, keyspace: &mut Keyspace) {
-        self.feed_expired(keyspace);
+        self.feed_expired(&keyspace.take_notes());
         keyspace.set_expired(match self.source {
             Source::Primary => Expired::Kept,
             Source::Own if self.backlog.is_some() => Expired::Told,
@@ -181,9 +181,11 @@ impl Stream {
     }
 
     /// A DEL for each key that was removed because it had expired: replicas wait for that.
-    pub fn feed_expired(&mut self, keyspace: &mut Keyspace) {
-        for key in keyspace.take_expired() {
-            self.feed([&b"DEL"[..], &key].into_iter());
+    pub fn feed_expired(&mut self, notes: &[Note]) {
+        for note in notes {
+            if let Note::Expired(key) = note {
+                self.feed([&b"DEL"[..], key].into_iter());
+            }
         }
     }
 

@@ -92,7 +92,7 @@ fn an_expired_key_is_deleted_by_name_before_what_found_it() {
     let end = desk.now.wall + 7;
     assert_eq!(desk.told(), format!("DEL a | DEL b | SET b 2 PXAT {end} | DEL c | append c x"));
     desk.keyspace.expire_some(desk.now.wall, 1000);
-    desk.stream.feed_expired(&mut desk.keyspace);
+    desk.stream.feed_expired(&desk.keyspace.take_notes());
     assert_eq!(desk.told(), "DEL d");
 }
 
