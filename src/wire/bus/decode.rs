@@ -36,6 +36,7 @@ fn message(mut line: Fields<'_>, body: &[u8], used: usize) -> Result<Frame, Fram
     Ok(match line.message() {
         "AE" => Frame::Raft(Message::Append(append(line, body, used)?)),
         "INSTALL_SNAPSHOT" => Frame::Raft(Message::InstallSnapshot(snapshot(line, body)?)),
+        "PUBLISH" => publish(line, body)?,
         "PROPOSE" => Frame::Propose(one_entry(&line, body, used)?),
         "REJECT" => Frame::Reject { reason: reject_reason(&mut line)?, entry: one_entry(&line, body, used)? },
         _ if !body.is_empty() => return Err(line.malformed("more lines than the message has")),
@@ -171,6 +172,18 @@ fn snapshot(mut line: Fields<'_>, body: &[u8]) -> Result<InstallSnapshot, FrameE
         return Err(FrameError::Checksum);
     }
     Ok(InstallSnapshot { leader, term, last_index, last_term, round, bytes: body.to_vec() })
+}
+
+/// The two lengths are those of what follows, to the byte.
+fn publish(mut line: Fields<'_>, body: &[u8]) -> Result<Frame, FrameError> {
+    let sharded = line.choice("sharded", "0", "1")?;
+    let (channel, message) = (line.number("channel length")?, line.number("message length")?);
+    // Both are below 2^63, so their sum does not overflow.
+    if channel + message != body.len() as u64 {
+        return Err(line.malformed("lengths"));
+    }
+    let (channel, message) = body.split_at(channel as usize);
+    Ok(Frame::Publish { sharded, channel: channel.to_vec(), message: message.to_vec() })
 }
 
 /// A reason of a newer leader is a rejection without a reason that we know.

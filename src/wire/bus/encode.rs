@@ -13,10 +13,19 @@ use std::io::Write;
 /// Appends one frame. One that no node would take leaves `out` as it was: only a snapshot of a cluster with thousands of members that
 /// all announce very much about themselves can get so long.
 pub fn encode(frame: &Frame, out: &mut Vec<u8>) -> Result<(), FrameTooLong> {
+    framed(out, |out| payload(frame, out))
+}
+
+/// Appends a `PUBLISH`, as [`encode`] does, from borrowed bytes.
+pub fn encode_publish(sharded: bool, channel: &[u8], message: &[u8], out: &mut Vec<u8>) -> Result<(), FrameTooLong> {
+    framed(out, |out| publish(sharded, channel, message, out))
+}
+
+fn framed(out: &mut Vec<u8>, payload: impl FnOnce(&mut Vec<u8>)) -> Result<(), FrameTooLong> {
     let start = out.len();
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&[0; 4]);
-    payload(frame, out);
+    payload(out);
     let length = out.len() - start;
     if length > MAX_FRAME {
         out.truncate(start);
@@ -63,6 +72,7 @@ fn payload(frame: &Frame, out: &mut Vec<u8>) {
             let line = Line::new(out, "REPL_OFFSETS");
             offsets.iter().fold(line, |line, (id, offset)| line.id(id).number(*offset)).end();
         }
+        Frame::Publish { sharded, channel, message } => publish(*sharded, channel, message, out),
     }
 }
 
@@ -222,6 +232,13 @@ fn install(snapshot: &InstallSnapshot, out: &mut Vec<u8>) {
         .shown(format_args!("{:08x}", crc32fast::hash(bytes)))
         .end();
     out.extend_from_slice(bytes);
+}
+
+/// `PUBLISH sharded channel-length message-length`, then the bytes of both.
+fn publish(sharded: bool, channel: &[u8], message: &[u8], out: &mut Vec<u8>) {
+    Line::new(out, "PUBLISH").flag(sharded).number(channel.len() as u64).number(message.len() as u64).end();
+    out.extend_from_slice(channel);
+    out.extend_from_slice(message);
 }
 
 /// `conflict|rejected [code]|not-leader|busy`.

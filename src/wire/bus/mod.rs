@@ -8,7 +8,7 @@ mod encode;
 mod fields;
 
 pub use decode::decode;
-pub use encode::encode;
+pub use encode::{encode, encode_publish};
 
 use crate::cluster::{Address, Change, ClusterEntry, Reason, Wish};
 use crate::raft::Message;
@@ -143,6 +143,15 @@ pub enum Frame {
     },
     /// `REPL_OFFSETS (id offset)...`: how much of their primaries' data replicas hold, as the leader knows it; whom it does not name stays as it was.
     ReplOffsets(Vec<(NodeId, u64)>),
+    /// `PUBLISH`: what a client of the sender has published.
+    Publish {
+        /// To a shard channel, and not to a channel of the whole cluster.
+        sharded: bool,
+        /// The channel.
+        channel: Vec<u8>,
+        /// The message.
+        message: Vec<u8>,
+    },
 }
 
 impl Frame {
@@ -184,6 +193,7 @@ impl Frame {
             Self::FailoverPrepare { .. } => "failover-prepare",
             Self::FailoverOffset { .. } => "failover-offset",
             Self::ReplOffsets(_) => "repl-offsets",
+            Self::Publish { .. } => "publish",
         }
     }
 }

@@ -166,6 +166,28 @@ fn a_snapshot_is_raw_text_under_a_checksum() {
 }
 
 #[test]
+fn a_message_is_raw_bytes_of_two_lengths() {
+    let publish =
+        |sharded, channel: &[u8], message: &[u8]| Frame::Publish { sharded, channel: channel.to_vec(), message: message.to_vec() };
+    assert_text(publish(false, b"news", b"hello"), "PUBLISH 0 4 5\nnewshello");
+    assert_text(publish(true, b"two\nlines", b""), "PUBLISH 1 9 0\ntwo\nlines");
+    assert_text(publish(false, b"", b""), "PUBLISH 0 0 0\n");
+    let bytes = encoded(&publish(false, b"\xff\0", b"\r\n\xfe"));
+    assert_eq!(decode(&bytes), Ok(Some((publish(false, b"\xff\0", b"\r\n\xfe"), bytes.len()))));
+    let largest = i64::MAX;
+    for lengths in ["4 4", "4 6", "9 1", "0 0", &format!("{largest} {largest}"), &format!("{largest} 9")] {
+        assert_eq!(refusal(format!("PUBLISH 0 {lengths}\nnewshello")), "malformed PUBLISH: lengths", "{lengths}");
+    }
+    assert_eq!(refusal("PUBLISH 0 9223372036854775808 0\n"), "malformed PUBLISH: channel length");
+    assert_eq!(refusal("PUBLISH 0 4 -1\nnews"), "malformed PUBLISH: message length");
+    assert_eq!(refusal("PUBLISH yes 4 5\nnewshello"), "malformed PUBLISH: sharded");
+    let mut out = b"before".to_vec();
+    let too_long = encode_publish(false, b"news", &vec![0; MAX_FRAME], &mut out);
+    assert!(too_long.is_err_and(|error| error.length > MAX_FRAME));
+    assert_eq!(out, b"before");
+}
+
+#[test]
 fn a_newer_binary_may_send_more_fields_and_the_last_line_may_lack_its_end() {
     let same = |long: &str, short: &str| {
         let (long, short) = (decode(&framed(long)).unwrap().unwrap().0, decode(&framed(short)).unwrap().unwrap().0);

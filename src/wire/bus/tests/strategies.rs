@@ -201,5 +201,6 @@ pub(super) fn frame() -> impl Strategy<Value = Frame> {
         1 => (reason(), wish()).prop_map(|(reason, wish)| Frame::WishRefused { reason, wish }),
         1 => number().prop_map(|term| Frame::TransferLeader { term }),
         2 => about_failovers(),
+        1 => (any::<bool>(), any::<Vec<u8>>(), any::<Vec<u8>>()).prop_map(|(sharded, channel, message)| Frame::Publish { sharded, channel, message }),
     ]
 }
