@@ -1,14 +1,14 @@
 //! The hot path allocates nothing: the allocator itself counts what a GET and a SET cost, from the request's arguments to the reply.
 
 use pontoon::cluster::{Address, Change, State};
-use pontoon::commands::{Buffers, BusStats, Client, ClientList, Cluster, Context, Flow, NO_SLOT, Server, execute};
+use pontoon::commands::{Buffers, BusStats, Client, ClientList, Cluster, Context, Flow, NO_SLOT, PubSub, Server, execute};
 use pontoon::config::Config;
 use pontoon::keyspace::Keyspace;
 use pontoon::raft::{Body, Entry, Raft, Settings};
 use pontoon::replication::{History, Stream};
 use pontoon::rng::Rng;
 use pontoon::store::{SyncTimes, Work};
-use pontoon::types::{ClusterId, NodeId, Now, ReplId, Slot};
+use pontoon::types::{ClusterId, ConnId, NodeId, Now, ReplId, Slot};
 use pontoon::wire::{OwnedArgs, Reply};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -55,6 +55,8 @@ impl ClientList for Nobody {
     fn own_buffers(&self) -> Buffers {
         Buffers::default()
     }
+
+    fn push(&mut self, _to: ConnId, _head: &[u8], _tail: &[u8]) {}
 }
 
 const ME: NodeId = NodeId::from_bytes([1; 20]);
@@ -80,6 +82,7 @@ fn get_and_set_allocate_nothing() {
     let (state, raft) = (state(&join), Raft::found(ME, join, 1, settings, Rng::new(1), 1));
     let (mut keyspace, mut config, mut server, stats) = (Keyspace::new(1), Config::shipped(), Server::default(), BusStats::default());
     let (syncs, mut stream) = (SyncTimes::default(), Stream::new(History::new(ReplId::from_bytes([1; 20]), 0)));
+    let mut pubsub = PubSub::default();
     let local = "127.0.0.1:1".parse().unwrap();
     let (mut client, mut out) = (Client::new(1, local, local, NOW, true), Vec::with_capacity(4096));
     let cluster = Cluster {
@@ -107,13 +110,15 @@ fn get_and_set_allocate_nothing() {
                 now: NOW,
                 slot: NO_SLOT,
                 client: &mut client,
+                conn: ConnId { place: 0, generation: 0 },
                 reply: Reply::new(&mut out, false),
                 keyspace: &mut keyspace,
                 stream: &mut stream,
                 cluster,
                 config: &mut config,
+                pubsub: &mut pubsub,
                 server: &mut server,
-                clients: &Nobody,
+                clients: &mut Nobody,
                 pause: None,
             };
             let before = COUNT.get();

@@ -2,6 +2,7 @@
 //!
 //! Owns: what HELLO, CLIENT, MULTI and WATCH leave behind between commands. Must not: touch buffers or connections.
 
+use super::pubsub::Subscriptions;
 use super::table::CommandId;
 use super::transaction::{Execution, Transaction};
 use crate::keyspace::{Keyspace, Version};
@@ -48,6 +49,8 @@ pub struct Client {
     pub execution: Option<Box<Execution>>,
     /// Keys watched for the next EXEC.
     pub watched: Vec<Watched>,
+    /// Channels and patterns that it listens to; [`super::PubSub`] has it among their subscribers.
+    pub subscriptions: Subscriptions,
     /// The command that runs or ran last; none if it was none.
     pub last_command: Option<CommandId>,
     /// This command of it is suspended: it is not read until [`super::resume`].
@@ -97,6 +100,7 @@ impl Client {
             multi: None,
             execution: None,
             watched: Vec::new(),
+            subscriptions: Subscriptions::default(),
             last_command: None,
             waiting: None,
             written: 0,
@@ -112,9 +116,14 @@ impl Client {
         self.waiting.is_some() || self.held
     }
 
-    /// Whether its silence means anything: it does not wait for this node, nor does this node keep it.
+    /// Whether its silence means anything: it does not wait for this node, nor listen to channels, nor does this node keep it.
     pub fn may_be_idle(&self) -> bool {
-        !self.is_blocked() && !self.is_replica()
+        !self.is_blocked() && self.subscriptions.is_empty() && !self.is_replica()
+    }
+
+    /// Whether it speaks RESP2 and is subscribed: it takes what it reads for a message, so only a few commands are possible.
+    pub fn hears_messages_only(&self) -> bool {
+        !self.resp3 && !self.subscriptions.is_empty()
     }
 
     /// Forgets the watched keys.

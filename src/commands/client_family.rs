@@ -5,6 +5,7 @@
 use super::client::Client;
 use super::context::{Buffers, Context, Flow};
 use super::parse::{SYNTAX_ERROR, integer, is, shown};
+use super::pubsub::Scope;
 use super::server_state::seconds;
 use super::table::{Command, Flag, Group};
 use super::{pause, table};
@@ -120,9 +121,26 @@ fn info(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
 /// Which clients CLIENT LIST shows.
 enum Wanted {
     All,
-    Kind { replicas: bool },
+    Of(Class),
     None,
     Ids(Vec<i64>),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Normal,
+    Replica,
+    PubSub,
+}
+
+impl Class {
+    fn of(client: &Client) -> Self {
+        match () {
+            () if client.is_replica() => Self::Replica,
+            () if client.subscriptions.is_empty() => Self::Normal,
+            () => Self::PubSub,
+        }
+    }
 }
 
 impl Wanted {
@@ -130,9 +148,10 @@ impl Wanted {
         match args.nth(2) {
             None => Ok(Self::All),
             Some(word) if is(word, "type") && args.len() == 4 => match args.get(3) {
-                kind if is(kind, "normal") => Ok(Self::Kind { replicas: false }),
-                kind if is(kind, "replica") || is(kind, "slave") => Ok(Self::Kind { replicas: true }),
-                kind if ["master", "pubsub"].iter().any(|word| is(kind, word)) => Ok(Self::None),
+                kind if is(kind, "normal") => Ok(Self::Of(Class::Normal)),
+                kind if is(kind, "replica") || is(kind, "slave") => Ok(Self::Of(Class::Replica)),
+                kind if is(kind, "pubsub") => Ok(Self::Of(Class::PubSub)),
+                kind if is(kind, "master") => Ok(Self::None),
                 kind => Err(format!("ERR Unknown client type '{}'", shown(kind, 128))),
             },
             Some(word) if is(word, "id") && args.len() > 3 => {
@@ -146,7 +165,7 @@ impl Wanted {
     fn has(&self, client: &Client) -> bool {
         match self {
             Self::All => true,
-            Self::Kind { replicas } => client.is_replica() == *replicas,
+            Self::Of(class) => Class::of(client) == *class,
             Self::None => false,
             Self::Ids(ids) => ids.contains(&client.id.cast_signed()),
         }
@@ -176,15 +195,18 @@ fn write_line(line: &mut String, client: &Client, buffers: Buffers, now: Now) {
     let queued = client.multi.as_ref().map_or(-1, |transaction| transaction.len() as i64);
     let queued_bytes = client.multi.as_ref().map_or(0, |transaction| transaction.bytes());
     let command = client.last_command.map_or("NULL", |id| table().get(id).full_name.as_str());
-    let Client { id, addr, laddr, name, lib_name, lib_ver, watched, .. } = client;
+    let Client { id, addr, laddr, name, lib_name, lib_ver, watched, subscriptions, .. } = client;
     let (age, idle) = (seconds(client.created.mono, now.mono), seconds(client.last_active, now.mono));
     let Buffers { input, output } = buffers;
     let written = writeln!(
         line,
-        "id={id} addr={addr} laddr={laddr} name={name} age={age} idle={idle} flags={} db=0 sub=0 psub=0 ssub=0 multi={queued} watch={} \
+        "id={id} addr={addr} laddr={laddr} name={name} age={age} idle={idle} flags={} db=0 sub={} psub={} ssub={} multi={queued} watch={} \
          qbuf={input} qbuf-free=0 argv-mem=0 multi-mem={queued_bytes} obl={output} oll=0 omem=0 tot-mem={} events=r cmd={command} \
          user=default redir=-1 resp={} lib-name={lib_name} lib-ver={lib_ver}",
         flags(client),
+        subscriptions.count(Scope::Channel),
+        subscriptions.count(Scope::Pattern),
+        subscriptions.shard_channels(),
         watched.len(),
         input + output + queued_bytes,
         if client.resp3 { 3 } else { 2 },
@@ -196,6 +218,7 @@ fn write_line(line: &mut String, client: &Client, buffers: Buffers, now: Now) {
 fn flags(client: &Client) -> String {
     let letters = [
         ('S', client.is_replica()),
+        ('P', !client.subscriptions.is_empty()),
         ('x', client.multi.is_some()),
         ('b', client.is_blocked()),
         ('c', client.close_after_reply),

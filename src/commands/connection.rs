@@ -59,6 +59,12 @@ const NO_PASSWORD_SET: &str = "ERR AUTH <password> called without any password c
 
 fn ping(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     match args.len() {
+        // Among messages, a reply looks like one.
+        1 | 2 if ctx.client.hears_messages_only() => {
+            ctx.reply.array(2);
+            ctx.reply.bulk(b"pong");
+            ctx.reply.bulk(args.nth(1).unwrap_or_default());
+        }
         1 => ctx.reply.simple("PONG"),
         2 => ctx.reply.bulk(args.get(1)),
         _ => ctx.reply.error("ERR wrong number of arguments for 'ping' command"),
@@ -89,6 +95,7 @@ fn reset(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
         return ctx.fail("ERR can only reset normal client connections");
     }
     let authenticated = ctx.config.requirepass.is_empty();
+    ctx.pubsub.leave(ctx.conn, &mut ctx.client.subscriptions);
     ctx.client.reset(ctx.keyspace, authenticated);
     ctx.reply.set_resp3(false);
     ctx.reply.simple("RESET");

@@ -5,6 +5,7 @@
 
 use super::client::Client;
 use super::pause::Pause;
+use super::pubsub::PubSub;
 use super::server_state::Server;
 use crate::cluster::view::Outsider;
 use crate::cluster::{Address, Change, Reason, State};
@@ -13,7 +14,7 @@ use crate::keyspace::Keyspace;
 use crate::raft::Raft;
 use crate::replication::Stream;
 use crate::store::Work;
-use crate::types::{LeaseNumber, Millis, NodeId, Now, Slot};
+use crate::types::{ConnId, LeaseNumber, Millis, NodeId, Now, Slot};
 use crate::wire::Reply;
 use std::collections::BTreeMap;
 
@@ -148,6 +149,8 @@ pub struct Context<'a> {
     pub slot: Slot,
     /// Who asks.
     pub client: &'a mut Client,
+    /// The asking client's connection.
+    pub conn: ConnId,
     /// Where the reply goes.
     pub reply: Reply<'a>,
     /// The keys.
@@ -158,10 +161,12 @@ pub struct Context<'a> {
     pub cluster: Cluster<'a>,
     /// The options in use.
     pub config: &'a mut Config,
+    /// Who is subscribed to what.
+    pub pubsub: &'a mut PubSub,
     /// Counters and the process.
     pub server: &'a mut Server,
     /// The other clients.
-    pub clients: &'a dyn ClientList,
+    pub clients: &'a mut dyn ClientList,
     /// What is held at the moment.
     pub pause: Option<Pause>,
 }
@@ -271,6 +276,8 @@ pub struct BusStats {
     pub snapshots_installed: u64,
     /// Links closed because too much waited to be sent on them.
     pub buffer_limit_exceeded: u64,
+    /// Published messages that a member was not told: it could not be reached, or too much waited for it.
+    pub publish_dropped: u64,
 }
 
 /// The clients beside the one whose command runs.
@@ -283,6 +290,10 @@ pub trait ClientList {
 
     /// The asking client's buffers.
     fn own_buffers(&self) -> Buffers;
+
+    /// Sends a client, the asking one or another, a push: `head`, which begins as an array in RESP2, and then `tail`.
+    /// It follows the reply at hand. A client that has too much unsent is closed instead.
+    fn push(&mut self, to: ConnId, head: &[u8], tail: &[u8]);
 }
 
 /// Bytes held for one client.

@@ -6,9 +6,9 @@
 use super::context::{ChangeOutcome, Context, Flow, NO_SLOT, WaitOutcome};
 use super::parse::shown;
 use super::propagation::propagate;
-use super::routing::{self, KeySlots, Redirect};
+use super::routing::{self, Access, KeySlots, Redirect};
 use super::table::{Command, CommandId, Flag, Lookup};
-use super::{pause, persistence, table, transaction};
+use super::{pause, persistence, pubsub, table, transaction};
 use crate::wire::Args;
 
 /// Runs, queues or refuses one request. After [`Flow::Wait`] the client must not be read, nor this be called for it, until [`resume`]
@@ -69,6 +69,13 @@ fn dispatch(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Flow {
         return dispatch_in_multi(ctx, id, args);
     }
     match admit(ctx, command, args) {
+        Ok(_) if ctx.client.hears_messages_only() && !pubsub::is_for_subscribers(command) => {
+            let text = format!(
+                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+                entry.full_name
+            );
+            reject(ctx, Some(id), &text)
+        }
         Err(Redirect::Leaving) if ctx.pause.is_some() => Flow::Held,
         Err(redirect) => refuse(ctx, id, redirect),
         Ok(_) => match persistence::refusal(ctx, command) {
@@ -86,7 +93,7 @@ fn dispatch_in_multi(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Fl
         return reject(ctx, Some(id), "ERR Command not allowed inside a transaction");
     }
     let slots = match transaction::queued_slots(ctx, command) {
-        Some((slots, writes)) => routing::check(ctx, slots, writes).map(|_| Some(slots)),
+        Some((slots, access)) => routing::check(ctx, slots, access).map(|_| Some(slots)),
         None => admit(ctx, command, args),
     };
     match slots {
@@ -106,10 +113,10 @@ fn dispatch_in_multi(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Fl
 
 /// Whether this node may serve the command and its keys; sets the context's slot, and notes which lease the reply stands on.
 pub(super) fn admit(ctx: &mut Context<'_>, command: &Command, args: Args<'_>) -> Result<Option<KeySlots>, Redirect> {
-    let writes = routing::writes(command);
+    let access = Access::of(command);
     let slots = KeySlots::of(command.keys, args);
     let lease = match slots {
-        Some(slots) => routing::check(ctx, slots, writes)?,
+        Some(slots) => routing::check(ctx, slots, access)?,
         None => routing::check_keyless(ctx, command)?,
     };
     ctx.slot = slots.map_or(NO_SLOT, |slots| slots.first);

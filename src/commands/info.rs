@@ -7,6 +7,7 @@
 use super::context::{Context, Flow, UpstreamLink};
 use super::parse::is;
 use super::pause::Held;
+use super::pubsub::Scope;
 use super::replication::{Shown, replicas};
 use super::server_state::seconds;
 use super::table;
@@ -154,12 +155,13 @@ fn server(ctx: &Context<'_>, text: &mut Text) {
 }
 
 fn clients(ctx: &Context<'_>, text: &mut Text) {
-    let (mut normal, mut blocked, mut watching, mut watched) = (0, 0, 0, 0);
+    let (mut normal, mut blocked, mut watching, mut watched, mut subscribed) = (0, 0, 0, 0, 0);
     let mut look = |client: &super::Client| {
         normal += usize::from(!client.is_replica());
         blocked += usize::from(client.is_blocked());
         watching += usize::from(!client.watched.is_empty());
         watched += client.watched.len();
+        subscribed += usize::from(!client.subscriptions.is_empty());
     };
     look(ctx.client);
     ctx.clients.visit_others(&mut |client, _| look(client));
@@ -173,7 +175,7 @@ fn clients(ctx: &Context<'_>, text: &mut Text) {
         ("maxclients", &ctx.config.maxclients),
         ("blocked_clients", &blocked),
         ("tracking_clients", &0),
-        ("pubsub_clients", &0),
+        ("pubsub_clients", &subscribed),
         ("watching_clients", &watching),
         ("clients_in_timeout_table", &0),
         ("total_watched_keys", &watched),
@@ -250,9 +252,9 @@ fn stats(ctx: &Context<'_>, text: &mut Text) {
         ("evicted_clients", &0),
         ("keyspace_hits", &stats.keyspace_hits),
         ("keyspace_misses", &stats.keyspace_misses),
-        ("pubsub_channels", &0),
-        ("pubsub_patterns", &0),
-        ("pubsubshard_channels", &0),
+        ("pubsub_channels", &ctx.pubsub.count(Scope::Channel)),
+        ("pubsub_patterns", &ctx.pubsub.count(Scope::Pattern)),
+        ("pubsubshard_channels", &ctx.pubsub.shard_channels().count()),
         ("latest_fork_usec", &0),
         ("total_forks", &0),
         ("migrate_cached_sockets", &0),

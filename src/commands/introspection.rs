@@ -119,6 +119,7 @@ fn categories(command: &Command) -> Vec<&'static str> {
         command.has(Flag::Admin).then_some("@admin"),
         command.has(Flag::Admin).then_some("@dangerous"),
         command.has(Flag::Blocking).then_some("@blocking"),
+        command.has(Flag::PubSub).then_some("@pubsub"),
         Some(if command.has(Flag::Fast) { "@fast" } else { "@slow" }),
     ];
     candidates.into_iter().flatten().chain(command.categories.iter().copied()).collect()
@@ -205,7 +206,7 @@ type Key<'a> = (&'a [u8], &'static [KeyFlag]);
 fn keys_of(args: Args<'_>) -> Result<Vec<Key<'_>>, &'static str> {
     let Lookup::Found(id) = table().lookup(args.get(0), args.nth(1)) else { return Err("ERR Invalid command specified") };
     let command = table().get(id).command;
-    if command.keys.is_empty() {
+    if command.keys.iter().all(|spec| spec.flags.contains(&KeyFlag::NotKey)) {
         return Err("ERR The command has no key arguments");
     }
     if !command.takes(args.len()) {

@@ -14,6 +14,7 @@ pub mod keys;
 pub mod parse;
 mod pause;
 mod persistence;
+pub mod pubsub;
 mod routing;
 pub mod server_state;
 pub mod strings;
@@ -44,6 +45,7 @@ pub use context::{
 pub use dispatch::{execute, resume};
 pub use pause::{Held, Pause};
 pub use persistence::{Persistence, Progress};
+pub use pubsub::PubSub;
 pub use server_state::{Server, seconds};
 pub use table::{Command, CommandId, Flag, Group, Handler, KeyFlag, KeySpec, Table};
 
@@ -70,6 +72,7 @@ const FAMILIES: &[&[Command]] = &[
     introspection::COMMANDS,
     keys::COMMANDS,
     persistence::COMMANDS,
+    pubsub::COMMANDS,
     replication::COMMANDS,
     scan::COMMANDS,
     server::COMMANDS,

@@ -63,8 +63,30 @@ pub(super) enum Redirect {
     ReadOnly,
 }
 
-/// Whether this node may serve keys of these slots to the asking client, and under which lease; a replica needs none.
-pub(super) fn check(ctx: &Context<'_>, slots: KeySlots, writes: bool) -> Result<Option<LeaseNumber>, Redirect> {
+/// What is done with what a slot holds. Of several commands together, the last of these counts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Access {
+    /// Shard channels are listened to, or published to: no key is touched.
+    Channels,
+    /// Keys are read at most.
+    Read,
+    /// Keys are written.
+    Write,
+}
+
+impl Access {
+    /// What a command does.
+    pub fn of(command: &super::Command) -> Self {
+        match () {
+            () if command.has(Flag::Write) => Self::Write,
+            () if command.has(Flag::PubSub) => Self::Channels,
+            () => Self::Read,
+        }
+    }
+}
+
+/// Whether this node may serve these slots to the asking client, and under which lease; a replica needs none, and channels neither.
+pub(super) fn check(ctx: &Context<'_>, slots: KeySlots, access: Access) -> Result<Option<LeaseNumber>, Redirect> {
     let Context { cluster, config, .. } = ctx;
     let slot = slots.first;
     if ctx.client.is_primary {
@@ -75,23 +97,25 @@ pub(super) fn check(ctx: &Context<'_>, slots: KeySlots, writes: bool) -> Result<
         return Err(Redirect::CrossSlot);
     }
     let own = owner == cluster.me;
-    if !cluster.usable || (own && cluster.lease.is_none()) {
-        if !config.cluster_allow_reads_when_down {
-            return Err(Redirect::Down);
-        }
-        if writes {
-            return Err(Redirect::DownForWrites);
+    if !cluster.usable || (own && access != Access::Channels && cluster.lease.is_none()) {
+        match access {
+            Access::Channels if config.cluster_allow_pubsubshard_when_down => {}
+            Access::Write if config.cluster_allow_reads_when_down => return Err(Redirect::DownForWrites),
+            Access::Read if config.cluster_allow_reads_when_down => {}
+            _ => return Err(Redirect::Down),
         }
     }
-    if !own {
-        let reads_copy = ctx.client.readonly && !writes && cluster.primary() == Some(owner);
-        let has_copy = cluster.upstream.is_some_and(|upstream| upstream.in_sync);
-        return if reads_copy && has_copy { check_stale(ctx).map(|()| None) } else { Err(Redirect::Moved(slot, owner)) };
+    match access {
+        // The replicas of a shard serve its channels as its primary does.
+        Access::Channels if own || cluster.primary() == Some(owner) => return Ok(None),
+        Access::Read if !own && has_copy(ctx, owner) => return check_stale(ctx).map(|()| None),
+        _ if !own => return Err(Redirect::Moved(slot, owner)),
+        _ => {}
     }
     if cluster.leaving.iter().any(|(first, last)| (*first..=*last).contains(&slot)) {
         return Err(Redirect::Leaving);
     }
-    if writes {
+    if access == Access::Write {
         check_replicas(ctx)?;
     }
     Ok(cluster.lease)
@@ -110,26 +134,27 @@ pub(super) fn check_keyless(ctx: &Context<'_>, command: &super::Command) -> Resu
     if cluster.is_replica() {
         return match () {
             () if ctx.client.is_primary || command.has(Flag::Stale) => Ok(None),
-            () if writes(command) => Err(Redirect::ReadOnly),
+            () if Access::of(command) == Access::Write => Err(Redirect::ReadOnly),
             () => check_stale(ctx).map(|()| None),
         };
     }
     match cluster.lease {
-        _ if !writes(command) => Ok(None),
+        _ if Access::of(command) != Access::Write => Ok(None),
         None if cluster.state.slot_count_of(&cluster.me) > 0 => Err(Redirect::Down),
         lease => check_replicas(ctx).map(|()| lease),
     }
+}
+
+/// Whether this replica has the owner's keys, and the client takes them from there.
+fn has_copy(ctx: &Context<'_>, owner: NodeId) -> bool {
+    let cluster = &ctx.cluster;
+    ctx.client.readonly && cluster.primary() == Some(owner) && cluster.upstream.is_some_and(|upstream| upstream.in_sync)
 }
 
 /// Whether this replica may show what it has: it may be old.
 fn check_stale(ctx: &Context<'_>) -> Result<(), Redirect> {
     let fresh = ctx.cluster.upstream.is_none_or(|upstream| upstream.link == UpstreamLink::Up);
     if fresh || ctx.config.replica_serve_stale_data { Ok(()) } else { Err(Redirect::Stale) }
-}
-
-/// Whether a command with these properties counts as a write for routing.
-pub(super) fn writes(command: &super::Command) -> bool {
-    command.has(Flag::Write)
 }
 
 impl Redirect {

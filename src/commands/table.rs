@@ -41,6 +41,8 @@ pub enum Flag {
     NoMulti,
     /// Refused while data is loaded beside the data that is served.
     NoAsyncLoading,
+    /// About messages and not about keys; a slot that its arguments name is that of shard channels.
+    PubSub,
 }
 
 impl Flag {
@@ -61,6 +63,7 @@ impl Flag {
             Self::AllowBusy => "allow_busy",
             Self::NoMulti => "no_multi",
             Self::NoAsyncLoading => "no_async_loading",
+            Self::PubSub => "pubsub",
         }
     }
 
@@ -78,6 +81,8 @@ pub enum Group {
     Connection,
     /// Keys of any type.
     Generic,
+    /// Channels and their messages.
+    PubSub,
     /// Scripts and functions.
     Scripting,
     /// The server as a whole.
@@ -95,6 +100,7 @@ impl Group {
             Self::Cluster => "cluster",
             Self::Connection => "connection",
             Self::Generic => "generic",
+            Self::PubSub => "pubsub",
             Self::Scripting => "scripting",
             Self::Server => "server",
             Self::String => "string",
@@ -110,7 +116,7 @@ impl Group {
             Self::Scripting => Some("@scripting"),
             Self::String => Some("@string"),
             Self::Transactions => Some("@transaction"),
-            Self::Cluster | Self::Server => None,
+            Self::Cluster | Self::PubSub | Self::Server => None,
         }
     }
 }
@@ -136,6 +142,8 @@ pub enum KeyFlag {
     Delete,
     /// The flags depend on the arguments.
     Variable,
+    /// No key, but routed like one: a shard channel.
+    NotKey,
 }
 
 impl KeyFlag {
@@ -151,6 +159,7 @@ impl KeyFlag {
             Self::Insert => "insert",
             Self::Delete => "delete",
             Self::Variable => "variable_flags",
+            Self::NotKey => "not_key",
         }
     }
 }

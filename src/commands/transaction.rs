@@ -8,7 +8,7 @@
 use super::client::{Client, Watched};
 use super::context::{Context, Flow};
 use super::dispatch;
-use super::routing::{self, KeySlots};
+use super::routing::{Access, KeySlots};
 use super::table;
 use super::table::{Command, CommandId, Flag, Group, KeyFlag, KeySpec};
 use crate::wire::{Args, OwnedArgs};
@@ -50,10 +50,10 @@ pub const COMMANDS: &[Command] = &[
 #[derive(Debug, Default)]
 pub struct Transaction {
     queue: Vec<Queued>,
-    /// The slots of all keys in the queue.
+    /// The slots of all keys and shard channels in the queue.
     slots: Option<KeySlots>,
-    /// A queued command is a write.
-    writes: bool,
+    /// What is done with them, or with keys of any slot.
+    access: Option<Access>,
     /// A command was refused: EXEC will discard everything.
     aborted: bool,
     /// Bytes held by the queue.
@@ -73,7 +73,7 @@ impl Transaction {
 
     /// Whether a queued command is a write.
     pub fn writes(&self) -> bool {
-        self.writes
+        self.access == Some(Access::Write)
     }
 
     /// Bytes held by the queue.
@@ -100,10 +100,10 @@ pub(super) fn runs_at_once(command: &Command) -> bool {
     matches!(command.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
 }
 
-/// At EXEC, the slots of the whole queue and whether it writes: the slot may have moved since the commands were queued.
-pub(super) fn queued_slots(ctx: &Context<'_>, command: &Command) -> Option<(KeySlots, bool)> {
+/// At EXEC, the slots of the whole queue and what is done with them: the slot may have moved since the commands were queued.
+pub(super) fn queued_slots(ctx: &Context<'_>, command: &Command) -> Option<(KeySlots, Access)> {
     let transaction = ctx.client.multi.as_ref().filter(|transaction| command.name == "exec" && !transaction.aborted)?;
-    Some((transaction.slots?, transaction.writes))
+    Some((transaction.slots?, transaction.access?))
 }
 
 /// Queues a checked command and answers.
@@ -119,7 +119,10 @@ pub(super) fn enqueue(ctx: &mut Context<'_>, id: CommandId, slots: Option<KeySlo
             return ctx.reply.error("ERR Transaction discarded: its commands take too much memory");
         }
         transaction.queue.push(Queued { id, args });
-        transaction.writes |= routing::writes(table().get(id).command);
+        let access = Access::of(table().get(id).command);
+        if slots.is_some() || access == Access::Write {
+            transaction.access = transaction.access.max(Some(access));
+        }
         if let Some(slots) = slots {
             KeySlots::add(&mut transaction.slots, slots.first);
         }

@@ -41,7 +41,6 @@ pub(super) const OPTIONS: &[Opt] = &[
     inert("cluster-announce-client-ipv4", TEXT, ""),
     inert("cluster-announce-client-ipv6", TEXT, ""),
     inert("cluster-announce-tls-port", NUMBER, "0"),
-    inert("cluster-allow-pubsubshard-when-down", YES_NO, "yes"),
     also(inert("cluster-replica-validity-factor", NUMBER, "10"), "cluster-slave-validity-factor"),
     inert("cluster-allow-replica-migration", YES_NO, "yes"),
     inert("cluster-blacklist-ttl", NUMBER, "60"),

@@ -112,6 +112,8 @@ pub struct Config {
     pub cluster_require_full_coverage: bool,
     /// Serve reads while the cluster is down.
     pub cluster_allow_reads_when_down: bool,
+    /// Serve shard channels while the cluster is down.
+    pub cluster_allow_pubsubshard_when_down: bool,
     /// This node is flagged `nofailover`.
     pub cluster_replica_no_failover: bool,
     /// How much this node wants to take over as a replica: the lower, the rather; 0: never.

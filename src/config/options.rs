@@ -159,6 +159,7 @@ const OPTIONS: &[Opt] = &[
     option!("cluster-preferred-endpoint-type", cluster_preferred_endpoint_type, Kind::Choice(EndpointType::NAMES), "ip", RUN_TIME, "what clients are told to reach a node by"),
     option!("cluster-require-full-coverage", cluster_require_full_coverage, Kind::Switch, "yes", RUN_TIME, "serve no slot while one has no owner or a failed one"),
     option!("cluster-allow-reads-when-down", cluster_allow_reads_when_down, Kind::Switch, "no", RUN_TIME, "serve reads of own slots while the cluster is down"),
+    option!("cluster-allow-pubsubshard-when-down", cluster_allow_pubsubshard_when_down, Kind::Switch, "yes", RUN_TIME, "serve shard channels of own slots while the cluster is down"),
     option!("cluster-replica-no-failover" | "cluster-slave-no-failover", cluster_replica_no_failover, Kind::Switch, "no", RUN_TIME, "flag this node as never to be promoted"),
     option!("replica-priority" | "slave-priority", replica_priority, Kind::Number(0, i32::MAX as i64), "100", RUN_TIME, "of replicas with equal data the one with the lowest takes over; 0: never"),
     option!("cluster-manual-failover-timeout", cluster_manual_failover_timeout, Kind::Number(1, DAY), "5000", RUN_TIME, "ms that a manual failover may hold writes; then it is called off"),

@@ -104,6 +104,7 @@ impl<D: Disk> Node<D> {
         }
         if changed.members || changed.owners {
             self.refresh_owners();
+            self.end_foreign_subscriptions();
         }
         self.review_primary();
         self.delete_foreign_keys(&changed.foreign);
@@ -121,6 +122,7 @@ impl<D: Disk> Node<D> {
     pub(super) fn refresh_members(&mut self) {
         self.addresses = self.state.members().map(|member| (member.id, member.address.clone())).collect();
         self.review_found();
+        self.refresh_audience();
         self.raft.set_members(self.state.members().map(|member| member.id), self.now.mono);
         self.todo.connect = true;
     }

@@ -4,7 +4,7 @@
 //! Contract: docs/protocol.md, "Wire format" and "Cluster id".
 
 use super::Node;
-use super::sessions::{BusEnd, Port, Purpose};
+use super::sessions::{BusEnd, Input, Purpose};
 use crate::cluster::{Address, Change, parse_snapshot};
 use crate::raft::message::InstallSnapshot;
 use crate::raft::{Message, Step};
@@ -33,30 +33,41 @@ pub(super) enum Fault {
 impl<D: Disk> Node<D> {
     /// Handles every whole frame that has come in.
     pub(super) fn read_bus(&mut self) {
-        for _ in 0..self.sessions.input_count(Port::Bus) {
-            let Some(conn) = self.sessions.next_input(Port::Bus) else { continue };
-            let Some(session) = self.sessions.get_mut(conn) else { continue };
-            let mut received = std::mem::take(&mut session.receive);
-            let mut used = 0;
-            let result = self.read_frames(conn, &received, &mut used);
-            if let Err(fault) = result {
-                let peer = self.sessions.bus(conn).map(|bus| bus.remote_ip.to_string()).unwrap_or_default();
-                log::warn!("closing a bus link with {peer}: {fault}");
-                self.close(conn);
-            }
-            if let Some(session) = self.sessions.get_mut(conn) {
-                received.drain(..used);
-                if received.is_empty() {
-                    received.shrink_to(KEPT_CAPACITY);
-                }
-                session.receive = received;
+        for _ in 0..self.sessions.input_count(Input::Bus) {
+            if let Some(conn) = self.sessions.next_input(Input::Bus) {
+                self.read_link(conn, usize::MAX);
             }
         }
     }
 
-    fn read_frames(&mut self, conn: ConnId, received: &[u8], used: &mut usize) -> Result<(), Fault> {
+    /// Handles what has come in on one link, up to about this many bytes; how many that were. The rest is for the next turn.
+    pub(super) fn read_link(&mut self, conn: ConnId, budget: usize) -> usize {
+        let Some(session) = self.sessions.get_mut(conn) else { return 0 };
+        let mut received = std::mem::take(&mut session.receive);
+        let mut used = 0;
+        let result = self.read_frames(conn, &received, &mut used, budget);
+        if let Err(fault) = result {
+            let peer = self.sessions.bus(conn).map(|bus| bus.remote_ip.to_string()).unwrap_or_default();
+            log::warn!("closing a bus link with {peer}: {fault}");
+            self.close(conn);
+        }
+        if let Some(session) = self.sessions.get_mut(conn) {
+            received.drain(..used);
+            if received.is_empty() {
+                received.shrink_to(KEPT_CAPACITY);
+            }
+            session.receive = received;
+        }
+        used
+    }
+
+    fn read_frames(&mut self, conn: ConnId, received: &[u8], used: &mut usize, budget: usize) -> Result<(), Fault> {
         // A frame may close its own link: what comes behind it is nobody's any more.
         while self.sessions.get(conn).is_some_and(|session| !session.closing) {
+            if *used >= budget {
+                self.sessions.queue_input(conn);
+                return Ok(());
+            }
             match bus::decode(&received[*used..]) {
                 Ok(None) if received.len() - *used > MAX_GREETING && self.sessions.bus(conn).is_some_and(|bus| bus.peer.is_none()) => {
                     return Err(Fault::OutOfPlace("a long frame before the greeting"));
@@ -83,8 +94,9 @@ impl<D: Disk> Node<D> {
         *self.bus_stats.received.entry(frame.stats_name()).or_default() += 1;
         let Some(bus) = self.sessions.bus_mut(conn) else { return Ok(()) };
         bus.heard = self.now.wall;
-        let end = bus.end;
-        if let Some(id) = bus.peer.as_ref().map(|peer| peer.id) {
+        let (end, publishes) = (bus.end, bus.publishes);
+        // What was published may have waited here while its sender died: it says nothing of whether that lives.
+        if let Some(id) = bus.peer.as_ref().filter(|_| !publishes).map(|peer| peer.id) {
             self.heard(&id);
         }
         match (end, frame) {
@@ -108,6 +120,9 @@ impl<D: Disk> Node<D> {
                     _ => return Err(Fault::OutOfPlace("what is no answer to MEET")),
                 }
                 Ok(())
+            }
+            (BusEnd::Outbound { purpose: Purpose::Publish(_) }, frame) if !matches!(frame, Frame::Forgotten { .. }) => {
+                Err(Fault::OutOfPlace("what is no answer to PUBLISH"))
             }
             (end, frame) => match self.friend(conn)? {
                 Some(id) if matches!(end, BusEnd::Inbound) => self.receive_request(conn, id, frame),
@@ -193,12 +208,14 @@ impl<D: Disk> Node<D> {
             }
             Purpose::Probe => return Err(Fault::OutOfPlace("an answer to nothing")),
             Purpose::Link(dialled) if dialled != id => self.answered_by_another(conn, dialled, id),
+            Purpose::Publish(dialled) if dialled != id || cluster != self.state.cluster_id() => self.close(conn),
             // Not ours, or not yet (it is just joining): the link is closed by its silence and dialled again.
             Purpose::Link(_) if cluster != self.state.cluster_id() => {
                 self.bus_stats.foreign += 1;
                 self.follow_sponsor(id, cluster);
             }
             Purpose::Link(_) => self.link_greeted(id),
+            Purpose::Publish(_) => self.lane_greeted(id),
         }
         Ok(())
     }
@@ -239,6 +256,10 @@ impl<D: Disk> Node<D> {
                 if let Some(peer) = self.peer(conn) {
                     self.receive_add_me(conn, &peer, join_nonce);
                 }
+                Ok(())
+            }
+            Frame::Publish { sharded, channel, message } => {
+                self.receive_publish(conn, &from, sharded, &channel, &message);
                 Ok(())
             }
             _ => Err(Fault::OutOfPlace("an answer")),

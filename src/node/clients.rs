@@ -4,9 +4,10 @@
 //! Must not: know any command (commands does). Replies leave in the shell's flush, after before-sleep.
 
 use super::Node;
-use super::sessions::{ClientSession, Kind, Port, Session, Sessions};
+use super::sessions::{ClientSession, Input, Kind, Session};
+use super::subscribers::{Asking, Others};
 use super::views::outsiders;
-use crate::commands::{self, Buffers, Client, ClientList, Cluster, Context, Flow, NO_SLOT, WaitOutcome};
+use crate::commands::{self, Client, Cluster, Context, Flow, NO_SLOT, WaitOutcome};
 use crate::store::Disk;
 use crate::types::{ConnId, Millis, Now};
 use crate::wire::{Args, Limits, Reply};
@@ -27,8 +28,8 @@ pub(super) enum Step<'a> {
 impl<D: Disk> Node<D> {
     /// Serves every client with input, each by a fresh reading of the clock: those before it may have taken long, or the process was stopped.
     pub(super) fn run_clients(&mut self, clock: &mut dyn FnMut() -> Now) {
-        for _ in 0..self.sessions.input_count(Port::Client) {
-            let Some(conn) = self.sessions.next_input(Port::Client) else { continue };
+        for _ in 0..self.sessions.input_count(Input::Clients) {
+            let Some(conn) = self.sessions.next_input(Input::Clients) else { continue };
             self.now = clock();
             match self.sessions.primary(conn) {
                 Some(_) => self.run_primary(conn),
@@ -104,12 +105,15 @@ impl<D: Disk> Node<D> {
 
     pub(super) fn run(&mut self, conn: ConnId, client: &mut Client, out: &mut Vec<u8>, step: Step<'_>) -> Flow {
         let (resp3, upstream) = (client.resp3, self.upstream());
+        let limit = self.config.client_output_buffer_limit.pubsub.hard;
+        let mut others = Others::new(&mut self.sessions, Some(Asking { conn, resp3 }), limit);
         let outsiders = outsiders(&self.me, &self.own_address, &self.standing, &self.views.handshakes);
         let mut context = Context {
             // For the primary's stream nothing has expired: which keys have is said in it.
             now: if client.is_primary { Now { wall: 0, ..self.now } } else { self.now },
             slot: NO_SLOT,
             client,
+            conn,
             reply: Reply::new(out, resp3),
             keyspace: &mut self.keyspace,
             stream: &mut self.stream,
@@ -131,14 +135,19 @@ impl<D: Disk> Node<D> {
                 store: self.store.work(),
             },
             config: &mut self.config,
+            pubsub: &mut self.publishing.pubsub,
             server: &mut self.server,
-            clients: &Others { sessions: &self.sessions, asking: conn },
+            clients: &mut others,
             pause: self.pausing.in_force(),
         };
-        match step {
+        let flow = match step {
             Step::Execute(args) => commands::execute(&mut context, args),
             Step::Resume(outcome) => commands::resume(&mut context, outcome),
-        }
+        };
+        let Others { own_pushes, overrun, .. } = others;
+        out.extend_from_slice(&own_pushes);
+        self.close_overrun(&overrun);
+        flow
     }
 
     pub(super) fn give_back(&mut self, conn: ConnId, session: Session) {
@@ -194,7 +203,11 @@ impl<D: Disk> Node<D> {
         let Some(session) = self.sessions.get_mut(conn) else { return };
         let Kind::Client(client) = &mut session.kind else { return };
         let behind = client.client.replica.as_ref().filter(|replica| replica.has_asked()).map(|replica| replica.behind(&self.stream));
-        let limit = if behind.is_some() { limits.replica.at_least(self.config.repl_backlog_size) } else { limits.normal };
+        let limit = match behind {
+            Some(_) => limits.replica.at_least(self.config.repl_backlog_size),
+            None if client.client.subscriptions.is_empty() => limits.normal,
+            None => limits.pubsub,
+        };
         let unsent = session.transmit.len() as u64 + behind.unwrap_or(0);
         let beyond = |bound: u64| bound > 0 && unsent > bound;
         client.behind_since = beyond(limit.soft).then(|| client.behind_since.unwrap_or(now));
@@ -219,10 +232,12 @@ impl<D: Disk> Node<D> {
 
     /// Cron: who reads nothing at all is never flushed.
     pub(super) fn check_output_limits(&mut self) {
-        if self.config.client_output_buffer_limit.normal.soft == 0 {
+        let limits = self.config.client_output_buffer_limit;
+        if limits.normal.soft == 0 && (limits.pubsub.soft == 0 || self.publishing.pubsub.is_empty()) {
             return;
         }
-        let clients = self.sessions.iter().filter(|(_, session)| matches!(session.kind, Kind::Client(_))).map(|(id, _)| id);
+        let behind = |session: &Session| matches!(session.kind, Kind::Client(_)) && !session.transmit.is_empty();
+        let clients = self.sessions.iter().filter(|(_, session)| behind(session)).map(|(id, _)| id);
         for conn in clients.collect::<Vec<_>>() {
             self.check_output_limit(conn);
         }
@@ -236,33 +251,5 @@ pub(super) fn limits(config: &crate::config::Config, authenticated: bool) -> Lim
         max_request: u32::try_from(config.client_query_buffer_limit).unwrap_or(u32::MAX),
         authenticated,
         ..Limits::default()
-    }
-}
-
-/// The sessions as handlers may see them, while the asking one is lent out.
-struct Others<'a> {
-    sessions: &'a Sessions,
-    asking: ConnId,
-}
-
-fn buffers(session: &Session) -> Buffers {
-    Buffers { input: session.receive.len(), output: session.transmit.len() }
-}
-
-impl ClientList for Others<'_> {
-    fn visit_others(&self, visit: &mut dyn FnMut(&Client, Buffers)) {
-        for (id, session) in self.sessions.iter() {
-            if let (Kind::Client(client), true) = (&session.kind, id != self.asking) {
-                visit(&client.client, buffers(session));
-            }
-        }
-    }
-
-    fn count(&self) -> usize {
-        self.sessions.client_count()
-    }
-
-    fn own_buffers(&self) -> Buffers {
-        Buffers::default()
     }
 }

@@ -29,6 +29,7 @@ impl<D: Disk> Node<D> {
                     local_ip: Some(local.ip()),
                     since: self.now,
                     heard: 0,
+                    publishes: false,
                 }))))
             }
             Port::Client => {
@@ -58,7 +59,7 @@ impl<D: Disk> Node<D> {
         let BusEnd::Outbound { purpose } = bus.end else { return };
         self.learn_own_ip(local.ip());
         let hello = match purpose {
-            Purpose::Link(id) => self.greeting(Some(&id)),
+            Purpose::Link(id) | Purpose::Publish(id) => self.greeting(Some(&id)),
             Purpose::Meet => self.greeting(None),
             // Somebody listens there: that was the question.
             Purpose::Probe => return self.close(conn),
@@ -76,10 +77,7 @@ impl<D: Disk> Node<D> {
     /// Where the shell puts what it reads; `None` while the connection is not to be read (it is closing, or held up).
     pub fn receive_buffer(&mut self, conn: ConnId) -> Option<&mut Vec<u8>> {
         let session = self.sessions.get_mut(conn)?;
-        let full = matches!(session.kind, Kind::Client(_))
-            && session.receive.len() >= clients::MAX_UNREAD
-            && (session.is_waiting() || session.transmit.len() >= clients::MAX_UNSENT);
-        (!session.closing && !full).then_some(&mut session.receive)
+        (!session.closing && !session.is_full()).then_some(&mut session.receive)
     }
 
     /// `count` bytes were appended to the receive buffer.
@@ -115,6 +113,7 @@ impl<D: Disk> Node<D> {
             }
             session.has_said_all();
         }
+        self.lane_flushed(conn, count);
         self.check_output_limit(conn);
         self.resume_held_up(conn);
     }
@@ -130,7 +129,8 @@ impl<D: Disk> Node<D> {
     pub(super) fn forget_session(&mut self, conn: ConnId) -> bool {
         let Some(session) = self.sessions.remove(conn) else { return false };
         match session.kind {
-            Kind::Client(client) => {
+            Kind::Client(mut client) => {
+                self.publishing.pubsub.leave(conn, &mut client.client.subscriptions);
                 client.client.leave(&mut self.keyspace);
                 self.waiting.forget(conn);
                 self.pausing.held.remove(&conn);
@@ -143,6 +143,7 @@ impl<D: Disk> Node<D> {
                 BusEnd::Outbound { purpose: Purpose::Link(id) } => self.link_lost(id, conn),
                 BusEnd::Outbound { purpose: Purpose::Meet } => self.meeting_lost(conn),
                 BusEnd::Outbound { purpose: Purpose::Probe } => self.probe_failed(conn),
+                BusEnd::Outbound { purpose: Purpose::Publish(id) } => self.lane_lost(id, conn),
             },
         }
         true

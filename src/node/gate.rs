@@ -5,6 +5,7 @@
 
 use super::Node;
 use crate::cluster::Change;
+use crate::commands::pubsub::Batch;
 use crate::raft::{Message, Needs, Outgoing, Route};
 use crate::store::{Disk, Persisted};
 use crate::types::ConnId;
@@ -62,6 +63,14 @@ impl<D: Disk> Node<D> {
             log::warn!("closing a bus link with {unsent} bytes that its peer does not read");
             return self.close(conn);
         }
+        self.sessions.queue_output(conn);
+    }
+
+    /// Lets frames of PUBLISH out, written once for all links. They promise nothing.
+    pub(super) fn let_out_published(&mut self, _receipt: &Persisted, conn: ConnId, batch: &Batch) {
+        let Some(session) = self.sessions.get_mut(conn).filter(|session| !session.closing) else { return };
+        session.transmit.end().extend_from_slice(&batch.bytes);
+        *self.bus_stats.sent.entry("publish").or_default() += batch.frames;
         self.sessions.queue_output(conn);
     }
 

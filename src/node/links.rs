@@ -150,7 +150,7 @@ impl<D: Disk> Node<D> {
     }
 
     /// Where a node is to be dialled: where it was heard from since the cluster has learned its address, or else there, in turn.
-    fn place_of(&self, id: &NodeId) -> Option<SocketAddr> {
+    pub(super) fn place_of(&self, id: &NodeId) -> Option<SocketAddr> {
         let elsewhere = self.links.by_node.get(id).is_some_and(|link| link.elsewhere);
         let found = self.links.found.get(id).copied();
         let sponsor = self.sponsor().filter(|sponsor| sponsor.id == *id).map(|sponsor| &sponsor.address);
@@ -220,8 +220,15 @@ impl<D: Disk> Node<D> {
 
     /// Opens a session and asks the shell to connect it.
     pub(super) fn dial(&mut self, socket: SocketAddr, purpose: Purpose) -> ConnId {
-        let session =
-            BusSession { end: BusEnd::Outbound { purpose }, peer: None, remote_ip: socket.ip(), local_ip: None, since: self.now, heard: 0 };
+        let session = BusSession {
+            end: BusEnd::Outbound { purpose },
+            peer: None,
+            remote_ip: socket.ip(),
+            local_ip: None,
+            since: self.now,
+            heard: 0,
+            publishes: false,
+        };
         let conn = self.sessions.insert(Kind::Bus(Box::new(session)));
         self.actions.push_back(Action::Dial { conn, socket, port: Port::Bus });
         conn

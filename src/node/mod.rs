@@ -32,9 +32,11 @@ mod links;
 mod loading;
 mod pausing;
 mod proposals;
+mod publishing;
 mod recovery;
 mod saving;
 mod sessions;
+mod subscribers;
 mod succession;
 mod timers;
 mod todo;
@@ -149,6 +151,7 @@ pub struct Node<D: Disk> {
     links: links::Links,
     joining: join::Joining,
     proposals: proposals::Proposals,
+    publishing: publishing::Publishing,
     leading: leading::Leading,
     deaths: deaths::Deaths,
     succession: succession::Succession,
@@ -237,6 +240,7 @@ impl<D: Disk> Node<D> {
             links: links::Links::default(),
             joining: join::Joining::new(now.mono),
             proposals: proposals::Proposals::default(),
+            publishing: publishing::Publishing::default(),
             leading: leading::Leading::default(),
             deaths: deaths::Deaths::default(),
             succession: succession::Succession::default(),
@@ -284,6 +288,7 @@ impl<D: Disk> Node<D> {
         self.tend_failovers();
         self.tend_succession();
         self.tend_bereft();
+        self.read_publications();
         self.run_clients(clock);
         self.take_up_config();
         self.run_timers();
@@ -306,6 +311,7 @@ impl<D: Disk> Node<D> {
         let pressing = self.todo.is_pressing()
             || self.sessions.has_input()
             || !self.outbox.is_empty()
+            || !self.publishing.pubsub.outgoing.is_empty()
             || grown
             || self.raft.needs_rewrite()
             || self.joining.reconsider
@@ -337,6 +343,7 @@ impl<D: Disk> Node<D> {
         let period = (self.config.cluster_node_timeout / 10).clamp(100, 1000);
         self.timers.set(Timer::Cron, self.now.mono + period);
         self.close_silent_links();
+        self.close_silent_lanes();
         self.close_idle_clients();
         self.check_output_limits();
         self.tend_replicas();

@@ -3,6 +3,8 @@
 //! Owns: the table of sessions, which of them have input to be handled or output to be flushed.
 //! Must not: call the system (the server room holds the sockets) or decide anything about a peer.
 
+use super::clients::{MAX_UNREAD, MAX_UNSENT};
+use super::publishing::SHARE;
 use super::transmit::Transmit;
 use crate::commands::Client;
 use crate::replication::Sync;
@@ -30,6 +32,8 @@ pub(super) enum Purpose {
     Meet,
     /// To see whether a port refuses; closed as soon as it does not.
     Probe,
+    /// A member that is told what clients publish here.
+    Publish(NodeId),
 }
 
 /// One end of a bus link: requests go out on outbound ones and come in on inbound ones, answers the other way.
@@ -49,6 +53,8 @@ pub(super) struct BusSession {
     pub since: Now,
     /// Unix time in ms of its last frame; 0 before the first.
     pub heard: Millis,
+    /// The peer publishes on it: it is read after the others, a bounded amount a turn.
+    pub publishes: bool,
 }
 
 pub(super) struct ClientSession {
@@ -113,11 +119,41 @@ impl Session {
         }
     }
 
+    fn input(&self) -> Input {
+        match &self.kind {
+            Kind::Bus(bus) if bus.publishes => Input::Publications,
+            Kind::Bus(_) => Input::Bus,
+            Kind::Client(_) | Kind::Primary(_) => Input::Clients,
+        }
+    }
+
+    /// Whether nothing more is to be read, because what was is not handled yet.
+    pub fn is_full(&self) -> bool {
+        match &self.kind {
+            Kind::Client(_) => self.receive.len() >= MAX_UNREAD && (self.is_waiting() || self.transmit.len() >= MAX_UNSENT),
+            Kind::Bus(bus) => bus.publishes && self.queued_input && self.receive.len() >= SHARE,
+            Kind::Primary(_) => false,
+        }
+    }
+
     /// Whether it is a client whose command waits.
     pub fn is_waiting(&self) -> bool {
         matches!(&self.kind, Kind::Client(client) if client.client.is_blocked())
     }
 }
+
+/// Where what came in is handled within a turn, in this order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Input {
+    /// Bus links.
+    Bus,
+    /// Bus links on which a peer publishes.
+    Publications,
+    /// Clients.
+    Clients,
+}
+
+const INPUTS: usize = 3;
 
 #[derive(Default)]
 struct Place {
@@ -130,8 +166,8 @@ struct Place {
 pub(super) struct Sessions {
     places: Vec<Place>,
     free: Vec<u32>,
-    bus_input: VecDeque<ConnId>,
-    client_input: VecDeque<ConnId>,
+    /// Those with input, by [`Input`].
+    inputs: [VecDeque<ConnId>; INPUTS],
     /// In the order in which they were written to: what the core sends first leaves first.
     output: VecDeque<ConnId>,
     clients: usize,
@@ -241,10 +277,8 @@ impl Sessions {
         if std::mem::replace(&mut session.queued_input, true) {
             return;
         }
-        match session.kind {
-            Kind::Bus(_) => self.bus_input.push_back(id),
-            Kind::Client(_) | Kind::Primary(_) => self.client_input.push_back(id),
-        }
+        let input = session.input();
+        self.inputs[input as usize].push_back(id);
     }
 
     /// Notes that a session has output to be flushed after this turn.
@@ -255,28 +289,21 @@ impl Sessions {
         }
     }
 
-    fn input(&mut self, port: Port) -> &mut VecDeque<ConnId> {
-        match port {
-            Port::Bus => &mut self.bus_input,
-            Port::Client => &mut self.client_input,
-        }
+    /// How many sessions stand in this list of those with input: as many are to be handled in this turn.
+    pub fn input_count(&self, input: Input) -> usize {
+        self.inputs[input as usize].len()
     }
 
-    /// How many sessions of one port stand in the list of those with input: as many are to be handled in this turn.
-    pub fn input_count(&mut self, port: Port) -> usize {
-        self.input(port).len()
-    }
-
-    /// The next session of one port with input, taken off the list; `None` if it is gone, or the list is empty.
-    pub fn next_input(&mut self, port: Port) -> Option<ConnId> {
-        let id = self.input(port).pop_front()?;
+    /// The next session with input, taken off its list; `None` if it is gone, or the list is empty.
+    pub fn next_input(&mut self, input: Input) -> Option<ConnId> {
+        let id = self.inputs[input as usize].pop_front()?;
         self.get_mut(id)?.queued_input = false;
         Some(id)
     }
 
     /// Whether input is left for another turn.
     pub fn has_input(&self) -> bool {
-        !self.bus_input.is_empty() || !self.client_input.is_empty()
+        self.inputs.iter().any(|list| !list.is_empty())
     }
 
     /// The next session with output, taken off the list.

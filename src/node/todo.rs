@@ -17,6 +17,8 @@ pub struct Todo {
     pub rewrite_by: Option<Millis>,
     /// Step 8: proposals and wishes are to be sent again, or to be looked at again.
     pub proposals: bool,
+    /// Step 8: what was published is to leave, or a link for it takes more.
+    pub publish: bool,
     /// Step 9: entries were applied.
     pub consequences: bool,
 }
@@ -29,6 +31,6 @@ impl Todo {
 
     /// Whether a turn should follow at once (poll timeout zero).
     pub fn is_pressing(&self) -> bool {
-        self.connect || self.rewrite || self.proposals || self.consequences
+        self.connect || self.rewrite || self.proposals || self.publish || self.consequences
     }
 }

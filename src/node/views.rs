@@ -93,7 +93,7 @@ impl<D: Disk> Node<D> {
         let peer = bus.peer.as_ref();
         let (node, outbound) = match bus.end {
             BusEnd::Inbound => (peer?.id, false),
-            BusEnd::Outbound { purpose: Purpose::Link(id) } => (id, true),
+            BusEnd::Outbound { purpose: Purpose::Link(id) | Purpose::Publish(id) } => (id, true),
             BusEnd::Outbound { purpose: Purpose::Meet | Purpose::Probe } => return None,
         };
         let send_buffer = self.sessions.get(id).map_or(0, |session| session.transmit.capacity());

@@ -148,7 +148,7 @@ fn names_and_libraries() {
 #[test]
 fn the_list_of_clients() {
     let mut desk = Desk::new();
-    desk.others.0 = vec![a_client(9), a_client(3)];
+    desk.others.clients = vec![a_client(9), a_client(3)];
     let ids = |text: String| -> Vec<u64> {
         let after = |line: &str| line.split_once("id=").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
         text.lines().filter_map(after).collect()

@@ -7,6 +7,7 @@ mod keys;
 mod pause;
 mod persistence;
 mod propagation;
+mod pubsub;
 mod routing;
 mod server;
 mod table;
@@ -20,7 +21,7 @@ use crate::raft::{Body, Entry, Raft, Settings};
 use crate::replication::{History, Stream};
 use crate::rng::Rng;
 use crate::store::{SyncTimes, Work};
-use crate::types::{ClusterId, LeaseNumber, LogIndex, Millis, NodeId, Now, ReplId, Slot};
+use crate::types::{ClusterId, ConnId, LeaseNumber, LogIndex, Millis, NodeId, Now, ReplId, Slot};
 use crate::wire::{OwnedArgs, Reply};
 
 /// A client that sits at a node: a cluster of one, which owns every slot until a test says otherwise.
@@ -44,25 +45,37 @@ pub(crate) struct Desk {
     pub syncs: SyncTimes,
     pub others: Others,
     pub pause: Option<Pause>,
+    pub pubsub: PubSub,
 }
 
-/// The other clients.
+/// The other clients, and what was pushed to any client.
 #[derive(Default)]
-pub(crate) struct Others(pub Vec<Client>);
+pub(crate) struct Others {
+    pub clients: Vec<Client>,
+    pub pushed: Vec<(ConnId, String)>,
+}
 
 impl ClientList for Others {
     fn visit_others(&self, visit: &mut dyn FnMut(&Client, Buffers)) {
-        self.0.iter().for_each(|client| visit(client, Buffers { input: 1, output: 2 }));
+        self.clients.iter().for_each(|client| visit(client, Buffers { input: 1, output: 2 }));
     }
 
     fn count(&self) -> usize {
-        self.0.len() + 1
+        self.clients.len() + 1
     }
 
     fn own_buffers(&self) -> Buffers {
         Buffers::default()
     }
+
+    fn push(&mut self, to: ConnId, head: &[u8], tail: &[u8]) {
+        let text = String::from_utf8([head, tail].concat()).unwrap();
+        self.pushed.push((to, text.replace("\r\n", " ").trim_end().to_owned()));
+    }
 }
+
+/// The connection of a desk's client.
+pub(crate) const CONN: ConnId = ConnId { place: 3, generation: 1 };
 
 pub(crate) const ME: NodeId = NodeId::from_bytes([0xaa; 20]);
 pub(crate) const OTHER: NodeId = NodeId::from_bytes([0xbb; 20]);
@@ -105,6 +118,7 @@ impl Desk {
             syncs: SyncTimes::default(),
             others: Others::default(),
             pause: None,
+            pubsub: PubSub::default(),
         };
         desk.apply(join);
         desk.give_slots(None, Some(ME), 0, 16383);
@@ -138,6 +152,7 @@ impl Desk {
             now: self.now,
             slot: NO_SLOT,
             client: &mut self.client,
+            conn: CONN,
             reply: Reply::new(&mut out, resp3),
             keyspace: &mut self.keyspace,
             stream: &mut self.stream,
@@ -159,8 +174,9 @@ impl Desk {
                 store: Work { appends: 3, rewrites: 4, syncs: &self.syncs },
             },
             config: &mut self.config,
+            pubsub: &mut self.pubsub,
             server: &mut self.server,
-            clients: &self.others,
+            clients: &mut self.others,
             pause: self.pause,
         };
         let result = call(&mut ctx);
