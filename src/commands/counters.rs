@@ -4,6 +4,7 @@
 
 use super::context::{Context, Flow};
 use super::decimal;
+use super::notify::Event;
 use super::parse::{NOT_AN_INTEGER, integer};
 use super::table::{Command, Flag, Group, KeyFlag, KeySpec};
 use crate::keyspace::{Expiry, Value};
@@ -58,6 +59,7 @@ fn add(ctx: &mut Context<'_>, key: &[u8], number: i64) -> Flow {
     let mut text = Vec::with_capacity(20);
     number::push_i64(&mut text, new);
     ctx.keyspace.set_string(ctx.slot, key, &text, Expiry::Keep, ctx.now.wall);
+    ctx.notify(Event::IncrBy, key);
     ctx.reply.int(new);
     Flow::Done
 }
@@ -73,6 +75,7 @@ fn incrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     ctx.keyspace.set_string(ctx.slot, args.get(1), text.as_bytes(), Expiry::Keep, ctx.now.wall);
     // The sum, for it may come out otherwise elsewhere.
     ctx.propagate_instead(&[b"SET", args.get(1), text.as_bytes(), b"KEEPTTL"]);
+    ctx.notify(Event::IncrByFloat, args.get(1));
     ctx.reply.bulk(text.as_bytes());
     Flow::Done
 }

@@ -3,6 +3,7 @@
 //! Owns: the conditions NX, XX, GT, LT and the arithmetic between clients' clocks and the keyspace's. Contract: Redis 7.2.
 
 use super::context::{Context, Flow};
+use super::notify::Event;
 use super::parse::{NOT_AN_INTEGER, integer, is, shown};
 use super::table::{Command, Flag, Group, KeyFlag, KeySpec};
 use crate::types::Millis;
@@ -121,9 +122,11 @@ fn expire_at(ctx: &mut Context<'_>, args: Args<'_>, command: &str, scale: i64, b
 pub(super) fn end_life(ctx: &mut Context<'_>, key: &[u8], end: Millis) {
     if end > ctx.now.wall {
         ctx.keyspace.set_expiry(ctx.slot, key, Some(end), ctx.now.wall);
+        ctx.notify(Event::Expire, key);
         ctx.propagate_until(&[b"PEXPIREAT", key], end);
     } else {
         ctx.keyspace.remove(ctx.slot, key, ctx.now.wall);
+        ctx.notify(Event::Del, key);
         ctx.propagate_instead(&[b"DEL", key]);
     }
 }
@@ -134,6 +137,7 @@ pub(super) fn persist_key(ctx: &mut Context<'_>, key: &[u8]) -> bool {
     let ends = ctx.keyspace.entry(ctx.slot, key, now).is_some_and(|entry| entry.expiry.is_some());
     if ends {
         ctx.keyspace.set_expiry(ctx.slot, key, None, now);
+        ctx.notify(Event::Persist, key);
         ctx.propagate_instead(&[b"PERSIST", key]);
     }
     ends
@@ -170,9 +174,9 @@ fn pexpiretime(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 
 /// Answers the key's expiry as `show` has it; -1 if it has none, -2 if there is no such key.
 fn reply_expiry(ctx: &mut Context<'_>, args: Args<'_>, show: impl Fn(Millis) -> Millis) -> Flow {
-    let entry = ctx.keyspace.entry(ctx.slot, args.get(1), ctx.now.wall);
-    ctx.server.stats.looked_up(entry.is_some());
-    let answer = match entry.map(|entry| entry.expiry) {
+    let expiry = ctx.keyspace.entry(ctx.slot, args.get(1), ctx.now.wall).map(|entry| entry.expiry);
+    ctx.looked_up(args.get(1), expiry.is_some());
+    let answer = match expiry {
         None => -2,
         Some(None) => -1,
         Some(Some(expiry)) => i64::try_from(show(expiry)).unwrap_or(i64::MAX),

@@ -3,6 +3,7 @@
 //! Owns: DEL, EXISTS, TYPE and their kin, FLUSHALL, DBSIZE. See `expire.rs` for their lives and `scan.rs` for walking over them.
 
 use super::context::{Context, Flow};
+use super::notify::Event;
 use super::parse::{SYNTAX_ERROR, is};
 use super::table::{Command, Flag, Group, KeyFlag, KeySpec};
 use crate::wire::Args;
@@ -39,8 +40,14 @@ fn dbsize(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
 }
 
 fn del(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
-    let removed = args.skip(1).iter().filter(|key| ctx.keyspace.remove(ctx.slot, key, ctx.now.wall)).count();
-    ctx.reply.int(removed as i64);
+    let mut removed = 0;
+    for key in args.skip(1).iter() {
+        if ctx.keyspace.remove(ctx.slot, key, ctx.now.wall) {
+            ctx.notify(Event::Del, key);
+            removed += 1;
+        }
+    }
+    ctx.reply.int(removed);
     Flow::Done
 }
 
@@ -48,7 +55,7 @@ fn exists(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     let mut count = 0;
     for key in args.skip(1).iter() {
         let found = ctx.keyspace.exists(ctx.slot, key, ctx.now.wall);
-        ctx.server.stats.looked_up(found);
+        ctx.looked_up(key, found);
         count += i64::from(found);
     }
     ctx.reply.int(count);
@@ -56,9 +63,9 @@ fn exists(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 }
 
 fn type_of(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
-    let value = ctx.keyspace.get(ctx.slot, args.get(1), ctx.now.wall);
-    ctx.server.stats.looked_up(value.is_some());
-    ctx.reply.simple(value.map_or("none", |value| value.type_name()));
+    let name = ctx.keyspace.get(ctx.slot, args.get(1), ctx.now.wall).map(|value| value.type_name());
+    ctx.looked_up(args.get(1), name.is_some());
+    ctx.reply.simple(name.unwrap_or("none"));
     Flow::Done
 }
 

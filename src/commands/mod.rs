@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod context;
 pub mod dispatch;
 pub mod keys;
+pub mod notify;
 pub mod parse;
 mod pause;
 mod persistence;

@@ -18,11 +18,6 @@ impl Context<'_> {
         }
     }
 
-    /// What the keyspace did by itself on the way is told before what the command did.
-    fn settle_notes(&mut self) {
-        self.stream.feed_expired(&self.keyspace.take_notes());
-    }
-
     /// The same with a point in time as the last word.
     pub(super) fn propagate_until(&mut self, words: &[&[u8]], end: Millis) {
         if self.stream.is_recording() {
@@ -36,10 +31,10 @@ impl Context<'_> {
 
 /// A command has run, and `dirty` was the count of changes before: what it changed becomes part of the stream.
 pub(super) fn propagate(ctx: &mut Context<'_>, command: &Command, args: Args<'_>, dirty: u64) {
+    ctx.settle_notes();
     if !ctx.stream.is_recording() {
         return;
     }
-    ctx.settle_notes();
     let (changed, replaced) = (ctx.keyspace.dirty() != dirty, ctx.stream.take_replaced());
     if changed && !replaced && command.has(Flag::Write) {
         ctx.stream.feed(args.iter());

@@ -4,6 +4,7 @@
 
 use super::context::{Context, Flow};
 use super::expire::{end_life, persist_key};
+use super::notify::Event;
 use super::parse::{NOT_AN_INTEGER, SYNTAX_ERROR, integer, is};
 use super::strings::reply_value;
 use super::table::{Command, Flag, Group, KeyFlag, KeySpec};
@@ -171,7 +172,9 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 /// Sets a key. Replicas get the end of its life as the point in time that it is.
 fn set_string(ctx: &mut Context<'_>, key: &[u8], value: &[u8], expiry: Expiry) {
     ctx.keyspace.set_string(ctx.slot, key, value, expiry, ctx.now.wall);
+    ctx.notify(Event::Set, key);
     if let Expiry::At(end) = expiry {
+        ctx.notify(Event::Expire, key);
         ctx.propagate_until(&[b"SET", key, value, b"PXAT"], end);
     }
 }
@@ -179,7 +182,7 @@ fn set_string(ctx: &mut Context<'_>, key: &[u8], value: &[u8], expiry: Expiry) {
 fn setnx(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     let free = !ctx.keyspace.exists(ctx.slot, args.get(1), ctx.now.wall);
     if free {
-        ctx.keyspace.set_string(ctx.slot, args.get(1), args.get(2), Expiry::Never, ctx.now.wall);
+        set_string(ctx, args.get(1), args.get(2), Expiry::Never);
     }
     ctx.reply.int(i64::from(free));
     Flow::Done
@@ -205,7 +208,7 @@ fn set_until(ctx: &mut Context<'_>, args: Args<'_>, clock: Clock, command: &str)
 
 fn getset(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     reply_value(ctx, args.get(1));
-    ctx.keyspace.set_string(ctx.slot, args.get(1), args.get(2), Expiry::Never, ctx.now.wall);
+    set_string(ctx, args.get(1), args.get(2), Expiry::Never);
     Flow::Done
 }
 

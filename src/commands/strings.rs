@@ -3,6 +3,7 @@
 //! Owns: what GET, MGET, MSET, APPEND and the ranges do. Must not: know how values are kept.
 
 use super::context::{Context, Flow};
+use super::notify::Event;
 use super::parse::{NOT_AN_INTEGER, integer};
 use super::table::{Command, Flag, Group, KeyFlag, KeySpec};
 use crate::keyspace::{Expiry, Value};
@@ -43,9 +44,10 @@ pub const COMMANDS: &[Command] = &[
 /// Answers from the key's value, none if it is not there, and counts a hit or a miss. True if it was there.
 fn read(ctx: &mut Context<'_>, key: &[u8], answer: impl FnOnce(&mut Reply<'_>, Option<&[u8]>)) -> bool {
     let value = ctx.keyspace.get(ctx.slot, key, ctx.now.wall);
-    ctx.server.stats.looked_up(value.is_some());
+    let found = value.is_some();
     answer(&mut ctx.reply, value.map(|Value::String(bytes)| bytes));
-    value.is_some()
+    ctx.looked_up(key, found);
+    found
 }
 
 /// Answers the key's value or null. True if it was there.
@@ -64,6 +66,7 @@ fn get(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 fn getdel(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     if reply_value(ctx, args.get(1)) {
         ctx.keyspace.remove(ctx.slot, args.get(1), ctx.now.wall);
+        ctx.notify(Event::Del, args.get(1));
     }
     Flow::Done
 }
@@ -99,6 +102,7 @@ fn msetnx(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 fn set_all(ctx: &mut Context<'_>, args: Args<'_>) {
     for at in (1..args.len()).step_by(2) {
         ctx.keyspace.set_string(ctx.slot, args.get(at), args.get(at + 1), Expiry::Never, ctx.now.wall);
+        ctx.notify(Event::Set, args.get(at));
     }
 }
 
@@ -126,6 +130,7 @@ fn append(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
         return ctx.fail(TOO_LONG);
     }
     ctx.keyspace.edit_string(ctx.slot, key, ctx.now.wall, |bytes| bytes.extend_from_slice(more));
+    ctx.notify(Event::Append, key);
     ctx.reply.int(length as i64);
     Flow::Done
 }
@@ -147,6 +152,7 @@ fn setrange(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
         bytes.resize(length.max(end), 0);
         bytes[offset..end].copy_from_slice(part);
     });
+    ctx.notify(Event::SetRange, key);
     ctx.reply.int(length.max(end) as i64);
     Flow::Done
 }

@@ -158,7 +158,6 @@ pub(super) const OPTIONS: &[Opt] = &[
     inert("latency-monitor-threshold", NUMBER, "0"),
     inert("latency-tracking", YES_NO, "yes"),
     inert("latency-tracking-info-percentiles", WORDS, "50 99 99.9"),
-    inert("notify-keyspace-events", TEXT, ""),
     inert("tracking-table-max-keys", NUMBER, "1000000"),
     also(inert("busy-reply-threshold", NUMBER, "5000"), "lua-time-limit"),
 ];

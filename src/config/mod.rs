@@ -4,6 +4,7 @@
 //! Must not: read a file (the caller passes a reader), act on a value. Contract: docs/operations.md, "Options".
 
 mod error;
+mod events;
 mod glob;
 mod inert;
 mod limits;
@@ -24,6 +25,7 @@ use std::path::PathBuf;
 use crate::types::Millis;
 
 pub use error::{ConfigError, Source};
+pub use events::{EventClass, KeyspaceEvents};
 pub use glob::matches as glob_matches;
 pub use limits::{OutputLimit, OutputLimits};
 pub use load::{Launch, from_args};
@@ -86,6 +88,8 @@ pub struct Config {
     pub rdb_save_incremental_fsync: bool,
     /// Writes are refused after a save that failed.
     pub stop_writes_on_bgsave_error: bool,
+    /// Which events about keys are published.
+    pub notify_keyspace_events: KeyspaceEvents,
     /// Always `yes`.
     pub cluster_enabled: String,
     /// The node's durable file, relative to `dir`.

@@ -146,6 +146,7 @@ const OPTIONS: &[Opt] = &[
     option!("rdbchecksum", rdbchecksum, Kind::Switch, "yes", START, "put a checksum at its end"),
     option!("rdb-save-incremental-fsync", rdb_save_incremental_fsync, Kind::Switch, "yes", RUN_TIME, "bring it to the disk piece by piece; no: all at its end, which stops the node for as long as that takes"),
     option!("stop-writes-on-bgsave-error", stop_writes_on_bgsave_error, Kind::Switch, "yes", RUN_TIME, "refuse writes while the last save failed, if there are save points"),
+    option!("notify-keyspace-events", notify_keyspace_events, Kind::KeyspaceEvents, "", RUN_TIME, "events about keys to publish, by their letters: K E g $ x n m A ...; empty: none"),
     option!("cluster-enabled", cluster_enabled, Kind::Only("yes", "Pontoon is a cluster node; a cluster of one is its smallest form"), "yes", START, "only 'yes'"),
     option!("cluster-config-file", cluster_config_file, Kind::Text, "nodes.conf", START, "the node's own durable file; never edit it"),
     option!("cluster-node-timeout", cluster_node_timeout, Kind::Number(100, DAY), "15000", RUN_TIME, "ms without an answer until a node counts as failed"),

@@ -3,6 +3,7 @@
 //! Owns: kinds with their bounds, the reasons a value is refused (Redis' words). Must not: know any option by name.
 //! Contract: docs/operations.md, "Options".
 
+use super::events::KeyspaceEvents;
 use super::limits::OutputLimits;
 use super::save_points::SavePoints;
 use std::net::IpAddr;
@@ -30,6 +31,8 @@ pub(super) enum Kind {
     OutputLimits,
     /// `seconds changes`, once or several times; nothing for none.
     SavePoints,
+    /// Letters for classes of events about keys.
+    KeyspaceEvents,
     /// Only this value is possible; the second text says why.
     Only(&'static str, &'static str),
 }
@@ -54,6 +57,7 @@ impl Kind {
             Self::Words(_) => Vec::<String>::read(self, words).map(|v| v.show()),
             Self::OutputLimits => OutputLimits::read(self, words).map(|v| v.show()),
             Self::SavePoints => SavePoints::read(self, words).map(|v| v.show()),
+            Self::KeyspaceEvents => KeyspaceEvents::read(self, words).map(|v| v.show()),
             Self::Choice(names) => choice(names, one(words)?).map(|at| names[at].to_owned()),
             Self::Text | Self::SafeText | Self::Ip | Self::Only(..) => String::read(self, words),
         }
@@ -67,6 +71,7 @@ impl Kind {
             Self::Memory(..) => "<bytes>".into(),
             Self::Choice(names) => names.join("|"),
             Self::Text | Self::SafeText => "<text>".into(),
+            Self::KeyspaceEvents => "<letters>".into(),
             Self::Ip => "<ip>".into(),
             Self::Words(_) => "<word>...".into(),
             Self::OutputLimits => "<class> <hard> <soft> <seconds>".into(),

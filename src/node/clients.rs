@@ -106,6 +106,7 @@ impl<D: Disk> Node<D> {
     pub(super) fn run(&mut self, conn: ConnId, client: &mut Client, out: &mut Vec<u8>, step: Step<'_>) -> Flow {
         let (resp3, upstream) = (client.resp3, self.upstream());
         let limit = self.config.client_output_buffer_limit.pubsub.hard;
+        self.keyspace.want_notes(self.wanted_notes());
         let mut others = Others::new(&mut self.sessions, Some(Asking { conn, resp3 }), limit);
         let outsiders = outsiders(&self.me, &self.own_address, &self.standing, &self.views.handshakes);
         let mut context = Context {

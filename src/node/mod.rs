@@ -320,7 +320,7 @@ impl<D: Disk> Node<D> {
         if pressing {
             return self.now.mono;
         }
-        let timers = [self.timers.next(), self.raft.next_deadline(), self.todo.rewrite_by];
+        let timers = [self.timers.next(), self.raft.next_deadline(), self.todo.rewrite_by, self.next_expiry()];
         timers.into_iter().flatten().min().unwrap_or(self.now.mono)
     }
 

@@ -6,7 +6,8 @@
 use super::Node;
 use super::sessions::{Kind, Session, Sessions};
 use crate::commands::pubsub::{Scope, confirm};
-use crate::commands::{Buffers, Client, ClientList};
+use crate::commands::{Buffers, Client, ClientList, notify};
+use crate::keyspace::Wanted;
 use crate::store::Disk;
 use crate::types::{ConnId, Slot};
 use crate::wire::Reply;
@@ -89,6 +90,22 @@ impl<D: Disk> Node<D> {
         let limit = self.config.client_output_buffer_limit.pubsub.hard;
         let mut others = Others::new(&mut self.sessions, None, limit);
         self.publishing.pubsub.publish(scope, channel, message, &mut others);
+        let overrun = others.overrun;
+        self.close_overrun(&overrun);
+    }
+
+    /// What this node wants to know of keys that expire, or are made.
+    pub(super) fn wanted_notes(&self) -> Wanted {
+        notify::wanted(self.config.notify_keyspace_events)
+    }
+
+    /// What the keyspace did by itself since the last command is told, to replicas and as events.
+    pub(super) fn settle_notes(&mut self) {
+        let notes = self.keyspace.take_notes();
+        self.stream.feed_expired(&notes);
+        let (events, limit) = (self.config.notify_keyspace_events, self.config.client_output_buffer_limit.pubsub.hard);
+        let mut others = Others::new(&mut self.sessions, None, limit);
+        notify::publish_notes(events, &notes, &mut self.publishing.pubsub, &mut others);
         let overrun = others.overrun;
         self.close_overrun(&overrun);
     }

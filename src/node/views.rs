@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::raft::Raft;
 use crate::store::{Disk, Standing};
-use crate::types::{ConnId, NodeId};
+use crate::types::{ConnId, Millis, NodeId};
 
 /// Expired keys removed in one turn.
 const EXPIRE_BUDGET: usize = 1000;
@@ -100,15 +100,27 @@ impl<D: Disk> Node<D> {
         Some(LinkView { node, outbound, greeted: peer.is_some(), created: bus.since.wall, heard: bus.heard, send_buffer, unsent })
     }
 
+    /// When the next key expires, if that is to be told on time (mono ms). Otherwise keys go when there is a turn anyway.
+    pub(super) fn next_expiry(&self) -> Option<Millis> {
+        let told = self.wanted_notes().expired && self.may_expire_keys();
+        let last = self.keyspace.next_expiry().filter(|_| told)?;
+        Some(self.now.mono.saturating_add(last.saturating_sub(self.now.wall)).saturating_add(1))
+    }
+
+    /// To expire a key is to change it.
+    fn may_expire_keys(&self) -> bool {
+        self.pausing.in_force().is_none() && !self.is_handing_over()
+    }
+
     /// Removes expired keys and frees what was cleared, a slice a turn; true if there is more to do.
     pub(super) fn tend_keys(&mut self) -> bool {
         let freed = self.keyspace.free_some(EXPIRE_BUDGET);
-        // To expire a key is to change it.
-        if self.pausing.in_force().is_some() || self.is_handing_over() {
+        if !self.may_expire_keys() {
             return !freed;
         }
+        self.keyspace.want_notes(self.wanted_notes());
         self.keyspace.expire_some(self.now.wall, EXPIRE_BUDGET);
-        self.stream.feed_expired(&self.keyspace.take_notes());
+        self.settle_notes();
         !freed || self.keyspace.next_expiry().is_some_and(|at| at <= self.now.wall)
     }
 }

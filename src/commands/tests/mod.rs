@@ -4,6 +4,7 @@ mod connection;
 mod hostile;
 mod introspection;
 mod keys;
+mod notify;
 mod pause;
 mod persistence;
 mod propagation;
@@ -148,6 +149,7 @@ impl Desk {
         let mut out = Vec::new();
         let address = address(7001, "0a");
         let resp3 = self.client.resp3;
+        self.keyspace.want_notes(crate::commands::notify::wanted(self.config.notify_keyspace_events));
         let mut ctx = Context {
             now: self.now,
             slot: NO_SLOT,
