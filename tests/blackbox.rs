@@ -53,6 +53,8 @@ mod leaving;
 mod membership;
 #[path = "blackbox/pausing.rs"]
 mod pausing;
+#[path = "blackbox/pubsub.rs"]
+mod pubsub;
 #[path = "blackbox/rdb.rs"]
 mod rdb;
 #[path = "blackbox/replicas.rs"]

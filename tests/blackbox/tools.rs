@@ -8,7 +8,7 @@ use std::process::Output;
 
 /// Runs a program to its end.
 #[track_caller]
-fn run(program: &str, args: &[String]) -> (bool, String) {
+pub fn run(program: &str, args: &[String]) -> (bool, String) {
     let Output { status, stdout, stderr } =
         command(program).args(args).output().unwrap_or_else(|error| panic!("{program} is needed here: {error}"));
     let text = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
