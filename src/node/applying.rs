@@ -52,7 +52,7 @@ impl<D: Disk> Node<D> {
             }
             match succession {
                 Some((replica, primary, FailoverKind::Manual)) if replica == self.me => self.inherit(primary),
-                Some((replica, primary, _)) if primary == self.me => self.handed_over(replica),
+                Some((replica, primary, kind)) if primary == self.me => self.handed_over(replica, kind),
                 _ => {}
             }
             if let Some((id, join_nonce)) = leaver.filter(|_| outcome == Outcome::Applied) {

@@ -4,7 +4,7 @@
 //! leader does). Contract: docs/protocol.md, "Failover".
 
 use super::Node;
-use crate::cluster::{Change, WishKind};
+use crate::cluster::{Change, FailoverKind, WishKind};
 use crate::raft::{Body, Payload};
 use crate::store::Disk;
 use crate::types::{ConnId, Millis, NodeId};
@@ -57,9 +57,12 @@ impl<D: Disk> Node<D> {
         self.succession.yielding.deposed
     }
 
-    /// A FAILOVER from this node to `successor` was applied.
-    pub(super) fn handed_over(&mut self, successor: NodeId) {
+    /// A FAILOVER from this node to `successor` was applied. Only who was given the slots asks what else there was.
+    pub(super) fn handed_over(&mut self, successor: NodeId, kind: FailoverKind) {
         self.succession.yielding.last = Some((successor, self.stream.offset()));
+        if kind != FailoverKind::Manual {
+            self.succession.yielding.told = Some(successor);
+        }
         self.succession.yielding.bereft = None;
         self.release_writes();
     }
