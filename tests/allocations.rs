@@ -12,6 +12,7 @@ use pontoon::types::{ClusterId, ConnId, NodeId, Now, ReplId, Slot};
 use pontoon::wire::{OwnedArgs, Reply};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::collections::BTreeMap;
 
 /// Counts this thread's allocations.
 struct Counting;
@@ -93,6 +94,7 @@ fn get_and_set_allocate_nothing() {
         joining: false,
         links: &[],
         outsiders: &[],
+        offsets: &BTreeMap::new(),
         stats: &stats,
         leaving: &[],
         lease: Some(0),

@@ -74,14 +74,14 @@ pub struct SlotRange<'a> {
     pub last: Slot,
     /// Its owner.
     pub primary: &'a Member,
-    /// Replicas of the owner that are not failed, in the order of their ids.
+    /// Replicas of the owner that can be read from, in the order of their ids.
     pub replicas: Vec<&'a Member>,
 }
 
-/// CLUSTER SLOTS, ascending.
-pub fn slots(state: &State) -> Vec<SlotRange<'_>> {
+/// CLUSTER SLOTS, ascending. Left out are replicas that have failed, and those that have no copy of their primary's keys.
+pub fn slots(state: &State, has_copy: impl Fn(&NodeId) -> bool) -> Vec<SlotRange<'_>> {
     let mut replicas: BTreeMap<NodeId, Vec<&Member>> = BTreeMap::new();
-    for member in state.members().filter(|member| !member.failed) {
+    for member in state.members().filter(|member| !member.failed && has_copy(&member.id)) {
         if let Some(primary) = member.primary {
             replicas.entry(primary).or_default().push(member);
         }
@@ -184,19 +184,20 @@ mod tests {
     }
 
     #[test]
-    fn slots_and_shards_agree_and_leave_failed_replicas_out_of_slots() {
-        let mut scene = Scene::of(4);
+    fn slots_and_shards_agree_and_slots_leave_replicas_out_that_cannot_be_read_from() {
+        let mut scene = Scene::of(5);
         scene.do_(&scene.replica_of(2, 0));
         scene.do_(&scene.replica_of(3, 0));
+        scene.do_(&scene.replica_of(4, 0));
         scene.do_(&crate::cluster::Change::NodeFail { id: id(2) });
-        let ranges = slots(&scene.state);
+        let ranges = slots(&scene.state, |member| *member != id(4));
         assert_eq!(ranges.len(), 2);
         assert_eq!((ranges[0].first.number(), ranges[0].last.number(), ranges[0].primary.id), (0, 99, id(0)));
         assert_eq!(ranges[0].replicas.iter().map(|member| member.id).collect::<Vec<_>>(), [id(3)]);
         let shards = shards(&scene.state);
         assert_eq!(shards.len(), 2);
         let first = shards.iter().find(|shard| shard.nodes[0].id == id(0)).unwrap();
-        assert_eq!((first.nodes.len(), first.ranges.len()), (3, 1));
+        assert_eq!((first.nodes.len(), first.ranges.len()), (4, 1));
         assert_eq!(counts(&scene.state), Counts { assigned: 200, failed: 0, owners: 2 });
         scene.do_(&crate::cluster::Change::NodeFail { id: id(1) });
         assert_eq!(counts(&scene.state).failed, 100);

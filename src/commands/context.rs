@@ -188,6 +188,8 @@ pub struct Cluster<'a> {
     pub links: &'a [LinkView],
     /// Nodes that are being met and are no members yet, and this node itself while it joins.
     pub outsiders: &'a [Outsider<'a>],
+    /// How much of its shard's keys each member has, in bytes of the stream. Of a replica, 0 or nothing: it lacks its primary's.
+    pub offsets: &'a BTreeMap<NodeId, u64>,
     /// Counters of the bus.
     pub stats: &'a BusStats,
     /// Ranges of this node that entries in its log take away once applied; almost always empty. They are refused (docs/protocol.md, "Gate").

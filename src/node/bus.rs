@@ -242,6 +242,10 @@ impl<D: Disk> Node<D> {
                 self.receive_probe(conn, id, number);
                 Ok(())
             }
+            Frame::ReplOffsets(offsets) => {
+                self.receive_copies(&from, offsets);
+                Ok(())
+            }
             Frame::FailoverPrepare { pause } => {
                 self.receive_failover_prepare(conn, from, pause);
                 Ok(())

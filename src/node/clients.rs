@@ -126,6 +126,7 @@ impl<D: Disk> Node<D> {
                 joining: self.standing.is_joiner(),
                 links: &self.views.links,
                 outsiders: &outsiders,
+                offsets: self.views.copies.offsets(),
                 stats: &self.bus_stats,
                 leaving: &self.leaving_ranges,
                 lease: self.lease.at(self.now.mono),

@@ -59,6 +59,11 @@ impl Links {
         self.by_node.get(id).filter(|link| link.greeted)?.conn
     }
 
+    /// The sessions for requests, of all links that are up.
+    pub fn all_up(&self) -> impl Iterator<Item = ConnId> {
+        self.by_node.values().filter(|link| link.greeted).filter_map(|link| link.conn)
+    }
+
     /// Whom we want to talk to and do not reach at the moment.
     pub fn unreached(&self) -> impl Iterator<Item = NodeId> {
         self.by_node.iter().filter(|(_, link)| !link.greeted).map(|(id, _)| *id)
@@ -241,6 +246,7 @@ impl<D: Disk> Node<D> {
         link.backoff = 0;
         link.answered = self.now.mono;
         self.raft.link_up(id);
+        self.tell_copies(id);
         self.todo.proposals = true;
         self.ask_to_be_added(id);
     }

@@ -14,6 +14,7 @@ mod bus;
 mod clients;
 mod configuring;
 mod connections;
+mod copies;
 mod deaths;
 mod ending;
 mod errors;
@@ -30,6 +31,8 @@ mod lease;
 mod leaving;
 mod links;
 mod loading;
+#[cfg(test)]
+mod net;
 mod pausing;
 mod proposals;
 mod publishing;
@@ -351,6 +354,7 @@ impl<D: Disk> Node<D> {
         self.expire_reset();
         self.check_joining();
         self.tend_members();
+        self.tend_copies();
         self.review_wishes();
         self.judge_own_links();
         self.announce_address();

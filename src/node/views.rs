@@ -3,6 +3,7 @@
 //! Owns: the cached views of links and meetings, accessors, and the invariants that hold between rooms. Must not: change anything else.
 
 use super::Node;
+use super::copies::Copies;
 use super::sessions::{BusEnd, Kind, Purpose};
 use crate::cluster::view::Outsider;
 use crate::cluster::{Address, Change, State};
@@ -23,6 +24,8 @@ pub(super) struct Views {
     pub links: Vec<LinkView>,
     /// Addresses that are being met, each under a name that stands for its id.
     pub handshakes: Vec<(NodeId, Address)>,
+    /// How much of their shards' keys members have.
+    pub copies: Copies,
 }
 
 impl<D: Disk> Node<D> {

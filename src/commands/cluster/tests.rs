@@ -20,7 +20,7 @@ fn desk() -> Desk {
     desk
 }
 
-/// A member that replicates ME.
+/// A member that replicates ME and has its keys.
 fn add_replica(desk: &mut Desk) {
     let shard = ShardId::from_bytes([0x0d; 20]);
     let mut address: crate::cluster::Address = "127.0.0.1:7003@17003,host-3".parse().unwrap();
@@ -30,6 +30,7 @@ fn add_replica(desk: &mut Desk) {
     let mine = desk.state.member(&ME).unwrap().shard;
     let target = (mine, desk.state.epoch(&mine));
     desk.apply(Change::SetReplicaOf { id: REPLICA, source: (shard, epoch), primary: Some(ME), target });
+    desk.offsets.insert(REPLICA, 77);
 }
 
 fn put(desk: &mut Desk, key: &str) {
@@ -323,7 +324,7 @@ fn nodes_shards_and_slots_show_the_same_cluster() {
         shards.starts_with("*2\r\n*4\r\n$5\r\nslots\r\n*4\r\n:0\r\n:99\r\n:300\r\n:16383\r\n$5\r\nnodes\r\n*2\r\n*14\r\n$2\r\nid\r\n"),
         "{shards}"
     );
-    assert!(shards.contains("$4\r\nrole\r\n$7\r\nreplica\r\n$18\r\nreplication-offset\r\n:0\r\n$6\r\nhealth\r\n$6\r\nonline\r\n"));
+    assert!(shards.contains("$4\r\nrole\r\n$7\r\nreplica\r\n$18\r\nreplication-offset\r\n:77\r\n$6\r\nhealth\r\n$6\r\nonline\r\n"));
     let mut zoned = desk.state.member(&OTHER).unwrap().address.clone();
     zoned.set_availability_zone("eu-1a");
     desk.apply(Change::NodeInfo { id: OTHER, address: zoned, nofailover: false });
@@ -469,4 +470,24 @@ fn the_tools_repair_transaction_goes_through() {
     assert!(matches!(flow, Flow::Wait(Wait::Changes(_))));
     let (flow, reply) = desk.resume(WaitOutcome::Changes(vec![ChangeOutcome::Applied]));
     assert_eq!((flow, reply.as_str()), (Flow::Done, "+OK\r\n+STILL 1\r\n"));
+}
+
+#[test]
+fn clients_are_shown_replicas_that_have_their_primary_s_keys() {
+    let mut desk = desk();
+    add_replica(&mut desk);
+    let shown = |desk: &mut Desk| {
+        let (slots, shards) = (desk.ask("cluster slots").contains(&REPLICA.to_string()), desk.ask("cluster shards"));
+        let own = shards.split(&REPLICA.to_string()).nth(1).unwrap();
+        let after = |name: &str| {
+            own.split(name).nth(1).unwrap().split("\r\n").find(|word| word.starts_with(char::is_alphabetic)).unwrap().to_owned()
+        };
+        let offset = own.split("replication-offset\r\n:").nth(1).unwrap().split('\r').next().unwrap().to_owned();
+        (slots, after("health"), offset)
+    };
+    assert_eq!(shown(&mut desk), (true, "online".to_owned(), "77".to_owned()));
+    desk.offsets.clear();
+    assert_eq!(shown(&mut desk), (false, "loading".to_owned(), "0".to_owned()));
+    desk.apply(Change::NodeFail { id: REPLICA });
+    assert_eq!(shown(&mut desk), (false, "fail".to_owned(), "0".to_owned()));
 }

@@ -6,7 +6,9 @@ use super::member;
 use crate::cluster::{Address, Member, view};
 use crate::commands::context::{Context, Flow, LinkView};
 use crate::config::EndpointType;
+use crate::types::NodeId;
 use crate::wire::{Args, Reply};
+use std::collections::BTreeMap;
 
 pub(super) fn myid(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
     let id = ctx.cluster.me.to_string();
@@ -47,7 +49,8 @@ pub(super) fn replicas(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 }
 
 pub(super) fn slots(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
-    let ranges = view::slots(ctx.cluster.state);
+    let offsets = ctx.cluster.offsets;
+    let ranges = view::slots(ctx.cluster.state, |id| offset_of(offsets, id) > 0);
     let endpoint = ctx.config.cluster_preferred_endpoint_type;
     ctx.reply.array(ranges.len());
     for range in ranges {
@@ -105,7 +108,7 @@ pub(super) fn write_pair(reply: &mut Reply<'_>, key: &str, value: &str) {
 
 pub(super) fn shards(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
     let shards = view::shards(ctx.cluster.state);
-    let endpoint = ctx.config.cluster_preferred_endpoint_type;
+    let (endpoint, offsets) = (ctx.config.cluster_preferred_endpoint_type, ctx.cluster.offsets);
     ctx.reply.array(shards.len());
     for shard in shards {
         ctx.reply.map(2);
@@ -117,12 +120,18 @@ pub(super) fn shards(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
         }
         ctx.reply.bulk(b"nodes");
         ctx.reply.array(shard.nodes.len());
-        shard.nodes.iter().for_each(|member| write_shard_node(&mut ctx.reply, member, endpoint));
+        for member in shard.nodes {
+            write_shard_node(&mut ctx.reply, member, offset_of(offsets, &member.id), endpoint);
+        }
     }
     Flow::Done
 }
 
-fn write_shard_node(reply: &mut Reply<'_>, member: &Member, endpoint: EndpointType) {
+fn offset_of(offsets: &BTreeMap<NodeId, u64>, id: &NodeId) -> u64 {
+    offsets.get(id).copied().unwrap_or(0)
+}
+
+fn write_shard_node(reply: &mut Reply<'_>, member: &Member, offset: u64, endpoint: EndpointType) {
     let (hostname, zone) = (&member.address.hostname, member.address.availability_zone());
     reply.map(7 + usize::from(!hostname.is_empty()) + usize::from(!zone.is_empty()));
     write_pair(reply, "id", &member.id.to_string());
@@ -135,8 +144,13 @@ fn write_shard_node(reply: &mut Reply<'_>, member: &Member, endpoint: EndpointTy
     }
     write_pair(reply, "role", if member.is_primary() { "master" } else { "replica" });
     reply.bulk(b"replication-offset");
-    reply.int(0);
-    write_pair(reply, "health", if member.failed { "fail" } else { "online" });
+    reply.int(i64::try_from(offset).unwrap_or(i64::MAX));
+    let health = match member.failed {
+        true => "fail",
+        false if offset == 0 && !member.is_primary() => "loading",
+        false => "online",
+    };
+    write_pair(reply, "health", health);
     write_zone(reply, zone);
 }
 
@@ -163,7 +177,6 @@ fn write_link(reply: &mut Reply<'_>, link: &LinkView) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::NodeId;
 
     #[test]
     fn a_link_is_shown_as_in_redis() {

@@ -24,6 +24,7 @@ use crate::rng::Rng;
 use crate::store::{SyncTimes, Work};
 use crate::types::{ClusterId, ConnId, LeaseNumber, LogIndex, Millis, NodeId, Now, ReplId, Slot};
 use crate::wire::{OwnedArgs, Reply};
+use std::collections::BTreeMap;
 
 /// A client that sits at a node: a cluster of one, which owns every slot until a test says otherwise.
 pub(crate) struct Desk {
@@ -37,6 +38,7 @@ pub(crate) struct Desk {
     pub raft: Raft<Change>,
     pub config: Config,
     pub server: Server,
+    pub offsets: BTreeMap<NodeId, u64>,
     pub stats: BusStats,
     pub leaving: Vec<(Slot, Slot)>,
     pub lease: Option<LeaseNumber>,
@@ -110,6 +112,7 @@ impl Desk {
             raft: Raft::found(ME, join.clone(), 1, settings, Rng::new(1), now.mono),
             config: Config::shipped(),
             server: Server { run_id: "f".repeat(40), started: Now { mono: 0, wall: 1_700_000_000_000 }, ..Server::default() },
+            offsets: BTreeMap::new(),
             stats: BusStats::default(),
             leaving: Vec::new(),
             lease: Some(3),
@@ -166,6 +169,7 @@ impl Desk {
                 joining: false,
                 links: &[],
                 outsiders: &[],
+                offsets: &self.offsets,
                 stats: &self.stats,
                 leaving: &self.leaving,
                 lease: self.lease,

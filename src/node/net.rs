@@ -1,0 +1,223 @@
+//! Nodes in one process, for tests of what they do together: turns of 5 ms, in which bytes arrive that were sent in the turn before.
+//!
+//! Owns: the connections between them, which a test may cut or hold up, and their disks. Must not: decide anything for a node.
+
+use super::*;
+use crate::cluster::{Change, FailoverKind};
+use crate::commands::UpstreamLink;
+use crate::config::{Launch, from_args};
+use crate::store::MemoryDisk;
+use std::collections::BTreeSet;
+
+/// A node and its session.
+type End = (usize, ConnId);
+
+/// Nodes, and the connections between them.
+pub struct Net {
+    pub nodes: Vec<Node<MemoryDisk>>,
+    /// Those that run.
+    up: BTreeSet<usize>,
+    peers: BTreeMap<End, (End, Port)>,
+    /// Nothing is sent from the first to the second to this port of either.
+    held: Vec<(usize, usize, Port)>,
+    pub now: Now,
+}
+
+fn config(n: usize) -> Config {
+    let args = ["--port", &(7000 + n).to_string(), "--cluster-announce-ip", "10.0.0.1", "--cluster-node-timeout", "1000"];
+    match from_args(&args.map(str::to_owned), &|_| Err(std::io::ErrorKind::NotFound.into())) {
+        Ok(Launch::Run(config)) => *config,
+        _ => panic!("these are options of a running node"),
+    }
+}
+
+impl Net {
+    fn of(count: usize) -> Self {
+        let now = Now { mono: 1000, wall: 1_700_000_000_000 };
+        let start = |n: usize| Node::start(config(n), MemoryDisk::new().process(), n as u64 + 1, now).unwrap();
+        Self { nodes: (0..count).map(start).collect(), up: (0..count).collect(), peers: BTreeMap::new(), held: Vec::new(), now }
+    }
+
+    /// The process is killed: its connections end, and its ports refuse new ones.
+    pub fn kill(&mut self, at: usize) {
+        self.up.remove(&at);
+        self.nodes[at].store.disk().kill();
+        let ends: Vec<End> = self.peers.keys().filter(|end| end.0 == at).copied().collect();
+        ends.into_iter().for_each(|end| self.hang_up(end));
+    }
+
+    /// Another process goes on with its disk.
+    pub fn start(&mut self, at: usize) {
+        let disk = self.nodes[at].store.disk().process();
+        self.nodes[at] = Node::start(config(at), disk, self.now.mono, self.now).unwrap();
+        self.up.insert(at);
+    }
+
+    /// What one sends to the other from now on stays with it.
+    pub fn hold(&mut self, from: usize, to: usize, port: Port) {
+        self.held.push((from, to, port));
+    }
+
+    /// It goes on its way.
+    pub fn release(&mut self, from: usize, to: usize, port: Port) {
+        self.held.retain(|held| *held != (from, to, port));
+        let waiting: Vec<End> =
+            self.peers.iter().filter(|(end, (peer, by))| (end.0, peer.0, *by) == (from, to, port)).map(|(end, _)| *end).collect();
+        waiting.into_iter().for_each(|(at, conn)| self.nodes[at].sessions.queue_output(conn));
+    }
+
+    /// One turn of every node, and 5 ms.
+    pub fn step(&mut self) {
+        self.now = Now { mono: self.now.mono + 5, wall: self.now.wall + 5 };
+        let now = self.now;
+        for at in self.up.clone() {
+            self.nodes[at].turn(&mut || now).unwrap();
+            self.flush(at);
+            self.act(at);
+        }
+    }
+
+    fn flush(&mut self, at: usize) {
+        while let Some(conn) = self.nodes[at].next_dirty() {
+            let Some(&((peer, far), port)) = self.peers.get(&(at, conn)) else { continue };
+            if self.held.contains(&(at, peer, port)) {
+                continue;
+            }
+            let Some(transmit) = self.nodes[at].transmit_buffer(conn, self.now) else { continue };
+            let bytes = transmit.as_slice().to_vec();
+            transmit.advance(bytes.len());
+            self.nodes[at].flushed(conn, bytes.len());
+            self.give(peer, far, &bytes);
+        }
+    }
+
+    pub fn give(&mut self, at: usize, conn: ConnId, bytes: &[u8]) {
+        let Some(buffer) = self.nodes[at].receive_buffer(conn) else { return };
+        buffer.extend_from_slice(bytes);
+        self.nodes[at].received(conn, bytes.len());
+    }
+
+    fn act(&mut self, at: usize) {
+        while let Some(action) = self.nodes[at].next_action() {
+            match action {
+                Action::Dial { conn, socket, port } => {
+                    let base = if port == Port::Bus { 17_000 } else { 7000 };
+                    let peer = usize::from(socket.port() - base);
+                    if !self.up.contains(&peer) {
+                        self.nodes[at].disconnected(conn, Closed::Refused);
+                        continue;
+                    }
+                    let Accepted::Session(far) = self.nodes[peer].accepted(port, socket, socket) else { panic!("there is room") };
+                    self.peers.extend([((at, conn), ((peer, far), port)), ((peer, far), ((at, conn), port))]);
+                    self.nodes[at].connected(conn, socket);
+                }
+                Action::Close(conn) => self.hang_up((at, conn)),
+                Action::Exit(_) => panic!("nobody was told to end"),
+            }
+        }
+    }
+
+    fn hang_up(&mut self, end: End) {
+        let Some((peer, _)) = self.peers.remove(&end) else { return };
+        self.peers.remove(&peer);
+        if !self.up.contains(&peer.0) {
+            return;
+        }
+        self.nodes[peer.0].disconnected(peer.1, Closed::Eof);
+    }
+
+    #[track_caller]
+    pub fn until(&mut self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
+        for _ in 0..4000 {
+            if holds(self) {
+                return;
+            }
+            self.step();
+        }
+        panic!("waited for {what}");
+    }
+
+    /// A client of one node says this.
+    pub fn say(&mut self, at: usize, lines: &str) -> ConnId {
+        let place = "10.0.0.9:9".parse().unwrap();
+        let Accepted::Session(conn) = self.nodes[at].accepted(Port::Client, place, place) else { panic!("there is room") };
+        self.give(at, conn, format!("{lines}\r\n").as_bytes());
+        conn
+    }
+
+    /// What it has been answered, if it has.
+    pub fn answer(&mut self, at: usize, conn: ConnId) -> Option<String> {
+        let transmit = self.nodes[at].transmit_buffer(conn, self.now).expect("the client is there");
+        (!transmit.is_empty()).then(|| String::from_utf8_lossy(transmit.as_slice()).into_owned())
+    }
+
+    /// Says this as a client of one node, and gives the whole answer.
+    #[track_caller]
+    pub fn ask(&mut self, at: usize, lines: &str) -> String {
+        let conn = self.say(at, lines);
+        for _ in 0..4000 {
+            self.step();
+            if let Some(answer) = self.answer(at, conn) {
+                self.nodes[at].disconnected(conn, Closed::Eof);
+                return answer;
+            }
+        }
+        panic!("waited for an answer to {lines}");
+    }
+
+    pub fn in_sync(&self, at: usize) -> bool {
+        self.nodes[at].is_in_sync() && self.nodes[at].upstream().is_none_or(|upstream| upstream.link == UpstreamLink::Up)
+    }
+
+    pub fn history(&self, at: usize) -> History {
+        *self.nodes[at].stream.history()
+    }
+
+    /// One of INFO's numbers.
+    pub fn info(&mut self, at: usize, name: &str) -> u64 {
+        let text = self.ask(at, "INFO");
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.parse().ok()).unwrap()
+    }
+
+    /// Nodes 1 and 2 replicate node 0, which has all slots and some keys.
+    pub fn with_replicas() -> Self {
+        let mut net = Self::of(3);
+        net.until("clusters of one", |net| net.nodes.iter().all(|node| node.state.member_count() == 1));
+        assert_eq!(net.ask(0, "CLUSTER ADDSLOTSRANGE 0 16383"), "+OK\r\n");
+        for at in [1, 2] {
+            assert_eq!(net.ask(0, &format!("CLUSTER MEET 10.0.0.1 {}", 7000 + at)), "+OK\r\n");
+            let primary = net.nodes[0].me;
+            net.until("the primary to be known", |net| {
+                net.nodes[at].state.member(&primary).is_some() && net.nodes[at].raft.leader().is_some()
+            });
+            assert_eq!(net.ask(at, &format!("CLUSTER REPLICATE {primary}")), "+OK\r\n");
+        }
+        net.until("the replicas to be in sync", |net| net.in_sync(1) && net.in_sync(2));
+        for number in 0..50 {
+            assert_eq!(net.ask(0, &format!("SET key:{number} {number}")), "+OK\r\n");
+        }
+        net
+    }
+
+    /// The leader lets `replica` take over from `primary`.
+    pub fn fail_over(&mut self, replica: usize, primary: usize, kind: FailoverKind) {
+        let leader = self.nodes.iter().position(|node| node.raft.is_leader()).unwrap();
+        let (replica, primary) = (self.nodes[replica].me, self.nodes[primary].me);
+        let state = &self.nodes[leader].state;
+        let shard = state.member(&primary).unwrap().shard;
+        let change = Change::Failover { replica, primary, shard, epoch: state.epoch(&shard), kind };
+        self.nodes[leader].raft.append(None, change).unwrap();
+        self.until("the replica to own the slots", |net| net.nodes.iter().all(|node| node.state.slot_count_of(&replica) > 0));
+    }
+
+    #[track_caller]
+    pub fn all_equal(&mut self, primary: usize) {
+        self.until("all to be in sync, at equal offsets", |net| {
+            (0..3).all(|at| {
+                net.in_sync(at) && net.history(at).offset == net.history(primary).offset && net.history(at).id == net.history(primary).id
+            })
+        });
+        let keys = self.ask(primary, "DBSIZE");
+        assert!((0..3).all(|at| self.ask(at, "DBSIZE") == keys));
+    }
+}
