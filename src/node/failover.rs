@@ -117,9 +117,10 @@ impl<D: Disk> Node<D> {
                 search
             }
         };
+        let since = self.state.epoch_of(&primary).unwrap_or(0);
         let answer = |id: &NodeId| match self.raft.progress(id) {
-            _ if *id == self.me => Some(self.replication_offset()),
-            Some(progress) if progress.acked_round() >= search.round => Some(progress.repl_offset()),
+            _ if *id == self.me => Some(self.promised_offset()),
+            Some(progress) if progress.acked_round() >= search.round => progress.repl_offset(since),
             _ => None,
         };
         let all = replicas.iter().all(|replica| answer(replica).is_some());

@@ -7,7 +7,9 @@ use super::links::STALE_DIAL;
 use super::sessions::{Kind, Phase, Port, PrimaryLink};
 use super::timers::Timer;
 use super::{Action, Node};
+use crate::cluster::Change;
 use crate::commands::{Upstream, UpstreamLink};
+use crate::raft::Body;
 use crate::replication::acknowledgement;
 use crate::store::Disk;
 use crate::types::{ConnId, Millis, NodeId};
@@ -66,6 +68,20 @@ impl<D: Disk> Node<D> {
             Some(_) if self.following.in_sync => self.stream.offset().max(1),
             Some(_) => 0,
         }
+    }
+
+    /// What AE_ACK says: the offset as a copy of the primary that this node's log names. 0 while an entry in it is not applied, or its consequences are not
+    /// drawn, that gives this node another one: it would be taken for an offset in that one's history \[N39\].
+    pub(super) fn promised_offset(&self) -> u64 {
+        let primary = self.following.primary;
+        let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
+        let moves = tail.any(|(_, entry)| match &entry.body {
+            Body::App(Change::SetReplicaOf { id, .. }) => *id == self.me,
+            Body::App(Change::Failover { primary: old, .. }) => *old == self.me || primary == Some(*old),
+            _ => false,
+        });
+        let is_settled = self.state.member(&self.me).is_some_and(|me| me.primary == primary) && !moves;
+        if is_settled { self.replication_offset() } else { 0 }
     }
 
     /// The state may name another primary by now, or none. Who is no member, on its way from one cluster to another, keeps what it has.

@@ -93,7 +93,6 @@ impl<P: Payload> Raft<P> {
         let lost_before = progress.lost_memory();
         let unseen_before = leader.gate.has_unseen(&from, progress.match_index());
         progress.echoed(ack.round, leader.rounds.sent_at(ack.round), ack.last_index);
-        progress.holds_data(ack.round, ack.repl_offset);
         if progress.lost_memory() && !voters.contains(&from) {
             // What a learner has counts nowhere, so it may begin again.
             progress.start_over();
@@ -102,6 +101,7 @@ impl<P: Payload> Raft<P> {
         } else {
             progress.refused(ack.index, ack.round);
         }
+        progress.holds_data(ack.round, ack.repl_offset);
         if progress.lost_memory() && !lost_before {
             ::log::warn!(
                 "{from} has lost what it had acknowledged up to {}, its log ends at {}: was an old nodes.conf restored there?",
