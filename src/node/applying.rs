@@ -51,7 +51,7 @@ impl<D: Disk> Node<D> {
                 }
             }
             match succession {
-                Some((replica, primary, FailoverKind::Manual)) if replica == self.me => self.inherit(primary),
+                Some((replica, primary, kind)) if replica == self.me => self.succeed(primary, kind),
                 Some((replica, primary, kind)) if primary == self.me => self.handed_over(replica, kind),
                 _ => {}
             }
@@ -76,11 +76,14 @@ impl<D: Disk> Node<D> {
         for leaver in self.state.members().filter(|member| state.member(&member.id).is_none()) {
             self.forgotten.add(leaver.id, leaver.address.join_nonce(), self.now.mono);
         }
-        let former = self.state.member(&self.me).and_then(|me| me.primary);
+        let primary_in = |state: &State| state.member(&self.me).and_then(|me| me.primary);
+        let (former, served) = (primary_in(&self.state), self.state.slot_count_of(&self.me) > 0);
         self.state = state;
         // Whether that was a planned failover is not known.
-        if let Some(primary) = former.filter(|_| self.state.slot_count_of(&self.me) > 0) {
-            self.inherit(primary);
+        match (former, primary_in(&self.state)) {
+            (Some(primary), None) if self.state.slot_count_of(&self.me) > 0 => self.succeed(primary, FailoverKind::Manual),
+            (None, Some(successor)) if served => self.handed_over(successor, FailoverKind::Force),
+            _ => {}
         }
         self.changed = Changed::everything();
         self.todo.consequences = true;

@@ -9,7 +9,7 @@ use super::timers::Timer;
 use crate::cluster::{Change, FailoverKind, Reason, Wish};
 use crate::raft::Body;
 use crate::store::Disk;
-use crate::types::{Millis, NodeId, Term};
+use crate::types::{LogIndex, Millis, NodeId, Term};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How long the answers of all replicas are waited for (ms); then the best of those that have answered is taken.
@@ -20,6 +20,8 @@ const PATIENCE: Millis = 100;
 struct Search {
     /// Who echoes it was asked then, or later.
     round: u64,
+    /// And speaks of its present primary only if it knows what was applied then.
+    index: LogIndex,
     /// Until then all of them are waited for (mono ms).
     until: Millis,
 }
@@ -112,7 +114,7 @@ impl<D: Disk> Node<D> {
         let search = match self.leading.failovers.searches.get(&primary) {
             Some(search) => *search,
             None => {
-                let search = Search { round: self.raft.ask(&replicas, now), until: now + PATIENCE };
+                let search = Search { round: self.raft.ask(&replicas, now), index: self.state.last_applied(), until: now + PATIENCE };
                 self.leading.failovers.searches.insert(primary, search);
                 search
             }
@@ -120,7 +122,9 @@ impl<D: Disk> Node<D> {
         let since = self.state.epoch_of(&primary).unwrap_or(0);
         let answer = |id: &NodeId| match self.raft.progress(id) {
             _ if *id == self.me => Some(self.promised_offset()),
-            Some(progress) if progress.acked_round() >= search.round => progress.repl_offset(since),
+            Some(progress) if progress.acked_round() >= search.round && progress.match_index() >= search.index => {
+                progress.repl_offset(since)
+            }
             _ => None,
         };
         let all = replicas.iter().all(|replica| answer(replica).is_some());

@@ -97,7 +97,7 @@ impl<D: Disk> Node<D> {
     }
 
     fn feed_replica(&mut self, conn: ConnId) -> Fed {
-        let has_no_data = !self.is_in_sync() || self.lacks_keys();
+        let has_no_data = !(self.is_in_sync() || self.has_bequest()) || self.lacks_keys();
         let Some(session) = self.sessions.get_mut(conn).filter(|session| !session.closing) else { return Fed::Enough };
         let Kind::Client(client) = &mut session.kind else { return Fed::Enough };
         let Client { replica: Some(replica), addr, .. } = &mut client.client else { return Fed::Enough };

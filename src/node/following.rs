@@ -12,7 +12,7 @@ use crate::commands::{Upstream, UpstreamLink};
 use crate::raft::Body;
 use crate::replication::acknowledgement;
 use crate::store::Disk;
-use crate::types::{ConnId, Millis, NodeId};
+use crate::types::{ConnId, Millis, NodeId, ShardId};
 use std::net::SocketAddr;
 
 /// First pause before the primary is dialled again; doubles up to [`MAX_BACKOFF`].
@@ -29,7 +29,10 @@ pub(super) struct Following {
     primary: Option<NodeId>,
     /// The link to it, from the dial on.
     link: Option<ConnId>,
-    /// A sync with this primary was completed, and what it has now is no other history.
+    /// The shard that both are in.
+    shard: Option<ShardId>,
+    /// What is here is a copy of the shard's keys: a sync with one of its primaries was completed, or this node was that primary and has handed over, and what the
+    /// present one has is no other history.
     in_sync: bool,
     /// Not dialled before (mono ms).
     dial_at: Millis,
@@ -41,6 +44,17 @@ pub(super) struct Following {
 impl Following {
     pub fn primary(&self) -> Option<NodeId> {
         self.primary
+    }
+
+    /// The link to the primary, from the dial on.
+    #[cfg(test)]
+    pub fn link(&self) -> Option<ConnId> {
+        self.link
+    }
+
+    /// Whether this is a replica that has a copy of its shard's keys.
+    pub fn has_copy(&self) -> bool {
+        self.primary.is_some() && self.in_sync
     }
 
     /// A sync is complete: the stream comes.
@@ -86,7 +100,8 @@ impl<D: Disk> Node<D> {
 
     /// The state may name another primary by now, or none. Who is no member, on its way from one cluster to another, keeps what it has.
     pub(super) fn review_primary(&mut self) {
-        let Some(primary) = self.state.member(&self.me).map(|me| me.primary.or(self.succession.predecessor())) else { return };
+        let Some(me) = self.state.member(&self.me) else { return };
+        let (primary, shard) = (me.primary.or(self.succession.predecessor()), Some(me.shard));
         if primary == self.following.primary {
             return;
         }
@@ -94,7 +109,12 @@ impl<D: Disk> Node<D> {
         if let Some(conn) = self.following.link {
             self.close(conn);
         }
-        self.following = Following { primary, down_since: self.now.mono, ..Following::default() };
+        let in_sync = match (self.following.primary, &primary) {
+            (Some(_), Some(_)) => self.following.in_sync && self.following.shard == shard,
+            (None, Some(successor)) => self.is_awaited_by(successor),
+            (_, None) => false,
+        };
+        self.following = Following { primary, shard, in_sync, down_since: self.now.mono, ..Following::default() };
         match primary {
             Some(_) => self.stream.follow(&mut self.keyspace),
             None => self.lead_own_keys(),
@@ -104,6 +124,7 @@ impl<D: Disk> Node<D> {
 
     /// No replica any more: with slots, as a primary that goes on with its predecessor's keys; without, as one that has none.
     fn lead_own_keys(&mut self) {
+        self.forget_bequest();
         self.stream.lead(self.rng.repl_id(), &mut self.keyspace);
         if self.state.slot_count_of(&self.me) == 0 {
             log::info!("This node replicates nobody any more and owns no slots: its copies of keys go");

@@ -53,6 +53,12 @@ impl Net {
         self.up.insert(at);
     }
 
+    /// A connection breaks: both ends hear of it.
+    pub fn break_off(&mut self, at: usize, conn: ConnId) {
+        self.nodes[at].close(conn);
+        self.act(at);
+    }
+
     /// What one sends to the other from now on stays with it.
     pub fn hold(&mut self, from: usize, to: usize, port: Port) {
         self.held.push((from, to, port));
@@ -100,8 +106,9 @@ impl Net {
     fn act(&mut self, at: usize) {
         while let Some(action) = self.nodes[at].next_action() {
             match action {
-                Action::Dial { conn, socket, port } => {
-                    let base = if port == Port::Bus { 17_000 } else { 7000 };
+                Action::Dial { conn, socket, .. } => {
+                    // A probe looks at both ports.
+                    let (base, port) = if socket.port() < 17_000 { (7000, Port::Client) } else { (17_000, Port::Bus) };
                     let peer = usize::from(socket.port() - base);
                     if !self.up.contains(&peer) {
                         self.nodes[at].disconnected(conn, Closed::Refused);

@@ -37,6 +37,8 @@ struct Question {
 pub(super) struct Succession {
     attempt: Option<Attempt>,
     question: Option<Question>,
+    /// From whom an entry in the log's tail makes this node take over: it will be asked, and is dialled already.
+    pub summoned: Option<NodeId>,
     /// The slots are ours, their last changes are not here yet \[N25\].
     heir: bool,
     /// The other side: this node as the primary that gives its slots up.
@@ -51,7 +53,7 @@ impl Succession {
 
     /// Whom it is to be asked.
     pub fn asks(&self) -> Option<NodeId> {
-        self.question.map(|question| question.primary)
+        self.question.map(|question| question.primary).or(self.summoned)
     }
 }
 
@@ -133,8 +135,17 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// A FAILOVER in favour of this node was applied, from a primary that may have changed keys until it had that entry.
-    pub(super) fn inherit(&mut self, primary: NodeId) {
+    /// A FAILOVER in favour of this node was applied. One by hand is from a primary that may have changed keys until it had that entry.
+    pub(super) fn succeed(&mut self, primary: NodeId, kind: FailoverKind) {
+        match kind {
+            FailoverKind::Manual => self.inherit(primary),
+            // It was chosen for keys that it had, and its process has ended since.
+            _ if !self.following.has_copy() => self.become_bereft(),
+            FailoverKind::Auto | FailoverKind::Force | FailoverKind::Takeover => {}
+        }
+    }
+
+    fn inherit(&mut self, primary: NodeId) {
         self.succession.heir = true;
         self.succession.question = Some(Question { primary, asked: None, offset: None });
         self.hold_writes(self.now.mono + self.config.cluster_manual_failover_timeout);
@@ -150,6 +161,9 @@ impl<D: Disk> Node<D> {
             return self.put_question(question, 0);
         }
         log::info!("This node has taken over from {}{}", question.primary, if gone { ", which is gone" } else { "" });
+        if gone && !lost && !self.following.has_copy() {
+            self.become_bereft();
+        }
         (self.succession.heir, self.succession.question, self.succession.attempt) = (false, None, None);
         // Before anybody is served: its own changes are the stream from now on.
         self.review_primary();
@@ -157,3 +171,6 @@ impl<D: Disk> Node<D> {
         self.release_writes();
     }
 }
+
+#[cfg(test)]
+mod tests;

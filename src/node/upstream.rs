@@ -109,6 +109,7 @@ impl<D: Disk> Node<D> {
             }
         }
         self.following.synced();
+        self.forget_bequest();
     }
 
     fn stream_reader(&mut self, link: &PrimaryLink) -> Box<StreamReader> {

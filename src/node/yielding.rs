@@ -15,12 +15,22 @@ use crate::wire::bus::Frame;
 pub(super) struct Yielding {
     /// An entry in the log makes a replica the owner of our slots: the stream stands still.
     pub deposed: bool,
-    /// To whom they went while this process ran, and where our stream ended.
-    last: Option<(NodeId, u64)>,
+    /// They went while this process ran, and its keys are still those that it had then.
+    bequest: Option<Bequest>,
     /// Who was told where it ends for good.
     told: Option<NodeId>,
     /// This process began without keys, and replicas may have them.
     bereft: Option<Bereft>,
+}
+
+/// What a former primary leaves to its successor.
+#[derive(Clone, Copy, Debug)]
+struct Bequest {
+    to: NodeId,
+    /// Where its stream ended.
+    offset: u64,
+    /// The successor serves nobody before it has all of it.
+    awaited: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -32,20 +42,26 @@ enum Bereft {
 }
 
 impl<D: Disk> Node<D> {
-    /// FAILOVER_PREPARE came by `conn`. No pause ends one, unless what it was for is in the log already.
+    /// FAILOVER_PREPARE came by `conn`. No pause ends one, unless what it was for is in the log already. Who waits for its own predecessor has nothing to
+    /// pass on yet.
     pub(super) fn receive_failover_prepare(&mut self, conn: ConnId, from: NodeId, pause: Millis) {
+        if self.succession.predecessor().is_some() {
+            return;
+        }
         let is_ours = self.state.member(&from).is_some_and(|member| member.primary == Some(self.me));
         if is_ours && pause > 0 {
             self.hold_writes(self.now.mono + pause.min(self.config.cluster_manual_failover_timeout));
-        } else if is_ours && !self.is_handing_over() {
+        } else if pause == 0 && !self.is_handing_over() {
             self.release_writes();
         }
         if self.is_handing_over() || !is_ours {
             self.succession.yielding.told = Some(from);
         }
-        let offset = match self.succession.yielding.last {
+        let offset = match self.succession.yielding.bequest {
+            // What others have is newer.
+            _ if self.succession.yielding.bereft.is_some() => 0,
             _ if is_ours => self.stream.offset(),
-            Some((to, offset)) if to == from => offset,
+            Some(Bequest { to, offset, .. }) if to == from => offset,
             // A process that has never served these slots has nothing of them that anybody lacks.
             _ => 0,
         };
@@ -57,20 +73,34 @@ impl<D: Disk> Node<D> {
         self.succession.yielding.deposed
     }
 
-    /// A FAILOVER from this node to `successor` was applied. Only who was given the slots asks what else there was.
+    /// A FAILOVER from this node to `successor` was applied. Who has come back without its keys leaves nothing, whatever it has loaded.
     pub(super) fn handed_over(&mut self, successor: NodeId, kind: FailoverKind) {
-        self.succession.yielding.last = Some((successor, self.stream.offset()));
-        if kind != FailoverKind::Manual {
-            self.succession.yielding.told = Some(successor);
-        }
-        self.succession.yielding.bereft = None;
+        let bereft = self.succession.yielding.bereft.take().is_some();
+        let (offset, awaited) = if bereft { (0, false) } else { (self.stream.offset(), kind == FailoverKind::Manual) };
+        self.succession.yielding.bequest = Some(Bequest { to: successor, offset, awaited });
         self.release_writes();
+    }
+
+    /// Whether this node was the primary of the shard, and still has the keys as they were at the end of that.
+    pub(super) fn has_bequest(&self) -> bool {
+        self.succession.yielding.bequest.is_some_and(|bequest| bequest.offset > 0)
+    }
+
+    /// Whether `successor` will have all keys that this node has, and nobody has changed any of them yet without that.
+    pub(super) fn is_awaited_by(&self, successor: &NodeId) -> bool {
+        self.succession.yielding.bequest.is_some_and(|bequest| bequest.awaited && bequest.to == *successor)
+    }
+
+    /// The keys are others', or this node's own again.
+    pub(super) fn forget_bequest(&mut self) {
+        self.succession.yielding.bequest = None;
     }
 
     /// Own ranges that entries in the log's tail would take away, or whose keys this node does not have (yet).
     pub(super) fn refresh_leaving(&mut self) {
         self.leaving_ranges.clear();
         let stopped = std::mem::take(&mut self.succession.yielding.deposed);
+        let summoned = self.succession.summoned.take();
         for (_, entry) in self.raft.log().iter_from(self.state.last_applied() + 1) {
             match &entry.body {
                 Body::App(change @ Change::SlotChange { ranges, .. }) if change.deposes() == Some(self.me) => {
@@ -78,9 +108,13 @@ impl<D: Disk> Node<D> {
                 }
                 Body::App(Change::SetReplicaOf { id, .. }) if *id == self.me => self.leaving_ranges.extend(self.state.ranges_of(&self.me)),
                 Body::App(Change::Failover { primary, .. }) if *primary == self.me => self.succession.yielding.deposed = true,
+                Body::App(Change::Failover { replica, primary, kind: FailoverKind::Manual, .. }) if *replica == self.me => {
+                    self.succession.summoned = Some(*primary);
+                }
                 _ => {}
             }
         }
+        self.todo.connect |= self.succession.summoned != summoned;
         if self.succession.yielding.deposed && !stopped {
             self.succession.yielding.told = None;
         }
@@ -98,8 +132,13 @@ impl<D: Disk> Node<D> {
     pub(super) fn start_bereft(&mut self) {
         let has_replicas = !self.state.replicas_of(&self.me).is_empty();
         if has_replicas && self.state.slot_count_of(&self.me) > 0 {
-            self.succession.yielding.bereft = Some(Bereft::Unasked);
+            self.become_bereft();
         }
+    }
+
+    /// The slots are ours, the keys may be with others.
+    pub(super) fn become_bereft(&mut self) {
+        self.succession.yielding.bereft = Some(Bereft::Unasked);
     }
 
     /// Once a turn: the leader is asked to promote the best replica. If there is none that has the keys, or nothing is heard of it for node-timeout, what
@@ -110,7 +149,7 @@ impl<D: Disk> Node<D> {
             _ if self.state.slot_count_of(&self.me) == 0 => true,
             Bereft::Unasked if self.raft.leader().is_none() => return,
             Bereft::Unasked => {
-                log::warn!("This primary has come back without its newest keys: a replica that has them is to take over");
+                log::warn!("This primary does not have its newest keys: a replica that has them is to take over");
                 self.succession.yielding.bereft = Some(Bereft::Until(self.now.mono + self.config.cluster_node_timeout));
                 self.hold_writes(self.now.mono + self.config.cluster_manual_failover_timeout);
                 !self.ask_for_successor()
@@ -135,7 +174,7 @@ impl<D: Disk> Node<D> {
 
     /// This node is about to end: holds its clients' writes and has its best replica promoted, if there is anything to give and anybody to take it.
     pub(super) fn give_slots_up(&mut self, until: Millis) {
-        if self.state.slot_count_of(&self.me) > 0 && self.raft.leader().is_some() && self.ask_for_successor() {
+        if self.state.slot_count_of(&self.me) > 0 && !self.lacks_keys() && self.raft.leader().is_some() && self.ask_for_successor() {
             self.hold_writes(until);
         }
     }
@@ -143,7 +182,7 @@ impl<D: Disk> Node<D> {
     /// Whether it is still to be waited for: nobody has taken the slots yet, or its successor does not know that it has everything.
     pub(super) fn is_giving_slots_up(&self) -> bool {
         match self.state.slot_count_of(&self.me) {
-            0 => self.succession.yielding.last.is_some_and(|(successor, _)| self.succession.yielding.told != Some(successor)),
+            0 => self.succession.yielding.bequest.is_some_and(|bequest| self.succession.yielding.told != Some(bequest.to)),
             _ => self.is_handing_over() || self.proposals.gives_up(&self.me),
         }
     }

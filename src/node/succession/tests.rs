@@ -1,0 +1,200 @@
+//! Nodes in one process: slots that change hands, and what breaks on the way.
+
+use super::super::Port;
+use super::super::net::Net;
+use super::*;
+use crate::types::ShardId;
+
+const P: usize = 0;
+const R: usize = 1;
+const LEADER: usize = 2;
+
+/// Node 0 is the primary, node 1 the replica of interest, node 2 another one that leads.
+fn net() -> Net {
+    let mut net = Net::with_replicas();
+    net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
+    assert_eq!(net.ask(LEADER, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
+    net.all_equal(P);
+    net
+}
+
+/// R is the owner by the log, and the last write of P is nowhere else yet.
+fn half_done(net: &mut Net) {
+    for replica in [R, LEADER] {
+        net.hold(P, replica, Port::Client);
+    }
+    assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
+    net.fail_over(R, P, FailoverKind::Manual);
+    assert!(net.nodes[R].lacks_keys() && !serves(net, R));
+}
+
+fn let_streams_go(net: &mut Net) {
+    for replica in [R, LEADER] {
+        net.release(P, replica, Port::Client);
+    }
+}
+
+/// Whether it would answer a client that asks for a key.
+fn serves(net: &Net, at: usize) -> bool {
+    let slot = crate::keyspace::key_slot(b"last");
+    net.nodes[at].accepts_writes(slot, net.now)
+}
+
+#[track_caller]
+fn nothing_is_lost(net: &mut Net, primary: usize) {
+    net.until("the keys to be served", |net| serves(net, primary));
+    assert_eq!(net.ask(primary, "GET last"), "$1\r\n1\r\n");
+    assert_eq!(net.ask(primary, "DBSIZE"), ":51\r\n");
+    net.all_equal(primary);
+}
+
+#[test]
+fn a_successor_waits_for_what_was_written_after_the_pause_ran_out() {
+    let mut net = net();
+    for at in [P, R] {
+        assert_eq!(net.ask(at, "CONFIG SET cluster-manual-failover-timeout 300"), "+OK\r\n");
+    }
+    // The proposal is on its way for longer than the primary holds its clients' writes.
+    net.hold(R, LEADER, Port::Bus);
+    let asker = net.say(R, "CLUSTER FAILOVER");
+    net.until("the pause", |net| net.nodes[P].pausing.in_force().is_some());
+    let writer = net.say(P, "SET last 1");
+    net.hold(P, R, Port::Client);
+    net.until("the pause to end", |net| net.nodes[P].pausing.in_force().is_none());
+    net.until("the write", |net| net.nodes[P].keyspace.len() == 51);
+    assert_eq!(net.answer(P, writer).as_deref(), Some("+OK\r\n"));
+    let late = net.answer(R, asker).expect("the attempt is given up");
+    assert!(late.starts_with("-TIMEOUT"), "{late}");
+    net.release(R, LEADER, Port::Bus);
+    let heir = net.nodes[R].me;
+    net.until("the slots", |net| (0..3).all(|at| net.nodes[at].state.slot_count_of(&heir) > 0));
+    for _ in 0..100 {
+        net.step();
+        assert!(!serves(&net, R) && !serves(&net, P));
+    }
+    net.release(P, R, Port::Client);
+    nothing_is_lost(&mut net, R);
+}
+
+#[test]
+fn a_failover_that_is_given_up_ends_the_pause() {
+    let mut net = net();
+    assert_eq!(net.ask(R, "CONFIG SET cluster-manual-failover-timeout 300"), "+OK\r\n");
+    net.hold(R, LEADER, Port::Bus);
+    let asker = net.say(R, "CLUSTER FAILOVER");
+    net.until("the pause", |net| net.nodes[P].pausing.in_force().is_some());
+    assert!(net.ask(R, "CLUSTER FAILOVER").starts_with("-ERR A failover is in progress already"));
+    let began = net.now.mono;
+    net.until("its end", |net| net.nodes[P].pausing.in_force().is_none());
+    assert!(net.now.mono - began <= 320, "by itself it would have lasted longer");
+    assert!(net.answer(R, asker).is_some_and(|answer| answer.starts_with("-TIMEOUT")));
+    // So does the end of the connection that asked.
+    let asker = net.say(R, "CLUSTER FAILOVER");
+    net.until("the pause", |net| net.nodes[P].pausing.in_force().is_some());
+    net.nodes[R].disconnected(asker, super::super::Closed::Eof);
+    net.until("its end", |net| net.nodes[P].pausing.in_force().is_none());
+    assert!(serves(&net, P));
+}
+
+#[test]
+fn a_refused_failover_ends_the_pause() {
+    let mut net = net();
+    // The leader has taken R out of the shard, and R does not know.
+    net.hold(LEADER, R, Port::Bus);
+    let (state, replica) = (&net.nodes[LEADER].state, net.nodes[R].me);
+    let shard = state.member(&replica).unwrap().shard;
+    let (source, target) = ((shard, state.epoch(&shard)), (ShardId::from_bytes([9; 20]), 0));
+    net.nodes[LEADER].raft.append(None, Change::SetReplicaOf { id: replica, source, primary: None, target }).unwrap();
+    net.until("it to be applied", |net| net.nodes[P].state.member(&replica).unwrap().is_primary());
+    let asker = net.say(R, "CLUSTER FAILOVER");
+    net.until("its question", |net| net.nodes[R].succession.attempt.is_some());
+    net.release(LEADER, R, Port::Bus);
+    net.until("the answer", |net| net.nodes[R].succession.attempt.is_none());
+    let answer = net.answer(R, asker).expect("it was decided");
+    assert!(answer.starts_with("-"), "{answer}");
+    net.until("the end of the pause", |net| net.nodes[P].pausing.in_force().is_none());
+}
+
+#[test]
+fn a_successor_whose_link_breaks_goes_on_with_its_predecessor() {
+    let mut net = net();
+    half_done(&mut net);
+    let link = net.nodes[R].following.link().unwrap();
+    net.break_off(R, link);
+    for _ in 0..50 {
+        net.step();
+        assert!(!serves(&net, R));
+    }
+    let_streams_go(&mut net);
+    nothing_is_lost(&mut net, R);
+    assert_eq!(net.info(P, "sync_full"), 2, "it went on where it was");
+}
+
+#[test]
+fn a_successor_that_restarts_as_a_replica_gets_all_keys_from_its_predecessor() {
+    let mut net = net();
+    half_done(&mut net);
+    net.kill(R);
+    net.start(R);
+    assert!(net.nodes[R].state.member(&net.nodes[R].me).unwrap().primary.is_some(), "the entry is in its log only");
+    let_streams_go(&mut net);
+    net.until("somebody to serve", |net| serves(net, R) || serves(net, P));
+    let primary = if serves(&net, R) { R } else { P };
+    nothing_is_lost(&mut net, primary);
+}
+
+#[test]
+fn a_successor_that_restarts_as_the_primary_gives_the_slots_back() {
+    let mut net = net();
+    half_done(&mut net);
+    // So long that its file says that it owns the slots.
+    (0..300).for_each(|_| net.step());
+    net.kill(R);
+    net.start(R);
+    assert!(net.nodes[R].state.slot_count_of(&net.nodes[R].me) > 0);
+    let_streams_go(&mut net);
+    nothing_is_lost(&mut net, P);
+}
+
+#[test]
+fn a_successor_that_dies_before_it_has_all_gives_way_to_its_predecessor() {
+    let mut net = net();
+    half_done(&mut net);
+    net.kill(R);
+    net.until("the keys to be served", |net| serves(net, P));
+    assert_eq!(net.ask(P, "GET last"), "$1\r\n1\r\n");
+}
+
+#[test]
+fn a_successor_that_came_back_without_keys_leaves_the_slots_to_another_replica() {
+    let mut net = net();
+    net.kill(P);
+    net.until("a successor", |net| serves(net, R) || serves(net, LEADER));
+    let (successor, other) = if serves(&net, R) { (R, LEADER) } else { (LEADER, R) };
+    // Before the other one has heard from it.
+    net.kill(successor);
+    net.start(successor);
+    net.until("somebody to serve", |net| serves(net, successor) || serves(net, other));
+    assert_eq!(net.ask(other, "DBSIZE"), ":50\r\n");
+    assert!(serves(&net, other));
+}
+
+#[test]
+fn what_a_witness_saw_before_a_process_came_back_says_nothing_of_it() {
+    let mut net = net();
+    net.hold(R, LEADER, Port::Bus);
+    net.kill(P);
+    for _ in 0..10 {
+        net.step();
+    }
+    net.start(P);
+    for _ in 0..10 {
+        net.step();
+    }
+    net.release(R, LEADER, Port::Bus);
+    let id = net.nodes[P].me;
+    for _ in 0..400 {
+        net.step();
+        assert!(!net.nodes[LEADER].raft.is_dead(&id) && !net.nodes[LEADER].state.member(&id).unwrap().failed);
+    }
+}
