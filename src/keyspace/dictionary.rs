@@ -228,13 +228,13 @@ impl Dictionary {
         self.segments.iter().flatten().flat_map(Bucket::entries)
     }
 
-    /// Frees about `budget` entries; true if none is left. The dictionary is of no use afterwards.
+    /// Frees entries with about `budget` efforts; true if none is left. The dictionary is of no use afterwards.
     pub fn demolish(&mut self, budget: &mut usize) -> bool {
         while let Some(segment) = self.segments.last_mut() {
             while let Some(bucket) = segment.pop() {
-                let entries = bucket.len().max(1);
+                let efforts = bucket.entries().map(|entry| entry.effort()).sum::<usize>();
                 drop(bucket);
-                *budget = budget.saturating_sub(entries);
+                *budget = budget.saturating_sub(efforts.max(1));
                 if *budget == 0 {
                     return false;
                 }

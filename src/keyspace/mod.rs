@@ -347,7 +347,7 @@ impl Keyspace {
         self.rubble.extend(other.slots.into_iter().flatten().map(|dictionary| *dictionary));
     }
 
-    /// Frees the memory of about `budget` cleared keys; true if nothing is left to free.
+    /// Frees the memory of about `budget` cleared keys, fewer if they are large; true if nothing is left to free.
     pub fn free_some(&mut self, mut budget: usize) -> bool {
         while let Some(dictionary) = self.rubble.last_mut() {
             if budget == 0 || !dictionary.demolish(&mut budget) {

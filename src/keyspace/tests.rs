@@ -300,6 +300,21 @@ fn cleared_memory_is_freed_in_pieces() {
 }
 
 #[test]
+fn of_large_values_fewer_are_freed_in_a_piece() {
+    let mut keyspace = Keyspace::new(5);
+    let large = vec![0; 1 << 20];
+    for number in 0..40u32 {
+        let expiry = if number < 20 { Expiry::At(1) } else { Expiry::Never };
+        let key = number.to_le_bytes();
+        keyspace.set_string(key_slot(&key), &key, &large, expiry, 0);
+    }
+    let expired = (0..).take_while(|_| keyspace.expire_some(2, 500) > 0).count();
+    keyspace.clear();
+    let freed = (0..).take_while(|_| !keyspace.free_some(500)).count();
+    assert!((8..=10).contains(&expired) && (8..=10).contains(&freed), "{expired} {freed}");
+}
+
+#[test]
 fn notes_tell_what_expired_and_what_is_new_while_they_are_wanted() {
     let mut keyspace = Keyspace::new(1);
     let slot = key_slot(b"{t}");

@@ -4,6 +4,9 @@
 
 use crate::types::Millis;
 
+/// Bytes whose return to the system is as much work as that of a small entry.
+const PAGE: usize = 4096;
+
 /// A value as read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Value<'a> {
@@ -35,6 +38,12 @@ impl Entry<'_> {
     /// True if its life is over: readers must not see it any more.
     pub fn is_expired(&self, now: Millis) -> bool {
         self.expiry.is_some_and(|expiry| super::horizon::is_expired(expiry, now))
+    }
+
+    /// What it takes to free it: 1 for most, more for those that fill pages of memory.
+    pub(super) fn effort(&self) -> usize {
+        let Value::String(value) = self.value;
+        1 + (self.key.len() + value.len()) / PAGE
     }
 }
 

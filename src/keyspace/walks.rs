@@ -42,7 +42,7 @@ impl Keyspace {
         (self.volatile > 0 && self.expired_keys != Expired::Kept).then(|| self.horizon.soonest())
     }
 
-    /// Goes on looking for expired keys to remove, through about `budget` keys; returns how many it removed. Call it again at once while
+    /// Goes on looking for expired keys to remove, through about `budget` keys, fewer if they are large; returns how many it removed. Call it again at once while
     /// [`Keyspace::next_expiry`] is past, within reason.
     pub fn expire_some(&mut self, now: Millis, budget: usize) -> usize {
         let before = self.expired;
@@ -71,10 +71,11 @@ impl Keyspace {
         }
         let (mut watches, mut snapshots) = (std::mem::take(&mut self.watches), std::mem::take(&mut self.snapshots));
         let mut notes = std::mem::take(&mut self.notes);
-        let (hasher, mode) = (self.hasher, self.expired_keys);
+        let (hasher, mode, mut efforts) = (self.hasher, self.expired_keys, 0);
         let (next, removed) = self.change(slot, |dictionary| {
             let before = dictionary.len();
             let next = dictionary.expire(bucket, now, |entry| {
+                efforts += entry.effort();
                 watches.touch(entry.key);
                 if !snapshots.is_empty() {
                     snapshots.put_aside(slot, hasher.hash(entry.key), entry.key, Some(entry));
@@ -85,7 +86,7 @@ impl Keyspace {
         });
         (self.watches, self.snapshots, self.notes) = (watches, snapshots, notes);
         self.expired += removed as u64;
-        *budget = budget.saturating_sub(1 + removed);
+        *budget = budget.saturating_sub(1 + efforts);
         next.map_or(next_slot, |bucket| (slot.number(), bucket))
     }
 
