@@ -98,6 +98,7 @@ fn get_and_set_allocate_nothing() {
         stats: &stats,
         leaving: &[],
         lease: Some(0),
+        lease_lapses: 0,
         upstream: None,
         usable: true,
         last_contact: None,

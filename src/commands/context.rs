@@ -198,6 +198,8 @@ pub struct Cluster<'a> {
     pub upstream: Option<Upstream>,
     /// The write lease that this node holds. Without one it serves no slots of its own (docs/protocol.md, "The write lease").
     pub lease: Option<LeaseNumber>,
+    /// How many leases of this process have run out.
+    pub lease_lapses: LeaseNumber,
     /// The slots are covered and a leader is known: keys may be served.
     pub usable: bool,
     /// When a leader was last heard (mono ms); a leader hears itself.

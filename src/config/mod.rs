@@ -231,8 +231,8 @@ impl Config {
         Ok(())
     }
 
-    /// What is allowed but not wise.
-    fn cautions(&self) -> Vec<String> {
+    /// What is allowed but not wise, in the words of the log.
+    pub fn cautions(&self) -> Vec<String> {
         let mut cautions = Vec::new();
         let (lease, election) = (self.write_lease(), self.election_timeout());
         if lease < 5 * election {

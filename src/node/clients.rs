@@ -130,6 +130,7 @@ impl<D: Disk> Node<D> {
                 stats: &self.bus_stats,
                 leaving: &self.leaving_ranges,
                 lease: self.lease.at(self.now.mono),
+                lease_lapses: self.lease.lapses(),
                 upstream,
                 usable: self.outlook.usable,
                 last_contact: self.outlook.leader_heard,

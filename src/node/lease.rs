@@ -25,6 +25,11 @@ impl Lease {
         (now < self.end).then_some(self.number)
     }
 
+    /// How often it has lapsed.
+    pub fn lapses(&self) -> LeaseNumber {
+        self.number
+    }
+
     /// Takes its end as it is known now; it has lapsed if that has passed, or if the one that was known has passed meanwhile. True if it is held now and was not, or the
     /// other way round.
     fn renew(&mut self, end: Millis, now: Millis) -> bool {

@@ -30,10 +30,17 @@ fn a_primary_that_is_cut_off_refuses_after_its_lease_and_serves_when_it_is_back(
     let cluster = owned_by(1, &[SHORT]);
     let primary = &cluster.nodes[1];
     assert_eq!(primary.ask("SET k 1"), "OK");
+    let lapses: u64 = primary.field("cluster_lease_lapses").parse().unwrap();
+    let remaining: u64 = primary.field("cluster_lease_remaining_ms").parse().unwrap();
+    assert!((1..=LEASE.as_millis() as u64).contains(&remaining), "{remaining}");
     let begun = now();
     others(&cluster, 1).for_each(|node| node.signal(Signal::STOP));
     until_true("writes to be refused", || primary.try_ask("SET k 2").is_err());
     assert!(begun.elapsed() < LEASE + Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert_eq!(
+        (primary.field("cluster_lease_remaining_ms"), primary.field("cluster_lease_lapses")),
+        ("0".to_owned(), (lapses + 1).to_string())
+    );
     for line in ["SET k 3", "GET k", "FLUSHALL"] {
         assert_eq!(primary.error(line), "CLUSTERDOWN The cluster is down");
     }
@@ -73,6 +80,20 @@ fn a_primary_that_was_stopped_acknowledges_nothing_that_had_waited() {
     let answers = String::from_utf8(answers).unwrap();
     assert!(answers.lines().all(|line| line == "-CLUSTERDOWN The cluster is down"), "{answers}");
     until("writes to be served again", || primary.try_ask("SET k 1"));
+}
+
+#[test]
+fn a_lease_that_an_election_may_outlast_is_warned_of() {
+    const CAUTION: &str = "the write lease (4000 ms) is below five election timeouts (1000 ms)";
+    let node = &Cluster::formed(1, &["cluster-raft-election-timeout 1000"]).nodes[0];
+    assert_eq!(node.field("cluster_lease_remaining_ms"), "-1", "nobody else votes");
+    assert!(!node.log().contains("election timeouts"));
+    assert_eq!(node.ask("CONFIG SET cluster-write-lease 4000"), "OK");
+    until_true("the warning", || node.log().contains(CAUTION));
+    assert_eq!(node.ask("CONFIG SET timeout 100"), "OK");
+    let told = &Cluster::formed(1, &["cluster-raft-election-timeout 1000", "cluster-write-lease 4000"]).nodes[0];
+    assert!(told.log().contains(CAUTION));
+    assert_eq!(node.log().matches(CAUTION).count(), 1, "not when something else is set");
 }
 
 #[test]

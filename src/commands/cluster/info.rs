@@ -1,4 +1,4 @@
-//! CLUSTER INFO: Redis' fields, then `cluster_raft_*`.
+//! CLUSTER INFO: Redis' fields, then `cluster_raft_*` and `cluster_lease_*`.
 //!
 //! Owns: the text. Must not: count anything itself. Lines end in CRLF, which clients split on. Contract: docs/protocol.md for what the numbers mean.
 
@@ -14,6 +14,7 @@ pub(super) fn info(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
     slots_and_nodes(&ctx.cluster, &mut text);
     messages(ctx.cluster.stats, &mut text);
     raft(&ctx.cluster, &mut text);
+    lease(&ctx.cluster, ctx.now.mono, &mut text);
     work(&ctx.cluster, ctx.now.mono, &mut text);
     ctx.reply.verbatim("txt", text.0.as_bytes());
     Flow::Done
@@ -85,6 +86,14 @@ fn raft(cluster: &Cluster<'_>, text: &mut Text) {
     text.line("cluster_raft_state_hash", format_args!("{:016x}", state.hash()));
     let ids: Vec<String> = voters.iter().map(|id| id.to_string()).collect();
     text.line("cluster_raft_voter_ids", ids.join(","));
+}
+
+fn lease(cluster: &Cluster<'_>, now: Millis, text: &mut Text) {
+    match cluster.raft.lease_end() {
+        Millis::MAX => text.line("cluster_lease_remaining_ms", -1),
+        end => text.line("cluster_lease_remaining_ms", end.saturating_sub(now)),
+    }
+    text.line("cluster_lease_lapses", cluster.lease_lapses);
 }
 
 fn work(cluster: &Cluster<'_>, now: Millis, text: &mut Text) {

@@ -394,6 +394,8 @@ fn info_holds_what_redis_has_and_what_raft_adds() {
         ("cluster_raft_last_applied", &desk.state.last_applied().to_string()),
         ("cluster_stats_bytes_sent", "900"),
         ("cluster_stats_bytes_received", "800"),
+        ("cluster_lease_remaining_ms", "0"),
+        ("cluster_lease_lapses", "3"),
         ("cluster_raft_last_contact_ms", "30"),
         ("cluster_raft_proposals_pending", "2"),
         ("cluster_raft_snapshots_sent", "5"),

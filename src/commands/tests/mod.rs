@@ -173,6 +173,7 @@ impl Desk {
                 stats: &self.stats,
                 leaving: &self.leaving,
                 lease: self.lease,
+                lease_lapses: 3,
                 upstream: self.upstream,
                 usable: self.usable,
                 last_contact: self.last_contact,
