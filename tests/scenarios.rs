@@ -403,7 +403,8 @@ impl Runner {
                 let (raft, now) = (self.world.raft(letter(leader)), self.world.now);
                 let fails = raft.fails_at(&id(letter(node))).map_or("never".into(), |at| format!("in {} ms", at.saturating_sub(now)));
                 let open = if raft.gate_is_open(&id(letter(node)), now) { "open" } else { "shut" };
-                let _ = writeln!(self.out, "{node}: gate {open}, fails {fails}");
+                let rests = if raft.is_barred(&id(letter(node)), now) { ", but a token goes first" } else { "" };
+                let _ = writeln!(self.out, "{node}: gate {open}{rests}, fails {fails}");
             }
             ("progress", [node]) => {
                 let raft = self.world.raft(letter(node));

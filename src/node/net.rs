@@ -21,6 +21,8 @@ pub struct Net {
     /// Nothing is sent from the first to the second to this port of either.
     held: Vec<(usize, usize, Port)>,
     pub now: Now,
+    /// A process that gets no turns: what it is sent waits.
+    pub stopped: Option<usize>,
 }
 
 fn config(n: usize) -> Config {
@@ -32,10 +34,17 @@ fn config(n: usize) -> Config {
 }
 
 impl Net {
-    fn of(count: usize) -> Self {
+    pub fn of(count: usize) -> Self {
         let now = Now { mono: 1000, wall: 1_700_000_000_000 };
         let start = |n: usize| Node::start(config(n), MemoryDisk::new().process(), n as u64 + 1, now).unwrap();
-        Self { nodes: (0..count).map(start).collect(), up: (0..count).collect(), peers: BTreeMap::new(), held: Vec::new(), now }
+        Self {
+            nodes: (0..count).map(start).collect(),
+            up: (0..count).collect(),
+            peers: BTreeMap::new(),
+            held: Vec::new(),
+            now,
+            stopped: None,
+        }
     }
 
     /// The process is killed: its connections end, and its ports refuse new ones.
@@ -76,7 +85,8 @@ impl Net {
     pub fn step(&mut self) {
         self.now = Now { mono: self.now.mono + 5, wall: self.now.wall + 5 };
         let now = self.now;
-        for at in self.up.clone() {
+        let stopped = self.stopped;
+        for at in self.up.clone().into_iter().filter(|at| stopped != Some(*at)) {
             self.nodes[at].turn(&mut || now).unwrap();
             self.flush(at);
             self.act(at);

@@ -23,6 +23,8 @@ pub(super) struct Gate {
     barred: BTreeMap<NodeId, LogIndex>,
     /// Nodes against which proposals wait for the gate, outside the log: they are granted nothing.
     awaited: BTreeSet<NodeId>,
+    /// Nodes that hold by now what stood against them, and have been sent nothing since: they are owed a token.
+    relieved: BTreeSet<NodeId>,
     /// Processes that are known to be dead: nothing is granted to them, and the gate is open.
     dead: BTreeSet<NodeId>,
     /// When time alone opens the gate before the first entry that waits at it.
@@ -49,6 +51,22 @@ impl Gate {
     /// Whether there is an entry against `node` beyond what it is known to match.
     pub(super) fn has_unseen(&self, node: &NodeId, match_index: LogIndex) -> bool {
         self.barred.get(node).is_some_and(|&index| match_index < index)
+    }
+
+    /// `node` matches what stands in the log against it.
+    pub(super) fn relieve(&mut self, node: NodeId) {
+        self.relieved.insert(node);
+    }
+
+    /// An AE goes to `node`, with a token if it may have one.
+    pub(super) fn sent_to(&mut self, node: &NodeId) {
+        self.relieved.remove(node);
+    }
+
+    /// Whether the next entry against `node` had better wait. What the leader's own disk does not hold yet, `sent`, may have company: the node
+    /// will see them together.
+    fn rests(&self, node: &NodeId, match_index: LogIndex, sent: LogIndex) -> bool {
+        self.relieved.contains(node) || self.barred.get(node).is_some_and(|&index| match_index < index && index <= sent)
     }
 
     /// When time alone moves the commit index on.
@@ -80,12 +98,12 @@ impl<P: Payload> Raft<P> {
         progress.answers(now, self.settings.election_timeout) && progress.keeps_up(self.log.last_index(), MAX_BATCH_ENTRIES as u64)
     }
 
-    /// Whether `node` follows, and is granted nothing for the moment: it is not known to hold yet what stands in the log against it. With one such
-    /// entry after the other its lease would run out though it lives, so the next one had better wait.
+    /// Whether `node` follows, and is to be sent a token before more is appended against it: it is not known to hold what it was sent, or has heard
+    /// nothing since it does. With one such entry after the other its lease would run out though it lives.
     pub fn is_barred(&self, node: &NodeId, now: Millis) -> bool {
         let Some(leader) = self.role.leader() else { return false };
-        let unseen = |progress: &Progress| leader.gate.has_unseen(node, progress.match_index());
-        leader.progress.get(node).is_some_and(|progress| unseen(progress) && self.follows(progress, now))
+        let rests = |progress: &Progress| leader.gate.rests(node, progress.match_index(), self.disk.last_index());
+        leader.progress.get(node).is_some_and(|progress| rests(progress) && self.follows(progress, now))
     }
 
     /// Takes all nodes against which proposals wait for the gate. They are granted nothing until that is over, and are asked at once whether

@@ -112,6 +112,7 @@ impl<P: Payload> Raft<P> {
         if unseen_before && !leader.gate.has_unseen(&from, progress.match_index()) {
             // It could not be granted anything for a while, so it is now.
             progress.last_sent = None;
+            leader.gate.relieve(from);
         }
         leader.grants.received(from, ack.token, leader.rounds.current(), now);
         leader.stirred.insert(from);
@@ -229,6 +230,7 @@ impl<P: Payload> Sender<'_, P> {
         let round = self.round(leader);
         let last = prev + entries.len() as u64;
         let barred = leader.gate.bars(&id, progress.match_index());
+        leader.gate.sent_to(&id);
         let token = self.acked_round.filter(|_| !barred).map(|acked| leader.grants.grant(&id, acked)).unwrap_or_default();
         let append = Append {
             leader: self.me,
