@@ -4,7 +4,7 @@
 //! sessions, or keep the stream (the backlog does, once for all replicas). Contract: Redis' replication protocol; docs/protocol.md, "Replication".
 
 use super::Stream;
-use super::rdb::{About, Format, Writer};
+use super::rdb::{About, Format, Measure, Writer};
 use crate::keyspace::{Keyspace, WalkStep};
 use crate::types::{Millis, ReplId};
 use std::io::Write;
@@ -58,8 +58,10 @@ struct Copying {
 enum Form {
     /// Sent as it is made, and ended by these digits.
     Marked(ReplId),
-    /// Gathered first, for its length comes before it.
-    Counted(Vec<u8>),
+    /// Its length comes before it, and is counted first.
+    Measured(Measure),
+    /// Its length was said: sent as it is made.
+    Counted,
 }
 
 /// How far it is.
@@ -171,7 +173,7 @@ impl Replica {
     pub fn is_kept_waiting(&self) -> bool {
         match &self.progress {
             Progress::Asking(_) => true,
-            Progress::Copying(copy) => matches!(copy.form, Form::Counted(_)),
+            Progress::Copying(copy) => matches!(copy.form, Form::Measured(_)),
             Progress::Introducing | Progress::Loading(_) | Progress::Streaming(_) | Progress::Done => false,
         }
     }
@@ -179,7 +181,7 @@ impl Replica {
     /// It has said or read nothing for longer than this, though it should have.
     pub fn is_overdue(&self, now: Millis, limit: Millis) -> bool {
         let expected = match &self.progress {
-            Progress::Copying(copy) => matches!(copy.form, Form::Marked(_)),
+            Progress::Copying(copy) => !matches!(copy.form, Form::Measured(_)),
             Progress::Loading(_) | Progress::Streaming(_) => self.acknowledges,
             Progress::Introducing | Progress::Asking(_) | Progress::Done => false,
         };
@@ -219,11 +221,7 @@ impl Replica {
 
     /// Bytes that are kept for it and for nobody else.
     pub fn behind(&self, stream: &Stream) -> u64 {
-        let gathered = match &self.progress {
-            Progress::Copying(copy) => copy.gathered(),
-            _ => 0,
-        };
-        gathered + self.needs().map_or(0, |next| stream.offset().saturating_sub(next))
+        self.needs().map_or(0, |next| stream.offset().saturating_sub(next))
     }
 
     /// Whether there is something to send to it once it has read what it was sent.
@@ -252,19 +250,19 @@ impl Replica {
         let about = About { replication: Some((then.history, then.next)), ..offer.about };
         let mut no_keys = Keyspace::new(0);
         let keys = if self.profile.no_keys { &mut no_keys } else { keyspace };
-        let Some(writer) = Writer::begin(keys, &about, FORMAT) else { return Start::Later };
+        let mark = self.profile.eof.then_some(offer.mark);
+        let Some((writer, form)) = begin_copy(keys, &about, mark) else { return Start::Later };
         stream.introduce();
         if request != Request::Sync {
             line(out, format_args!("+FULLRESYNC {} {}", then.history, then.next));
         }
-        let form = if self.profile.eof { Form::Marked(offer.mark) } else { Form::Counted(Vec::new()) };
         if let Form::Marked(mark) = &form {
             line(out, format_args!("$EOF:{mark}"));
         }
         self.progress = Progress::Copying(Box::new(Copying { writer, form, then }));
         if self.profile.no_keys {
-            // One step is all of it.
-            let _whole = self.copy(&mut no_keys, STEP, out);
+            // Two steps are all of it, its length included.
+            let _whole = self.copy(&mut no_keys, 2 * STEP, out);
         }
         Start::Full { in_place_of_partial: matches!(request, Request::Psync(Some(_))) }
     }
@@ -288,18 +286,19 @@ impl Replica {
     fn copy(&mut self, keyspace: &mut Keyspace, room: usize, out: &mut Vec<u8>) -> Fed {
         let Progress::Copying(copy) = &mut self.progress else { return Fed::Enough };
         for _ in 0..room.div_ceil(STEP) {
-            let into = match &mut copy.form {
-                Form::Marked(_) => &mut *out,
-                Form::Counted(bytes) => bytes,
+            let (step, measured) = match &mut copy.form {
+                Form::Measured(measure) => (measure.step(keyspace, STEP), true),
+                Form::Marked(_) | Form::Counted => (copy.writer.step(keyspace, STEP, out), false),
             };
-            match copy.writer.step(keyspace, STEP, into) {
+            match step {
                 WalkStep::More => {}
+                WalkStep::Done if measured => copy.announce(keyspace, out),
                 WalkStep::Done => return self.copied(keyspace, out),
                 WalkStep::Voided => return Fed::Lost("the keys were cleared or replaced as a whole while it got them"),
             }
         }
         // What is sent as it is made waits for room.
-        if matches!(copy.form, Form::Counted(_)) { Fed::More } else { Fed::Enough }
+        if matches!(copy.form, Form::Measured(_)) { Fed::More } else { Fed::Enough }
     }
 
     fn copied(&mut self, keyspace: &mut Keyspace, out: &mut Vec<u8>) -> Fed {
@@ -311,11 +310,7 @@ impl Replica {
                 out.extend(mark.to_string().bytes());
                 Progress::Loading(then)
             }
-            Form::Counted(bytes) => {
-                line(out, format_args!("${}", bytes.len()));
-                out.extend_from_slice(&bytes);
-                Progress::Streaming(then)
-            }
+            Form::Measured(_) | Form::Counted => Progress::Streaming(then),
         };
         if self.profile.rdb_only {
             return Fed::Finished;
@@ -328,6 +323,9 @@ impl Replica {
     pub fn leave(self, keyspace: &mut Keyspace) {
         if let Progress::Copying(copy) = self.progress {
             copy.writer.end(keyspace);
+            if let Form::Measured(measure) = copy.form {
+                measure.end(keyspace);
+            }
         }
     }
 }
@@ -353,12 +351,27 @@ impl Place {
 }
 
 impl Copying {
-    fn gathered(&self) -> u64 {
-        match &self.form {
-            Form::Marked(_) => 0,
-            Form::Counted(bytes) => bytes.len() as u64,
+    /// Says the length, once it is known.
+    fn announce(&mut self, keyspace: &mut Keyspace, out: &mut Vec<u8>) {
+        if let Form::Measured(measure) = std::mem::replace(&mut self.form, Form::Counted) {
+            line(out, format_args!("${}", measure.length()));
+            measure.end(keyspace);
         }
     }
+}
+
+/// A copy of these keys as they are now, ended by this mark or preceded by its length. None if there are too many.
+fn begin_copy(keyspace: &mut Keyspace, about: &About, mark: Option<ReplId>) -> Option<(Writer, Form)> {
+    let writer = Writer::begin(keyspace, about, FORMAT)?;
+    let form = match mark {
+        Some(mark) => Some(Form::Marked(mark)),
+        None => Measure::begin(keyspace, &writer).map(Form::Measured),
+    };
+    let Some(form) = form else {
+        writer.end(keyspace);
+        return None;
+    };
+    Some((writer, form))
 }
 
 impl std::fmt::Debug for Replica {

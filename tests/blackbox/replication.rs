@@ -168,6 +168,26 @@ fn redis_cli_fetches_rdb_files_and_follows() {
 }
 
 #[test]
+fn who_wants_the_length_first_may_ask_for_more_than_is_kept_for_a_replica() {
+    let node = whole(&["client-output-buffer-limit \"replica 2mb 0 0\"", "repl-backlog-size 1mb"]);
+    fill(&node, "key", 8000, 1000);
+    let mut old = Raw::connect(node.number());
+    assert_eq!(old.say("REPLCONF rdb-only 1"), "+OK");
+    old.send("SYNC\r\n");
+    let said = std::iter::repeat_with(|| old.line()).find(|line| !line.is_empty()).expect("it goes on");
+    let length: usize = said.strip_prefix('$').and_then(|length| length.parse().ok()).expect("a length");
+    // Meanwhile the keys change, in less than what is kept.
+    fill(&node, "key", 1000, 100);
+    let bytes = old.rest();
+    assert!(bytes.len() == length && length > 8_000_000, "{} of {length}", bytes.len());
+    let file = node.dir().join("fetched.rdb");
+    std::fs::write(&file, &bytes).expect("a file can be written");
+    let check = command("redis-check-rdb").arg(&file).output().expect("redis-check-rdb is needed here");
+    let said = String::from_utf8_lossy(&check.stdout);
+    assert!(said.contains("RDB looks OK!") && said.contains("8000 keys read"), "{said}");
+}
+
+#[test]
 fn redis_cli_backs_the_cluster_up_and_redis_server_loads_that() {
     let node = whole(&[]);
     fill(&node, "key", 5000, 200);

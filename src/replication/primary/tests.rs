@@ -1,7 +1,7 @@
 //! What a replica is sent, in which order, and what is kept for it meanwhile.
 
 use super::*;
-use crate::keyspace::{Entry, Value, key_slot};
+use crate::keyspace::{Entry, Expiry, Value, key_slot};
 use crate::replication::handshake::{Handshake, Heard};
 use crate::replication::rdb::Loader;
 use crate::replication::{History, Introduction};
@@ -92,15 +92,56 @@ fn a_copy_is_made_in_pieces_and_what_changes_meanwhile_follows_it() {
 fn without_a_mark_the_length_comes_first_and_the_stream_at_once() {
     let (mut desk, mut old) = (Desk::new(300), replica(false));
     assert_eq!(desk.start(&mut old, Request::Sync), Start::Full { in_place_of_partial: false });
-    while desk.feed(&mut old, STEP) == Fed::More && desk.out.is_empty() {
-        assert!(old.is_kept_waiting() || old.is_online());
+    let mut changes = 0..;
+    let mut change = |desk: &mut Desk| {
+        for number in changes.by_ref().take(40) {
+            let key = format!("key:{number}");
+            desk.keyspace.set_string(key_slot(key.as_bytes()), key.as_bytes(), b"longer or shorter", Expiry::Never, 0);
+        }
+    };
+    while desk.out.is_empty() {
+        assert!(old.is_kept_waiting() && desk.feed(&mut old, 1) == Fed::More || !desk.out.is_empty());
+        change(&mut desk);
+    }
+    let said = desk.out.len();
+    while !old.is_online() {
+        assert!(!old.is_kept_waiting() && old.has_more(&desk.stream));
+        let before = desk.out.len();
+        let _fed = desk.feed(&mut old, 1);
+        assert!(desk.out.len() - before < 2 * STEP, "nothing is gathered");
+        change(&mut desk);
     }
     desk.write("DEL a");
-    assert!(old.is_online() && !old.is_overdue(u64::MAX, 60_000), "who came by SYNC says nothing");
+    assert!(!old.is_overdue(u64::MAX, 60_000), "who came by SYNC says nothing");
     let _fed = desk.feed(&mut old, usize::MAX);
-    let end = desk.out.iter().position(|byte| *byte == b'\n').unwrap();
-    let length: usize = std::str::from_utf8(&desk.out[1..end - 1]).unwrap().parse().unwrap();
-    assert!(desk.out[end + 1..].starts_with(b"REDIS0010") && desk.out[end + 1 + length..].starts_with(b"*2\r\n$6\r\nSELECT\r\n"));
+    let length: usize = std::str::from_utf8(&desk.out[1..said - 2]).unwrap().parse().unwrap();
+    let (file, stream) = desk.out[said..].split_at(length);
+    assert!(stream.starts_with(b"*2\r\n$6\r\nSELECT\r\n"));
+    let mut rdb = Loader::new(Keyspace::new(1), None);
+    assert_eq!((rdb.feed(file).unwrap(), rdb.keys()), (length, 300));
+    assert!(rdb.is_complete() && desk.keyspace.len() > 300);
+}
+
+#[test]
+fn both_walks_of_a_copy_with_its_length_end_with_it() {
+    let mut desk = Desk::new(300);
+    for rounds in 0..20 {
+        let mut replica = replica(false);
+        replica.profile.no_keys = rounds % 2 == 0;
+        assert_eq!(desk.start(&mut replica, Request::Sync), Start::Full { in_place_of_partial: false });
+        for _ in 0..rounds {
+            let _fed = desk.feed(&mut replica, 1);
+        }
+        replica.leave(&mut desk.keyspace);
+    }
+    let mut replicas: Vec<Replica> = (0..9).map(|_| replica(true)).collect();
+    let starts: Vec<Start> = replicas.iter_mut().map(|replica| desk.start(replica, Request::Psync(None))).collect();
+    assert_eq!(starts.iter().filter(|start| **start == Start::Later).count(), 1);
+    let mut old = replica(false);
+    replicas.remove(0).leave(&mut desk.keyspace);
+    assert_eq!(desk.start(&mut old, Request::Sync), Start::Later, "one walk is not enough");
+    replicas.remove(0).leave(&mut desk.keyspace);
+    assert_ne!(desk.start(&mut old, Request::Sync), Start::Later);
 }
 
 #[test]

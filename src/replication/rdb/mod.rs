@@ -14,7 +14,7 @@ mod writer;
 
 pub use error::{Problem, RdbError};
 pub use loader::{Loaded, Loader};
-pub use writer::{About, Format, Writer};
+pub use writer::{About, Format, Measure, Writer};
 
 use crc::{CRC_64_REDIS, Crc, Table};
 

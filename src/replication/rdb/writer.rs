@@ -13,6 +13,8 @@ use std::ops::RangeInclusive;
 const PACKED: RangeInclusive<usize> = 1 << 10..=256 << 10;
 /// A compressed string has a second length in front of it.
 const PACKED_GAIN: usize = 5;
+/// The end's opcode and the checksum.
+const TAIL: usize = 1 + 8;
 /// The most digits of an integer of 32 bits, and its sign.
 const INTEGER_MAX: usize = 11;
 
@@ -74,6 +76,44 @@ impl Writer {
             out.extend(sum.to_le_bytes());
         }
         step
+    }
+
+    /// Ends, or gives up.
+    pub fn end(self, keyspace: &mut Keyspace) {
+        keyspace.end_walk(self.walk);
+    }
+}
+
+/// Finds how long the RDB of a [`Writer`] will be, by a walk of its own over the same keys: what they hold is written in the same bytes whenever their turn comes.
+pub struct Measure {
+    walk: WalkId,
+    length: u64,
+    packed: Option<Vec<u8>>,
+    scratch: Vec<u8>,
+}
+
+impl Measure {
+    /// Begins, together with the writer: no key may have changed since that began. None if too many walks over the keyspace are under way. Must be ended by
+    /// [`Measure::end`], whatever its steps return.
+    pub fn begin(keyspace: &mut Keyspace, writer: &Writer) -> Option<Self> {
+        let walk = keyspace.begin_walk()?;
+        let length = (writer.head.len() + TAIL) as u64;
+        Some(Self { walk, length, packed: writer.packed.as_ref().map(|_| Vec::new()), scratch: Vec::new() })
+    }
+
+    /// Goes over about `budget` bytes more; at [`WalkStep::Done`] the length is known.
+    pub fn step(&mut self, keyspace: &mut Keyspace, budget: usize) -> WalkStep {
+        let Self { walk, length, packed, scratch } = self;
+        keyspace.step_walk(*walk, budget, &mut |entry| {
+            scratch.clear();
+            push_entry(entry, packed, scratch);
+            *length += scratch.len() as u64;
+        })
+    }
+
+    /// Bytes of the RDB, as far as they are counted.
+    pub fn length(&self) -> u64 {
+        self.length
     }
 
     /// Ends, or gives up.
