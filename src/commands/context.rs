@@ -192,7 +192,7 @@ pub struct Cluster<'a> {
     pub offsets: &'a BTreeMap<NodeId, u64>,
     /// Counters of the bus.
     pub stats: &'a BusStats,
-    /// Ranges of this node that entries in its log take away once applied; almost always empty. They are refused (docs/protocol.md, "Gate").
+    /// Ranges of this node that entries in its log take away once applied; almost always empty. They are refused (docs/protocol.md, "The gate").
     pub leaving: &'a [(Slot, Slot)],
     /// How a replica stands to its primary; none for a primary.
     pub upstream: Option<Upstream>,

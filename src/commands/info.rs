@@ -1,6 +1,6 @@
 //! INFO: what monitoring and the cluster tools read.
 //!
-//! Owns: the sections and their text. Must not: count anything itself. Contract: docs/operations.md, "INFO".
+//! Owns: the sections and their text. Must not: count anything itself. Contract: docs/operations.md, "What to watch".
 //!
 //! Tools search the text with strstr: `cluster_enabled:` must stand nowhere before its section, and `db0:` nowhere while there is no key.
 

@@ -1,6 +1,6 @@
 //! CLIENT PAUSE and UNPAUSE, and which requests a pause holds.
 //!
-//! Owns: the rule. Must not: keep the held requests or end a pause (the node does). Contract: docs/operations.md, "Manual failover".
+//! Owns: the rule. Must not: keep the held requests or end a pause (the node does). Contract: docs/operations.md, "Replicas and failover".
 
 use super::context::{Context, Flow, Wait};
 use super::parse::{integer, is};

@@ -51,7 +51,7 @@ pub(super) enum Redirect {
     Down,
     /// The cluster is down, and only reads are allowed meanwhile.
     DownForWrites,
-    /// The slot is this node's, but an entry in its log takes it away once applied (docs/protocol.md, "Gate"), or its keys are not here yet.
+    /// The slot is this node's, but an entry in its log takes it away once applied (docs/protocol.md, "The gate"), or its keys are not here yet.
     Leaving,
     /// Another node's slot.
     Moved(Slot, NodeId),

@@ -163,7 +163,7 @@ pub struct Node<D: Disk> {
     reset: Option<leaving::Reset>,
     takeover: Option<handover::Takeover>,
     lease: lease::Lease,
-    /// Own ranges that entries in the log's tail take away: refused until those are applied or truncated (docs/protocol.md, "Gate").
+    /// Own ranges that entries in the log's tail take away: refused until those are applied or truncated (docs/protocol.md, "The gate").
     leaving_ranges: Vec<(Slot, Slot)>,
     /// Members that were forgotten while this process ran.
     forgotten: leaving::ForgottenMembers,
