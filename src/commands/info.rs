@@ -315,7 +315,7 @@ fn upstream(ctx: &Context<'_>, primary: &Address, text: &mut Text) {
     if let UpstreamLink::Down { since } | UpstreamLink::Loading { since, .. } = link {
         text.line("master_link_down_since_seconds", seconds(since, mono));
     }
-    text.lines(&[("slave_priority", &option(ctx, "replica-priority")), ("slave_read_only", &1), ("replica_announced", &1)]);
+    text.lines(&[("slave_priority", &ctx.config.replica_priority), ("slave_read_only", &1), ("replica_announced", &1)]);
 }
 
 fn write_replicas(ctx: &Context<'_>, text: &mut Text) {
