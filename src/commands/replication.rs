@@ -1,4 +1,4 @@
-//! Replicas and who asks after them: REPLCONF, PSYNC, SYNC; ROLE, WAIT; REPLICAOF and SLAVEOF, which a cluster does not have.
+//! Replicas and who asks after them: REPLCONF, PSYNC, SYNC; ROLE, WAIT; REPLICAOF, SLAVEOF and FAILOVER, which a cluster does not have.
 //!
 //! Owns: reading replicas' words, and what is shown of them. Must not: send them anything but replies (the node feeds those that have asked).
 //! Contract: docs/protocol.md, "Replication"; the words are those of Redis' replicas.
@@ -17,6 +17,15 @@ const MAX_IP: usize = 255;
 
 /// The family's commands.
 pub const COMMANDS: &[Command] = &[
+    Command::new(
+        "failover",
+        -1,
+        REPLICATES,
+        Group::Server,
+        "6.2.0",
+        "Starts a coordinated failover from a server to one of its replicas.",
+        failover,
+    ),
     Command::new(
         "psync",
         -3,
@@ -159,6 +168,10 @@ fn wait(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     Flow::Wait(Wait::Replicas { offset, count: u64::try_from(count).unwrap_or(0), until })
 }
 
+fn failover(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
+    ctx.fail("ERR FAILOVER not allowed in cluster mode. Use CLUSTER FAILOVER command instead.")
+}
+
 fn sync(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
     ask(ctx, Request::Sync)
 }
@@ -168,8 +181,8 @@ fn psync(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
         return ctx.fail("ERR PSYNC takes a history and an offset only: failovers of a cluster are CLUSTER FAILOVER");
     }
     let id: Option<ReplId> = std::str::from_utf8(args.get(1)).ok().and_then(|id| id.parse().ok());
-    let next = integer(args.get(2)).and_then(|next| u64::try_from(next).ok());
-    ask(ctx, Request::Psync(id.zip(next)))
+    let Some(next) = integer(args.get(2)) else { return ctx.fail(NOT_AN_INTEGER) };
+    ask(ctx, Request::Psync(id.zip(u64::try_from(next).ok())))
 }
 
 /// The node answers: what becomes of the client from here on is no reply.

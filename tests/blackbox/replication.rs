@@ -226,6 +226,8 @@ fn wait_counts_the_replicas_that_have_run_a_write() {
         ("WAIT 1 -1", "ERR timeout is negative"),
         ("REPLICAOF NO ONE", "ERR REPLICAOF not allowed in cluster mode."),
         ("SLAVEOF 127.0.0.1 1", "ERR REPLICAOF not allowed in cluster mode."),
+        ("FAILOVER", "ERR FAILOVER not allowed in cluster mode. Use CLUSTER FAILOVER command instead."),
+        ("PSYNC ? x", "ERR value is not an integer or out of range"),
     ] {
         assert_eq!(say(line), Err(error.to_owned()), "{line}");
     }
