@@ -53,10 +53,6 @@ impl ClientList for Nobody {
         1
     }
 
-    fn own_buffers(&self) -> Buffers {
-        Buffers::default()
-    }
-
     fn push(&mut self, _to: ConnId, _head: &[u8], _tail: &[u8]) {}
 }
 

@@ -113,7 +113,7 @@ fn on_or_off(arg: &[u8]) -> Option<bool> {
 
 fn info(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
     let mut line = String::new();
-    write_line(&mut line, ctx.client, ctx.clients.own_buffers(), ctx.now);
+    write_line(&mut line, ctx.client, Buffers::default(), ctx.now);
     ctx.reply.verbatim("txt", line.as_bytes());
     Flow::Done
 }
@@ -185,7 +185,8 @@ fn list(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
         }
     };
     ctx.clients.visit_others(&mut show);
-    show(ctx.client, ctx.clients.own_buffers());
+    // What it sent is being run, and its reply is not written yet.
+    show(ctx.client, Buffers::default());
     let text: String = lines.into_values().collect();
     ctx.reply.verbatim("txt", text.as_bytes());
     Flow::Done

@@ -292,9 +292,6 @@ pub trait ClientList {
     /// How many clients there are, the asking one included.
     fn count(&self) -> usize;
 
-    /// The asking client's buffers.
-    fn own_buffers(&self) -> Buffers;
-
     /// Sends a client, the asking one or another, a push: `head`, which begins as an array in RESP2, and then `tail`.
     /// It follows the reply at hand. A client that has too much unsent is closed instead.
     fn push(&mut self, to: ConnId, head: &[u8], tail: &[u8]);

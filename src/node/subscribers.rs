@@ -60,10 +60,6 @@ impl ClientList for Others<'_> {
         self.sessions.client_count()
     }
 
-    fn own_buffers(&self) -> Buffers {
-        Buffers::default()
-    }
-
     fn push(&mut self, to: ConnId, head: &[u8], tail: &[u8]) {
         let beyond = |unsent: usize| self.limit > 0 && unsent as u64 > self.limit;
         if let Some(asking) = self.asking.filter(|asking| asking.conn == to) {

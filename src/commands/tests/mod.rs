@@ -67,10 +67,6 @@ impl ClientList for Others {
         self.clients.len() + 1
     }
 
-    fn own_buffers(&self) -> Buffers {
-        Buffers::default()
-    }
-
     fn push(&mut self, to: ConnId, head: &[u8], tail: &[u8]) {
         let text = String::from_utf8([head, tail].concat()).unwrap();
         self.pushed.push((to, text.replace("\r\n", " ").trim_end().to_owned()));
