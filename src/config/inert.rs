@@ -37,7 +37,7 @@ pub(super) fn refused(name: &str) -> Option<&'static str> {
 /// Known, without effect.
 #[rustfmt::skip]
 pub(super) const OPTIONS: &[Opt] = &[
-    // The cluster's, for what is not there yet.
+    // The cluster's, for what is done otherwise here, or not at all.
     inert("cluster-announce-client-ipv4", TEXT, ""),
     inert("cluster-announce-client-ipv6", TEXT, ""),
     inert("cluster-announce-tls-port", NUMBER, "0"),
