@@ -61,6 +61,8 @@ mod rdb;
 mod replicas;
 #[path = "blackbox/replication.rs"]
 mod replication;
+#[path = "blackbox/restarts.rs"]
+mod restarts;
 #[path = "blackbox/saving.rs"]
 mod saving;
 #[path = "blackbox/slots.rs"]

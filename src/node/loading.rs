@@ -32,7 +32,7 @@ struct Load {
     buffer: Vec<u8>,
 }
 
-/// Opens the file on this disk, if there is one. A replica keeps expired keys: what its primary says later goes by them.
+/// Opens the file on this disk, if there is one. Who is not alone in its shard keeps expired keys: what another primary says later goes by them.
 pub(super) fn begin<D: Disk>(
     config: &Config,
     mut disk: D,
@@ -43,8 +43,9 @@ pub(super) fn begin<D: Disk>(
     let path = PathBuf::from(&config.dbfilename);
     let length = disk.open_read(&path).map_err(|source| DiskError { operation: "opening", path: path.clone(), source })?;
     let load = length.map(|_| {
-        let replica = loaded.state.member(&loaded.me).is_some_and(|me| me.primary.is_some());
-        let loader = Loader::new(Keyspace::new(rng.next_u64()), (!replica).then_some(now.wall));
+        let Loaded { state, me, .. } = loaded;
+        let alone = state.member(me).is_none_or(|me| me.primary.is_none()) && state.replicas_of(me).is_empty();
+        let loader = Loader::new(Keyspace::new(rng.next_u64()), alone.then_some(now.wall));
         Load { path, loader, buffer: Vec::new() }
     });
     let loading = length.map(|total| Progress { began: now, total, done: 0 });
@@ -92,9 +93,8 @@ impl<D: Disk> Node<D> {
         self.keyspace.replace(loaded.keyspace);
         if let Some((id, offset)) = loaded.replication {
             self.stream.restart(History::new(id, offset));
-            if !self.is_replica() {
-                self.stream.lead(self.rng.repl_id(), &mut self.keyspace);
-            }
+            self.stream.follow(&mut self.keyspace);
+            self.lead_loaded_keys();
         }
         let seconds = self.now.mono.saturating_sub(began) as f64 / 1000.0;
         // A replica dials its primary only now.
@@ -103,9 +103,13 @@ impl<D: Disk> Node<D> {
         Ok(())
     }
 
-    /// As far as this node's state goes.
-    fn is_replica(&self) -> bool {
-        self.state.member(&self.me).is_some_and(|me| me.primary.is_some())
+    /// The keys from the disk are this node's own from now on, and their history goes on by its own changes. Until it is known that nobody has newer ones they
+    /// are where another primary's stream may go on.
+    pub(super) fn lead_loaded_keys(&mut self) {
+        let replica = self.state.member(&self.me).is_some_and(|me| me.primary.is_some());
+        if !replica && !self.lacks_keys() && !self.is_loading() {
+            self.stream.lead(self.rng.repl_id(), &mut self.keyspace);
+        }
     }
 
     /// Whether slots may not be what the state says, so that no key is to go for that.

@@ -158,6 +158,7 @@ impl<D: Disk> Node<D> {
         };
         if over {
             self.succession.yielding.bereft = None;
+            self.lead_loaded_keys();
             self.refresh_leaving();
             self.release_writes();
         }

@@ -146,12 +146,14 @@ impl Stream {
         self.history.offset += bytes.len() as u64;
     }
 
-    /// This node is a primary now, with the data that it has: under a new id, for others may have had more of the old one.
+    /// This node is a primary now, with the data that it has: under a new id, for others may have had more of the old one. Nothing happens if it was one
+    /// already.
     pub fn lead(&mut self, new_id: ReplId, keyspace: &mut Keyspace) {
-        self.source = Source::Own;
-        self.history.renamed(new_id);
-        self.selected = false;
-        self.settle_expired(keyspace);
+        if std::mem::replace(&mut self.source, Source::Own) == Source::Primary {
+            self.history.renamed(new_id);
+            self.selected = false;
+            self.settle_expired(keyspace);
+        }
     }
 
     // ---- a primary's ----

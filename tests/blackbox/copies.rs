@@ -27,7 +27,7 @@ fn replica_of(port: u16, options: &[&str]) -> Cluster {
 }
 
 /// INFO by name.
-fn replication(node: &Node) -> BTreeMap<String, String> {
+pub fn replication(node: &Node) -> BTreeMap<String, String> {
     let text = node.try_ask("INFO").unwrap_or_default();
     text.lines().filter_map(|line| line.split_once(':')).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
@@ -212,7 +212,7 @@ fn contents(node: &Node) -> BTreeMap<String, (String, i64)> {
 
 /// Waits until the replica is where its primary is, and holds what it holds. Some keys expire meanwhile.
 #[track_caller]
-fn equal(primary: &Node, replica: &Node) {
+pub fn equal(primary: &Node, replica: &Node) {
     until("equal offsets and contents", || {
         let [own, copied] = [primary, replica].map(|node| replication(node).remove("master_repl_offset").unwrap_or_default());
         if own != copied {
@@ -225,7 +225,7 @@ fn equal(primary: &Node, replica: &Node) {
 }
 
 /// Writes of every kind that a stream has to tell differently.
-fn write(primary: &Node, round: usize) {
+pub fn write(primary: &Node, round: usize) {
     let mut connection = primary.try_connect().expect("the node answers");
     let tag = format!("{{{}}}", round % 7);
     for number in 0..200 {
