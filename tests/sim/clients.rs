@@ -12,7 +12,7 @@ use crate::sim::world::World;
 use crate::sim::writers::KEYS;
 use pontoon::rng::Rng;
 use pontoon::types::Slot;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A client that has waited for so long gives up and closes its connection.
 const PATIENCE: Micros = 20 * SECOND;
@@ -103,6 +103,8 @@ struct Pending {
     purposes: VecDeque<Purpose>,
     /// So many of the answers to these are on their way.
     answers_sent: usize,
+    /// The last number that was acknowledged by one of them.
+    acknowledged: u64,
     /// Not sent yet: the connection is not up.
     unsent: Option<Vec<u8>>,
     deadline: Micros,
@@ -118,6 +120,8 @@ pub struct Client {
     wake_at: Option<Micros>,
     /// Its probe came true.
     pub satisfied: bool,
+    /// The keys that it wrote for that.
+    pub probed: BTreeSet<usize>,
     /// Counts what it wrote.
     pub written: u64,
     /// Where it was sent for a slot.
@@ -155,6 +159,7 @@ impl Clients {
             next_at: 0,
             wake_at: None,
             satisfied: false,
+            probed: BTreeSet::new(),
             written: 0,
             moved: BTreeMap::new(),
         };
@@ -175,9 +180,9 @@ impl Clients {
         earlier
     }
 
-    /// Whether every client that changes slots has done so once more.
+    /// Whether every client that changes slots, or writes, has done so once more.
     pub fn all_satisfied(&self) -> bool {
-        self.list.iter().all(|client| client.satisfied || !matches!(client.role, Role::Slots(_)))
+        self.list.iter().all(|client| client.satisfied || !matches!(client.role, Role::Slots(_) | Role::Writer(_)))
     }
 
     /// Whether nobody waits for an answer.
@@ -269,13 +274,24 @@ impl World {
             rest = &rest[used..];
             let purpose = &pending.purposes[pending.answers_sent];
             pending.answers_sent += 1;
+            match purpose {
+                Purpose::Write(_, number) if reply.is_ok() => pending.acknowledged = *number,
+                // Nobody took what was to be waited for.
+                Purpose::Wait(_, number) if pending.acknowledged != *number => continue,
+                _ => {}
+            }
             self.checks.answer_leaves(&self.machines, index, purpose, &reply, &mut self.stats);
         }
     }
 
     fn judge(&mut self, index: usize, to: usize, purpose: Purpose, reply: &Reply) {
         match purpose {
-            Purpose::Write(key, _) | Purpose::Fetch(key, _) => self.follow(index, KEYS[key].slot(), reply),
+            Purpose::Write(key, _) | Purpose::Fetch(key, _) => {
+                if reply.is_ok() && self.clients.mode == Mode::Probe {
+                    self.clients.list[index].probed.insert(key);
+                }
+                self.follow(index, KEYS[key].slot(), reply);
+            }
             Purpose::Wait(..) => {}
             Purpose::Slot(asked, before) => {
                 let answer = match reply {
@@ -375,7 +391,7 @@ impl World {
         }
         let conn = self.line_to(index, to);
         let purposes = commands.into_iter().map(|command| command.purpose).collect();
-        let pending = Pending { conn, to, purposes, answers_sent: 0, unsent: Some(bytes), deadline: self.now + PATIENCE };
+        let pending = Pending { conn, to, purposes, answers_sent: 0, acknowledged: 0, unsent: Some(bytes), deadline: self.now + PATIENCE };
         self.clients.list[index].pending = Some(pending);
         self.send_pending(index);
     }

@@ -53,6 +53,8 @@ pub struct Conn {
     pub up_at: Option<Micros>,
     /// How often the first packet was sent.
     pub attempts: u32,
+    /// Nothing that is sent now gets through: what was sent before was lost.
+    broken: bool,
     ends: [End; 2],
 }
 
@@ -124,7 +126,7 @@ impl Network {
     /// Begins a connection; [`crate::sim::world::World`] sends its first packet.
     pub fn dial(&mut self, owner: Owner, to: SocketAddr) -> usize {
         let end = |owner| End { owner, gone: false, told: None, inbound: VecDeque::new(), inbound_bytes: 0, last_at: 0 };
-        self.conns.push(Conn { to, up_at: None, attempts: 0, ends: [end(Some(owner)), end(None)] });
+        self.conns.push(Conn { to, up_at: None, attempts: 0, broken: false, ends: [end(Some(owner)), end(None)] });
         self.conns.len() - 1
     }
 
@@ -181,6 +183,9 @@ impl Network {
         let (from, to) = (self.owner(conn, side), self.owner(conn, 1 - side));
         if self.conns[conn].ends[1 - side].gone {
             return self.answer_by_reset(conn, side, at);
+        }
+        if self.conns[conn].broken {
+            return None;
         }
         // A stream has no frames: some of what was written at once arrives in two pieces.
         let first = if self.rng.one_in(16) { self.rng.below(bytes.len() as u64) as usize } else { bytes.len() };
@@ -293,6 +298,7 @@ impl Network {
 
     /// The connection breaks: what is under way is lost, both ends hear of it, each at its own time.
     pub fn reset(&mut self, conn: usize, now: Micros) -> [Option<(Owner, Micros)>; 2] {
+        self.conns[conn].broken = true;
         [DIALLER, LISTENER].map(|side| {
             let end = &mut self.conns[conn].ends[side];
             end.inbound.clear();

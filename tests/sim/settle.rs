@@ -1,15 +1,18 @@
 //! After the faults: does the cluster find itself again?
 //!
 //! Asked of every cluster that still has a majority of its voters: one leader, every member at the same index with the same state,
-//! nobody stuck half way in, as many voters as the leader wants, spread over the zones, and a change that a client asks for is made. Then every
+//! nobody stuck half way in, as many voters as the leader wants, spread over the zones, nobody counted as failed, every slot of a living owner served,
+//! every replica with its primary's keys, and a change that a client asks for is made. Then every
 //! leader is told to end, and must not be missed.
 
 use crate::sim::queue::{MILLI, Micros};
 use crate::sim::stats::Stats;
 use crate::sim::world::World;
+use pontoon::cluster::State;
+use pontoon::keyspace::{Entry, Keyspace};
 use pontoon::node::Node;
 use pontoon::store::MemoryDisk;
-use pontoon::types::{ClusterId, NodeId, Term};
+use pontoon::types::{ClusterId, NodeId, Slot, Term};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The longest time without a leader after the one before was told to end.
@@ -34,7 +37,19 @@ impl World {
         }
         let clusters = self.by_cluster();
         let unsettled = clusters.iter().filter(|(_, nodes)| has_majority(nodes)).find_map(|(cluster, nodes)| unsettled(cluster, nodes));
-        unsettled.or_else(|| self.misplaced(&clusters))
+        unsettled.or_else(|| self.misplaced(&clusters)).or_else(|| self.unserved(&clusters))
+    }
+
+    /// Every slot that a living node owns is served.
+    fn unserved(&self, clusters: &BTreeMap<ClusterId, Nodes<'_>>) -> Option<String> {
+        let running = self.machines.iter().filter_map(|machine| Some((machine, machine.node.as_ref()?)));
+        let mut settled = running.filter(|(_, node)| clusters.get(&node.state().cluster_id()).is_some_and(has_majority));
+        settled.find_map(|(machine, node)| {
+            let now = machine.clock.read(self.now);
+            let is_owned = |slot: &Slot| node.state().owner(*slot) == Some(node.id());
+            let slot = Slot::all().filter(is_owned).find(|slot| !node.accepts_writes(*slot, now))?;
+            Some(format!("m{} takes writes to its slot {slot}", machine.index))
+        })
     }
 
     /// Whoever was moved is known to be where it is, to itself and to others.
@@ -104,7 +119,7 @@ fn unsettled(cluster: &ClusterId, nodes: &Nodes<'_>) -> Option<String> {
     if !raft.leader_ready(state.last_applied()) || state.last_applied() != raft.log().last_index() {
         return Some(format!("the leader of cluster {cluster} has applied all of its log"));
     }
-    if let Some(missing) = unbalanced(leader) {
+    if let Some(missing) = unbalanced(leader).or_else(|| unreplicated(state, nodes)) {
         return Some(format!("in cluster {cluster} {missing}"));
     }
     let members: BTreeSet<NodeId> = state.members().map(|member| member.id).collect();
@@ -116,6 +131,34 @@ fn unsettled(cluster: &ClusterId, nodes: &Nodes<'_>) -> Option<String> {
         let same = node.state().last_applied() == state.last_applied() && node.state().hash() == state.hash();
         (here && !same).then(|| format!("{id} has the state of its leader in cluster {cluster}"))
     })
+}
+
+/// Nobody who is there counts as failed, every replica has the keys of its primary, and takes the place of one that is gone.
+fn unreplicated(state: &State, nodes: &Nodes<'_>) -> Option<String> {
+    let present = state.members().filter_map(|member| Some((member, nodes.get(&member.id)?)));
+    let mut present = present.map(|(member, node)| (member, node, member.primary.map(|primary| (primary, nodes.get(&primary)))));
+    present.find_map(|(member, node, primary)| match primary {
+        _ if member.failed => Some(format!("{} is there and has not failed", member.id)),
+        Some((primary, None)) if node.is_in_sync() && state.slot_count_of(&primary) > 0 => {
+            Some(format!("{} takes over from {primary}, which is gone for good", member.id))
+        }
+        Some((_, Some(primary))) if !node.is_in_sync() || !same_keys(node, primary) => {
+            Some(format!("{} holds the keys of its primary {}", member.id, primary.id()))
+        }
+        _ => None,
+    })
+}
+
+fn same_keys(one: &Node<MemoryDisk>, other: &Node<MemoryDisk>) -> bool {
+    let (one, other) = (one.keyspace(), other.keyspace());
+    one.len() == other.len()
+        && Slot::all().filter(|slot| one.count_in_slot(*slot) > 0).all(|slot| entries(one, slot) == entries(other, slot))
+}
+
+fn entries(keyspace: &Keyspace, slot: Slot) -> Vec<Entry<'_>> {
+    let mut entries: Vec<_> = keyspace.entries_in_slot(slot).collect();
+    entries.sort_by_key(|entry| entry.key);
+    entries
 }
 
 /// With everybody well there are as many voters as the leader wants and members may vote, and no zone has two more than another could have.

@@ -117,6 +117,22 @@ stats! {
     unreplicated_writes,
     /// Numbers that their owner's process had lost by starting anew.
     lost_memories,
+    /// Replicas that took over from a failed primary.
+    automatic_failovers,
+    /// From a living one, with all that it had.
+    manual_failovers,
+    /// From one that was not asked.
+    forced_failovers,
+    /// Without waiting for its lease.
+    takeovers,
+    /// Processes that a leader found out to be gone.
+    known_dead,
+    /// Leases that ended before another was granted.
+    lapsed_leases,
+    /// Replicas that got all keys.
+    full_syncs,
+    /// Replicas that went on where they were.
+    partial_syncs,
     /// Clusters recovered by force after most voters were lost.
     recoveries,
     /// Runs that were asked to settle down.

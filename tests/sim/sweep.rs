@@ -106,8 +106,8 @@ fn settle(world: &mut World) {
         let behind = || (is_recovery && world.beyond_help() > 0).then(|| "whoever is left behind comes over".to_owned());
         let unsettled =
             world.unsettled().or_else(behind).or_else(|| (!world.clients.all_idle()).then(|| "no client waits for an answer".to_owned()));
-        let unsettled = unsettled
-            .or_else(|| (is_probe && !world.clients.all_satisfied()).then(|| "a change that a client asks for is made".to_owned()));
+        let unsettled =
+            unsettled.or_else(|| (is_probe && !world.clients.all_satisfied()).then(|| "what clients ask for once more is done".to_owned()));
         match unsettled {
             None => break,
             Some(sentence) => assert!(world.now < end, "within {} s after the faults: {sentence}", LIVENESS / SECOND),

@@ -58,7 +58,7 @@ impl World {
         machine.idles = !news.any && syncs + beside == 0;
         self.queue.push(machine.busy_until, Event::Flush(index));
         self.wake_all(news.wakes);
-        self.checks.after_turn(&self.machines, index, &mut self.stats);
+        self.checks.after_turn(&self.machines, index, self.now, &mut self.stats);
     }
 
     /// A turn is done, if its process is still there and runs: what it has to say leaves.
@@ -119,8 +119,11 @@ impl World {
         let is_bus = self.net.conn(conn).to.port() == crate::sim::machine::BUS_PORT;
         if is_bus {
             self.checks.sent(&self.machines, index, (conn, side), &bytes, &mut self.stats);
-        } else {
+        } else if matches!(self.net.owner(conn, DIALLER), Some(Owner::Client(_))) {
             self.answers_leave(index, conn, &bytes);
+        } else {
+            self.stats.full_syncs += u64::from(has(&bytes, b"+FULLRESYNC "));
+            self.stats.partial_syncs += u64::from(has(&bytes, b"+CONTINUE "));
         }
         let woken = self.net.send(conn, side, &bytes, self.now);
         self.wake_all(woken);
@@ -188,4 +191,8 @@ impl World {
         self.stats.lost_writes += report.lost_files as u64;
         self.stats.lost_renames += report.lost_names as u64;
     }
+}
+
+fn has(bytes: &[u8], words: &[u8]) -> bool {
+    bytes.windows(words.len()).any(|window| window == words)
 }

@@ -80,6 +80,7 @@ impl World {
         match (self.clients.list[index].role, self.clients.mode) {
             (Role::Slots(first), Mode::Busy) => self.change_slot(first),
             (Role::Slots(first), Mode::Probe) if !self.clients.list[index].satisfied => self.change_slot(first),
+            (Role::Writer(first), Mode::Probe) if !self.clients.list[index].satisfied => self.write_once_more(index, first),
             (Role::Keys, Mode::Busy) => self.use_keys(index),
             (Role::Writer(first), Mode::Busy) => self.write_or_read(index, first),
             (Role::Sharder, Mode::Busy) => self.shape_shards(),

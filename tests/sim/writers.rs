@@ -45,6 +45,19 @@ impl World {
         Some(Request { to, commands })
     }
 
+    /// A write to one of its keys that it has not probed yet, if their owner is there. Without one it has done what it can.
+    pub fn write_once_more(&mut self, index: usize, first: usize) -> Option<Request> {
+        let member = self.some_member()?;
+        let owner = |key: usize| self.state_of(member)?.owner(KEYS[key].slot()).and_then(|owner| self.machine_of(owner));
+        let probed = &self.clients.list[index].probed;
+        let left = (first..first + KEYS.len() / 2).filter(|key| !probed.contains(key)).find_map(|key| Some((key, owner(key)?)));
+        let Some((key, to)) = left else {
+            self.clients.list[index].satisfied = true;
+            return None;
+        };
+        Some(Request { to, commands: vec![self.write(index, key)] })
+    }
+
     fn write(&mut self, index: usize, key: usize) -> Command {
         let client = &mut self.clients.list[index];
         client.written += 1;

@@ -5,9 +5,11 @@
 //! nothing, and neither does a process that has lost its memory. All else that goes below the floor is a loss.
 
 use crate::sim::checks::Checks;
+use crate::sim::checks::leases::accepts;
 use crate::sim::checks::model::By;
 use crate::sim::clients::Purpose;
 use crate::sim::machine::Machine;
+use crate::sim::queue::Micros;
 use crate::sim::resp::Reply;
 use crate::sim::stats::Stats;
 use crate::sim::writers::KEYS;
@@ -33,12 +35,12 @@ struct Kept {
     number: u64,
     /// How often it was lowered.
     lowered: u64,
-    /// The highest number that the only replica of its shard was said to hold.
+    /// The highest number that all replicas of its shard were said to hold.
     waited: u64,
     /// The newest tenure of the slot in which anybody served.
     tenure: LogIndex,
-    /// The newest one in which anybody acknowledged.
-    acknowledged_in: LogIndex,
+    /// The newest one in which anybody was answered.
+    answered_in: LogIndex,
     /// The machine and the number of the process that served in it.
     process: (usize, u64),
 }
@@ -47,6 +49,8 @@ struct Kept {
 #[derive(Default)]
 struct Copy {
     process: u64,
+    /// So much was committed when that process began.
+    began: LogIndex,
     now: [u64; KEYS.len()],
     most: [u64; KEYS.len()],
 }
@@ -77,22 +81,23 @@ impl Checks {
     }
 
     /// A node has had its turn: does whoever serves a key hold what it must?
-    pub fn look_at_keys(&mut self, machines: &[Machine], index: usize, stats: &mut Stats) {
+    pub fn look_at_keys(&mut self, machines: &[Machine], index: usize, now: Micros, stats: &mut Stats) {
         let machine = &machines[index];
         let Some(node) = &machine.node else { return };
         let copy = self.custody.copies.entry(index).or_default();
         if copy.process != machine.starts {
             (copy.process, copy.now) = (machine.starts, [0; KEYS.len()]);
+            copy.began = self.clusters.get(&node.state().cluster_id()).map_or(0, |history| history.model.applied);
         }
         let before = std::mem::replace(&mut copy.now, std::array::from_fn(|key| held(node, key)));
-        let now = copy.now;
-        copy.most.iter_mut().zip(now).for_each(|(most, now)| *most = now.max(*most));
+        let held = copy.now;
+        copy.most.iter_mut().zip(held).for_each(|(most, now)| *most = now.max(*most));
         if !self.custody.keeps {
             return;
         }
         for (key, place) in KEYS.iter().enumerate() {
-            if serves(node, place.slot()) {
-                self.serves(machines, index, key, (before[key], now[key]), stats);
+            if accepts(machine, place.slot(), now) {
+                self.serves(machines, index, key, (before[key], held[key]), stats);
             }
         }
     }
@@ -104,29 +109,36 @@ impl Checks {
         let Some(model) = self.clusters.get(&cluster).map(|history| &history.model) else { return };
         let Some(tenure) = model.tenure(KEYS[key].slot(), id, node.state().last_applied()) else { return };
         let process = (index, machine.starts);
+        let began = self.custody.copies.get(&index).map_or(0, |copy| copy.began);
         let kept = self.custody.kept.entry((cluster, key)).or_default();
-        let floor = kept.number;
+        let (floor, name) = (kept.number, KEYS[key].0);
         if tenure.index < kept.tenure {
             return;
         }
-        let is_next = tenure.index > kept.tenure;
-        if let By::Failover(from, kind) = tenure.by
-            && is_next
-        {
-            assert!(now >= before.min(floor), "{} keeps what it holds when a node takes over: {now} after {before}", KEYS[key].0);
-            assert!(now >= kept.waited, "{} of {} is with the only replica, which has {now}", kept.waited, KEYS[key].0);
-            let old = &machines[kept.process.0];
-            let is_there = old.node.as_ref().is_some_and(|node| node.id() == from) && old.starts == kept.process.1;
-            if kind == FailoverKind::Manual && is_there && !model.failed.contains(&from) {
-                assert!(now >= floor, "a manual failover loses nothing: {} is {now}, not {floor}", KEYS[key].0);
+        let changes = model.changes(KEYS[key].slot(), kept.tenure, tenure.index);
+        let old = &machines[kept.process.0];
+        let went_on = old.starts == kept.process.1 && began < tenure.index;
+        match changes[..] {
+            [] if kept.process == process => {}
+            [] => {
+                stats.lost_memories += u64::from(now < floor);
+                kept.lower(now);
             }
-            stats.unreplicated_writes += u64::from(now < floor);
-            kept.lower(now);
-        } else if is_next {
-            kept.lower(0);
-        } else if kept.process != process {
-            stats.lost_memories += u64::from(now < floor);
-            kept.lower(now);
+            [By::Failover(from, kind @ (FailoverKind::Auto | FailoverKind::Manual))] if went_on => {
+                assert!(now >= kept.waited, "{} of {name} is with every replica, and the next primary has {now}", kept.waited);
+                let lives = old.node.as_ref().is_some_and(|node| node.id() == from) && !model.failed.contains(&from);
+                assert!(
+                    now >= floor || kind == FailoverKind::Auto || !lives,
+                    "a manual failover loses nothing: {name} is {now}, not {floor}"
+                );
+                stats.unreplicated_writes += u64::from(now < floor);
+                kept.lower(now);
+            }
+            _ if changes.contains(&By::Move) => kept.lower(0),
+            _ => kept.lower(now),
+        }
+        if began < tenure.index && !changes.is_empty() && !changes.contains(&By::Move) {
+            assert!(now >= before.min(floor), "{name} keeps what it holds when a node takes over: {now} after {before}");
         }
         (kept.tenure, kept.process) = (tenure.index, process);
         assert!(now >= kept.number, "{} of {} was acknowledged, and its owner holds {now}", kept.number, KEYS[key].0);
@@ -146,44 +158,60 @@ impl Checks {
             }
             (Purpose::Fetch(key, floor), Reply::Bulk(value)) => {
                 stats.fetches += 1;
-                self.fetched(node, *key, floor, number(value));
+                self.fetched(node, index, *key, floor, number(value));
             }
-            (Purpose::Fetch(key, floor), Reply::Null) => self.fetched(node, *key, floor, 0),
+            (Purpose::Fetch(key, floor), Reply::Null) => self.fetched(node, index, *key, floor, 0),
             _ => {}
         }
     }
 
-    fn kept(&mut self, node: &Node<MemoryDisk>, key: usize) -> Option<(LogIndex, &mut Kept)> {
+    /// What is known of a key where this node is, and since when the node owned it, by what it had applied.
+    fn kept(&mut self, node: &Node<MemoryDisk>, applied: LogIndex, key: usize) -> Option<(LogIndex, &mut Kept)> {
         let cluster = node.state().cluster_id();
         let model = &self.clusters.get(&cluster)?.model;
-        let tenure = model.tenure(KEYS[key].slot(), node.id(), node.state().last_applied())?;
+        let tenure = model.tenure(KEYS[key].slot(), node.id(), applied)?;
         Some((tenure.index, self.custody.kept.entry((cluster, key)).or_default()))
     }
 
+    /// This node's answer leaves: nobody's has who came to own the key later.
+    fn answers(&mut self, node: &Node<MemoryDisk>, index: usize, key: usize) -> Option<(LogIndex, &mut Kept)> {
+        let served_by = self.seen[index].served_by;
+        let excused = self.is_overtaken(node, served_by);
+        let (tenure, kept) = self.kept(node, served_by, key)?;
+        let later = kept.answered_in;
+        assert!(tenure >= later || excused, "no owner of {} by entry {tenure} answers after one by entry {later}", KEYS[key].0);
+        kept.answered_in = later.max(tenure);
+        Some((tenure, kept))
+    }
+
     fn acknowledged(&mut self, process: (usize, u64), node: &Node<MemoryDisk>, key: usize, number: u64) {
-        let Some((tenure, kept)) = self.kept(node, key) else { return };
-        kept.acknowledged_in = kept.acknowledged_in.max(tenure);
+        let Some((tenure, kept)) = self.answers(node, process.0, key) else { return };
         if (kept.tenure, kept.process) == (tenure, process) {
             kept.number = kept.number.max(number);
         }
     }
 
     fn waited(&mut self, node: &Node<MemoryDisk>, index: usize, (key, number): (usize, u64), count: usize) {
+        // It may have gone with its slot meanwhile.
+        if self.custody.copies.get(&index).is_none_or(|copy| copy.now[key] < number) {
+            return;
+        }
         let copies = self.custody.copies.iter().filter(|(machine, _)| **machine != index);
         let holders = copies.filter(|(_, copy)| copy.most[key] >= number).count();
         assert!(holders >= count, "{count} replicas hold {} = {number}, says WAIT, and {holders} do", KEYS[key].0);
         let cluster = node.state().cluster_id();
-        let is_only = self.clusters.get(&cluster).is_some_and(|history| history.model.replicas_of(&node.id()).len() == 1);
-        if let Some((tenure, kept)) = self.kept(node, key)
-            && is_only
+        let are_all = self.clusters.get(&cluster).is_some_and(|history| history.model.replicas_of(&node.id()).len() <= count);
+        let applied = node.state().last_applied();
+        if let Some((tenure, kept)) = self.kept(node, applied, key)
+            && are_all
             && kept.tenure == tenure
         {
             kept.waited = kept.waited.max(number.min(kept.number));
         }
     }
 
-    fn fetched(&mut self, node: &Node<MemoryDisk>, key: usize, floor: &Floor, number: u64) {
-        let Some((tenure, kept)) = self.kept(node, key) else { return };
+    fn fetched(&mut self, node: &Node<MemoryDisk>, index: usize, key: usize, floor: &Floor, number: u64) {
+        let Some((tenure, kept)) = self.answers(node, index, key) else { return };
         let is_judged = floor.cluster == Some(node.state().cluster_id()) && floor.lowered == kept.lowered;
         assert!(!is_judged || number >= floor.number, "{} is read as {number}, it was {} before", KEYS[key].0, floor.number);
         if kept.tenure == tenure && is_judged {
@@ -215,9 +243,4 @@ fn held(node: &Node<MemoryDisk>, key: usize) -> u64 {
 
 fn number(bytes: &[u8]) -> u64 {
     std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()).expect("the value of a key that is written is a number")
-}
-
-/// Whether the node answers for the slot.
-fn serves(node: &Node<MemoryDisk>, slot: pontoon::types::Slot) -> bool {
-    node.state().owner(slot) == Some(node.id()) && !node.standing().is_joiner()
 }

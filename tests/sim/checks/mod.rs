@@ -7,16 +7,18 @@
 pub mod custody;
 pub mod durable;
 pub mod history;
+mod leases;
 pub mod model;
 pub mod promised_changes;
 mod promises;
 
 use crate::sim::machine::Machine;
+use crate::sim::queue::Micros;
 use crate::sim::stats::Stats;
 use custody::Custody;
 use durable::Durable;
 use history::History;
-use pontoon::cluster::{Change, State};
+use pontoon::cluster::{Change, FailoverKind, State};
 use pontoon::node::Node;
 use pontoon::raft::{Body, Raft};
 use pontoon::store::MemoryDisk;
@@ -49,6 +51,12 @@ struct Seen {
     durable: Durable,
     /// The voting set that it went by at the end of its last turn but one.
     voters: BTreeSet<NodeId>,
+    /// What it had applied before its last turn: clients were served by that.
+    served_by: LogIndex,
+    /// It had slots and a lease at the end of its last turn.
+    holds_lease: bool,
+    /// Whom it knew to be dead then.
+    dead: BTreeSet<NodeId>,
 }
 
 impl Seen {
@@ -98,17 +106,23 @@ impl Checks {
         let Said { id, cluster, .. } = seen.said;
         seen.said = Said { id, cluster, ..Said::default() };
         seen.terms.clear();
+        seen.holds_lease = false;
     }
 
     /// A node has had its turn.
-    pub fn after_turn(&mut self, machines: &[Machine], index: usize, stats: &mut Stats) {
+    pub fn after_turn(&mut self, machines: &[Machine], index: usize, now: Micros, stats: &mut Stats) {
         let machine = &machines[index];
         let Some(node) = &machine.node else { return };
         node.check();
+        let seen = &mut self.seen[index];
+        let is_same = seen.said.cluster == Some(node.state().cluster_id());
+        seen.served_by = if is_same { seen.said.applied } else { 0 };
         if self.seen[index].said != said(node) {
             self.after_change(machines, index, stats);
         }
-        self.look_at_keys(machines, index, stats);
+        self.count_dead(index, node, stats);
+        self.look_at_leases(machines, index, now, stats);
+        self.look_at_keys(machines, index, now, stats);
     }
 
     /// A node says something else of itself than before its turn.
@@ -230,6 +244,7 @@ impl Checks {
             if history.commits(index, entry, raft.term()) {
                 first = true;
                 stats.replacements += u64::from(replaces);
+                count_failover(stats, history.model.failover());
                 count(stats, &entry.body);
             }
         }
@@ -265,6 +280,14 @@ impl Checks {
         assert!(holds, "what a leader takes for agreed, entry {index} of term {}, is on a majority's disks", raft.term());
     }
 
+    /// Whom a leader has found out to be dead since its last turn.
+    fn count_dead(&mut self, index: usize, node: &Node<MemoryDisk>, stats: &mut Stats) {
+        let raft = node.raft();
+        let dead = node.state().members().map(|member| member.id).filter(|id| raft.is_dead(id)).collect();
+        let before = std::mem::replace(&mut self.seen[index].dead, dead);
+        stats.known_dead += self.seen[index].dead.difference(&before).count() as u64;
+    }
+
     /// A node's whole state against the committed log, if it has applied all of that.
     pub fn compare(&self, state: &State) {
         if let Some(history) = self.clusters.get(&state.cluster_id()).filter(|history| history.model.applied == state.last_applied()) {
@@ -287,6 +310,16 @@ fn said(node: &Node<MemoryDisk>) -> Said {
         commit: raft.commit_index(),
         quorum: raft.quorum_index(),
         applied: state.last_applied(),
+    }
+}
+
+fn count_failover(stats: &mut Stats, kind: Option<FailoverKind>) {
+    match kind {
+        None => {}
+        Some(FailoverKind::Auto) => stats.automatic_failovers += 1,
+        Some(FailoverKind::Manual) => stats.manual_failovers += 1,
+        Some(FailoverKind::Force) => stats.forced_failovers += 1,
+        Some(FailoverKind::Takeover) => stats.takeovers += 1,
     }
 }
 

@@ -52,6 +52,16 @@ pub enum By {
     Failover(NodeId, FailoverKind),
 }
 
+/// A replica takes over.
+#[derive(Clone, Debug)]
+struct Succession {
+    index: LogIndex,
+    replica: NodeId,
+    primary: NodeId,
+    kind: FailoverKind,
+    ranges: Vec<(Slot, Slot)>,
+}
+
 /// A member.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Place {
@@ -74,6 +84,8 @@ pub struct Model {
     pub voters: BTreeSet<NodeId>,
     /// Members that are flagged as failed.
     pub failed: BTreeSet<NodeId>,
+    /// Those of replicas, one after another.
+    successions: Vec<Succession>,
     /// The past of the slots of the keys that are written.
     tenures: BTreeMap<Slot, Vec<Tenure>>,
     /// Every effective change of owners so far.
@@ -96,6 +108,7 @@ impl Model {
             shards: BTreeMap::new(),
             voters: BTreeSet::new(),
             failed: BTreeSet::new(),
+            successions: Vec::new(),
             tenures: KEYS.iter().map(|key| (key.slot(), Vec::new())).collect(),
             effects: Vec::new(),
             touched: Vec::new(),
@@ -229,6 +242,23 @@ impl Model {
         !self.owns_slots(id) && self.replicas_of(id).is_empty()
     }
 
+    /// How a replica took over by the last entry, if one did.
+    pub fn failover(&self) -> Option<FailoverKind> {
+        self.successions.last().filter(|last| last.index == self.applied).map(|last| last.kind)
+    }
+
+    /// Whether the place of a node that has applied so much is gone by TAKEOVER since.
+    pub fn is_overtaken_after(&self, id: NodeId, applied: LogIndex) -> bool {
+        let overtakes = |it: &Succession| it.primary == id && it.kind == FailoverKind::Takeover && it.index > applied;
+        self.successions.iter().any(overtakes)
+    }
+
+    /// Whether a node ever owned this slot because it took over from its primary.
+    pub fn has_inherited(&self, id: NodeId, slot: Slot) -> bool {
+        let names = |(first, last): &(Slot, Slot)| (*first..=*last).contains(&slot);
+        self.successions.iter().any(|it| it.replica == id && it.ranges.iter().any(names))
+    }
+
     /// Who replicates this node.
     pub fn replicas_of(&self, id: &NodeId) -> Vec<NodeId> {
         self.members.iter().filter(|(_, place)| place.primary == Some(*id)).map(|(id, _)| *id).collect()
@@ -259,6 +289,7 @@ impl Model {
     fn fail_over(&mut self, replica: NodeId, primary: NodeId, kind: FailoverKind) {
         let ranges = self.ranges_of(&primary);
         self.assign(Some(replica), &ranges, By::Failover(primary, kind));
+        self.successions.push(Succession { index: self.applied, replica, primary, kind, ranges });
         let shard = self.members.get(&replica).map(|place| place.shard);
         for (id, place) in self.members.iter_mut().filter(|(_, place)| Some(place.shard) == shard) {
             place.primary = Some(replica).filter(|replica| replica != id);
@@ -300,6 +331,12 @@ impl Model {
     pub fn tenure(&self, slot: Slot, owner: NodeId, at: LogIndex) -> Option<Tenure> {
         let tenures = self.tenures.get(&slot)?.iter().rev();
         tenures.copied().find(|tenure| tenure.index <= at && tenure.owner == Some(owner))
+    }
+
+    /// How the slot of a key that is written changed hands after one entry, up to another.
+    pub fn changes(&self, slot: Slot, after: LogIndex, until: LogIndex) -> Vec<By> {
+        let tenures = self.tenures.get(&slot).into_iter().flatten();
+        tenures.filter(|tenure| tenure.index > after && tenure.index <= until).map(|tenure| tenure.by).collect()
     }
 
     fn place(&mut self, id: NodeId) -> u16 {

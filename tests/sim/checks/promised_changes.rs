@@ -101,7 +101,9 @@ impl Checks {
         let Changes { unknown, released, claims, .. } = &mut self.changes;
         for effect in self.clusters.values().flat_map(|history| &history.model.effects).filter(|effect| !effect.explained) {
             let (Some((slot, _)), Some(proposer)) = (effect.ranges.first().copied(), effect.proposer) else { continue };
-            let claimed = effect.source.is_none() && effect.target == Some(proposer) && claims.contains(&(proposer, slot));
+            let inherited = || self.clusters.values().any(|history| history.model.has_inherited(proposer, slot));
+            let owned = claims.contains(&(proposer, slot)) || inherited();
+            let claimed = effect.source.is_none() && effect.target == Some(proposer) && owned;
             let gave_up = released.contains(&proposer) || effect.source.is_some_and(|source| released.contains(&source));
             let is_release = effect.target.is_none() && gave_up;
             if slot.number() >= CLIENT_SLOTS || claimed || is_release {

@@ -1,0 +1,54 @@
+//! Who may serve a slot: one node at a time, also while processes stand still, and nobody's answer leaves after its successor's first.
+
+use crate::sim::checks::Checks;
+use crate::sim::checks::promised_changes::CLIENT_SLOTS;
+use crate::sim::machine::Machine;
+use crate::sim::queue::Micros;
+use crate::sim::stats::Stats;
+use crate::sim::writers::KEYS;
+use pontoon::node::Node;
+use pontoon::store::MemoryDisk;
+use pontoon::types::{LogIndex, Slot};
+
+/// The slots that clients use or change one by one.
+fn slots() -> impl Iterator<Item = Slot> {
+    (0..CLIENT_SLOTS).filter_map(Slot::new).chain(KEYS.iter().map(|key| key.slot()))
+}
+
+/// Whether the process, going on now if it stands still, would take a write to this slot. That it takes less than it would tell does not count: it
+/// learns first what has arrived.
+pub fn accepts(machine: &Machine, slot: Slot, now: Micros) -> bool {
+    machine.node.as_ref().is_some_and(|node| node.accepts_writes(slot, machine.clock.read(now)))
+}
+
+impl Checks {
+    /// A node has had its turn. Who accepts writes begins to do so in a turn of its own, so no two ever do if no two do after a turn.
+    pub fn look_at_leases(&mut self, machines: &[Machine], index: usize, now: Micros, stats: &mut Stats) {
+        let machine = &machines[index];
+        let Some(node) = &machine.node else { return };
+        self.count_lapses(machine, node, now, stats);
+        let is_rival = |other: &&Machine| {
+            let cluster = other.node.as_ref().map(|node| node.state().cluster_id());
+            other.index != index && cluster == Some(node.state().cluster_id())
+        };
+        for slot in slots().filter(|slot| accepts(machine, *slot, now)) {
+            for rival in machines.iter().filter(is_rival).filter(|rival| accepts(rival, slot, now)) {
+                let excused = [node].into_iter().chain(&rival.node).any(|node| self.is_overtaken(node, node.state().last_applied()));
+                assert!(excused, "one node at a time accepts writes to slot {slot}, not m{index} and m{}", rival.index);
+            }
+        }
+    }
+
+    /// Whether an operator gave this node's place away without asking whether it still serves (TAKEOVER), and it had not heard of it.
+    pub fn is_overtaken(&self, node: &Node<MemoryDisk>, applied: LogIndex) -> bool {
+        let history = self.clusters.get(&node.state().cluster_id());
+        history.is_some_and(|history| history.model.is_overtaken_after(node.id(), applied))
+    }
+
+    fn count_lapses(&mut self, machine: &Machine, node: &Node<MemoryDisk>, now: Micros, stats: &mut Stats) {
+        let has_slots = node.state().slot_count_of(&node.id()) > 0;
+        let holds = has_slots && node.raft().lease_end() > machine.clock.read(now).mono;
+        let held = std::mem::replace(&mut self.seen[machine.index].holds_lease, holds);
+        stats.lapsed_leases += u64::from(held && !holds && has_slots);
+    }
+}
