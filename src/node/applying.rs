@@ -32,8 +32,10 @@ impl Changed {
 }
 
 impl<D: Disk> Node<D> {
-    /// Applies what is committed. Outcomes of our own proposals reach whoever waits for them.
+    /// Applies what is committed. Outcomes of our own proposals reach whoever waits for them. What this node owns by then may be not its to serve: another
+    /// entry takes it away, or its keys are elsewhere.
     pub(super) fn apply_committed(&mut self) {
+        let before = self.state.last_applied();
         while self.state.last_applied() < self.raft.commit_index() {
             let index = self.state.last_applied() + 1;
             let entry = self.raft.log().get(index).expect("a committed entry that is not applied is in the log");
@@ -65,6 +67,9 @@ impl<D: Disk> Node<D> {
             }
         }
         self.raft.applied(self.state.last_applied());
+        if self.state.last_applied() > before {
+            self.refresh_leaving();
+        }
     }
 
     pub(super) fn is_own(&self, id: &ProposalId) -> bool {
@@ -259,4 +264,59 @@ pub(super) fn ranges(slots: &[Slot]) -> Vec<(Slot, Slot)> {
         }
     }
     ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::WaitOutcome;
+    use crate::node::net::Net;
+    use crate::node::{Accepted, Port};
+    use crate::raft::Entry;
+    use crate::types::ShardId;
+
+    impl Net {
+        /// Node 0, which votes alone, appends a change; `ahead` is its state as it will be.
+        fn append(&mut self, ahead: &mut State, change: Change) {
+            let raft = &mut self.nodes[0].raft;
+            let index = raft.append(None, change.clone()).unwrap();
+            let entry = Entry { term: raft.term(), origin: None, body: Body::App(change) };
+            assert_eq!(ahead.apply(index, &entry), Outcome::Applied);
+        }
+    }
+
+    /// An EXEC was suspended while its node was the primary. It goes on in the very turn in which the node becomes that again.
+    #[test]
+    fn who_takes_over_serves_nobody_in_the_turn_in_which_it_learns_of_it() {
+        let mut net = Net::of(1);
+        net.until("a cluster of one", |net| net.nodes[0].state.member_count() == 1);
+        assert_eq!(net.ask(0, "CLUSTER ADDSLOTSRANGE 0 16383"), "+OK\r\n");
+        // No lease of an earlier leader can be left.
+        (0..300).for_each(|_| net.step());
+        let place = "10.0.0.9:9".parse().unwrap();
+        let Accepted::Session(conn) = net.nodes[0].accepted(Port::Client, place, place) else { panic!("there is room") };
+        net.give(0, conn, b"MULTI\r\nCLUSTER MEET 10.0.0.1 7009\r\nSET key 1\r\nEXEC\r\n");
+        net.nodes[0].turn(&mut || net.now).unwrap();
+        let (me, other) = (net.nodes[0].me, NodeId::from_bytes([9; 20]));
+        let mut ahead = net.nodes[0].state.clone();
+        let mut address = Address { ip: "10.0.0.1".to_owned(), port: 7009, bus_port: 17_009, ..Address::default() };
+        address.set_shard_id(ShardId::from_bytes([9; 20]));
+        net.append(&mut ahead, Change::NodeJoin { id: other, address, voter: false });
+        let end = |state: &State, id| state.epoch_of(&id).map(|epoch| (id, epoch));
+        let change = Change::SlotChange { source: end(&ahead, me), target: end(&ahead, other), ranges: ahead.ranges_of(&me) };
+        net.append(&mut ahead, change);
+        let shard = |state: &State, id| state.member(&id).map(|member| (member.shard, state.epoch(&member.shard))).unwrap();
+        let change = Change::SetReplicaOf { id: me, source: shard(&ahead, me), primary: Some(other), target: shard(&ahead, other) };
+        net.append(&mut ahead, change);
+        net.nodes[0].turn(&mut || net.now).unwrap();
+        assert_eq!(net.nodes[0].state.slot_count_of(&other), 16384);
+        let (shard, epoch) = shard(&ahead, other);
+        net.append(&mut ahead, Change::Failover { replica: me, primary: other, shard, epoch, kind: FailoverKind::Manual });
+        net.nodes[0].waiting.finish(conn, WaitOutcome::Done);
+        net.nodes[0].turn(&mut || net.now).unwrap();
+        assert_eq!(net.nodes[0].state.slot_count_of(&me), 16384);
+        let answer = net.nodes[0].transmit_buffer(conn, net.now).unwrap().as_slice().to_vec();
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.ends_with("*2\r\n+OK\r\n-TRYAGAIN The slot is on its way to another node\r\n"), "{answer}");
+    }
 }
