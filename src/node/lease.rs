@@ -81,6 +81,25 @@ impl<D: Disk> Node<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::net::Net;
+    use crate::node::{Accepted, Port};
+
+    #[test]
+    fn what_was_held_over_a_lapse_is_served_under_the_next_lease() {
+        let mut net = Net::of(1);
+        net.until("a cluster of one", |net| net.nodes[0].state.member_count() == 1);
+        assert_eq!(net.ask(0, "CLUSTER ADDSLOTSRANGE 0 16383"), "+OK\r\n");
+        assert_eq!(net.ask(0, "CLIENT PAUSE 100 WRITE"), "+OK\r\n");
+        let place = "10.0.0.9:9".parse().unwrap();
+        let Accepted::Session(conn) = net.nodes[0].accepted(Port::Client, place, place) else { panic!("there is room") };
+        net.give(0, conn, b"SET k 1\r\n");
+        net.step();
+        assert!(net.nodes[0].lease.renew(0, net.now.mono), "it runs out");
+        net.until("the end of the pause", |net| net.nodes[0].pausing.held.is_empty());
+        net.step();
+        let answer = net.nodes[0].transmit_buffer(conn, net.now).expect("the session goes on").as_slice();
+        assert_eq!(answer, b"+OK\r\n");
+    }
 
     #[test]
     fn a_lease_that_is_extended_in_time_keeps_its_number() {

@@ -57,9 +57,13 @@ impl<D: Disk> Node<D> {
         self.resume_held();
     }
 
-    /// The client's next request is held.
+    /// The client's next request is held. It is looked at anew afterwards, under the lease of that time.
     pub(super) fn hold(&mut self, conn: ConnId) {
-        if let Some(Kind::Client(client)) = self.sessions.get_mut(conn).map(|session| &mut session.kind) {
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        if session.transmit.is_empty() {
+            session.has_said_all();
+        }
+        if let Kind::Client(client) = &mut session.kind {
             client.client.held = true;
             self.pausing.held.insert(conn);
         }
