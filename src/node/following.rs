@@ -111,7 +111,8 @@ impl<D: Disk> Node<D> {
         }
         let in_sync = match (self.following.primary, &primary) {
             (Some(_), Some(_)) => self.following.in_sync && self.following.shard == shard,
-            (None, Some(successor)) => self.is_awaited_by(successor),
+            // A successor waits for no primary that has failed.
+            (None, Some(successor)) => self.is_awaited_by(successor) && !me.failed,
             (_, None) => false,
         };
         self.following = Following { primary, shard, in_sync, down_since: self.now.mono, ..Following::default() };
