@@ -128,12 +128,16 @@ fn check_replicas(ctx: &Context<'_>) -> Result<(), Redirect> {
 }
 
 /// Whether a command without keys may run, and under which lease. What it would change on a replica is its primary's to change, and who has slots
-/// changes their keys under a lease only.
+/// changes their keys under a lease only, and none while some of them are on their way to another node.
 pub(super) fn check_keyless(ctx: &Context<'_>, command: &super::Command) -> Result<Option<LeaseNumber>, Redirect> {
     let cluster = &ctx.cluster;
+    // The end of its stream may come when this node has taken over already.
+    if ctx.client.is_primary {
+        return Ok(None);
+    }
     if cluster.is_replica() {
         return match () {
-            () if ctx.client.is_primary || command.has(Flag::Stale) => Ok(None),
+            () if command.has(Flag::Stale) => Ok(None),
             () if Access::of(command) == Access::Write => Err(Redirect::ReadOnly),
             () => check_stale(ctx).map(|()| None),
         };
@@ -141,6 +145,7 @@ pub(super) fn check_keyless(ctx: &Context<'_>, command: &super::Command) -> Resu
     match cluster.lease {
         _ if Access::of(command) != Access::Write => Ok(None),
         None if cluster.state.slot_count_of(&cluster.me) > 0 => Err(Redirect::Down),
+        _ if !cluster.leaving.is_empty() => Err(Redirect::Leaving),
         lease => check_replicas(ctx).map(|()| lease),
     }
 }

@@ -57,6 +57,30 @@ fn a_slot_on_its_way_out_is_refused() {
 }
 
 #[test]
+fn nothing_is_cleared_while_a_slot_is_on_its_way_out() {
+    let mut desk = Desk::new();
+    desk.ask("set bar 1");
+    desk.leaving = vec![(slot(12000), slot(12182))];
+    for line in ["flushall", "flushdb", "cluster flushslot 5061"] {
+        assert!(desk.ask(line).starts_with("-TRYAGAIN "), "{line}");
+    }
+    desk.pause = Some(Pause { held: Held::Writes, until: 9000 });
+    assert_eq!(desk.request(["flushall"]).0, Flow::Held);
+    assert_eq!((desk.keyspace.len(), desk.ask("ping")), (1, "+PONG\r\n".to_owned()));
+}
+
+#[test]
+fn the_end_of_a_primarys_stream_needs_no_lease_of_who_takes_over() {
+    let mut desk = Desk::new();
+    desk.ask("set bar 1");
+    desk.client.is_primary = true;
+    (desk.lease, desk.leaving) = (None, vec![(slot(0), slot(16383))]);
+    desk.config.min_replicas_to_write = 1;
+    assert_eq!(desk.ask("cluster flushslot 5061"), "+OK\r\n");
+    assert_eq!((desk.ask("flushall"), desk.keyspace.len()), ("+OK\r\n".to_owned(), 0));
+}
+
+#[test]
 fn a_replica_serves_reads_of_its_primarys_slots_to_who_says_readonly() {
     let mut desk = Desk::new();
     desk.add_other();
