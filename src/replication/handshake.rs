@@ -5,6 +5,7 @@
 //!
 //! It is asked with [`Handshake::next`] until it has nothing more to say about the bytes that are there; what it has used is not shown to it again.
 
+use super::history::MAX_OFFSET;
 use crate::types::ReplId;
 use crate::wire::Reply;
 use crate::wire::number::parse_u64;
@@ -211,7 +212,9 @@ impl Handshake {
         let heard = match (words.next(), words.next(), words.next(), self.have) {
             (Some(b"+FULLRESYNC"), Some(id), Some(offset), _) => {
                 self.stage = Stage::Form;
-                repl_id(id).zip(parse_u64(offset)).map(|(id, offset)| Heard::FullResync { id, offset })
+                repl_id(id)
+                    .zip(parse_u64(offset).filter(|offset| *offset <= MAX_OFFSET))
+                    .map(|(id, offset)| Heard::FullResync { id, offset })
             }
             (Some(b"+CONTINUE"), id, None, Some((own, _))) => {
                 self.stage = Stage::Done;

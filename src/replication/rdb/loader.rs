@@ -7,6 +7,7 @@ use super::error::shown;
 use super::reader::{Packed, Reader, Stop};
 use super::{CRC, Digest, MAGIC, Problem, RdbError, VERSION_MAX, opcode};
 use crate::keyspace::{Entry, Keyspace, Value, key_slot};
+use crate::replication::history::MAX_OFFSET;
 use crate::types::{Millis, ReplId};
 
 /// Memory that the buffers keep when a long string has passed.
@@ -190,7 +191,7 @@ impl Loader {
         let value = std::str::from_utf8(value.unpack(values)?).unwrap_or_default();
         match name {
             b"repl-id" => self.repl_id = value.parse().ok(),
-            b"repl-offset" => self.repl_offset = value.parse().ok(),
+            b"repl-offset" => self.repl_offset = value.parse().ok().filter(|offset| *offset <= MAX_OFFSET),
             _ => {}
         }
         Ok(())
