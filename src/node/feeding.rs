@@ -87,6 +87,18 @@ impl<D: Disk> Node<D> {
         self.feeding.replicas.iter().filter_map(of)
     }
 
+    /// Whether a replica that follows the stream has not been sent all of it.
+    pub(super) fn owes_replicas(&self) -> bool {
+        self.feeding.replicas.iter().filter_map(|conn| self.sessions.get(*conn)).any(|session| match &session.kind {
+            Kind::Client(client) => client
+                .client
+                .replica
+                .as_deref()
+                .is_some_and(|replica| replica.is_online() && (replica.has_more(&self.stream) || !session.transmit.is_empty())),
+            Kind::Bus(_) | Kind::Primary(_) => false,
+        })
+    }
+
     /// What is to be in the stream beside changes. Nothing while this node hands over: its successor waits for the end of the stream.
     pub(super) fn feed_words(&mut self, words: &[&[u8]]) -> bool {
         let may = !self.feeding.replicas.is_empty() && !self.is_handing_over();

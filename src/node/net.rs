@@ -129,7 +129,7 @@ impl Net {
                     self.nodes[at].connected(conn, socket);
                 }
                 Action::Close(conn) => self.hang_up((at, conn)),
-                Action::Exit(_) => panic!("nobody was told to end"),
+                Action::Exit(_) => self.kill(at),
             }
         }
     }

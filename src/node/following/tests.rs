@@ -54,3 +54,17 @@ fn what_was_received_is_run_before_a_replica_leads() {
     assert_eq!((net.history(1).offset, net.nodes[1].keyspace.len()), (before + 27, 51));
     assert!(net.nodes[1].is_in_sync() && net.nodes[1].replication_offset() == before + 27);
 }
+
+#[test]
+fn a_primary_that_is_told_to_end_does_not_before_its_successor_was_sent_everything() {
+    let mut net = Net::with_replicas();
+    net.all_equal(0);
+    let long = "x".repeat(12 << 20);
+    assert_eq!(net.ask(0, &format!("*3\r\n$3\r\nSET\r\n$4\r\nlong\r\n${}\r\n{long}", long.len())), "+OK\r\n");
+    net.nodes[0].shutdown();
+    let successor =
+        |net: &Net| (1..3).find(|at| net.nodes[*at].state.slot_count_of(&net.nodes[*at].me) > 0 && !net.nodes[*at].lacks_keys());
+    net.until("a successor", |net| successor(net).is_some());
+    let at = successor(&net).unwrap();
+    assert_eq!(net.ask(at, "EXISTS long"), ":1\r\n");
+}
