@@ -8,7 +8,7 @@ use super::proposals::Part;
 use super::timers::Timer;
 use super::yielding::Yielding;
 use crate::cluster::{Change, FailoverKind};
-use crate::commands::WaitOutcome;
+use crate::commands::{UpstreamLink, WaitOutcome};
 use crate::store::Disk;
 use crate::types::{ConnId, Millis, NodeId};
 use crate::wire::bus::Frame;
@@ -104,7 +104,9 @@ impl<D: Disk> Node<D> {
         }
         let Some(attempt) = self.succession.attempt else { return };
         self.put_question(question, attempt.until.saturating_sub(self.now.mono));
-        if !attempt.proposed && question.offset.is_some_and(|offset| self.has_caught_up(offset)) {
+        // Without the link it is not known to be the same history.
+        let linked = self.upstream().is_some_and(|upstream| upstream.link == UpstreamLink::Up);
+        if !attempt.proposed && linked && question.offset.is_some_and(|offset| self.has_caught_up(offset)) {
             self.succession.attempt = Some(Attempt { proposed: true, ..attempt });
             self.propose_failover(question.primary, Part { client: attempt.client, number: 0 });
         }

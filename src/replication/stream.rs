@@ -105,9 +105,10 @@ impl Stream {
         self.selected = false;
     }
 
-    /// No replica was there for long: changes are not recorded any more, and what follows is another history.
+    /// No replica was there for long: changes are not recorded any more, and what follows is another history. Its offset is beyond that of whoever has
+    /// the one before: they do not have everything.
     pub fn forget(&mut self, new_id: ReplId, keyspace: &mut Keyspace) {
-        self.history = History::new(new_id, self.history.offset);
+        self.history = History::new(new_id, self.history.offset + 1);
         self.backlog = None;
         self.settle_expired(keyspace);
     }
@@ -304,7 +305,7 @@ mod tests {
         assert!(!stream.can_continue(NEW, 7) && !stream.can_continue(NEW, 46) && !stream.can_continue(ID, 8));
         stream.check();
         stream.forget(ID, &mut Keyspace::new(1));
-        assert!(!stream.is_recording() && !stream.can_continue(NEW, 45) && stream.offset() == 44);
+        assert!(!stream.is_recording() && !stream.can_continue(NEW, 45) && stream.offset() == 45);
     }
 
     #[test]

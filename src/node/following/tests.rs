@@ -68,3 +68,16 @@ fn a_primary_that_is_told_to_end_does_not_before_its_successor_was_sent_everythi
     let at = successor(&net).unwrap();
     assert_eq!(net.ask(at, "EXISTS long"), ":1\r\n");
 }
+
+#[test]
+fn a_failover_by_request_waits_for_the_link() {
+    let mut net = Net::with_replicas();
+    net.all_equal(0);
+    let link = net.nodes[1].following.link.unwrap();
+    net.break_off(1, link);
+    net.nodes[1].following.dial_at = Millis::MAX;
+    // The primary has another history, and less of it.
+    net.nodes[0].stream.restart(crate::replication::History::new(crate::types::ReplId::from_bytes([9; 20]), 5));
+    assert!(net.ask(1, "CLUSTER FAILOVER").starts_with("-TIMEOUT"));
+    assert_eq!(net.nodes[1].state.slot_count_of(&net.nodes[0].me), 16384);
+}
