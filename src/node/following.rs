@@ -101,7 +101,7 @@ impl<D: Disk> Node<D> {
     /// The state may name another primary by now, or none. Who is no member, on its way from one cluster to another, keeps what it has.
     pub(super) fn review_primary(&mut self) {
         let Some(me) = self.state.member(&self.me) else { return };
-        let (primary, shard) = (me.primary.or(self.succession.predecessor()), Some(me.shard));
+        let (primary, shard, failed) = (me.primary.or(self.succession.predecessor()), Some(me.shard), me.failed);
         if primary == self.following.primary {
             return;
         }
@@ -112,7 +112,7 @@ impl<D: Disk> Node<D> {
         let in_sync = match (self.following.primary, &primary) {
             (Some(_), Some(_)) => self.following.in_sync && self.following.shard == shard,
             // A successor waits for no primary that has failed.
-            (None, Some(successor)) => self.is_awaited_by(successor) && !me.failed,
+            (None, Some(successor)) => self.is_awaited_by(successor) && !failed,
             (_, None) => false,
         };
         self.following = Following { primary, shard, in_sync, down_since: self.now.mono, ..Following::default() };

@@ -20,9 +20,15 @@ pub(super) fn failover(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     let Some(primary) = state.member(&me).and_then(|member| member.primary).and_then(|primary| state.member(&primary)) else {
         return ctx.fail("ERR You should send CLUSTER FAILOVER to a replica");
     };
+    let in_sync = ctx.cluster.upstream.is_some_and(|upstream| upstream.in_sync);
     match kind {
         FailoverKind::Manual if primary.failed => ctx.fail("ERR Master is down or failed, please use CLUSTER FAILOVER FORCE"),
+        FailoverKind::Manual if !in_sync => ctx.fail("ERR This replica has not completed a sync with its master yet"),
         FailoverKind::Manual => Flow::Wait(Wait::Failover),
+        // One that has come back with an older copy may be all that is left; one with nothing would take the place of everything.
+        FailoverKind::Force if !in_sync && ctx.keyspace.is_empty() => {
+            ctx.fail("ERR This replica has no keys of its master: CLUSTER FAILOVER TAKEOVER promotes it all the same, without them")
+        }
         kind => {
             let change =
                 Change::Failover { replica: me, primary: primary.id, shard: primary.shard, epoch: state.epoch(&primary.shard), kind };

@@ -3,7 +3,7 @@
 use super::{SUBCOMMANDS, help};
 use crate::cluster::{Change, FailoverKind, Reason};
 use crate::commands::tests::{Desk, ME, OTHER, slot};
-use crate::commands::{ChangeOutcome, Flow, Wait, WaitOutcome};
+use crate::commands::{ChangeOutcome, Flow, Upstream, UpstreamLink, Wait, WaitOutcome};
 use crate::keyspace::key_slot;
 use crate::raft::Payload;
 use crate::types::{NodeId, ShardId, Slot};
@@ -249,6 +249,10 @@ fn failover_is_for_replicas() {
     let place = |desk: &Desk, id: &NodeId| desk.state.member(id).map(|member| (member.shard, desk.state.epoch(&member.shard))).unwrap();
     let (source, target) = (place(&desk, &ME), place(&desk, &OTHER));
     desk.apply(Change::SetReplicaOf { id: ME, source, primary: Some(OTHER), target });
+    for line in ["cluster failover", "cluster failover force"] {
+        assert!(desk.ask(line).starts_with("-ERR This replica has "), "without a copy {line} would lose everything");
+    }
+    desk.upstream = Some(Upstream { in_sync: true, heard: None, link: UpstreamLink::Up });
     assert_eq!(desk.wait("cluster failover"), Wait::Failover);
     granted(&mut desk);
     let (shard, epoch) = place(&desk, &OTHER);
