@@ -246,8 +246,11 @@ impl<D: Disk> Node<D> {
                 self.receive_copies(&from, offsets);
                 Ok(())
             }
-            Frame::FailoverPrepare { pause } => {
-                self.receive_failover_prepare(conn, from, pause);
+            // Who waits for its own predecessor has nothing to pass on yet.
+            Frame::FailoverPrepare { .. } if self.succession.predecessor().is_some() => Ok(()),
+            Frame::FailoverPrepare { pause, number } => {
+                let offset = self.prepare_failover(from, pause);
+                self.outbox.push(conn, Frame::FailoverOffset { offset, number });
                 Ok(())
             }
             Frame::TransferLeader { term } => {
@@ -287,8 +290,8 @@ impl<D: Disk> Node<D> {
                 self.wish_refused(wish, reason);
                 Ok(())
             }
-            Frame::FailoverOffset { offset } => {
-                self.receive_failover_offset(conn, offset);
+            Frame::FailoverOffset { offset, number } => {
+                self.receive_failover_offset(conn, offset, number);
                 Ok(())
             }
             Frame::Probed { id, number, dead } => {

@@ -26,8 +26,8 @@ struct Attempt {
 #[derive(Clone, Copy, Debug)]
 struct Question {
     primary: NodeId,
-    /// The link by which it was asked.
-    asked: Option<ConnId>,
+    /// The link by which it was asked, and the number of the question: an answer to an earlier one says where the stream was then \[N25\].
+    asked: Option<(ConnId, u64)>,
     /// What it said.
     offset: Option<u64>,
 }
@@ -37,6 +37,8 @@ struct Question {
 pub(super) struct Succession {
     attempt: Option<Attempt>,
     question: Option<Question>,
+    /// How many questions this process has asked.
+    questions: u64,
     /// From whom an entry in the log's tail makes this node take over: it will be asked, and is dialled already.
     pub summoned: Option<NodeId>,
     /// The slots are ours, their last changes are not here yet \[N25\].
@@ -49,6 +51,11 @@ impl Succession {
     /// From whom this node has taken over without having all that it had.
     pub fn predecessor(&self) -> Option<NodeId> {
         self.question.filter(|_| self.heir).map(|question| question.primary)
+    }
+
+    fn next_question(&mut self) -> u64 {
+        self.questions += 1;
+        self.questions
     }
 
     /// Whom it is to be asked.
@@ -86,7 +93,8 @@ impl<D: Disk> Node<D> {
         if let (false, Some(question)) = (self.succession.heir, self.succession.question) {
             self.succession.question = None;
             if let Some(conn) = self.links.up(&question.primary) {
-                self.outbox.push(conn, Frame::FailoverPrepare { pause: 0 });
+                let number = self.succession.next_question();
+                self.outbox.push(conn, Frame::FailoverPrepare { pause: 0, number });
             }
         }
     }
@@ -125,14 +133,16 @@ impl<D: Disk> Node<D> {
 
     /// Asks once on each link: writes are to be held for so long, and where does the stream end?
     fn put_question(&mut self, question: Question, pause: Millis) {
-        let Some(conn) = self.links.up(&question.primary).filter(|conn| question.asked != Some(*conn)) else { return };
-        self.outbox.push(conn, Frame::FailoverPrepare { pause });
-        self.succession.question = Some(Question { asked: Some(conn), offset: None, ..question });
+        let asked = question.asked.map(|(conn, _)| conn);
+        let Some(conn) = self.links.up(&question.primary).filter(|conn| asked != Some(*conn)) else { return };
+        let number = self.succession.next_question();
+        self.outbox.push(conn, Frame::FailoverPrepare { pause, number });
+        self.succession.question = Some(Question { asked: Some((conn, number)), offset: None, ..question });
     }
 
     /// FAILOVER_OFFSET came by `conn`.
-    pub(super) fn receive_failover_offset(&mut self, conn: ConnId, offset: u64) {
-        if let Some(question) = self.succession.question.as_mut().filter(|question| question.asked == Some(conn)) {
+    pub(super) fn receive_failover_offset(&mut self, conn: ConnId, offset: u64, number: u64) {
+        if let Some(question) = self.succession.question.as_mut().filter(|question| question.asked == Some((conn, number))) {
             question.offset = Some(offset);
         }
     }

@@ -7,8 +7,7 @@ use super::Node;
 use crate::cluster::{Change, FailoverKind, WishKind};
 use crate::raft::{Body, Payload};
 use crate::store::Disk;
-use crate::types::{ConnId, Millis, NodeId};
-use crate::wire::bus::Frame;
+use crate::types::{Millis, NodeId};
 
 /// See the module.
 #[derive(Default)]
@@ -42,12 +41,8 @@ enum Bereft {
 }
 
 impl<D: Disk> Node<D> {
-    /// FAILOVER_PREPARE came by `conn`. No pause ends one, unless what it was for is in the log already. Who waits for its own predecessor has nothing to
-    /// pass on yet.
-    pub(super) fn receive_failover_prepare(&mut self, conn: ConnId, from: NodeId, pause: Millis) {
-        if self.succession.predecessor().is_some() {
-            return;
-        }
+    /// FAILOVER_PREPARE came: where our stream ends. No pause ends one, unless what it was for is in the log already.
+    pub(super) fn prepare_failover(&mut self, from: NodeId, pause: Millis) -> u64 {
         let is_ours = self.state.member(&from).is_some_and(|member| member.primary == Some(self.me));
         if is_ours && pause > 0 {
             self.hold_writes(self.now.mono + pause.min(self.config.cluster_manual_failover_timeout));
@@ -57,15 +52,14 @@ impl<D: Disk> Node<D> {
         if self.is_handing_over() || !is_ours {
             self.succession.yielding.told = Some(from);
         }
-        let offset = match self.succession.yielding.bequest {
+        match self.succession.yielding.bequest {
             // What others have is newer.
             _ if self.succession.yielding.bereft.is_some() => 0,
             _ if is_ours => self.stream.offset(),
             Some(Bequest { to, offset, .. }) if to == from => offset,
             // A process that has never served these slots has nothing of them that anybody lacks.
             _ => 0,
-        };
-        self.outbox.push(conn, Frame::FailoverOffset { offset });
+        }
     }
 
     /// Whether an entry in the log gives this node's slots to a replica: its keys and its stream do not change any more.

@@ -81,3 +81,24 @@ fn a_failover_by_request_waits_for_the_link() {
     assert!(net.ask(1, "CLUSTER FAILOVER").starts_with("-TIMEOUT"));
     assert_eq!(net.nodes[1].state.slot_count_of(&net.nodes[0].me), 16384);
 }
+
+#[test]
+fn an_answer_to_an_earlier_question_is_none_to_the_last() {
+    let mut net = Net::with_replicas();
+    net.all_equal(0);
+    let (before, primary) = (net.history(0).offset, net.nodes[0].me);
+    net.hold(0, 1, Port::Client);
+    assert_eq!(net.ask(0, "SET late 1"), "+OK\r\n");
+    net.fail_over(1, 0, FailoverKind::Manual);
+    // It was told this when it called an earlier attempt off, and that was long on its way.
+    let mut stale = Vec::new();
+    crate::wire::bus::encode(&crate::wire::bus::Frame::FailoverOffset { offset: before, number: 0 }, &mut stale).unwrap();
+    for _ in 0..3 {
+        let link = net.nodes[1].links.up(&primary).unwrap();
+        net.give(1, link, &stale);
+        net.step();
+    }
+    net.release(0, 1, Port::Client);
+    net.all_equal(1);
+    assert_eq!(net.ask(1, "EXISTS late"), ":1\r\n");
+}

@@ -73,8 +73,8 @@ fn single_line(mut line: Fields<'_>) -> Result<Frame, FrameError> {
         "PROBED" => {
             Frame::Probed { id: line.parse("id")?, number: line.number("number")?, dead: line.choice("finding", "unknown", "dead")? }
         }
-        "FAILOVER_PREPARE" => Frame::FailoverPrepare { pause: line.number("pause")? },
-        "FAILOVER_OFFSET" => Frame::FailoverOffset { offset: line.number("offset")? },
+        "FAILOVER_PREPARE" => Frame::FailoverPrepare { pause: line.number("pause")?, number: line.number("number")? },
+        "FAILOVER_OFFSET" => Frame::FailoverOffset { offset: line.number("offset")?, number: line.number("number")? },
         "REPL_OFFSETS" => Frame::ReplOffsets(offsets(line)?),
         _ => return Err(line.unknown()),
     })

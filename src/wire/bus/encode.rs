@@ -66,8 +66,8 @@ fn payload(frame: &Frame, out: &mut Vec<u8>) {
         Frame::Probed { id, number, dead } => {
             Line::new(out, "PROBED").id(id).number(*number).word(if *dead { "dead" } else { "unknown" }).end();
         }
-        Frame::FailoverPrepare { pause } => Line::new(out, "FAILOVER_PREPARE").number(*pause).end(),
-        Frame::FailoverOffset { offset } => Line::new(out, "FAILOVER_OFFSET").number(*offset).end(),
+        Frame::FailoverPrepare { pause, number } => Line::new(out, "FAILOVER_PREPARE").number(*pause).number(*number).end(),
+        Frame::FailoverOffset { offset, number } => Line::new(out, "FAILOVER_OFFSET").number(*offset).number(*number).end(),
         Frame::ReplOffsets(offsets) => {
             let line = Line::new(out, "REPL_OFFSETS");
             offsets.iter().fold(line, |line, (id, offset)| line.id(id).number(*offset)).end();

@@ -131,15 +131,19 @@ pub enum Frame {
         /// Both ports refused.
         dead: bool,
     },
-    /// `FAILOVER_PREPARE pause-ms`: a replica asks its primary to hold writes for so long, 0 for not at all, and where its stream ends.
+    /// `FAILOVER_PREPARE pause-ms number`: a replica asks its primary to hold writes for so long, 0 for not at all, and where its stream ends.
     FailoverPrepare {
         /// Milliseconds.
         pause: Millis,
+        /// Counts the questions of one asker's process.
+        number: u64,
     },
-    /// `FAILOVER_OFFSET offset`: the answer.
+    /// `FAILOVER_OFFSET offset number`: the answer.
     FailoverOffset {
         /// Bytes.
         offset: u64,
+        /// As in the question.
+        number: u64,
     },
     /// `REPL_OFFSETS (id offset)...`: how much of their primaries' data replicas hold, as the leader knows it; whom it does not name stays as it was.
     ReplOffsets(Vec<(NodeId, u64)>),

@@ -141,8 +141,8 @@ fn deaths_and_failovers() {
     assert_text(Frame::Probe { id: a(), number: 7 }, &format!("PROBE {A} 7\n"));
     assert_text(Frame::Probed { id: a(), number: 7, dead: true }, &format!("PROBED {A} 7 dead\n"));
     assert_text(Frame::Probed { id: a(), number: 7, dead: false }, &format!("PROBED {A} 7 unknown\n"));
-    assert_text(Frame::FailoverPrepare { pause: 5000 }, "FAILOVER_PREPARE 5000\n");
-    assert_text(Frame::FailoverOffset { offset: 123 }, "FAILOVER_OFFSET 123\n");
+    assert_text(Frame::FailoverPrepare { pause: 5000, number: 3 }, "FAILOVER_PREPARE 5000 3\n");
+    assert_text(Frame::FailoverOffset { offset: 123, number: 3 }, "FAILOVER_OFFSET 123 3\n");
     assert_text(Frame::ReplOffsets(Vec::new()), "REPL_OFFSETS\n");
     assert_text(Frame::ReplOffsets(vec![(a(), 9), (NodeId::from_bytes([0xbb; 20]), 0)]), &format!("REPL_OFFSETS {A} 9 {B} 0\n"));
     assert_eq!(refusal(format!("PROBED {A} 7 alive\n")), "malformed PROBED: finding");

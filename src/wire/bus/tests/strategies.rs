@@ -179,8 +179,8 @@ fn about_failovers() -> BoxedStrategy<Frame> {
     prop_oneof![
         (id(), number()).prop_map(|(id, number)| Frame::Probe { id, number }),
         (id(), number(), any::<bool>()).prop_map(|(id, number, dead)| Frame::Probed { id, number, dead }),
-        number().prop_map(|pause| Frame::FailoverPrepare { pause }),
-        number().prop_map(|offset| Frame::FailoverOffset { offset }),
+        (number(), number()).prop_map(|(pause, number)| Frame::FailoverPrepare { pause, number }),
+        (number(), number()).prop_map(|(offset, number)| Frame::FailoverOffset { offset, number }),
         vec((id(), number()), 0..6).prop_map(Frame::ReplOffsets),
     ]
     .boxed()
