@@ -5,6 +5,7 @@ use crate::node::{Node, command};
 use crate::reply::Raw;
 use crate::tools::run;
 use crate::wait::{now, until, until_true};
+use rustix::process::Signal;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
 use std::time::Duration;
@@ -233,6 +234,31 @@ fn a_node_that_was_away_hears_what_is_published_after_it_is_back() {
     assert_ne!(dropped(&cluster.nodes[0]), "0");
 }
 
+#[test]
+fn for_a_node_that_stands_still_a_bounded_amount_waits() {
+    let cluster = Cluster::with_slots(3, &[CALM, "cluster-link-sendbuf-limit 1mb"]);
+    let leader = cluster.leader();
+    let (sender, still, witness) = (&cluster.nodes[leader], &cluster.nodes[(leader + 1) % 3], &cluster.nodes[(leader + 2) % 3]);
+    let (mut at_still, mut at_witness) = (listener(still, "SUBSCRIBE news"), listener(witness, "SUBSCRIBE news"));
+    sender.ask("PUBLISH news begin");
+    assert!(at_still.lines(7).ends_with("begin") && at_witness.lines(7).ends_with("begin"));
+    still.signal(Signal::STOP);
+    // Both kernels take some of it.
+    let message = "x".repeat(200_000);
+    until("something to be dropped", || {
+        sender.ask(&format!("PUBLISH news {message}"));
+        assert!(at_witness.lines(7).ends_with(&message), "whoever reads hears everything");
+        if dropped(sender) == "0" { Err("nothing yet".to_owned()) } else { Ok(()) }
+    });
+    still.signal(Signal::CONT);
+    until("the node to hear what is published again", || {
+        sender.ask("PUBLISH news end");
+        let heard = at_still.lines(7);
+        assert!(heard.ends_with("end") || heard.ends_with(&message));
+        if heard.ends_with("end") { Ok(()) } else { Err("it hears what waited".to_owned()) }
+    });
+}
+
 /// Each node's term.
 fn terms(cluster: &Cluster) -> Vec<String> {
     cluster.nodes.iter().map(|node| node.field("cluster_raft_current_term")).collect()
@@ -247,16 +273,13 @@ fn a_flood_of_messages_does_not_disturb_the_consensus() {
     let (flood, mut room) = (Raw::connect(publisher.number()), vec![0; 1 << 16]);
     flood.stream().set_nonblocking(true).unwrap();
     let (batch, mut sent) = (format!("PUBLISH flood {}\r\n", "x".repeat(200)).repeat(2000), 0);
-    let began = now();
-    let mut changes = 0;
-    while began.elapsed() < Duration::from_secs(3) {
+    for change in 0..40 {
         sent += flood.stream().write(&batch.as_bytes()[sent % batch.len()..]).unwrap_or(0);
         while flood.stream().read(&mut room).is_ok_and(|count| count > 0) {}
-        let slots = if changes % 2 == 0 { "DELSLOTS" } else { "ADDSLOTS" };
+        let slots = if change % 2 == 0 { "DELSLOTS" } else { "ADDSLOTS" };
         assert_eq!(cluster.nodes[2].ask(&format!("CLUSTER {slots} 16000")), "OK");
-        changes += 1;
     }
     let messages: u64 = publisher.field("cluster_stats_messages_publish_sent").parse().unwrap();
-    assert!(changes > 30 && messages > 10_000, "{changes} changes and {messages} messages in {:?}", began.elapsed());
+    assert!(messages > 5_000, "{messages} messages are no flood");
     assert_eq!((terms(&cluster), cluster.leader()), (before, leader), "nobody was elected meanwhile");
 }
