@@ -12,7 +12,7 @@ use crate::types::{ConnId, Millis, NodeId};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// So many bytes may wait for one member, unless `cluster-link-sendbuf-limit` says otherwise.
+/// While so many bytes wait for one member no more is taken for it, unless `cluster-link-sendbuf-limit` says otherwise.
 const MAX_WAITING: usize = 64 << 20;
 /// A link is given more while it has less than this unsent. What waits beyond is shared by all lanes.
 const ROOM: usize = 256 << 10;
@@ -113,11 +113,10 @@ impl<D: Disk> Node<D> {
         }
         let unsent = self.unsent_on_lane(&id);
         let Some(lane) = self.publishing.lanes.get_mut(&id) else { return false };
-        if lane.waiting_bytes + unsent + batch.bytes.len() > limit {
-            return false;
-        }
-        if lane.waiting_bytes + unsent == 0 {
-            lane.moved = now;
+        match lane.waiting_bytes + unsent {
+            0 => lane.moved = now,
+            pending if pending >= limit => return false,
+            _ => {}
         }
         lane.waiting_bytes += batch.bytes.len();
         lane.waiting.push_back(Arc::clone(batch));
