@@ -211,8 +211,11 @@ impl Checks {
     }
 
     fn fetched(&mut self, node: &Node<MemoryDisk>, index: usize, key: usize, floor: &Floor, number: u64) {
+        let process = self.custody.copies.get(&index).map_or(0, |copy| copy.process);
         let Some((tenure, kept)) = self.answers(node, index, key) else { return };
-        let is_judged = floor.cluster == Some(node.state().cluster_id()) && floor.lowered == kept.lowered;
+        // Who has served for a part of its last turn only was not seen to serve.
+        let is_seen = tenure < kept.tenure || (kept.tenure, kept.process) == (tenure, (index, process));
+        let is_judged = floor.cluster == Some(node.state().cluster_id()) && floor.lowered == kept.lowered && is_seen;
         assert!(!is_judged || number >= floor.number, "{} is read as {number}, it was {} before", KEYS[key].0, floor.number);
         if kept.tenure == tenure && is_judged {
             kept.number = kept.number.max(number);
