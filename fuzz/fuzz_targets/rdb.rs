@@ -7,7 +7,7 @@ use pontoon::keyspace::{Entry, Keyspace, Value, WalkStep};
 use pontoon::replication::rdb::{About, Format, Loaded, Loader, RdbError, Writer};
 
 fn load(pieces: &[&[u8]]) -> Result<Loaded, RdbError> {
-    let mut loader = Loader::new(Keyspace::new(1), None);
+    let mut loader = Loader::new(Keyspace::new(1));
     for piece in pieces {
         loader.feed(piece)?;
     }

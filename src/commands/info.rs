@@ -203,7 +203,6 @@ fn persistence(ctx: &Context<'_>, text: &mut Text) {
     let persistence = &ctx.server.persistence;
     let took = |ms: Option<u64>| ms.map_or(-1, |ms| (ms / 1000) as i64);
     let since = persistence.saving_since.map(|began| ctx.now.mono.saturating_sub(began));
-    let (keys_loaded, keys_expired) = persistence.loaded;
     text.lines(&[
         ("loading", &u8::from(persistence.loading.is_some())),
         ("async_loading", &u8::from(ctx.cluster.upstream.is_some_and(|upstream| matches!(upstream.link, UpstreamLink::Loading { .. })))),
@@ -214,8 +213,8 @@ fn persistence(ctx: &Context<'_>, text: &mut Text) {
         ("rdb_last_bgsave_time_sec", &took(persistence.took)),
         ("rdb_current_bgsave_time_sec", &took(since)),
         ("rdb_saves", &persistence.saves),
-        ("rdb_last_load_keys_expired", &keys_expired),
-        ("rdb_last_load_keys_loaded", &keys_loaded),
+        ("rdb_last_load_keys_expired", &0),
+        ("rdb_last_load_keys_loaded", &persistence.keys_loaded),
         ("aof_enabled", &0),
         ("aof_rewrite_in_progress", &0),
         ("aof_rewrite_scheduled", &0),

@@ -41,8 +41,8 @@ pub const COMMANDS: &[Command] = &[
 pub struct Persistence {
     /// The file is being loaded.
     pub loading: Option<Progress>,
-    /// How many keys the last load brought, and how many of the file's had expired.
-    pub loaded: (u64, u64),
+    /// How many keys the last load brought, expired ones among them.
+    pub keys_loaded: u64,
     /// Somebody wants a save to begin.
     pub save_asked: bool,
     /// A save is under way, begun then (mono ms).

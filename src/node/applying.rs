@@ -45,7 +45,7 @@ impl<D: Disk> Node<D> {
             };
             let outcome = self.state.apply(index, entry);
             let origin = entry.origin;
-            let succession = succession(entry).filter(|_| outcome == Outcome::Applied);
+            let succession = succession(entry).filter(|_| outcome == Outcome::Applied && self.is_of_this_life());
             if outcome == Outcome::Applied {
                 note_changes(&self.me, entry, &mut self.changed);
                 if concerns(&self.me, entry) {
@@ -70,6 +70,11 @@ impl<D: Disk> Node<D> {
         if self.state.last_applied() > before {
             self.refresh_leaving();
         }
+    }
+
+    /// Whether the state is the cluster's newest, as far as can be known. That from the disk may be older than what this node did when it last ran.
+    pub(super) fn knows_newest_state(&self) -> bool {
+        self.raft.is_newest(self.state.last_applied(), self.state.last_term())
     }
 
     pub(super) fn is_own(&self, id: &ProposalId) -> bool {

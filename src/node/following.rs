@@ -138,7 +138,7 @@ impl<D: Disk> Node<D> {
     /// one that has long been replaced, perhaps by this node. What is still loaded from the disk may be where the stream goes on.
     pub(super) fn connect_primary(&mut self) {
         let Some(primary) = self.following.primary.filter(|_| self.following.link.is_none() && !self.is_loading()) else { return };
-        let newest = self.raft.is_newest(self.state.last_applied(), self.state.last_term()) && !self.is_leaderless();
+        let newest = self.knows_newest_state() && !self.is_leaderless();
         let Some(socket) = self.client_socket(&primary).filter(|_| newest) else { return };
         if self.now.mono < self.following.dial_at {
             return self.timers.at_most(Timer::Primary, self.following.dial_at);

@@ -342,6 +342,11 @@ impl<D: Disk> Node<D> {
         self.state.member(&self.me).is_some_and(|member| member.address.join_nonce() == nonce)
     }
 
+    /// Whether what is applied now is about this node as it is: a joiner is also told of what an earlier life of it did.
+    pub(super) fn is_of_this_life(&self) -> bool {
+        self.standing.joiner().is_none_or(|joiner| self.has_joined(joiner.nonce))
+    }
+
     /// Whether a NODE_JOIN of ours with this nonce has been applied, or is in the log's tail.
     pub(super) fn log_has_joined(&self, nonce: Option<u64>) -> bool {
         let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);

@@ -12,7 +12,7 @@ use crate::keyspace::Keyspace;
 use crate::replication::History;
 use crate::replication::rdb::Loader;
 use crate::rng::Rng;
-use crate::store::{Disk, DiskError, Loaded};
+use crate::store::{Disk, DiskError};
 use crate::types::Now;
 use std::path::PathBuf;
 
@@ -32,20 +32,12 @@ struct Load {
     buffer: Vec<u8>,
 }
 
-/// Opens the file on this disk, if there is one. Who is not alone in its shard keeps expired keys: what another primary says later goes by them.
-pub(super) fn begin<D: Disk>(
-    config: &Config,
-    mut disk: D,
-    loaded: &Loaded,
-    rng: &mut Rng,
-    now: Now,
-) -> Result<(D, Loading, Persistence), KeysError> {
+/// Opens the file on this disk, if there is one.
+pub(super) fn begin<D: Disk>(config: &Config, mut disk: D, rng: &mut Rng, now: Now) -> Result<(D, Loading, Persistence), KeysError> {
     let path = PathBuf::from(&config.dbfilename);
     let length = disk.open_read(&path).map_err(|source| DiskError { operation: "opening", path: path.clone(), source })?;
     let load = length.map(|_| {
-        let Loaded { state, me, .. } = loaded;
-        let alone = state.member(me).is_none_or(|me| me.primary.is_none()) && state.replicas_of(me).is_empty();
-        let loader = Loader::new(Keyspace::new(rng.next_u64()), alone.then_some(now.wall));
+        let loader = Loader::new(Keyspace::new(rng.next_u64()));
         Load { path, loader, buffer: Vec::new() }
     });
     let loading = length.map(|total| Progress { began: now, total, done: 0 });
@@ -88,8 +80,8 @@ impl<D: Disk> Node<D> {
         let bytes = load.loader.bytes_read();
         let loaded = load.loader.finish().map_err(|error| KeysError::Damaged { path: load.path, error })?;
         let began = self.server.persistence.loading.take().map_or(self.now.mono, |progress| progress.began.mono);
-        let (keys, expired) = (loaded.keyspace.len() as u64, loaded.expired);
-        self.server.persistence.loaded = (keys, expired);
+        let keys = loaded.keyspace.len();
+        self.server.persistence.keys_loaded = keys as u64;
         self.keyspace.replace(loaded.keyspace);
         if let Some((id, offset)) = loaded.replication {
             self.stream.restart(History::new(id, offset));
@@ -99,7 +91,7 @@ impl<D: Disk> Node<D> {
         let seconds = self.now.mono.saturating_sub(began) as f64 / 1000.0;
         // A replica dials its primary only now.
         self.todo.connect = true;
-        log::info!("Done loading RDB, keys loaded: {keys}, keys expired: {expired}. {bytes} bytes in {seconds:.3} seconds");
+        log::info!("Done loading RDB, keys loaded: {keys}. {bytes} bytes in {seconds:.3} seconds");
         Ok(())
     }
 
@@ -119,8 +111,7 @@ impl<D: Disk> Node<D> {
 
     /// Once a turn: the state from the disk may be older than the keys. When it is known whose every slot is, keys of others' slots go.
     pub(super) fn settle_owners(&mut self) {
-        let newest = self.raft.is_newest(self.state.last_applied(), self.state.last_term());
-        if self.loading.owners_uncertain && newest && !self.is_loading() {
+        if self.loading.owners_uncertain && self.knows_newest_state() && !self.is_loading() {
             self.loading.owners_uncertain = false;
             self.changed = Changed { foreign: Changed::everything().foreign, ..std::mem::take(&mut self.changed) };
             self.todo.consequences = true;

@@ -211,7 +211,7 @@ impl<D: Disk> Node<D> {
         node.refresh_members();
         node.note_addresses_in_tail();
         node.refresh_owners();
-        node.start_bereft();
+        node.become_bereft();
         node.timers.set(Timer::Cron, now.mono);
         Ok(node)
     }
@@ -221,7 +221,7 @@ impl<D: Disk> Node<D> {
         let nonce = rng.next_u64() | 1;
         let (own_address, settings) = (founding::own_address(&config, &loaded), founding::raft_settings(&config));
         let (commit, voters) = (loaded.state.last_applied(), loaded.state.voters().clone());
-        let (files, loading, persistence) = loading::begin(&config, store.disk().beside(), &loaded, &mut rng, now)?;
+        let (files, loading, persistence) = loading::begin(&config, store.disk().beside(), &mut rng, now)?;
         let raft = Raft::new(loaded.me, loaded.hard, loaded.log, voters, commit, nonce, settings, rng.fork(), now.mono);
         let server = Server { run_id: rng.node_id().to_string(), started: now, persistence, ..Server::default() };
         let (keyspace, repl_id) = (Keyspace::new(rng.next_u64()), rng.repl_id());

@@ -196,17 +196,26 @@ impl Net {
         text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.parse().ok()).unwrap()
     }
 
-    /// Nodes 1 and 2 replicate node 0, which has all slots and some keys.
-    pub fn with_replicas() -> Self {
-        let mut net = Self::of(3);
+    /// One cluster: node 0 has all slots.
+    pub fn with_members(count: usize) -> Self {
+        let mut net = Self::of(count);
         net.until("clusters of one", |net| net.nodes.iter().all(|node| node.state.member_count() == 1));
         assert_eq!(net.ask(0, "CLUSTER ADDSLOTSRANGE 0 16383"), "+OK\r\n");
-        for at in [1, 2] {
+        for at in 1..count {
             assert_eq!(net.ask(0, &format!("CLUSTER MEET 10.0.0.1 {}", 7000 + at)), "+OK\r\n");
             let primary = net.nodes[0].me;
             net.until("the primary to be known", |net| {
                 net.nodes[at].state.member(&primary).is_some() && net.nodes[at].raft.leader().is_some()
             });
+        }
+        net
+    }
+
+    /// Nodes 1 and 2 replicate node 0, which has some keys.
+    pub fn with_replicas() -> Self {
+        let mut net = Self::with_members(3);
+        let primary = net.nodes[0].me;
+        for at in [1, 2] {
             assert_eq!(net.ask(at, &format!("CLUSTER REPLICATE {primary}")), "+OK\r\n");
         }
         net.until("the replicas to be in sync", |net| net.in_sync(1) && net.in_sync(2));

@@ -150,6 +150,8 @@ impl<D: Disk> Node<D> {
     /// A FAILOVER in favour of this node was applied. One by hand is from a primary that may have changed keys until it had that entry.
     pub(super) fn succeed(&mut self, primary: NodeId, kind: FailoverKind) {
         match kind {
+            // It may have been applied by an earlier process, whose keys are with others by now.
+            _ if self.succession.yielding.is_bereft() => {}
             FailoverKind::Manual => self.inherit(primary),
             // It was chosen for keys that it had, and its process has ended since.
             _ if !self.following.has_copy() => self.become_bereft(),

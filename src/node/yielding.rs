@@ -22,6 +22,13 @@ pub(super) struct Yielding {
     bereft: Option<Bereft>,
 }
 
+impl Yielding {
+    /// Whether this process began without keys, and it is not settled who has them.
+    pub fn is_bereft(&self) -> bool {
+        self.bereft.is_some()
+    }
+}
+
 /// What a former primary leaves to its successor.
 #[derive(Clone, Copy, Debug)]
 struct Bequest {
@@ -34,7 +41,7 @@ struct Bequest {
 
 #[derive(Clone, Copy, Debug)]
 enum Bereft {
-    /// No leader has been heard yet.
+    /// Whether it has slots, and replicas, is not known for certain yet.
     Unasked,
     /// A leader is asked to promote a replica; until then (mono ms).
     Until(Millis),
@@ -54,7 +61,7 @@ impl<D: Disk> Node<D> {
         }
         match self.succession.yielding.bequest {
             // What others have is newer.
-            _ if self.succession.yielding.bereft.is_some() => 0,
+            _ if self.succession.yielding.is_bereft() => 0,
             _ if is_ours => self.stream.offset(),
             Some(Bequest { to, offset, .. }) if to == from => offset,
             // A process that has never served these slots has nothing of them that anybody lacks.
@@ -119,18 +126,11 @@ impl<D: Disk> Node<D> {
 
     /// Whether the keys of this node's slots are elsewhere: it has taken over and not caught up, or it has come back without them.
     pub(super) fn lacks_keys(&self) -> bool {
-        self.succession.predecessor().is_some() || self.succession.yielding.bereft.is_some()
+        self.succession.predecessor().is_some() || self.succession.yielding.is_bereft()
     }
 
-    /// A primary starts without keys, or with those of its last save: its replicas, which may have more, would lose that to it.
-    pub(super) fn start_bereft(&mut self) {
-        let has_replicas = !self.state.replicas_of(&self.me).is_empty();
-        if has_replicas && self.state.slot_count_of(&self.me) > 0 {
-            self.become_bereft();
-        }
-    }
-
-    /// The slots are ours, the keys may be with others.
+    /// The slots are ours, or may be by the newest state, and the keys may be with others: so it is when a process starts without keys, or with
+    /// those of its last save. Replicas, which may have more, would lose that to it.
     pub(super) fn become_bereft(&mut self) {
         self.succession.yielding.bereft = Some(Bereft::Unasked);
     }
@@ -140,8 +140,9 @@ impl<D: Disk> Node<D> {
     pub(super) fn tend_bereft(&mut self) {
         let Some(bereft) = self.succession.yielding.bereft else { return };
         let over = match bereft {
-            _ if self.state.slot_count_of(&self.me) == 0 => true,
-            Bereft::Unasked if self.raft.leader().is_none() => return,
+            // By an older state it may be without the replicas that it has.
+            Bereft::Unasked if !self.knows_newest_state() => return,
+            _ if self.state.slot_count_of(&self.me) == 0 || self.state.replicas_of(&self.me).is_empty() => true,
             Bereft::Unasked => {
                 log::warn!("This primary does not have its newest keys: a replica that has them is to take over");
                 self.succession.yielding.bereft = Some(Bereft::Until(self.now.mono + self.config.cluster_node_timeout));

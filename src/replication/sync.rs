@@ -69,7 +69,7 @@ impl Sync {
             match heard {
                 Heard::Continue { id } => return Ok(Some(Synced::Partial(id))),
                 Heard::FullResync { id, offset } => {
-                    let loader = Loader::new(Keyspace::new(self.seed), None);
+                    let loader = Loader::new(Keyspace::new(self.seed));
                     self.load = Some(Load { history: History::new(id, offset), loader, sent: 0 });
                 }
                 Heard::Rdb(piece) => self.load.as_mut().map_or(Ok(()), |load| load.take(piece))?,

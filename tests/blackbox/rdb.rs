@@ -47,7 +47,7 @@ fn written(contents: &Contents, format: Format) -> Vec<u8> {
 }
 
 fn loaded(bytes: &[u8]) -> (Contents, Option<(ReplId, u64)>) {
-    let mut loader = Loader::new(Keyspace::new(2), None);
+    let mut loader = Loader::new(Keyspace::new(2));
     for piece in bytes.chunks(10_000) {
         assert_eq!(loader.feed(piece).expect("it is good"), piece.len());
     }
@@ -119,7 +119,7 @@ fn what_redis_server_holds_and_we_do_not_is_named() {
         ask(&mut connection, &["FLUSHALL"]).expect("it answers");
         ask(&mut connection, words).expect("it answers");
         ask(&mut connection, &["SAVE"]).expect("it answers");
-        let error = Loader::new(Keyspace::new(2), None).feed(&fs::read(server.dump()).expect("it was saved")).err();
+        let error = Loader::new(Keyspace::new(2)).feed(&fs::read(server.dump()).expect("it was saved")).err();
         assert!(error.as_ref().is_some_and(|error| error.to_string().contains(text)), "{words:?}: {error:?}");
     }
 }

@@ -180,6 +180,73 @@ fn a_successor_that_came_back_without_keys_leaves_the_slots_to_another_replica()
 }
 
 #[test]
+fn a_predecessor_that_was_forgotten_and_came_again_has_nothing_to_leave() {
+    let mut net = Net::with_members(5);
+    net.until("five voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 5));
+    assert_eq!(net.ask(LEADER, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
+    let (old, heir) = (net.nodes[P].me, net.nodes[R].me);
+    assert_eq!(net.ask(R, &format!("CLUSTER REPLICATE {old}")), "+OK\r\n");
+    assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
+    net.until("a copy", |net| net.in_sync(R) && net.nodes[R].keyspace.len() == 1);
+    // R hears of all this only when it is over.
+    let state = &net.nodes[LEADER].state;
+    let shard = state.member(&old).unwrap().shard;
+    let change = Change::Failover { replica: heir, primary: old, shard, epoch: state.epoch(&shard), kind: FailoverKind::Manual };
+    net.nodes[LEADER].raft.append(None, change).unwrap();
+    net.stopped = Some(R);
+    net.until("it to hand over", |net| net.nodes[P].state.slot_count_of(&old) == 0);
+    assert_eq!(net.ask(LEADER, &format!("CLUSTER FORGET {old}")), "+OK\r\n");
+    net.until("it to leave", |net| net.nodes[P].state.member_count() == 1);
+    assert_eq!(net.ask(LEADER, "CLUSTER MEET 10.0.0.1 7000"), "+OK\r\n");
+    net.until("it to join", |net| net.nodes[P].state.member(&heir).is_some() && net.nodes[P].knows_newest_state());
+    assert_eq!(net.ask(P, &format!("CLUSTER REPLICATE {heir}")), "+OK\r\n");
+    assert!(!net.nodes[P].has_bequest(), "what it gave away in its earlier life is long gone");
+    net.stopped = None;
+    net.until("the keys to be served", |net| serves(net, R));
+    assert_eq!(net.ask(R, "GET last"), "$1\r\n1\r\n");
+}
+
+#[test]
+fn a_successor_that_restarts_and_has_served_gives_the_slots_back() {
+    let mut net = net();
+    net.fail_over(R, P, FailoverKind::Manual);
+    net.until("the keys to be served", |net| serves(net, R));
+    assert_eq!(net.ask(R, "SET last 1"), "+OK\r\n");
+    net.all_equal(R);
+    net.kill(R);
+    net.start(R);
+    assert!(net.nodes[R].state.member(&net.nodes[R].me).unwrap().primary.is_some(), "the entry is in its log only");
+    net.until("somebody to serve", |net| (P..=LEADER).any(|at| serves(net, at)));
+    let primary = (P..=LEADER).find(|at| serves(&net, *at)).unwrap();
+    nothing_is_lost(&mut net, primary);
+}
+
+#[test]
+fn a_primary_whose_file_does_not_name_its_replicas_takes_nothing_from_them() {
+    let mut net = Net::with_members(3);
+    net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
+    assert_eq!(net.ask(LEADER, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
+    // So long that its file says all of this.
+    (0..300).for_each(|_| net.step());
+    let primary = net.nodes[P].me;
+    for at in [R, LEADER] {
+        assert_eq!(net.ask(at, &format!("CLUSTER REPLICATE {primary}")), "+OK\r\n");
+    }
+    assert_eq!(net.ask(P, "SAVE"), "+OK\r\n");
+    for number in 1..51 {
+        assert_eq!(net.ask(P, &format!("SET key:{number} 1")), "+OK\r\n");
+    }
+    assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
+    net.all_equal(P);
+    net.kill(P);
+    net.start(P);
+    assert!(net.nodes[P].state.replicas_of(&net.nodes[P].me).is_empty(), "that is in its log only");
+    net.until("somebody to serve", |net| (P..=LEADER).any(|at| serves(net, at)));
+    let primary = (P..=LEADER).find(|at| serves(&net, *at)).unwrap();
+    nothing_is_lost(&mut net, primary);
+}
+
+#[test]
 fn what_a_witness_saw_before_a_process_came_back_says_nothing_of_it() {
     let mut net = net();
     net.hold(R, LEADER, Port::Bus);

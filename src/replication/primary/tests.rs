@@ -74,7 +74,7 @@ fn a_copy_is_made_in_pieces_and_what_changes_meanwhile_follows_it() {
     assert_eq!(desk.sent().matches("key:0").count(), pieces);
 
     let introduction = Introduction { user: "", password: "", port: 1, ip: "", version: "" };
-    let (mut said, mut used, mut rdb) = (b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n".to_vec(), 0, Loader::new(Keyspace::new(1), None));
+    let (mut said, mut used, mut rdb) = (b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n".to_vec(), 0, Loader::new(Keyspace::new(1)));
     let mut handshake = Handshake::begin(&introduction, None, &mut Vec::new());
     said.extend(copy);
     while let Some(heard) = handshake.next(&said, &mut used, &mut Vec::new()).unwrap() {
@@ -117,7 +117,7 @@ fn without_a_mark_the_length_comes_first_and_the_stream_at_once() {
     let length: usize = std::str::from_utf8(&desk.out[1..said - 2]).unwrap().parse().unwrap();
     let (file, stream) = desk.out[said..].split_at(length);
     assert!(stream.starts_with(b"*2\r\n$6\r\nSELECT\r\n"));
-    let mut rdb = Loader::new(Keyspace::new(1), None);
+    let mut rdb = Loader::new(Keyspace::new(1));
     assert_eq!((rdb.feed(file).unwrap(), rdb.keys()), (length, 300));
     assert!(rdb.is_complete() && desk.keyspace.len() > 300);
 }

@@ -21,15 +21,11 @@ pub struct Loaded {
     pub keyspace: Keyspace,
     /// The history of changes that led to them, and how many bytes of it, if it says so.
     pub replication: Option<(ReplId, u64)>,
-    /// How many keys were left out because they had expired.
-    pub expired: u64,
 }
 
 /// Reads one RDB. Each call takes as long as the bytes that it is given ask for: give it few at a time.
 pub struct Loader {
     keyspace: Keyspace,
-    /// Keys whose life was over at this time are left out.
-    now: Option<Millis>,
     expected: Expected,
     /// Received and not read yet: the beginning of what is expected.
     buffer: Vec<u8>,
@@ -41,7 +37,6 @@ pub struct Loader {
     expiry: Option<Millis>,
     repl_id: Option<ReplId>,
     repl_offset: Option<u64>,
-    expired: u64,
     /// For strings that are packed.
     unpacked: [Vec<u8>; 2],
 }
@@ -60,12 +55,11 @@ enum Expected {
 }
 
 impl Loader {
-    /// Will fill this keyspace, which is empty. With `now`, keys that have expired then are left out; a replica keeps them, because its primary
-    /// decides.
-    pub fn new(keyspace: Keyspace, now: Option<Millis>) -> Self {
+    /// Will fill this keyspace, which is empty. Keys that have expired meanwhile are taken too: only the primary says which of them go, and in
+    /// which place of its stream.
+    pub fn new(keyspace: Keyspace) -> Self {
         Self {
             keyspace,
-            now,
             expected: Expected::Version,
             buffer: Vec::new(),
             offset: 0,
@@ -74,7 +68,6 @@ impl Loader {
             expiry: None,
             repl_id: None,
             repl_offset: None,
-            expired: 0,
             unpacked: Default::default(),
         }
     }
@@ -124,7 +117,7 @@ impl Loader {
         if !self.is_complete() {
             return Err(RdbError { offset: self.bytes_read(), problem: Problem::Truncated });
         }
-        Ok(Loaded { keyspace: self.keyspace, replication: self.repl_id.zip(self.repl_offset), expired: self.expired })
+        Ok(Loaded { keyspace: self.keyspace, replication: self.repl_id.zip(self.repl_offset) })
     }
 
     /// Gives up. What was loaded is to be freed ([`Keyspace::discard`]).
@@ -212,9 +205,7 @@ impl Loader {
         }
         let Some(value) = value else { return Ok(()) };
         let entry = Entry { key, value: Value::String(value.unpack(values)?), expiry: self.expiry.take() };
-        if self.now.is_some_and(|now| entry.is_expired(now)) {
-            self.expired += 1;
-        } else if !self.keyspace.add(key_slot(key), entry) {
+        if !self.keyspace.add(key_slot(key), entry) {
             return Err(Problem::Duplicate(shown(key)).into());
         }
         self.unpacked.iter_mut().for_each(|buffer| buffer.shrink_to(KEPT));

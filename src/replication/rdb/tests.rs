@@ -40,8 +40,8 @@ fn write(keyspace: &mut Keyspace, about: &About, format: Format, budget: usize) 
     out
 }
 
-fn load(bytes: &[u8], now: Option<Millis>) -> Result<Loaded, RdbError> {
-    let mut loader = Loader::new(Keyspace::new(2), now);
+fn load(bytes: &[u8]) -> Result<Loaded, RdbError> {
+    let mut loader = Loader::new(Keyspace::new(2));
     loader.feed(bytes)?;
     loader.finish()
 }
@@ -87,7 +87,7 @@ fn file(parts: &[&[u8]]) -> Vec<u8> {
 }
 
 fn problem(bytes: &[u8]) -> Problem {
-    load(bytes, None).err().expect("it is bad").problem
+    load(bytes).err().expect("it is bad").problem
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_file_comes_back_whole_whatever_the_pieces() {
     for format in [PLAIN, PACKED] {
         let bytes = write(&mut keyspace(&few), &ABOUT, format, 100);
         for piece in [1, 2, 7, 100, bytes.len()] {
-            let mut loader = Loader::new(Keyspace::new(2), None);
+            let mut loader = Loader::new(Keyspace::new(2));
             // What follows belongs to somebody else.
             let mut rest = [&bytes[..], b"$EOF"].concat();
             while !loader.is_complete() {
@@ -125,7 +125,7 @@ fn a_file_comes_back_whole_whatever_the_pieces() {
             assert_eq!((loader.bytes_read(), loader.keys()), (bytes.len() as u64, few.len()));
             let mut loaded = loader.finish().unwrap();
             assert_eq!(contents(&mut loaded.keyspace), few);
-            assert_eq!((loaded.replication, loaded.expired), (ABOUT.replication, 0));
+            assert_eq!(loaded.replication, ABOUT.replication);
         }
     }
 }
@@ -134,7 +134,7 @@ fn a_file_comes_back_whole_whatever_the_pieces() {
 fn a_file_cut_anywhere_is_refused() {
     let bytes = write(&mut keyspace(&few()), &ABOUT, PACKED, 1000);
     for end in 0..bytes.len() {
-        let error = load(&bytes[..end], None).err().expect("something is missing");
+        let error = load(&bytes[..end]).err().expect("something is missing");
         assert_eq!(error, RdbError { offset: end as u64, problem: Problem::Truncated });
     }
 }
@@ -146,7 +146,7 @@ fn a_flipped_bit_is_found() {
         let mut bytes = bytes.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
         // The end itself may become something that goes on.
-        assert!(load(&bytes, None).is_err(), "bit {bit}");
+        assert!(load(&bytes).is_err(), "bit {bit}");
     }
 }
 
@@ -160,17 +160,6 @@ fn a_walk_that_is_voided_says_so() {
     writer.end(&mut keyspace);
     let writers: Vec<_> = std::iter::from_fn(|| Writer::begin(&mut keyspace, &ABOUT, PACKED)).collect();
     assert_eq!(writers.len(), 8, "the walk of the first one ended with it");
-}
-
-#[test]
-fn expired_keys_are_left_out_or_kept() {
-    let bytes = write(&mut keyspace(&few()), &ABOUT, PACKED, 1000);
-    let counts = |now| load(&bytes, now).map(|loaded| (loaded.keyspace.len(), loaded.expired)).unwrap();
-    let all = few().len();
-    assert_eq!(counts(None), (all, 0));
-    assert_eq!(counts(Some(1)), (all, 0));
-    assert_eq!(counts(Some(2)), (all - 1, 1));
-    assert_eq!(counts(Some(Millis::MAX)), (all - 2, 2));
 }
 
 #[test]
@@ -189,13 +178,13 @@ fn what_has_no_meaning_here_is_passed_over() {
         b"\x00\x01a\x01b",
         b"\xfc\xff\xff\xff\xff\xff\xff\xff\xff\x00\x01n\x00",
     ];
-    let mut loaded = load(&file(parts), None).unwrap();
+    let mut loaded = load(&file(parts)).unwrap();
     assert_eq!(loaded.replication, None);
     let expected: Contents = [(b"a".to_vec(), (b"b".to_vec(), Some(5000))), (b"n".to_vec(), (Vec::new(), Some(0)))].into();
     assert_eq!(contents(&mut loaded.keyspace), expected);
     // Before version 5 there was no checksum.
-    assert_eq!(load(b"REDIS0003\xfe\x00\x00\x01a\x01b\xff", None).unwrap().keyspace.len(), 1);
-    assert_eq!(load(b"REDIS0012\xff\0\0\0\0\0\0\0\0", None).unwrap().keyspace.len(), 0);
+    assert_eq!(load(b"REDIS0003\xfe\x00\x00\x01a\x01b\xff").unwrap().keyspace.len(), 1);
+    assert_eq!(load(b"REDIS0012\xff\0\0\0\0\0\0\0\0").unwrap().keyspace.len(), 0);
 }
 
 #[test]
@@ -211,7 +200,7 @@ fn what_there_is_no_place_for_is_named() {
         (b"\x00\x01a\x01b\x00\x01a\x01b", "byte 14: the key 'a' is there twice"),
     ];
     for (part, text) in cases {
-        assert_eq!(load(&file(&[part]), None).err().map(|error| error.to_string()).as_deref(), Some(*text));
+        assert_eq!(load(&file(&[part])).err().map(|error| error.to_string()).as_deref(), Some(*text));
     }
     assert_eq!(problem(b"REDIS0013"), Problem::Version(13));
     assert_eq!(problem(b"REDIS0000"), Problem::Version(0));
@@ -260,7 +249,7 @@ proptest! {
             }
         }
         writer.end(&mut keyspace);
-        let mut loaded = load(&out, None).unwrap();
+        let mut loaded = load(&out).unwrap();
         prop_assert_eq!(contents(&mut loaded.keyspace), before);
         loaded.keyspace.check();
     }
@@ -269,6 +258,6 @@ proptest! {
     fn any_bytes_load_or_not(parts in proptest::collection::vec(strings(), 0..6), opcodes in proptest::collection::vec(prop_oneof![0..30u8, 240..=255u8], 6)) {
         let parts: Vec<Vec<u8>> = parts.iter().zip(opcodes).map(|(part, opcode)| [&[opcode][..], part].concat()).collect();
         let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-        _ = load(&file(&parts), Some(0));
+        _ = load(&file(&parts));
     }
 }
