@@ -135,6 +135,21 @@ pub enum WaitOutcome {
     Failed(String),
 }
 
+/// One change's outcome as that of the whole request.
+impl From<ChangeOutcome> for WaitOutcome {
+    fn from(outcome: ChangeOutcome) -> Self {
+        match outcome {
+            ChangeOutcome::Applied => Self::Done,
+            ChangeOutcome::Stale => {
+                Self::Failed("TRYAGAIN Other changes of the cluster came first each time: nothing was changed".to_owned())
+            }
+            ChangeOutcome::Rejected(reason) => Self::Failed(reason.message().to_owned()),
+            ChangeOutcome::Timeout => Self::Timeout,
+            ChangeOutcome::Refused(text) => Self::Failed(text),
+        }
+    }
+}
+
 /// Stands in [`Context::slot`] for a command without keys.
 pub const NO_SLOT: Slot = match Slot::new(0) {
     Some(slot) => slot,

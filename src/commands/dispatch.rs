@@ -3,7 +3,7 @@
 //! Owns: the order of the checks (that of Redis' processCommand), queueing inside MULTI, and the counters of calls and errors.
 //! Must not: know what a command does. The hot path allocates nothing: lookup, slot and checks borrow from the request.
 
-use super::context::{ChangeOutcome, Context, Flow, NO_SLOT, WaitOutcome};
+use super::context::{Context, Flow, NO_SLOT, WaitOutcome};
 use super::parse::shown;
 use super::propagation::propagate;
 use super::routing::{self, Access, KeySlots, Redirect};
@@ -196,18 +196,11 @@ fn end_asking(ctx: &mut Context<'_>, flow: &Flow) {
 
 /// The whole error text of a wait that did not end well; the first error of several changes.
 fn failure(outcome: WaitOutcome) -> Option<String> {
-    const TIMEOUT: &str = "TIMEOUT The cluster did not answer in time: the change may still be applied";
     match outcome {
         WaitOutcome::Done | WaitOutcome::Replicas(_) => None,
-        WaitOutcome::Timeout => Some(TIMEOUT.to_owned()),
+        WaitOutcome::Timeout => Some("TIMEOUT The cluster did not answer in time: the change may still be applied".to_owned()),
         WaitOutcome::Failed(text) => Some(text),
-        WaitOutcome::Changes(changes) => changes.into_iter().find_map(|change| match change {
-            ChangeOutcome::Applied => None,
-            ChangeOutcome::Stale => Some("TRYAGAIN Other changes of the cluster came first each time: nothing was changed".to_owned()),
-            ChangeOutcome::Rejected(reason) => Some(reason.message().to_owned()),
-            ChangeOutcome::Timeout => Some(TIMEOUT.to_owned()),
-            ChangeOutcome::Refused(text) => Some(text),
-        }),
+        WaitOutcome::Changes(changes) => changes.into_iter().find_map(|change| failure(change.into())),
     }
 }
 

@@ -107,7 +107,8 @@ fn replicate<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
     }
 }
 
-/// 8. After 3 and 7: what was decided by then is not sent again, and a primary has been granted what it could be before more is appended against it. What clients publish leaves after what Raft says. What a leader appends here is persisted by the next turn, which follows at once.
+/// 8. After 3 and 7: what was decided by then is not sent again, and a primary has been granted what it could be before more is appended against it.
+///    What clients publish leaves after what Raft says. What a leader appends here is persisted by the next turn, which follows at once.
 fn proposals<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
     node.review_gated();
     node.retry_proposals();

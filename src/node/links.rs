@@ -1,6 +1,7 @@
 //! Our outbound bus links: which are wanted, when they are dialled, when they are given up.
 //!
-//! Owns: one [`Link`] per node that we talk to, and where members were heard from since the cluster learned their addresses. Must not: read frames (bus does) or open sockets (the shell does, on [`super::Action::Dial`]).
+//! Owns: one [`Link`] per node that we talk to, and where members were heard from since the cluster learned their addresses. Must not: read frames
+//! (bus does) or open sockets (the shell does, on [`super::Action::Dial`]).
 //! Contract: docs/protocol.md, "Links".
 
 use super::sessions::{BusEnd, BusSession, Kind, Port, Purpose};

@@ -45,8 +45,8 @@ impl Waiting {
                     self.finish(part.client, WaitOutcome::Changes(outcomes));
                 }
             }
-            Some(Waiter::One) => self.finish(part.client, whole(outcome)),
-            Some(Waiter::Reset) if outcome != ChangeOutcome::Applied => self.finish(part.client, whole(outcome)),
+            Some(Waiter::One) => self.finish(part.client, outcome.into()),
+            Some(Waiter::Reset) if outcome != ChangeOutcome::Applied => self.finish(part.client, outcome.into()),
             Some(Waiter::Reset | Waiter::Shutdown) | None => {}
         }
     }
@@ -92,17 +92,6 @@ impl Waiting {
     /// For step 10 of before-sleep.
     pub fn take_decided(&mut self) -> Vec<(ConnId, WaitOutcome)> {
         std::mem::take(&mut self.decided)
-    }
-}
-
-/// One change's outcome as that of the whole request.
-fn whole(outcome: ChangeOutcome) -> WaitOutcome {
-    match outcome {
-        ChangeOutcome::Applied => WaitOutcome::Done,
-        ChangeOutcome::Stale => WaitOutcome::Failed("ERR The cluster changed meanwhile, please try again".to_owned()),
-        ChangeOutcome::Rejected(reason) => WaitOutcome::Failed(reason.message().to_owned()),
-        ChangeOutcome::Timeout => WaitOutcome::Timeout,
-        ChangeOutcome::Refused(text) => WaitOutcome::Failed(text),
     }
 }
 

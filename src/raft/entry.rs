@@ -100,7 +100,9 @@ pub trait Payload: Clone + PartialEq + fmt::Debug {
     fn deposes(&self) -> Option<NodeId>;
 
     /// The node that is granted no lease from this entry on until it holds it: whom it deposes, gated or not, or calls failed.
-    fn bars(&self) -> Option<NodeId>;
+    fn bars(&self) -> Option<NodeId> {
+        self.deposes()
+    }
 
     /// About how many bytes its text takes, for batch limits.
     fn size(&self) -> usize;

@@ -126,10 +126,6 @@ mod tests {
             None
         }
 
-        fn bars(&self) -> Option<NodeId> {
-            None
-        }
-
         fn size(&self) -> usize {
             1
         }

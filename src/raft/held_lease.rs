@@ -1,7 +1,7 @@
 //! The primary's side of the write lease: until when it may serve.
 //!
 //! Owns: which returned token counts, and from when on. Must not: know whether the node owns slots, or read a clock (whoever serves does, right
-//! before). Contract: docs/protocol.md, "Write lease".
+//! before). Contract: docs/protocol.md, "The write lease".
 
 use super::entry::Payload;
 use super::message::Append;

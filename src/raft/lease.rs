@@ -1,7 +1,7 @@
 //! The leader's side of the write lease: which token it may return to whom.
 //!
 //! Owns: the tokens received and returned. Must not: know who owns slots, or judge a lease (the primary does).
-//! Contract: docs/protocol.md, "Write lease".
+//! Contract: docs/protocol.md, "The write lease".
 
 use super::message::Token;
 use super::settings::outlast;

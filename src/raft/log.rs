@@ -173,9 +173,6 @@ mod tests {
         fn deposes(&self) -> Option<NodeId> {
             None
         }
-        fn bars(&self) -> Option<NodeId> {
-            None
-        }
         fn size(&self) -> usize {
             self.0
         }

@@ -263,9 +263,6 @@ mod tests {
         fn deposes(&self) -> Option<NodeId> {
             None
         }
-        fn bars(&self) -> Option<NodeId> {
-            None
-        }
         fn size(&self) -> usize {
             0
         }

@@ -158,7 +158,7 @@ pub fn insist(node: &Node, line: &str) -> String {
     for _ in 0..20 {
         match node.try_ask(line) {
             Ok(answer) => return answer,
-            Err(error) if error.starts_with("TIMEOUT") || error.contains("changed meanwhile") => pause(Duration::from_millis(100)),
+            Err(error) if error.starts_with("TIMEOUT") || error.starts_with("TRYAGAIN") => pause(Duration::from_millis(100)),
             Err(error) => panic!("node {}: {line}: {error}", node.number()),
         }
     }
