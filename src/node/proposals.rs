@@ -5,7 +5,7 @@
 
 use super::Node;
 use crate::cluster::{Change, MAX_OUTCOMES, Outcome, Wish, WishKind};
-use crate::commands::ChangeOutcome;
+use crate::commands::{ChangeOutcome, WaitOutcome};
 use crate::raft::{Body, Entry, Origin, ProposalId};
 use crate::store::Disk;
 use crate::types::{ConnId, LogIndex, Millis, NodeId, Term};
@@ -344,12 +344,14 @@ impl<D: Disk> Node<D> {
     }
 
     fn decide(&mut self, part: Option<Part>, result: ChangeOutcome) {
-        match part {
-            Some(part) => self.waiting.decide(part, result),
-            None if result == ChangeOutcome::Applied => {}
+        if let Some(part) = part {
+            return self.waiting.decide(part, result);
+        }
+        match WaitOutcome::from(result) {
             // What is still needed is proposed again, without end while no leader is reached.
-            None if result == ChangeOutcome::Timeout => log::debug!("A change that this node made by itself was not decided in time"),
-            None => log::warn!("A change that this node made by itself was not applied: {result:?}"),
+            WaitOutcome::Timeout => log::debug!("A change that this node made by itself was not decided in time"),
+            WaitOutcome::Failed(error) => log::warn!("A change that this node made by itself was not applied: {error}"),
+            WaitOutcome::Done | WaitOutcome::Changes(_) | WaitOutcome::Replicas(_) => {}
         }
     }
 }

@@ -144,7 +144,9 @@ impl<D: Disk> Node<D> {
             Bereft::Unasked if !self.knows_newest_state() => return,
             _ if self.state.slot_count_of(&self.me) == 0 || self.state.replicas_of(&self.me).is_empty() => true,
             Bereft::Unasked => {
-                log::warn!("This primary does not have its newest keys: a replica that has them is to take over");
+                log::warn!(
+                    "This primary may lack its newest keys, for its process has just begun: a replica that has them is to take over"
+                );
                 self.succession.yielding.bereft = Some(Bereft::Until(self.now.mono + self.config.cluster_node_timeout));
                 self.hold_writes(self.now.mono + self.config.cluster_manual_failover_timeout);
                 !self.ask_for_successor()
