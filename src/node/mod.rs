@@ -289,10 +289,11 @@ impl<D: Disk> Node<D> {
         self.arrange();
         self.tend_deaths();
         self.tend_failovers();
-        self.tend_succession();
-        self.tend_bereft();
         self.read_publications();
         self.run_clients(clock);
+        // After them: what a successor waits for may be the last of a stream, and then nothing else comes that would begin another turn.
+        self.tend_succession();
+        self.tend_bereft();
         self.take_up_config();
         self.run_timers();
         self.tend_loading()?;

@@ -23,6 +23,8 @@ pub struct Net {
     pub now: Now,
     /// A process that gets no turns: what it is sent waits.
     pub stopped: Option<usize>,
+    /// Those to whom something has happened since their last turn.
+    woken: BTreeSet<usize>,
 }
 
 fn config(n: usize) -> Config {
@@ -44,6 +46,7 @@ impl Net {
             held: Vec::new(),
             now,
             stopped: None,
+            woken: BTreeSet::new(),
         }
     }
 
@@ -81,13 +84,15 @@ impl Net {
         waiting.into_iter().for_each(|(at, conn)| self.nodes[at].sessions.queue_output(conn));
     }
 
-    /// One turn of every node, and 5 ms.
+    /// 5 ms, and one turn of every node to which something has happened, or that has something to do by then: the others sleep.
     pub fn step(&mut self) {
         self.now = Now { mono: self.now.mono + 5, wall: self.now.wall + 5 };
         let now = self.now;
         let stopped = self.stopped;
         for at in self.up.clone().into_iter().filter(|at| stopped != Some(*at)) {
-            self.nodes[at].turn(&mut || now).unwrap();
+            if self.woken.remove(&at) || self.nodes[at].deadline() <= now.mono {
+                self.nodes[at].turn(&mut || now).unwrap();
+            }
             self.flush(at);
             self.act(at);
         }
@@ -111,6 +116,7 @@ impl Net {
         let Some(buffer) = self.nodes[at].receive_buffer(conn) else { return };
         buffer.extend_from_slice(bytes);
         self.nodes[at].received(conn, bytes.len());
+        self.woken.insert(at);
     }
 
     fn act(&mut self, at: usize) {
@@ -121,12 +127,13 @@ impl Net {
                     let (base, port) = if socket.port() < 17_000 { (7000, Port::Client) } else { (17_000, Port::Bus) };
                     let peer = usize::from(socket.port() - base);
                     if !self.up.contains(&peer) {
-                        self.nodes[at].disconnected(conn, Closed::Refused);
+                        self.disconnect(at, conn, Closed::Refused);
                         continue;
                     }
                     let Accepted::Session(far) = self.nodes[peer].accepted(port, socket, socket) else { panic!("there is room") };
                     self.peers.extend([((at, conn), ((peer, far), port)), ((peer, far), ((at, conn), port))]);
                     self.nodes[at].connected(conn, socket);
+                    self.woken.insert(at);
                 }
                 Action::Close(conn) => self.hang_up((at, conn)),
                 Action::Exit(_) => self.kill(at),
@@ -140,7 +147,13 @@ impl Net {
         if !self.up.contains(&peer.0) {
             return;
         }
-        self.nodes[peer.0].disconnected(peer.1, Closed::Eof);
+        self.disconnect(peer.0, peer.1, Closed::Eof);
+    }
+
+    /// The node hears that a connection is over.
+    pub fn disconnect(&mut self, at: usize, conn: ConnId, why: Closed) {
+        self.nodes[at].disconnected(conn, why);
+        self.woken.insert(at);
     }
 
     #[track_caller]
@@ -175,7 +188,7 @@ impl Net {
         for _ in 0..4000 {
             self.step();
             if let Some(answer) = self.answer(at, conn) {
-                self.nodes[at].disconnected(conn, Closed::Eof);
+                self.disconnect(at, conn, Closed::Eof);
                 return answer;
             }
         }

@@ -91,9 +91,59 @@ fn a_failover_that_is_given_up_ends_the_pause() {
     // So does the end of the connection that asked.
     let asker = net.say(R, "CLUSTER FAILOVER");
     net.until("the pause", |net| net.nodes[P].pausing.in_force().is_some());
-    net.nodes[R].disconnected(asker, super::super::Closed::Eof);
+    net.disconnect(R, asker, super::super::Closed::Eof);
     net.until("its end", |net| net.nodes[P].pausing.in_force().is_none());
     assert!(serves(&net, P));
+}
+
+/// The primary's answer has overtaken the last of its stream. From then on R hears nothing but that.
+fn only_the_stream_is_missing(net: &mut Net) -> u64 {
+    net.until("the answer", |net| net.nodes[R].succession.question.is_some_and(|question| question.offset.is_some()));
+    net.hold(LEADER, R, Port::Bus);
+    (0..3).for_each(|_| net.step());
+    let_streams_go(net);
+    net.now.mono
+}
+
+#[test]
+fn a_replica_proposes_as_soon_as_it_has_caught_up() {
+    let mut net = net();
+    net.hold(P, R, Port::Client);
+    assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
+    net.say(R, "CLUSTER FAILOVER");
+    let begun = only_the_stream_is_missing(&mut net);
+    net.until("the proposal", |net| !net.nodes[R].proposals.is_empty());
+    assert!(net.now.mono - begun <= 10, "after {} ms", net.now.mono - begun);
+    net.release(LEADER, R, Port::Bus);
+    nothing_is_lost(&mut net, R);
+}
+
+#[test]
+fn a_successor_serves_as_soon_as_it_has_everything() {
+    let mut net = net();
+    half_done(&mut net);
+    let begun = only_the_stream_is_missing(&mut net);
+    net.until("it to serve", |net| serves(net, R));
+    assert!(net.now.mono - begun <= 10, "after {} ms", net.now.mono - begun);
+}
+
+#[test]
+fn a_manual_failover_waits_for_no_timer() {
+    let mut net = net();
+    for run in 0..20 {
+        let (from, to) = if run % 2 == 0 { (P, R) } else { (R, P) };
+        net.all_equal(from);
+        // At every place between two heartbeats.
+        (0..run).for_each(|_| net.step());
+        net.say(to, "CLUSTER FAILOVER");
+        let writer = net.say(from, "SET last 1");
+        net.until("the pause", |net| net.nodes[from].pausing.in_force().is_some());
+        let begun = net.now.mono;
+        net.until("the successor to serve", |net| serves(net, to));
+        assert!(net.now.mono - begun <= 25, "{run}: after {} ms", net.now.mono - begun);
+        net.until("the redirection", |net| net.nodes[from].pausing.in_force().is_none());
+        net.disconnect(from, writer, super::super::Closed::Eof);
+    }
 }
 
 #[test]
