@@ -111,10 +111,13 @@ impl<D: Disk> Node<D> {
             return self.call_failover_off();
         }
         let Some(attempt) = self.succession.attempt else { return };
+        // Without the link it is not known to be the same history, and the primary's clients would be held for as long as that takes.
+        if self.upstream().is_none_or(|upstream| upstream.link != UpstreamLink::Up) {
+            return;
+        }
         self.put_question(question, attempt.until.saturating_sub(self.now.mono));
-        // Without the link it is not known to be the same history.
-        let linked = self.upstream().is_some_and(|upstream| upstream.link == UpstreamLink::Up);
-        if !attempt.proposed && linked && question.offset.is_some_and(|offset| self.has_caught_up(offset)) {
+        let end = self.succession.question.and_then(|question| question.offset);
+        if !attempt.proposed && end.is_some_and(|offset| self.has_caught_up(offset)) {
             self.succession.attempt = Some(Attempt { proposed: true, ..attempt });
             self.propose_failover(question.primary, Part { client: attempt.client, number: 0 });
         }

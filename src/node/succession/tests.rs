@@ -128,6 +128,22 @@ fn a_successor_serves_as_soon_as_it_has_everything() {
 }
 
 #[test]
+fn a_primary_is_not_held_before_its_replica_follows_it() {
+    let mut net = net();
+    let link = net.nodes[R].following.link().unwrap();
+    net.hold(P, R, Port::Client);
+    net.break_off(R, link);
+    net.say(R, "CLUSTER FAILOVER");
+    for _ in 0..100 {
+        net.step();
+        assert!(net.nodes[P].pausing.in_force().is_none());
+    }
+    assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
+    net.release(P, R, Port::Client);
+    nothing_is_lost(&mut net, R);
+}
+
+#[test]
 fn a_manual_failover_waits_for_no_timer() {
     let mut net = net();
     for run in 0..20 {
