@@ -76,7 +76,10 @@ impl<D: Disk> Node<D> {
             if self.is_being_replaced(&primary) {
                 continue;
             }
-            if let Successor::Found(replica) = self.seek_successor(primary) {
+            if self.answers_again(&primary) {
+                // It keeps its slots, and may have a lease for them: its flag goes at once.
+                self.tend_members();
+            } else if let Successor::Found(replica) = self.seek_successor(primary) {
                 self.promote(replica, primary, FailoverKind::Auto);
             }
         }

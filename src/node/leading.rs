@@ -275,18 +275,22 @@ impl<D: Disk> Node<D> {
     /// NODE_FAIL for who is silent for too long, NODE_RECOVER once a round is acknowledged again.
     fn failure_changes(&self) -> Vec<Change> {
         let fails = |id: &NodeId| self.raft.fails_at(id).is_some_and(|at| at <= self.now.mono);
-        // Of a new leader's followers nothing is known before their first answer: neither that they are dead nor that they live.
-        let patience = self.config.cluster_node_timeout / 2;
-        let answers =
-            |id: &NodeId| *id == self.me || self.raft.progress(id).is_some_and(|progress| progress.answers(self.now.mono, patience));
         self.state
             .members()
             .filter_map(|member| match member.failed {
                 false if fails(&member.id) => Some(Change::NodeFail { id: member.id }),
-                true if !self.raft.is_dead(&member.id) && answers(&member.id) => Some(Change::NodeRecover { id: member.id }),
+                true if self.answers_again(&member.id) => Some(Change::NodeRecover { id: member.id }),
                 _ => None,
             })
             .collect()
+    }
+
+    /// Whether a member that is flagged as failed lives. Of a new leader's followers nothing is known before their first answer: neither that they are dead nor
+    /// that they live.
+    pub(super) fn answers_again(&self, id: &NodeId) -> bool {
+        let (now, patience) = (self.now.mono, self.config.cluster_node_timeout / 2);
+        let answers = || self.raft.progress(id).is_some_and(|progress| progress.answers(now, patience));
+        *id == self.me || !self.raft.is_dead(id) && answers()
     }
 
     /// The next step of the plan, which hands over where it is the leader that should vote no more.

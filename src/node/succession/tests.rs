@@ -313,6 +313,25 @@ fn a_primary_whose_file_does_not_name_its_replicas_takes_nothing_from_them() {
 }
 
 #[test]
+fn a_primary_that_answers_again_keeps_its_slots() {
+    let mut net = net();
+    net.hold(P, LEADER, Port::Bus);
+    let id = net.nodes[P].me;
+    net.until("the flag", |net| net.nodes[LEADER].state.member(&id).unwrap().failed);
+    net.hold(R, LEADER, Port::Bus);
+    net.release(P, LEADER, Port::Bus);
+    let answers = |net: &Net| net.nodes[LEADER].raft.progress(&id).unwrap().answers(net.now.mono, 100);
+    net.until("an answer", answers);
+    // From now on all is there that a successor was sought for.
+    net.release(R, LEADER, Port::Bus);
+    let begun = net.now.mono;
+    net.until("the flag to go", |net| net.nodes.iter().all(|node| !node.state.member(&id).unwrap().failed));
+    assert!(net.now.mono - begun <= 25, "after {} ms", net.now.mono - begun);
+    (0..100).for_each(|_| net.step());
+    assert!(serves(&net, P) && net.nodes[P].state.slot_count_of(&id) > 0);
+}
+
+#[test]
 fn what_a_witness_saw_before_a_process_came_back_says_nothing_of_it() {
     let mut net = net();
     net.hold(R, LEADER, Port::Bus);
