@@ -7,15 +7,15 @@ use super::sessions::Kind;
 use super::timers::Timer;
 use crate::commands::{Held, Pause};
 use crate::store::Disk;
-use crate::types::{ConnId, Millis};
-use std::collections::BTreeSet;
+use crate::types::{ConnId, Millis, NodeId};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The pauses in force.
 #[derive(Default)]
 pub(super) struct Pausing {
     by_client: Option<Pause>,
-    /// While slots go from a primary to its replica (mono ms).
-    handover: Option<Millis>,
+    /// While slots go from a primary to its replica, until when (mono ms), for each replica that asked for it; none: for this node itself.
+    handovers: BTreeMap<Option<NodeId>, Millis>,
     /// Clients whose next request waits.
     pub held: BTreeSet<ConnId>,
 }
@@ -23,7 +23,7 @@ pub(super) struct Pausing {
 impl Pausing {
     /// What requests meet: of two pauses the stricter and longer one.
     pub fn in_force(&self) -> Option<Pause> {
-        let handover = self.handover.map(|until| Pause { held: Held::Writes, until });
+        let handover = self.handovers.values().max().map(|&until| Pause { held: Held::Writes, until });
         let both = |a: Pause, b: Pause| Pause { held: a.held.max(b.held), until: a.until.max(b.until) };
         self.by_client.into_iter().chain(handover).reduce(both)
     }
@@ -38,19 +38,32 @@ impl<D: Disk> Node<D> {
 
     /// Writes wait until this node's slots are somebody's again.
     pub(super) fn hold_writes(&mut self, until: Millis) {
-        self.pausing.handover = Some(until);
+        self.pausing.handovers.insert(None, until);
         self.pauses_changed();
     }
 
-    /// They need not wait any longer.
+    /// A replica that is about to take them over has asked for it.
+    pub(super) fn hold_writes_for(&mut self, replica: NodeId, until: Millis) {
+        self.pausing.handovers.insert(Some(replica), until);
+        self.pauses_changed();
+    }
+
+    /// Nobody needs wait any longer.
     pub(super) fn release_writes(&mut self) {
-        if self.pausing.handover.take().is_some() {
+        if !std::mem::take(&mut self.pausing.handovers).is_empty() {
+            self.pauses_changed();
+        }
+    }
+
+    /// Nor for what this replica has asked; for others, or for this node itself, still.
+    pub(super) fn release_writes_for(&mut self, replica: NodeId) {
+        if self.pausing.handovers.remove(&Some(replica)).is_some() {
             self.pauses_changed();
         }
     }
 
     fn pauses_changed(&mut self) {
-        let ends = self.pausing.by_client.map(|pause| pause.until).into_iter().chain(self.pausing.handover);
+        let ends = self.pausing.by_client.map(|pause| pause.until).into_iter().chain(self.pausing.handovers.values().copied());
         if let Some(until) = ends.min() {
             self.timers.set(Timer::Pause, until);
         }
@@ -74,7 +87,7 @@ impl<D: Disk> Node<D> {
         let now = self.now.mono;
         if self.timers.take_due(Timer::Pause, now) {
             self.pausing.by_client.take_if(|pause| pause.until <= now);
-            self.pausing.handover.take_if(|until| *until <= now);
+            self.pausing.handovers.retain(|_, until| *until > now);
             self.pauses_changed();
         }
     }

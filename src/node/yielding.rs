@@ -48,13 +48,13 @@ enum Bereft {
 }
 
 impl<D: Disk> Node<D> {
-    /// FAILOVER_PREPARE came: where our stream ends. No pause ends one, unless what it was for is in the log already.
+    /// FAILOVER_PREPARE came: where our stream ends. No pause ends the one that was asked for before, unless what it was for is in the log already.
     pub(super) fn prepare_failover(&mut self, from: NodeId, pause: Millis) -> u64 {
         let is_ours = self.state.member(&from).is_some_and(|member| member.primary == Some(self.me));
         if is_ours && pause > 0 {
-            self.hold_writes(self.now.mono + pause.min(self.config.cluster_manual_failover_timeout));
+            self.hold_writes_for(from, self.now.mono + pause.min(self.config.cluster_manual_failover_timeout));
         } else if pause == 0 && !self.is_handing_over() {
-            self.release_writes();
+            self.release_writes_for(from);
         }
         if self.is_handing_over() || !is_ours {
             self.succession.yielding.told = Some(from);

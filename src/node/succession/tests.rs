@@ -332,6 +332,31 @@ fn a_primary_that_answers_again_keeps_its_slots() {
 }
 
 #[test]
+fn a_pause_is_ended_by_who_asked_for_it() {
+    let mut net = net();
+    let (replica, other) = (net.nodes[R].me, net.nodes[LEADER].me);
+    let is_paused = |net: &Net| net.nodes[P].pausing.in_force().is_some();
+    net.nodes[P].prepare_failover(replica, 300);
+    net.nodes[P].prepare_failover(other, 0);
+    assert!(is_paused(&net), "another replica has asked for nothing");
+    net.nodes[P].prepare_failover(other, 100);
+    net.nodes[P].prepare_failover(replica, 0);
+    assert!(is_paused(&net), "the other one is still at it");
+    net.nodes[P].prepare_failover(other, 0);
+    assert!(!is_paused(&net));
+    // Each has its own time, and so has the node itself.
+    let begun = net.nodes[P].now.mono;
+    net.nodes[P].prepare_failover(replica, 200);
+    net.nodes[P].prepare_failover(other, 100);
+    net.until("the end", |net| !is_paused(net));
+    assert!(net.now.mono - begun >= 200);
+    net.nodes[P].hold_writes(begun + 500);
+    net.nodes[P].prepare_failover(replica, 50);
+    net.nodes[P].prepare_failover(replica, 0);
+    assert!(is_paused(&net), "it holds them for itself");
+}
+
+#[test]
 fn what_a_witness_saw_before_a_process_came_back_says_nothing_of_it() {
     let mut net = net();
     net.hold(R, LEADER, Port::Bus);
