@@ -332,6 +332,26 @@ fn a_primary_that_answers_again_keeps_its_slots() {
 }
 
 #[test]
+fn a_wish_to_hand_over_waits_at_the_gate() {
+    let mut net = net();
+    let id = net.nodes[P].me;
+    assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
+    net.nodes[P].shutdown();
+    net.until("the wish", |net| net.nodes[LEADER].leading.handovers().next().is_some());
+    net.hold(P, LEADER, Port::Bus);
+    net.until("it to follow no more", |net| !net.nodes[LEADER].raft.gate_is_open(&id, net.now.mono));
+    let index = net.nodes[LEADER].raft.log().last_index();
+    for _ in 0..10 {
+        net.step();
+        assert_eq!(net.nodes[LEADER].raft.log().last_index(), index, "it is not known to hold what it lacks");
+    }
+    net.release(P, LEADER, Port::Bus);
+    net.until("a successor", |net| serves(net, R) || serves(net, LEADER));
+    let successor = if serves(&net, R) { R } else { LEADER };
+    assert_eq!(net.ask(successor, "DBSIZE"), ":51\r\n");
+}
+
+#[test]
 fn a_pause_is_ended_by_who_asked_for_it() {
     let mut net = net();
     let (replica, other) = (net.nodes[R].me, net.nodes[LEADER].me);
