@@ -133,13 +133,14 @@ impl<D: Disk> Node<D> {
         self.server.persistence.save_asked = true;
     }
 
-    /// Cron: a save point may be reached.
+    /// Cron: a save point may be reached. What has failed is tried again in any case: clients may not change anything before that.
     pub(super) fn review_save_points(&mut self) {
         let (now, persistence) = (self.now, &self.server.persistence);
         let patient = persistence.failed && self.saving.tried.is_some_and(|tried| now.mono < tried + RETRY);
         let changes = self.keyspace.dirty() - persistence.saved_dirty;
         let since = now.wall.saturating_sub(persistence.saved_at);
-        if self.saving.save.is_none() && !patient && self.config.save.are_reached(changes, since) {
+        let due = self.config.save.are_reached(changes, since) || persistence.failed && !self.config.save.is_empty();
+        if self.saving.save.is_none() && !patient && due {
             log::info!("{changes} changes in {} seconds: saving", since / 1000);
             self.server.persistence.save_asked = true;
         }
@@ -228,5 +229,23 @@ impl<D: Disk> Node<D> {
             self.waiting.finish(client, outcome.clone());
         }
         self.saved_at_end(result.is_ok());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::node::net::Net;
+    use crate::store::memory::Fault;
+
+    #[test]
+    fn a_save_that_failed_is_tried_again_though_nothing_can_change_before_that() {
+        let mut net = Net::of(1);
+        net.until("a cluster of one", |net| net.nodes[0].state.member_count() == 1);
+        assert_eq!(net.ask(0, "CLUSTER ADDSLOTSRANGE 0 16383"), "+OK\r\n");
+        net.nodes[0].files.inject(1, Fault::Fail);
+        assert!(net.ask(0, "SAVE").starts_with("-ERR saving failed"));
+        assert!(net.ask(0, "SET k 1").starts_with("-MISCONF"));
+        net.until("a good save", |net| !net.nodes[0].server.persistence.failed);
+        assert_eq!(net.ask(0, "SET k 1"), "+OK\r\n");
     }
 }
