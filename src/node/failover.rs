@@ -73,7 +73,7 @@ impl<D: Disk> Node<D> {
             self.review_wishes();
         }
         for primary in self.leading.failovers.vacant.clone() {
-            if self.is_being_replaced(&primary) {
+            if self.is_shard_changing(&primary) {
                 continue;
             }
             if self.answers_again(&primary) {
@@ -90,7 +90,7 @@ impl<D: Disk> Node<D> {
         if wish.is_granted(&self.state) {
             return Granted::Yes;
         }
-        if self.is_being_replaced(&wish.id) {
+        if self.is_shard_changing(&wish.id) {
             return Granted::Later;
         }
         match self.seek_successor(wish.id) {
@@ -101,10 +101,22 @@ impl<D: Disk> Node<D> {
         Granted::Later
     }
 
-    /// Whether a FAILOVER of this primary is in the log and not applied.
-    fn is_being_replaced(&self, id: &NodeId) -> bool {
+    /// Whether an entry that is in the log and not applied may change this primary's shard. Its replicas are asked anew after that: what they say
+    /// meanwhile is nothing, whatever they have \[N45\].
+    fn is_shard_changing(&mut self, primary: &NodeId) -> bool {
+        let shard_of = |id: &NodeId| self.state.member(id).map(|member| member.shard);
+        let changed = shard_of(primary);
         let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
-        tail.any(|(_, entry)| matches!(&entry.body, Body::App(Change::Failover { primary, .. }) if primary == id))
+        let changing = tail.any(|(_, entry)| match &entry.body {
+            Body::App(Change::Failover { shard, .. }) => changed == Some(*shard),
+            Body::App(Change::SetReplicaOf { source, target, .. }) => [source, target].iter().any(|(shard, _)| changed == Some(*shard)),
+            Body::App(Change::NodeForget { id, .. }) => changed == shard_of(id),
+            _ => false,
+        });
+        if changing {
+            self.leading.failovers.searches.remove(primary);
+        }
+        changing
     }
 
     /// The replicas are asked once. What they say later is newer only, so the first answer of one that has caught up meanwhile will do.

@@ -288,6 +288,24 @@ fn a_successor_that_restarts_and_has_served_gives_the_slots_back() {
 }
 
 #[test]
+fn what_a_replica_says_while_its_shard_changes_is_no_answer() {
+    let mut net = net();
+    let (primary, heir) = (net.nodes[P].me, net.nodes[R].me);
+    assert_eq!(net.ask(LEADER, "CONFIG SET replica-priority 0"), "+OK\r\n");
+    net.until("one that may take over", |net| net.nodes[LEADER].state.willing_replicas(&primary).count() == 1);
+    net.nodes[P].shutdown();
+    net.until("the wish", |net| net.nodes[LEADER].leading.handovers().next().is_some());
+    let shard = net.nodes[P].state.member(&primary).unwrap().shard;
+    let stale = Change::Failover { replica: heir, primary, shard, epoch: 1, kind: FailoverKind::Manual };
+    net.nodes[LEADER].raft.append(None, stale).unwrap();
+    net.until("a successor", |net| {
+        let is_done = net.nodes[P].state.slot_count_of(&primary) == 0;
+        assert!(is_done || net.nodes[P].proposals.gives_up(&primary), "nobody has said that there is none");
+        is_done
+    });
+}
+
+#[test]
 fn a_primary_whose_file_does_not_name_its_replicas_takes_nothing_from_them() {
     let mut net = Net::with_members(3);
     net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
