@@ -109,9 +109,10 @@ impl<D: Disk> Node<D> {
         self.loading.owners_uncertain
     }
 
-    /// Once a turn: the state from the disk may be older than the keys. When it is known whose every slot is, keys of others' slots go.
+    /// Once a turn: the state from the disk may be older than the keys. When it is known whose every slot is, keys of others' slots go; not before the stream can
+    /// say so, or whoever has the same history would keep them.
     pub(super) fn settle_owners(&mut self) {
-        if self.loading.owners_uncertain && self.knows_newest_state() && !self.is_loading() {
+        if self.loading.owners_uncertain && self.knows_newest_state() && !self.is_loading() && !self.lacks_keys() {
             self.loading.owners_uncertain = false;
             self.changed = Changed { foreign: Changed::everything().foreign, ..std::mem::take(&mut self.changed) };
             self.todo.consequences = true;

@@ -76,7 +76,8 @@ impl<D: Disk> Node<D> {
 
     /// A FAILOVER from this node to `successor` was applied. Who has come back without its keys leaves nothing, whatever it has loaded.
     pub(super) fn handed_over(&mut self, successor: NodeId, kind: FailoverKind) {
-        let bereft = self.succession.yielding.bereft.take().is_some();
+        // It stays so until its state is the newest: the slots may have come back since.
+        let bereft = self.succession.yielding.is_bereft();
         let (offset, awaited) = if bereft { (0, false) } else { (self.stream.offset(), kind == FailoverKind::Manual) };
         self.succession.yielding.bequest = Some(Bequest { to: successor, offset, awaited });
         self.release_writes();

@@ -288,6 +288,50 @@ fn a_successor_that_restarts_and_has_served_gives_the_slots_back() {
 }
 
 #[test]
+fn a_successor_that_restarts_and_was_the_primary_before_gives_the_slots_back() {
+    let mut net = net();
+    for (from, to) in [(P, R), (R, P), (P, R)] {
+        net.fail_over(to, from, FailoverKind::Manual);
+        net.until("the keys to be served", |net| serves(net, to));
+        net.all_equal(to);
+    }
+    assert_eq!(net.ask(R, "SET last 1"), "+OK\r\n");
+    net.all_equal(R);
+    net.kill(R);
+    net.start(R);
+    assert!(net.nodes[R].state.member(&net.nodes[R].me).unwrap().primary.is_some(), "all of that is in its log only");
+    net.until("somebody to serve", |net| (P..=LEADER).any(|at| serves(net, at)));
+    let primary = (P..=LEADER).find(|at| serves(&net, *at)).unwrap();
+    nothing_is_lost(&mut net, primary);
+}
+
+#[test]
+fn keys_of_slots_that_others_own_by_now_go_by_the_stream() {
+    let mut net = Net::with_members(5);
+    net.until("five voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 5));
+    assert_eq!(net.ask(LEADER, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
+    let (primary, other) = (net.nodes[P].me, net.nodes[LEADER].me);
+    assert_eq!(net.ask(R, &format!("CLUSTER REPLICATE {primary}")), "+OK\r\n");
+    for key in ["kept", "last"] {
+        assert_eq!(net.ask(P, &format!("SET {key} 1")), "+OK\r\n");
+    }
+    net.until("a copy", |net| net.in_sync(R) && net.nodes[R].keyspace.len() == 2);
+    for at in [P, R] {
+        assert_eq!(net.ask(at, "SAVE"), "+OK\r\n");
+    }
+    net.kill(R);
+    let slot = crate::keyspace::key_slot(b"last");
+    assert_eq!(net.ask(LEADER, &format!("CLUSTER SETSLOT {slot} NODE {other}")), "+OK\r\n");
+    // Both come back with what they had before that, of one history.
+    net.kill(P);
+    net.start(P);
+    net.start(R);
+    net.until("another sync", |net| net.in_sync(R) && net.nodes[R].following.link().is_some() && net.nodes[P].keyspace.len() == 1);
+    (0..100).for_each(|_| net.step());
+    assert_eq!((net.nodes[R].keyspace.len(), net.info(P, "sync_partial_ok")), (1, 1));
+}
+
+#[test]
 fn what_a_replica_says_while_its_shard_changes_is_no_answer() {
     let mut net = net();
     let (primary, heir) = (net.nodes[P].me, net.nodes[R].me);
