@@ -11,6 +11,7 @@ use crate::replication::{Profile, Replica, Request};
 use crate::types::{Millis, ReplId};
 use crate::wire::Args;
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 /// The longest address that a replica may announce.
 const MAX_IP: usize = 255;
@@ -211,6 +212,11 @@ fn replconf(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     ctx.done()
 }
 
+/// Whether an argument is this id.
+fn names<Id: FromStr + PartialEq>(arg: &[u8], id: &Id) -> bool {
+    std::str::from_utf8(arg).is_ok_and(|text| text.parse::<Id>().is_ok_and(|named| named == *id))
+}
+
 /// Whether an option has an answer at all.
 enum Answer {
     Given,
@@ -229,6 +235,19 @@ fn configure(ctx: &mut Context<'_>, option: &[u8], value: &[u8]) -> Result<Answe
         }
         // Asked of replicas, by their primary, in its stream.
         _ if is(option, "getack") => return Ok(Answer::None),
+        _ if is(option, "cluster-id") => {
+            let (me, cluster) = (ctx.cluster.me, ctx.cluster.state.cluster_id());
+            if ctx.cluster.joining || !names(value, &cluster) {
+                return Err(format!("ERR This node is no member of the cluster that is meant: it is node {me}, in cluster {cluster}"));
+            }
+            replica(ctx).profile.is_member = true;
+        }
+        _ if is(option, "primary-id") => {
+            let me = ctx.cluster.me;
+            if !names(value, &me) {
+                return Err(format!("ERR This node is not the primary that is meant: it is node {me}"));
+            }
+        }
         _ if is(option, "listening-port") => replica(ctx).profile.port = u16::try_from(number()?).unwrap_or(0),
         _ if is(option, "ip-address") => {
             let ip = std::str::from_utf8(value).ok().filter(|ip| ip.bytes().all(|byte| byte.is_ascii_graphic() && byte != b','));

@@ -5,7 +5,7 @@
 
 use super::Node;
 use super::acks::AckWait;
-use super::sessions::{Kind, Sessions};
+use super::sessions::{Kind, Session, Sessions};
 use crate::commands::{Client, seconds};
 use crate::replication::rdb::About;
 use crate::replication::{Fed, Offer, Replica, Start};
@@ -135,6 +135,16 @@ impl<D: Disk> Node<D> {
             self.sessions.queue_output(conn);
         }
         fed
+    }
+
+    /// This node is another one from now on, or in another cluster than those that asked for it as its members.
+    pub(super) fn part_from_replicas(&mut self) {
+        let is_member = |session: &Session| match &session.kind {
+            Kind::Client(client) => client.client.replica.as_deref().is_some_and(|replica| replica.profile.is_member),
+            Kind::Bus(_) | Kind::Primary(_) => false,
+        };
+        let members: Vec<ConnId> = self.sessions.iter().filter(|(_, session)| is_member(session)).map(|(conn, _)| conn).collect();
+        members.into_iter().for_each(|conn| self.close(conn));
     }
 
     /// It has got all that it asked for.

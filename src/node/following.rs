@@ -98,6 +98,13 @@ impl<D: Disk> Node<D> {
         if is_settled { self.replication_offset() } else { 0 }
     }
 
+    /// This node is another one from now on, or in another cluster: whoever was its primary may be so no more, and is asked again.
+    pub(super) fn part_from_primary(&mut self) {
+        if let Some(conn) = self.following.link {
+            self.close(conn);
+        }
+    }
+
     /// The state may name another primary by now, or none. Who is no member, on its way from one cluster to another, keeps what it has.
     pub(super) fn review_primary(&mut self) {
         let Some(me) = self.state.member(&self.me) else { return };
@@ -106,9 +113,7 @@ impl<D: Disk> Node<D> {
             return;
         }
         // What has come from the former primary is run before that.
-        if let Some(conn) = self.following.link {
-            self.close(conn);
-        }
+        self.part_from_primary();
         let in_sync = match (self.following.primary, &primary) {
             (Some(_), Some(_)) => self.following.in_sync && self.following.shard == shard,
             // A successor waits for no primary that has failed.

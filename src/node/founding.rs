@@ -125,6 +125,8 @@ impl<D: Disk> Node<D> {
 
     pub(super) fn begin_anew(&mut self, raft: Raft<Change>, state: State) {
         self.drop_proposals();
+        self.part_from_primary();
+        self.part_from_replicas();
         self.raft = raft;
         self.state = state;
         self.leading = super::leading::Leading::default();

@@ -65,6 +65,17 @@ impl Net {
         self.up.insert(at);
     }
 
+    /// Another node has come to its address, from an empty disk: a cluster of one, with other keys.
+    pub fn replace(&mut self, at: usize) {
+        self.kill(at);
+        self.nodes[at] = Node::start(config(at), MemoryDisk::new().process(), self.now.mono, self.now).unwrap();
+        self.up.insert(at);
+        self.until("a cluster of one", |net| net.nodes[at].state.member_count() == 1);
+        assert_eq!(self.ask(at, "CLUSTER ADDSLOTSRANGE 0 16383"), "+OK\r\n");
+        self.until("it to serve", |net| net.nodes[at].state.slot_count_of(&net.nodes[at].me) > 0);
+        while self.ask(at, "SET strange 1") != "+OK\r\n" {}
+    }
+
     /// A connection breaks: both ends hear of it.
     pub fn break_off(&mut self, at: usize, conn: ConnId) {
         self.nodes[at].close(conn);

@@ -33,12 +33,14 @@ impl<D: Disk> Node<D> {
     /// The link to the primary is up: the handshake begins.
     pub(super) fn primary_connected(&mut self, conn: ConnId, local: SocketAddr) {
         let seed = self.rng.next_u64();
-        let Some(session) = self.sessions.get_mut(conn) else { return };
+        let (Some(primary), Some(session)) = (self.following.primary(), self.sessions.get_mut(conn)) else { return };
         let Kind::Primary(link) = &mut session.kind else { return };
         let config = &self.config;
         let introduction = Introduction {
             user: &config.primaryuser,
             password: &config.primaryauth,
+            cluster: self.state.cluster_id(),
+            primary,
             port: if config.replica_announce_port == 0 { config.announced_port() } else { config.replica_announce_port },
             ip: &config.replica_announce_ip,
             version: REDIS_VERSION,

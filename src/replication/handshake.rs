@@ -6,7 +6,7 @@
 //! It is asked with [`Handshake::next`] until it has nothing more to say about the bytes that are there; what it has used is not shown to it again.
 
 use super::history::MAX_OFFSET;
-use crate::types::ReplId;
+use crate::types::{ClusterId, NodeId, ReplId};
 use crate::wire::Reply;
 use crate::wire::number::parse_u64;
 
@@ -22,6 +22,10 @@ pub struct Introduction<'a> {
     pub user: &'a str,
     /// `masterauth`; empty: nothing is said.
     pub password: &'a str,
+    /// The cluster that both are in.
+    pub cluster: ClusterId,
+    /// Who it has to be: another node may have its address by now.
+    pub primary: NodeId,
     /// The client port that others reach this replica by.
     pub port: u16,
     /// The address that others reach this replica by; empty: the connection's.
@@ -94,10 +98,11 @@ enum Stage {
     Done,
 }
 
-/// Answers that are still to come: AUTH's first, if it was sent, and so many of REPLCONF.
+/// Answers that are still to come: AUTH's first, if it was sent, whether the primary is who was meant, and so many of REPLCONF.
 #[derive(Clone, Copy, Debug)]
 struct Answers {
     auth: bool,
+    identity: bool,
     replconf: u32,
 }
 
@@ -184,6 +189,11 @@ impl Handshake {
                     if error {
                         return Err(refusal("AUTH", line));
                     }
+                } else if std::mem::take(&mut answers.identity) {
+                    // Its keys would take the place of the own: who does not know the question is no primary in a cluster \[N43\].
+                    if line != b"+OK" {
+                        return Err(refusal("REPLCONF", line));
+                    }
                 } else {
                     // Primaries do not know every option of newer ones.
                     answers.replconf -= 1;
@@ -228,13 +238,14 @@ impl Handshake {
 
 impl Introduction<'_> {
     fn requests(&self) -> (Vec<u8>, Answers) {
-        let Self { user, password, port, ip, version } = *self;
-        let (mut told, mut answers) = (Vec::new(), Answers { auth: !password.is_empty(), replconf: 0 });
+        let Self { user, password, cluster, primary, port, ip, version } = *self;
+        let (mut told, mut answers) = (Vec::new(), Answers { auth: !password.is_empty(), identity: true, replconf: 0 });
         match (user.is_empty(), password.is_empty()) {
             (_, true) => {}
             (true, false) => request(&mut told, &["AUTH", password]),
             (false, false) => request(&mut told, &["AUTH", user, password]),
         }
+        request(&mut told, &["REPLCONF", "cluster-id", &cluster.to_string(), "primary-id", &primary.to_string()]);
         let port = port.to_string();
         let ip: &[&str] = if ip.is_empty() { &[] } else { &["ip-address", ip] };
         for words in [&["listening-port", &port][..], ip, &["capa", "eof", "capa", "psync2"], &["version", version]] {

@@ -38,6 +38,8 @@ pub struct Profile {
     pub rdb_only: bool,
     /// It wants an RDB without keys.
     pub no_keys: bool,
+    /// It is a member of the cluster, and has asked for this node and no other.
+    pub is_member: bool,
 }
 
 /// A place in the stream: so many bytes of it were before.

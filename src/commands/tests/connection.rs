@@ -164,3 +164,18 @@ fn the_list_of_clients() {
     desk.ask("hello 3");
     assert!(desk.ask("client list").starts_with('='), "verbatim in RESP3");
 }
+
+#[test]
+fn a_replica_is_told_if_another_node_is_meant() {
+    let mut desk = Desk::new();
+    let (cluster, other) = (desk.state.cluster_id(), ClusterId::from_bytes([2; 20]));
+    let error = format!("-ERR This node is no member of the cluster that is meant: it is node {ME}, in cluster {cluster}\r\n");
+    for value in [other.to_string(), String::from("x"), cluster.to_string().to_uppercase() + "0"] {
+        assert_eq!(desk.ask(&format!("replconf cluster-id {value} primary-id {ME}")), error);
+    }
+    assert!(desk.client.replica.is_none());
+    let error = format!("-ERR This node is not the primary that is meant: it is node {ME}\r\n");
+    assert_eq!(desk.ask(&format!("replconf cluster-id {cluster} primary-id {OTHER}")), error);
+    assert_eq!(desk.ask(&format!("replconf cluster-id {cluster} primary-id {ME}")), "+OK\r\n");
+    assert!(desk.client.replica.as_ref().is_some_and(|replica| replica.profile.is_member));
+}

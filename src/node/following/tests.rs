@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::cluster::FailoverKind;
-use crate::node::Closed;
 use crate::node::net::Net;
+use crate::node::{Closed, Port};
 
 #[test]
 fn who_takes_over_goes_on_with_the_history_and_the_others_follow_without_a_full_sync() {
@@ -101,4 +101,60 @@ fn an_answer_to_an_earlier_question_is_none_to_the_last() {
     net.release(0, 1, Port::Client);
     net.all_equal(1);
     assert_eq!(net.ask(1, "EXISTS late"), ":1\r\n");
+}
+
+/// Nodes 1 and 2 replicate node 0 as before, and will not take over from it.
+fn with_faithful_replicas() -> Net {
+    let mut net = Net::with_replicas();
+    net.all_equal(0);
+    for at in [1, 2] {
+        assert_eq!(net.ask(at, "CONFIG SET cluster-replica-no-failover yes"), "+OK\r\n");
+        let id = net.nodes[at].me;
+        net.until("all to know", |net| net.nodes.iter().all(|node| node.state.member(&id).is_some_and(|member| member.nofailover)));
+    }
+    net
+}
+
+#[test]
+fn a_stranger_at_its_primary_s_address_is_not_copied() {
+    let mut net = with_faithful_replicas();
+    let before = net.history(1);
+    net.replace(0);
+    (0..1000).for_each(|_| net.step());
+    assert_eq!(net.info(0, "connected_slaves"), 0);
+    assert_eq!((net.info(0, "sync_full"), net.info(0, "sync_partial_ok"), net.info(0, "sync_partial_err")), (0, 0, 0));
+    for at in [1, 2] {
+        assert_eq!((net.history(at), net.nodes[at].keyspace.len()), (before, 50));
+        assert!(net.nodes[at].following.primary().is_some() && !net.in_sync(at), "it tries again and again");
+    }
+}
+
+/// The bus between these and that one carries nothing, their client ports are reached.
+fn hold_bus(net: &mut Net, apart: usize) {
+    for other in (0..3).filter(|other| *other != apart) {
+        net.hold(apart, other, Port::Bus);
+        net.hold(other, apart, Port::Bus);
+    }
+}
+
+#[test]
+fn who_is_in_another_cluster_is_no_primary_any_more() {
+    for recovered in [2, 0] {
+        let mut net = with_faithful_replicas();
+        hold_bus(&mut net, recovered);
+        (0..400).for_each(|_| net.step());
+        assert_eq!(net.info(0, "connected_slaves"), 2, "no leader is needed to go on");
+        assert_eq!(net.ask(recovered, "CLUSTER RECOVER QUORUM"), "+OK\r\n");
+        let clusters = [0, 1, 2].map(|at| net.nodes[at].state.cluster_id());
+        (0..1000).for_each(|_| net.step());
+        let left = [1, 2].into_iter().filter(|at| clusters[*at] == clusters[0]).count() as u64;
+        assert_eq!(net.info(0, "connected_slaves"), left);
+        net.nodes[0].stream.feed([&b"SET"[..], b"late", b"1"].into_iter());
+        (0..200).for_each(|_| net.step());
+        for at in [1, 2] {
+            let fellow = clusters[at] == clusters[0];
+            assert_eq!((net.in_sync(at), net.history(at).offset == net.history(0).offset), (fellow, fellow), "{recovered} {at}");
+            assert_eq!(net.nodes[at].following.primary(), Some(net.nodes[0].me));
+        }
+    }
 }

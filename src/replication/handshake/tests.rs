@@ -8,7 +8,13 @@ const OTHER: &str = "fedcba9876543210fedcba9876543210fedcba98";
 const MARK_TEXT: &str = "a1b2c3d4e5f6a7b8c9d0a1b2c3d4e5f6a7b8c9d0";
 
 fn plain() -> Introduction<'static> {
-    Introduction { user: "", password: "", port: 7000, ip: "", version: "7.2.4" }
+    let (cluster, primary) = (ClusterId::from_bytes([0xcc; 20]), NodeId::from_bytes([0xaa; 20]));
+    Introduction { user: "", password: "", cluster, primary, port: 7000, ip: "", version: "7.2.4" }
+}
+
+/// How it says whom it means.
+fn identity() -> String {
+    format!("REPLCONF cluster-id {} primary-id {}", "cc".repeat(20), "aa".repeat(20))
 }
 
 fn id(text: &str) -> ReplId {
@@ -57,14 +63,20 @@ fn play(introduction: &Introduction<'_>, have: Option<(ReplId, u64)>, bytes: &[u
 
 #[test]
 fn it_introduces_itself_and_asks_for_everything() {
-    let told = play(&plain(), None, b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n", &[1]).unwrap();
-    let said = "| PING | REPLCONF listening-port 7000 | REPLCONF capa eof capa psync2 | REPLCONF version 7.2.4 | PSYNC ? -1";
-    assert_eq!((told.said.as_str(), told.events.len()), (said, 0));
+    let told = play(&plain(), None, b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n", &[1]).unwrap();
+    let identity = identity();
+    let said =
+        format!("| PING | {identity} | REPLCONF listening-port 7000 | REPLCONF capa eof capa psync2 | REPLCONF version 7.2.4 | PSYNC ? -1");
+    assert_eq!((told.said, told.events.len()), (said, 0));
     let known = Introduction { user: "u", password: "p", ip: "10.0.0.1", ..plain() };
-    let told =
-        play(&known, Some((id(ID), 41)), b"-NOAUTH Authentication required.\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n-ERR Unrecognized\r\n", &[64]);
+    let told = play(
+        &known,
+        Some((id(ID), 41)),
+        b"-NOAUTH Authentication required.\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n-ERR Unrecognized\r\n",
+        &[64],
+    );
     let said = format!(
-        "| PING | AUTH u p | REPLCONF listening-port 7000 | REPLCONF ip-address 10.0.0.1 | REPLCONF capa eof capa psync2 | REPLCONF version 7.2.4 | PSYNC {ID} 42"
+        "| PING | AUTH u p | {identity} | REPLCONF listening-port 7000 | REPLCONF ip-address 10.0.0.1 | REPLCONF capa eof capa psync2 | REPLCONF version 7.2.4 | PSYNC {ID} 42"
     );
     assert_eq!(told.unwrap().said, said);
     assert!(play(&Introduction { password: "p", ..plain() }, None, b"+PONG\r\n", &[9]).unwrap().said.contains("| AUTH p |"));
@@ -72,7 +84,7 @@ fn it_introduces_itself_and_asks_for_everything() {
 
 #[test]
 fn an_rdb_comes_with_its_length_or_with_a_mark_behind_it() {
-    let start = format!("+PONG\r\n+OK\r\n+OK\r\n+OK\r\n\n+FULLRESYNC {ID} 77\r\n\n\n");
+    let start = format!("+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n\n+FULLRESYNC {ID} 77\r\n\n\n");
     let counted = format!("{start}$5\r\nREDISstream");
     let marked = format!("{start}$EOF:{MARK_TEXT}\r\nREDIS{MARK_TEXT}stream");
     for bytes in [counted, marked] {
@@ -87,7 +99,7 @@ fn an_rdb_comes_with_its_length_or_with_a_mark_behind_it() {
 
 #[test]
 fn the_stream_may_go_on_under_the_same_id_or_another() {
-    let start = "+PONG\r\n+OK\r\n+OK\r\n+OK\r\n";
+    let start = "+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n";
     let have = Some((id(ID), 5));
     let told = play(&plain(), have, format!("{start}+CONTINUE\r\n*1\r\n").as_bytes(), &[3]).unwrap();
     assert_eq!((told.events, &told.stream[..]), (vec![format!("continue {ID}")], &b"*1\r\n"[..]));
@@ -97,7 +109,7 @@ fn the_stream_may_go_on_under_the_same_id_or_another() {
 
 #[test]
 fn what_is_no_answer_ends_it() {
-    let start = "+PONG\r\n+OK\r\n+OK\r\n+OK\r\n";
+    let start = "+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n";
     let have = Some((id(ID), 5));
     let refused = |bytes: &str| play(&plain(), have, format!("{start}{bytes}").as_bytes(), &[7]).unwrap_err();
     assert_eq!(refused("-LOADING later\r\n").to_string(), "the primary answers PSYNC with -LOADING later");
@@ -124,6 +136,21 @@ fn what_is_no_answer_ends_it() {
 }
 
 #[test]
+fn a_primary_that_is_not_who_was_meant_is_asked_for_nothing() {
+    for answer in
+        ["-ERR This is not the primary that is meant: it is node 1", "-ERR Unrecognized REPLCONF option: cluster-id", "-NOAUTH no"]
+    {
+        let error = play(&plain(), Some((id(ID), 5)), format!("+PONG\r\n{answer}\r\n").as_bytes(), &[7]).unwrap_err();
+        assert_eq!(error.to_string(), format!("the primary answers REPLCONF with {answer}"));
+    }
+    let misplaced = play(&plain(), None, b"+PONG\r\n+CONTINUE\r\n", &[7]).unwrap_err();
+    assert!(matches!(misplaced, Refusal::Misplaced { request: "REPLCONF", .. }));
+    let secret = Introduction { password: "p", ..plain() };
+    let denied = play(&secret, None, b"-NOAUTH\r\n+OK\r\n-ERR no\r\n", &[7]);
+    assert!(matches!(denied, Err(Refusal::Denied { request: "REPLCONF", .. })));
+}
+
+#[test]
 fn an_acknowledgement_is_a_request() {
     let mut out = Vec::new();
     acknowledgement(18, &mut out);
@@ -139,7 +166,7 @@ proptest! {
         marked in any::<bool>(),
     ) {
         let form = if marked { format!("EOF:{MARK_TEXT}") } else { rdb.len().to_string() };
-        let mut bytes = format!("+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+FULLRESYNC {ID} 1\r\n${form}\r\n").into_bytes();
+        let mut bytes = format!("+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+FULLRESYNC {ID} 1\r\n${form}\r\n").into_bytes();
         bytes.extend_from_slice(&rdb);
         if marked {
             bytes.extend_from_slice(MARK_TEXT.as_bytes());
@@ -154,7 +181,7 @@ proptest! {
     #[test]
     fn any_bytes_are_heard_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300), pieces in prop::collection::vec(1usize..90, 1..4)) {
         let _ = play(&plain(), None, &bytes, &pieces);
-        let mut after = b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n".to_vec();
+        let mut after = b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n".to_vec();
         after.extend_from_slice(&bytes);
         let _ = play(&plain(), Some((id(ID), 1)), &after, &pieces);
     }

@@ -5,6 +5,7 @@ use crate::keyspace::{Entry, Expiry, Value, key_slot};
 use crate::replication::handshake::{Handshake, Heard};
 use crate::replication::rdb::Loader;
 use crate::replication::{History, Introduction};
+use crate::types::{ClusterId, NodeId};
 
 const OLD: ReplId = ReplId::from_bytes([1; 20]);
 const NEW: ReplId = ReplId::from_bytes([2; 20]);
@@ -73,8 +74,9 @@ fn a_copy_is_made_in_pieces_and_what_changes_meanwhile_follows_it() {
     assert!(!first.has_more(&desk.stream) && first.behind(&desk.stream) == 0);
     assert_eq!(desk.sent().matches("key:0").count(), pieces);
 
-    let introduction = Introduction { user: "", password: "", port: 1, ip: "", version: "" };
-    let (mut said, mut used, mut rdb) = (b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n".to_vec(), 0, Loader::new(Keyspace::new(1)));
+    let (cluster, primary) = (ClusterId::from_bytes([1; 20]), NodeId::from_bytes([1; 20]));
+    let introduction = Introduction { user: "", password: "", cluster, primary, port: 1, ip: "", version: "" };
+    let (mut said, mut used, mut rdb) = (b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n".to_vec(), 0, Loader::new(Keyspace::new(1)));
     let mut handshake = Handshake::begin(&introduction, None, &mut Vec::new());
     said.extend(copy);
     while let Some(heard) = handshake.next(&said, &mut used, &mut Vec::new()).unwrap() {
