@@ -116,6 +116,15 @@ hex_id! {
     ReplId
 }
 
+/// How much of its shard's data a node holds. More of a later reign is more, whatever the offsets: those of two histories say nothing of each other.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Extent {
+    /// Numbers the reigns of the shard's primaries, a later one higher; 0 while it is not known.
+    pub reign: u64,
+    /// Bytes of the stream in that reign's history; 0 for nothing worth promoting.
+    pub offset: u64,
+}
+
 /// A hash slot, always below [`SLOT_COUNT`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Slot(u16);

@@ -273,7 +273,7 @@ impl Runner {
             "AE_ACK" => {
                 let ok = field("ok") == Some("yes");
                 let (index, last_index) = (value("index"), value("last"));
-                Message::AppendAck(AppendAck { term, ok, index, last_index, round, repl_offset: 0, token: Token::default() })
+                Message::AppendAck(AppendAck { term, ok, index, last_index, round, extent: Extent::default(), token: Token::default() })
             }
             "VOTE_REQ" | "PRE_VOTE_REQ" => {
                 let ((last_index, last_term), pre) = (place("last"), what[0] == "PRE_VOTE_REQ");

@@ -8,7 +8,7 @@ use pontoon::node::{Accepted, Action, Node, Port};
 use pontoon::raft::message::{AppendAck, InstallSnapshot};
 use pontoon::raft::{Body, Entry, HardState, Log, Message, Token};
 use pontoon::store::{Image, MemoryDisk, RealDisk, Standing, Store, nodes_conf};
-use pontoon::types::{ClusterId, ConnId, NodeId, Now, Slot};
+use pontoon::types::{ClusterId, ConnId, Extent, NodeId, Now, Slot};
 use pontoon::wire::bus::{self, Frame, Greeting, PROTOCOL_VERSION};
 use rustix::time::{ClockId, clock_gettime};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -191,7 +191,7 @@ fn a_leader_serves_the_others_between_many_snapshots() {
             index: 1,
             last_index: 0,
             round,
-            repl_offset: 0,
+            extent: Extent::default(),
             token: Token::default(),
         };
         leader.receive(*conn, &Frame::Raft(Message::AppendAck(ack)));

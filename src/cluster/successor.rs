@@ -3,7 +3,7 @@
 //! Owns: the choice among its replicas. Must not: know how offsets are learned. Contract: docs/protocol.md, "Failover".
 
 use super::state::{Member, State};
-use crate::types::NodeId;
+use crate::types::{Extent, NodeId};
 use std::cmp::Reverse;
 
 impl State {
@@ -14,12 +14,12 @@ impl State {
     }
 
     /// The replica that should take over from `primary`: the one with most of its data; of equals the one with the lowest priority number, then with
-    /// the lowest id. `offset_of` is where a replica is in the primary's stream, 0 if it has nothing worth promoting: such a one is never chosen.
-    pub fn successor(&self, primary: &NodeId, offset_of: impl Fn(&NodeId) -> u64) -> Option<NodeId> {
-        let ranked = self.willing_replicas(primary).map(|member| (offset_of(&member.id), member));
+    /// the lowest id. Who has nothing worth promoting is never chosen.
+    pub fn successor(&self, primary: &NodeId, extent_of: impl Fn(&NodeId) -> Extent) -> Option<NodeId> {
+        let ranked = self.willing_replicas(primary).map(|member| (extent_of(&member.id), member));
         let best = ranked
-            .filter(|(offset, _)| *offset > 0)
-            .min_by_key(|(offset, member)| (Reverse(*offset), member.address.replica_priority(), member.id));
+            .filter(|(extent, _)| extent.offset > 0)
+            .min_by_key(|(extent, member)| (Reverse(*extent), member.address.replica_priority(), member.id));
         best.map(|(_, member)| member.id)
     }
 }
@@ -47,8 +47,25 @@ mod tests {
 
     /// The choice for node 0 with these offsets of nodes 2, 3 and 4.
     fn choice(scene: &Scene, offsets: [u64; 3]) -> Option<NodeId> {
-        let numbered = |wanted: &NodeId| (2..5).zip(offsets).find(|(n, _)| id(*n) == *wanted).map_or(1000, |(_, offset)| offset);
-        scene.state.successor(&id(0), numbered)
+        choice_of(scene, offsets.map(|offset| (7, offset)))
+    }
+
+    /// The same with reigns.
+    fn choice_of(scene: &Scene, extents: [(u64, u64); 3]) -> Option<NodeId> {
+        let numbered = |wanted: &NodeId| (2..5).zip(extents).find(|(n, _)| id(*n) == *wanted).map_or((9, 1000), |(_, extent)| extent);
+        scene.state.successor(&id(0), |id| {
+            let (reign, offset) = numbered(id);
+            Extent { reign, offset }
+        })
+    }
+
+    #[test]
+    fn offsets_count_within_a_reign_only() {
+        let scene = scene();
+        assert_eq!(choice_of(&scene, [(5, 1000), (6, 10), (6, 11)]), Some(id(4)), "the other has what nobody goes on with");
+        assert_eq!(choice_of(&scene, [(5, 1000), (6, 0), (4, 2000)]), Some(id(2)), "nobody has the newest");
+        assert_eq!(choice_of(&scene, [(0, 3), (0, 2), (0, 1)]), Some(id(2)));
+        assert_eq!(choice_of(&scene, [(9, 0), (9, 0), (1, 1)]), Some(id(4)));
     }
 
     #[test]

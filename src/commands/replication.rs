@@ -202,12 +202,18 @@ fn replconf(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     if args.len().is_multiple_of(2) {
         return ctx.fail(SYNTAX_ERROR);
     }
+    let mut told = None;
     for at in (1..args.len()).step_by(2) {
         match configure(ctx, args.get(at), args.get(at + 1)) {
             Ok(Answer::Given) => {}
+            Ok(Answer::Reign(reign)) => told = Some(reign),
             Ok(Answer::None) => return Flow::Done,
             Err(text) => return ctx.fail(&text),
         }
+    }
+    if let Some(reign) = told {
+        ctx.reply.simple(&format!("OK {reign}"));
+        return Flow::Done;
     }
     ctx.done()
 }
@@ -220,6 +226,8 @@ fn names<Id: FromStr + PartialEq>(arg: &[u8], id: &Id) -> bool {
 /// Whether an option has an answer at all.
 enum Answer {
     Given,
+    /// With a number.
+    Reign(u64),
     None,
 }
 
@@ -243,10 +251,12 @@ fn configure(ctx: &mut Context<'_>, option: &[u8], value: &[u8]) -> Result<Answe
             replica(ctx).profile.is_member = true;
         }
         _ if is(option, "primary-id") => {
-            let me = ctx.cluster.me;
-            if !names(value, &me) {
-                return Err(format!("ERR This node is not the primary that is meant: it is node {me}"));
-            }
+            let (me, reign) = (ctx.cluster.me, ctx.cluster.reign);
+            return match reign {
+                _ if !names(value, &me) => Err(format!("ERR This node is not the primary that is meant: it is node {me}")),
+                0 => Err("ERR This node does not know yet whether it is a primary".to_owned()),
+                reign => Ok(Answer::Reign(reign)),
+            };
         }
         _ if is(option, "listening-port") => replica(ctx).profile.port = u16::try_from(number()?).unwrap_or(0),
         _ if is(option, "ip-address") => {

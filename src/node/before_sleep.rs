@@ -74,7 +74,7 @@ fn commit_and_apply<D: Disk>(node: &mut Node<D>, _receipt: &Persisted) {
 
 /// 4. "I have it" follows having it.
 fn deferred_acks<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
-    if let Some(ack) = node.raft.take_acks(node.promised_offset(), node.now.mono) {
+    if let Some(ack) = node.raft.take_acks(node.promised_extent(), node.now.mono) {
         node.send(receipt, ack);
     }
 }

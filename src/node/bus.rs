@@ -249,8 +249,8 @@ impl<D: Disk> Node<D> {
             // Who waits for its own predecessor has nothing to pass on yet.
             Frame::FailoverPrepare { .. } if self.succession.predecessor().is_some() => Ok(()),
             Frame::FailoverPrepare { pause, number } => {
-                let offset = self.prepare_failover(from, pause);
-                self.outbox.push(conn, Frame::FailoverOffset { offset, number });
+                let end = self.prepare_failover(from, pause);
+                self.outbox.push(conn, Frame::FailoverOffset { end, number });
                 Ok(())
             }
             Frame::TransferLeader { term } => {
@@ -290,8 +290,8 @@ impl<D: Disk> Node<D> {
                 self.wish_refused(wish, reason);
                 Ok(())
             }
-            Frame::FailoverOffset { offset, number } => {
-                self.receive_failover_offset(conn, offset, number);
+            Frame::FailoverOffset { end, number } => {
+                self.receive_failover_offset(conn, end, number);
                 Ok(())
             }
             Frame::Probed { id, number, dead } => {

@@ -132,6 +132,7 @@ impl<D: Disk> Node<D> {
                 lease: self.lease.at(self.now.mono),
                 lease_lapses: self.lease.lapses(),
                 upstream,
+                reign: self.following.reign(),
                 usable: self.outlook.usable,
                 last_contact: self.outlook.leader_heard,
                 proposals_pending: self.proposals.len(),

@@ -48,7 +48,7 @@ impl<D: Disk> Node<D> {
 
     fn known_copies(&self) -> Vec<(NodeId, u64)> {
         let answered = self.raft.followers().filter(|(id, progress)| progress.acked_round() > 0 && self.state.member(id).is_some());
-        let said = answered.map(|(id, progress)| (*id, progress.repl_offset(self.state.epoch_of(id).unwrap_or(0)).unwrap_or(0)));
+        let said = answered.map(|(id, progress)| (*id, progress.extent(self.state.epoch_of(id).unwrap_or(0)).unwrap_or_default().offset));
         said.chain([(self.me, self.replication_offset())]).collect()
     }
 

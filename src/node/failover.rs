@@ -136,10 +136,8 @@ impl<D: Disk> Node<D> {
         };
         let since = self.state.epoch_of(&primary).unwrap_or(0);
         let answer = |id: &NodeId| match self.raft.progress(id) {
-            _ if *id == self.me => Some(self.promised_offset()),
-            Some(progress) if progress.acked_round() >= search.round && progress.match_index() >= search.index => {
-                progress.repl_offset(since)
-            }
+            _ if *id == self.me => Some(self.promised_extent()),
+            Some(progress) if progress.acked_round() >= search.round && progress.match_index() >= search.index => progress.extent(since),
             _ => None,
         };
         let all = replicas.iter().all(|replica| answer(replica).is_some());
@@ -147,7 +145,7 @@ impl<D: Disk> Node<D> {
             self.timers.at_most(Timer::Failover, search.until);
             return Successor::Sought;
         }
-        match self.state.successor(&primary, |id| answer(id).unwrap_or(0)) {
+        match self.state.successor(&primary, |id| answer(id).unwrap_or_default()) {
             Some(replica) => Successor::Found(replica),
             None if all => Successor::Nobody,
             None => Successor::Sought,

@@ -12,7 +12,7 @@ use crate::commands::{Upstream, UpstreamLink};
 use crate::raft::Body;
 use crate::replication::acknowledgement;
 use crate::store::Disk;
-use crate::types::{ConnId, Millis, NodeId, ShardId};
+use crate::types::{ConnId, Extent, Millis, NodeId, ShardId};
 use std::net::SocketAddr;
 
 /// First pause before the primary is dialled again; doubles up to [`MAX_BACKOFF`].
@@ -34,6 +34,8 @@ pub(super) struct Following {
     /// What is here is a copy of the shard's keys: a sync with one of its primaries was completed, or this node was that primary and has handed over, and what the
     /// present one has is no other history.
     in_sync: bool,
+    /// Whose reign the keys here are of: this primary's own, or for a replica that of the primary which it last had a sync with. 0 while it is not known.
+    reign: u64,
     /// Not dialled before (mono ms).
     dial_at: Millis,
     backoff: Millis,
@@ -57,9 +59,15 @@ impl Following {
         self.primary.is_some() && self.in_sync
     }
 
-    /// A sync is complete: the stream comes.
-    pub fn synced(&mut self) {
+    /// The reign that the keys here are of; 0 while that is not known.
+    pub fn reign(&self) -> u64 {
+        self.reign
+    }
+
+    /// A sync with the primary of this reign is complete: the stream comes.
+    pub fn synced(&mut self, reign: u64) {
         self.in_sync = true;
+        self.reign = reign;
         self.backoff = 0;
     }
 
@@ -84,9 +92,14 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// What AE_ACK says: the offset as a copy of the primary that this node's log names. 0 while an entry in it is not applied, or its consequences are not
-    /// drawn, that gives this node another one: it would be taken for an offset in that one's history \[N39\].
-    pub(super) fn promised_offset(&self) -> u64 {
+    /// How much of its shard's data this node holds, to be compared with what others hold.
+    pub(super) fn extent(&self) -> Extent {
+        Extent { reign: self.following.reign, offset: self.replication_offset() }
+    }
+
+    /// What AE_ACK says: how much this node holds as a copy of the primary that its log names. Nothing while an entry in it is not applied, or its
+    /// consequences are not drawn, that gives this node another one: it would be taken for an offset in that one's history \[N39\].
+    pub(super) fn promised_extent(&self) -> Extent {
         let primary = self.following.primary;
         let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
         let moves = tail.any(|(_, entry)| match &entry.body {
@@ -95,7 +108,7 @@ impl<D: Disk> Node<D> {
             _ => false,
         });
         let is_settled = self.state.member(&self.me).is_some_and(|me| me.primary == primary) && !moves;
-        if is_settled { self.replication_offset() } else { 0 }
+        if is_settled { self.extent() } else { Extent::default() }
     }
 
     /// This node is another one from now on, or in another cluster: whoever was its primary may be so no more, and is asked again.
@@ -120,7 +133,8 @@ impl<D: Disk> Node<D> {
             (None, Some(successor)) => self.is_awaited_by(successor) && !failed,
             (_, None) => false,
         };
-        self.following = Following { primary, shard, in_sync, down_since: self.now.mono, ..Following::default() };
+        let reign = self.following.reign;
+        self.following = Following { primary, shard, in_sync, reign, down_since: self.now.mono, ..Following::default() };
         match primary {
             Some(_) => self.stream.follow(&mut self.keyspace),
             None => self.lead_own_keys(),
@@ -131,11 +145,38 @@ impl<D: Disk> Node<D> {
     /// No replica any more: with slots, as a primary that goes on with its predecessor's keys; without, as one that has none.
     fn lead_own_keys(&mut self) {
         self.forget_bequest();
+        self.begin_reign();
+        // What replicas were told of the reign was another's.
+        self.part_from_replicas();
         self.stream.lead(self.rng.repl_id(), &mut self.keyspace);
         if self.state.slot_count_of(&self.me) == 0 {
             log::info!("This node replicates nobody any more and owns no slots: its copies of keys go");
             self.keyspace.clear();
             self.stream.forget(self.rng.repl_id(), &mut self.keyspace);
+        }
+    }
+
+    /// This primary's reign is later than any before in its shard \[N44\]: what made it the primary is applied, and its process counts too, for it may
+    /// have lost its keys and go on with others.
+    fn begin_reign(&mut self) {
+        // 63 bits, as every number on the bus.
+        let (applied, life) = (self.state.last_applied().min((1 << 43) - 1), self.incarnation.min((1 << 20) - 1));
+        self.following.reign = applied << 20 | life;
+    }
+
+    /// Once a turn: who was a primary when its process began, or when it came into its cluster, numbers its reign once it knows all that is decided.
+    pub(super) fn settle_reign(&mut self) {
+        let unsettled = self.following.reign == 0 && self.following.primary.is_none() && !self.is_joiner();
+        let leads = |node: &Self| node.state.member(&node.me).is_some_and(|me| me.primary.is_none());
+        if unsettled && leads(self) && self.knows_newest_state() {
+            self.begin_reign();
+        }
+    }
+
+    /// This node comes into another cluster, whose log numbers other reigns. What a replica holds stays what it is.
+    pub(super) fn end_reign(&mut self) {
+        if self.following.primary.is_none() {
+            self.following.reign = 0;
         }
     }
 

@@ -127,6 +127,7 @@ impl<D: Disk> Node<D> {
         self.drop_proposals();
         self.part_from_primary();
         self.part_from_replicas();
+        self.end_reign();
         self.raft = raft;
         self.state = state;
         self.leading = super::leading::Leading::default();

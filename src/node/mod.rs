@@ -386,6 +386,7 @@ impl<D: Disk> Node<D> {
             self.outlook.leader_heard = Some(self.now.mono);
         }
         self.refresh_leaving();
+        self.settle_reign();
         self.renew_lease();
         let muted = self.standing.joiner().is_some_and(|joiner| !self.log_has_joined(joiner.nonce));
         self.raft.set_muted(muted);

@@ -10,7 +10,7 @@ use super::yielding::Yielding;
 use crate::cluster::{Change, FailoverKind};
 use crate::commands::{UpstreamLink, WaitOutcome};
 use crate::store::Disk;
-use crate::types::{ConnId, Millis, NodeId};
+use crate::types::{ConnId, Extent, Millis, NodeId};
 use crate::wire::bus::Frame;
 
 /// CLUSTER FAILOVER of this replica, until it is applied.
@@ -29,7 +29,7 @@ struct Question {
     /// The link by which it was asked, and the number of the question: an answer to an earlier one says where the stream was then \[N25\].
     asked: Option<(ConnId, u64)>,
     /// What it said.
-    offset: Option<u64>,
+    end: Option<Extent>,
 }
 
 /// See the module. While both are there, the attempt has been applied and the question is about the end of the stream for good.
@@ -74,7 +74,7 @@ impl<D: Disk> Node<D> {
         log::info!("Taking over from {primary}, as asked");
         let until = self.now.mono + self.config.cluster_manual_failover_timeout;
         self.succession.attempt = Some(Attempt { client, until, proposed: false });
-        self.succession.question = Some(Question { primary, asked: None, offset: None });
+        self.succession.question = Some(Question { primary, asked: None, end: None });
         self.timers.set(Timer::Succession, until);
         self.todo.connect = true;
     }
@@ -116,16 +116,16 @@ impl<D: Disk> Node<D> {
             return;
         }
         self.put_question(question, attempt.until.saturating_sub(self.now.mono));
-        let end = self.succession.question.and_then(|question| question.offset);
-        if !attempt.proposed && end.is_some_and(|offset| self.has_caught_up(offset)) {
+        let end = self.succession.question.and_then(|question| question.end);
+        if !attempt.proposed && end.is_some_and(|end| self.has_caught_up(end)) {
             self.succession.attempt = Some(Attempt { proposed: true, ..attempt });
             self.propose_failover(question.primary, Part { client: attempt.client, number: 0 });
         }
     }
 
-    fn has_caught_up(&self, offset: u64) -> bool {
-        let own = self.replication_offset();
-        own > 0 && own >= offset
+    fn has_caught_up(&self, end: Extent) -> bool {
+        let own = self.extent();
+        own.offset > 0 && own >= end
     }
 
     fn propose_failover(&mut self, primary: NodeId, part: Part) {
@@ -140,13 +140,13 @@ impl<D: Disk> Node<D> {
         let Some(conn) = self.links.up(&question.primary).filter(|conn| asked != Some(*conn)) else { return };
         let number = self.succession.next_question();
         self.outbox.push(conn, Frame::FailoverPrepare { pause, number });
-        self.succession.question = Some(Question { asked: Some((conn, number)), offset: None, ..question });
+        self.succession.question = Some(Question { asked: Some((conn, number)), end: None, ..question });
     }
 
     /// FAILOVER_OFFSET came by `conn`.
-    pub(super) fn receive_failover_offset(&mut self, conn: ConnId, offset: u64, number: u64) {
+    pub(super) fn receive_failover_offset(&mut self, conn: ConnId, end: Extent, number: u64) {
         if let Some(question) = self.succession.question.as_mut().filter(|question| question.asked == Some((conn, number))) {
-            question.offset = Some(offset);
+            question.end = Some(end);
         }
     }
 
@@ -164,7 +164,7 @@ impl<D: Disk> Node<D> {
 
     fn inherit(&mut self, primary: NodeId) {
         self.succession.heir = true;
-        self.succession.question = Some(Question { primary, asked: None, offset: None });
+        self.succession.question = Some(Question { primary, asked: None, end: None });
         self.hold_writes(self.now.mono + self.config.cluster_manual_failover_timeout);
         self.todo.connect = true;
     }
@@ -174,7 +174,7 @@ impl<D: Disk> Node<D> {
         let predecessor = self.state.member(&question.primary);
         let lost = self.state.slot_count_of(&self.me) == 0;
         let gone = lost || self.raft.is_dead(&question.primary) || predecessor.is_none_or(|member| member.failed);
-        if !gone && question.offset.is_none_or(|offset| self.replication_offset() < offset) {
+        if !gone && question.end.is_none_or(|end| self.extent() < end) {
             return self.put_question(question, 0);
         }
         log::info!("This node has taken over from {}{}", question.primary, if gone { ", which is gone" } else { "" });

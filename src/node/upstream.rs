@@ -89,7 +89,8 @@ impl<D: Disk> Node<D> {
                 self.following.diverged();
             }
             let Some(synced) = synced else { return Ok(()) };
-            self.take_up(synced);
+            let reign = sync.reign();
+            self.take_up(synced, reign);
             link.phase = Phase::Streaming(self.stream_reader(link));
         }
         match &mut link.phase {
@@ -98,7 +99,7 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    fn take_up(&mut self, synced: Synced) {
+    fn take_up(&mut self, synced: Synced, reign: u64) {
         match synced {
             Synced::Partial(id) => {
                 log::info!("The primary's stream goes on at offset {} of history {id}", self.stream.offset());
@@ -110,7 +111,7 @@ impl<D: Disk> Node<D> {
                 self.stream.restart(history);
             }
         }
-        self.following.synced();
+        self.following.synced(reign);
         self.forget_bequest();
     }
 

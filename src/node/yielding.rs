@@ -7,7 +7,7 @@ use super::Node;
 use crate::cluster::{Change, FailoverKind, WishKind};
 use crate::raft::{Body, Payload};
 use crate::store::Disk;
-use crate::types::{Millis, NodeId};
+use crate::types::{Extent, Millis, NodeId};
 
 /// See the module.
 #[derive(Default)]
@@ -34,7 +34,7 @@ impl Yielding {
 struct Bequest {
     to: NodeId,
     /// Where its stream ended.
-    offset: u64,
+    end: Extent,
     /// The successor serves nobody before it has all of it.
     awaited: bool,
 }
@@ -49,7 +49,7 @@ enum Bereft {
 
 impl<D: Disk> Node<D> {
     /// FAILOVER_PREPARE came: where our stream ends. No pause ends the one that was asked for before, unless what it was for is in the log already.
-    pub(super) fn prepare_failover(&mut self, from: NodeId, pause: Millis) -> u64 {
+    pub(super) fn prepare_failover(&mut self, from: NodeId, pause: Millis) -> Extent {
         let is_ours = self.state.member(&from).is_some_and(|member| member.primary == Some(self.me));
         if is_ours && pause > 0 {
             self.hold_writes_for(from, self.now.mono + pause.min(self.config.cluster_manual_failover_timeout));
@@ -61,11 +61,11 @@ impl<D: Disk> Node<D> {
         }
         match self.succession.yielding.bequest {
             // What others have is newer.
-            _ if self.succession.yielding.is_bereft() => 0,
-            _ if is_ours => self.stream.offset(),
-            Some(Bequest { to, offset, .. }) if to == from => offset,
+            _ if self.succession.yielding.is_bereft() => Extent::default(),
+            _ if is_ours => self.extent(),
+            Some(Bequest { to, end, .. }) if to == from => end,
             // A process that has never served these slots has nothing of them that anybody lacks.
-            _ => 0,
+            _ => Extent::default(),
         }
     }
 
@@ -78,14 +78,14 @@ impl<D: Disk> Node<D> {
     pub(super) fn handed_over(&mut self, successor: NodeId, kind: FailoverKind) {
         // It stays so until its state is the newest: the slots may have come back since.
         let bereft = self.succession.yielding.is_bereft();
-        let (offset, awaited) = if bereft { (0, false) } else { (self.stream.offset(), kind == FailoverKind::Manual) };
-        self.succession.yielding.bequest = Some(Bequest { to: successor, offset, awaited });
+        let (end, awaited) = if bereft { (Extent::default(), false) } else { (self.extent(), kind == FailoverKind::Manual) };
+        self.succession.yielding.bequest = Some(Bequest { to: successor, end, awaited });
         self.release_writes();
     }
 
     /// Whether this node was the primary of the shard, and still has the keys as they were at the end of that.
     pub(super) fn has_bequest(&self) -> bool {
-        self.succession.yielding.bequest.is_some_and(|bequest| bequest.offset > 0)
+        self.succession.yielding.bequest.is_some_and(|bequest| bequest.end.offset > 0)
     }
 
     /// Whether `successor` will have all keys that this node has, and nobody has changed any of them yet without that.

@@ -6,7 +6,7 @@
 use super::Raft;
 use super::entry::Payload;
 use super::message::{AppendAck, Message, Needs, Outgoing, Route, Token, Vote};
-use crate::types::{ConnId, LogIndex, Millis, NodeId, Term};
+use crate::types::{ConnId, Extent, LogIndex, Millis, NodeId, Term};
 
 /// What this turn's AEs of one leader in one term come to.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -82,7 +82,7 @@ impl<P: Payload> Raft<P> {
     }
 
     /// The AE_ACK for this turn's AEs, as far as the disk holds what they brought; the rest is acknowledged when it does.
-    pub fn take_acks(&mut self, repl_offset: u64, now: Millis) -> Option<Outgoing<P>> {
+    pub fn take_acks(&mut self, extent: Extent, now: Millis) -> Option<Outgoing<P>> {
         let on_disk = self.disk.last_index();
         if !self.disk.holds(self.hard) {
             return None;
@@ -98,7 +98,7 @@ impl<P: Payload> Raft<P> {
         let needs = Needs { term: ack.term, vote: None, index: if ok { index } else { 0 } };
         let token = Token { nonce: self.nonce, clock: now };
         let last_index = self.log.last_index();
-        let message = Message::AppendAck(AppendAck { term: ack.term, ok, index, last_index, round: ack.round, repl_offset, token });
+        let message = Message::AppendAck(AppendAck { term: ack.term, ok, index, last_index, round: ack.round, extent, token });
         Some(Outgoing { route: Route::Answer(ack.via), needs, message })
     }
 
@@ -128,7 +128,7 @@ impl<P: Payload> Raft<P> {
     /// again by then it would take the echo for one of its new rounds, which this node has never seen.
     fn outdated_answer(&self, via: ConnId) -> Outgoing<P> {
         let (term, last_index) = (self.hard.term, self.log.last_index());
-        let ack = AppendAck { term, ok: false, index: 0, last_index, round: 0, repl_offset: 0, token: Token::default() };
+        let ack = AppendAck { term, ok: false, index: 0, last_index, round: 0, extent: Extent::default(), token: Token::default() };
         Outgoing { route: Route::Answer(via), needs: Needs { term, ..Needs::default() }, message: Message::AppendAck(ack) }
     }
 

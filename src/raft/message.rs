@@ -3,7 +3,7 @@
 //! Owns: the messages as data. Must not: know frames or bytes (wire::bus). Contract: docs/protocol.md, "Wire format".
 
 use super::entry::Entry;
-use crate::types::{ConnId, LogIndex, Millis, NodeId, Term};
+use crate::types::{ConnId, Extent, LogIndex, Millis, NodeId, Term};
 
 /// What a message promises to be on disk; the gate compares it with the receipt of the last persist.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -103,8 +103,8 @@ pub struct AppendAck {
     pub last_index: LogIndex,
     /// The highest round received from that leader and term.
     pub round: u64,
-    /// The answering node's replication offset in bytes.
-    pub repl_offset: u64,
+    /// How much of its shard's data the answering node holds.
+    pub extent: Extent,
     /// A fresh token of the answering node.
     pub token: Token,
 }

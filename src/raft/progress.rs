@@ -3,7 +3,7 @@
 //! Owns: match and next index, the flow of one follower. Must not: build messages (replication does).
 //! Contract: docs/protocol.md, "Pipelining".
 
-use crate::types::{LogIndex, Millis};
+use crate::types::{Extent, LogIndex, Millis};
 use std::collections::VecDeque;
 
 /// How many AEs with entries may be on their way to one follower.
@@ -36,8 +36,8 @@ pub struct Progress {
     /// The newest round that it echoed; 0 for none.
     acked_round: u64,
     last_ack_sent_at: Millis,
-    /// How much of its primary's data it has, as it said with that (0 for nothing worth promoting), and up to where its log was known to match then.
-    repl_offset: (LogIndex, u64),
+    /// How much of its primary's data it has, as it said with that, and up to where its log was known to match then.
+    extent: (LogIndex, Extent),
     /// When it was heard before this leader was there, as far as its voters knew.
     heard_before: Option<Millis>,
     /// When it was last sent an AE or a snapshot; none: a heartbeat is due.
@@ -60,7 +60,7 @@ impl Progress {
             denied_in: None,
             acked_round: 0,
             last_ack_sent_at: now,
-            repl_offset: (0, 0),
+            extent: (0, Extent::default()),
             heard_before: None,
             last_sent: None,
             beat: 1,
@@ -109,11 +109,11 @@ impl Progress {
         self.acked_round
     }
 
-    /// How much of its primary's data it had when it echoed the newest round (bytes of the stream); 0 for nothing worth promoting. None if it had not got the
-    /// entry `since` then, which may have given it that primary.
-    pub fn repl_offset(&self, since: LogIndex) -> Option<u64> {
-        let (matched, offset) = self.repl_offset;
-        (matched >= since).then_some(offset)
+    /// How much of its primary's data it had when it echoed the newest round. None if it had not got the entry `since` then, which may have given it that
+    /// primary.
+    pub fn extent(&self, since: LogIndex) -> Option<Extent> {
+        let (matched, extent) = self.extent;
+        (matched >= since).then_some(extent)
     }
 
     /// It has not got what it had acknowledged to this leader, on this link or an earlier one: it must not vote any more.
@@ -178,9 +178,9 @@ impl Progress {
     }
 
     /// It said so with its echo of this round, by a log that matches up to where it is known to match by now.
-    pub(super) fn holds_data(&mut self, round: u64, offset: u64) {
+    pub(super) fn holds_data(&mut self, round: u64, extent: Extent) {
         if round >= self.acked_round {
-            self.repl_offset = (self.match_index, offset);
+            self.extent = (self.match_index, extent);
         }
     }
 

@@ -101,7 +101,7 @@ impl<P: Payload> Raft<P> {
         } else {
             progress.refused(ack.index, ack.round);
         }
-        progress.holds_data(ack.round, ack.repl_offset);
+        progress.holds_data(ack.round, ack.extent);
         if progress.lost_memory() && !lost_before {
             ::log::warn!(
                 "{from} has lost what it had acknowledged up to {}, its log ends at {}: was an old nodes.conf restored there?",

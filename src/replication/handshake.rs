@@ -110,6 +110,8 @@ struct Answers {
 #[derive(Debug)]
 pub struct Handshake {
     stage: Stage,
+    /// The primary's, as it said when it was asked whether it is who is meant.
+    reign: u64,
     /// The history that this replica has, and how far.
     have: Option<(ReplId, u64)>,
 }
@@ -119,7 +121,7 @@ impl Handshake {
     pub fn begin(introduction: &Introduction<'_>, have: Option<(ReplId, u64)>, out: &mut Vec<u8>) -> Self {
         request(out, &["PING"]);
         let (told, answers) = introduction.requests();
-        Self { stage: Stage::Ping { told, answers }, have }
+        Self { stage: Stage::Ping { told, answers }, reign: 0, have }
     }
 
     /// What the bytes from `used` on mean, if that can be said already; they count as used then. Its own words are appended to `out`.
@@ -159,6 +161,11 @@ impl Handshake {
         }
     }
 
+    /// The reign of the primary whose data this is; 0 before it has said so.
+    pub fn reign(&self) -> u64 {
+        self.reign
+    }
+
     /// How many bytes of the RDB are still to come, if the primary has said how many there are.
     pub fn rdb_left(&self) -> Option<u64> {
         match self.stage {
@@ -191,9 +198,7 @@ impl Handshake {
                     }
                 } else if std::mem::take(&mut answers.identity) {
                     // Its keys would take the place of the own: who does not know the question is no primary in a cluster \[N43\].
-                    if line != b"+OK" {
-                        return Err(refusal("REPLCONF", line));
-                    }
+                    self.reign = line.strip_prefix(b"+OK ").and_then(parse_u64).ok_or_else(|| refusal("REPLCONF", line))?;
                 } else {
                     // Primaries do not know every option of newer ones.
                     answers.replconf -= 1;

@@ -90,6 +90,11 @@ impl Sync {
         SyncError::Length { end, sent }
     }
 
+    /// The reign of the primary whose data this is; 0 before it has said so.
+    pub fn reign(&self) -> u64 {
+        self.handshake.reign()
+    }
+
     /// The history whose data is on its way; none while nothing is loaded.
     pub fn loads(&self) -> Option<&History> {
         self.load.as_ref().map(|load| &load.history)

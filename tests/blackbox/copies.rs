@@ -55,7 +55,7 @@ fn copied(node: &Node, key: &str, value: &str) {
     });
 }
 
-/// Carries a replica's requests to a primary that does not know whom they are meant for, and has another of their kind answered in place of that.
+/// Carries a replica's requests to a primary that does not know whom they are meant for: in place of that it is asked for what the replica wants to hear.
 fn anonymous(from: &TcpStream, mut to: &TcpStream) -> io::Result<()> {
     let mut from = BufReader::new(from);
     loop {
@@ -69,7 +69,7 @@ fn anonymous(from: &TcpStream, mut to: &TcpStream) -> io::Result<()> {
             return Ok(());
         }
         if request.contains("primary-id") {
-            request = "REPLCONF capa eof\r\n".to_owned();
+            request = "EVAL \"return redis.status_reply('OK 1')\" 0\r\n".to_owned();
         }
         to.write_all(request.as_bytes())?;
     }
@@ -145,7 +145,7 @@ impl Fake {
                     asked.split("\r\n").filter(|word| !word.starts_with('$') && !word.is_empty()).collect::<Vec<_>>().join(" "),
                 );
             }
-            let answers = if heard.contains("REPLCONF") { "+OK\r\n".repeat(4) } else { "+PONG\r\n".to_owned() };
+            let answers = if heard.contains("REPLCONF") { "+OK 1\r\n+OK\r\n+OK\r\n+OK\r\n".to_owned() } else { "+PONG\r\n".to_owned() };
             stream.write_all(answers.as_bytes()).expect("the replica reads");
         }
     }

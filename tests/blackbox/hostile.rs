@@ -154,7 +154,7 @@ fn garbage_on_the_bus_changes_nothing() {
         b"RAFT\0\0\0\x07xxxx".to_vec(),
         framed(b""),
         framed(b"NONSENSE 1 2 3"),
-        framed(b"AE_ACK 1 1 1 1 1 1 1 1"),
+        framed(b"AE_ACK 1 1 1 1 1 1 1 1 1"),
         framed(b"HELLO x y z"),
         framed(b"\xff\xfe\0"),
         framed(format!("VOTE_REQ {} 999 999 999 1 transfer", "a".repeat(40)).as_bytes()),

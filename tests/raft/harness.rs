@@ -327,7 +327,7 @@ impl World {
         let now = self.now;
         let Some(at) = self.nodes.get_mut(&node) else { return };
         let Some(raft) = &mut at.raft else { return };
-        let mut out: Vec<Outgoing<Toy>> = raft.take_acks(0, now).into_iter().collect();
+        let mut out: Vec<Outgoing<Toy>> = raft.take_acks(Extent::default(), now).into_iter().collect();
         out.extend(raft.take_votes());
         out.extend(raft.take_vote_requests());
         let state = &at.state;

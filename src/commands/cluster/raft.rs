@@ -123,7 +123,7 @@ mod tests {
     use crate::commands::tests::{Desk, ME, OTHER};
     use crate::raft::message::{Append, AppendAck};
     use crate::raft::{Durable, Message, Origin, ProposalId, Step, Token};
-    use crate::types::{ConnId, NodeId};
+    use crate::types::{ConnId, Extent, NodeId};
 
     const VIA: ConnId = ConnId { place: 0, generation: 0 };
     const STRANGER: NodeId = NodeId::from_bytes([0xcc; 20]);
@@ -222,7 +222,7 @@ mod tests {
         desk.raft.replicate(desk.now.mono, &mut || None);
         assert_eq!(rows(&mut desk)[0], format!("{other} failed :0 state probe match :0 next :3 in-flight :1 last-ack-ms :-1 linked :1"));
         desk.now.mono += 40;
-        let ack = AppendAck { term: 1, ok: true, index: 2, last_index: 2, round: 1, repl_offset: 0, token: Token::default() };
+        let ack = AppendAck { term: 1, ok: true, index: 2, last_index: 2, round: 1, extent: Extent::default(), token: Token::default() };
         hear(&mut desk, Message::AppendAck(ack));
         desk.apply(Change::NodeFail { id: OTHER });
         assert_eq!(rows(&mut desk)[0], format!("{other} failed :1 state pipeline match :2 next :3 in-flight :0 last-ack-ms :40 linked :1"));

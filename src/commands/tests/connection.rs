@@ -176,6 +176,6 @@ fn a_replica_is_told_if_another_node_is_meant() {
     assert!(desk.client.replica.is_none());
     let error = format!("-ERR This node is not the primary that is meant: it is node {ME}\r\n");
     assert_eq!(desk.ask(&format!("replconf cluster-id {cluster} primary-id {OTHER}")), error);
-    assert_eq!(desk.ask(&format!("replconf cluster-id {cluster} primary-id {ME}")), "+OK\r\n");
+    assert_eq!(desk.ask(&format!("replconf cluster-id {cluster} primary-id {ME}")), "+OK 5\r\n");
     assert!(desk.client.replica.as_ref().is_some_and(|replica| replica.profile.is_member));
 }

@@ -171,6 +171,7 @@ impl Desk {
                 lease: self.lease,
                 lease_lapses: 3,
                 upstream: self.upstream,
+                reign: 5,
                 usable: self.usable,
                 last_contact: self.last_contact,
                 proposals_pending: 2,

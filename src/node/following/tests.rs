@@ -86,13 +86,13 @@ fn a_failover_by_request_waits_for_the_link() {
 fn an_answer_to_an_earlier_question_is_none_to_the_last() {
     let mut net = Net::with_replicas();
     net.all_equal(0);
-    let (before, primary) = (net.history(0).offset, net.nodes[0].me);
+    let (end, primary) = (net.nodes[0].extent(), net.nodes[0].me);
     net.hold(0, 1, Port::Client);
     assert_eq!(net.ask(0, "SET late 1"), "+OK\r\n");
     net.fail_over(1, 0, FailoverKind::Manual);
     // It was told this when it called an earlier attempt off, and that was long on its way.
     let mut stale = Vec::new();
-    crate::wire::bus::encode(&crate::wire::bus::Frame::FailoverOffset { offset: before, number: 0 }, &mut stale).unwrap();
+    crate::wire::bus::encode(&crate::wire::bus::Frame::FailoverOffset { end, number: 0 }, &mut stale).unwrap();
     for _ in 0..3 {
         let link = net.nodes[1].links.up(&primary).unwrap();
         net.give(1, link, &stale);
@@ -157,4 +157,69 @@ fn who_is_in_another_cluster_is_no_primary_any_more() {
             assert_eq!(net.nodes[at].following.primary(), Some(net.nodes[0].me));
         }
     }
+}
+
+/// Whoever of the two has the slots.
+fn owner(net: &Net, among: [usize; 2]) -> Option<usize> {
+    among.into_iter().find(|at| net.nodes[*at].state.slot_count_of(&net.nodes[*at].me) > 0)
+}
+
+#[test]
+fn who_has_more_of_what_nobody_goes_on_with_does_not_take_over() {
+    let mut net = Net::with_replicas();
+    net.all_equal(0);
+    net.hold(0, 2, Port::Client);
+    let long = "x".repeat(10_000);
+    assert_eq!(net.ask(0, &format!("SET gone {long}")), "+OK\r\n");
+    net.until("a copy", |net| net.history(1).offset == net.history(0).offset);
+    // Node 2 takes over with less, and node 1 does not get what it goes on with.
+    net.hold(2, 1, Port::Client);
+    net.fail_over(2, 0, FailoverKind::Force);
+    net.release(0, 2, Port::Client);
+    net.until("the other replica to be in sync", |net| net.in_sync(0) && net.history(0).id == net.history(2).id);
+    assert_eq!(net.ask(2, "SET last 1"), "+OK\r\n");
+    net.until("a copy", |net| net.history(0).offset == net.history(2).offset);
+    assert!(net.nodes[1].is_in_sync() && net.history(1).offset > net.history(0).offset);
+    net.kill(2);
+    net.until("a successor", |net| owner(net, [0, 1]).is_some());
+    assert_eq!((owner(&net, [0, 1]), net.ask(0, "EXISTS last")), (Some(0), ":1\r\n".to_owned()));
+}
+
+/// As above. The primary has come back without its keys, and goes on without, for nobody would take over; node 1 gets nothing of that.
+fn with_an_emptied_primary() -> Net {
+    let mut net = with_faithful_replicas();
+    net.kill(0);
+    net.hold(0, 1, Port::Client);
+    net.start(0);
+    net.until("the primary to serve without its keys", |net| {
+        net.in_sync(2) && net.history(2).id == net.history(0).id && !net.nodes[0].lacks_keys()
+    });
+    while net.ask(0, "SET last 1") != "+OK\r\n" {}
+    net.until("a copy", |net| net.history(2).offset == net.history(0).offset);
+    assert!(net.nodes[1].is_in_sync() && net.history(1).offset > net.history(2).offset);
+    net
+}
+
+#[test]
+fn who_has_what_a_primary_lost_does_not_take_over_from_what_it_has_now() {
+    let mut net = with_an_emptied_primary();
+    for at in [1, 2] {
+        assert_eq!(net.ask(at, "CONFIG SET cluster-replica-no-failover no"), "+OK\r\n");
+        let id = net.nodes[at].me;
+        net.until("all to know", |net| net.nodes.iter().all(|node| node.state.member(&id).is_some_and(|member| !member.nofailover)));
+    }
+    net.kill(0);
+    net.until("a successor", |net| owner(net, [1, 2]).is_some());
+    assert_eq!((owner(&net, [1, 2]), net.ask(2, "EXISTS last")), (Some(2), ":1\r\n".to_owned()));
+}
+
+#[test]
+fn who_has_what_its_predecessor_lost_waits_for_what_that_one_has_now() {
+    let mut net = with_an_emptied_primary();
+    net.fail_over(1, 0, FailoverKind::Manual);
+    (0..200).for_each(|_| net.step());
+    assert!(net.nodes[1].lacks_keys());
+    net.release(0, 1, Port::Client);
+    net.all_equal(1);
+    assert_eq!((net.ask(1, "EXISTS last"), net.ask(1, "DBSIZE")), (":1\r\n".to_owned(), ":1\r\n".to_owned()));
 }

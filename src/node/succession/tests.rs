@@ -98,7 +98,7 @@ fn a_failover_that_is_given_up_ends_the_pause() {
 
 /// The primary's answer has overtaken the last of its stream. From then on R hears nothing but that.
 fn only_the_stream_is_missing(net: &mut Net) -> u64 {
-    net.until("the answer", |net| net.nodes[R].succession.question.is_some_and(|question| question.offset.is_some()));
+    net.until("the answer", |net| net.nodes[R].succession.question.is_some_and(|question| question.end.is_some()));
     net.hold(LEADER, R, Port::Bus);
     (0..3).for_each(|_| net.step());
     let_streams_go(net);

@@ -63,7 +63,7 @@ fn play(introduction: &Introduction<'_>, have: Option<(ReplId, u64)>, bytes: &[u
 
 #[test]
 fn it_introduces_itself_and_asks_for_everything() {
-    let told = play(&plain(), None, b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n", &[1]).unwrap();
+    let told = play(&plain(), None, b"+PONG\r\n+OK 9\r\n+OK\r\n+OK\r\n+OK\r\n", &[1]).unwrap();
     let identity = identity();
     let said =
         format!("| PING | {identity} | REPLCONF listening-port 7000 | REPLCONF capa eof capa psync2 | REPLCONF version 7.2.4 | PSYNC ? -1");
@@ -72,7 +72,7 @@ fn it_introduces_itself_and_asks_for_everything() {
     let told = play(
         &known,
         Some((id(ID), 41)),
-        b"-NOAUTH Authentication required.\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n-ERR Unrecognized\r\n",
+        b"-NOAUTH Authentication required.\r\n+OK\r\n+OK 9\r\n+OK\r\n+OK\r\n+OK\r\n-ERR Unrecognized\r\n",
         &[64],
     );
     let said = format!(
@@ -84,7 +84,7 @@ fn it_introduces_itself_and_asks_for_everything() {
 
 #[test]
 fn an_rdb_comes_with_its_length_or_with_a_mark_behind_it() {
-    let start = format!("+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n\n+FULLRESYNC {ID} 77\r\n\n\n");
+    let start = format!("+PONG\r\n+OK 9\r\n+OK\r\n+OK\r\n+OK\r\n\n+FULLRESYNC {ID} 77\r\n\n\n");
     let counted = format!("{start}$5\r\nREDISstream");
     let marked = format!("{start}$EOF:{MARK_TEXT}\r\nREDIS{MARK_TEXT}stream");
     for bytes in [counted, marked] {
@@ -99,7 +99,7 @@ fn an_rdb_comes_with_its_length_or_with_a_mark_behind_it() {
 
 #[test]
 fn the_stream_may_go_on_under_the_same_id_or_another() {
-    let start = "+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n";
+    let start = "+PONG\r\n+OK 9\r\n+OK\r\n+OK\r\n+OK\r\n";
     let have = Some((id(ID), 5));
     let told = play(&plain(), have, format!("{start}+CONTINUE\r\n*1\r\n").as_bytes(), &[3]).unwrap();
     assert_eq!((told.events, &told.stream[..]), (vec![format!("continue {ID}")], &b"*1\r\n"[..]));
@@ -109,7 +109,7 @@ fn the_stream_may_go_on_under_the_same_id_or_another() {
 
 #[test]
 fn what_is_no_answer_ends_it() {
-    let start = "+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n";
+    let start = "+PONG\r\n+OK 9\r\n+OK\r\n+OK\r\n+OK\r\n";
     let have = Some((id(ID), 5));
     let refused = |bytes: &str| play(&plain(), have, format!("{start}{bytes}").as_bytes(), &[7]).unwrap_err();
     assert_eq!(refused("-LOADING later\r\n").to_string(), "the primary answers PSYNC with -LOADING later");
@@ -143,7 +143,7 @@ fn a_primary_that_is_not_who_was_meant_is_asked_for_nothing() {
         let error = play(&plain(), Some((id(ID), 5)), format!("+PONG\r\n{answer}\r\n").as_bytes(), &[7]).unwrap_err();
         assert_eq!(error.to_string(), format!("the primary answers REPLCONF with {answer}"));
     }
-    let misplaced = play(&plain(), None, b"+PONG\r\n+CONTINUE\r\n", &[7]).unwrap_err();
+    let misplaced = play(&plain(), None, b"+PONG\r\n+OK\r\n", &[7]).unwrap_err();
     assert!(matches!(misplaced, Refusal::Misplaced { request: "REPLCONF", .. }));
     let secret = Introduction { password: "p", ..plain() };
     let denied = play(&secret, None, b"-NOAUTH\r\n+OK\r\n-ERR no\r\n", &[7]);
@@ -166,7 +166,7 @@ proptest! {
         marked in any::<bool>(),
     ) {
         let form = if marked { format!("EOF:{MARK_TEXT}") } else { rdb.len().to_string() };
-        let mut bytes = format!("+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+FULLRESYNC {ID} 1\r\n${form}\r\n").into_bytes();
+        let mut bytes = format!("+PONG\r\n+OK 9\r\n+OK\r\n+OK\r\n+OK\r\n+FULLRESYNC {ID} 1\r\n${form}\r\n").into_bytes();
         bytes.extend_from_slice(&rdb);
         if marked {
             bytes.extend_from_slice(MARK_TEXT.as_bytes());
@@ -181,7 +181,7 @@ proptest! {
     #[test]
     fn any_bytes_are_heard_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300), pieces in prop::collection::vec(1usize..90, 1..4)) {
         let _ = play(&plain(), None, &bytes, &pieces);
-        let mut after = b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n".to_vec();
+        let mut after = b"+PONG\r\n+OK 9\r\n+OK\r\n+OK\r\n+OK\r\n".to_vec();
         after.extend_from_slice(&bytes);
         let _ = play(&plain(), Some((id(ID), 1)), &after, &pieces);
     }

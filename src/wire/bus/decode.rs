@@ -74,7 +74,7 @@ fn single_line(mut line: Fields<'_>) -> Result<Frame, FrameError> {
             Frame::Probed { id: line.parse("id")?, number: line.number("number")?, dead: line.choice("finding", "unknown", "dead")? }
         }
         "FAILOVER_PREPARE" => Frame::FailoverPrepare { pause: line.number("pause")?, number: line.number("number")? },
-        "FAILOVER_OFFSET" => Frame::FailoverOffset { offset: line.number("offset")?, number: line.number("number")? },
+        "FAILOVER_OFFSET" => Frame::FailoverOffset { end: line.extent("offset")?, number: line.number("number")? },
         "REPL_OFFSETS" => Frame::ReplOffsets(offsets(line)?),
         _ => return Err(line.unknown()),
     })
@@ -126,7 +126,7 @@ fn append_ack(mut line: Fields<'_>) -> Result<AppendAck, FrameError> {
         index: line.number("index")?,
         last_index: line.number("last-index")?,
         round: line.number("round")?,
-        repl_offset: line.number("repl-offset")?,
+        extent: line.extent("repl-offset")?,
         token: line.token()?,
     })
 }

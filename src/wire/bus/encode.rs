@@ -6,7 +6,7 @@ use super::{Frame, FrameTooLong, Greeting, HEADER, MAGIC, MAX_ENTRIES, MAX_FRAME
 use crate::cluster::{Change, ClusterEntry, Wish, format_entry};
 use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
 use crate::raft::{Message, Token};
-use crate::types::NodeId;
+use crate::types::{Extent, NodeId};
 use crate::wire::number::push_u64;
 use std::io::Write;
 
@@ -67,7 +67,7 @@ fn payload(frame: &Frame, out: &mut Vec<u8>) {
             Line::new(out, "PROBED").id(id).number(*number).word(if *dead { "dead" } else { "unknown" }).end();
         }
         Frame::FailoverPrepare { pause, number } => Line::new(out, "FAILOVER_PREPARE").number(*pause).number(*number).end(),
-        Frame::FailoverOffset { offset, number } => Line::new(out, "FAILOVER_OFFSET").number(*offset).number(*number).end(),
+        Frame::FailoverOffset { end, number } => Line::new(out, "FAILOVER_OFFSET").extent(*end).number(*number).end(),
         Frame::ReplOffsets(offsets) => {
             let line = Line::new(out, "REPL_OFFSETS");
             offsets.iter().fold(line, |line, (id, offset)| line.id(id).number(*offset)).end();
@@ -100,6 +100,10 @@ impl<'a> Line<'a> {
         self.0.push(b' ');
         push_u64(self.0, n);
         self
+    }
+
+    fn extent(self, Extent { reign, offset }: Extent) -> Self {
+        self.number(reign).number(offset)
     }
 
     /// A last field that may be left out.
@@ -188,10 +192,10 @@ fn entries(append: &Append<Change>, out: &mut Vec<u8>) {
     lines(entries, out);
 }
 
-/// `AE_ACK term ok index last-index round repl-offset nonce clock`.
+/// `AE_ACK term ok index last-index round reign repl-offset nonce clock`.
 fn acknowledge(ack: &AppendAck, out: &mut Vec<u8>) {
-    let AppendAck { term, ok, index, last_index, round, repl_offset, token } = *ack;
-    Line::new(out, "AE_ACK").number(term).flag(ok).number(index).number(last_index).number(round).number(repl_offset).token(token).end();
+    let AppendAck { term, ok, index, last_index, round, extent, token } = *ack;
+    Line::new(out, "AE_ACK").number(term).flag(ok).number(index).number(last_index).number(round).extent(extent).token(token).end();
 }
 
 /// `PRE_VOTE_REQ|VOTE_REQ candidate term last-index last-term round [transfer]`.

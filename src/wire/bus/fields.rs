@@ -5,6 +5,7 @@
 
 use super::FrameError;
 use crate::raft::Token;
+use crate::types::Extent;
 use crate::wire::number::parse_u64;
 use std::str::FromStr;
 
@@ -61,6 +62,11 @@ impl<'a> Fields<'a> {
     /// A term, index, round, count or clock.
     pub(super) fn number(&mut self, name: &'static str) -> Result<u64, FrameError> {
         number(self.text(name)?).ok_or_else(|| self.malformed(name))
+    }
+
+    /// A reign, and this offset in its history.
+    pub(super) fn extent(&mut self, offset: &'static str) -> Result<Extent, FrameError> {
+        Ok(Extent { reign: self.number("reign")?, offset: self.number(offset)? })
     }
 
     /// A number that an older sender leaves out.

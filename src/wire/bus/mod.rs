@@ -12,7 +12,7 @@ pub use encode::{encode, encode_publish};
 
 use crate::cluster::{Address, Change, ClusterEntry, Reason, Wish};
 use crate::raft::Message;
-use crate::types::{ClusterId, LogIndex, Millis, NodeId, Term};
+use crate::types::{ClusterId, Extent, LogIndex, Millis, NodeId, Term};
 
 /// The protocol version that this binary announces in its greeting.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -138,10 +138,10 @@ pub enum Frame {
         /// Counts the questions of one asker's process.
         number: u64,
     },
-    /// `FAILOVER_OFFSET offset number`: the answer.
+    /// `FAILOVER_OFFSET reign offset number`: the answer.
     FailoverOffset {
-        /// Bytes.
-        offset: u64,
+        /// How far the stream goes.
+        end: Extent,
         /// As in the question.
         number: u64,
     },

@@ -6,7 +6,7 @@ use super::*;
 use crate::cluster::{MAX_MEMBERS, WishKind};
 use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
 use crate::raft::{Body, Entry, Origin, ProposalId, Token};
-use crate::types::Slot;
+use crate::types::{Extent, Slot};
 use proptest::prelude::*;
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -95,11 +95,18 @@ fn entries_and_their_acknowledgement() {
     let text = format!("AE {A} 4 10 3 9 8 2 77 18446744073709551615 123 5000\n{slots}4 NOOP 5000\n");
     assert_text(Frame::Raft(Message::Append(append(vec![proposal(), noop]))), &text);
 
-    let ack =
-        AppendAck { term: 4, ok: true, index: 12, last_index: 13, round: 77, repl_offset: 1 << 40, token: Token { nonce: 5, clock: 6 } };
-    assert_text(Frame::Raft(Message::AppendAck(ack)), "AE_ACK 4 1 12 13 77 1099511627776 5 6\n");
-    let ack = AppendAck { ok: false, token: Token::default(), repl_offset: 0, ..ack };
-    assert_text(Frame::Raft(Message::AppendAck(ack)), "AE_ACK 4 0 12 13 77 0 - -\n");
+    let ack = AppendAck {
+        term: 4,
+        ok: true,
+        index: 12,
+        last_index: 13,
+        round: 77,
+        extent: Extent { reign: 9, offset: 1 << 40 },
+        token: Token { nonce: 5, clock: 6 },
+    };
+    assert_text(Frame::Raft(Message::AppendAck(ack)), "AE_ACK 4 1 12 13 77 9 1099511627776 5 6\n");
+    let ack = AppendAck { ok: false, token: Token::default(), extent: Extent::default(), ..ack };
+    assert_text(Frame::Raft(Message::AppendAck(ack)), "AE_ACK 4 0 12 13 77 0 0 - -\n");
 }
 
 #[test]
@@ -142,7 +149,7 @@ fn deaths_and_failovers() {
     assert_text(Frame::Probed { id: a(), number: 7, dead: true }, &format!("PROBED {A} 7 dead\n"));
     assert_text(Frame::Probed { id: a(), number: 7, dead: false }, &format!("PROBED {A} 7 unknown\n"));
     assert_text(Frame::FailoverPrepare { pause: 5000, number: 3 }, "FAILOVER_PREPARE 5000 3\n");
-    assert_text(Frame::FailoverOffset { offset: 123, number: 3 }, "FAILOVER_OFFSET 123 3\n");
+    assert_text(Frame::FailoverOffset { end: Extent { reign: 9, offset: 123 }, number: 3 }, "FAILOVER_OFFSET 9 123 3\n");
     assert_text(Frame::ReplOffsets(Vec::new()), "REPL_OFFSETS\n");
     assert_text(Frame::ReplOffsets(vec![(a(), 9), (NodeId::from_bytes([0xbb; 20]), 0)]), &format!("REPL_OFFSETS {A} 9 {B} 0\n"));
     assert_eq!(refusal(format!("PROBED {A} 7 alive\n")), "malformed PROBED: finding");
@@ -194,7 +201,7 @@ fn a_newer_binary_may_send_more_fields_and_the_last_line_may_lack_its_end() {
         assert_eq!(long, short);
     };
     same("VOTE 5 1 2 - new x\n", "VOTE 5 1 2 -");
-    same("AE_ACK 4 1 12 13 77 0 5 6 new\n", "AE_ACK 4 1 12 13 77 0 5 6\n");
+    same("AE_ACK 4 1 12 13 77 9 0 5 6 new\n", "AE_ACK 4 1 12 13 77 9 0 5 6\n");
     same(&format!("AE {A} 4 10 3 9 8 1 77 - - 500 new\n4 NOOP 1"), &format!("AE {A} 4 10 3 9 8 1 77 - - 500\n4 NOOP 1\n"));
     same(&format!("PROPOSE new\n4 NODE_FAIL {A}"), &format!("PROPOSE\n4 NODE_FAIL {A}\n"));
     same("WELCOME home\n", "WELCOME");
@@ -227,10 +234,10 @@ fn malformed_messages_name_what_is_wrong() {
         (format!("VOTE 5 1 2 {A}=7,\n"), "malformed VOTE: ages"),
         (format!("VOTE 5 1 2 {A}=07\n"), "malformed VOTE: ages"),
         (format!("VOTE 5 1 2 {A}=1{}\n", format!(",{A}=1").repeat(MAX_MEMBERS)), "malformed VOTE: ages"),
-        ("AE_ACK 4 true 12 13 77 0 - -\n".into(), "malformed AE_ACK: ok"),
-        ("AE_ACK 4 1 12 13 77 0 0 6\n".into(), "malformed AE_ACK: nonce"),
-        ("AE_ACK 4 1 12 13 77 0 - 6\n".into(), "malformed AE_ACK: clock"),
-        ("AE_ACK 4 1 12 13 77 0 5 -\n".into(), "malformed AE_ACK: clock"),
+        ("AE_ACK 4 true 12 13 77 9 0 - -\n".into(), "malformed AE_ACK: ok"),
+        ("AE_ACK 4 1 12 13 77 9 0 0 6\n".into(), "malformed AE_ACK: nonce"),
+        ("AE_ACK 4 1 12 13 77 9 0 - 6\n".into(), "malformed AE_ACK: clock"),
+        ("AE_ACK 4 1 12 13 77 9 0 5 -\n".into(), "malformed AE_ACK: clock"),
         (ae("1", ""), "malformed AE: term"),
         (ae("2", "4 NOOP 1\n"), "malformed AE: term"),
         (ae("1", "4 NOOP 1\n4 NOOP 1\n"), "malformed AE: more entries than announced"),

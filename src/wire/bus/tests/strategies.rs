@@ -4,7 +4,7 @@ use super::super::*;
 use crate::cluster::{FailoverKind, WishKind};
 use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
 use crate::raft::{Body, Entry, Origin, Payload, ProposalId, Token};
-use crate::types::{Millis, ShardId, Slot};
+use crate::types::{Extent, Millis, ShardId, Slot};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -106,10 +106,13 @@ fn append() -> BoxedStrategy<Append<Change>> {
         .boxed()
 }
 
+fn extent() -> impl Strategy<Value = Extent> {
+    (number(), number()).prop_map(|(reign, offset)| Extent { reign, offset })
+}
+
 fn append_ack() -> impl Strategy<Value = AppendAck> {
-    (number(), any::<bool>(), number(), number(), number(), number(), token()).prop_map(
-        |(term, ok, index, last_index, round, repl_offset, token)| AppendAck { term, ok, index, last_index, round, repl_offset, token },
-    )
+    (number(), any::<bool>(), number(), number(), number(), extent(), token())
+        .prop_map(|(term, ok, index, last_index, round, extent, token)| AppendAck { term, ok, index, last_index, round, extent, token })
 }
 
 fn vote_request() -> impl Strategy<Value = VoteRequest> {
@@ -180,7 +183,7 @@ fn about_failovers() -> BoxedStrategy<Frame> {
         (id(), number()).prop_map(|(id, number)| Frame::Probe { id, number }),
         (id(), number(), any::<bool>()).prop_map(|(id, number, dead)| Frame::Probed { id, number, dead }),
         (number(), number()).prop_map(|(pause, number)| Frame::FailoverPrepare { pause, number }),
-        (number(), number()).prop_map(|(offset, number)| Frame::FailoverOffset { offset, number }),
+        (extent(), number()).prop_map(|(end, number)| Frame::FailoverOffset { end, number }),
         vec((id(), number()), 0..6).prop_map(Frame::ReplOffsets),
     ]
     .boxed()
