@@ -5,7 +5,7 @@
 
 use super::context::{Context, Flow, NO_SLOT, WaitOutcome};
 use super::parse::shown;
-use super::propagation::propagate;
+use super::propagation::{note_written, propagate};
 use super::routing::{self, Access, KeySlots, Redirect};
 use super::table::{Command, CommandId, Flag, Lookup};
 use super::{pause, persistence, pubsub, table, transaction};
@@ -46,10 +46,12 @@ pub fn resume(ctx: &mut Context<'_>, outcome: WaitOutcome) -> Flow {
     if let Some(id) = ctx.client.waiting.take() {
         account(ctx, id, start);
     }
+    let dirty = ctx.keyspace.dirty();
     let flow = match ctx.client.execution.take() {
         Some(execution) => transaction::proceed(ctx, execution),
         None => Flow::Done,
     };
+    note_written(ctx, dirty);
     end_asking(ctx, &flow);
     flow
 }

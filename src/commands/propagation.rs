@@ -39,7 +39,12 @@ pub(super) fn propagate(ctx: &mut Context<'_>, command: &Command, args: Args<'_>
     if changed && !replaced && command.has(Flag::Write) {
         ctx.stream.feed(args.iter());
     }
-    if changed {
+    note_written(ctx, dirty);
+}
+
+/// A client has changed something since `dirty` was the count of changes, and all of that is in the stream: WAIT goes by its end.
+pub(super) fn note_written(ctx: &mut Context<'_>, dirty: u64) {
+    if ctx.stream.is_recording() && ctx.keyspace.dirty() != dirty {
         ctx.client.written = ctx.stream.offset();
     }
 }

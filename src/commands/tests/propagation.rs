@@ -115,6 +115,7 @@ fn a_transaction_that_waits_is_told_in_parts() {
     assert_eq!(desk.told(), "MULTI | set a 1 | set a 2 | EXEC");
     assert_eq!(desk.resume(WaitOutcome::Done).0, Flow::Done);
     assert_eq!(desk.told(), "set a 3");
+    assert_eq!(desk.client.written, desk.stream.offset(), "WAIT goes by the end of it");
 }
 
 #[test]
