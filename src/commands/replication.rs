@@ -30,7 +30,8 @@ pub const COMMANDS: &[Command] = &[
     Command::new(
         "psync",
         -3,
-        &[Flag::Admin, Flag::NoScript, Flag::NoMulti],
+        // A former primary has its successor's keys, whatever it shows to clients.
+        &[Flag::Admin, Flag::NoScript, Flag::Stale, Flag::NoMulti],
         Group::Server,
         "2.8.0",
         "An internal command used in replication.",

@@ -182,8 +182,8 @@ impl Handshake {
     fn hear(&mut self, line: &[u8], out: &mut Vec<u8>) -> Result<Option<Heard<'static>>, Refusal> {
         match &mut self.stage {
             Stage::Ping { told, answers } => {
-                // A primary that wants a password first says so to PING too.
-                let alive = line.starts_with(b"+") || line.starts_with(b"-NOAUTH") || line.starts_with(b"-NOPERM");
+                // A primary that wants a password first says so to PING too, and a former one that shows clients nothing.
+                let alive = [&b"+"[..], b"-NOAUTH", b"-NOPERM", b"-MASTERDOWN"].iter().any(|start| line.starts_with(start));
                 if !alive {
                     return Err(refusal("PING", line));
                 }

@@ -439,6 +439,17 @@ fn a_pause_is_ended_by_who_asked_for_it() {
 }
 
 #[test]
+fn a_former_primary_that_shows_clients_nothing_feeds_its_successor() {
+    let mut net = net();
+    assert_eq!(net.ask(P, "CONFIG SET replica-serve-stale-data no"), "+OK\r\n");
+    half_done(&mut net);
+    let link = net.nodes[R].following.link().unwrap();
+    net.break_off(R, link);
+    let_streams_go(&mut net);
+    nothing_is_lost(&mut net, R);
+}
+
+#[test]
 fn what_a_witness_saw_before_a_process_came_back_says_nothing_of_it() {
     let mut net = net();
     net.hold(R, LEADER, Port::Bus);
