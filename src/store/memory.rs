@@ -246,6 +246,11 @@ impl MemoryDisk {
         image.faults.insert(image.operations + nth, fault);
     }
 
+    /// Whether the program is dead, by [`Fault::Die`].
+    pub fn is_dead(&self) -> bool {
+        self.image.borrow().dead
+    }
+
     /// How many changing operations there have been.
     pub fn operations(&self) -> u64 {
         self.image.borrow().operations

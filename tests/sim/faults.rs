@@ -207,10 +207,8 @@ impl World {
         if !machine.is_running() {
             return;
         }
-        if let Some(node) = &mut machine.node {
-            node.shutdown();
-            self.stats.shutdowns += 1;
-        }
+        machine.shut_down();
+        self.stats.shutdowns += 1;
         self.wake(Owner::Machine(index), self.now);
     }
 

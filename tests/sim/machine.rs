@@ -69,6 +69,8 @@ pub struct Machine {
     pub idle_since: Micros,
     /// A fault of the disk is on order that ends in a loss of power.
     pub dies_in_write: bool,
+    /// The process has been told to end; whether it will save all keys before.
+    pub last_words: Option<bool>,
     /// Nobody switches it on for now.
     pub out_of_order: bool,
     /// Options for the process.
@@ -96,6 +98,7 @@ impl Machine {
             idle_turns: 0,
             idle_since: 0,
             dies_in_write: false,
+            last_words: None,
             out_of_order: false,
             options,
         }
@@ -132,7 +135,7 @@ impl Machine {
 
     fn config(&self) -> Config {
         let options: Vec<&str> = self.options.iter().map(String::as_str).collect();
-        let args = ["--port", "7000", "--cluster-require-full-coverage", "no", "--save", ""].iter().chain(&options);
+        let args = ["--port", "7000", "--cluster-require-full-coverage", "no"].iter().chain(&options);
         let args: Vec<String> = args.map(|arg| (*arg).to_owned()).collect();
         match from_args(&args, &|_| Err(std::io::ErrorKind::NotFound.into())) {
             Ok(Launch::Run(config)) => *config,
@@ -154,6 +157,16 @@ impl Machine {
         self.turning = false;
         self.stops_in_turn = None;
         self.dies_in_write = false;
+        self.last_words = None;
+    }
+
+    /// The process is to end in order.
+    pub fn shut_down(&mut self) {
+        let Some(node) = &mut self.node else { return };
+        // The second time it ends without saving.
+        let has_save_points = self.options.iter().all(|option| !option.is_empty());
+        self.last_words = Some(self.last_words.is_none() && has_save_points && !node.is_loading());
+        node.shutdown();
     }
 
     /// The power fails: nobody is told, and the disk keeps what it had plus any part of what was on its way.

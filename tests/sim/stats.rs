@@ -117,6 +117,12 @@ stats! {
     unreplicated_writes,
     /// Numbers that their owner's process had lost by starting anew.
     lost_memories,
+    /// Numbers that it had kept in its file.
+    kept_memories,
+    /// Processes that began with a file of keys.
+    files_loaded,
+    /// Replicas that went on where their file ended.
+    files_continued,
     /// Replicas that took over from a failed primary.
     automatic_failovers,
     /// From a living one, with all that it had.

@@ -48,6 +48,10 @@ impl World {
             note!("ends: {fatal}");
             return self.process_ended(index, false);
         }
+        if machine.disk.is_dead() {
+            note!("dies in a save");
+            return self.process_ended(index, false);
+        }
         let stop = machine.stops_in_turn.take_if(|_| news.requests);
         if let Some(stop) = stop {
             note!("stands still for {stop} us");
@@ -122,12 +126,21 @@ impl World {
         } else if matches!(self.net.owner(conn, DIALLER), Some(Owner::Client(_))) {
             self.answers_leave(index, conn, &bytes);
         } else {
-            self.stats.full_syncs += u64::from(has(&bytes, b"+FULLRESYNC "));
-            self.stats.partial_syncs += u64::from(has(&bytes, b"+CONTINUE "));
+            self.count_syncs(self.net.owner(conn, DIALLER), &bytes);
         }
         let woken = self.net.send(conn, side, &bytes, self.now);
         self.wake_all(woken);
         true
+    }
+
+    /// What a primary tells a replica.
+    fn count_syncs(&mut self, replica: Option<Owner>, bytes: &[u8]) {
+        let continued = u64::from(has(bytes, b"+CONTINUE "));
+        self.stats.full_syncs += u64::from(has(bytes, b"+FULLRESYNC "));
+        self.stats.partial_syncs += continued;
+        let Some(Owner::Machine(replica)) = replica else { return };
+        let is_by_file = self.machines[replica].node.as_ref().is_some_and(|node| !node.is_in_sync());
+        self.stats.files_continued += if is_by_file { continued } else { 0 };
     }
 
     /// Does what the node asks of its kernel. Returns whether it asks to end.
@@ -170,6 +183,9 @@ impl World {
 
     /// The process is gone. After an error of its disk that was to be a loss of power, the power goes as well.
     fn process_ended(&mut self, index: usize, orderly: bool) {
+        if orderly && self.machines[index].last_words == Some(true) {
+            self.checks.ended_whole(&self.machines[index]);
+        }
         let machine = &mut self.machines[index];
         if machine.dies_in_write && !orderly {
             self.lose_power(index);

@@ -173,6 +173,7 @@ impl World {
             11 => asks(&["SAVECONFIG"]),
             12 => self.flush_slots(to),
             13 if self.clients.flushes => Some(Request::one(to, vec!["FLUSHALL".into()], Purpose::Any)),
+            14 => Some(Request::one(to, vec![if self.clients.rng.one_in(2) { "SAVE" } else { "BGSAVE" }.into()], Purpose::Any)),
             16 => Some(self.set_option(to)),
             _ => {
                 let first = self.clients.rng.between(u64::from(CLIENT_SLOTS), 16_000);

@@ -14,11 +14,14 @@ use crate::sim::trace::{self, note};
 use pontoon::node::Closed;
 use pontoon::rng::Rng;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Availability zones; the first is none.
 pub const ZONES: [&str; 4] = ["", "east", "west", "north"];
+/// When keys are saved by themselves: never, or often, or after a while, so that files are old.
+const SAVES: [&str; 3] = ["", "1 1", "8 1"];
 /// How often the first packet of a connection is sent before the dialler gives up.
 const DIAL_ATTEMPTS: u32 = 6;
 
@@ -189,7 +192,9 @@ impl World {
         let seed = self.rng.next_u64();
         let machine = &mut self.machines[index];
         machine.start(self.now, seed);
-        self.checks.started(machine);
+        let has_file = machine.disk.live(Path::new("dump.rdb")).is_some();
+        self.stats.files_loaded += u64::from(has_file);
+        self.checks.started(&self.machines, index, self.now);
         self.wake(Owner::Machine(index), self.now + MILLI);
     }
 
@@ -226,17 +231,18 @@ impl World {
 }
 
 /// What each machine is configured with: small timeouts in some runs, few voters in others, zones in most, and in half of them so short a log in
-/// memory that who was away needs a snapshot.
+/// memory that who was away needs a snapshot. Keys are saved by themselves in most.
 fn draw_options(machines: usize, rng: &mut Rng) -> Vec<Vec<String>> {
     let node_timeout = [2_000, 5_000, 5_000, 15_000][rng.below(4) as usize].to_string();
     let voters = [3, 5, 5, 7][rng.below(4) as usize].to_string();
     let kept = if rng.one_in(2) { 64 } else { rng.below(9) }.to_string();
     let zones = rng.below(4);
+    let save = SAVES[rng.below(SAVES.len() as u64) as usize];
     let mut options = || {
         let zone = ZONES[rng.below(zones + 1) as usize];
         let options = ["--cluster-node-timeout", &node_timeout, "--cluster-raft-voters", &voters, "--cluster-raft-log-kept", &kept];
         let zone = ["--availability-zone", zone].into_iter().filter(|_| !zone.is_empty());
-        options.into_iter().chain(zone).map(str::to_owned).collect()
+        options.into_iter().chain(zone).chain(["--save", save]).map(str::to_owned).collect()
     };
     (0..machines).map(|_| options()).collect()
 }

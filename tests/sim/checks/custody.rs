@@ -7,6 +7,7 @@
 use crate::sim::checks::Checks;
 use crate::sim::checks::leases::accepts;
 use crate::sim::checks::model::By;
+use crate::sim::checks::restarts::Numbers;
 use crate::sim::clients::Purpose;
 use crate::sim::machine::Machine;
 use crate::sim::queue::Micros;
@@ -37,6 +38,8 @@ struct Kept {
     lowered: u64,
     /// The highest number that all replicas of its shard were said to hold.
     waited: u64,
+    /// Who held it then: machines and the numbers of their processes.
+    holders: Vec<(usize, u64)>,
     /// The newest tenure of the slot in which anybody served.
     tenure: LogIndex,
     /// The newest one in which anybody was answered.
@@ -51,8 +54,8 @@ struct Copy {
     process: u64,
     /// So much was committed when that process began.
     began: LogIndex,
-    now: [u64; KEYS.len()],
-    most: [u64; KEYS.len()],
+    now: Numbers,
+    most: Numbers,
 }
 
 /// The keys that are written.
@@ -62,6 +65,13 @@ pub struct Custody {
     copies: BTreeMap<usize, Copy>,
     /// If not, keys are removed by request, and nothing is asked of them.
     keeps: bool,
+}
+
+impl Checks {
+    /// What the process on this machine held when it had its last turn.
+    pub fn held_by(&self, machine: &Machine) -> Option<Numbers> {
+        self.custody.copies.get(&machine.index).filter(|copy| copy.process == machine.starts).map(|copy| copy.now)
+    }
 }
 
 impl Custody {
@@ -97,12 +107,12 @@ impl Checks {
         }
         for (key, place) in KEYS.iter().enumerate() {
             if accepts(machine, place.slot(), now) {
-                self.serves(machines, index, key, (before[key], held[key]), stats);
+                self.serves(machines, (index, key), (before[key], held[key]), now, stats);
             }
         }
     }
 
-    fn serves(&mut self, machines: &[Machine], index: usize, key: usize, (before, now): (u64, u64), stats: &mut Stats) {
+    fn serves(&mut self, machines: &[Machine], (index, key): (usize, usize), (before, now): (u64, u64), at: Micros, stats: &mut Stats) {
         let machine = &machines[index];
         let Some(node) = &machine.node else { return };
         let (cluster, id) = (node.state().cluster_id(), node.id());
@@ -110,6 +120,8 @@ impl Checks {
         let Some(tenure) = model.tenure(KEYS[key].slot(), id, node.state().last_applied()) else { return };
         let process = (index, machine.starts);
         let began = self.custody.copies.get(&index).map_or(0, |copy| copy.began);
+        let is_new = self.custody.kept.get(&(cluster, key)).is_some_and(|kept| kept.process != process);
+        let retained = if is_new { self.retained(machines, index, key, tenure.index, at) } else { 0 };
         let kept = self.custody.kept.entry((cluster, key)).or_default();
         let (floor, name) = (kept.number, KEYS[key].0);
         if tenure.index < kept.tenure {
@@ -118,10 +130,17 @@ impl Checks {
         let changes = model.changes(KEYS[key].slot(), kept.tenure, tenure.index);
         let old = &machines[kept.process.0];
         let went_on = old.starts == kept.process.1 && began < tenure.index;
+        let is_moved = changes.contains(&By::Move);
+        assert!(is_moved || now >= retained.min(floor), "{name} was {retained} in a replica or a file, and who has come back serves {now}");
+        let is_regular = |by: &By| matches!(by, By::Failover(_, FailoverKind::Auto | FailoverKind::Manual));
+        if !changes.is_empty() && changes.iter().all(is_regular) && kept.holders.contains(&process) {
+            assert!(now >= kept.waited, "{} of {name} was with every replica, and one of them serves {now}", kept.waited);
+        }
         match changes[..] {
             [] if kept.process == process => {}
             [] => {
                 stats.lost_memories += u64::from(now < floor);
+                stats.kept_memories += u64::from(now >= floor && floor > 0);
                 kept.lower(now);
             }
             [By::Failover(from, kind @ (FailoverKind::Auto | FailoverKind::Manual))] if went_on => {
@@ -134,10 +153,10 @@ impl Checks {
                 stats.unreplicated_writes += u64::from(now < floor);
                 kept.lower(now);
             }
-            _ if changes.contains(&By::Move) => kept.lower(0),
+            _ if is_moved => kept.lower(0),
             _ => kept.lower(now),
         }
-        if began < tenure.index && !changes.is_empty() && !changes.contains(&By::Move) {
+        if began < tenure.index && !changes.is_empty() && !is_moved {
             assert!(now >= before.min(floor), "{name} keeps what it holds when a node takes over: {now} after {before}");
         }
         (kept.tenure, kept.process) = (tenure.index, process);
@@ -197,8 +216,9 @@ impl Checks {
             return;
         }
         let copies = self.custody.copies.iter().filter(|(machine, _)| **machine != index);
-        let holders = copies.filter(|(_, copy)| copy.most[key] >= number).count();
-        assert!(holders >= count, "{count} replicas hold {} = {number}, says WAIT, and {holders} do", KEYS[key].0);
+        let count_held = copies.clone().filter(|(_, copy)| copy.most[key] >= number).count();
+        assert!(count_held >= count, "{count} replicas hold {} = {number}, says WAIT, and {count_held} do", KEYS[key].0);
+        let holders = copies.filter(|(_, copy)| copy.now[key] >= number).map(|(machine, copy)| (*machine, copy.process)).collect();
         let cluster = node.state().cluster_id();
         let are_all = self.clusters.get(&cluster).is_some_and(|history| history.model.replicas_of(&node.id()).len() <= count);
         let applied = node.state().last_applied();
@@ -206,7 +226,10 @@ impl Checks {
             && are_all
             && kept.tenure == tenure
         {
-            kept.waited = kept.waited.max(number.min(kept.number));
+            let number = number.min(kept.number);
+            if number > kept.waited {
+                (kept.waited, kept.holders) = (number, holders);
+            }
         }
     }
 

@@ -11,6 +11,7 @@ mod leases;
 pub mod model;
 pub mod promised_changes;
 mod promises;
+mod restarts;
 
 use crate::sim::machine::Machine;
 use crate::sim::queue::Micros;
@@ -24,6 +25,7 @@ use pontoon::raft::{Body, Raft};
 use pontoon::store::MemoryDisk;
 use pontoon::types::{ClusterId, LogIndex, NodeId, Term};
 use promised_changes::Changes;
+use restarts::Restarts;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a node said of itself at the end of its last turn.
@@ -75,17 +77,27 @@ pub struct Checks {
     pub changes: Changes,
     /// What they wrote.
     pub custody: Custody,
+    restarts: Restarts,
 }
 
 impl Checks {
     /// For so many machines; whether what clients wrote is to be kept.
     pub fn new(machines: usize, keeps: bool) -> Self {
         let seen = (0..machines).map(|_| Seen::default()).collect();
-        Self { clusters: BTreeMap::new(), seen, greetings: BTreeMap::new(), changes: Changes::default(), custody: Custody::new(keeps) }
+        Self {
+            clusters: BTreeMap::new(),
+            seen,
+            greetings: BTreeMap::new(),
+            changes: Changes::default(),
+            custody: Custody::new(keeps),
+            restarts: Restarts::default(),
+        }
     }
 
     /// A process was started: what was certainly on its disk is what it knows.
-    pub fn started(&mut self, machine: &Machine) {
+    pub fn started(&mut self, machines: &[Machine], index: usize, now: Micros) {
+        self.note_restart(machines, index, now);
+        let machine = &machines[index];
         let Some(node) = &machine.node else { return };
         let seen = &mut self.seen[machine.index];
         seen.durable.refresh(&machine.disk, &machine.file());
@@ -164,6 +176,7 @@ impl Checks {
     /// A machine has another disk: what was promised of the old one is nobody's any more.
     pub fn wiped(&mut self, machine: usize) {
         self.seen[machine] = Seen::default();
+        self.restarts.lost_files(machine);
     }
 
     /// A node has recovered its cluster by force: the new one begins with all of that node's log.

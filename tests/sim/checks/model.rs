@@ -84,6 +84,8 @@ pub struct Model {
     pub voters: BTreeSet<NodeId>,
     /// Members that are flagged as failed.
     pub failed: BTreeSet<NodeId>,
+    /// When they were last.
+    failures: BTreeMap<NodeId, LogIndex>,
     /// Those of replicas, one after another.
     successions: Vec<Succession>,
     /// The past of the slots of the keys that are written.
@@ -108,6 +110,7 @@ impl Model {
             shards: BTreeMap::new(),
             voters: BTreeSet::new(),
             failed: BTreeSet::new(),
+            failures: BTreeMap::new(),
             successions: Vec::new(),
             tenures: KEYS.iter().map(|key| (key.slot(), Vec::new())).collect(),
             effects: Vec::new(),
@@ -212,7 +215,11 @@ impl Model {
                     self.fail_over(*replica, *primary, *kind);
                 }
             }
-            Change::NodeFail { id } => self.failed.extend(self.members.contains_key(id).then_some(*id)),
+            Change::NodeFail { id } if self.members.contains_key(id) => {
+                self.failed.insert(*id);
+                self.failures.insert(*id, self.applied);
+            }
+            Change::NodeFail { .. } => {}
             Change::NodeRecover { id } => drop(self.failed.remove(id)),
             Change::NodeInfo { .. } => {}
         }
@@ -245,6 +252,11 @@ impl Model {
     /// How a replica took over by the last entry, if one did.
     pub fn failover(&self) -> Option<FailoverKind> {
         self.successions.last().filter(|last| last.index == self.applied).map(|last| last.kind)
+    }
+
+    /// Whether a node is flagged as failed, or was after this entry.
+    pub fn has_failed_since(&self, id: &NodeId, index: LogIndex) -> bool {
+        self.failed.contains(id) || self.failures.get(id).is_some_and(|at| *at > index)
     }
 
     /// Whether the place of a node that has applied so much is gone by TAKEOVER since.
