@@ -144,6 +144,8 @@ pub struct Clients {
     pub primaries: Option<usize>,
     /// Operators remove all keys of a node now and then.
     pub flushes: bool,
+    /// They have replicas take over without asking anybody.
+    pub takes_over: bool,
 }
 
 impl Clients {
@@ -164,10 +166,10 @@ impl Clients {
             moved: BTreeMap::new(),
         };
         let list = roles.into_iter().chain(primaries.map(|_| Sharder)).map(client).collect();
-        let flushes = rng.one_in(4);
+        let (flushes, takes_over) = (rng.one_in(4), rng.one_in(3));
         let gap = [200 * MILLI, 500 * MILLI, SECOND][rng.below(3) as usize];
         let meets = crate::sim::workload::draw_formation(machines, &mut rng);
-        Self { list, mode: Mode::Busy, rng, gap, meets, primaries, flushes }
+        Self { list, mode: Mode::Busy, rng, gap, meets, primaries, flushes, takes_over }
     }
 
     /// Whether this is earlier than the wake-up that the client has in the queue; it is noted then.
@@ -280,7 +282,7 @@ impl World {
                 Purpose::Wait(_, number) if pending.acknowledged != *number => continue,
                 _ => {}
             }
-            self.checks.answer_leaves(&self.machines, index, purpose, &reply, &mut self.stats);
+            self.checks.answer_leaves(&self.machines, (index, self.now), purpose, &reply, &mut self.stats);
         }
     }
 

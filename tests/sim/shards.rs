@@ -20,6 +20,7 @@ impl World {
         let words = match self.clients.rng.below(12) {
             0..=3 => vec!["FAILOVER"],
             4 => vec!["FAILOVER", "FORCE"],
+            8 if self.clients.takes_over => vec!["FAILOVER", "TAKEOVER"],
             5 if self.clients.rng.one_in(4) => vec!["RESET", "SOFT"],
             6 => return self.move_replica(looked_at, replica),
             7 => return self.move_slot(looked_at),

@@ -147,8 +147,8 @@ stats! {
     beyond_help,
 }
 
-/// What may be nothing in a sweep that is long enough. No simulated operator asks for TAKEOVER.
-const OPTIONAL: &[&str] = &["beyond_help", "takeovers", "unreplicated_writes"];
+/// What may be nothing in a sweep that is long enough.
+const OPTIONAL: &[&str] = &["beyond_help", "unreplicated_writes"];
 
 impl Stats {
     /// What never happened though it should have.

@@ -133,7 +133,9 @@ impl Checks {
         let is_moved = changes.contains(&By::Move);
         assert!(is_moved || now >= retained.min(floor), "{name} was {retained} in a replica or a file, and who has come back serves {now}");
         let is_regular = |by: &By| matches!(by, By::Failover(_, FailoverKind::Auto | FailoverKind::Manual));
-        if !changes.is_empty() && changes.iter().all(is_regular) && kept.holders.contains(&process) {
+        // By force too: who had it has it still.
+        let inherits = matches!(changes[..], [By::Failover(..)]) || !changes.is_empty() && changes.iter().all(is_regular);
+        if inherits && kept.holders.contains(&process) {
             assert!(now >= kept.waited, "{} of {name} was with every replica, and one of them serves {now}", kept.waited);
         }
         match changes[..] {
@@ -164,12 +166,19 @@ impl Checks {
     }
 
     /// An answer leaves a node.
-    pub fn answer_leaves(&mut self, machines: &[Machine], index: usize, purpose: &Purpose, reply: &Reply, stats: &mut Stats) {
+    pub fn answer_leaves(
+        &mut self,
+        machines: &[Machine],
+        (index, at): (usize, Micros),
+        purpose: &Purpose,
+        reply: &Reply,
+        stats: &mut Stats,
+    ) {
         let Some(node) = machines[index].node.as_ref().filter(|_| self.custody.keeps) else { return };
         match (purpose, reply) {
             (Purpose::Write(key, number), reply) if reply.is_ok() => {
                 stats.writes += 1;
-                self.acknowledged((index, machines[index].starts), node, *key, *number);
+                self.acknowledged((index, machines[index].starts), at, node, *key, *number);
             }
             (Purpose::Wait(key, number), Reply::Integer(count)) if *count > 0 => {
                 stats.waits += 1;
@@ -177,9 +186,9 @@ impl Checks {
             }
             (Purpose::Fetch(key, floor), Reply::Bulk(value)) => {
                 stats.fetches += 1;
-                self.fetched(node, index, *key, floor, number(value));
+                self.fetched(node, (index, at), *key, floor, number(value));
             }
-            (Purpose::Fetch(key, floor), Reply::Null) => self.fetched(node, index, *key, floor, 0),
+            (Purpose::Fetch(key, floor), Reply::Null) => self.fetched(node, (index, at), *key, floor, 0),
             _ => {}
         }
     }
@@ -192,19 +201,22 @@ impl Checks {
         Some((tenure.index, self.custody.kept.entry((cluster, key)).or_default()))
     }
 
-    /// This node's answer leaves: nobody's has who came to own the key later.
-    fn answers(&mut self, node: &Node<MemoryDisk>, index: usize, key: usize) -> Option<(LogIndex, &mut Kept)> {
+    /// This node's answer leaves: nobody's has who came to own the key later. What is answered after a TAKEOVER without knowing of it is lost.
+    fn answers(&mut self, node: &Node<MemoryDisk>, (index, at): (usize, Micros), key: usize) -> Option<(LogIndex, &mut Kept)> {
         let served_by = self.seen[index].served_by;
-        let excused = self.is_overtaken(node, served_by);
+        let excused = self.is_overtaken(node, served_by, KEYS[key].slot(), at);
         let (tenure, kept) = self.kept(node, served_by, key)?;
+        if excused && tenure < kept.tenure {
+            return None;
+        }
         let later = kept.answered_in;
         assert!(tenure >= later || excused, "no owner of {} by entry {tenure} answers after one by entry {later}", KEYS[key].0);
         kept.answered_in = later.max(tenure);
         Some((tenure, kept))
     }
 
-    fn acknowledged(&mut self, process: (usize, u64), node: &Node<MemoryDisk>, key: usize, number: u64) {
-        let Some((tenure, kept)) = self.answers(node, process.0, key) else { return };
+    fn acknowledged(&mut self, process: (usize, u64), at: Micros, node: &Node<MemoryDisk>, key: usize, number: u64) {
+        let Some((tenure, kept)) = self.answers(node, (process.0, at), key) else { return };
         if (kept.tenure, kept.process) == (tenure, process) {
             kept.number = kept.number.max(number);
         }
@@ -233,9 +245,9 @@ impl Checks {
         }
     }
 
-    fn fetched(&mut self, node: &Node<MemoryDisk>, index: usize, key: usize, floor: &Floor, number: u64) {
+    fn fetched(&mut self, node: &Node<MemoryDisk>, (index, at): (usize, Micros), key: usize, floor: &Floor, number: u64) {
         let process = self.custody.copies.get(&index).map_or(0, |copy| copy.process);
-        let Some((tenure, kept)) = self.answers(node, index, key) else { return };
+        let Some((tenure, kept)) = self.answers(node, (index, at), key) else { return };
         // Who has served for a part of its last turn only was not seen to serve.
         let is_seen = tenure < kept.tenure || (kept.tenure, kept.process) == (tenure, (index, process));
         let is_judged = floor.cluster == Some(node.state().cluster_id()) && floor.lowered == kept.lowered && is_seen;

@@ -3,7 +3,7 @@
 use crate::sim::checks::Checks;
 use crate::sim::checks::promised_changes::CLIENT_SLOTS;
 use crate::sim::machine::Machine;
-use crate::sim::queue::Micros;
+use crate::sim::queue::{MILLI, Micros};
 use crate::sim::stats::Stats;
 use crate::sim::writers::KEYS;
 use pontoon::node::Node;
@@ -33,16 +33,28 @@ impl Checks {
         };
         for slot in slots().filter(|slot| accepts(machine, *slot, now)) {
             for rival in machines.iter().filter(is_rival).filter(|rival| accepts(rival, slot, now)) {
-                let excused = [node].into_iter().chain(&rival.node).any(|node| self.is_overtaken(node, node.state().last_applied()));
+                let excused =
+                    [node].into_iter().chain(&rival.node).any(|node| self.is_overtaken(node, node.state().last_applied(), slot, now));
                 assert!(excused, "one node at a time accepts writes to slot {slot}, not m{index} and m{}", rival.index);
             }
         }
     }
 
-    /// Whether an operator gave this node's place away without asking whether it still serves (TAKEOVER), and it had not heard of it.
-    pub fn is_overtaken(&self, node: &Node<MemoryDisk>, applied: LogIndex) -> bool {
-        let history = self.clusters.get(&node.state().cluster_id());
-        history.is_some_and(|history| history.model.is_overtaken_after(node.id(), applied))
+    /// Whether an operator gave this node's slot away without asking whether it still serves (TAKEOVER), and it had not heard of it. That lasts no longer
+    /// than a lease.
+    pub fn is_overtaken(&self, node: &Node<MemoryDisk>, applied: LogIndex, slot: Slot, now: Micros) -> bool {
+        let cluster = node.state().cluster_id();
+        let Some(history) = self.clusters.get(&cluster) else { return false };
+        // Its clock may be slow by half a percent.
+        let lease = node.raft().settings().lease * MILLI * 201 / 200;
+        let mut takeovers = history.model.takeovers_from(node.id(), slot, applied);
+        takeovers.any(|index| self.takeovers.get(&(cluster, index)).is_some_and(|at| now <= at + lease))
+    }
+
+    /// A TAKEOVER may be committed by now.
+    pub(super) fn note_takeovers(&mut self, machine: usize, now: Micros) {
+        let Some((cluster, index)) = self.seen[machine].said.cluster.zip(self.history(machine).model.last_takeover()) else { return };
+        self.takeovers.entry((cluster, index)).or_insert(now);
     }
 
     fn count_lapses(&mut self, machine: &Machine, node: &Node<MemoryDisk>, now: Micros, stats: &mut Stats) {

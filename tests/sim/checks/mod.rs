@@ -78,6 +78,8 @@ pub struct Checks {
     /// What they wrote.
     pub custody: Custody,
     restarts: Restarts,
+    /// When each TAKEOVER was first seen to be committed, by its cluster and index.
+    takeovers: BTreeMap<(ClusterId, LogIndex), Micros>,
 }
 
 impl Checks {
@@ -91,6 +93,7 @@ impl Checks {
             changes: Changes::default(),
             custody: Custody::new(keeps),
             restarts: Restarts::default(),
+            takeovers: BTreeMap::new(),
         }
     }
 
@@ -132,6 +135,7 @@ impl Checks {
         if self.seen[index].said != said(node) {
             self.after_change(machines, index, stats);
         }
+        self.note_takeovers(index, now);
         self.count_dead(index, node, stats);
         self.look_at_leases(machines, index, now, stats);
         self.look_at_keys(machines, index, now, stats);

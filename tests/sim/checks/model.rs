@@ -259,10 +259,16 @@ impl Model {
         self.failed.contains(id) || self.failures.get(id).is_some_and(|at| *at > index)
     }
 
-    /// Whether the place of a node that has applied so much is gone by TAKEOVER since.
-    pub fn is_overtaken_after(&self, id: NodeId, applied: LogIndex) -> bool {
-        let overtakes = |it: &Succession| it.primary == id && it.kind == FailoverKind::Takeover && it.index > applied;
-        self.successions.iter().any(overtakes)
+    /// The entries behind this one by which TAKEOVER took this slot from a node.
+    pub fn takeovers_from(&self, id: NodeId, slot: Slot, applied: LogIndex) -> impl Iterator<Item = LogIndex> {
+        let names = move |(first, last): &(Slot, Slot)| (*first..=*last).contains(&slot);
+        let newer = self.successions.iter().filter(move |it| it.primary == id && it.kind == FailoverKind::Takeover && it.index > applied);
+        newer.filter(move |it| it.ranges.iter().any(names)).map(|it| it.index)
+    }
+
+    /// The newest TAKEOVER.
+    pub fn last_takeover(&self) -> Option<LogIndex> {
+        self.successions.iter().rev().find(|it| it.kind == FailoverKind::Takeover).map(|it| it.index)
     }
 
     /// Whether a node ever owned this slot because it took over from its primary.
