@@ -55,6 +55,8 @@ pub struct Machine {
     pub wake_at: Option<Micros>,
     /// The process is in the middle of a turn until then; it was, if that is past.
     pub busy_until: Micros,
+    /// What that turn has come to is so from then on: the process was stopped in it.
+    pub ahead_until: Micros,
     /// What that turn has to say has not left yet.
     pub turning: bool,
     /// The process will be stopped (SIGSTOP) for so long in the middle of the next turn in which it serves clients.
@@ -91,6 +93,7 @@ impl Machine {
             paused: None,
             wake_at: None,
             busy_until: 0,
+            ahead_until: 0,
             turning: false,
             stops_in_turn: None,
             starts: 0,
@@ -128,7 +131,7 @@ impl Machine {
         self.starts += 1;
         self.idle_turns = 0;
         self.paused = None;
-        self.busy_until = now;
+        (self.busy_until, self.ahead_until) = (now, now);
         let started = Node::start(self.config(), self.handle.clone(), seed, self.clock.read(now));
         self.node = Some(started.unwrap_or_else(|error| panic!("a node starts from what a crash left on its disk, but: {error}")));
     }

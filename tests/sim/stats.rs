@@ -85,6 +85,8 @@ stats! {
     pauses,
     /// Processes stopped between what a turn does and what it says.
     stops_in_turns,
+    /// Those between two clients' requests.
+    stops_among_clients,
     /// Machines that were given another address.
     moves,
     /// Machines cut off both ways.

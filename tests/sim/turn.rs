@@ -3,16 +3,44 @@
 //! This is the shell (docs/architecture.md, "One turn of the loop") of the simulated world; the real one is the server room. A turn takes
 //! time, of which it may stand still for seconds (SIGSTOP). The process may be killed in that time: then nothing of the turn leaves.
 
+use crate::sim::clock::Clock;
 use crate::sim::machine::{Machine, Socket};
 use crate::sim::network::{DIALLER, Owner};
-use crate::sim::queue::{Event, MILLI, SECOND};
+use crate::sim::queue::{Event, MILLI, Micros, SECOND};
 use crate::sim::trace::{self, note};
 use crate::sim::world::World;
 use pontoon::node::{Action, Closed};
-use pontoon::types::{ConnId, Millis};
+use pontoon::types::{ConnId, Millis, Now};
 
 /// More turns than this in a second, in which nothing came, left or was written: the node would eat a whole core.
 const MAX_IDLE_TURNS: u32 = 200;
+
+/// What a turn costs between one client's requests and the next one's.
+const CLIENT: Micros = 20;
+
+/// How time passes in a turn, by the readings of its clock.
+struct Course {
+    clock: Clock,
+    /// The time of the last one.
+    at: Micros,
+    readings: u64,
+    /// The process is still to be stopped for so long: before this reading, or, if there are less, after the turn.
+    stop: Option<Micros>,
+    stop_at: u64,
+}
+
+impl Course {
+    fn read(&mut self) -> Now {
+        if self.readings > 0 {
+            self.at += CLIENT;
+        }
+        self.readings += 1;
+        if self.readings == self.stop_at {
+            self.at += self.stop.take().unwrap_or(0);
+        }
+        self.clock.read(self.at)
+    }
+}
 
 impl World {
     /// A machine's event: its process runs if it can.
@@ -33,11 +61,12 @@ impl World {
     fn turn(&mut self, index: usize) {
         let machine = &mut self.machines[index];
         let news = machine.take_input(&mut self.net, self.now);
-        let now = machine.clock.read(self.now);
         let (syncs, beside) = (machine.disk.syncs(), machine.disk.syncs_beside());
         let node = machine.node.as_mut().expect("a running machine has a process");
         let cluster = node.state().cluster_id();
-        let result = node.turn(&mut || now);
+        let stop = machine.stops_in_turn.take_if(|_| news.requests);
+        let mut course = Course { clock: machine.clock.clone(), at: self.now, readings: 0, stop, stop_at: self.rng.between(2, 6) };
+        let result = node.turn(&mut || course.read());
         let (syncs, beside) = (machine.disk.syncs() - syncs, machine.disk.syncs_beside() - beside);
         // Whoever gives up a cluster that had no leader keeps what it knew of it, in a file of its own.
         let most = 1 + u64::from(node.state().cluster_id() != cluster);
@@ -52,17 +81,19 @@ impl World {
             note!("dies in a save");
             return self.process_ended(index, false);
         }
-        let stop = machine.stops_in_turn.take_if(|_| news.requests);
         if let Some(stop) = stop {
-            note!("stands still for {stop} us");
+            let place = if course.stop.is_none() { "among its clients" } else { "after them" };
+            note!("stands still for {stop} us {place}");
             self.stats.stops_in_turns += 1;
+            self.stats.stops_among_clients += u64::from(course.stop.is_none());
         }
-        machine.busy_until = self.now + Machine::turn_cost(syncs + beside, &mut self.rng) + stop.unwrap_or(0);
+        machine.ahead_until = course.at;
+        machine.busy_until = course.at + Machine::turn_cost(syncs + beside, &mut self.rng) + course.stop.unwrap_or(0);
         machine.turning = true;
         machine.idles = !news.any && syncs + beside == 0;
         self.queue.push(machine.busy_until, Event::Flush(index));
         self.wake_all(news.wakes);
-        self.checks.after_turn(&self.machines, index, self.now, &mut self.stats);
+        self.checks.after_turn(&self.machines, index, course.at, &mut self.stats);
     }
 
     /// A turn is done, if its process is still there and runs: what it has to say leaves.

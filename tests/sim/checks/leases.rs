@@ -29,7 +29,7 @@ impl Checks {
         self.count_lapses(machine, node, now, stats);
         let is_rival = |other: &&Machine| {
             let cluster = other.node.as_ref().map(|node| node.state().cluster_id());
-            other.index != index && cluster == Some(node.state().cluster_id())
+            other.index != index && other.ahead_until <= now && cluster == Some(node.state().cluster_id())
         };
         for slot in slots().filter(|slot| accepts(machine, *slot, now)) {
             for rival in machines.iter().filter(is_rival).filter(|rival| accepts(rival, slot, now)) {
