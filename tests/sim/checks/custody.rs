@@ -40,6 +40,8 @@ struct Kept {
     waited: u64,
     /// Who held it then: machines and the numbers of their processes.
     holders: Vec<(usize, u64)>,
+    /// So much was committed then.
+    waited_at: LogIndex,
     /// The newest tenure of the slot in which anybody served.
     tenure: LogIndex,
     /// The newest one in which anybody was answered.
@@ -135,7 +137,7 @@ impl Checks {
         let is_regular = |by: &By| matches!(by, By::Failover(_, FailoverKind::Auto | FailoverKind::Manual));
         // By force too: who had it has it still.
         let inherits = matches!(changes[..], [By::Failover(..)]) || !changes.is_empty() && changes.iter().all(is_regular);
-        if inherits && kept.holders.contains(&process) {
+        if inherits && kept.holders.contains(&process) && model.has_stayed_since(&id, kept.waited_at) {
             assert!(now >= kept.waited, "{} of {name} was with every replica, and one of them serves {now}", kept.waited);
         }
         match changes[..] {
@@ -233,6 +235,7 @@ impl Checks {
         let holders = copies.filter(|(_, copy)| copy.now[key] >= number).map(|(machine, copy)| (*machine, copy.process)).collect();
         let cluster = node.state().cluster_id();
         let are_all = self.clusters.get(&cluster).is_some_and(|history| history.model.replicas_of(&node.id()).len() <= count);
+        let committed = self.clusters.get(&cluster).map_or(0, |history| history.model.applied);
         let applied = node.state().last_applied();
         if let Some((tenure, kept)) = self.kept(node, applied, key)
             && are_all
@@ -240,7 +243,7 @@ impl Checks {
         {
             let number = number.min(kept.number);
             if number > kept.waited {
-                (kept.waited, kept.holders) = (number, holders);
+                (kept.waited, kept.holders, kept.waited_at) = (number, holders, committed);
             }
         }
     }

@@ -84,6 +84,8 @@ pub struct Model {
     pub voters: BTreeSet<NodeId>,
     /// Members that are flagged as failed.
     pub failed: BTreeSet<NodeId>,
+    /// When each member came to its shard by itself, whatever it was before.
+    arrivals: BTreeMap<NodeId, LogIndex>,
     /// When they were last.
     failures: BTreeMap<NodeId, LogIndex>,
     /// Those of replicas, one after another.
@@ -110,6 +112,7 @@ impl Model {
             shards: BTreeMap::new(),
             voters: BTreeSet::new(),
             failed: BTreeSet::new(),
+            arrivals: BTreeMap::new(),
             failures: BTreeMap::new(),
             successions: Vec::new(),
             tenures: KEYS.iter().map(|key| (key.slot(), Vec::new())).collect(),
@@ -175,6 +178,7 @@ impl Model {
                 let shard = address.shard_id().filter(|shard| !self.shards.contains_key(shard) && !self.members.contains_key(id));
                 if let Some(shard) = shard {
                     self.members.insert(*id, Place { shard, primary: None });
+                    self.arrivals.insert(*id, self.applied);
                     self.shards.insert(shard, self.applied);
                 }
             }
@@ -254,6 +258,11 @@ impl Model {
         self.successions.last().filter(|last| last.index == self.applied).map(|last| last.kind)
     }
 
+    /// Whether a node has been in its shard since this entry.
+    pub fn has_stayed_since(&self, id: &NodeId, index: LogIndex) -> bool {
+        self.arrivals.get(id).is_some_and(|at| *at <= index)
+    }
+
     /// Whether a node is flagged as failed, or was after this entry.
     pub fn has_failed_since(&self, id: &NodeId, index: LogIndex) -> bool {
         self.failed.contains(id) || self.failures.get(id).is_some_and(|at| *at > index)
@@ -297,6 +306,7 @@ impl Model {
         let place = Place { shard, primary };
         let before = self.members.insert(id, place);
         if before.is_some_and(|before| before.primary != primary) {
+            self.arrivals.insert(id, self.applied);
             self.changed(before.map(|place| place.shard));
             self.changed(Some(shard));
         } else if let Some(before) = before {
