@@ -223,6 +223,8 @@ pub struct Cluster<'a> {
     pub last_contact: Option<Millis>,
     /// Own changes of the cluster that are neither applied nor refused.
     pub proposals_pending: usize,
+    /// A successor of this node may still need the keys that it has.
+    pub awaited: bool,
     /// What nodes.conf has cost so far.
     pub store: Work<'a>,
 }

@@ -107,6 +107,7 @@ impl<D: Disk> Node<D> {
         let (resp3, upstream) = (client.resp3, self.upstream());
         let limit = self.config.client_output_buffer_limit.pubsub.hard;
         self.keyspace.want_notes(self.wanted_notes());
+        let awaited = self.is_awaited();
         let mut others = Others::new(&mut self.sessions, Some(Asking { conn, resp3 }), limit);
         let outsiders = outsiders(&self.me, &self.own_address, &self.standing, &self.views.handshakes);
         let mut context = Context {
@@ -129,6 +130,7 @@ impl<D: Disk> Node<D> {
                 offsets: self.views.copies.offsets(),
                 stats: &self.bus_stats,
                 leaving: &self.leaving_ranges,
+                awaited,
                 lease: self.lease.at(self.now.mono),
                 lease_lapses: self.lease.lapses(),
                 upstream,

@@ -173,7 +173,9 @@ impl<D: Disk> Node<D> {
     fn await_inheritance(&mut self, question: Question) {
         let predecessor = self.state.member(&question.primary);
         let lost = self.state.slot_count_of(&self.me) == 0;
-        let gone = lost || self.raft.is_dead(&question.primary) || predecessor.is_none_or(|member| member.failed);
+        let gone = lost
+            || self.raft.is_dead(&question.primary)
+            || predecessor.is_none_or(|member| member.failed || member.primary != Some(self.me));
         if !gone && question.end.is_none_or(|end| self.extent() < end) {
             return self.put_question(question, 0);
         }

@@ -93,6 +93,11 @@ impl<D: Disk> Node<D> {
         self.succession.yielding.bequest.is_some_and(|bequest| bequest.awaited && bequest.to == *successor)
     }
 
+    /// Whether a successor may still need what this node has: until a sync with it is complete.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.succession.yielding.bequest.is_some_and(|bequest| bequest.awaited)
+    }
+
     /// The keys are others', or this node's own again.
     pub(super) fn forget_bequest(&mut self) {
         self.succession.yielding.bequest = None;

@@ -49,6 +49,9 @@ fn replicate_nobody(ctx: &mut Context<'_>) -> Flow {
 /// Proposed even if it is so already as far as this node knows: it may lag, and an OK must not rest on that.
 fn propose(ctx: &mut Context<'_>, primary: Option<NodeId>, target: Option<ShardId>) -> Flow {
     let (id, state) = (ctx.cluster.me, ctx.cluster.state);
+    if ctx.cluster.awaited {
+        return ctx.fail("ERR The successor of this node may not have all of its keys yet");
+    }
     let (Some(me), Some(target)) = (state.member(&id), target) else { return ctx.fail(Reason::ProposerNotMember.message()) };
     let change = Change::SetReplicaOf { id, source: (me.shard, state.epoch(&me.shard)), primary, target: (target, state.epoch(&target)) };
     match state.would(&change) {

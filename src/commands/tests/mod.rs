@@ -175,6 +175,7 @@ impl Desk {
                 usable: self.usable,
                 last_contact: self.last_contact,
                 proposals_pending: 2,
+                awaited: false,
                 store: Work { appends: 3, rewrites: 4, syncs: &self.syncs },
             },
             config: &mut self.config,
