@@ -16,6 +16,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A client that has waited for so long gives up and closes its connection.
 const PATIENCE: Micros = 20 * SECOND;
+/// One that only reads looks elsewhere soon: it sees what goes on while others wait for a node that stands still.
+const READERS_PATIENCE: Micros = 500 * MILLI;
 
 /// How much the clients do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +41,8 @@ pub enum Role {
     Keys,
     /// Writes and reads keys of its own, whose numbers begin with this one.
     Writer(usize),
+    /// Reads the writers' keys.
+    Reader,
     /// Makes and unmakes the cluster.
     Operator,
     /// Makes shards of several nodes, and replicas take over.
@@ -149,11 +153,11 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Three that change slots, one for keys, two writers, two operators, and one more where there are to be replicas.
+    /// Three that change slots, one for keys, two writers, a reader, two operators, and one more where there are to be replicas.
     pub fn new(machines: usize, mut rng: Rng) -> Self {
-        use Role::{Keys, Operator, Sharder, Slots, Writer};
+        use Role::{Keys, Operator, Reader, Sharder, Slots, Writer};
         let primaries = (!rng.one_in(4)).then(|| rng.between(1, 4) as usize);
-        let roles = [Slots(0), Slots(8), Slots(16), Keys, Writer(0), Writer(KEYS.len() / 2), Operator, Operator];
+        let roles = [Slots(0), Slots(8), Slots(16), Keys, Writer(0), Writer(KEYS.len() / 2), Reader, Operator, Operator];
         let client = |role| Client {
             role,
             lines: Vec::new(),
@@ -260,7 +264,7 @@ impl World {
         let purpose = pending.purposes.pop_front().expect("a request that waits for answers is for something");
         pending.answers_sent -= 1;
         if pending.purposes.is_empty() {
-            let often = if matches!(client.role, Role::Writer(_)) { 8 } else { 1 };
+            let often = if matches!(client.role, Role::Writer(_) | Role::Reader) { 8 } else { 1 };
             client.pending = None;
             client.next_at = self.now + self.clients.rng.below(2 * self.clients.gap / often);
         }
@@ -393,7 +397,8 @@ impl World {
         }
         let conn = self.line_to(index, to);
         let purposes = commands.into_iter().map(|command| command.purpose).collect();
-        let pending = Pending { conn, to, purposes, answers_sent: 0, acknowledged: 0, unsent: Some(bytes), deadline: self.now + PATIENCE };
+        let patience = if self.clients.list[index].role == Role::Reader { READERS_PATIENCE } else { PATIENCE };
+        let pending = Pending { conn, to, purposes, answers_sent: 0, acknowledged: 0, unsent: Some(bytes), deadline: self.now + patience };
         self.clients.list[index].pending = Some(pending);
         self.send_pending(index);
     }

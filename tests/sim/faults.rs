@@ -3,6 +3,7 @@
 //! Owns: the plan of faults and the cuts that are in force. Must not: touch what a correct system may rely on (what was synced stays).
 
 use crate::sim::clients::Mode;
+use crate::sim::machine::Machine;
 use crate::sim::network::Owner;
 use crate::sim::queue::{Event, MILLI, Micros, SECOND};
 use crate::sim::sweep::SAFETY;
@@ -27,6 +28,7 @@ enum Kind {
     Partition,
     OneWay,
     Split,
+    Strand,
     Slow,
     BreakLinks,
     Stall,
@@ -34,7 +36,7 @@ enum Kind {
 }
 
 /// Every kind, with how often it is drawn beside the others.
-const KINDS: [(Kind, u64); 17] = [
+const KINDS: [(Kind, u64); 18] = [
     (Kind::Kill, 8),
     (Kind::Move, 3),
     (Kind::PowerCut, 8),
@@ -44,10 +46,11 @@ const KINDS: [(Kind, u64); 17] = [
     (Kind::Shutdown, 3),
     (Kind::Blackout, 1),
     (Kind::Pause, 8),
-    (Kind::StopInTurn, 6),
+    (Kind::StopInTurn, 8),
     (Kind::Partition, 6),
     (Kind::OneWay, 6),
     (Kind::Split, 4),
+    (Kind::Strand, 8),
     (Kind::Slow, 4),
     (Kind::BreakLinks, 6),
     (Kind::Stall, 6),
@@ -89,6 +92,10 @@ impl Faults {
             at -= weight;
         }
         unreachable!("a draw below the sum of weights meets one of them")
+    }
+
+    fn pick(&mut self, from: &[usize]) -> Option<usize> {
+        from.get(self.rng.below(from.len() as u64) as usize).copied()
     }
 }
 
@@ -132,6 +139,7 @@ impl World {
             Kind::Partition => self.cut_off(index),
             Kind::OneWay => self.cut_one_way(index),
             Kind::Split => self.split(),
+            Kind::Strand => self.strand(),
             Kind::Slow => self.slow_down(index),
             Kind::BreakLinks => self.break_links(index),
             Kind::Stall => self.stall_links(index),
@@ -237,11 +245,19 @@ impl World {
         self.stats.pauses += 1;
     }
 
-    /// The next turn in which this process serves clients will take that long.
+    /// The next turn in which this process, or that of an owner of slots, serves clients will take that long.
     fn stop_in_turn(&mut self, index: usize) {
-        let stop = self.draw_stop();
+        let owners = self.owners_as_seen_by(index);
+        let index = self.faults.pick(&owners).unwrap_or(index);
+        // Mostly for so long that another one may have taken its place by then.
+        let stop = if self.faults.rng.one_in(3) { self.draw_stop() } else { self.faults.rng.between(2 * SECOND, 12 * SECOND) };
         let machine = &mut self.machines[index];
         machine.stops_in_turn = Some(stop).filter(|_| machine.is_running());
+    }
+
+    fn owners_as_seen_by(&self, index: usize) -> Vec<usize> {
+        let owners = self.state_of(index).into_iter().flat_map(|state| state.slot_owners());
+        owners.filter_map(|owner| self.machine_of(*owner)).collect()
     }
 
     fn cut_off(&mut self, index: usize) {
@@ -268,12 +284,34 @@ impl World {
         self.stats.partitions += 1;
     }
 
+    /// A leader that hears of its deposition late: only a primary hears it. That primary is cut off with it, or its process starts anew.
+    fn strand(&mut self) {
+        let leads = |machine: &Machine| machine.node.as_ref().is_some_and(|node| node.raft().is_leader());
+        let leaders: Vec<usize> = self.machines.iter().filter(|machine| leads(machine)).map(|machine| machine.index).collect();
+        let Some(leader) = self.faults.pick(&leaders) else { return };
+        let owners: Vec<usize> = self.owners_as_seen_by(leader).into_iter().filter(|owner| *owner != leader).collect();
+        let Some(primary) = self.faults.pick(&owners) else { return };
+        let others = (0..self.machines.len()).filter(|other| ![leader, primary].contains(other));
+        let starts_anew = self.faults.rng.one_in(2);
+        let stranded = if starts_anew { &[leader][..] } else { &[leader, primary] };
+        let cut = others.flat_map(|other| stranded.iter().flat_map(move |one| [(*one, other), (other, *one)])).collect();
+        self.begin_cut_for(15 * SECOND, cut);
+        if starts_anew {
+            self.kill(primary);
+        }
+        self.stats.strandings += 1;
+    }
+
     fn begin_cut(&mut self, cut: Cut) {
+        let longest = if self.faults.rng.one_in(4) { 15 * SECOND } else { 3 * SECOND };
+        self.begin_cut_for(longest, cut);
+    }
+
+    fn begin_cut_for(&mut self, longest: Micros, cut: Cut) {
         for (from, to) in &cut {
             self.net.cut(*from, *to, true);
         }
         self.faults.cuts.push(Some(cut));
-        let longest = if self.faults.rng.one_in(4) { 15 * SECOND } else { 3 * SECOND };
         let until = self.now + self.faults.rng.between(50 * MILLI, longest);
         self.queue.push(until, Event::Heal(self.faults.cuts.len() - 1));
     }

@@ -118,10 +118,11 @@ impl Machine {
         PathBuf::from("nodes.conf")
     }
 
-    /// The kernel boots, with a clock of its own.
+    /// The kernel boots, with a clock of its own; often so young that it shows for long what an earlier one showed before.
     pub fn boot(&mut self, now: Micros, rng: &mut Rng) {
         let drift = rng.below(10_001) as i64 - 5_000;
-        let start = rng.between(1_000, 100_000);
+        let oldest = if rng.one_in(2) { 5_000 } else { 100_000 };
+        let start = rng.between(1_000, oldest);
         self.clock = Clock::boot(now, drift, start, 1_700_000_000_000 + rng.below(1_000_000));
     }
 

@@ -19,7 +19,7 @@ impl World {
         let replica = self.pick(&replicas).and_then(|id| self.machine_of(id))?;
         let words = match self.clients.rng.below(12) {
             0..=3 => vec!["FAILOVER"],
-            4 => vec!["FAILOVER", "FORCE"],
+            4 | 9 | 10 => vec!["FAILOVER", "FORCE"],
             8 if self.clients.takes_over => vec!["FAILOVER", "TAKEOVER"],
             5 if self.clients.rng.one_in(4) => vec!["RESET", "SOFT"],
             6 => return self.move_replica(looked_at, replica),

@@ -91,6 +91,8 @@ stats! {
     moves,
     /// Machines cut off both ways.
     partitions,
+    /// Leaders cut off from all but a primary.
+    strandings,
     /// Links cut one way.
     one_way_cuts,
     /// Directions made slow.

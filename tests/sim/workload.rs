@@ -83,6 +83,7 @@ impl World {
             (Role::Writer(first), Mode::Probe) if !self.clients.list[index].satisfied => self.write_once_more(index, first),
             (Role::Keys, Mode::Busy) => self.use_keys(index),
             (Role::Writer(first), Mode::Busy) => self.write_or_read(index, first),
+            (Role::Reader, Mode::Busy) => self.read(index),
             (Role::Sharder, Mode::Busy) => self.shape_shards(),
             (Role::Operator, Mode::Busy) => self.operate(),
             (Role::Operator, Mode::Recover(chosen)) => self.recover_quorum(chosen),
@@ -95,7 +96,7 @@ impl World {
         let slot = Slot::new(first + self.clients.rng.below(8) as u16)?;
         let looked_at = self.some_member()?;
         let owner = self.state_of(looked_at)?.owner(slot).and_then(|owner| self.machine_of(owner));
-        let to = owner.filter(|_| !self.clients.rng.one_in(6)).or_else(|| self.some_owner_to_be(looked_at)).unwrap_or(looked_at);
+        let to = owner.filter(|_| !self.clients.rng.one_in(3)).or_else(|| self.some_owner_to_be(looked_at)).unwrap_or(looked_at);
         let node = self.id_of(to)?;
         // What the asked node knows itself: it answers OK at once to what it believes to be so already.
         let state = self.state_of(to)?;
@@ -174,6 +175,7 @@ impl World {
             12 => self.flush_slots(to),
             13 if self.clients.flushes => Some(Request::one(to, vec!["FLUSHALL".into()], Purpose::Any)),
             14 => Some(Request::one(to, vec![if self.clients.rng.one_in(2) { "SAVE" } else { "BGSAVE" }.into()], Purpose::Any)),
+            15 => asks(&["RAFT", "TRANSFER"]),
             16 => Some(self.set_option(to)),
             _ => {
                 let first = self.clients.rng.between(u64::from(CLIENT_SLOTS), 16_000);

@@ -26,12 +26,10 @@ pub const KEYS: [Key; 12] =
 const BATCH: u64 = 8;
 
 impl World {
-    /// A few writes to one key, a wait for a replica behind them now and then; or a read of any key, where its owner is believed to be.
+    /// A few writes to one key, a wait for a replica behind them now and then; or a read.
     pub fn write_or_read(&mut self, index: usize, first: usize) -> Option<Request> {
         if self.clients.rng.one_in(3) {
-            let key = self.clients.rng.below(KEYS.len() as u64) as usize;
-            let to = self.believed_owner(index, key)?;
-            return Some(Request { to, commands: vec![self.fetch(to, key)] });
+            return self.read(index);
         }
         let key = first + self.clients.rng.below(KEYS.len() as u64 / 2) as usize;
         let to = self.believed_owner(index, key)?;
@@ -43,6 +41,13 @@ impl World {
             commands.push(Command { words: words(&["WAIT", "1", &patience]), purpose });
         }
         Some(Request { to, commands })
+    }
+
+    /// A read of any key, where its owner is believed to be.
+    pub fn read(&mut self, index: usize) -> Option<Request> {
+        let key = self.clients.rng.below(KEYS.len() as u64) as usize;
+        let to = self.believed_owner(index, key)?;
+        Some(Request { to, commands: vec![self.fetch(to, key)] })
     }
 
     /// A write to one of its keys that it has not probed yet, if their owner is there. Without one it has done what it can.

@@ -163,6 +163,8 @@ impl Checks {
         if began < tenure.index && !changes.is_empty() && !is_moved {
             assert!(now >= before.min(floor), "{name} keeps what it holds when a node takes over: {now} after {before}");
         }
+        // What waited for it to serve may have been read before it was written.
+        kept.lowered += u64::from(kept.process != process);
         (kept.tenure, kept.process) = (tenure.index, process);
         assert!(now >= kept.number, "{} of {} was acknowledged, and its owner holds {now}", kept.number, KEYS[key].0);
     }
