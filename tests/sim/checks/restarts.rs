@@ -7,17 +7,18 @@ use crate::sim::checks::Checks;
 use crate::sim::machine::Machine;
 use crate::sim::queue::Micros;
 use crate::sim::writers::KEYS;
-use pontoon::types::{LogIndex, Millis, NodeId};
+use pontoon::types::{ClusterId, LogIndex, Millis, NodeId};
 use std::collections::BTreeMap;
 
 /// The number in each key; 0: none.
 pub type Numbers = [u64; KEYS.len()];
 
 /// How the process on a machine began.
-#[derive(Default)]
 struct Restart {
     /// By its machine's clock (mono ms).
     at: Millis,
+    /// Where its node was a member, or alone.
+    cluster: ClusterId,
     /// So much was committed by then.
     committed: LogIndex,
     /// The replicas of its node, in step with it.
@@ -79,7 +80,7 @@ impl Checks {
         let ended = self.restarts.ended.remove(&index).filter(|(process, _)| process + 1 == machine.starts);
         let at = machine.clock.read(now).mono;
         let committed = model.map_or(0, |model| model.applied);
-        self.restarts.last.insert(index, Restart { at, committed, heirs, saved: ended.map(|(_, saved)| saved) });
+        self.restarts.last.insert(index, Restart { at, cluster, committed, heirs, saved: ended.map(|(_, saved)| saved) });
     }
 
     /// What this key must be where a process serves it that began after its node had come to own the slot: what was saved in order, and what a replica has,
@@ -87,8 +88,12 @@ impl Checks {
     pub fn retained(&self, machines: &[Machine], index: usize, key: usize, owner_since: LogIndex, now: Micros) -> u64 {
         let machine = &machines[index];
         let (Some(restart), Some(node)) = (self.restarts.last.get(&index), &machine.node) else { return 0 };
-        let Some(history) = self.clusters.get(&node.state().cluster_id()).filter(|_| owner_since <= restart.committed) else { return 0 };
-        let model = &history.model;
+        // Who leaves a cluster or a shard drops its keys.
+        let cluster = Some(node.state().cluster_id()).filter(|cluster| *cluster == restart.cluster && owner_since <= restart.committed);
+        let Some(model) = cluster.and_then(|cluster| self.clusters.get(&cluster)).map(|history| &history.model) else { return 0 };
+        if !model.has_stayed_since(&node.id(), restart.committed) {
+            return 0;
+        }
         let in_time = machine.clock.read(now).mono < restart.at + node.raft().settings().node_timeout;
         let is_there = |heir: &&Heir| {
             let other = &machines[heir.machine];
