@@ -134,6 +134,15 @@ impl<D: Disk> Node<D> {
         self.hand_over(None);
     }
 
+    /// Whether what the end waits for has come in this turn.
+    pub(super) fn can_go_on_ending(&self) -> bool {
+        match self.ending {
+            Ending::GivingSlotsUp => !self.is_giving_slots_up(),
+            Ending::HandingOver(term) => self.is_dispensable(term),
+            Ending::No | Ending::Asked | Ending::Saving | Ending::Now => false,
+        }
+    }
+
     /// Whether nothing is gained by staying, for a node that was asked to end in this term: somebody else leads and commits, or nobody could.
     fn is_dispensable(&self, asked_in: Term) -> bool {
         if self.raft.is_leader() {
@@ -148,5 +157,23 @@ impl<D: Disk> Node<D> {
         if self.ending == Ending::Now {
             self.actions.push_back(Action::Exit(0));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::node::net::Net;
+
+    #[test]
+    fn the_end_waits_for_no_timer() {
+        let mut net = Net::with_replicas();
+        net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
+        net.all_equal(0);
+        let leader = (0..3).find(|at| net.nodes[*at].raft.is_leader()).unwrap();
+        assert_eq!(net.ask(leader, "CONFIG SET save '3600 1'"), "+OK\r\n");
+        let begun = net.now.mono;
+        net.nodes[leader].shutdown();
+        net.until("its end", |net| !net.is_up(leader));
+        assert!(net.now.mono - begun <= 75, "after {} ms", net.now.mono - begun);
     }
 }

@@ -295,11 +295,12 @@ impl<D: Disk> Node<D> {
         self.tend_succession();
         self.tend_bereft();
         self.take_up_config();
+        // Before what it may ask for: the last save.
+        self.tend_ending();
         self.run_timers();
         self.tend_loading()?;
         self.arrange();
         self.tend_takeover();
-        self.tend_ending();
         before_sleep::before_sleep(self)?;
         self.arrange();
         self.exit_if_ended();
@@ -320,6 +321,7 @@ impl<D: Disk> Node<D> {
             || self.raft.needs_rewrite()
             || self.joining.reconsider
             || self.feeding.pressing
+            || self.can_go_on_ending()
             || self.busy;
         if pressing {
             return self.now.mono;

@@ -76,6 +76,10 @@ impl Net {
         while self.ask(at, "SET strange 1") != "+OK\r\n" {}
     }
 
+    pub fn is_up(&self, at: usize) -> bool {
+        self.up.contains(&at)
+    }
+
     /// A connection breaks: both ends hear of it.
     pub fn break_off(&mut self, at: usize, conn: ConnId) {
         self.nodes[at].close(conn);
