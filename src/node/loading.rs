@@ -99,7 +99,9 @@ impl<D: Disk> Node<D> {
     /// are where another primary's stream may go on.
     pub(super) fn lead_loaded_keys(&mut self) {
         let replica = self.state.member(&self.me).is_some_and(|me| me.primary.is_some());
-        if !replica && !self.lacks_keys() && !self.is_loading() {
+        // Its primary, or its predecessor, is still followed.
+        let follows = self.following.primary().is_some();
+        if !replica && !follows && !self.lacks_keys() && !self.is_loading() {
             self.stream.lead(self.rng.repl_id(), &mut self.keyspace);
         }
     }

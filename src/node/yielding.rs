@@ -183,12 +183,13 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// Whether it is still to be waited for: nobody has taken the slots yet, or its successor does not know what everything is, or has not been
-    /// sent it.
+    /// Whether it is still to be waited for: nobody has taken the slots yet, or its successor, if it lives, does not know what everything is, or has
+    /// not been sent it.
     pub(super) fn is_giving_slots_up(&self) -> bool {
         match self.state.slot_count_of(&self.me) {
             0 => {
-                let untold = |bequest: &Bequest| self.succession.yielding.told != Some(bequest.to);
+                let lives = |id: &NodeId| self.state.member(id).is_some_and(|member| !member.failed);
+                let untold = |bequest: &Bequest| self.succession.yielding.told != Some(bequest.to) && lives(&bequest.to);
                 self.succession.yielding.bequest.as_ref().is_some_and(|bequest| untold(bequest) || self.owes_replicas())
             }
             _ => self.is_handing_over() || self.proposals.gives_up(&self.me),

@@ -18,7 +18,7 @@ use pontoon::cluster::FailoverKind;
 use pontoon::keyspace::Value;
 use pontoon::node::Node;
 use pontoon::store::MemoryDisk;
-use pontoon::types::{ClusterId, LogIndex};
+use pontoon::types::{ClusterId, LogIndex, NodeId};
 use std::collections::BTreeMap;
 
 /// What a key held at least when something was asked for; good until it is lowered.
@@ -186,7 +186,7 @@ impl Checks {
             }
             (Purpose::Wait(key, number), Reply::Integer(count)) if *count > 0 => {
                 stats.waits += 1;
-                self.waited(node, index, (*key, *number), *count as usize);
+                self.waited(machines, node, index, (*key, *number), *count as usize);
             }
             (Purpose::Fetch(key, floor), Reply::Bulk(value)) => {
                 stats.fetches += 1;
@@ -226,7 +226,7 @@ impl Checks {
         }
     }
 
-    fn waited(&mut self, node: &Node<MemoryDisk>, index: usize, (key, number): (usize, u64), count: usize) {
+    fn waited(&mut self, machines: &[Machine], node: &Node<MemoryDisk>, index: usize, (key, number): (usize, u64), count: usize) {
         // It may have gone with its slot meanwhile.
         if self.custody.copies.get(&index).is_none_or(|copy| copy.now[key] < number) {
             return;
@@ -234,9 +234,10 @@ impl Checks {
         let copies = self.custody.copies.iter().filter(|(machine, _)| **machine != index);
         let count_held = copies.clone().filter(|(_, copy)| copy.most[key] >= number).count();
         assert!(count_held >= count, "{count} replicas hold {} = {number}, says WAIT, and {count_held} do", KEYS[key].0);
-        let holders = copies.filter(|(_, copy)| copy.now[key] >= number).map(|(machine, copy)| (*machine, copy.process)).collect();
+        let holders: Vec<_> = copies.filter(|(_, copy)| copy.now[key] >= number).map(|(machine, copy)| (*machine, copy.process)).collect();
+        let holds = |id: &NodeId| holders.iter().any(|(machine, _)| machines[*machine].node.as_ref().is_some_and(|node| node.id() == *id));
         let cluster = node.state().cluster_id();
-        let are_all = self.clusters.get(&cluster).is_some_and(|history| history.model.replicas_of(&node.id()).len() <= count);
+        let are_all = self.clusters.get(&cluster).is_some_and(|history| history.model.replicas_of(&node.id()).iter().all(holds));
         let committed = self.clusters.get(&cluster).map_or(0, |history| history.model.applied);
         let applied = node.state().last_applied();
         if let Some((tenure, kept)) = self.kept(node, applied, key)
