@@ -121,6 +121,11 @@ impl Proposals {
         self.wishes.iter().any(|pending| pending.wish.kind == WishKind::HandOver && pending.wish.id == *node)
     }
 
+    /// Nobody is to take over from this node by its own wish: it will be wished anew.
+    pub fn take_handover_back(&mut self, node: &NodeId) {
+        self.wishes.retain(|pending| pending.wish.kind != WishKind::HandOver || pending.wish.id != *node || pending.part.is_some());
+    }
+
     /// Whether a slot change that nobody waits for (a claim) is on its way.
     pub fn claims(&self) -> bool {
         self.pending.values().any(|pending| pending.part.is_none() && matches!(pending.change, Change::SlotChange { source: None, .. }))

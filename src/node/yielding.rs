@@ -141,13 +141,16 @@ impl<D: Disk> Node<D> {
         self.succession.yielding.bereft = Some(Bereft::Unasked);
     }
 
-    /// Once a turn: the leader is asked to promote the best replica. If there is none that has the keys, or nothing is heard of it for node-timeout, what
-    /// was lost is lost.
+    /// Once a turn: the leader is asked to promote the best replica. If there is none that has the keys, or nothing comes of it for node-timeout although
+    /// somebody leads, what was lost is lost.
     pub(super) fn tend_bereft(&mut self) {
         let Some(bereft) = self.succession.yielding.bereft else { return };
         let over = match bereft {
-            // By an older state it may be without the replicas that it has.
-            Bereft::Unasked if !self.knows_newest_state() => return,
+            // By an older state it may be without the replicas that it has, and without a leader nobody says who has the keys.
+            _ if !self.knows_newest_state() || self.is_leaderless() => {
+                self.succession.yielding.bereft = Some(Bereft::Unasked);
+                return self.proposals.take_handover_back(&self.me);
+            }
             _ if self.state.slot_count_of(&self.me) == 0 || self.state.replicas_of(&self.me).is_empty() => true,
             Bereft::Unasked => {
                 log::warn!(
