@@ -47,6 +47,8 @@ pub enum Role {
     Operator,
     /// Makes shards of several nodes, and replicas take over.
     Sharder,
+    /// Asks what a fault needs, at once.
+    Errand,
 }
 
 /// What is done with a reply.
@@ -153,11 +155,11 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Three that change slots, one for keys, two writers, a reader, two operators, and one more where there are to be replicas.
+    /// Three that change slots, one for keys, two writers, a reader, two operators, two for errands, and one more where there are to be replicas.
     pub fn new(machines: usize, mut rng: Rng) -> Self {
-        use Role::{Keys, Operator, Reader, Sharder, Slots, Writer};
+        use Role::{Errand, Keys, Operator, Reader, Sharder, Slots, Writer};
         let primaries = (!rng.one_in(4)).then(|| rng.between(1, 4) as usize);
-        let roles = [Slots(0), Slots(8), Slots(16), Keys, Writer(0), Writer(KEYS.len() / 2), Reader, Operator, Operator];
+        let roles = [Slots(0), Slots(8), Slots(16), Keys, Writer(0), Writer(KEYS.len() / 2), Reader, Operator, Operator, Errand, Errand];
         let client = |role| Client {
             role,
             lines: Vec::new(),
@@ -384,10 +386,23 @@ impl World {
         if client.pending.is_some() || client.next_at > self.now {
             return;
         }
-        let Some(request) = self.next_request(index) else {
-            self.clients.list[index].next_at = self.now + 300 * MILLI;
-            return;
-        };
+        match self.next_request(index) {
+            Some(request) => self.send(index, request),
+            None => self.clients.list[index].next_at = self.now + 300 * MILLI,
+        }
+    }
+
+    /// Somebody asks this at once, unless everybody for that waits for an answer.
+    pub fn have_asked(&mut self, request: Request) {
+        let is_free = |client: &Client| client.role == Role::Errand && client.pending.is_none();
+        if let Some(index) = self.clients.list.iter().position(is_free) {
+            trace::at(self.now, format_args!("c{index}"));
+            self.send(index, request);
+            self.plan_wake(index);
+        }
+    }
+
+    fn send(&mut self, index: usize, request: Request) {
         let Request { to, commands } = request;
         let mut bytes = Vec::new();
         for Command { words, .. } in &commands {

@@ -2,15 +2,19 @@
 //!
 //! Owns: the plan of faults and the cuts that are in force. Must not: touch what a correct system may rely on (what was synced stays).
 
-use crate::sim::clients::Mode;
+use crate::sim::clients::{Mode, Purpose, Request};
 use crate::sim::machine::Machine;
 use crate::sim::network::Owner;
 use crate::sim::queue::{Event, MILLI, Micros, SECOND};
 use crate::sim::sweep::SAFETY;
 use crate::sim::trace::{self, note};
+use crate::sim::workload::cluster;
 use crate::sim::world::World;
+use crate::sim::writers::KEYS;
+use pontoon::raft::RoleName;
 use pontoon::rng::Rng;
 use pontoon::store::memory::Fault as DiskFault;
+use pontoon::types::Slot;
 
 /// The kinds of faults.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,8 +61,25 @@ const KINDS: [(Kind, u64); 18] = [
     (Kind::SetClock, 1),
 ];
 
-/// A cut: the directions that it holds back.
-type Cut = Vec<(usize, usize)>;
+/// A cut.
+struct Cut {
+    /// The directions that it holds back.
+    pairs: Vec<(usize, usize)>,
+    /// A primary that it keeps from hearing what becomes of its slots.
+    primary: Option<usize>,
+    stage: Stage,
+}
+
+/// The course of a cut.
+#[derive(Clone, Copy)]
+enum Stage {
+    /// It begins when the leader has told its heir to take over, if that comes about.
+    HandingOver { leader: usize, heir: usize, until: Micros },
+    /// It is in force.
+    Away,
+    /// The primary comes home: it will be cut off so many times more.
+    Flapping(u64),
+}
 
 /// The plan of a run.
 pub struct Faults {
@@ -284,48 +305,138 @@ impl World {
         self.stats.partitions += 1;
     }
 
-    /// A leader that hears of its deposition late: only a primary hears it. That primary is cut off with it, or its process starts anew.
+    /// A leader that hears of its deposition late: only a primary hears it. That primary is cut off with it, at any moment or when the leader has just
+    /// handed over; or its process starts anew. Somebody else is to have a slot of it.
     fn strand(&mut self) {
-        let leads = |machine: &Machine| machine.node.as_ref().is_some_and(|node| node.raft().is_leader());
-        let leaders: Vec<usize> = self.machines.iter().filter(|machine| leads(machine)).map(|machine| machine.index).collect();
+        let leaders = self.leaders();
         let Some(leader) = self.faults.pick(&leaders) else { return };
         let owners: Vec<usize> = self.owners_as_seen_by(leader).into_iter().filter(|owner| *owner != leader).collect();
         let Some(primary) = self.faults.pick(&owners) else { return };
+        let starts_anew = self.faults.rng.one_in(4);
         let others = (0..self.machines.len()).filter(|other| ![leader, primary].contains(other));
-        let starts_anew = self.faults.rng.one_in(2);
         let stranded = if starts_anew { &[leader][..] } else { &[leader, primary] };
-        let cut = others.flat_map(|other| stranded.iter().flat_map(move |one| [(*one, other), (other, *one)])).collect();
-        self.begin_cut_for(15 * SECOND, cut);
-        if starts_anew {
-            self.kill(primary);
-        }
+        let pairs = others.flat_map(|other| stranded.iter().flat_map(move |one| [(*one, other), (other, *one)])).collect();
         self.stats.strandings += 1;
+        if starts_anew {
+            self.begin_cut_for(15 * SECOND, Cut { pairs, primary: None, stage: Stage::Away });
+            return self.kill(primary);
+        }
+        let heir = if self.faults.rng.one_in(3) { None } else { self.heir_of(leader, primary) };
+        let Some(heir) = heir else {
+            self.begin_cut_for(15 * SECOND, Cut { pairs, primary: Some(primary), stage: Stage::Away });
+            return self.claim_slot_of(primary, leader);
+        };
+        self.have_asked(Request::one(heir, cluster(&["RAFT", "TRANSFER"]), Purpose::Any));
+        let stage = Stage::HandingOver { leader, heir, until: self.now + SECOND };
+        self.faults.cuts.push(Some(Cut { pairs, primary: Some(primary), stage }));
+        self.queue.push(self.now, Event::Cut(self.faults.cuts.len() - 1));
     }
 
-    fn begin_cut(&mut self, cut: Cut) {
+    /// A voter besides the primary.
+    fn heir_of(&mut self, leader: usize, primary: usize) -> Option<usize> {
+        let voters = self.machines[leader].node.as_ref()?.raft().voters().iter().filter_map(|id| self.machine_of(*id));
+        let heirs: Vec<usize> = voters.filter(|index| ![leader, primary].contains(index)).collect();
+        self.faults.pick(&heirs)
+    }
+
+    /// Another owner of slots is to have one whose key is written.
+    fn claim_slot_of(&mut self, primary: usize, leader: usize) {
+        let Some((state, id)) = self.state_of(primary).zip(self.id_of(primary)) else { return };
+        let slots: Vec<Slot> = KEYS.iter().map(|key| key.slot()).filter(|slot| state.owner(*slot) == Some(id)).collect();
+        let owners: Vec<usize> = self.owners_as_seen_by(primary).into_iter().filter(|owner| ![leader, primary].contains(owner)).collect();
+        if let (Some(to), false) = (self.faults.pick(&owners), slots.is_empty())
+            && let Some(target) = self.id_of(to)
+        {
+            let slot = slots[self.faults.rng.below(slots.len() as u64) as usize];
+            self.have_asked(Request::one(to, cluster(&["SETSLOT", &slot.to_string(), "NODE", &target.to_string()]), Purpose::Any));
+        }
+    }
+
+    fn leaders(&self) -> Vec<usize> {
+        let leads = |machine: &&Machine| machine.node.as_ref().is_some_and(|node| node.raft().is_leader());
+        self.machines.iter().filter(leads).map(|machine| machine.index).collect()
+    }
+
+    fn begin_cut(&mut self, pairs: Vec<(usize, usize)>) {
         let longest = if self.faults.rng.one_in(4) { 15 * SECOND } else { 3 * SECOND };
-        self.begin_cut_for(longest, cut);
+        self.begin_cut_for(longest, Cut { pairs, primary: None, stage: Stage::Away });
     }
 
     fn begin_cut_for(&mut self, longest: Micros, cut: Cut) {
-        for (from, to) in &cut {
+        for (from, to) in &cut.pairs {
             self.net.cut(*from, *to, true);
         }
         self.faults.cuts.push(Some(cut));
+        self.heal_within(longest, self.faults.cuts.len() - 1);
+    }
+
+    fn heal_within(&mut self, longest: Micros, cut: usize) {
         let until = self.now + self.faults.rng.between(50 * MILLI, longest);
-        self.queue.push(until, Event::Heal(self.faults.cuts.len() - 1));
+        self.queue.push(until, Event::Heal(cut));
     }
 
     /// A cut ends. Some of the connections across it have given up meanwhile.
-    pub fn heal_cut(&mut self, cut: usize) {
-        let Some(cut) = self.faults.cuts[cut].take() else { return };
-        for (from, to) in cut {
-            self.net.cut(from, to, false);
+    pub fn heal_cut(&mut self, index: usize) {
+        let Some(cut) = self.faults.cuts[index].take() else { return };
+        let flaps = match (cut.primary, cut.stage) {
+            (Some(primary), Stage::Away) => return self.prepare_homecoming(index, cut.pairs, primary),
+            (_, Stage::Flapping(flaps)) => flaps,
+            _ => 0,
+        };
+        for (from, to) in &cut.pairs {
+            self.net.cut(*from, *to, false);
             if self.faults.rng.one_in(3) {
-                self.break_between(from, to);
+                self.break_between(*from, *to);
             }
         }
         self.wake_machines();
+        if flaps > 0 {
+            self.faults.cuts[index] = Some(cut);
+            let again = self.faults.rng.between(50 * MILLI, SECOND);
+            self.queue.push(self.now + again, Event::Cut(index));
+        }
+    }
+
+    /// Before a stranded primary is heard again, whoever leads the others is killed, and its links become slow.
+    fn prepare_homecoming(&mut self, index: usize, pairs: Vec<(usize, usize)>, primary: usize) {
+        let leaders = self.leaders();
+        for leader in leaders.into_iter().filter(|leader| pairs.iter().all(|(_, to)| to != leader)) {
+            self.kill(leader);
+        }
+        let by = [20 * MILLI, 150 * MILLI, 700 * MILLI][self.faults.rng.below(3) as usize];
+        (0..self.machines.len()).for_each(|other| self.net.set_slow(primary, other, by));
+        let stage = Stage::Flapping(self.faults.rng.below(6));
+        self.faults.cuts[index] = Some(Cut { pairs, primary: Some(primary), stage });
+        self.heal_within(4 * SECOND, index);
+    }
+
+    /// A cut begins, or begins again: a link that comes and goes.
+    pub fn cut(&mut self, index: usize) {
+        let Some(mut cut) = self.faults.cuts[index].take() else { return };
+        let longest = match cut.stage {
+            Stage::HandingOver { leader, heir, until } => {
+                let takes_over = self.machines[heir].node.as_ref().is_some_and(|node| node.raft().role() == RoleName::Candidate);
+                if !takes_over && self.now < until {
+                    self.faults.cuts[index] = Some(cut);
+                    return self.queue.push(self.now + MILLI / 10, Event::Cut(index));
+                } else if !takes_over {
+                    return;
+                }
+                cut.stage = Stage::Away;
+                cut.primary.into_iter().for_each(|primary| self.claim_slot_of(primary, leader));
+                15 * SECOND
+            }
+            Stage::Flapping(flaps) => {
+                cut.stage = Stage::Flapping(flaps - 1);
+                SECOND
+            }
+            Stage::Away => unreachable!("it is in force"),
+        };
+        for (from, to) in &cut.pairs {
+            self.net.cut(*from, *to, true);
+        }
+        self.faults.cuts[index] = Some(cut);
+        self.heal_within(longest, index);
     }
 
     fn slow_down(&mut self, index: usize) {

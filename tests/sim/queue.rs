@@ -34,6 +34,8 @@ pub enum Event {
     Resume(usize, u64),
     /// A cut ends, if it is still there.
     Heal(usize),
+    /// A cut begins, if it still may.
+    Cut(usize),
     /// The end of a phase.
     Nothing,
 }

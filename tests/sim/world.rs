@@ -98,6 +98,7 @@ impl World {
             Event::Start(index) => self.start(index),
             Event::Resume(index, pause) => self.resume(index, pause),
             Event::Heal(cut) => self.heal_cut(cut),
+            Event::Cut(cut) => self.cut(cut),
         }
     }
 
