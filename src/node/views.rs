@@ -68,13 +68,13 @@ impl<D: Disk> Node<D> {
     pub fn check(&self) {
         self.raft.check();
         self.stream.check();
-        assert!(self.state.last_applied() <= self.raft.commit_index(), "only what is committed is applied");
-        assert!(self.raft.log().snapshot_index() <= self.state.last_applied(), "the log in memory begins where the state ends, or before");
-        assert!(self.raft.commit_index() <= self.raft.log().last_index(), "what is committed is in the log");
         assert!(
             self.following.primary().is_none() || !self.stream.is_recording(),
             "what a replica changes is in its primary's stream already"
         );
+        assert!(self.state.last_applied() <= self.raft.commit_index(), "only what is committed is applied");
+        assert!(self.raft.log().snapshot_index() <= self.state.last_applied(), "the log in memory begins where the state ends, or before");
+        assert!(self.raft.commit_index() <= self.raft.log().last_index(), "what is committed is in the log");
         assert_eq!(self.raft.voters_at(self.state.last_applied()), self.state.voters(), "the applied state's voters are those of the log");
     }
 
