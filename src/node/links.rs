@@ -46,6 +46,13 @@ pub(super) struct Link {
     other: Option<NodeId>,
 }
 
+impl Link {
+    /// No answer came where it was dialled: next is the other place, if the node was `found` at one.
+    fn failed(&mut self, found: Option<SocketAddr>) {
+        self.elsewhere = found.is_some() && self.socket == found;
+    }
+}
+
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Links {
@@ -185,15 +192,17 @@ impl<D: Disk> Node<D> {
 
     /// A node greets: it is there, and a link to it that was to be dialled again after a pause need not wait. A node that was started again
     /// hears from its leader at once. Nor is a dial waited for that has had no answer in [`STALE_DIAL`]: its first packet was lost, and the kernel
-    /// sends it again ever later.
+    /// sends it again ever later. Or nobody is there: it counts as failed, as it may never last until that shows.
     pub(super) fn dial_at_once(&mut self, id: &NodeId) {
         let now = self.now.mono;
         self.primary_greets(id);
+        let found = self.links.found.get(id).copied();
         let Some(link) = self.links.by_node.get_mut(id).filter(|link| !link.greeted) else { return };
         if link.conn.is_some() && now.saturating_sub(link.answered) < STALE_DIAL {
             return;
         }
         if let Some(conn) = link.conn.take() {
+            link.failed(found);
             self.close(conn);
         }
         if let Some(link) = self.links.by_node.get_mut(id) {
@@ -265,8 +274,11 @@ impl<D: Disk> Node<D> {
 
     /// The session of the link to `id` is gone: dial again after a pause, if it is still wanted.
     pub(super) fn link_lost(&mut self, id: NodeId, conn: ConnId) {
+        let found = self.links.found.get(&id).copied();
         let Some(link) = self.links.by_node.get_mut(&id).filter(|link| link.conn == Some(conn)) else { return };
-        link.elsewhere ^= !link.greeted;
+        if !link.greeted {
+            link.failed(found);
+        }
         link.conn = None;
         link.greeted = false;
         link.backoff = (link.backoff * 2).clamp(MIN_BACKOFF, MAX_BACKOFF);
@@ -300,6 +312,73 @@ impl<D: Disk> Node<D> {
         for conn in silent {
             log::debug!("closing a bus link that did not answer for {patience} ms");
             self.close(conn);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::net::Net;
+    use crate::node::{Accepted, Closed};
+    use crate::wire::bus::{Frame, encode};
+
+    impl Net {
+        /// Time in which nobody else does anything: what node 0 dials gives no answer.
+        fn pass(&mut self, millis: Millis) {
+            self.now.mono += millis;
+            self.now.wall += millis;
+            let now = self.now;
+            self.nodes[0].turn(&mut || now).unwrap();
+        }
+
+        /// Node 1 greets node 0 from this place, and does not say where it is.
+        fn greet_from(&mut self, place: SocketAddr) {
+            let Accepted::Session(conn) = self.nodes[0].accepted(Port::Bus, place, place) else { panic!("there is room") };
+            let mut greeting = self.nodes[1].greeting(None);
+            greeting.address.ip.clear();
+            let mut bytes = Vec::new();
+            encode(&Frame::Hello(greeting), &mut bytes).unwrap();
+            self.give(0, conn, &bytes);
+            self.pass(0);
+        }
+
+        /// What node 0 dials is refused; it pauses and dials again.
+        fn refuse_dial(&mut self) {
+            let conn = self.nodes[0].links.by_node[&self.nodes[1].me].conn.unwrap();
+            self.disconnect(0, conn, Closed::Refused);
+            self.pass(200);
+        }
+
+        /// Where node 0 dials node 1.
+        fn dialled(&self) -> Option<SocketAddr> {
+            let link = self.nodes[0].links.by_node.get(&self.nodes[1].me)?;
+            assert!(!link.greeted);
+            link.conn.and(link.socket)
+        }
+    }
+
+    /// Dials to it are given up whenever it greets, before they end by themselves.
+    #[test]
+    fn who_greets_again_and_again_from_a_new_place_is_dialled_there_as_well() {
+        // What fails while only one place is known says nothing of the other.
+        for failures in 0..2 {
+            let mut net = Net::with_members(2);
+            net.kill(1);
+            net.pass(200);
+            let (old, new) = ("10.0.0.1:17001".parse().unwrap(), "10.0.0.2:17001".parse().unwrap());
+            (0..failures).for_each(|_| net.refuse_dial());
+            assert_eq!(net.dialled(), Some(old));
+            net.pass(STALE_DIAL);
+            net.greet_from(new);
+            assert_eq!(net.dialled(), Some(new));
+            net.refuse_dial();
+            assert_eq!(net.dialled(), Some(old));
+            for place in [new, old, new] {
+                net.pass(STALE_DIAL);
+                net.greet_from(new);
+                assert_eq!(net.dialled(), Some(place));
+            }
         }
     }
 }
