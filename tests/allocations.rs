@@ -79,8 +79,7 @@ fn get_and_set_allocate_nothing() {
     let (state, raft) = (state(&join), Raft::found(ME, join, 1, settings, Rng::new(1), 1));
     let (mut keyspace, mut config, mut server, stats) = (Keyspace::new(1), Config::shipped(), Server::default(), BusStats::default());
     let (syncs, mut stream) = (SyncTimes::default(), Stream::new(History::new(ReplId::from_bytes([1; 20]), 0)));
-    let mut pubsub = PubSub::default();
-    let local = "127.0.0.1:1".parse().unwrap();
+    let (mut pubsub, local) = (PubSub::default(), "127.0.0.1:1".parse().unwrap());
     let (mut client, mut out) = (Client::new(1, local, local, NOW, true), Vec::with_capacity(4096));
     let cluster = Cluster {
         me: ME,
