@@ -103,6 +103,7 @@ impl Checks {
                 && other.node.is_some()
                 && other.starts == heir.process
                 && !model.has_failed_since(&heir.id, restart.committed)
+                && model.has_stayed_since(&heir.id, restart.committed)
         };
         let heirs = restart.heirs.iter().filter(is_there).map(|heir| heir.held[key]);
         heirs.chain(restart.saved.map(|saved| saved[key])).max().unwrap_or(0)
