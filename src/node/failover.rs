@@ -135,11 +135,12 @@ impl<D: Disk> Node<D> {
             }
         };
         let since = self.state.epoch_of(&primary).unwrap_or(0);
-        let answer = |id: &NodeId| match self.raft.progress(id) {
+        let said = |id: &NodeId| match self.raft.progress(id) {
             _ if *id == self.me => Some(self.promised_extent()),
             Some(progress) if progress.acked_round() >= search.round && progress.match_index() >= search.index => progress.extent(since),
             _ => None,
         };
+        let answer = |id: &NodeId| said(id).filter(|extent| extent.reign > 0);
         let all = replicas.iter().all(|replica| answer(replica).is_some());
         if !all && now < search.until {
             self.timers.at_most(Timer::Failover, search.until);

@@ -97,8 +97,9 @@ impl<D: Disk> Node<D> {
         Extent { reign: self.following.reign, offset: self.replication_offset() }
     }
 
-    /// What AE_ACK says: how much this node holds as a copy of the primary that its log names. Nothing while an entry in it is not applied, or its
-    /// consequences are not drawn, that gives this node another one: it would be taken for an offset in that one's history \[N39\].
+    /// What AE_ACK says: how much this node holds as a copy of the primary that its log names. While an entry in it is not applied, or its
+    /// consequences are not drawn, that gives this node another one it says reign 0, which is no answer: an offset would be taken for one in that one's
+    /// history \[N39\], and nothing for the truth \[N45\].
     pub(super) fn promised_extent(&self) -> Extent {
         let primary = self.following.primary;
         let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
@@ -108,7 +109,8 @@ impl<D: Disk> Node<D> {
             _ => false,
         });
         let is_settled = self.state.member(&self.me).is_some_and(|me| me.primary == primary) && !moves;
-        if is_settled { self.extent() } else { Extent::default() }
+        let Extent { reign, offset } = self.extent();
+        if is_settled { Extent { reign: reign.max(1), offset } } else { Extent::default() }
     }
 
     /// This node is another one from now on, or in another cluster: whoever was its primary may be so no more, and is asked again.

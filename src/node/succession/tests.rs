@@ -332,6 +332,21 @@ fn keys_of_slots_that_others_own_by_now_go_by_the_stream() {
 }
 
 #[test]
+fn who_has_nothing_says_so_and_who_does_not_know_yet_says_nothing() {
+    let mut net = net();
+    let (primary, replica) = (net.nodes[P].me, net.nodes[R].me);
+    net.nodes[R].following.diverged();
+    let Extent { reign, offset } = net.nodes[R].promised_extent();
+    assert!(reign > 0 && offset == 0);
+    // It has the entry, and is not told yet that it is committed.
+    let shard = net.nodes[LEADER].state.member(&primary).unwrap().shard;
+    let change = Change::Failover { replica, primary, shard, epoch: 1, kind: FailoverKind::Manual };
+    net.nodes[LEADER].raft.append(None, change).unwrap();
+    net.until("the entry", |net| net.nodes[P].raft.log().last_index() > net.nodes[P].state.last_applied());
+    assert_eq!(net.nodes[P].promised_extent(), Extent::default());
+}
+
+#[test]
 fn what_a_replica_says_while_its_shard_changes_is_no_answer() {
     let mut net = net();
     let (primary, heir) = (net.nodes[P].me, net.nodes[R].me);
