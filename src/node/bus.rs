@@ -225,52 +225,32 @@ impl<D: Disk> Node<D> {
         match frame {
             Frame::Raft(
                 message @ (Message::Append(_) | Message::VoteRequest(_) | Message::InstallSnapshot(_) | Message::TimeoutNow { .. }),
-            ) => self.step_raft(conn, from, message),
-            Frame::Propose(entry) => {
-                self.receive_propose(conn, from, entry);
-                Ok(())
-            }
-            Frame::Wish(wish) => {
-                self.receive_wish(conn, from, wish);
-                Ok(())
-            }
-            Frame::Forgotten { last_term, last_index, join_nonce } => {
-                self.receive_forgotten(last_term, last_index, join_nonce);
-                Ok(())
-            }
-            Frame::Probe { id, number } => {
-                self.receive_probe(conn, id, number);
-                Ok(())
-            }
-            Frame::ReplOffsets(offsets) => {
-                self.receive_copies(&from, offsets);
-                Ok(())
-            }
+            ) => return self.step_raft(conn, from, message),
+            Frame::Propose(entry) => self.receive_propose(conn, from, entry),
+            Frame::Wish(wish) => self.receive_wish(conn, from, wish),
+            Frame::Forgotten { last_term, last_index, join_nonce } => self.receive_forgotten(last_term, last_index, join_nonce),
+            Frame::Probe { id, number } => self.receive_probe(conn, id, number),
+            Frame::ReplOffsets(offsets) => self.receive_copies(&from, offsets),
             // Who waits for its own predecessor has nothing to pass on yet.
-            Frame::FailoverPrepare { .. } if self.succession.predecessor().is_some() => Ok(()),
+            Frame::FailoverPrepare { .. } if self.succession.predecessor().is_some() => {}
             Frame::FailoverPrepare { pause, number } => {
                 let end = self.prepare_failover(from, pause);
                 self.outbox.push(conn, Frame::FailoverOffset { end, number });
-                Ok(())
             }
             Frame::TransferLeader { term } => {
                 if term == self.raft.term() {
                     self.hand_over(Some(from));
                 }
-                Ok(())
             }
             Frame::AddMe { join_nonce } => {
                 if let Some(peer) = self.peer(conn) {
                     self.receive_add_me(conn, &peer, join_nonce);
                 }
-                Ok(())
             }
-            Frame::Publish { sharded, channel, message } => {
-                self.receive_publish(conn, &from, sharded, &channel, &message);
-                Ok(())
-            }
-            _ => Err(Fault::OutOfPlace("an answer")),
+            Frame::Publish { sharded, channel, message } => self.receive_publish(conn, &from, sharded, &channel, &message),
+            _ => return Err(Fault::OutOfPlace("an answer")),
         }
+        Ok(())
     }
 
     /// Answers come on the links that we dialled; a link that was replaced is closed, so they are answers to what was asked on it.
@@ -280,30 +260,16 @@ impl<D: Disk> Node<D> {
                 if let Some(link) = self.links.get_mut(&from) {
                     link.answered = self.now.mono;
                 }
-                self.step_raft(conn, from, message)
+                return self.step_raft(conn, from, message);
             }
-            Frame::Reject { reason, entry } => {
-                self.receive_reject(reason, &entry);
-                Ok(())
-            }
-            Frame::WishRefused { reason, wish } => {
-                self.wish_refused(wish, reason);
-                Ok(())
-            }
-            Frame::FailoverOffset { end, number } => {
-                self.receive_failover_offset(conn, end, number);
-                Ok(())
-            }
-            Frame::Probed { id, number, dead } => {
-                self.receive_probed(&from, id, number, dead);
-                Ok(())
-            }
-            Frame::Forgotten { last_term, last_index, join_nonce } => {
-                self.receive_forgotten(last_term, last_index, join_nonce);
-                Ok(())
-            }
-            _ => Err(Fault::OutOfPlace("a request")),
+            Frame::Reject { reason, entry } => self.receive_reject(reason, &entry),
+            Frame::WishRefused { reason, wish } => self.wish_refused(wish, reason),
+            Frame::FailoverOffset { end, number } => self.receive_failover_offset(conn, end, number),
+            Frame::Probed { id, number, dead } => self.receive_probed(&from, id, number, dead),
+            Frame::Forgotten { last_term, last_index, join_nonce } => self.receive_forgotten(last_term, last_index, join_nonce),
+            _ => return Err(Fault::OutOfPlace("a request")),
         }
+        Ok(())
     }
 
     fn step_raft(&mut self, conn: ConnId, from: NodeId, message: Message<Change>) -> Result<(), Fault> {

@@ -66,6 +66,13 @@ struct PendingWish {
     sent: Option<Sent>,
 }
 
+impl PendingWish {
+    /// Whether this node is to give its slots up.
+    fn hands_over(&self, node: &NodeId) -> bool {
+        self.wish.kind == WishKind::HandOver && self.wish.id == *node
+    }
+}
+
 /// Everything of ours that is not decided yet.
 #[derive(Default)]
 pub(super) struct Proposals {
@@ -118,12 +125,12 @@ impl Proposals {
 
     /// Whether a primary still waits for a replica to take over from it.
     pub fn gives_up(&self, node: &NodeId) -> bool {
-        self.wishes.iter().any(|pending| pending.wish.kind == WishKind::HandOver && pending.wish.id == *node)
+        self.wishes.iter().any(|pending| pending.hands_over(node))
     }
 
     /// Nobody is to take over from this node by its own wish: it will be wished anew.
     pub fn take_handover_back(&mut self, node: &NodeId) {
-        self.wishes.retain(|pending| pending.wish.kind != WishKind::HandOver || pending.wish.id != *node || pending.part.is_some());
+        self.wishes.retain(|pending| !pending.hands_over(node));
     }
 
     /// Whether a slot change that nobody waits for (a claim) is on its way.
