@@ -40,6 +40,15 @@ fn serves(net: &Net, at: usize) -> bool {
     net.nodes[at].accepts_writes(slot, net.now)
 }
 
+/// Nothing is said of who it is.
+#[track_caller]
+fn whoever_serves_has_all(net: &mut Net) {
+    let owner = |net: &Net| (P..=LEADER).find(|at| serves(net, *at));
+    net.until("somebody to serve", |net| owner(net).is_some());
+    let primary = owner(net).expect("somebody serves");
+    nothing_is_lost(net, primary);
+}
+
 #[track_caller]
 fn nothing_is_lost(net: &mut Net, primary: usize) {
     net.until("the keys to be served", |net| serves(net, primary));
@@ -282,9 +291,7 @@ fn a_successor_that_restarts_and_has_served_gives_the_slots_back() {
     net.kill(R);
     net.start(R);
     assert!(net.nodes[R].state.member(&net.nodes[R].me).unwrap().primary.is_some(), "the entry is in its log only");
-    net.until("somebody to serve", |net| (P..=LEADER).any(|at| serves(net, at)));
-    let primary = (P..=LEADER).find(|at| serves(&net, *at)).unwrap();
-    nothing_is_lost(&mut net, primary);
+    whoever_serves_has_all(&mut net);
 }
 
 #[test]
@@ -300,9 +307,7 @@ fn a_successor_that_restarts_and_was_the_primary_before_gives_the_slots_back() {
     net.kill(R);
     net.start(R);
     assert!(net.nodes[R].state.member(&net.nodes[R].me).unwrap().primary.is_some(), "all of that is in its log only");
-    net.until("somebody to serve", |net| (P..=LEADER).any(|at| serves(net, at)));
-    let primary = (P..=LEADER).find(|at| serves(&net, *at)).unwrap();
-    nothing_is_lost(&mut net, primary);
+    whoever_serves_has_all(&mut net);
 }
 
 #[test]
@@ -384,9 +389,7 @@ fn a_primary_whose_file_does_not_name_its_replicas_takes_nothing_from_them() {
     net.kill(P);
     net.start(P);
     assert!(net.nodes[P].state.replicas_of(&net.nodes[P].me).is_empty(), "that is in its log only");
-    net.until("somebody to serve", |net| (P..=LEADER).any(|at| serves(net, at)));
-    let primary = (P..=LEADER).find(|at| serves(&net, *at)).unwrap();
-    nothing_is_lost(&mut net, primary);
+    whoever_serves_has_all(&mut net);
 }
 
 #[test]
