@@ -328,3 +328,6 @@ pub(super) enum Granted {
     /// It cannot be.
     Never(Option<Reason>),
 }
+
+#[cfg(test)]
+mod tests;

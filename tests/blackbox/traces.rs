@@ -25,41 +25,6 @@ fn a_joiner_that_was_forgotten_stays_forgotten() {
     }
 }
 
-/// Who is flagged as failed and leads by then takes the flag back from everybody but itself.
-#[test]
-fn a_leader_is_not_flagged_as_failed() {
-    let mut cluster = Cluster::with_slots(3, &["cluster-node-timeout 3000"]);
-    cluster.voters(3);
-    let leader = cluster.leader();
-    let (survivor, other) = ((leader + 1) % 3, (leader + 2) % 3);
-    let id = cluster.nodes[survivor].id();
-    let flags = |node: &Node| lines(node).into_iter().find(|line| line.id == id).map(|line| line.flags).unwrap_or_default();
-    let failed = |node: &Node| flags(node).split(',').any(|flag| flag == "fail");
-    for _ in 0..20 {
-        cluster.nodes[survivor].signal(rustix::process::Signal::STOP);
-        until("the flag", || if failed(&cluster.nodes[leader]) { Ok(()) } else { Err(String::new()) });
-        cluster.nodes[survivor].signal(rustix::process::Signal::CONT);
-        let end = now() + Duration::from_millis(1500);
-        while !failed(&cluster.nodes[survivor]) && now() < end {}
-        let seen = failed(&cluster.nodes[survivor]);
-        if seen {
-            cluster.nodes[leader].kill();
-            cluster.nodes[other].kill();
-            if failed(&cluster.nodes[survivor]) {
-                break;
-            }
-            cluster.start_all();
-        }
-        cluster.ok();
-    }
-    until("the recovery to be allowed", || cluster.nodes[survivor].try_ask("CLUSTER RECOVER QUORUM").map(drop));
-    until("it to lead", || match cluster.nodes[survivor].field("cluster_raft_role").as_str() {
-        "leader" => Ok(()),
-        other => Err(other.to_owned()),
-    });
-    until("the flag to go", || if failed(&cluster.nodes[survivor]) { Err(flags(&cluster.nodes[survivor])) } else { Ok(()) });
-}
-
 /// RESET waits for the leader to forget this node; going over to a recovered cluster is not that.
 #[test]
 fn a_reset_under_way_is_called_off_by_going_over() {
