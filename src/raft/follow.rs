@@ -31,11 +31,12 @@ impl<P: Payload> Raft<P> {
             Meets::No(hint) => self.answers.refused(via, from, term, round, prev, hint),
             Meets::Yes(first_new) => {
                 let matched = prev + append.entries.len() as u64;
-                let commit = append.commit.min(matched);
+                let (agreed, commit) = (append.quorum.min(matched), append.commit.min(matched));
                 self.take_grant(&append, now);
                 self.take_entries(append, first_new);
                 // Never by the own last index: a stale suffix is not the leader's [N22].
                 self.commit = self.commit.max(commit);
+                self.agreed.reached(agreed, self.commit, now);
                 self.answers.matched(via, from, term, round, matched);
             }
         }

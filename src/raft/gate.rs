@@ -31,6 +31,29 @@ pub(super) struct Gate {
     opens_at: Option<Millis>,
 }
 
+/// What this node knows a majority's disks to hold beyond the commit index, by an own-term count: no leader to come lacks it, and none from then on
+/// grants a lease to whom it deposes \[N48\].
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub(super) struct Agreed {
+    index: LogIndex,
+    /// Since when it is known (mono ms).
+    since: Millis,
+}
+
+impl Agreed {
+    /// The log equals that of a leader which has a majority for everything up to `index`. The oldest knowledge that is of use is kept.
+    pub(super) fn reached(&mut self, index: LogIndex, commit: LogIndex, now: Millis) {
+        if self.index <= commit && commit < index {
+            *self = Self { index, since: now };
+        }
+    }
+
+    /// When another leader can have granted the last lease to whom the entry at `index` deposes, as a leader elected at `elected_at` knows.
+    fn last_grant_at(&self, index: LogIndex, elected_at: Millis) -> Millis {
+        if index <= self.index { self.since.min(elected_at) } else { elected_at }
+    }
+}
+
 impl Gate {
     /// Takes note of an entry above the commit index.
     pub(super) fn appended<P: Payload>(&mut self, index: LogIndex, body: &Body<P>) {
@@ -76,9 +99,9 @@ impl Gate {
 }
 
 impl Leader {
-    /// From when on no lease of `node` can be left, neither of this leader nor of an earlier one.
-    fn leases_over_at(&self, node: &NodeId, max_lease: Millis) -> Millis {
-        self.grants.over_at(node, self.lease).max(self.elected_at + outlast(max_lease.max(self.max_lease)))
+    /// From when on no lease of `node` can be left, neither of this leader nor of an earlier one, which granted nothing after `last_grant_at`.
+    fn leases_over_at(&self, node: &NodeId, last_grant_at: Millis, max_lease: Millis) -> Millis {
+        self.grants.over_at(node, self.lease).max(last_grant_at + outlast(max_lease.max(self.max_lease)))
     }
 }
 
@@ -90,7 +113,7 @@ impl<P: Payload> Raft<P> {
         *node == self.me
             || leader.gate.dead.contains(node)
             || leader.progress.get(node).is_some_and(|progress| self.follows(progress, now))
-            || leader.leases_over_at(node, self.max_lease) <= now
+            || leader.leases_over_at(node, leader.elected_at, self.max_lease) <= now
     }
 
     /// Whether the node answers, and lacks nothing that is not on its way.
@@ -116,7 +139,7 @@ impl<P: Payload> Raft<P> {
 
     /// When time alone opens the gate for a proposal that waits, if that is still to come.
     pub(super) fn await_ends_at(&self, leader: &Leader) -> Option<Millis> {
-        leader.gate.awaited.iter().map(|node| leader.leases_over_at(node, self.max_lease)).min()
+        leader.gate.awaited.iter().map(|node| leader.leases_over_at(node, leader.elected_at, self.max_lease)).min()
     }
 
     /// A leader knows from outside that the process of `node` has ended: observations made after its election, see docs/protocol.md, "Known
@@ -144,7 +167,11 @@ impl<P: Payload> Raft<P> {
     pub fn fails_at(&self, node: &NodeId) -> Option<Millis> {
         let leader = self.role.leader()?;
         let silent_at = leader.progress.get(node)?.heard_at() + self.settings.node_timeout;
-        Some(if leader.gate.dead.contains(node) { 0 } else { silent_at.max(leader.leases_over_at(node, self.max_lease)) })
+        Some(if leader.gate.dead.contains(node) {
+            0
+        } else {
+            silent_at.max(leader.leases_over_at(node, leader.elected_at, self.max_lease))
+        })
     }
 }
 
@@ -161,7 +188,8 @@ impl<P: Payload> Raft<P> {
         if let Some(index) = reached.filter(|&index| index >= leader.noop_index) {
             leader.quorum_index = leader.quorum_index.max(index);
         }
-        self.commit = self.commit.max(leader.pass_gate(me, own, self.max_lease, now));
+        self.agreed.reached(leader.quorum_index, self.commit, now);
+        self.commit = self.commit.max(leader.pass_gate(me, own, self.agreed, self.max_lease, now));
         self.retire_if_removed(now);
         self.commit
     }
@@ -181,14 +209,14 @@ impl Leader {
     }
 
     /// The quorum index, but below the first entry at which the gate is shut.
-    fn pass_gate(&mut self, me: NodeId, own: LogIndex, max_lease: Millis, now: Millis) -> LogIndex {
+    fn pass_gate(&mut self, me: NodeId, own: LogIndex, agreed: Agreed, max_lease: Millis, now: Millis) -> LogIndex {
         self.gate.opens_at = None;
         while let Some((&index, node)) = self.gate.entries.first_key_value() {
             if index > self.quorum_index {
                 break;
             }
             let seen = if *node == me { own } else { self.match_of(node) };
-            let opens_at = self.leases_over_at(node, max_lease);
+            let opens_at = self.leases_over_at(node, agreed.last_grant_at(index, self.elected_at), max_lease);
             if seen < index && now < opens_at && !self.gate.dead.contains(node) {
                 self.gate.opens_at = Some(opens_at);
                 return index - 1;

@@ -42,6 +42,7 @@ use crate::types::{ConnId, LogIndex, Millis, NodeId, Term};
 use answers::Answers;
 use disk::Disk;
 use election::Election;
+use gate::Agreed;
 use heard::Heard;
 use held_lease::HeldLease;
 use membership::Membership;
@@ -168,6 +169,7 @@ pub struct Raft<P> {
     held_lease: HeldLease,
     /// The newest commit index that a leader spoke of, and its term.
     told_commit: Option<(Term, LogIndex)>,
+    agreed: Agreed,
     role: Role,
     answers: Answers,
 }
@@ -205,6 +207,7 @@ impl<P: Payload> Raft<P> {
             heard: Heard::default(),
             held_lease: HeldLease::default(),
             told_commit: None,
+            agreed: Agreed::default(),
             role: Role::Follower,
             answers: Answers::default(),
         };
