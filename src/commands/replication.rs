@@ -253,10 +253,12 @@ fn configure(ctx: &mut Context<'_>, option: &[u8], value: &[u8]) -> Result<Answe
         }
         _ if is(option, "primary-id") => {
             let (me, reign) = (ctx.cluster.me, ctx.cluster.reign);
+            // Who is to be a primary and has not applied that yet may hold less than its predecessor, which asks it as its replica. A predecessor feeds its heir.
+            let leads = ctx.cluster.awaited || ctx.cluster.state.member(&me).is_some_and(|member| member.primary.is_none());
             return match reign {
                 _ if !names(value, &me) => Err(format!("ERR This node is not the primary that is meant: it is node {me}")),
-                0 => Err("ERR This node does not know yet whether it is a primary".to_owned()),
-                reign => Ok(Answer::Reign(reign)),
+                reign if leads && reign > 0 => Ok(Answer::Reign(reign)),
+                _ => Err("ERR This node does not know yet whether it is a primary".to_owned()),
             };
         }
         _ if is(option, "listening-port") => replica(ctx).profile.port = u16::try_from(number()?).unwrap_or(0),

@@ -85,6 +85,31 @@ fn a_successor_waits_for_what_was_written_after_the_pause_ran_out() {
     nothing_is_lost(&mut net, R);
 }
 
+/// The last that it hears of the leader is nothing of its being the successor. P asks it for data, and keeps what it has.
+#[test]
+fn a_predecessor_waits_until_its_successor_knows_that_it_is_one() {
+    let mut net = net();
+    for replica in [R, LEADER] {
+        net.hold(P, replica, Port::Client);
+    }
+    assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
+    net.hold(LEADER, R, Port::Bus);
+    let (replica, primary) = (net.nodes[R].me, net.nodes[P].me);
+    let state = &net.nodes[LEADER].state;
+    let shard = state.member(&primary).unwrap().shard;
+    let change = Change::Failover { replica, primary, shard, epoch: state.epoch(&shard), kind: FailoverKind::Manual };
+    net.nodes[LEADER].raft.append(None, change).unwrap();
+    net.until("the old primary to follow", |net| net.nodes[P].state.slot_count_of(&replica) > 0);
+    let_streams_go(&mut net);
+    net.break_off(R, net.nodes[R].following.link().unwrap());
+    for _ in 0..100 {
+        net.step();
+        assert_eq!(net.nodes[P].keyspace.len(), 51);
+    }
+    net.release(LEADER, R, Port::Bus);
+    whoever_serves_has_all(&mut net);
+}
+
 #[test]
 fn a_failover_that_is_given_up_ends_the_pause() {
     let mut net = net();
