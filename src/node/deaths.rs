@@ -105,10 +105,13 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// Only whose death somebody can make up for: of others it is enough to hear after node-timeout, they may be back by then.
+    /// Only whose death somebody can make up for, and replicas, which clients read from: of others it is enough to hear after node-timeout. They may be
+    /// back by then, and an owner of slots that is flagged as failed may take the whole cluster down.
     fn inquire(&mut self, id: NodeId) {
-        let replaceable = self.state.slot_count_of(&id) > 0 && self.state.willing_replicas(&id).next().is_some();
-        if !replaceable || self.raft.is_dead(&id) || self.deaths.inquiries.contains_key(&id) {
+        let owns = |id: &NodeId| self.state.slot_count_of(id) > 0;
+        let is_replaceable = owns(&id) && self.state.willing_replicas(&id).next().is_some();
+        let is_replica = self.state.member(&id).and_then(|member| member.primary).is_some_and(|primary| owns(&primary));
+        if !(is_replaceable || is_replica) || self.raft.is_dead(&id) || self.deaths.inquiries.contains_key(&id) {
             return;
         }
         let number = self.next_number();

@@ -46,6 +46,22 @@ fn a_killed_primary_is_failed_at_once() {
     until_true("the others to see it again", || !is_failed(&cluster, at, &id));
 }
 
+/// Clients that read from replicas are not sent to it any more.
+#[test]
+fn a_killed_replica_is_failed_at_once() {
+    let mut cluster = pairs(&[NEVER]);
+    let leader = cluster.leader();
+    let at = (3..6).find(|at| *at != leader).expect("two others are replicas");
+    let id = cluster.nodes[at].id();
+    let begun = now();
+    cluster.nodes[at].kill();
+    until_true("the others to know it", || is_failed(&cluster, at, &id));
+    assert!(begun.elapsed() < SOON, "it took {:?}", begun.elapsed());
+    assert!(!cluster.nodes[0].ask("CLUSTER SLOTS").contains(&id));
+    cluster.nodes[at].start();
+    until_true("the others to see it again", || !is_failed(&cluster, at, &id));
+}
+
 #[test]
 fn a_new_leader_looks_for_whom_it_does_not_reach() {
     let mut cluster = pairs(&[NEVER]);
