@@ -385,7 +385,8 @@ impl World {
         };
         for (from, to) in &cut.pairs {
             self.net.cut(*from, *to, false);
-            if self.faults.rng.one_in(3) {
+            // What comes and goes loses what was under way.
+            if flaps > 0 || self.faults.rng.one_in(3) {
                 self.break_between(*from, *to);
             }
         }
@@ -397,14 +398,16 @@ impl World {
         }
     }
 
-    /// Before a stranded primary is heard again, whoever leads the others is killed, and its links become slow.
+    /// Before a stranded primary is heard again, whoever leads the others hands over, and what they say to it becomes slow.
     fn prepare_homecoming(&mut self, index: usize, pairs: Vec<(usize, usize)>, primary: usize) {
         let leaders = self.leaders();
-        for leader in leaders.into_iter().filter(|leader| pairs.iter().all(|(_, to)| to != leader)) {
-            self.kill(leader);
+        for leader in leaders.into_iter().filter(|leader| pairs.contains(&(primary, *leader))) {
+            if let Some(heir) = self.heir_of(leader, primary) {
+                self.have_asked(Request::one(heir, cluster(&["RAFT", "TRANSFER"]), Purpose::Any));
+            }
         }
         let by = [20 * MILLI, 150 * MILLI, 700 * MILLI][self.faults.rng.below(3) as usize];
-        (0..self.machines.len()).for_each(|other| self.net.set_slow(primary, other, by));
+        (0..self.machines.len()).for_each(|other| self.net.set_slow(other, primary, by));
         let stage = Stage::Flapping(self.faults.rng.below(6));
         self.faults.cuts[index] = Some(Cut { pairs, primary: Some(primary), stage });
         self.heal_within(4 * SECOND, index);
