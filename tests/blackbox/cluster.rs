@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Long enough for a busy machine, so that nothing is elected or flagged that is not meant to be.
-pub const CALM: &str = "cluster-node-timeout 5000";
+pub const CALM: &str = "cluster-node-timeout 5000\ncluster-raft-election-timeout 3000";
 
 pub struct Cluster {
     pub nodes: Vec<Node>,
@@ -36,7 +36,7 @@ impl Cluster {
         let cluster = Self::formed(count, lines);
         for (at, node) in cluster.nodes.iter().enumerate() {
             let (first, last) = (16384 * at / count, 16384 * (at + 1) / count - 1);
-            assert_eq!(node.ask(&format!("CLUSTER ADDSLOTSRANGE {first} {last}")), "OK");
+            assert_eq!(insist(node, &format!("CLUSTER ADDSLOTSRANGE {first} {last}")), "OK");
         }
         cluster.ok();
         cluster
@@ -155,12 +155,23 @@ pub fn own_slots(node: &Node) -> String {
 /// Asks until the answer is not about the moment (an election, a link that is not up), then gives it.
 #[track_caller]
 pub fn insist(node: &Node, line: &str) -> String {
+    try_insist(node, line).unwrap_or_else(|error| panic!("node {}: {line}: {error}", node.number()))
+}
+
+/// [`insist`], for what may be refused.
+pub fn try_insist(node: &Node, line: &str) -> Result<String, String> {
+    // Who was not answered in time may have changed something all the same.
+    let is_so_already = |error: &str| error.ends_with(" is already busy") || error.ends_with(" is already unassigned");
+    let mut unanswered = String::new();
     for _ in 0..20 {
         match node.try_ask(line) {
-            Ok(answer) => return answer,
-            Err(error) if error.starts_with("TIMEOUT") || error.starts_with("TRYAGAIN") => pause(Duration::from_millis(100)),
-            Err(error) => panic!("node {}: {line}: {error}", node.number()),
+            Err(error) if error.starts_with("TIMEOUT") || error.starts_with("TRYAGAIN") => {
+                unanswered = error;
+                pause(Duration::from_millis(100));
+            }
+            Err(error) if !unanswered.is_empty() && is_so_already(&error) => return Ok("OK".to_owned()),
+            answer => return answer,
         }
     }
-    panic!("node {}: {line}: not even after 20 times", node.number());
+    Err(format!("{unanswered}, 20 times"))
 }

@@ -2,6 +2,7 @@
 //!
 //! Owns: that no process outlives its test, and that a failed test shows the log.
 
+use crate::cluster::insist;
 use crate::ports::Port;
 use crate::reply::{self, text_of};
 use crate::wait::{PATIENCE, until};
@@ -11,7 +12,6 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
-use std::time::Duration;
 use tempfile::TempDir;
 
 /// The binary under test.
@@ -170,7 +170,7 @@ impl Node {
 
     /// A connection, or why there is none.
     pub fn try_connect(&self) -> Result<redis::Connection, String> {
-        let connection = self.client().get_connection_with_timeout(Duration::from_secs(5)).map_err(|error| error.to_string())?;
+        let connection = self.client().get_connection_with_timeout(PATIENCE).map_err(|error| error.to_string())?;
         connection.set_read_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
         Ok(connection)
     }
@@ -212,7 +212,7 @@ impl Node {
     /// MEET, which must be answered with OK.
     #[track_caller]
     pub fn meet(&self, other: &Self) {
-        assert_eq!(self.ask(&format!("CLUSTER MEET {} {}", other.ip, other.number())), "OK");
+        assert_eq!(insist(self, &format!("CLUSTER MEET {} {}", other.ip, other.number())), "OK");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::wait::PATIENCE;
 use redis::{RedisError, Value};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 
 /// Sends one command, words split at spaces.
@@ -80,10 +80,12 @@ impl Raw {
         self.line()
     }
 
-    /// Everything up to the end of the stream, however it ends.
+    /// Everything up to the end of the stream, whichever end it is; it must come.
+    #[track_caller]
     pub fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
-        let _ = self.reader.read_to_end(&mut rest);
+        let end = self.reader.read_to_end(&mut rest);
+        assert!(!end.is_err_and(|error| error.kind() == ErrorKind::WouldBlock), "the node does not hang up");
         rest
     }
 }

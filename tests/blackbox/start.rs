@@ -65,7 +65,7 @@ fn redis_options_without_meaning_are_taken_with_a_warning() {
     let node = Node::started(&[CALM, "appendonly yes", "hz 50"]);
     let log = node.log();
     let file = node.config_file();
-    assert!(log.contains("appendonly") && log.contains(&format!("{}:7", file.display())), "{log}");
+    assert!(log.contains("appendonly") && log.contains(&format!("{}:8", file.display())), "{log}");
     assert_eq!(node.ask("CONFIG GET appendonly"), "[appendonly yes]");
 }
 
