@@ -59,3 +59,36 @@ impl<D: Disk> Node<D> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::node::net::Net;
+
+    /// Three vote, and node 1, which leads, owns nothing.
+    fn net() -> Net {
+        let mut net = Net::with_members(4);
+        net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
+        assert_eq!(net.ask(1, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
+        net.until("node 1 to be followed", |net| net.nodes.iter().all(|node| node.raft.leader() == Some(net.nodes[1].me)));
+        net
+    }
+
+    #[test]
+    fn a_leader_that_leaves_is_replaced_before_anybody_misses_it() {
+        for way in ["FORGET", "RESET SOFT", "RESET HARD"] {
+            let mut net = net();
+            let (id, term, begun) = (net.nodes[1].me, net.nodes[1].raft.term(), net.now.mono);
+            match way {
+                "FORGET" => net.say(0, &format!("CLUSTER FORGET {id}")),
+                reset => net.say(1, &format!("CLUSTER {reset}")),
+            };
+            net.until("the next leader's first entry", |net| {
+                let next = [0, 2, 3].map(|at| &net.nodes[at]).into_iter().find(|node| node.raft.is_leader() && node.raft.term() > term);
+                next.is_some_and(|next| next.state.last_term() == next.raft.term())
+            });
+            let took = net.now.mono - begun;
+            assert!(took <= 75 && took < net.nodes[0].config.election_timeout(), "{way}: after {took} ms");
+            net.until("it to be gone", |net| [0, 2, 3].iter().all(|at| net.nodes[*at].state.member(&id).is_none()));
+        }
+    }
+}

@@ -4,10 +4,10 @@ use crate::cluster::{CALM, Cluster, agreed, insist, lines};
 use crate::ledger::Ledger;
 use crate::node::Node;
 use crate::reply::Raw;
-use crate::wait::{until, until_true};
+use crate::wait::{EndAtLast, until, until_true};
 use rustix::process::Signal;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 /// What a restart must not change.
 fn identity(node: &Node) -> (String, String) {
@@ -106,7 +106,7 @@ fn acknowledged_changes_survive_kill_9_in_the_middle_of_them() {
     let ledger = Mutex::new(Ledger::new(ports, before.iter().map(|(id, _)| id.clone()).collect()));
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let stopped = StopAtEnd(&stop);
+        let stopped = EndAtLast(&stop);
         scope.spawn(|| Ledger::move_slots(&ledger, &stop));
         for victims in [&[0][..], &[1, 3], &[0, 2, 4], &[0, 1, 2, 3, 4]] {
             let enough = ledger.lock().unwrap().acknowledged() + 40;
@@ -127,15 +127,6 @@ fn acknowledged_changes_survive_kill_9_in_the_middle_of_them() {
     ledger.into_inner().unwrap().compare(&lines(&cluster.nodes[0]));
 }
 
-/// Ends the other thread also when this one panics.
-struct StopAtEnd<'a>(&'a AtomicBool);
-
-impl Drop for StopAtEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 #[test]
 fn an_ordered_end_leaves_a_compacted_file() {
     let mut cluster = Cluster::with_slots(5, &[CALM]);
@@ -144,8 +135,12 @@ fn an_ordered_end_leaves_a_compacted_file() {
     let order = [(leader + 1) % 5, (leader + 2) % 5, leader];
     for (at, how) in order.into_iter().zip(["SIGTERM", "SIGINT", "SHUTDOWN"]) {
         let running: Vec<&Node> = cluster.nodes.iter().filter(|node| node.try_ask("PING").is_ok()).collect();
-        until("everything to be applied", || {
+        until("everything to be applied, also that those before are gone", || {
             let info = running[0].info();
+            let failed = lines(running[0]).iter().filter(|line| line.flags.contains("fail")).count();
+            if failed + running.len() < cluster.nodes.len() {
+                return Err(format!("{failed} failed"));
+            }
             let seen: Vec<_> =
                 running.iter().map(|node| (node.field("cluster_raft_last_index"), node.field("cluster_raft_last_applied"))).collect();
             let last = (info["cluster_raft_last_index"].clone(), info["cluster_raft_last_index"].clone());

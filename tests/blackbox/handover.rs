@@ -1,16 +1,19 @@
-//! Whoever leads goes in order: hand-overs, rolling restarts, and for how long the cluster agrees on nothing meanwhile.
+//! Whoever leads goes in order: hand-overs, rolling restarts, and that the cluster never has to find out by silence that its leader is gone.
 
 use crate::cluster::{CALM, Cluster, agreed, insist};
 use crate::node::Node;
 use crate::reply::{self, Raw};
-use crate::wait::{now, pause, until, until_true};
+use crate::wait::{EndAtLast, now, pause, until, until_true};
 use rustix::process::Signal;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// The longest time without a leader, and so without a change, while nodes are restarted or leave in order.
-const LIMIT: Duration = Duration::from_millis(200);
+/// An election after silence takes far longer than the rest of this.
+const SLOW_ELECTIONS: &str = "cluster-raft-election-timeout 20000";
+/// The longest time without a leader, and so without a change, while nodes are restarted or leave in order: nobody has waited for an election. In how few
+/// milliseconds a leader is replaced the simulation shows, src/node/ending.rs and src/node/handover.rs.
+const LIMIT: Duration = Duration::from_secs(15);
 
 /// Has one change after the other agreed on, and watches the time between two of them.
 struct Prober {
@@ -75,7 +78,8 @@ impl Prober {
                 // It may be agreed on all the same; the next one will show.
                 Err(_) => connection = None,
             }
-            pause(Duration::from_millis(2));
+            // There are slots enough for some minutes.
+            pause(Duration::from_millis(10));
         }
         panic!("the prober has run out of slots");
     }
@@ -103,30 +107,9 @@ impl Seen {
     }
 }
 
-/// Measures again where a gap is too long: a busy machine stalls now and then, what is slow by itself is so every time.
-fn no_gap<const N: usize>(measure: impl Fn() -> [Duration; N]) {
-    let mut measured = Vec::new();
-    for _ in 0..3 {
-        measured.push(measure());
-        if measured.iter().any(|gaps| gaps.iter().all(|gap| *gap < LIMIT)) {
-            return;
-        }
-    }
-    panic!("more than {LIMIT:?} without a change, each time: {measured:?}");
-}
-
-/// Ends the prober also when the test panics.
-struct EndAtLast<'a>(&'a AtomicBool);
-
-impl Drop for EndAtLast<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// With default options but for the coverage, so that nodes answer without slots.
-fn formed(count: usize) -> Cluster {
-    let cluster = Cluster::formed(count, &["cluster-require-full-coverage no"]);
+/// Nodes that answer without slots.
+fn formed(count: usize, lines: &[&str]) -> Cluster {
+    let cluster = Cluster::formed(count, &[&["cluster-require-full-coverage no"], lines].concat());
     cluster.voters(if count < 5 { 3 } else { 5 });
     cluster
 }
@@ -156,8 +139,8 @@ fn caught_up(nodes: &[Node], at: usize) {
     });
 }
 
-/// Restarts node after node, in the order of their places or always whoever leads; the longest time without a change.
-fn roll(cluster: &mut Cluster, what: &str, prober: &Prober, patient: bool, whom: impl Fn(&Cluster, usize) -> usize) -> Duration {
+/// Restarts node after node, in the order of their places or always whoever leads.
+fn roll(cluster: &mut Cluster, what: &str, prober: &Prober, patient: bool, whom: impl Fn(&Cluster, usize) -> usize) {
     let count = cluster.nodes.len();
     let mut longest = Duration::ZERO;
     for turn in 0..count {
@@ -171,44 +154,38 @@ fn roll(cluster: &mut Cluster, what: &str, prober: &Prober, patient: bool, whom:
         longest = longest.max(prober.gap());
     }
     eprintln!("{count} nodes, {what}: at most {longest:?} without a change");
-    longest
+    assert!(longest < LIMIT, "{what}: {longest:?} without a change");
 }
 
-fn rolling_restarts(count: usize) -> [Duration; 3] {
-    let mut cluster = formed(count);
-    let gaps = Prober::beside(ports(&cluster), 0, |prober| {
+fn rolling_restarts(count: usize) {
+    let mut cluster = formed(count, &[SLOW_ELECTIONS]);
+    Prober::beside(ports(&cluster), 0, |prober| {
         let in_turn = |_: &Cluster, turn| turn;
-        let patient = roll(&mut cluster, "each when the one before has caught up", prober, true, in_turn);
-        let hasty = roll(&mut cluster, "each when the one before answers", prober, false, in_turn);
-        let leaders = roll(&mut cluster, "always the leader", prober, false, |cluster, _| cluster.leader());
-        [patient, hasty, leaders]
+        roll(&mut cluster, "each when the one before has caught up", prober, true, in_turn);
+        roll(&mut cluster, "each when the one before answers", prober, false, in_turn);
+        roll(&mut cluster, "always the leader", prober, false, |cluster, _| cluster.leader());
     });
     cluster.agreed();
-    gaps
 }
 
 #[test]
 fn a_rolling_restart_of_six_nodes() {
-    no_gap(|| rolling_restarts(6));
+    rolling_restarts(6);
 }
 
 #[test]
 fn a_rolling_restart_of_three_nodes() {
-    no_gap(|| rolling_restarts(3));
+    rolling_restarts(3);
 }
 
 #[test]
 fn a_leader_may_be_forgotten_or_reset_without_a_pause() {
-    no_gap(leaders_leave);
-}
-
-fn leaders_leave() -> [Duration; 3] {
-    let cluster = formed(6);
+    let cluster = formed(6, &[SLOW_ELECTIONS]);
     let mut nodes: Vec<(usize, &Node)> = cluster.nodes.iter().enumerate().collect();
     // Who owns slots, as whoever is asked soon does, is not forgotten.
     let follower = (cluster.leader() + 1) % 6;
     Prober::beside(ports(&cluster), follower, |prober| {
-        ["FORGET", "RESET SOFT", "RESET HARD"].map(|how| {
+        for how in ["FORGET", "RESET SOFT", "RESET HARD"] {
             let place = nodes.iter().position(|(_, node)| node.field("cluster_raft_role") == "leader").expect("somebody leads");
             let (_, leader) = nodes.remove(place);
             let (at, other) = *nodes.iter().find(|(at, _)| *at == follower).unwrap_or(&nodes[0]);
@@ -223,14 +200,14 @@ fn leaders_leave() -> [Duration; 3] {
             assert_eq!(leader.id() == id, how != "RESET HARD");
             let gap = prober.gap();
             eprintln!("{how} of the leader: at most {gap:?} without a change");
-            gap
-        })
-    })
+            assert!(gap < LIMIT, "{how} of the leader: {gap:?} without a change");
+        }
+    });
 }
 
 #[test]
 fn a_node_is_told_to_lead() {
-    let cluster = formed(4);
+    let cluster = formed(4, &[CALM]);
     let leader = cluster.leader();
     let role = |at: usize| cluster.nodes[at].field("cluster_raft_role");
     let followers: Vec<usize> = (0..4).filter(|at| role(*at) == "follower").collect();
@@ -264,16 +241,13 @@ fn a_leader_that_nobody_can_follow_ends_all_the_same() {
     cluster.voters(3);
     let leader = cluster.leader();
     stop_others(&cluster, leader);
-    let began = now();
     cluster.nodes[leader].signal(Signal::TERM);
     assert_eq!(cluster.nodes[leader].exit_status().code(), Some(0));
-    let took = began.elapsed();
-    assert!(took < Duration::from_secs(8), "two election timeouts of a second, and a slow machine: {took:?}");
 }
 
 #[test]
 fn a_shutdown_that_waits_is_called_off_or_cut_short() {
-    let mut cluster = Cluster::formed(3, &["cluster-raft-election-timeout 20000"]);
+    let mut cluster = Cluster::formed(3, &["cluster-raft-election-timeout 60000"]);
     cluster.voters(3);
     let leader = cluster.leader();
     stop_others(&cluster, leader);
@@ -285,7 +259,7 @@ fn a_shutdown_that_waits_is_called_off_or_cut_short() {
     assert_eq!(node.ask("SHUTDOWN ABORT"), "OK");
     assert_eq!(client.line(), "-ERR Errors trying to SHUTDOWN. Check logs.");
     assert_eq!(node.error("SHUTDOWN ABORT"), "ERR No shutdown in progress.");
-    let began = now();
+    // From here on nothing is waited for as long as the hand-over would take.
     node.signal(Signal::INT);
     until_true("the shutdown to begin again", || node.log().matches("Shutting down").count() == 2);
     assert!(node.is_running());
@@ -296,5 +270,4 @@ fn a_shutdown_that_waits_is_called_off_or_cut_short() {
     client.send("SHUTDOWN NOW\r\n");
     assert_eq!(client.rest(), b"");
     assert_eq!(node.exit_status().code(), Some(0));
-    assert!(began.elapsed() < Duration::from_secs(20), "nobody waited for the election timeout: {:?}", began.elapsed());
 }

@@ -2,6 +2,7 @@
 //!
 //! Owns: the only sleep and the only clock of these tests.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Long enough for what works to have worked, on a machine that is busy with everything else too.
@@ -41,4 +42,13 @@ pub fn until<T>(what: &str, look: impl FnMut() -> Result<T, String>) -> T {
 #[track_caller]
 pub fn until_true(what: &str, mut holds: impl FnMut() -> bool) {
     until(what, || if holds() { Ok(()) } else { Err("it does not hold".to_owned()) });
+}
+
+/// Tells another thread to end, also when this one panics.
+pub struct EndAtLast<'a>(pub &'a AtomicBool);
+
+impl Drop for EndAtLast<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
