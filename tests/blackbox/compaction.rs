@@ -1,6 +1,7 @@
 //! The log stays short, in memory and on disk, and who needs what is gone from it gets a snapshot.
 
-use crate::cluster::{CALM, Cluster};
+use crate::cluster::Cluster;
+use crate::deaths::NEVER;
 use crate::node::Node;
 use crate::reply;
 use crate::wait::until;
@@ -32,21 +33,24 @@ fn make_changes(node: &Node, ids: &[String], count: usize) {
 }
 
 /// What is in memory and on disk is a matter of the cluster's size, not of how much has happened.
-fn assert_short(node: &Node) {
+fn is_short(node: &Node) -> Result<(), String> {
     let (first, applied) = (number(node, "cluster_raft_first_index"), number(node, "cluster_raft_last_applied"));
-    assert!(applied - first < HELD + CLIENTS as u64, "node {} holds entries {first} to {applied}", node.number());
+    if applied - first >= HELD + CLIENTS as u64 {
+        return Err(format!("node {} holds entries {first} to {applied}", node.number()));
+    }
     let file = fs::read_to_string(node.nodes_conf()).expect("it is there");
     let lines = file.lines().filter(|line| line.starts_with("log ") || line.starts_with("synced ")).count();
     // A hundred appended entries with a `synced` line each, behind what was not applied at the last rewrite.
-    assert!(lines <= 2 * (100 + CLIENTS) + 1, "node {} has {lines} lines behind its snapshot", node.number());
+    let limit = 2 * (100 + CLIENTS) + 1;
+    if lines <= limit { Ok(()) } else { Err(format!("node {} has {lines} lines behind its snapshot", node.number())) }
 }
 
 /// A follower is down while so many changes are made.
 fn miss(count: usize) {
-    let mut cluster = Cluster::with_slots(3, &[CALM]);
+    let mut cluster = Cluster::with_slots(3, &[NEVER]);
     cluster.voters(3);
-    let behind = (cluster.leader() + 1) % 3;
     let leader = cluster.leader();
+    let behind = (leader + 1) % 3;
     let ids: Vec<String> = cluster.nodes.iter().map(Node::id).collect();
     cluster.nodes[behind].kill();
     make_changes(&cluster.nodes[leader], &ids, count);
@@ -75,21 +79,24 @@ fn who_missed_10000_changes_catches_up_by_one_snapshot() {
 
 #[test]
 fn log_and_file_stay_short_over_100000_changes() {
-    let cluster = Cluster::with_slots(3, &[CALM]);
+    let cluster = Cluster::with_slots(3, &[NEVER]);
     cluster.voters(3);
     let leader = &cluster.nodes[cluster.leader()];
     let ids: Vec<String> = cluster.nodes.iter().map(Node::id).collect();
     for _ in 0..10 {
         make_changes(leader, &ids, 10_000);
         cluster.agreed();
-        cluster.nodes.iter().for_each(assert_short);
+        for node in &cluster.nodes {
+            // Who had fallen behind has rewritten its file with much that was not applied: the next rewrite ends that.
+            until("a short log and file", || is_short(node).inspect_err(|_| make_changes(leader, &ids, 2 * CLIENTS)));
+        }
     }
     assert!(number(leader, "cluster_raft_last_applied") > 100_000);
 }
 
 #[test]
 fn a_newcomer_joins_a_leader_whose_log_was_trimmed_or_whose_cluster_was_restarted() {
-    let mut cluster = Cluster::with_slots(3, &[CALM]);
+    let mut cluster = Cluster::with_slots(3, &[NEVER]);
     cluster.voters(3);
     let ids: Vec<String> = cluster.nodes.iter().map(Node::id).collect();
     make_changes(&cluster.nodes[0], &ids, 300);
@@ -106,7 +113,7 @@ fn a_newcomer_joins_a_leader_whose_log_was_trimmed_or_whose_cluster_was_restarte
 }
 
 fn meet_newcomer(cluster: &mut Cluster) {
-    let newcomer = Node::started(&[CALM]);
+    let newcomer = Node::started(&[NEVER]);
     cluster.nodes[0].meet(&newcomer);
     cluster.nodes.push(newcomer);
     cluster.agreed();

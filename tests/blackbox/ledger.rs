@@ -48,12 +48,11 @@ impl Ledger {
                 let target = (ledger.first_owner(slot) + 1 + slot % (count - 1)) % count;
                 (ledger.ports[slot % count], slot, ledger.ids[target].clone())
             };
-            match ask(port, slot, &target) {
-                None => pause(Duration::from_millis(10)),
-                Some(acknowledged) => {
-                    ledger.lock().expect("no holder has panicked").moved.insert(slot, (target, acknowledged));
-                }
+            if let Some(acknowledged) = ask(port, slot, &target) {
+                ledger.lock().expect("no holder has panicked").moved.insert(slot, (target, acknowledged));
             }
+            // There are slots enough for a minute and a half, however fast the disk is.
+            pause(Duration::from_millis(5));
         }
     }
 
