@@ -71,7 +71,7 @@ fn a_wrong_address_is_put_right_at_run_time() {
     assert_eq!(node.ask("CONFIG SET cluster-announce-bus-port 1"), "OK");
     shown(&cluster, &id, &format!("127.0.0.1:{}@1", node.number()));
     // The present leader's link stays up; the next one dials where nobody is. By then the node has greeted everybody, wrongly.
-    assert_eq!(heir.ask("CLUSTER RAFT TRANSFER"), "OK");
+    assert_eq!(insist(heir, "CLUSTER RAFT TRANSFER"), "OK");
     until("the node to be flagged", || match lines(heir).into_iter().find(|line| line.id == id) {
         Some(line) if line.flags.contains("fail") => Ok(()),
         other => Err(format!("{other:?}")),

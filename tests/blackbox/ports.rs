@@ -7,8 +7,9 @@ use std::fs::{File, OpenOptions};
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-const FIRST: u16 = 10_200;
-const COUNT: u16 = 9_800;
+// Neither these nor those 10000 above are those of scripts/.
+const FIRST: u16 = 12_200;
+const COUNT: u16 = 7_800;
 const BUS_OFFSET: u16 = 10_000;
 
 static NEXT: AtomicU16 = AtomicU16::new(0);

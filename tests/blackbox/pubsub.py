@@ -9,7 +9,7 @@ from redis.cluster import RedisCluster
 
 def messages(listener, count, sharded=False):
     """The next so many messages, without confirmations."""
-    found, deadline = [], time.monotonic() + 20
+    found, deadline = [], time.monotonic() + 40
     while len(found) < count:
         assert time.monotonic() < deadline, f"{len(found)} of {count} messages: {found}"
         get = listener.get_sharded_message if sharded else listener.get_message

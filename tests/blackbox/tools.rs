@@ -116,8 +116,10 @@ fn redis_cli_shows_the_consensus() {
     }
     let rows = printed(follower, "cluster raft peers");
     assert_eq!((rows.len(), &rows[0]["node"], rows[0]["state"].as_str(), rows[0]["role"].as_str()), (1, &ids[at], "leader", "voter"));
-    let log = follower.ask("CLUSTER RAFT LOG 1");
-    assert!(log.starts_with(&format!("[{last} ")) && log.contains(" applied "), "{log}");
+    until("the follower to have applied the last entry", || match follower.ask("CLUSTER RAFT LOG 1") {
+        log if log.starts_with(&format!("[{last} ")) && log.contains(" applied ") => Ok(()),
+        log => Err(log),
+    });
 }
 
 #[test]

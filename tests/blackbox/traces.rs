@@ -1,6 +1,6 @@
 //! Traces that once went wrong, found by thinking against the rules rather than by chance.
 
-use crate::cluster::{Cluster, insist, lines};
+use crate::cluster::{CALM, Cluster, insist, lines};
 use crate::node::Node;
 use crate::wait::{now, pause, until};
 use std::time::Duration;
@@ -56,7 +56,7 @@ fn a_reset_under_way_is_called_off_by_going_over() {
 /// throws it out of its new life.
 #[test]
 fn who_was_met_again_is_not_thrown_out_by_who_lags() {
-    let mut cluster = Cluster::formed(3, &["cluster-node-timeout 4000"]);
+    let mut cluster = Cluster::formed(3, &[CALM]);
     cluster.voters(3);
     let leader = cluster.leader();
     let (met, lagging) = ((leader + 1) % 3, (leader + 2) % 3);

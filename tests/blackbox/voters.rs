@@ -2,7 +2,7 @@
 
 use crate::cluster::{CALM, Cluster, insist};
 use crate::node::Node;
-use crate::wait::{now, until, within};
+use crate::wait::{now, until};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ fn a_voter_that_stays_failed_is_replaced() {
     cluster.nodes[lost].kill();
     let expected: BTreeSet<String> = before.iter().filter(|id| **id != gone).cloned().chain([sixth]).collect();
     let watched = &cluster.nodes[leader];
-    within(Duration::from_secs(25), "the sixth to take its place", || {
+    until("the sixth to take its place", || {
         let now = voters(watched);
         if now == expected { Ok(()) } else { Err(format!("{now:?}, not {expected:?}")) }
     });
