@@ -115,32 +115,32 @@ mod tests {
         text.split(' ').map(str::to_owned).collect()
     }
 
-    fn free_port() -> u16 {
-        std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    /// On a port that the system has chosen: nobody else can take it meanwhile.
+    fn listening() -> (Listener, u16) {
+        let listener = listen(&words("127.0.0.1"), 0, 5).unwrap().remove(0);
+        let port = listener.socket.local_addr().unwrap().port();
+        (listener, port)
     }
 
     #[test]
     fn optional_addresses_may_be_missing_and_others_may_not() {
-        let port = free_port();
         // 192.0.2.0/24 is for documentation: no host has it.
-        assert_eq!(listen(&words("127.0.0.1 -192.0.2.1"), port, 5).unwrap().len(), 1);
-        let error = listen(&words("192.0.2.1"), port, 5).unwrap_err().to_string();
-        assert!(error.contains(&format!("192.0.2.1:{port}")), "{error}");
-        assert!(matches!(listen(&words("-192.0.2.1"), port, 5), Err(ListenError::Nothing(_))));
+        assert_eq!(listen(&words("127.0.0.1 -192.0.2.1"), 0, 5).unwrap().len(), 1);
+        let error = listen(&words("192.0.2.1"), 7000, 5).unwrap_err().to_string();
+        assert!(error.contains("192.0.2.1:7000"), "{error}");
+        assert!(matches!(listen(&words("-192.0.2.1"), 7000, 5), Err(ListenError::Nothing(_))));
     }
 
     #[test]
     fn a_port_in_use_is_an_error_even_for_an_optional_address() {
-        let port = free_port();
-        let first = listen(&words("127.0.0.1"), port, 5).unwrap();
+        let (first, port) = listening();
         assert!(matches!(listen(&words("-127.0.0.1"), port, 5), Err(ListenError::Bind { .. })));
         drop(first);
     }
 
     #[test]
     fn accepting_ends_with_none() {
-        let port = free_port();
-        let mut listener = listen(&words("127.0.0.1"), port, 5).unwrap().remove(0);
+        let (mut listener, port) = listening();
         let _client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
         listener.pending = true;
         assert!(matches!(listener.accept(), Accepted::Connection(..)));
