@@ -3,17 +3,27 @@
 Not a program. The scripts beside it and replicated_cluster.py import it; what they measure or check is theirs.
 """
 
+import fcntl
 import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 HOST = "127.0.0.1"
 SLOTS = 16384
+# Seconds in which what works has worked, on a machine that is busy with everything else too.
+PATIENCE = 60
+# Where the ports of these nodes begin and end. Those on the bus are 10000 above, and below the ones that Linux gives to outgoing connections.
+PORTS = range(21201, 22200)
+# A lock file for each port that is taken, here as in the black-box tests.
+PORT_LOCKS = os.path.join(tempfile.gettempdir(), "pontoon-test-ports")
+# Held until this process ends.
+reserved = []
 # Whoever starts nodes here marks the directory with this file, and deletes no directory without it.
 MARK = ".create-cluster"
 
@@ -96,6 +106,34 @@ def info_of(port, timeout=5.0):
     return fields_of(ask(port, "CLUSTER", "INFO", timeout=timeout))
 
 
+def is_free(port):
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def reserve_ports(count):
+    """The first of so many ports in a row that nobody uses, they and those 10000 above; no other script takes them until this process ends."""
+    os.makedirs(PORT_LOCKS, exist_ok=True)
+    row = []
+    for port in PORTS:
+        lock = open(os.path.join(PORT_LOCKS, str(port)), "a")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            row = []
+            continue
+        row = row + [lock] if is_free(port) and is_free(port + 10000) else []
+        if len(row) == count:
+            reserved.extend(row)
+            return port - count + 1
+    sys.exit("there are no %d free ports in a row from %d on" % (count, PORTS[0]))
+
+
 def until(seconds, what, condition, pause=0.02):
     """Tries until `condition()` is true and says what it was; a node that does not answer is not true yet."""
     deadline = time.monotonic() + seconds
@@ -141,13 +179,13 @@ class Node:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, restore_signals=False)
         self.pid = self.process.pid
         if under:
-            self.pid = until(10, "%s runs the node" % under[0], lambda: child_of(self.process.pid) or self.ended() and -1)
+            self.pid = until(PATIENCE, "%s runs the node" % under[0], lambda: child_of(self.process.pid) or self.ended() and -1)
 
     def start_until_up(self, under=()):
         """Its ports may be taken for a moment by some connection's own end: then again."""
         for _ in range(20):
             self.start(under)
-            until(20, "node %d answers" % self.port, lambda: self.ended() or self.pings())
+            until(PATIENCE, "node %d answers" % self.port, lambda: self.ended() or self.pings())
             if not self.ended():
                 return
             if "in use" not in self.last_words():
@@ -175,7 +213,7 @@ class Node:
                 os.kill(self.pid if self.pid > 0 else self.process.pid, 9)
             except ProcessLookupError:
                 pass
-            self.process.wait(20)
+            self.process.wait(PATIENCE)
 
     def last_words(self):
         try:
@@ -201,14 +239,14 @@ def child_of(pid):
         return None
 
 
-def form(nodes, seconds=30):
+def form(nodes, seconds=PATIENCE):
     """Makes one cluster of started nodes: everyone meets the first, the slots are shared out, all say ok."""
     meet(nodes, seconds)
     share_slots(nodes)
     settled(nodes, seconds)
 
 
-def meet(nodes, seconds=30):
+def meet(nodes, seconds=PATIENCE):
     first = nodes[0]
     for node in nodes[1:]:
         words = ("CLUSTER", "MEET", node.host, node.port)
@@ -221,10 +259,20 @@ def meet(nodes, seconds=30):
 def share_slots(owners):
     for number, node in enumerate(owners):
         begin, end = SLOTS * number // len(owners), SLOTS * (number + 1) // len(owners) - 1
-        node.ask("CLUSTER", "ADDSLOTSRANGE", begin, end)
+        until(PATIENCE, "node %d has its slots" % node.port, lambda: claimed(node, begin, end))
 
 
-def settled(nodes, seconds=30):
+def claimed(node, begin, end):
+    """Who was not answered in time may have got them all the same."""
+    try:
+        return node.ask("CLUSTER", "ADDSLOTSRANGE", begin, end) == "OK"
+    except NodeError as error:
+        if str(error).endswith("is already busy"):
+            return True
+        raise
+
+
+def settled(nodes, seconds=PATIENCE):
     """Waits until every node says ok, has applied all that is logged, and has the same state."""
 
     seen = []
@@ -241,7 +289,7 @@ def settled(nodes, seconds=30):
         raise Failure("%s; applied, last index, state hash, leader and state are\n    %s" % (failure, "\n    ".join(seen))) from None
 
 
-def voting(nodes, voters, seconds=30):
+def voting(nodes, voters, seconds=PATIENCE):
     """Waits until so many nodes vote, as the leader and everyone else see it."""
     until(seconds, "%d voters" % voters, lambda: all(voter_count(node.info()) == voters for node in nodes))
 
