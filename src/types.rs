@@ -149,6 +149,18 @@ impl Slot {
     pub fn all() -> impl Iterator<Item = Self> {
         (0..SLOT_COUNT).map(Self)
     }
+
+    /// Ascending slots as inclusive ranges.
+    pub fn ranges(slots: impl IntoIterator<Item = Self>) -> Vec<(Self, Self)> {
+        let mut ranges: Vec<(Self, Self)> = Vec::new();
+        for slot in slots {
+            match ranges.last_mut() {
+                Some((_, last)) if last.0 + 1 == slot.0 => *last = slot,
+                _ => ranges.push((slot, slot)),
+            }
+        }
+        ranges
+    }
 }
 
 impl fmt::Display for Slot {

@@ -72,8 +72,7 @@ fn state(join: &Change) -> State {
 
 #[test]
 fn get_and_set_allocate_nothing() {
-    let keys = [("shard-id".to_owned(), "0a".repeat(20))].into();
-    let address = Address { ip: "127.0.0.1".to_owned(), port: 1, bus_port: 2, hostname: String::new(), keys };
+    let address: Address = format!("127.0.0.1:1@2,,shard-id={}", "0a".repeat(20)).parse().unwrap();
     let join = Change::NodeJoin { id: ME, address: address.clone(), voter: true };
     let settings = Settings { election_timeout: 1000, lease: 5000, node_timeout: 15_000, voters: 5 };
     let (state, raft) = (state(&join), Raft::found(ME, join, 1, settings, Rng::new(1), 1));
@@ -89,6 +88,7 @@ fn get_and_set_allocate_nothing() {
         joining: false,
         links: &[],
         outsiders: &[],
+        claims: &[],
         offsets: &BTreeMap::new(),
         stats: &stats,
         leaving: &[],

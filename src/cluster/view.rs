@@ -5,7 +5,7 @@
 use super::address::Address;
 use super::line::NodeLine;
 use super::state::{Member, State};
-use crate::types::{NodeId, ShardId, Slot};
+use crate::types::{NodeId, SLOT_COUNT, ShardId, Slot};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -28,23 +28,35 @@ pub struct Outsider<'a> {
     pub id: NodeId,
     /// Where it is.
     pub address: &'a Address,
-    /// The slots that it claims.
-    pub claims: &'a [(Slot, Slot)],
     /// Whether it is this node.
     pub myself: bool,
 }
 
-/// Appends CLUSTER NODES as `me` shows it.
-pub fn nodes(state: &State, me: &NodeId, outsiders: &[Outsider], out: &mut String) {
-    let slots = state.slots_by_owner();
+/// Appends CLUSTER NODES as `me` shows it. Slots that it means to claim it shows as its own as long as nobody owns them: whoever waits until all nodes show the
+/// same waits for that too.
+pub fn nodes(state: &State, me: &NodeId, claims: &[(Slot, Slot)], outsiders: &[Outsider], out: &mut String) {
+    let mut slots = state.slots_by_owner();
+    if !claims.is_empty() {
+        slots.insert(*me, with_claims(state, me, claims));
+    }
     for member in state.members() {
         let ranges = slots.get(&member.id).map_or(&[][..], Vec::as_slice);
         write_member(state, member, me, ranges, out);
     }
-    for Outsider { id, address, claims, myself } in outsiders {
+    for Outsider { id, address, myself } in outsiders {
         let flags = [("myself", *myself), ("master", *myself), ("handshake", !*myself)];
-        NodeLine { id, address: Shown(address), flags: &flags, primary: None, epoch: 0, connected: *myself, ranges: claims }.write(out);
+        let ranges = if *myself { claims } else { &[] };
+        NodeLine { id, address: Shown(address), flags: &flags, primary: None, epoch: 0, connected: *myself, ranges }.write(out);
     }
+}
+
+/// What the node owns, and what it claims of what nobody owns.
+fn with_claims(state: &State, me: &NodeId, claims: &[(Slot, Slot)]) -> Vec<(Slot, Slot)> {
+    let mut claimed = vec![false; usize::from(SLOT_COUNT)];
+    for (first, last) in claims {
+        claimed[first.index()..=last.index()].fill(true);
+    }
+    Slot::ranges(Slot::all().filter(|slot| state.owner(*slot).map_or(claimed[slot.index()], |owner| owner == *me)))
 }
 
 /// Appends the one line of a member.
@@ -149,7 +161,7 @@ mod tests {
         scene.do_(&scene.replica_of(2, 0));
         scene.do_(&crate::cluster::Change::NodeFail { id: id(1) });
         let mut text = String::new();
-        nodes(&scene.state, &id(0), &[], &mut text);
+        nodes(&scene.state, &id(0), &[], &[], &mut text);
         let epoch = |n| scene.state.epoch_of(&id(n)).unwrap();
         let expected = format!(
             "{} 127.0.0.1:7000@17000 myself,master - 0 0 {} connected 0-99\n{} 127.0.0.1:7001@17001 master,fail - 0 0 {} disconnected 100-199\n{} 127.0.0.1:7002@17002 slave {} 0 0 {} connected\n",
@@ -173,14 +185,23 @@ mod tests {
         let address = Address { port: 7, bus_port: 17, hostname: "h".to_owned(), ..Address::default() };
         let claims = [(Slot::new(0).unwrap(), Slot::new(9).unwrap())];
         let mut text = String::new();
-        let outsiders = [
-            Outsider { id: id(8), address: &address, claims: &claims, myself: true },
-            Outsider { id: id(9), address: &address, claims: &[], myself: false },
-        ];
-        nodes(&scene.state, &id(8), &outsiders, &mut text);
+        let outsiders = [Outsider { id: id(8), address: &address, myself: true }, Outsider { id: id(9), address: &address, myself: false }];
+        nodes(&scene.state, &id(8), &claims, &outsiders, &mut text);
         let lines: Vec<_> = text.lines().skip(1).collect();
         assert_eq!(lines[0], format!("{} :7@17,h myself,master - 0 0 0 connected 0-9", id(8)));
         assert_eq!(lines[1], format!("{} :7@17,h handshake - 0 0 0 disconnected", id(9)));
+    }
+
+    #[test]
+    fn a_member_shows_what_it_claims_beside_what_it_owns_unless_it_is_anothers() {
+        let scene = Scene::of(2);
+        let claims = [(Slot::new(150).unwrap(), Slot::new(205).unwrap())];
+        for (me, shown) in [(0, ["0-99 200-205", "100-199"]), (1, ["0-99", "100-205"])] {
+            let mut text = String::new();
+            nodes(&scene.state, &id(me), &claims, &[], &mut text);
+            let slots: Vec<_> = text.lines().map(|line| line.splitn(9, ' ').last().unwrap()).collect();
+            assert_eq!(slots, shown, "{me}");
+        }
     }
 
     #[test]

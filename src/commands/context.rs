@@ -203,6 +203,8 @@ pub struct Cluster<'a> {
     pub links: &'a [LinkView],
     /// Nodes that are being met and are no members yet, and this node itself while it joins.
     pub outsiders: &'a [Outsider<'a>],
+    /// The slots that this node has brought with it when it joined, or means to bring, and has not claimed yet; almost always empty.
+    pub claims: &'a [(Slot, Slot)],
     /// How much of its shard's keys each member has, in bytes of the stream. Of a replica, 0 or nothing: it lacks its primary's.
     pub offsets: &'a BTreeMap<NodeId, u64>,
     /// Counters of the bus.

@@ -182,7 +182,7 @@ impl<D: Disk> Node<D> {
             return;
         }
         let target = self.state.epoch_of(&self.me).map(|epoch| (self.me, epoch));
-        self.propose(Change::SlotChange { source: None, target, ranges: ranges(&free) }, None);
+        self.propose(Change::SlotChange { source: None, target, ranges: Slot::ranges(free) }, None);
     }
 
     /// Deletes the keys of slots that another node owns now (their memory is freed a slice a turn). A slot that nobody owns keeps its keys.
@@ -259,18 +259,6 @@ fn note_changes(me: &NodeId, entry: &Entry<Change>, changed: &mut Changed) {
     }
 }
 
-/// Ascending slots as inclusive ranges.
-pub(super) fn ranges(slots: &[Slot]) -> Vec<(Slot, Slot)> {
-    let mut ranges: Vec<(Slot, Slot)> = Vec::new();
-    for &slot in slots {
-        match ranges.last_mut() {
-            Some((_, last)) if last.number() + 1 == slot.number() => *last = slot,
-            _ => ranges.push((slot, slot)),
-        }
-    }
-    ranges
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -323,5 +311,30 @@ mod tests {
         let answer = net.nodes[0].transmit_buffer(conn, net.now).unwrap().as_slice().to_vec();
         let answer = String::from_utf8(answer).unwrap();
         assert!(answer.ends_with("*2\r\n+OK\r\n-TRYAGAIN The slot is on its way to another node\r\n"), "{answer}");
+    }
+
+    /// What redis-cli compares of CLUSTER NODES: who owns which slots.
+    fn owners_shown(text: &str) -> Vec<(String, String)> {
+        let words = text.lines().map(|line| line.splitn(9, ' ').collect::<Vec<_>>());
+        let mut owners: Vec<_> = words.filter(|words| words.len() == 9).map(|words| (words[0].to_owned(), words[8].to_owned())).collect();
+        owners.sort();
+        owners
+    }
+
+    #[test]
+    fn a_node_that_brings_slots_shows_them_before_they_are_its_own_again() {
+        let mut net = Net::of(2);
+        net.until("clusters of one", |net| net.nodes.iter().all(|node| node.state.member_count() == 1));
+        for (at, range) in ["0 8191", "8192 16383"].iter().enumerate() {
+            assert_eq!(net.ask(at, &format!("CLUSTER ADDSLOTSRANGE {range}")), "+OK\r\n");
+        }
+        net.say(0, "CLUSTER MEET 10.0.0.1 7001");
+        // redis-cli --cluster create goes on as soon as all show the same: all slots must be among that.
+        while net.nodes.iter().any(|node| node.state.assigned_slots() < 16384) {
+            let asked = [0, 1].map(|at| (at, net.say(at, "CLUSTER NODES")));
+            net.step();
+            let [one, other] = asked.map(|(at, conn)| owners_shown(&net.answer(at, conn).unwrap()));
+            assert!(one != other || one.len() == 2, "both show {one:?}");
+        }
     }
 }

@@ -127,6 +127,7 @@ impl<D: Disk> Node<D> {
                 joining: self.standing.is_joiner(),
                 links: &self.views.links,
                 outsiders: &outsiders,
+                claims: self.standing.claims(),
                 offsets: self.views.copies.offsets(),
                 stats: &self.bus_stats,
                 leaving: &self.leaving_ranges,

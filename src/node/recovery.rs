@@ -88,6 +88,6 @@ impl<D: Disk> Node<D> {
         let own = self.state.ranges_of(&self.me);
         let all = own.iter().chain(self.standing.claims());
         let slots: BTreeSet<Slot> = all.flat_map(|(first, last)| (first.number()..=last.number()).filter_map(Slot::new)).collect();
-        super::applying::ranges(&Vec::from_iter(slots))
+        Slot::ranges(slots)
     }
 }

@@ -139,7 +139,7 @@ pub(super) fn outsiders<'a>(
     standing: &'a Standing,
     handshakes: &'a [(NodeId, Address)],
 ) -> Vec<Outsider<'a>> {
-    let joiner = standing.joiner().map(|joiner| Outsider { id: *me, address: own, claims: &joiner.claims, myself: true });
-    let met = handshakes.iter().map(|(id, address)| Outsider { id: *id, address, claims: &[], myself: false });
+    let joiner = standing.is_joiner().then_some(Outsider { id: *me, address: own, myself: true });
+    let met = handshakes.iter().map(|(id, address)| Outsider { id: *id, address, myself: false });
     joiner.into_iter().chain(met).collect()
 }

@@ -93,7 +93,10 @@ fn a_joiner_killed_at_any_moment_joins_when_it_is_back() {
         cluster.agreed();
         let joiner = cluster.nodes.last().expect("it was pushed");
         assert_eq!(joiner.id(), id);
-        until("its claim", || if own_slots(joiner) == "1-3" { Ok(()) } else { Err(own_slots(joiner)) });
+        until("its claim", || match lines(&cluster.nodes[0]).into_iter().find(|line| line.id == id) {
+            Some(line) if line.slots == "1-3" => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
         assert_eq!(joiner.ask("CLUSTER DELSLOTS 1 2 3"), "OK");
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn myshardid(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
 
 pub(super) fn nodes(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
     let mut text = String::new();
-    view::nodes(ctx.cluster.state, &ctx.cluster.me, ctx.cluster.outsiders, &mut text);
+    view::nodes(ctx.cluster.state, &ctx.cluster.me, ctx.cluster.claims, ctx.cluster.outsiders, &mut text);
     ctx.reply.verbatim("txt", text.as_bytes());
     Flow::Done
 }

@@ -165,6 +165,7 @@ impl Desk {
                 joining: false,
                 links: &[],
                 outsiders: &[],
+                claims: &[],
                 offsets: &self.offsets,
                 stats: &self.stats,
                 leaving: &self.leaving,
