@@ -7,16 +7,21 @@ use crate::types::{Extent, NodeId};
 use std::cmp::Reverse;
 
 impl State {
-    /// The replicas of `primary` that may take over at all: not failed, and willing.
+    /// The replicas of `primary` that would take over, also those that are flagged as failed.
     pub fn willing_replicas(&self, primary: &NodeId) -> impl Iterator<Item = &Member> {
-        let willing = |member: &&Member| !member.failed && !member.nofailover && member.address.replica_priority() > 0;
+        let willing = |member: &&Member| !member.nofailover && member.address.replica_priority() > 0;
         self.members().filter(move |member| member.primary.as_ref() == Some(primary)).filter(willing)
+    }
+
+    /// Those of them that can: they are not failed.
+    pub fn able_replicas(&self, primary: &NodeId) -> impl Iterator<Item = &Member> {
+        self.willing_replicas(primary).filter(|member| !member.failed)
     }
 
     /// The replica that should take over from `primary`: the one with most of its data; of equals the one with the lowest priority number, then with
     /// the lowest id. Who has nothing worth promoting is never chosen.
     pub fn successor(&self, primary: &NodeId, extent_of: impl Fn(&NodeId) -> Extent) -> Option<NodeId> {
-        let ranked = self.willing_replicas(primary).map(|member| (extent_of(&member.id), member));
+        let ranked = self.able_replicas(primary).map(|member| (extent_of(&member.id), member));
         let best = ranked
             .filter(|(extent, _)| extent.offset > 0)
             .min_by_key(|(extent, member)| (Reverse(*extent), member.address.replica_priority(), member.id));

@@ -92,6 +92,8 @@ mod tests {
         assert_eq!((wish.is_granted(&scene.state), wish.refused_by(&scene.state)), (false, Some(Reason::NoSuccessor)));
         scene.do_(&scene.replica_of(2, 0));
         assert_eq!((wish.is_granted(&scene.state), wish.refused_by(&scene.state)), (false, None));
+        scene.do_(&Change::NodeFail { id: id(2) });
+        assert_eq!(wish.refused_by(&scene.state), None, "the leader knows whether it is coming back");
         assert!(Wish::new(WishKind::HandOver, id(2), &scene.state).is_granted(&scene.state), "who has no slots has nothing to give");
     }
 

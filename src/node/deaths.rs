@@ -109,7 +109,7 @@ impl<D: Disk> Node<D> {
     /// back by then, and an owner of slots that is flagged as failed may take the whole cluster down.
     fn inquire(&mut self, id: NodeId) {
         let owns = |id: &NodeId| self.state.slot_count_of(id) > 0;
-        let is_replaceable = owns(&id) && self.state.willing_replicas(&id).next().is_some();
+        let is_replaceable = owns(&id) && self.state.able_replicas(&id).next().is_some();
         let is_replica = self.state.member(&id).and_then(|member| member.primary).is_some_and(|primary| owns(&primary));
         if !(is_replaceable || is_replica) || self.raft.is_dead(&id) || self.deaths.inquiries.contains_key(&id) {
             return;

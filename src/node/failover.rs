@@ -90,7 +90,7 @@ impl<D: Disk> Node<D> {
         if wish.is_granted(&self.state) {
             return Granted::Yes;
         }
-        if self.is_shard_changing(&wish.id) {
+        if self.is_shard_changing(&wish.id) || self.is_replica_returning(&wish.id) {
             return Granted::Later;
         }
         match self.seek_successor(wish.id) {
@@ -101,8 +101,17 @@ impl<D: Disk> Node<D> {
         Granted::Later
     }
 
-    /// Whether an entry that is in the log and not applied may change this primary's shard. Its replicas are asked anew after that: what they say
-    /// meanwhile is nothing, whatever they have \[N45\].
+    /// Whether somebody who would take over is flagged as failed and lives. The flag goes at once, and is not held against it \[N49\].
+    fn is_replica_returning(&mut self, primary: &NodeId) -> bool {
+        let returning = self.state.willing_replicas(primary).any(|replica| replica.failed && self.answers_again(&replica.id));
+        if returning {
+            self.tend_members();
+        }
+        returning
+    }
+
+    /// Whether an entry that is in the log and not applied may change this primary's shard, or who of it may take over. Its replicas are asked anew after
+    /// that: what they say meanwhile is nothing, whatever they have \[N45\].
     fn is_shard_changing(&mut self, primary: &NodeId) -> bool {
         let shard_of = |id: &NodeId| self.state.member(id).map(|member| member.shard);
         let changed = shard_of(primary);
@@ -110,7 +119,7 @@ impl<D: Disk> Node<D> {
         let changing = tail.any(|(_, entry)| match &entry.body {
             Body::App(Change::Failover { shard, .. }) => changed == Some(*shard),
             Body::App(Change::SetReplicaOf { source, target, .. }) => [source, target].iter().any(|(shard, _)| changed == Some(*shard)),
-            Body::App(Change::NodeForget { id, .. }) => changed == shard_of(id),
+            Body::App(Change::NodeForget { id, .. } | Change::NodeRecover { id }) => changed == shard_of(id),
             _ => false,
         });
         if changing {
@@ -122,7 +131,7 @@ impl<D: Disk> Node<D> {
     /// The replicas are asked once. What they say later is newer only, so the first answer of one that has caught up meanwhile will do.
     fn seek_successor(&mut self, primary: NodeId) -> Successor {
         let now = self.now.mono;
-        let replicas: BTreeSet<NodeId> = self.state.willing_replicas(&primary).map(|replica| replica.id).collect();
+        let replicas: BTreeSet<NodeId> = self.state.able_replicas(&primary).map(|replica| replica.id).collect();
         if replicas.is_empty() {
             return Successor::Nobody;
         }

@@ -170,13 +170,13 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// The leader is to promote our best replica. False if there is none that could be.
+    /// The leader is to promote our best replica. It knows whether one that is flagged as failed is coming back \[N49\]. False if there is none, or it has
+    /// said so already.
     fn ask_for_successor(&mut self) -> bool {
-        let has_heirs = self.state.willing_replicas(&self.me).next().is_some();
-        if has_heirs {
+        if self.state.willing_replicas(&self.me).next().is_some() {
             self.wish(WishKind::HandOver, self.me, None);
         }
-        has_heirs
+        self.proposals.gives_up(&self.me)
     }
 
     /// This node is about to end: holds its clients' writes and has its best replica promoted, if there is anything to give and anybody to take it.

@@ -5,6 +5,8 @@ use super::super::net::Net;
 use super::*;
 use crate::types::ShardId;
 
+mod flagged;
+
 const P: usize = 0;
 const R: usize = 1;
 const LEADER: usize = 2;
