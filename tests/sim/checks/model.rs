@@ -88,6 +88,8 @@ pub struct Model {
     arrivals: BTreeMap<NodeId, LogIndex>,
     /// When they were last.
     failures: BTreeMap<NodeId, LogIndex>,
+    /// When each member's flag was last taken back.
+    recoveries: BTreeMap<NodeId, LogIndex>,
     /// Those of replicas, one after another.
     successions: Vec<Succession>,
     /// The past of the slots of the keys that are written.
@@ -114,6 +116,7 @@ impl Model {
             failed: BTreeSet::new(),
             arrivals: BTreeMap::new(),
             failures: BTreeMap::new(),
+            recoveries: BTreeMap::new(),
             successions: Vec::new(),
             tenures: KEYS.iter().map(|key| (key.slot(), Vec::new())).collect(),
             effects: Vec::new(),
@@ -224,7 +227,8 @@ impl Model {
                 self.failures.insert(*id, self.applied);
             }
             Change::NodeFail { .. } => {}
-            Change::NodeRecover { id } => drop(self.failed.remove(id)),
+            Change::NodeRecover { id } if self.failed.remove(id) => drop(self.recoveries.insert(*id, self.applied)),
+            Change::NodeRecover { .. } => {}
             Change::NodeInfo { .. } => {}
         }
     }
@@ -266,6 +270,11 @@ impl Model {
     /// Whether a node is flagged as failed, or was after this entry.
     pub fn has_failed_since(&self, id: &NodeId, index: LogIndex) -> bool {
         self.failed.contains(id) || self.failures.get(id).is_some_and(|at| *at > index)
+    }
+
+    /// The entry that took a member's flag back last.
+    pub fn recovered_at(&self, id: &NodeId) -> Option<LogIndex> {
+        self.recoveries.get(id).copied()
     }
 
     /// The entries behind this one by which TAKEOVER took this slot from a node.

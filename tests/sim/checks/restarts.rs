@@ -4,10 +4,13 @@
 //! an old file, or with none, is not to serve that while a replica has the keys; one that was told to end has all of them in its file.
 
 use crate::sim::checks::Checks;
+use crate::sim::checks::history::History;
 use crate::sim::machine::Machine;
 use crate::sim::queue::Micros;
 use crate::sim::writers::KEYS;
-use pontoon::types::{ClusterId, LogIndex, Millis, NodeId};
+use pontoon::cluster::Change;
+use pontoon::raft::Body;
+use pontoon::types::{ClusterId, LogIndex, Millis, NodeId, Term};
 use std::collections::BTreeMap;
 
 /// The number in each key; 0: none.
@@ -33,6 +36,18 @@ struct Heir {
     process: u64,
     id: NodeId,
     held: Numbers,
+    /// It was flagged as failed, and the leader of this term knew better.
+    returning: Option<Term>,
+}
+
+impl Heir {
+    /// Since which entry it counts as living, if it does.
+    fn lives_since(&self, history: &History, restarted_at: LogIndex) -> Option<LogIndex> {
+        let Some(term) = self.returning else { return Some(restarted_at) };
+        let recovered = history.model.recovered_at(&self.id)?;
+        // The flag may have gone by the word of a later leader, which was not the one to be asked.
+        (recovered > restarted_at && history.committed_term(recovered) <= Some(term)).then_some(recovered)
+    }
 }
 
 /// Every machine's last.
@@ -66,15 +81,18 @@ impl Checks {
         let Some(node) = &machine.node else { return };
         let (cluster, id) = (node.state().cluster_id(), node.id());
         let model = self.clusters.get(&cluster).map(|history| &history.model);
-        // Who is flagged as failed is not waited for.
         let has_failed = |id: &NodeId| model.is_some_and(|model| model.failed.contains(id));
-        let replicas: Vec<NodeId> = model.into_iter().flat_map(|model| model.replicas_of(&id)).filter(|id| !has_failed(id)).collect();
+        let replicas: Vec<NodeId> = model.into_iter().flat_map(|model| model.replicas_of(&id)).collect();
+        let leader = leader(machines, cluster);
         let in_step = |other: &Machine| {
             let node = other.node.as_ref().filter(|node| node.state().cluster_id() == cluster && node.is_in_sync())?;
             // By an old file it may take itself for a primary.
             node.state().member(&node.id()).filter(|member| member.primary == Some(id))?;
             let held = self.held_by(other).filter(|_| replicas.contains(&node.id()))?;
-            Some(Heir { machine: other.index, process: other.starts, id: node.id(), held })
+            // Who is flagged as failed is waited for only if the leader knows that the flag is about to go.
+            let returning = leader.filter(|leader| has_failed(&node.id()) && awaits(leader, &node.id(), now)).and_then(term);
+            let counts = returning.is_some() || !has_failed(&node.id());
+            counts.then_some(Heir { machine: other.index, process: other.starts, id: node.id(), held, returning })
         };
         let heirs = machines.iter().filter_map(in_step).collect();
         let ended = self.restarts.ended.remove(&index).filter(|(process, _)| process + 1 == machine.starts);
@@ -90,7 +108,8 @@ impl Checks {
         let (Some(restart), Some(node)) = (self.restarts.last.get(&index), &machine.node) else { return 0 };
         // Who leaves a cluster or a shard drops its keys.
         let cluster = Some(node.state().cluster_id()).filter(|cluster| *cluster == restart.cluster && owner_since <= restart.committed);
-        let Some(model) = cluster.and_then(|cluster| self.clusters.get(&cluster)).map(|history| &history.model) else { return 0 };
+        let Some(history) = cluster.and_then(|cluster| self.clusters.get(&cluster)) else { return 0 };
+        let model = &history.model;
         if !model.has_stayed_since(&node.id(), restart.committed) {
             return 0;
         }
@@ -102,10 +121,31 @@ impl Checks {
                 && follows
                 && other.node.is_some()
                 && other.starts == heir.process
-                && !model.has_failed_since(&heir.id, restart.committed)
+                && heir.lives_since(history, restart.committed).is_some_and(|since| !model.has_failed_since(&heir.id, since))
                 && model.has_stayed_since(&heir.id, restart.committed)
         };
         let heirs = restart.heirs.iter().filter(is_there).map(|heir| heir.held[key]);
         heirs.chain(restart.saved.map(|saved| saved[key])).max().unwrap_or(0)
     }
+}
+
+/// Who leads the cluster: of several who think so, the one of the latest term.
+fn leader(machines: &[Machine], cluster: ClusterId) -> Option<&Machine> {
+    let leads =
+        |machine: &&Machine| machine.node.as_ref().is_some_and(|node| node.raft().is_leader() && node.state().cluster_id() == cluster);
+    machines.iter().filter(leads).max_by_key(|machine| term(machine))
+}
+
+fn term(machine: &Machine) -> Option<Term> {
+    machine.node.as_ref().map(|node| node.raft().term())
+}
+
+/// Whether this leader knows that a member lives which is flagged as failed.
+fn awaits(leader: &Machine, id: &NodeId, now: Micros) -> bool {
+    let Some(node) = &leader.node else { return false };
+    let (raft, mono) = (node.raft(), leader.clock.read(now).mono);
+    let mut tail = raft.log().iter_from(node.state().last_applied() + 1);
+    let is_logged = tail.any(|(_, entry)| matches!(&entry.body, Body::App(Change::NodeRecover { id: recovered }) if recovered == id));
+    let answers = raft.progress(id).is_some_and(|progress| progress.answers(mono, raft.settings().node_timeout / 2));
+    is_logged || answers && !raft.is_dead(id)
 }
