@@ -1,7 +1,7 @@
 //! The one gate for bus messages: nothing that promises more than is on disk gets through.
 //!
 //! Owns: frames on their way out of this turn, and the assertion. Must not: decide what is sent.
-//! Contract: docs/protocol.md, "Durable before promised".
+//! Contract: docs/protocol.md, "Commit".
 
 use super::Node;
 use crate::cluster::Change;
