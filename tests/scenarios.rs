@@ -17,10 +17,10 @@
 //! | `await a p q`, `await a` | proposals against p and q wait at a's gate; none does |
 //! | `dead a p`, `hello a p` | a knows p's process to be dead; a hears a frame of p that is none of Raft's |
 //! | `voter a +b`, `voter a -b`, `plan a` | a voting entry by hand, or the leader's own next one |
-//! | `want a 3`, `zone east ab`, `flag b`, `unflag b` | cluster-raft-voters of a node; availability zones; failure flags |
+//! | `want a 3`, `grant a 2000`, `zone east ab`, `flag b`, `unflag b` | cluster-raft-voters and W of a node; availability zones; failure flags |
 //! | `transfer a b`, `transfer a`, `compact a 3`, `crash a`, `restart a`, `hold a`, `persist a`, `turn a`, `release a` | |
 //! | `copy a`, `restore a` | a backup of its disk; a node that is down gets it back |
-//! | `inject a>b AE term 2 prev 3/1 commit 4 round 1 log 2.x` | `b` is given a forged message |
+//! | `inject a>b AE term 2 prev 3/1 commit 4 round 1 [nonce 1 clock 9000] [lease 2000] log 2.x` | `b` is given a forged message |
 //! | `status`, `log a`, `progress a`, `lease a`, `gate a p` | `gate`: whether it is open against p, and when p may be called failed |
 
 #[path = "raft/harness.rs"]
@@ -265,8 +265,8 @@ impl Runner {
                     quorum: commit,
                     commit,
                     round,
-                    token: Token::default(),
-                    lease: harness::LEASE,
+                    token: Token { nonce: value("nonce"), clock: value("clock") },
+                    lease: field("lease").map_or(harness::LEASE, number),
                     entries,
                 })
             }
@@ -313,10 +313,8 @@ impl Runner {
             ("enter", [node]) => self.append(leader, Toy::Join(id(letter(node)))),
             ("voter", [word]) => self.vote_change(leader, parse_entry(&format!("0.{word}")).body),
             ("plan", []) => self.plan(leader),
-            ("want", [count]) => {
-                let settings = Settings { voters: number(count) as usize, ..self.world.settings };
-                self.world.input(leader, |raft, _| raft.set_settings(settings));
-            }
+            ("want", [count]) => self.set(leader, |settings| settings.voters = number(count) as usize),
+            ("grant", [lease]) => self.set(leader, |settings| settings.lease = number(lease)),
             ("transfer", to) => {
                 let target = to.first().map(|to| id(letter(to)));
                 let begun = self.world.input(leader, |raft, now| raft.transfer_to(target, now));
@@ -325,6 +323,13 @@ impl Runner {
             _ => return false,
         }
         true
+    }
+
+    /// An option of one node.
+    fn set(&mut self, node: char, change: impl FnOnce(&mut Settings)) {
+        let mut settings = self.world.settings;
+        change(&mut settings);
+        self.world.input(node, |raft, _| raft.set_settings(settings));
     }
 
     fn append(&mut self, leader: char, change: Toy) {
