@@ -261,3 +261,6 @@ fn ports(address: &Address) -> Option<[SocketAddr; 2]> {
     let bus = bus_socket(address)?;
     Some([bus, SocketAddr::new(bus.ip(), address.port)])
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,8 @@ pub struct Net {
     peers: BTreeMap<End, (End, Port)>,
     /// Nothing is sent from the first to the second to this port of either.
     held: Vec<(usize, usize, Port)>,
+    /// The first is refused at this port of the second, which runs.
+    refused: Vec<(usize, usize, Port)>,
     pub now: Now,
     /// A process that gets no turns: what it is sent waits.
     pub stopped: Option<usize>,
@@ -44,6 +46,7 @@ impl Net {
             up: (0..count).collect(),
             peers: BTreeMap::new(),
             held: Vec::new(),
+            refused: Vec::new(),
             now,
             stopped: None,
             woken: BTreeSet::new(),
@@ -89,6 +92,11 @@ impl Net {
     /// What one sends to the other from now on stays with it.
     pub fn hold(&mut self, from: usize, to: usize, port: Port) {
         self.held.push((from, to, port));
+    }
+
+    /// The first reaches this port of the second no more: somebody on the way refuses.
+    pub fn refuse(&mut self, from: usize, to: usize, port: Port) {
+        self.refused.push((from, to, port));
     }
 
     /// It goes on its way.
@@ -141,7 +149,7 @@ impl Net {
                     // A probe looks at both ports.
                     let (base, port) = if socket.port() < 17_000 { (7000, Port::Client) } else { (17_000, Port::Bus) };
                     let peer = usize::from(socket.port() - base);
-                    if !self.up.contains(&peer) {
+                    if !self.up.contains(&peer) || self.refused.contains(&(at, peer, port)) {
                         self.disconnect(at, conn, Closed::Refused);
                         continue;
                     }
@@ -250,6 +258,15 @@ impl Net {
         for number in 0..50 {
             assert_eq!(net.ask(0, &format!("SET key:{number} {number}")), "+OK\r\n");
         }
+        net
+    }
+
+    /// The same. All three vote, and node 2 leads.
+    pub fn with_a_leading_replica() -> Self {
+        let mut net = Self::with_replicas();
+        net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
+        assert_eq!(net.ask(2, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
+        net.all_equal(0);
         net
     }
 

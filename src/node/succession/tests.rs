@@ -13,11 +13,7 @@ const LEADER: usize = 2;
 
 /// Node 0 is the primary, node 1 the replica of interest, node 2 another one that leads.
 fn net() -> Net {
-    let mut net = Net::with_replicas();
-    net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
-    assert_eq!(net.ask(LEADER, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
-    net.all_equal(P);
-    net
+    Net::with_a_leading_replica()
 }
 
 /// R is the owner by the log, and the last write of P is nowhere else yet.
@@ -492,24 +488,4 @@ fn a_former_primary_that_shows_clients_nothing_feeds_its_successor() {
     net.break_off(R, link);
     let_streams_go(&mut net);
     nothing_is_lost(&mut net, R);
-}
-
-#[test]
-fn what_a_witness_saw_before_a_process_came_back_says_nothing_of_it() {
-    let mut net = net();
-    net.hold(R, LEADER, Port::Bus);
-    net.kill(P);
-    for _ in 0..10 {
-        net.step();
-    }
-    net.start(P);
-    for _ in 0..10 {
-        net.step();
-    }
-    net.release(R, LEADER, Port::Bus);
-    let id = net.nodes[P].me;
-    for _ in 0..400 {
-        net.step();
-        assert!(!net.nodes[LEADER].raft.is_dead(&id) && !net.nodes[LEADER].state.member(&id).unwrap().failed);
-    }
 }
