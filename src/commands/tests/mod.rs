@@ -68,7 +68,7 @@ impl ClientList for Others {
     }
 
     fn push(&mut self, to: ConnId, head: &[u8], tail: &[u8]) {
-        let text = String::from_utf8([head, tail].concat()).unwrap();
+        let text = String::from_utf8_lossy(&[head, tail].concat()).into_owned();
         self.pushed.push((to, text.replace("\r\n", " ").trim_end().to_owned()));
     }
 }
