@@ -101,6 +101,21 @@ mod tests {
         assert_eq!(answer, b"+OK\r\n");
     }
 
+    /// The process stood still between the turn and what it says \[N9\].
+    #[test]
+    fn what_was_done_under_a_lease_is_not_told_after_it() {
+        let mut net = Net::of(1);
+        net.until("a cluster of one", |net| net.nodes[0].state.member_count() == 1);
+        assert_eq!(net.ask(0, "CLUSTER ADDSLOTSRANGE 0 16383"), "+OK\r\n");
+        let (writer, other) = (net.say(0, "SET k 1"), net.say(0, "PING"));
+        let now = net.now;
+        net.nodes[0].turn(&mut || now).unwrap();
+        net.nodes[0].lease.renew(now.mono + 100, now.mono);
+        let late = Now { mono: now.mono + 100, ..now };
+        assert!(net.nodes[0].transmit_buffer(writer, late).is_none());
+        assert!(net.nodes[0].transmit_buffer(other, late).is_some_and(|answer| answer.as_slice() == b"+PONG\r\n"));
+    }
+
     #[test]
     fn a_lease_that_is_extended_in_time_keeps_its_number() {
         let mut lease = Lease::default();

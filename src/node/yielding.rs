@@ -199,3 +199,6 @@ impl<D: Disk> Node<D> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -489,3 +489,29 @@ fn a_former_primary_that_shows_clients_nothing_feeds_its_successor() {
     let_streams_go(&mut net);
     nothing_is_lost(&mut net, R);
 }
+
+#[test]
+fn a_successor_whose_predecessor_dies_goes_on_with_what_it_has() {
+    let mut net = net();
+    half_done(&mut net);
+    net.kill(P);
+    net.until("it to serve", |net| serves(net, R));
+    assert_eq!(net.ask(R, "DBSIZE"), ":50\r\n");
+}
+
+#[test]
+fn who_was_chosen_for_keys_that_it_has_no_more_leaves_the_slots_to_others() {
+    for kind in [FailoverKind::Force, FailoverKind::Manual] {
+        let mut net = net();
+        net.hold(P, R, Port::Client);
+        net.nodes[R].following.diverged();
+        net.fail_over(R, P, kind);
+        assert!(!serves(&net, R));
+        if kind == FailoverKind::Manual {
+            // Its predecessor, who has them, dies.
+            net.kill(P);
+        }
+        net.until("somebody to serve", |net| (P..=LEADER).any(|at| net.is_up(at) && serves(net, at)));
+        assert!(!serves(&net, R));
+    }
+}
