@@ -176,3 +176,6 @@ impl<D: Disk> Node<D> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

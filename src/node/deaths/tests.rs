@@ -100,23 +100,40 @@ fn who_may_be_elsewhere_than_it_says_is_not_dead_for_being_refused() {
     net.lives_on();
 }
 
-/// The flag goes, and the slots are served again: nobody else has the keys.
+impl Net {
+    /// The primary was killed, and nobody can take over from it: the one that would has no copy.
+    fn with_a_dead_primary() -> Self {
+        let mut net = Self::with_a_leading_replica();
+        assert_eq!(net.ask(LEADER, "CONFIG SET replica-priority 0"), "+OK\r\n");
+        let id = net.nodes[P].me;
+        net.until("one that may take over", |net| net.nodes[LEADER].state.willing_replicas(&id).count() == 1);
+        net.nodes[R].following.diverged();
+        net.kill(P);
+        net.until("the flag", |net| net.is_dead() && net.is_flagged());
+        (0..100).for_each(|_| net.step());
+        assert!(net.is_dead() && net.is_flagged(), "nobody has heard of it since");
+        net
+    }
+}
+
 #[test]
 fn who_was_dead_and_comes_back_recovers() {
-    let mut net = Net::with_a_leading_replica();
-    assert_eq!(net.ask(LEADER, "CONFIG SET replica-priority 0"), "+OK\r\n");
-    let id = net.nodes[P].me;
-    net.until("one that may take over", |net| net.nodes[LEADER].state.willing_replicas(&id).count() == 1);
-    net.nodes[R].following.diverged();
-    net.kill(P);
-    net.until("the flag", |net| net.is_dead() && net.is_flagged());
-    (0..100).for_each(|_| net.step());
-    assert!(net.is_dead() && net.is_flagged(), "nobody has heard of it since");
+    let mut net = Net::with_a_dead_primary();
     net.start(P);
-    let begun = net.now.mono;
+    let (id, begun) = (net.nodes[P].me, net.now.mono);
     net.until("the flag to go", |net| net.nodes.iter().all(|node| node.state.member(&id).is_some_and(|member| !member.failed)));
     assert!(!net.is_dead() && net.now.mono - begun <= 200, "after {} ms", net.now.mono - begun);
     net.until("it to serve", |net| net.serves_keys(P));
+}
+
+/// Its bus port is not reached.
+#[test]
+fn who_was_dead_and_greets_lives() {
+    let mut net = Net::with_a_dead_primary();
+    net.refuse(LEADER, P, Port::Bus);
+    net.start(P);
+    net.until("its greeting", |net| net.nodes[LEADER].has_link_with(&net.nodes[P].me));
+    assert!(!net.is_dead() && net.nodes[LEADER].links.up(&net.nodes[P].me).is_none());
 }
 
 #[test]

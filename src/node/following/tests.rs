@@ -223,3 +223,80 @@ fn who_has_what_its_predecessor_lost_waits_for_what_that_one_has_now() {
     net.all_equal(1);
     assert_eq!((net.ask(1, "EXISTS last"), net.ask(1, "DBSIZE")), (":1\r\n".to_owned(), ":1\r\n".to_owned()));
 }
+
+/// Nothing is committed while it is away, and by its file it has been the primary all along [N44].
+#[test]
+fn each_process_of_a_primary_reigns_anew() {
+    let mut net = Net::with_a_leading_replica();
+    for (from, to) in [(0, 1), (1, 0)] {
+        net.fail_over(to, from, FailoverKind::Manual);
+        net.all_equal(to);
+    }
+    let before = net.nodes[0].following.reign;
+    assert_eq!(before >> 20, net.nodes[0].state.last_applied());
+    net.kill(0);
+    net.start(0);
+    assert!(net.nodes[0].state.last_applied() < before >> 20 && net.nodes[0].following.primary().is_none());
+    net.until("its reign", |net| net.nodes[0].following.reign > 0);
+    assert!(net.nodes[0].following.reign > before);
+    assert_eq!(net.nodes[0].following.reign >> 20, before >> 20, "only the process is another one");
+}
+
+#[test]
+fn a_reign_is_numbered_by_the_log_of_its_cluster() {
+    let mut net = Net::with_members(2);
+    let joined = net.nodes[1].state.epoch_of(&net.nodes[1].me).unwrap();
+    net.until("its reign", |net| net.nodes[1].following.reign > 0);
+    assert!(net.nodes[1].following.reign >> 20 >= joined, "it began in a cluster of one, earlier in another log");
+}
+
+#[test]
+fn a_primary_is_dialled_by_the_newest_state_only() {
+    let mut net = with_faithful_replicas();
+    net.kill(1);
+    hold_bus(&mut net, 1);
+    net.start(1);
+    for _ in 0..100 {
+        net.step();
+        assert!(net.nodes[1].following.link.is_none(), "its file may be old");
+    }
+    let mut net = with_faithful_replicas();
+    hold_bus(&mut net, 1);
+    (0..300).for_each(|_| net.step());
+    let link = net.nodes[1].following.link.unwrap();
+    net.break_off(1, link);
+    for _ in 0..300 {
+        net.step();
+        assert!(net.nodes[1].following.link.is_none(), "it has heard no leader for long");
+    }
+}
+
+#[test]
+fn who_gets_another_history_has_nothing_before_that_is_whole() {
+    let mut net = Net::with_replicas();
+    // More than leaves in one turn.
+    let long = "x".repeat(10_000);
+    for number in 0..100 {
+        assert_eq!(net.ask(0, &format!("SET long:{number} {long}")), "+OK\r\n");
+    }
+    net.all_equal(0);
+    net.nodes[0].stream.restart(crate::replication::History::new(crate::types::ReplId::from_bytes([9; 20]), 5));
+    let link = net.nodes[1].following.link.unwrap();
+    net.break_off(1, link);
+    assert!(net.nodes[1].replication_offset() > 0, "a broken link changes nothing");
+    net.until("the news", |net| net.nodes[1].replication_offset() == 0);
+    net.until("all of it", |net| net.in_sync(1));
+}
+
+#[test]
+fn who_comes_to_another_shard_has_nothing_of_it() {
+    let mut net = Net::with_members(3);
+    let (first, second) = (net.nodes[0].me, net.nodes[2].me);
+    assert_eq!(net.ask(1, &format!("CLUSTER REPLICATE {first}")), "+OK\r\n");
+    assert_eq!(net.ask(0, "SET key 1"), "+OK\r\n");
+    net.until("a copy", |net| net.in_sync(1) && net.nodes[1].keyspace.len() == 1);
+    net.hold(2, 1, Port::Client);
+    assert_eq!(net.ask(1, &format!("CLUSTER REPLICATE {second}")), "+OK\r\n");
+    net.until("the other primary", |net| net.nodes[1].following.primary() == Some(second));
+    assert_eq!(net.nodes[1].replication_offset(), 0);
+}

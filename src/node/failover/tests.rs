@@ -1,0 +1,156 @@
+//! Nodes in one process: whom a leader chooses, by what it was told and when.
+
+use super::*;
+use crate::node::Port;
+use crate::node::net::Net;
+use crate::replication::History;
+use crate::types::ReplId;
+
+const P: usize = 0;
+const R: usize = 1;
+const LEADER: usize = 2;
+
+impl Net {
+    fn owns_slots(&self, at: usize) -> bool {
+        self.nodes[LEADER].state.slot_count_of(&self.nodes[at].me) > 0
+    }
+
+    /// The leader appends a change. `at` has the entry, and hears no more of it.
+    fn append_unheard(&mut self, at: usize, change: Change) -> LogIndex {
+        self.hold(at, LEADER, Port::Bus);
+        let index = self.nodes[LEADER].raft.append(None, change).unwrap();
+        self.until("the entry", |net| net.nodes[at].raft.log().last_index() >= index);
+        self.hold(LEADER, at, Port::Bus);
+        self.release(at, LEADER, Port::Bus);
+        index
+    }
+
+    /// Only `to` hears what else the primary has in its stream, by now and from now on.
+    fn stream_to(&mut self, to: usize, other: usize) {
+        self.release(P, to, Port::Client);
+        self.hold(P, other, Port::Client);
+        self.nodes[P].stream.feed(["SET", "last", "1"].iter().map(|word| word.as_bytes()));
+        self.until("a copy", |net| net.history(to).offset == net.history(P).offset);
+        assert!(self.history(to).offset > self.history(other).offset);
+    }
+}
+
+/// R has got something since its last answer, and the leader, which others would choose for its priority, has not.
+#[test]
+fn the_replicas_are_asked_when_the_primary_has_failed() {
+    let mut net = Net::with_members(5);
+    net.until("five voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 5));
+    assert_eq!(net.ask(LEADER, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
+    let (primary, leader) = (net.nodes[P].me, net.nodes[LEADER].me);
+    for at in [R, LEADER] {
+        assert_eq!(net.ask(at, &format!("CLUSTER REPLICATE {primary}")), "+OK\r\n");
+    }
+    assert_eq!(net.ask(LEADER, "CONFIG SET replica-priority 1"), "+OK\r\n");
+    assert_eq!(net.ask(P, "SET first 1"), "+OK\r\n");
+    net.until("copies", |net| [R, LEADER].iter().all(|at| net.in_sync(*at) && net.nodes[*at].keyspace.len() == 1));
+    net.until("the leader to be preferred", |net| net.nodes[LEADER].state.member(&leader).unwrap().address.replica_priority() == 1);
+    // Both have said that they have the same.
+    (0..20).for_each(|_| net.step());
+    net.hold(P, LEADER, Port::Client);
+    net.hold(R, LEADER, Port::Bus);
+    net.say(P, "SET last 1");
+    net.until("a copy", |net| net.nodes[R].keyspace.len() == 2);
+    net.kill(P);
+    net.until("the search", |net| !net.nodes[LEADER].leading.failovers.searches.is_empty());
+    net.step();
+    net.release(R, LEADER, Port::Bus);
+    net.until("a successor", |net| net.owns_slots(R) || net.owns_slots(LEADER));
+    assert!(net.owns_slots(R));
+}
+
+#[test]
+fn one_successor_is_chosen_once() {
+    let mut net = Net::with_a_leading_replica();
+    let before = net.nodes[LEADER].raft.log().last_index();
+    net.kill(P);
+    net.until("a successor", |net| net.owns_slots(R) || net.owns_slots(LEADER));
+    (0..100).for_each(|_| net.step());
+    let entries = net.nodes[LEADER].raft.log().iter_from(before + 1);
+    assert_eq!(entries.filter(|(_, entry)| matches!(entry.body, Body::App(Change::Failover { .. }))).count(), 1);
+}
+
+/// Its stream is longer than anything that there is of the primary, and another one's. It hears in one turn that it is a replica, and the question [N39].
+#[test]
+fn what_a_replica_had_before_is_nothing_of_its_primary_s() {
+    let mut net = Net::with_members(5);
+    net.until("five voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 5));
+    assert_eq!(net.ask(LEADER, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
+    net.until("it to lead", |net| net.nodes[LEADER].raft.leader_ready(net.nodes[LEADER].state.last_applied()));
+    net.nodes[R].stream.restart(History::new(ReplId::from_bytes([9; 20]), 5000));
+    assert_eq!(net.nodes[R].promised_extent().offset, 5000);
+    let (primary, replica) = (net.nodes[P].me, net.nodes[R].me);
+    let state = &net.nodes[LEADER].state;
+    let end = |id: &NodeId| (state.member(id).unwrap().shard, state.epoch_of(id).unwrap());
+    let change = Change::SetReplicaOf { id: replica, source: end(&replica), primary: Some(primary), target: end(&primary) };
+    let index = net.append_unheard(R, change);
+    net.until("it to be a replica", |net| net.nodes[LEADER].state.last_applied() >= index);
+    net.kill(P);
+    net.until("the search", |net| !net.nodes[LEADER].leading.failovers.searches.is_empty());
+    (0..2).for_each(|_| net.step());
+    assert!(net.nodes[R].state.last_applied() < index);
+    net.release(LEADER, R, Port::Bus);
+    for _ in 0..100 {
+        net.step();
+        assert!(!net.owns_slots(R));
+    }
+}
+
+/// The leader has applied the FAILOVER. Who alone can take over next hears that, and the question, in one turn [N45].
+#[test]
+fn who_does_not_act_on_an_entry_yet_is_waited_for() {
+    let mut net = Net::with_a_leading_replica();
+    assert_eq!(net.ask(LEADER, "CONFIG SET replica-priority 0"), "+OK\r\n");
+    let (primary, replica) = (net.nodes[P].me, net.nodes[R].me);
+    net.until("one that may take over", |net| net.nodes[LEADER].state.willing_replicas(&primary).count() == 1);
+    let shard = net.nodes[LEADER].state.member(&primary).unwrap().shard;
+    let epoch = net.nodes[LEADER].state.epoch(&shard);
+    let change = Change::Failover { replica, primary, shard, epoch, kind: FailoverKind::Manual };
+    let index = net.append_unheard(P, change);
+    net.until("it to be applied", |net| net.owns_slots(R));
+    let wish = Wish::new(crate::cluster::WishKind::HandOver, replica, &net.nodes[LEADER].state);
+    net.nodes[LEADER].take_wish(wish, None);
+    (0..2).for_each(|_| net.step());
+    assert!(net.nodes[P].state.last_applied() < index);
+    net.release(LEADER, P, Port::Bus);
+    for _ in 0..100 {
+        assert!(net.owns_slots(P) || net.nodes[LEADER].leading.handovers().next().is_some(), "nobody has said that there is none");
+        net.step();
+    }
+    assert!(net.owns_slots(P));
+}
+
+/// R leads, and waits for the leases of the leader before it. Node 2 has most when it looks for a successor, and R when the gate opens [N47].
+#[test]
+fn the_successor_is_chosen_when_the_gate_opens() {
+    let mut net = Net::with_a_leading_replica();
+    let primary = net.nodes[P].me;
+    // Node 2 first.
+    let allow = |net: &mut Net, word: &str, counts: [usize; 2]| {
+        for (at, count) in [LEADER, R].into_iter().zip(counts) {
+            assert_eq!(net.ask(at, &format!("CONFIG SET cluster-replica-no-failover {word}")), "+OK\r\n");
+            net.until("both to know", |net| [R, LEADER].iter().all(|at| net.nodes[*at].state.willing_replicas(&primary).count() == count));
+        }
+    };
+    allow(&mut net, "yes", [1, 0]);
+    for at in [R, LEADER] {
+        net.hold(P, at, Port::Bus);
+        net.hold(at, P, Port::Bus);
+    }
+    net.until("the flag", |net| net.nodes[LEADER].state.member(&primary).unwrap().failed);
+    net.stream_to(LEADER, R);
+    assert_eq!(net.ask(R, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
+    allow(&mut net, "no", [1, 2]);
+    net.until("the search", |net| !net.nodes[R].leading.failovers.searches.is_empty());
+    (0..30).for_each(|_| net.step());
+    net.stream_to(R, LEADER);
+    assert!(!net.nodes[R].raft.gate_is_open(&primary, net.now.mono));
+    net.until("the gate", |net| net.nodes[R].raft.gate_is_open(&primary, net.now.mono));
+    let opened = net.now.mono;
+    net.until("a successor", |net| net.owns_slots(R) || net.owns_slots(LEADER));
+    assert!(net.owns_slots(R) && net.now.mono - opened <= 25, "after {} ms", net.now.mono - opened);
+}
