@@ -6,6 +6,7 @@ use super::*;
 use crate::types::ShardId;
 
 mod flagged;
+mod pauses;
 
 const P: usize = 0;
 const R: usize = 1;
@@ -108,26 +109,6 @@ fn a_predecessor_waits_until_its_successor_knows_that_it_is_one() {
     whoever_serves_has_all(&mut net);
 }
 
-#[test]
-fn a_failover_that_is_given_up_ends_the_pause() {
-    let mut net = net();
-    assert_eq!(net.ask(R, "CONFIG SET cluster-manual-failover-timeout 300"), "+OK\r\n");
-    net.hold(R, LEADER, Port::Bus);
-    let asker = net.say(R, "CLUSTER FAILOVER");
-    net.until("the pause", |net| net.nodes[P].pausing.in_force().is_some());
-    assert!(net.ask(R, "CLUSTER FAILOVER").starts_with("-ERR A failover is in progress already"));
-    let began = net.now.mono;
-    net.until("its end", |net| net.nodes[P].pausing.in_force().is_none());
-    assert!(net.now.mono - began <= 320, "by itself it would have lasted longer");
-    assert!(net.answer(R, asker).is_some_and(|answer| answer.starts_with("-TIMEOUT")));
-    // So does the end of the connection that asked.
-    let asker = net.say(R, "CLUSTER FAILOVER");
-    net.until("the pause", |net| net.nodes[P].pausing.in_force().is_some());
-    net.disconnect(R, asker, super::super::Closed::Eof);
-    net.until("its end", |net| net.nodes[P].pausing.in_force().is_none());
-    assert!(serves(&net, P));
-}
-
 /// The primary's answer has overtaken the last of its stream. From then on R hears nothing but that.
 fn only_the_stream_is_missing(net: &mut Net) -> u64 {
     net.until("the answer", |net| net.nodes[R].succession.question.is_some_and(|question| question.end.is_some()));
@@ -160,22 +141,6 @@ fn a_successor_serves_as_soon_as_it_has_everything() {
 }
 
 #[test]
-fn a_primary_is_not_held_before_its_replica_follows_it() {
-    let mut net = net();
-    let link = net.nodes[R].following.link().unwrap();
-    net.hold(P, R, Port::Client);
-    net.break_off(R, link);
-    net.say(R, "CLUSTER FAILOVER");
-    for _ in 0..100 {
-        net.step();
-        assert!(net.nodes[P].pausing.in_force().is_none());
-    }
-    assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
-    net.release(P, R, Port::Client);
-    nothing_is_lost(&mut net, R);
-}
-
-#[test]
 fn a_manual_failover_waits_for_no_timer() {
     let mut net = net();
     for run in 0..20 {
@@ -192,25 +157,6 @@ fn a_manual_failover_waits_for_no_timer() {
         net.until("the redirection", |net| net.nodes[from].pausing.in_force().is_none());
         net.disconnect(from, writer, super::super::Closed::Eof);
     }
-}
-
-#[test]
-fn a_refused_failover_ends_the_pause() {
-    let mut net = net();
-    // The leader has taken R out of the shard, and R does not know.
-    net.hold(LEADER, R, Port::Bus);
-    let (state, replica) = (&net.nodes[LEADER].state, net.nodes[R].me);
-    let shard = state.member(&replica).unwrap().shard;
-    let (source, target) = ((shard, state.epoch(&shard)), (ShardId::from_bytes([9; 20]), 0));
-    net.nodes[LEADER].raft.append(None, Change::SetReplicaOf { id: replica, source, primary: None, target }).unwrap();
-    net.until("it to be applied", |net| net.nodes[P].state.member(&replica).unwrap().is_primary());
-    let asker = net.say(R, "CLUSTER FAILOVER");
-    net.until("its question", |net| net.nodes[R].succession.attempt.is_some());
-    net.release(LEADER, R, Port::Bus);
-    net.until("the answer", |net| net.nodes[R].succession.attempt.is_none());
-    let answer = net.answer(R, asker).expect("it was decided");
-    assert!(answer.starts_with("-"), "{answer}");
-    net.until("the end of the pause", |net| net.nodes[P].pausing.in_force().is_none());
 }
 
 #[test]
@@ -452,31 +398,6 @@ fn a_wish_to_hand_over_waits_at_the_gate() {
     net.until("a successor", |net| serves(net, R) || serves(net, LEADER));
     let successor = if serves(&net, R) { R } else { LEADER };
     assert_eq!(net.ask(successor, "DBSIZE"), ":51\r\n");
-}
-
-#[test]
-fn a_pause_is_ended_by_who_asked_for_it() {
-    let mut net = net();
-    let (replica, other) = (net.nodes[R].me, net.nodes[LEADER].me);
-    let is_paused = |net: &Net| net.nodes[P].pausing.in_force().is_some();
-    net.nodes[P].prepare_failover(replica, 300);
-    net.nodes[P].prepare_failover(other, 0);
-    assert!(is_paused(&net), "another replica has asked for nothing");
-    net.nodes[P].prepare_failover(other, 100);
-    net.nodes[P].prepare_failover(replica, 0);
-    assert!(is_paused(&net), "the other one is still at it");
-    net.nodes[P].prepare_failover(other, 0);
-    assert!(!is_paused(&net));
-    // Each has its own time, and so has the node itself.
-    let begun = net.nodes[P].now.mono;
-    net.nodes[P].prepare_failover(replica, 200);
-    net.nodes[P].prepare_failover(other, 100);
-    net.until("the end", |net| !is_paused(net));
-    assert!(net.now.mono - begun >= 200);
-    net.nodes[P].hold_writes(begun + 500);
-    net.nodes[P].prepare_failover(replica, 50);
-    net.nodes[P].prepare_failover(replica, 0);
-    assert!(is_paused(&net), "it holds them for itself");
 }
 
 #[test]
