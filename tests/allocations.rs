@@ -100,6 +100,7 @@ fn get_and_set_allocate_nothing() {
         last_contact: None,
         proposals_pending: 0,
         awaited: false,
+        has_bequest: false,
         store: Work { appends: 0, rewrites: 0, syncs: &syncs },
     };
     for round in 0..3 {

@@ -227,6 +227,8 @@ pub struct Cluster<'a> {
     pub proposals_pending: usize,
     /// A successor of this node may still need the keys that it has.
     pub awaited: bool,
+    /// It was the primary of its shard, and still has the keys as they were then: its successor may copy them.
+    pub has_bequest: bool,
     /// What nodes.conf has cost so far.
     pub store: Work<'a>,
 }

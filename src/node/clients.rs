@@ -107,7 +107,7 @@ impl<D: Disk> Node<D> {
         let (resp3, upstream) = (client.resp3, self.upstream());
         let limit = self.config.client_output_buffer_limit.pubsub.hard;
         self.keyspace.want_notes(self.wanted_notes());
-        let awaited = self.is_awaited();
+        let (awaited, has_bequest) = (self.is_awaited(), self.has_bequest());
         let mut others = Others::new(&mut self.sessions, Some(Asking { conn, resp3 }), limit);
         let outsiders = outsiders(&self.me, &self.own_address, &self.standing, &self.views.handshakes);
         let mut context = Context {
@@ -132,6 +132,7 @@ impl<D: Disk> Node<D> {
                 stats: &self.bus_stats,
                 leaving: &self.leaving_ranges,
                 awaited,
+                has_bequest,
                 lease: self.lease.at(self.now.mono),
                 lease_lapses: self.lease.lapses(),
                 upstream,
