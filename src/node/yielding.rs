@@ -160,7 +160,8 @@ impl<D: Disk> Node<D> {
                 self.hold_writes(self.now.mono + self.config.cluster_manual_failover_timeout);
                 !self.ask_for_successor()
             }
-            Bereft::Until(until) => until <= self.now.mono || !self.proposals.gives_up(&self.me),
+            // Without a lease it would serve nobody, and overwrite what its replicas have all the same.
+            Bereft::Until(until) => until <= self.now.mono && self.lease.at(self.now.mono).is_some() || !self.proposals.gives_up(&self.me),
         };
         if over {
             self.succession.yielding.bereft = None;

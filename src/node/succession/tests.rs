@@ -361,6 +361,25 @@ fn a_primary_whose_file_does_not_name_its_replicas_takes_nothing_from_them() {
     whoever_serves_has_all(&mut net);
 }
 
+/// What it wishes for does not reach the leader, nor does a token. It waits for longer than node-timeout: it could not serve anybody yet.
+#[test]
+fn who_came_back_without_keys_overwrites_nothing_before_it_may_serve() {
+    let mut net = net();
+    assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
+    net.all_equal(P);
+    assert_eq!(net.ask(LEADER, "CONFIG SET cluster-node-timeout 5000"), "+OK\r\n");
+    net.kill(P);
+    net.start(P);
+    net.until("the leader to be heard", |net| net.nodes[P].raft.leader().is_some());
+    net.hold(P, LEADER, Port::Bus);
+    for _ in 0..600 {
+        net.step();
+        assert_eq!(net.nodes[R].keyspace.len(), 51);
+    }
+    net.release(P, LEADER, Port::Bus);
+    whoever_serves_has_all(&mut net);
+}
+
 #[test]
 fn a_primary_that_answers_again_keeps_its_slots() {
     let mut net = net();
