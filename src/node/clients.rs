@@ -216,7 +216,8 @@ impl<D: Disk> Node<D> {
             None if client.client.subscriptions.is_empty() => limits.normal,
             None => limits.pubsub,
         };
-        let unsent = session.transmit.len() as u64 + behind.unwrap_or(0);
+        // Of what a replica was sent only a bounded amount waits, and it may be of an RDB, which is not counted: the stream that it still needs is.
+        let unsent = behind.unwrap_or(session.transmit.len() as u64);
         let beyond = |bound: u64| bound > 0 && unsent > bound;
         client.behind_since = beyond(limit.soft).then(|| client.behind_since.unwrap_or(now));
         let too_long = client.behind_since.is_some_and(|since| now.saturating_sub(since) >= limit.soft_seconds.saturating_mul(1000));

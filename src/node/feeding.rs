@@ -212,3 +212,6 @@ impl<D: Disk> Node<D> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

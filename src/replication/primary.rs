@@ -9,8 +9,6 @@ use crate::keyspace::{Keyspace, WalkStep};
 use crate::types::{Millis, ReplId};
 use std::io::Write;
 
-/// Bytes of keys and values that one step of a copy goes over.
-const STEP: usize = 64 * 1024;
 /// How an RDB is written for a replica. A network takes bytes faster than they can be packed, and packing would keep clients waiting.
 const FORMAT: Format = Format { compress: false, checksum: true };
 
@@ -263,13 +261,13 @@ impl Replica {
         }
         self.progress = Progress::Copying(Box::new(Copying { writer, form, then }));
         if self.profile.no_keys {
-            // Two steps are all of it, its length included.
-            let _whole = self.copy(&mut no_keys, 2 * STEP, out);
+            // Its length, if that comes first, and all of it.
+            let _whole = [self.copy(&mut no_keys, 1, out), self.copy(&mut no_keys, 1, out)];
         }
         Start::Full { in_place_of_partial: matches!(request, Request::Psync(Some(_))) }
     }
 
-    /// Appends what comes next, about `room` bytes.
+    /// Appends what comes next: `room` bytes, and of an RDB also the rest of the value that passes them.
     pub fn feed(&mut self, keyspace: &mut Keyspace, stream: &Stream, room: usize, now: Millis, out: &mut Vec<u8>) -> Fed {
         match &mut self.progress {
             Progress::Introducing | Progress::Asking(_) | Progress::Loading(_) => Fed::Enough,
@@ -287,20 +285,24 @@ impl Replica {
 
     fn copy(&mut self, keyspace: &mut Keyspace, room: usize, out: &mut Vec<u8>) -> Fed {
         let Progress::Copying(copy) = &mut self.progress else { return Fed::Enough };
-        for _ in 0..room.div_ceil(STEP) {
-            let (step, measured) = match &mut copy.form {
-                Form::Measured(measure) => (measure.step(keyspace, STEP), true),
-                Form::Marked(_) | Form::Counted => (copy.writer.step(keyspace, STEP, out), false),
-            };
-            match step {
-                WalkStep::More => {}
-                WalkStep::Done if measured => copy.announce(keyspace, out),
-                WalkStep::Done => return self.copied(keyspace, out),
-                WalkStep::Voided => return Fed::Lost("the keys were cleared or replaced as a whole while it got them"),
-            }
-        }
         // What is sent as it is made waits for room.
-        if matches!(copy.form, Form::Measured(_)) { Fed::More } else { Fed::Enough }
+        if room == 0 {
+            return Fed::Enough;
+        }
+        let (step, measured) = match &mut copy.form {
+            Form::Measured(measure) => (measure.step(keyspace, room), true),
+            Form::Marked(_) | Form::Counted => (copy.writer.step(keyspace, room, out), false),
+        };
+        match step {
+            WalkStep::More if measured => Fed::More,
+            WalkStep::More => Fed::Enough,
+            WalkStep::Done if measured => {
+                copy.announce(keyspace, out);
+                Fed::More
+            }
+            WalkStep::Done => self.copied(keyspace, out),
+            WalkStep::Voided => Fed::Lost("the keys were cleared or replaced as a whole while it got them"),
+        }
     }
 
     fn copied(&mut self, keyspace: &mut Keyspace, out: &mut Vec<u8>) -> Fed {

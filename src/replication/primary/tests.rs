@@ -10,6 +10,8 @@ use crate::types::{ClusterId, NodeId};
 const OLD: ReplId = ReplId::from_bytes([1; 20]);
 const NEW: ReplId = ReplId::from_bytes([2; 20]);
 const MARK: ReplId = ReplId::from_bytes([3; 20]);
+/// About 64 keys of a [`Desk`].
+const PIECE: usize = 64 * 1024;
 
 /// A primary with this many keys.
 struct Desk {
@@ -60,8 +62,8 @@ fn a_copy_is_made_in_pieces_and_what_changes_meanwhile_follows_it() {
     let mut pieces = 0;
     while !desk.out.ends_with(MARK.to_string().as_bytes()) || pieces == 0 {
         let before = desk.out.len();
-        let _fed = desk.feed(&mut first, 1);
-        assert!(desk.out.len() - before < 2 * STEP);
+        let _fed = desk.feed(&mut first, PIECE);
+        assert!(desk.out.len() - before < 2 * PIECE);
         pieces += 1;
         desk.write("DEL key:0");
     }
@@ -102,15 +104,15 @@ fn without_a_mark_the_length_comes_first_and_the_stream_at_once() {
         }
     };
     while desk.out.is_empty() {
-        assert!(old.is_kept_waiting() && desk.feed(&mut old, 1) == Fed::More || !desk.out.is_empty());
+        assert!(old.is_kept_waiting() && desk.feed(&mut old, PIECE) == Fed::More || !desk.out.is_empty());
         change(&mut desk);
     }
     let said = desk.out.len();
     while !old.is_online() {
         assert!(!old.is_kept_waiting() && old.has_more(&desk.stream));
         let before = desk.out.len();
-        let _fed = desk.feed(&mut old, 1);
-        assert!(desk.out.len() - before < 2 * STEP, "nothing is gathered");
+        let _fed = desk.feed(&mut old, PIECE);
+        assert!(desk.out.len() - before < 2 * PIECE, "nothing is gathered");
         change(&mut desk);
     }
     desk.write("DEL a");
@@ -122,6 +124,24 @@ fn without_a_mark_the_length_comes_first_and_the_stream_at_once() {
     let mut rdb = Loader::new(Keyspace::new(1));
     assert_eq!((rdb.feed(file).unwrap(), rdb.keys()), (length, 300));
     assert!(rdb.is_complete() && desk.keyspace.len() > 300);
+}
+
+#[test]
+fn a_piece_ends_with_the_value_that_fills_it() {
+    for eof in [true, false] {
+        let (mut desk, mut replica) = (Desk::new(0), replica(eof));
+        for key in ["{t}a", "{t}b", "c", "d"] {
+            let value = Value::String(&[b'x'; 300_000]);
+            assert!(desk.keyspace.add(key_slot(key.as_bytes()), Entry { key: key.as_bytes(), value, expiry: None }));
+        }
+        assert_eq!(desk.start(&mut replica, Request::Psync(None)), Start::Full { in_place_of_partial: false });
+        while replica.has_more(&desk.stream) {
+            let before = desk.out.len();
+            let _fed = desk.feed(&mut replica, 200_000);
+            assert!(desk.out.len() - before < 301_000);
+        }
+        assert!(desk.out.len() > 1_200_000);
+    }
 }
 
 #[test]
@@ -171,7 +191,7 @@ fn who_wants_no_stream_or_no_keys_gets_none() {
     let (mut desk, mut cli) = (Desk::new(300), replica(true));
     cli.profile = Profile { rdb_only: true, no_keys: true, eof: true, ..Profile::default() };
     assert_eq!(desk.start(&mut cli, Request::Sync), Start::Full { in_place_of_partial: false });
-    assert_eq!(desk.feed(&mut cli, STEP), Fed::Finished);
+    assert_eq!(desk.feed(&mut cli, PIECE), Fed::Finished);
     assert!(desk.out.ends_with(MARK.to_string().as_bytes()) && desk.out.len() < 400);
     assert!(cli.needs().is_none());
 }
@@ -185,7 +205,7 @@ fn a_copy_cannot_go_on_once_the_keys_are_cleared_and_too_many_wait() {
     assert!(replicas[8].is_kept_waiting());
     desk.keyspace.clear();
     let mut last = replicas.pop().unwrap();
-    assert!(replicas.iter_mut().all(|replica| matches!(desk.feed(replica, STEP), Fed::Lost(_))));
+    assert!(replicas.iter_mut().all(|replica| matches!(desk.feed(replica, PIECE), Fed::Lost(_))));
     replicas.into_iter().for_each(|replica| replica.leave(&mut desk.keyspace));
     assert_ne!(desk.start(&mut last, Request::Psync(None)), Start::Later);
 }

@@ -1,0 +1,56 @@
+//! How much waits for a replica that does not read.
+
+use super::*;
+use crate::node::net::Net;
+
+/// More than waits of small values.
+const LARGE: usize = 600_000;
+
+/// A primary with eight large values in one slot, which keeps little for its replicas.
+fn primary() -> Net {
+    let mut net = Net::with_members(1);
+    for (option, value) in [("repl-backlog-size", "16384"), ("client-output-buffer-limit", "\"replica 65536 0 0\"")] {
+        assert_eq!(net.ask(0, &format!("CONFIG SET {option} {value}")), "+OK\r\n");
+    }
+    for number in 0..8 {
+        let value = "x".repeat(LARGE);
+        assert_eq!(net.ask(0, &format!("*3\r\n$3\r\nSET\r\n$4\r\n{{t}}{number}\r\n${LARGE}\r\n{value}")), "+OK\r\n");
+    }
+    net
+}
+
+fn unsent(net: &Net, conn: ConnId) -> usize {
+    net.nodes[0].sessions.get(conn).expect("it is there").transmit.len()
+}
+
+/// It reads so much of what it has been sent.
+fn read(net: &mut Net, conn: ConnId, most: usize) -> Vec<u8> {
+    let transmit = net.nodes[0].transmit_buffer(conn, net.now).expect("it is there");
+    let bytes = transmit.as_slice()[..transmit.len().min(most)].to_vec();
+    transmit.advance(bytes.len());
+    net.nodes[0].flushed(conn, bytes.len());
+    bytes
+}
+
+#[test]
+fn large_values_of_an_rdb_wait_one_at_a_time_and_do_not_count_as_unsent_stream() {
+    for request in ["REPLCONF capa eof\r\nPSYNC ? -1", "PSYNC ? -1"] {
+        let mut net = primary();
+        let replica = net.say(0, request);
+        (0..50).for_each(|_| net.step());
+        assert!((LARGE..ROOM + LARGE).contains(&unsent(&net, replica)), "{} wait", unsent(&net, replica));
+        let mut got = 0;
+        while got < 8 * LARGE {
+            got += read(&mut net, replica, 50_000).len();
+            net.step();
+            assert!(unsent(&net, replica) < ROOM + LARGE, "{} wait", unsent(&net, replica));
+        }
+        // The stream that it is behind does count, but for what is on its way.
+        let mut behind = 0;
+        while net.nodes[0].sessions.get(replica).is_some() {
+            net.ask(0, &format!("SET a {}", "x".repeat(20_000)));
+            behind += 20_000;
+        }
+        assert!((60_000..ROOM + 100_000).contains(&behind), "{behind}");
+    }
+}
