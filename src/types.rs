@@ -17,6 +17,9 @@ pub type LeaseNumber = u64;
 /// Number of hash slots in a cluster (Redis cluster specification, "Key distribution model").
 pub const SLOT_COUNT: u16 = 16384;
 
+/// The longest string in bytes: the most that `proto-max-bulk-len` may be, so that whatever a client may write can be saved, loaded and copied.
+pub const STRING_MAX: u64 = 4 << 30;
+
 /// The Redis version whose behaviour clients and peers may expect.
 pub const REDIS_VERSION: &str = "7.2.4";
 

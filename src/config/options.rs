@@ -5,6 +5,7 @@
 
 use super::value::{EndpointType, Kind, LogLevel, Setting};
 use super::{Config, inert};
+use crate::types::STRING_MAX;
 
 /// Where an option's value lives.
 pub(super) enum Store {
@@ -132,7 +133,7 @@ const OPTIONS: &[Opt] = &[
     option!("pidfile", pidfile, Kind::Text, "", START, "file to write the process id to; empty: none"),
     option!("daemonize", daemonize, Kind::Only("no", "Pontoon stays in the foreground; let a supervisor (systemd, runit, a shell's &) run it"), "no", START, "only 'no': use a supervisor"),
     option!("requirepass", requirepass, Kind::Text, "", RUN_TIME, "password that clients must give; empty: none"),
-    option!("proto-max-bulk-len", proto_max_bulk_len, Kind::Memory(1 << 20, 4 << 30), "536870912", RUN_TIME, "longest argument of a command"),
+    option!("proto-max-bulk-len", proto_max_bulk_len, Kind::Memory(1 << 20, STRING_MAX), "536870912", RUN_TIME, "longest argument of a command"),
     option!("client-query-buffer-limit", client_query_buffer_limit, Kind::Memory(1 << 20, 8 << 30), "1073741824", RUN_TIME, "most unprocessed input of a client"),
     option!("client-output-buffer-limit", client_output_buffer_limit, Kind::OutputLimits, "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", RUN_TIME, "most unsent output by class (normal, replica, pubsub)"),
     option!("primaryauth" | "masterauth", primaryauth, Kind::Text, "", RUN_TIME, "password that a replica gives its primary; empty: none"),

@@ -15,10 +15,12 @@ use crate::store::Disk;
 use crate::types::{ConnId, Extent, Millis, NodeId, ShardId};
 use std::net::SocketAddr;
 
-/// First pause before the primary is dialled again; doubles up to [`MAX_BACKOFF`].
+/// First pause before the primary is dialled again; doubles up to the longest.
 const MIN_BACKOFF: Millis = 50;
 /// Longest pause.
 const MAX_BACKOFF: Millis = 1000;
+/// Longest pause if the primary's RDB cannot be loaded: each try costs it a whole sync, and the next will hardly be better.
+const MAX_RDB_BACKOFF: Millis = 60_000;
 /// How often the primary hears how far this replica is.
 const ACK_PERIOD: Millis = 1000;
 
@@ -39,6 +41,8 @@ pub(super) struct Following {
     /// Not dialled before (mono ms).
     dial_at: Millis,
     backoff: Millis,
+    /// The primary's last RDB could not be loaded.
+    bad_rdb: bool,
     /// Since when the primary's stream does not come (mono ms).
     down_since: Millis,
 }
@@ -69,6 +73,12 @@ impl Following {
         self.in_sync = true;
         self.reign = reign;
         self.backoff = 0;
+        self.bad_rdb = false;
+    }
+
+    /// What the primary sends as its data is of no use.
+    pub fn cannot_load(&mut self) {
+        self.bad_rdb = true;
     }
 
     /// The primary has another history than this node: what is here is no copy of its keys.
@@ -260,7 +270,8 @@ impl<D: Disk> Node<D> {
             return;
         }
         self.following.link = None;
-        self.following.backoff = (self.following.backoff * 2).clamp(MIN_BACKOFF, MAX_BACKOFF);
+        let most = if self.following.bad_rdb { MAX_RDB_BACKOFF } else { MAX_BACKOFF };
+        self.following.backoff = (self.following.backoff * 2).clamp(MIN_BACKOFF, most);
         self.following.dial_at = self.now.mono + self.rng.between(self.following.backoff / 2, self.following.backoff);
         if was_up {
             log::info!("The primary's stream has ended at offset {}: connecting anew", self.stream.offset());

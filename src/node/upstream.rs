@@ -67,6 +67,9 @@ impl<D: Disk> Node<D> {
         self.give_back(conn, session);
         if let Err(fault) = heard {
             log::warn!("The link to the primary is closed: {fault}");
+            if matches!(fault, Fault::Sync(SyncError::Rdb(_) | SyncError::Length { .. })) {
+                self.following.cannot_load();
+            }
             return self.close(conn);
         }
         if begun {

@@ -103,6 +103,36 @@ fn an_answer_to_an_earlier_question_is_none_to_the_last() {
     assert_eq!(net.ask(1, "EXISTS late"), ":1\r\n");
 }
 
+#[test]
+fn a_primary_whose_rdb_cannot_be_loaded_is_asked_less_and_less_often() {
+    let mut net = Net::with_replicas();
+    net.all_equal(0);
+    // It answers nothing by itself.
+    net.hold(0, 1, Port::Client);
+    let link = net.nodes[1].following.link.unwrap();
+    net.break_off(1, link);
+    let mut pauses = Vec::new();
+    for _ in 0..15 {
+        net.nodes[1].following.dial_at = 0;
+        net.nodes[1].todo.connect = true;
+        net.until("a link", |net| net.nodes[1].following.link.is_some());
+        let link = net.nodes[1].following.link.unwrap();
+        let id = "1".repeat(40);
+        net.give(1, link, format!("+PONG\r\n+OK 1\r\n+OK\r\n+OK\r\n+OK\r\n+FULLRESYNC {id} 5\r\n$9\r\nNO RDB AT").as_bytes());
+        net.until("its end", |net| net.nodes[1].following.link != Some(link));
+        pauses.push(net.nodes[1].following.dial_at.saturating_sub(net.now.mono));
+    }
+    assert!(pauses[0] <= 100 && pauses[14] > 29_000 && pauses[14] <= 60_000, "{pauses:?}");
+    net.release(0, 1, Port::Client);
+    net.nodes[1].following.dial_at = 0;
+    net.nodes[1].todo.connect = true;
+    net.all_equal(0);
+    // A link that merely breaks is soon there again.
+    let link = net.nodes[1].following.link.unwrap();
+    net.break_off(1, link);
+    assert!(net.nodes[1].following.dial_at <= net.now.mono + 50);
+}
+
 /// Nodes 1 and 2 replicate node 0 as before, and will not take over from it.
 fn with_faithful_replicas() -> Net {
     let mut net = Net::with_replicas();

@@ -3,6 +3,7 @@
 //! Owns: the errors. Must not: decide.
 
 use super::VERSION_MAX;
+use crate::types::STRING_MAX;
 
 /// Why an RDB was not loaded.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -52,7 +53,7 @@ pub enum Problem {
     #[error("the key '{0}' is there twice")]
     Duplicate(String),
     /// A length above what a string can have, or none at all.
-    #[error("a string of {0} bytes: at most 512 MiB are possible")]
+    #[error("a string of {0} bytes: at most {STRING_MAX} are possible")]
     Length(u64),
     /// A length byte that says something else.
     #[error("no length, but encoding {0}")]

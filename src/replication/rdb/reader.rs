@@ -4,10 +4,8 @@
 
 use super::error::Problem;
 use super::{encoding, length};
+use crate::types::STRING_MAX;
 use crate::wire::number::push_i64;
-
-/// The longest string (Redis' `proto-max-bulk-len`).
-const STRING_MAX: u64 = 512 << 20;
 
 /// The most bytes that one compressed byte can become: a reference of three bytes stands for at most 264.
 const RATIO_MAX: u64 = 264 / 3;

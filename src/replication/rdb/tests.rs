@@ -211,9 +211,15 @@ fn what_there_is_no_place_for_is_named() {
 
 #[test]
 fn hostile_lengths_are_refused_before_memory_is_asked_for() {
-    for length in [&b"\x80\x20\x00\x00\x01"[..], b"\x80\xff\xff\xff\xff", b"\x81\xff\xff\xff\xff\xff\xff\xff\xff"] {
+    for length in [&b"\x81\0\0\0\x01\0\0\0\x01"[..], b"\x81\xff\xff\xff\xff\xff\xff\xff\xff"] {
         for part in [&b"\x00"[..], b"\x00\x01k", b"\xfa", b"\x00\xc3", b"\x00\xc3\x01", b"\x0e"] {
             assert!(matches!(problem(&file(&[part, length])), Problem::Length(_)), "{part:?} {length:?}");
+        }
+    }
+    // As long as can be: what has not come of it costs nothing.
+    for length in [&b"\x80\x20\0\0\x01"[..], b"\x80\xff\xff\xff\xff", b"\x81\0\0\0\x01\0\0\0\0"] {
+        for part in [&b"\x00"[..], b"\x00\x01k", b"\xfa", b"\x00\xc3", b"\x0e"] {
+            assert_eq!(problem(&[b"REDIS0010", part, length, &[b'x'; 100]].concat()), Problem::Truncated, "{part:?} {length:?}");
         }
     }
     // Three packed bytes cannot become so many.
