@@ -26,6 +26,8 @@ pub enum Flow {
     Done,
     /// Nothing is written. The client is not read until [`super::resume`] is called with the outcome, which writes the reply.
     Wait(Wait),
+    /// It has no place on this client's connection, which is to be closed at once.
+    Close,
     /// Nothing is written and nothing has happened: a pause holds the request, and the same one is to be given again after it.
     Held,
 }

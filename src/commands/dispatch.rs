@@ -8,7 +8,7 @@ use super::parse::shown;
 use super::propagation::{note_written, propagate};
 use super::routing::{self, Access, KeySlots, Redirect};
 use super::table::{Command, CommandId, Flag, Lookup};
-use super::{pause, persistence, pubsub, table, transaction};
+use super::{pause, persistence, pubsub, replication, table, transaction};
 use crate::wire::Args;
 
 /// Runs, queues or refuses one request. After [`Flow::Wait`] the client must not be read, nor this be called for it, until [`resume`]
@@ -17,7 +17,9 @@ pub fn execute(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     let Some(name) = args.nth(0) else { return Flow::Done };
     ctx.client.last_active = ctx.now.mono;
     ctx.client.last_command = None;
+    let (is_replica, start) = (ctx.client.is_replica(), ctx.reply.mark());
     let flow = match table().lookup(name, args.nth(1)) {
+        Lookup::Found(id) if is_replica && !replication::is_for_replicas(table().get(id).command) => Flow::Close,
         Lookup::Found(id) => {
             ctx.client.last_command = Some(id);
             dispatch(ctx, id, args)
@@ -29,6 +31,10 @@ pub fn execute(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
             reject(ctx, None, &text)
         }
     };
+    // To a replica the connection brings the stream: a reply would be taken for a part of it.
+    if is_replica && ctx.reply.mark() > start {
+        return Flow::Close;
+    }
     end_asking(ctx, &flow);
     flow
 }
@@ -137,7 +143,7 @@ pub(super) fn run(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Flow 
         Flow::Done => account(ctx, id, start),
         // Of an EXEC whose command waits, that command is the one that waits.
         Flow::Wait(_) => _ = ctx.client.waiting.get_or_insert(id),
-        Flow::Held => {}
+        Flow::Held | Flow::Close => {}
     }
     flow
 }

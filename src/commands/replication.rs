@@ -187,8 +187,16 @@ fn psync(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     ask(ctx, Request::Psync(id.zip(u64::try_from(next).ok())))
 }
 
+/// Whether who has asked for data may use this command: only what has no answer, for what it reads is taken for the stream.
+pub(super) fn is_for_replicas(command: &Command) -> bool {
+    matches!(command.name, "psync" | "sync" | "replconf")
+}
+
 /// The node answers: what becomes of the client from here on is no reply.
 fn ask(ctx: &mut Context<'_>, request: Request) -> Flow {
+    if !ctx.client.subscriptions.is_empty() {
+        return ctx.fail("ERR SYNC and PSYNC are not possible with subscriptions");
+    }
     replica(ctx).ask(request);
     Flow::Done
 }

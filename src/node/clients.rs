@@ -60,6 +60,8 @@ impl<D: Disk> Node<D> {
                     // A held request stays where it is, to be read again.
                     used += if flow == Flow::Held { 0 } else { parsed.used };
                 }
+                // As for any reply, there is no place for this one.
+                Err(_) if client.client.is_replica() => flow = Flow::Close,
                 Err(error) => {
                     Reply::new(session.transmit.end(), false).error(&format!("ERR {error}"));
                     session.closing = true;
@@ -76,6 +78,10 @@ impl<D: Disk> Node<D> {
             Flow::Done => {}
             Flow::Wait(wait) => self.begin_wait(conn, wait),
             Flow::Held => self.hold(conn),
+            Flow::Close => {
+                log::warn!("A replica's link is closed: it has sent a request that a replica may not send");
+                self.close(conn);
+            }
         }
     }
 

@@ -197,9 +197,11 @@ impl Replica {
         }
     }
 
-    /// It has run so much of the stream.
+    /// It has run so much of the stream. More than it was sent it cannot have run: that says no more than that it is there.
     pub fn acknowledge(&mut self, offset: u64, now: Millis) {
-        self.acked = self.acked.max(offset);
+        if self.needs().is_some_and(|sent| offset <= sent) {
+            self.acked = self.acked.max(offset);
+        }
         self.heard = now;
         if let Progress::Loading(place) = self.progress {
             self.progress = Progress::Streaming(place);

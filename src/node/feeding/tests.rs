@@ -1,4 +1,4 @@
-//! How much waits for a replica that does not read.
+//! How much waits for a replica that does not read, and what it may say.
 
 use super::*;
 use crate::node::net::Net;
@@ -53,4 +53,48 @@ fn large_values_of_an_rdb_wait_one_at_a_time_and_do_not_count_as_unsent_stream()
         }
         assert!((60_000..ROOM + 100_000).contains(&behind), "{behind}");
     }
+}
+
+/// It gets the stream, and has read all of it.
+fn follower(net: &mut Net) -> ConnId {
+    let replica = net.say(0, "REPLCONF capa eof\r\nPSYNC ? -1");
+    net.until("the end of the RDB", |net| {
+        let Kind::Client(client) = &net.nodes[0].sessions.get(replica).expect("it is there").kind else { return false };
+        client.client.replica.as_ref().is_some_and(|replica| replica.state() == "send_bulk" && !replica.has_more(&net.nodes[0].stream))
+    });
+    net.give(0, replica, b"REPLCONF ACK 0\r\n");
+    net.step();
+    read(net, replica, usize::MAX);
+    replica
+}
+
+#[test]
+fn what_would_have_an_answer_ends_a_replica_s_link() {
+    let mut net = Net::with_members(1);
+    let answered =
+        ["SET a 1", "GET a", "PING", "HELLO 3", "MULTI", "SUBSCRIBE x", "QUIT", "RESET", "NOSUCH", "CLIENT", "CLIENT NOSUCH", "SET a"];
+    let words = ["REPLCONF", "REPLCONF ACK", "REPLCONF listening-port 1", "REPLCONF x y", "PSYNC ? -1 x y", "*1\r\n$x", "\"", "EXEC"];
+    for line in answered.iter().chain(&words) {
+        let replica = follower(&mut net);
+        net.give(0, replica, format!("{line}\r\nSET b 1\r\n").as_bytes());
+        net.step();
+        assert!(net.nodes[0].sessions.get(replica).is_none(), "{line}");
+    }
+    assert_eq!(net.ask(0, "DBSIZE"), ":0\r\n");
+    for line in ["", "REPLCONF ACK 5", "REPLCONF GETACK *", "PSYNC ? -1", "SYNC"] {
+        let replica = follower(&mut net);
+        net.give(0, replica, format!("{line}\r\n").as_bytes());
+        net.step();
+        assert_eq!(unsent(&net, replica), 0, "{line}");
+    }
+}
+
+#[test]
+fn a_subscriber_is_no_replica() {
+    let mut net = Net::with_members(1);
+    let client = net.say(0, "HELLO 3\r\nSUBSCRIBE news\r\nPSYNC ? -1");
+    (0..3).for_each(|_| net.step());
+    let answer = net.answer(0, client).unwrap();
+    assert!(answer.ends_with("-ERR SYNC and PSYNC are not possible with subscriptions\r\n"), "{answer}");
+    assert_eq!(net.info(0, "connected_slaves"), 0);
 }

@@ -145,6 +145,21 @@ fn a_piece_ends_with_the_value_that_fills_it() {
 }
 
 #[test]
+fn a_replica_has_not_run_what_it_was_not_sent() {
+    let (mut desk, mut back) = (Desk::new(3), replica(true));
+    desk.stream.record(OLD, &mut desk.keyspace);
+    assert_eq!(desk.start(&mut back, Request::Psync(Some((OLD, 1)))), Start::Partial);
+    desk.write("DEL a");
+    assert_eq!(desk.feed(&mut back, 10), Fed::Enough);
+    back.acknowledge(u64::MAX, 3);
+    back.acknowledge(11, 4);
+    assert_eq!((back.acked, back.heard), (0, 4));
+    back.acknowledge(10, 5);
+    back.acknowledge(9, 6);
+    assert_eq!((back.acked, back.heard), (10, 6));
+}
+
+#[test]
 fn both_walks_of_a_copy_with_its_length_end_with_it() {
     let mut desk = Desk::new(300);
     for rounds in 0..20 {
