@@ -240,6 +240,15 @@ enum Answer {
     None,
 }
 
+/// What 0 and 1 say.
+fn switch(number: i64) -> Result<bool, String> {
+    match number {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err("ERR value is out of range, value must between 0 and 1".to_owned()),
+    }
+}
+
 fn configure(ctx: &mut Context<'_>, option: &[u8], value: &[u8]) -> Result<Answer, String> {
     let number = || integer(value).ok_or_else(|| NOT_AN_INTEGER.to_owned());
     match option {
@@ -285,7 +294,7 @@ fn configure(ctx: &mut Context<'_>, option: &[u8], value: &[u8]) -> Result<Answe
         }
         // What every version that speaks this protocol understands is what is sent.
         _ if is(option, "version") => {}
-        _ if is(option, "rdb-only") => replica(ctx).profile.rdb_only = number()? != 0,
+        _ if is(option, "rdb-only") => replica(ctx).profile.rdb_only = switch(number()?)?,
         _ if is(option, "rdb-filter-only") => {
             let unknown = value.split(u8::is_ascii_whitespace).find(|word| !word.is_empty() && !is(word, "functions"));
             if let Some(word) = unknown {

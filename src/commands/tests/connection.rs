@@ -166,6 +166,19 @@ fn the_list_of_clients() {
 }
 
 #[test]
+fn what_a_replica_says_of_itself_has_bounds() {
+    let mut desk = Desk::new();
+    for value in ["2", "-1", "9223372036854775807"] {
+        assert_eq!(desk.ask(&format!("replconf rdb-only {value}")), "-ERR value is out of range, value must between 0 and 1\r\n");
+    }
+    assert_eq!(desk.ask("replconf rdb-only x"), "-ERR value is not an integer or out of range\r\n");
+    for value in [1, 0] {
+        assert_eq!(desk.ask(&format!("replconf rdb-only {value}")), "+OK\r\n");
+        assert_eq!(desk.client.replica.as_ref().unwrap().profile.rdb_only, value == 1);
+    }
+}
+
+#[test]
 fn a_replica_is_told_if_another_node_is_meant() {
     let mut desk = Desk::new();
     let (cluster, other) = (desk.state.cluster_id(), ClusterId::from_bytes([2; 20]));
