@@ -17,6 +17,7 @@ const fn also(mut option: Opt, alias: &'static str) -> Opt {
 
 const YES_NO: Kind = Kind::Switch;
 const NUMBER: Kind = Kind::Number(i64::MIN, i64::MAX);
+const COUNT: Kind = Kind::Number(0, i32::MAX as i64);
 const BYTES: Kind = Kind::Memory(0, u64::MAX);
 const TEXT: Kind = Kind::Text;
 const WORDS: Kind = Kind::Words(64);
@@ -112,8 +113,8 @@ pub(super) const OPTIONS: &[Opt] = &[
     also(inert("replica-ignore-maxmemory", YES_NO, "yes"), "slave-ignore-maxmemory"),
     inert("replica-announced", YES_NO, "yes"),
     inert("repl-diskless-sync", YES_NO, "yes"),
-    inert("repl-diskless-sync-delay", NUMBER, "0"),
-    inert("repl-diskless-sync-max-replicas", NUMBER, "0"),
+    inert("repl-diskless-sync-delay", COUNT, "0"),
+    inert("repl-diskless-sync-max-replicas", COUNT, "0"),
     inert("repl-diskless-load", TEXT, "disabled"),
     inert("repl-disable-tcp-nodelay", YES_NO, "no"),
     inert("dual-channel-replication-enabled", YES_NO, "no"),

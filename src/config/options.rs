@@ -168,7 +168,7 @@ const OPTIONS: &[Opt] = &[
     option!("cluster-fast-failure-detection", cluster_fast_failure_detection, Kind::Switch, "yes", RUN_TIME, "a process whose ports refuse connections is known to be dead at once, if it is a primary that a replica can take over from, or a replica"),
     option!("min-replicas-to-write" | "min-slaves-to-write", min_replicas_to_write, Kind::Number(0, i32::MAX as i64), "0", RUN_TIME, "refuse writes while fewer replicas are there; 0: never"),
     option!("min-replicas-max-lag" | "min-slaves-max-lag", min_replicas_max_lag, Kind::Number(0, DAY / 1000), "10", RUN_TIME, "seconds of silence after which a replica does not count for min-replicas-to-write; 0: writes are not refused"),
-    option!("repl-backlog-size", repl_backlog_size, Kind::Memory(1, u64::MAX), "10485760", RUN_TIME, "bytes of changes kept for replicas that come back"),
+    option!("repl-backlog-size", repl_backlog_size, Kind::Raised(16 << 10), "10485760", RUN_TIME, "bytes of changes kept for replicas that come back; at least 16 KiB are"),
     option!("repl-backlog-ttl", repl_backlog_ttl, Kind::Number(0, i32::MAX as i64), "3600", RUN_TIME, "seconds that they are kept without any replica; 0: for ever"),
     option!("repl-ping-replica-period" | "repl-ping-slave-period", repl_ping_replica_period, Kind::Number(1, DAY / 1000), "10", RUN_TIME, "seconds between the PINGs that a primary sends to its replicas"),
     option!("repl-timeout", repl_timeout, Kind::Number(1, DAY / 1000), "60", RUN_TIME, "seconds of silence after which primary and replica give up their link"),

@@ -95,6 +95,16 @@ fn file_and_command_line_give_typed_values() {
 }
 
 #[test]
+fn a_backlog_has_redis_bounds() {
+    for (size, taken) in [("1", 16 << 10), ("16383", 16 << 10), ("16385", 16385), ("1mb", 1 << 20)] {
+        assert_eq!(config_of(&format!("--repl-backlog-size {size}"), "").repl_backlog_size, taken);
+    }
+    for line in ["repl-backlog-size 0", "repl-diskless-sync-delay -1", "repl-diskless-sync-max-replicas -1"] {
+        assert!(error_of("c.conf", line).contains("argument must be between"), "{line}");
+    }
+}
+
+#[test]
 fn timeouts_follow_from_each_other() {
     let config = config_of("", "");
     assert_eq!((config.write_lease(), config.election_timeout()), (5000, 1000));

@@ -17,6 +17,8 @@ pub(super) enum Kind {
     Number(i64, i64),
     /// Bytes with an optional unit (`1gb`, `64mb`, `1k`), within bounds, both included.
     Memory(u64, u64),
+    /// Bytes as above, at least 1; less than this is taken for this.
+    Raised(u64),
     /// One of these words, in any case.
     Choice(&'static [&'static str]),
     /// Any one word.
@@ -53,7 +55,7 @@ impl Kind {
         match self {
             Self::Switch => bool::read(self, words).map(|v| v.show()),
             Self::Number(..) => i64::read(self, words).map(|v| v.show()),
-            Self::Memory(..) => u64::read(self, words).map(|v| v.show()),
+            Self::Memory(..) | Self::Raised(_) => u64::read(self, words).map(|v| v.show()),
             Self::Words(_) => Vec::<String>::read(self, words).map(|v| v.show()),
             Self::OutputLimits => OutputLimits::read(self, words).map(|v| v.show()),
             Self::SavePoints => SavePoints::read(self, words).map(|v| v.show()),
@@ -68,7 +70,7 @@ impl Kind {
         match self {
             Self::Switch => "yes|no".into(),
             Self::Number(..) => "<number>".into(),
-            Self::Memory(..) => "<bytes>".into(),
+            Self::Memory(..) | Self::Raised(_) => "<bytes>".into(),
             Self::Choice(names) => names.join("|"),
             Self::Text | Self::SafeText => "<text>".into(),
             Self::KeyspaceEvents => "<letters>".into(),
@@ -145,6 +147,7 @@ fn bounded(kind: &Kind, words: &[String]) -> Result<i128, String> {
             let value = memory(word).ok_or("argument must be a memory value")?;
             (i128::from(value), i128::from(low), i128::from(high))
         }
+        Kind::Raised(least) => return bounded(&Kind::Memory(1, u64::MAX), words).map(|value| value.max(i128::from(least))),
         Kind::Number(low, high) => {
             let value = word.parse::<i64>().map_err(|_| "argument couldn't be parsed into an integer")?;
             (i128::from(value), i128::from(low), i128::from(high))
