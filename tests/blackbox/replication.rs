@@ -187,6 +187,21 @@ fn who_wants_the_length_first_may_ask_for_more_than_is_kept_for_a_replica() {
 }
 
 #[test]
+fn values_larger_than_what_is_kept_for_a_replica_are_fetched_and_followed() {
+    let node = whole(&["client-output-buffer-limit \"replica 2mb 0 0\"", "repl-backlog-size 1mb"]);
+    (0..6).for_each(|number| assert_eq!(node.ask(&format!("SETRANGE large:{number} 4999999 x")), "5000000"));
+    let file = node.dir().join("fetched.rdb");
+    let fetched =
+        command("redis-cli").args(["-p", &node.number().to_string(), "--rdb"]).arg(&file).output().expect("redis-cli is needed here");
+    assert!(fetched.status.success(), "{fetched:?}");
+    let replica = replica_of(&node);
+    assert_eq!(same(&node, &replica).len(), 6);
+    ask_all(&node, &["APPEND large:1 x"]);
+    assert_eq!(same(&node, &replica)["large:1"].0.len(), 5_000_001);
+    assert_eq!(info(&mut node.try_connect().unwrap(), "sync_full"), "2");
+}
+
+#[test]
 fn redis_cli_backs_the_cluster_up_and_redis_server_loads_that() {
     let node = whole(&[]);
     fill(&node, "key", 5000, 200);
