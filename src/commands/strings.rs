@@ -7,6 +7,7 @@ use super::notify::Event;
 use super::parse::{NOT_AN_INTEGER, integer};
 use super::table::{Command, Flag, Group, KeyFlag, KeySpec};
 use crate::keyspace::{Expiry, Value};
+use crate::types::STRING_MAX;
 use crate::wire::{Args, Reply};
 
 const READ: &[KeySpec] = &[KeySpec::one(&[KeyFlag::ReadOnly, KeyFlag::Access])];
@@ -111,9 +112,10 @@ fn strlen(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     Flow::Done
 }
 
-/// True if no string may become this long.
+/// True if no string may become this long. What a primary has is not its replica's to refuse.
 fn is_too_long(ctx: &Context<'_>, length: usize) -> bool {
-    length as u64 > ctx.config.proto_max_bulk_len
+    let most = if ctx.client.is_primary { STRING_MAX } else { ctx.config.proto_max_bulk_len };
+    length as u64 > most
 }
 
 const TOO_LONG: &str = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";

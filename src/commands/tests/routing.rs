@@ -81,6 +81,16 @@ fn the_end_of_a_primarys_stream_needs_no_lease_of_who_takes_over() {
 }
 
 #[test]
+fn what_a_primary_has_grown_grows_at_its_replica() {
+    let mut desk = Desk::new();
+    desk.config.proto_max_bulk_len = 3;
+    assert!(desk.ask("append bar long").starts_with("-ERR string exceeds"));
+    desk.client.is_primary = true;
+    assert_eq!((desk.ask("append bar long"), desk.ask("setrange bar 4 x")), (":4\r\n".to_owned(), ":5\r\n".to_owned()));
+    assert!(desk.ask("setrange bar 4294967296 x").starts_with("-ERR string exceeds"));
+}
+
+#[test]
 fn a_replica_serves_reads_of_its_primarys_slots_to_who_says_readonly() {
     let mut desk = Desk::new();
     desk.add_other();
