@@ -70,15 +70,16 @@ fn state(join: &Change) -> State {
     state
 }
 
+const SETTINGS: Settings = Settings { election_timeout: 1000, lease: 5000, node_timeout: 15_000, voters: 5 };
+
 #[test]
 fn get_and_set_allocate_nothing() {
     let address: Address = format!("127.0.0.1:1@2,,shard-id={}", "0a".repeat(20)).parse().unwrap();
     let join = Change::NodeJoin { id: ME, address: address.clone(), voter: true };
-    let settings = Settings { election_timeout: 1000, lease: 5000, node_timeout: 15_000, voters: 5 };
-    let (state, raft) = (state(&join), Raft::found(ME, join, 1, settings, Rng::new(1), 1));
+    let (state, raft) = (state(&join), Raft::found(ME, join, 1, SETTINGS, Rng::new(1), 1));
     let (mut keyspace, mut config, mut server, stats) = (Keyspace::new(1), Config::shipped(), Server::default(), BusStats::default());
-    let (syncs, mut stream) = (SyncTimes::default(), Stream::new(History::new(ReplId::from_bytes([1; 20]), 0)));
-    let (mut pubsub, local) = (PubSub::default(), "127.0.0.1:1".parse().unwrap());
+    let (syncs, mut pubsub, local) = (SyncTimes::default(), PubSub::default(), "127.0.0.1:1".parse().unwrap());
+    let mut stream = Stream::new(History::new(ReplId::from_bytes([1; 20]), 0));
     let (mut client, mut out) = (Client::new(1, local, local, NOW, true), Vec::with_capacity(4096));
     let cluster = Cluster {
         me: ME,
