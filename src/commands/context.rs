@@ -152,6 +152,18 @@ impl From<ChangeOutcome> for WaitOutcome {
     }
 }
 
+impl WaitOutcome {
+    /// The whole error text of a wait that did not end well; the first error of several changes.
+    pub fn failure(self) -> Option<String> {
+        match self {
+            Self::Done | Self::Replicas(_) => None,
+            Self::Timeout => Some("TIMEOUT The cluster did not answer in time: the change may still be applied".to_owned()),
+            Self::Failed(text) => Some(text),
+            Self::Changes(changes) => changes.into_iter().find_map(|change| Self::from(change).failure()),
+        }
+    }
+}
+
 /// Stands in [`Context::slot`] for a command without keys.
 pub const NO_SLOT: Slot = match Slot::new(0) {
     Some(slot) => slot,

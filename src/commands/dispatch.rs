@@ -44,7 +44,7 @@ pub fn resume(ctx: &mut Context<'_>, outcome: WaitOutcome) -> Flow {
     let start = ctx.reply.mark();
     match outcome {
         WaitOutcome::Replicas(count) => ctx.reply.int(count.cast_signed()),
-        other => match failure(other) {
+        other => match other.failure() {
             None => ctx.reply.ok(),
             Some(text) => ctx.reply.error(&text),
         },
@@ -200,16 +200,6 @@ fn end_asking(ctx: &mut Context<'_>, flow: &Flow) {
     }
     let is_asking = |id| table().get(id).command.name == "asking";
     ctx.client.asking = ctx.client.last_command.is_some_and(is_asking);
-}
-
-/// The whole error text of a wait that did not end well; the first error of several changes.
-fn failure(outcome: WaitOutcome) -> Option<String> {
-    match outcome {
-        WaitOutcome::Done | WaitOutcome::Replicas(_) => None,
-        WaitOutcome::Timeout => Some("TIMEOUT The cluster did not answer in time: the change may still be applied".to_owned()),
-        WaitOutcome::Failed(text) => Some(text),
-        WaitOutcome::Changes(changes) => changes.into_iter().find_map(|change| failure(change.into())),
-    }
 }
 
 /// Redis' text: the name, and the first arguments as far as 128 bytes go.

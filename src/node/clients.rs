@@ -176,7 +176,7 @@ impl<D: Disk> Node<D> {
     pub(super) fn answer_decided(&mut self) {
         for (conn, outcome) in self.waiting.take_decided() {
             self.reset_ended(conn);
-            self.failover_ended(conn);
+            self.failover_ended(conn, &outcome);
             let Some(mut session) = self.sessions.lend(conn) else { continue };
             let mut flow = Flow::Done;
             if let Kind::Client(client) = &mut session.kind {

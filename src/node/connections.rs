@@ -5,7 +5,7 @@
 
 use super::sessions::{BusEnd, BusSession, ClientSession, Kind, Purpose};
 use super::{Accepted, Action, Closed, Node, Port, clients};
-use crate::commands::Client;
+use crate::commands::{Client, WaitOutcome};
 use crate::store::Disk;
 use crate::types::ConnId;
 use crate::wire::{Frame, Parser};
@@ -135,7 +135,7 @@ impl<D: Disk> Node<D> {
                 self.waiting.forget(conn);
                 self.pausing.held.remove(&conn);
                 self.reset_ended(conn);
-                self.failover_ended(conn);
+                self.failover_ended(conn, &WaitOutcome::Failed("the client that asked for it is gone".to_owned()));
             }
             Kind::Primary(link) => self.primary_lost(conn, *link, &session.receive),
             Kind::Bus(bus) => match bus.end {

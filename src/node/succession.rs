@@ -22,6 +22,19 @@ struct Attempt {
     proposed: bool,
 }
 
+impl Attempt {
+    /// Why it is given up. What was not proposed will not happen.
+    fn failure(self, Question { end, .. }: Question, follows: bool) -> WaitOutcome {
+        let text = match end {
+            _ if self.proposed => return WaitOutcome::Timeout,
+            _ if !follows => "ERR This node does not replicate that primary any more, and nothing was changed by this failover",
+            None => "TIMEOUT The primary did not answer in time, and nothing was changed: CLUSTER FAILOVER FORCE does without it",
+            Some(_) => "TIMEOUT This replica did not catch up with its primary in time, and nothing was changed",
+        };
+        WaitOutcome::Failed(text.to_owned())
+    }
+}
+
 /// What a primary is asked: where its stream ends.
 #[derive(Clone, Copy, Debug)]
 struct Question {
@@ -79,18 +92,20 @@ impl<D: Disk> Node<D> {
         self.todo.connect = true;
     }
 
-    /// A client was told how its request ended, or has left: a failover that it asked for and that was not granted is over.
-    pub(super) fn failover_ended(&mut self, client: ConnId) {
+    /// A client was told this, or has left: a failover that it asked for and that was not granted is over.
+    pub(super) fn failover_ended(&mut self, client: ConnId, outcome: &WaitOutcome) {
         if self.succession.attempt.is_some_and(|attempt| attempt.client == client) {
-            self.call_failover_off();
+            self.call_failover_off(outcome.clone());
         }
     }
 
     /// The primary serves writes again, unless it has learned by now that it is none any more.
-    fn call_failover_off(&mut self) {
+    fn call_failover_off(&mut self, outcome: WaitOutcome) {
         let Some(attempt) = self.succession.attempt.take() else { return };
-        self.waiting.finish(attempt.client, WaitOutcome::Timeout);
+        let why = outcome.clone().failure().unwrap_or_default();
+        self.waiting.finish(attempt.client, outcome);
         if let (false, Some(question)) = (self.succession.heir, self.succession.question) {
+            log::warn!("The failover from {} that was asked for is called off: {why}", question.primary);
             self.succession.question = None;
             if let Some(conn) = self.links.up(&question.primary) {
                 let number = self.succession.next_question();
@@ -107,10 +122,10 @@ impl<D: Disk> Node<D> {
             return self.await_inheritance(question);
         }
         let follows = self.state.member(&self.me).and_then(|me| me.primary) == Some(question.primary);
-        if late || !follows {
-            return self.call_failover_off();
-        }
         let Some(attempt) = self.succession.attempt else { return };
+        if late || !follows {
+            return self.call_failover_off(attempt.failure(question, follows));
+        }
         // Without the link it is not known to be the same history, and the primary's clients would be held for as long as that takes.
         if self.upstream().is_none_or(|upstream| upstream.link != UpstreamLink::Up) {
             return;

@@ -5,6 +5,7 @@ use super::super::net::Net;
 use super::*;
 use crate::types::ShardId;
 
+mod calling_off;
 mod flagged;
 mod pauses;
 
