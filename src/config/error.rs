@@ -12,8 +12,6 @@ pub enum Source {
     File(PathBuf, usize),
     /// The command line.
     CommandLine,
-    /// The values together.
-    Whole,
 }
 
 impl fmt::Display for Source {
@@ -21,7 +19,6 @@ impl fmt::Display for Source {
         match self {
             Self::File(path, line) => write!(f, "{}:{line}", path.display()),
             Self::CommandLine => f.write_str("command line"),
-            Self::Whole => f.write_str("configuration"),
         }
     }
 }

@@ -21,6 +21,7 @@ const COUNT: Kind = Kind::Number(0, i32::MAX as i64);
 const BYTES: Kind = Kind::Memory(0, u64::MAX);
 const TEXT: Kind = Kind::Text;
 const WORDS: Kind = Kind::Words(64);
+const NO_TLS: &str = "TLS is not supported";
 
 /// A directive that must not be taken in silence: doing nothing would be wrong.
 pub(super) fn refused(name: &str) -> Option<&'static str> {
@@ -30,7 +31,8 @@ pub(super) fn refused(name: &str) -> Option<&'static str> {
         "user" | "aclfile" => "users and access lists are not supported: use 'requirepass'",
         "loadmodule" => "modules are not supported",
         "replicaof" | "slaveof" => "'replicaof' is not possible in a cluster: use CLUSTER REPLICATE",
-        "tls-cluster" | "tls-replication" | "tls-cert-file" => "TLS is not supported",
+        "tls-port" | "tls-cluster" | "tls-replication" => return None,
+        name if name.starts_with("tls-") => NO_TLS,
         _ => return None,
     })
 }
@@ -57,7 +59,9 @@ pub(super) const OPTIONS: &[Opt] = &[
     inert("protected-mode", YES_NO, "no"),
     inert("bind-source-addr", TEXT, ""),
     inert("socket-mark-id", NUMBER, "0"),
-    inert("tls-port", Kind::Only("0", "TLS is not supported"), "0"),
+    inert("tls-port", Kind::Only("0", NO_TLS), "0"),
+    inert("tls-cluster", Kind::Only("no", NO_TLS), "no"),
+    inert("tls-replication", Kind::Only("no", NO_TLS), "no"),
     inert("io-threads", NUMBER, "1"),
     inert("io-threads-do-reads", YES_NO, "no"),
     inert("always-show-logo", YES_NO, "no"),
@@ -73,10 +77,10 @@ pub(super) const OPTIONS: &[Opt] = &[
     inert("disable-thp", YES_NO, "yes"),
     inert("oom-score-adj", TEXT, "no"),
     inert("oom-score-adj-values", WORDS, "0 200 800"),
-    inert("server-cpulist", TEXT, ""),
-    inert("bio-cpulist", TEXT, ""),
-    inert("aof-rewrite-cpulist", TEXT, ""),
-    inert("bgsave-cpulist", TEXT, ""),
+    also(inert("server-cpulist", TEXT, ""), "server_cpulist"),
+    also(inert("bio-cpulist", TEXT, ""), "bio_cpulist"),
+    also(inert("aof-rewrite-cpulist", TEXT, ""), "aof_rewrite_cpulist"),
+    also(inert("bgsave-cpulist", TEXT, ""), "bgsave_cpulist"),
     inert("enable-protected-configs", TEXT, "no"),
     inert("enable-debug-command", TEXT, "no"),
     inert("enable-module-command", TEXT, "no"),
@@ -112,6 +116,7 @@ pub(super) const OPTIONS: &[Opt] = &[
     also(inert("replica-lazy-flush", YES_NO, "yes"), "slave-lazy-flush"),
     also(inert("replica-ignore-maxmemory", YES_NO, "yes"), "slave-ignore-maxmemory"),
     inert("replica-announced", YES_NO, "yes"),
+    inert("replica-ignore-disk-write-errors", YES_NO, "no"),
     inert("repl-diskless-sync", YES_NO, "yes"),
     inert("repl-diskless-sync-delay", COUNT, "0"),
     inert("repl-diskless-sync-max-replicas", COUNT, "0"),

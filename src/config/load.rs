@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, Source};
 use super::options::{self, Opt};
-use super::{Config, inert, lines};
+use super::{Config, Misfit, inert, lines};
 
 /// The longest configuration file that is read.
 const MAX_FILE: usize = 4 << 20;
@@ -25,6 +25,9 @@ pub enum Launch {
     CheckNodesConf(PathBuf),
 }
 
+/// The lines that have set something, in their order: the option, where, and what stands there.
+type Lines = Vec<(&'static str, Source, String)>;
+
 /// Reads the arguments after the program's name: `[file] [--option value...]...`, or one of `--help`, `--version`, `--check-nodes-conf FILE`.
 pub fn from_args(args: &[String], read_file: &dyn Fn(&Path) -> io::Result<String>) -> Result<Launch, ConfigError> {
     match args {
@@ -38,25 +41,31 @@ pub fn from_args(args: &[String], read_file: &dyn Fn(&Path) -> io::Result<String
         _ => {}
     }
     let mut config = Config::shipped();
+    let mut lines = Lines::new();
     let options = match args {
         [file, rest @ ..] if !file.starts_with('-') => {
-            load_file(&mut config, Path::new(file), read_file)?;
+            load_file(&mut config, Path::new(file), read_file, &mut lines)?;
             rest
         }
         all => all,
     };
-    load_options(&mut config, options)?;
-    config.check().map_err(|reason| ConfigError::Option {
-        source: Source::Whole,
-        text: "values that do not fit together".into(),
-        reason,
+    load_options(&mut config, options, &mut lines)?;
+    config.check().map_err(|Misfit { options, reason }| {
+        let blamed = lines.into_iter().rev().find(|(name, ..)| options.contains(name));
+        let (_, source, text) = blamed.expect("the shipped values fit together");
+        ConfigError::Option { source, text, reason }
     })?;
     let cautions = config.cautions();
     config.warnings.extend(cautions);
     Ok(Launch::Run(Box::new(config)))
 }
 
-fn load_file(config: &mut Config, path: &Path, read_file: &dyn Fn(&Path) -> io::Result<String>) -> Result<(), ConfigError> {
+fn load_file(
+    config: &mut Config,
+    path: &Path,
+    read_file: &dyn Fn(&Path) -> io::Result<String>,
+    set: &mut Lines,
+) -> Result<(), ConfigError> {
     let unreadable = |reason: String| ConfigError::Unreadable { path: path.to_owned(), reason };
     let text = read_file(path).map_err(|error| unreadable(error.to_string()))?;
     if text.len() > MAX_FILE {
@@ -73,13 +82,14 @@ fn load_file(config: &mut Config, path: &Path, read_file: &dyn Fn(&Path) -> io::
         let refuse = |reason: &str| ConfigError::Option { source: source.clone(), text: line.to_owned(), reason: reason.to_owned() };
         let words = lines::split(line).ok_or_else(|| refuse("Unbalanced quotes in configuration line"))?;
         let Some((name, values)) = words.split_first() else { continue };
-        set_one(config, name, values, &source, &mut seen).map_err(|reason| refuse(&reason))?;
+        let name = set_one(config, name, values, &source, &mut seen).map_err(|reason| refuse(&reason))?;
+        set.push((name, source.clone(), line.to_owned()));
     }
     Ok(())
 }
 
 /// `--name value...`, where a word that begins with `--` begins the next option.
-fn load_options(config: &mut Config, mut args: &[String]) -> Result<(), ConfigError> {
+fn load_options(config: &mut Config, mut args: &[String], set: &mut Lines) -> Result<(), ConfigError> {
     let mut seen = Vec::new();
     while let Some((first, rest)) = args.split_first() {
         let refuse = |reason: String, text: String| ConfigError::Option { source: Source::CommandLine, text, reason };
@@ -89,14 +99,21 @@ fn load_options(config: &mut Config, mut args: &[String]) -> Result<(), ConfigEr
         let count = rest.iter().take_while(|word| !word.starts_with("--")).count();
         let (values, next) = rest.split_at(count);
         let text = || [first].into_iter().chain(values).map(String::as_str).collect::<Vec<_>>().join(" ");
-        set_one(config, name, values, &Source::CommandLine, &mut seen).map_err(|reason| refuse(reason, text()))?;
+        let name = set_one(config, name, values, &Source::CommandLine, &mut seen).map_err(|reason| refuse(reason, text()))?;
+        set.push((name, Source::CommandLine, text()));
         args = next;
     }
     Ok(())
 }
 
-/// Sets one option from one line. `seen` holds the options that this source has warned of, and those that add up which it has begun.
-fn set_one(config: &mut Config, name: &str, values: &[String], source: &Source, seen: &mut Vec<&'static str>) -> Result<(), String> {
+/// Sets one option from one line, and names it. `seen` holds the options that this source has warned of, and those that add up which it has begun.
+fn set_one(
+    config: &mut Config,
+    name: &str,
+    values: &[String],
+    source: &Source,
+    seen: &mut Vec<&'static str>,
+) -> Result<&'static str, String> {
     if let Some(reason) = inert::refused(name) {
         return Err(reason.into());
     }
@@ -110,7 +127,7 @@ fn set_one(config: &mut Config, name: &str, values: &[String], source: &Source, 
         seen.push(option.name);
         config.warnings.push(format!("{source}: option '{}' is accepted, without effect", option.name));
     }
-    Ok(())
+    Ok(option.name)
 }
 
 /// The text of `--version`.

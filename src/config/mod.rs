@@ -162,6 +162,13 @@ pub struct Config {
     inert: BTreeMap<&'static str, String>,
 }
 
+/// Values that must not be together, or one that must not be at all.
+struct Misfit {
+    /// Whose values: the one that was set last is to blame.
+    options: &'static [&'static str],
+    reason: String,
+}
+
 impl Config {
     /// What is used where nothing is said: the defaults of the table of options.
     pub fn shipped() -> Self {
@@ -206,27 +213,34 @@ impl Config {
     }
 
     /// What the values must be together; the first reason why they are not.
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), Misfit> {
+        let misfit = |options, reason: &str| Err(Misfit { options, reason: reason.to_owned() });
         if self.cluster_port == 0 && u16::MAX - self.port < BUS_PORT_OFFSET {
-            return Err(format!("port {} leaves no room for the bus port at port + {BUS_PORT_OFFSET}: set cluster-port too", self.port));
+            let port = self.port;
+            let reason = format!("port {port} leaves no room for the bus port at port + {BUS_PORT_OFFSET}: set cluster-port too");
+            return misfit(&["port", "cluster-port"], &reason);
         }
         if self.bus_port() == self.port {
-            return Err("port and cluster-port must differ".into());
+            return misfit(&["port", "cluster-port"], "port and cluster-port must differ");
         }
         if self.bind.is_empty() {
-            return Err("bind needs at least one address".into());
+            return misfit(&["bind"], "bind needs at least one address");
         }
-        for (name, path) in [("cluster-config-file", &self.cluster_config_file), ("dir", &self.dir)] {
-            if path.is_empty() {
-                return Err(format!("{name} must not be empty"));
-            }
+        if self.cluster_config_file.is_empty() {
+            return misfit(&["cluster-config-file"], "cluster-config-file must not be empty");
+        }
+        if self.dir.is_empty() {
+            return misfit(&["dir"], "dir must not be empty");
         }
         if self.dbfilename.contains('/') {
-            return Err("dbfilename can't be a path, just a filename".into());
+            return misfit(&["dbfilename"], "dbfilename can't be a path, just a filename");
         }
-        let config_file = &self.cluster_config_file;
-        if ["", config_file, &format!("{config_file}.tmp"), &format!("{config_file}.lock")].contains(&self.dbfilename.as_str()) {
-            return Err("dbfilename must be a name of its own".into());
+        if self.dbfilename.is_empty() {
+            return misfit(&["dbfilename"], "dbfilename must not be empty");
+        }
+        let taken = ["", ".tmp", ".lock"].map(|end| format!("{}{end}", self.cluster_config_file));
+        if taken.contains(&self.dbfilename) {
+            return misfit(&["dbfilename", "cluster-config-file"], "dbfilename must be a name of its own");
         }
         Ok(())
     }

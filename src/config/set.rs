@@ -46,7 +46,7 @@ impl Config {
             option.read(&mut next, &words).map_err(refuse)?;
         }
         let last = pairs.last().map_or("", |pair| pair.0);
-        next.check().map_err(|reason| SetError::Refused { name: last.to_owned(), reason })?;
+        next.check().map_err(|misfit| SetError::Refused { name: last.to_owned(), reason: misfit.reason })?;
         *self = next;
         Ok(())
     }

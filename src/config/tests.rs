@@ -128,14 +128,20 @@ fn errors_name_file_line_and_reason() {
         ("replicaof a 1", "c.conf:1", "not possible in a cluster"),
         ("logfile \"x", "c.conf:1", "Unbalanced quotes"),
         ("cluster-announce-hostname a,b", "c.conf:1", "letters, digits"),
-        ("port 60000", "configuration", "cluster-port"),
-        ("port 7000\ncluster-port 7000", "configuration", "must differ"),
+        ("port 60000", "c.conf:1", "cluster-port"),
+        ("port 7000\ncluster-port 7000", "c.conf:2", "must differ"),
+        ("# x\ndbfilename a/b\nport 7000", "c.conf:2\n>>> 'dbfilename a/b'", "can't be a path"),
+        ("dbfilename \"\"", "c.conf:1\n>>> 'dbfilename \"\"'", "must not be empty"),
+        ("dbfilename x\ncluster-config-file x", "c.conf:2", "a name of its own"),
+        ("tls-cluster yes", "c.conf:1", "TLS is not supported"),
+        ("tls-key-file k", "c.conf:1", "TLS is not supported"),
     ];
     for (file, place, reason) in cases {
         let text = error_of("c.conf", file);
         assert!(text.starts_with("*** FATAL CONFIG FILE ERROR") && text.contains(place) && text.contains(reason), "{file}: {text}");
     }
     assert!(error_of("--prot 1", "").contains("command line"));
+    assert!(error_of("c.conf --port 60000", "port 7000").contains("command line\n>>> '--port 60000'"));
     assert!(error_of("c.conf port 1", "").contains("begins with '--'"));
     let missing = from_args(&args("c.conf"), &|_| Err(io::ErrorKind::NotFound.into())).unwrap_err();
     assert!(missing.to_string().contains("c.conf"));
@@ -148,6 +154,8 @@ fn what_means_nothing_here_is_taken_with_a_warning() {
     assert_eq!(config.warnings[0], "c.conf:1: option 'maxmemory' is accepted, without effect");
     assert_eq!((value(&config, "maxmemory").as_str(), value(&config, "busy-reply-threshold").as_str()), ("1073741824", "7"));
     assert!(error_of("--appendonly maybe", "").contains("'yes' or 'no'"));
+    let of_redis = "replica-ignore-disk-write-errors no\nserver_cpulist \"\"\ntls-port 0\ntls-cluster no\ntls-replication no\n";
+    assert!(config_of("c.conf", of_redis).warnings.is_empty());
 }
 
 #[test]
