@@ -219,7 +219,9 @@ pub struct Cluster<'a> {
     pub outsiders: &'a [Outsider<'a>],
     /// The slots that this node has brought with it when it joined, or means to bring, and has not claimed yet; almost always empty.
     pub claims: &'a [(Slot, Slot)],
-    /// How much of its shard's keys each member has, in bytes of the stream. Of a replica, 0 or nothing: it lacks its primary's.
+    /// How much of its shard's keys this node has, in bytes of the stream. Of a replica, 0: it lacks its primary's.
+    pub offset: u64,
+    /// The same of each member, as the leader has told it: those of replicas are old, but for whether they are 0.
     pub offsets: &'a BTreeMap<NodeId, u64>,
     /// Counters of the bus.
     pub stats: &'a BusStats,

@@ -113,7 +113,7 @@ impl<D: Disk> Node<D> {
         let (resp3, upstream) = (client.resp3, self.upstream());
         let limit = self.config.client_output_buffer_limit.pubsub.hard;
         self.keyspace.want_notes(self.wanted_notes());
-        let (awaited, has_bequest) = (self.is_awaited(), self.has_bequest());
+        let (awaited, has_bequest, offset) = (self.is_awaited(), self.has_bequest(), self.replication_offset());
         let mut others = Others::new(&mut self.sessions, Some(Asking { conn, resp3 }), limit);
         let outsiders = outsiders(&self.me, &self.own_address, &self.standing, &self.views.handshakes);
         let mut context = Context {
@@ -134,6 +134,7 @@ impl<D: Disk> Node<D> {
                 links: &self.views.links,
                 outsiders: &outsiders,
                 claims: self.standing.claims(),
+                offset,
                 offsets: self.views.copies.offsets(),
                 stats: &self.bus_stats,
                 leaving: &self.leaving_ranges,

@@ -122,4 +122,23 @@ mod tests {
         let shards = net.ask(1, "CLUSTER SHARDS");
         assert_eq!((shards.matches("online").count(), shards.matches("replication-offset\r\n:0").count()), (3, 0), "{shards}");
     }
+    /// What the leader has told is of the time when the replicas came.
+    #[test]
+    fn a_node_shows_its_own_offset_and_those_of_its_own_replicas_as_they_are() {
+        let mut net = Net::with_replicas();
+        net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
+        assert_eq!(net.ask(2, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
+        all_name(&mut net, &[1, 2]);
+        assert_eq!(net.ask(0, "SET one more"), "+OK\r\n");
+        net.all_equal(0);
+        for (at, of) in [(0, 0), (0, 1), (0, 2), (1, 1)] {
+            let mut shown = || {
+                let (own, offset) = (net.nodes[of].me.to_string(), net.history(of).offset);
+                let shards = net.ask(at, "CLUSTER SHARDS");
+                let member = shards.split(&own).nth(1).unwrap();
+                member.split("replication-offset\r\n").nth(1).unwrap().starts_with(&format!(":{offset}\r\n"))
+            };
+            assert!((0..400).any(|_| shown()), "node {at} of node {of}");
+        }
+    }
 }

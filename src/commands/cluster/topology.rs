@@ -5,6 +5,7 @@
 use super::member;
 use crate::cluster::{Address, Member, view};
 use crate::commands::context::{Context, Flow, LinkView};
+use crate::commands::replication::{self, Shown};
 use crate::config::EndpointType;
 use crate::types::NodeId;
 use crate::wire::{Args, Reply};
@@ -108,7 +109,7 @@ pub(super) fn write_pair(reply: &mut Reply<'_>, key: &str, value: &str) {
 
 pub(super) fn shards(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
     let shards = view::shards(ctx.cluster.state);
-    let (endpoint, offsets) = (ctx.config.cluster_preferred_endpoint_type, ctx.cluster.offsets);
+    let (endpoint, offsets) = (ctx.config.cluster_preferred_endpoint_type, known_offsets(ctx));
     ctx.reply.array(shards.len());
     for shard in shards {
         ctx.reply.map(2);
@@ -121,10 +122,26 @@ pub(super) fn shards(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
         ctx.reply.bulk(b"nodes");
         ctx.reply.array(shard.nodes.len());
         for member in shard.nodes {
-            write_shard_node(&mut ctx.reply, member, offset_of(offsets, &member.id), endpoint);
+            write_shard_node(&mut ctx.reply, member, offset_of(&offsets, &member.id), endpoint);
         }
     }
     Flow::Done
+}
+
+/// What the leader has told is old. Of itself this node knows better, and of the replicas that are connected to it.
+fn known_offsets(ctx: &Context<'_>) -> BTreeMap<NodeId, u64> {
+    let (me, state) = (ctx.cluster.me, ctx.cluster.state);
+    let mut offsets = ctx.cluster.offsets.clone();
+    offsets.insert(me, ctx.cluster.offset);
+    let connected = replication::replicas(ctx);
+    for replica in state.replicas_of(&me).iter().filter_map(|id| state.member(id)) {
+        let (ip, port) = (&replica.address.ip, replica.address.port);
+        let is_it = |shown: &&Shown| shown.ip == *ip && shown.port == port && shown.acked > 0;
+        if let Some(shown) = connected.iter().find(is_it) {
+            offsets.insert(replica.id, shown.acked);
+        }
+    }
+    offsets
 }
 
 fn offset_of(offsets: &BTreeMap<NodeId, u64>, id: &NodeId) -> u64 {

@@ -147,7 +147,7 @@ impl Desk {
     fn with<R>(&mut self, call: impl FnOnce(&mut Context<'_>) -> R) -> (R, Vec<u8>) {
         let mut out = Vec::new();
         let address = address(7001, "0a");
-        let resp3 = self.client.resp3;
+        let (resp3, offset) = (self.client.resp3, self.stream.offset());
         self.keyspace.want_notes(crate::commands::notify::wanted(self.config.notify_keyspace_events));
         let mut ctx = Context {
             now: self.now,
@@ -166,6 +166,7 @@ impl Desk {
                 links: &[],
                 outsiders: &[],
                 claims: &[],
+                offset,
                 offsets: &self.offsets,
                 stats: &self.stats,
                 leaving: &self.leaving,
