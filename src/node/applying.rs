@@ -45,7 +45,11 @@ impl<D: Disk> Node<D> {
             };
             let outcome = self.state.apply(index, entry);
             let origin = entry.origin;
-            let succession = succession(entry).filter(|_| outcome == Outcome::Applied && self.is_of_this_life());
+            let told = outcome == Outcome::Applied && self.is_of_this_life();
+            let succession = succession(entry).filter(|_| told);
+            if let (true, Body::App(change)) = (told, &entry.body) {
+                self.chronicle(change);
+            }
             if outcome == Outcome::Applied {
                 note_changes(&self.me, entry, &mut self.changed);
                 if concerns(&self.me, entry) {

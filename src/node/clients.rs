@@ -4,6 +4,7 @@
 //! Must not: know any command (commands does). Replies leave in the shell's flush, after before-sleep.
 
 use super::Node;
+use super::chronicle::replica_named;
 use super::sessions::{ClientSession, Input, Kind, Session};
 use super::subscribers::{Asking, Others};
 use super::views::outsiders;
@@ -229,7 +230,11 @@ impl<D: Disk> Node<D> {
         client.behind_since = beyond(limit.soft).then(|| client.behind_since.unwrap_or(now));
         let too_long = client.behind_since.is_some_and(|since| now.saturating_sub(since) >= limit.soft_seconds.saturating_mul(1000));
         if too_long || beyond(limit.hard) {
-            log::warn!("closing client {}: {unsent} bytes that it does not read are beyond client-output-buffer-limit", client.client.id);
+            let who = match behind {
+                Some(_) => format!("replica {}", replica_named(&self.state, &client.client)),
+                None => format!("client {} at {}", client.client.id, client.client.addr),
+            };
+            log::warn!("closing {who}: {unsent} bytes that it does not read are beyond client-output-buffer-limit");
             self.server.stats.output_limit_disconnections += 1;
             self.close(conn);
         }

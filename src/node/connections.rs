@@ -3,6 +3,7 @@
 //! Owns: the beginning and the end of every session, and what hangs on it when it ends. Must not: look at the bytes (bus, clients and following do).
 //! Contract: the calls of [`Node`] that the shell makes beside [`Node::turn`].
 
+use super::chronicle::replica_named;
 use super::sessions::{BusEnd, BusSession, ClientSession, Kind, Purpose};
 use super::{Accepted, Action, Closed, Node, Port, clients};
 use crate::commands::{Client, WaitOutcome};
@@ -130,6 +131,9 @@ impl<D: Disk> Node<D> {
         let Some(session) = self.sessions.remove(conn) else { return false };
         match session.kind {
             Kind::Client(mut client) => {
+                if client.client.replica.as_ref().is_some_and(|replica| replica.is_online()) {
+                    log::info!("The link to replica {} has ended", replica_named(&self.state, &client.client));
+                }
                 self.publishing.pubsub.leave(conn, &mut client.client.subscriptions);
                 client.client.leave(&mut self.keyspace);
                 self.waiting.forget(conn);

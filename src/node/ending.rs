@@ -68,6 +68,7 @@ impl<D: Disk> Node<D> {
         if matches!(self.ending, Ending::No | Ending::Now) {
             return Err("ERR No shutdown in progress.".to_owned());
         }
+        log::info!("The shutdown is called off");
         self.call_off();
         Ok(())
     }
@@ -89,6 +90,7 @@ impl<D: Disk> Node<D> {
         if !wanted || self.is_loading() {
             return self.end_now();
         }
+        log::info!("Saving the keys before the end");
         self.ending = Ending::Saving;
         self.pause_clients(Some(Pause { held: Held::All, until: Millis::MAX }));
         self.save_anew();
@@ -119,15 +121,24 @@ impl<D: Disk> Node<D> {
             self.give_slots_up(self.now.mono + self.handover_patience());
             self.ending = Ending::GivingSlotsUp;
             self.timers.set(Timer::Exit, self.now.mono + self.handover_patience());
+            if self.is_giving_slots_up() {
+                log::info!("A replica is to take over first: writes wait for that, for at most {} ms", self.handover_patience());
+            }
         }
         let mut late = self.timers.take_due(Timer::Exit, self.now.mono);
         if self.ending == Ending::GivingSlotsUp && (late || !self.is_giving_slots_up()) {
+            if late && self.is_giving_slots_up() {
+                log::warn!("No replica has taken over in time: the shutdown goes on without");
+            }
             self.ending = Ending::HandingOver(self.raft.term());
             self.timers.set(Timer::Exit, self.now.mono + self.handover_patience());
             late = false;
         }
         let Ending::HandingOver(term) = self.ending else { return };
         if late || self.is_dispensable(term) {
+            if late && self.raft.is_leader() {
+                log::warn!("Nobody has taken the leadership over in time: the shutdown goes on without");
+            }
             return self.save_and_end();
         }
         // Nobody may be fit to take it at the moment: then it is tried again with whatever comes in.

@@ -34,6 +34,8 @@ pub(super) struct Failovers {
     /// Of our leadership.
     term: Term,
     searches: BTreeMap<NodeId, Search>,
+    /// For whom nobody was found, which has been said.
+    heirless: BTreeSet<NodeId>,
 }
 
 /// Who takes over.
@@ -66,9 +68,11 @@ impl<D: Disk> Node<D> {
         if self.leading.failovers.term != self.raft.term() {
             self.leading.failovers.term = self.raft.term();
             self.leading.failovers.searches.clear();
+            self.leading.failovers.heirless.clear();
         }
         let yielding: BTreeSet<NodeId> = self.leading.handovers().collect();
         self.leading.failovers.searches.retain(|primary, _| self.leading.failovers.vacant.contains(primary) || yielding.contains(primary));
+        self.leading.failovers.heirless.retain(|primary| self.leading.failovers.vacant.contains(primary));
         if !yielding.is_empty() {
             self.review_wishes();
         }
@@ -79,8 +83,12 @@ impl<D: Disk> Node<D> {
             if self.answers_again(&primary) {
                 // It keeps its slots, and may have a lease for them: its flag goes at once.
                 self.tend_members();
-            } else if let Successor::Found(replica) = self.seek_successor(primary) {
-                self.promote(replica, primary, FailoverKind::Auto);
+                continue;
+            }
+            match self.seek_successor(primary) {
+                Successor::Sought => {}
+                Successor::Nobody => self.tell_heirless(primary),
+                Successor::Found(replica) => self.promote(replica, primary, FailoverKind::Auto),
             }
         }
     }
@@ -162,6 +170,16 @@ impl<D: Disk> Node<D> {
         }
     }
 
+    /// Once for each failure: it is looked again and again.
+    fn tell_heirless(&mut self, primary: NodeId) {
+        if self.leading.failovers.heirless.insert(primary) {
+            let name = self.named(&primary);
+            log::warn!(
+                "Nobody can take over from {name}: no replica that has its keys may and answers. Its slots wait for it, or for one that does"
+            );
+        }
+    }
+
     /// Appends the FAILOVER, unless the gate is shut. It does not wait there like others: who is the best may have changed when the gate opens.
     fn promote(&mut self, replica: NodeId, primary: NodeId, kind: FailoverKind) {
         let now = self.now.mono;
@@ -172,7 +190,7 @@ impl<D: Disk> Node<D> {
         let Some(old) = self.state.member(&primary) else { return };
         let (shard, epoch) = (old.shard, self.state.epoch(&old.shard));
         if self.raft.append(None, Change::Failover { replica, primary, shard, epoch, kind }).is_ok() {
-            log::warn!("{replica} takes over from {primary}");
+            log::info!("Promoting {} in the place of {}", self.named(&replica), self.named(&primary));
         }
     }
 }

@@ -5,8 +5,9 @@
 
 use super::Node;
 use super::acks::AckWait;
+use super::chronicle::replica_named;
 use super::sessions::{Kind, Session, Sessions};
-use crate::commands::{Client, seconds};
+use crate::commands::seconds;
 use crate::replication::rdb::About;
 use crate::replication::{Fed, Offer, Replica, Start};
 use crate::store::Disk;
@@ -64,10 +65,7 @@ impl<D: Disk> Node<D> {
                 Fed::Enough => self.check_output_limit(conn),
                 Fed::More => self.feeding.pressing = true,
                 Fed::Finished => self.end_feeding(conn),
-                Fed::Lost(why) => {
-                    log::warn!("A replica's link is closed: {why}");
-                    self.close(conn);
-                }
+                Fed::Lost(why) => self.drop_replica(conn, why),
             }
         }
         let sessions = &mut self.sessions;
@@ -112,7 +110,9 @@ impl<D: Disk> Node<D> {
         let has_no_data = !(self.is_in_sync() || self.has_bequest()) || self.lacks_keys();
         let Some(session) = self.sessions.get_mut(conn).filter(|session| !session.closing) else { return Fed::Enough };
         let Kind::Client(client) = &mut session.kind else { return Fed::Enough };
-        let Client { replica: Some(replica), addr, .. } = &mut client.client else { return Fed::Enough };
+        let asks = client.client.replica.as_ref().is_some_and(|replica| replica.is_asking());
+        let name = asks.then(|| replica_named(&self.state, &client.client));
+        let Some(replica) = client.client.replica.as_deref_mut() else { return Fed::Enough };
         let room = ROOM.saturating_sub(session.transmit.len());
         let out = session.transmit.end();
         let before = out.len();
@@ -127,7 +127,7 @@ impl<D: Disk> Node<D> {
             if start == Start::Later {
                 return Fed::Enough;
             }
-            log::info!("Replica {addr} asks for data: {start}");
+            log::info!("Replica {} asks for data: {start}", name.unwrap_or_default());
             self.server.stats.sync_started(start);
         }
         let fed = replica.feed(&mut self.keyspace, &self.stream, room, self.now.mono, out);
@@ -145,6 +145,13 @@ impl<D: Disk> Node<D> {
         };
         let members: Vec<ConnId> = self.sessions.iter().filter(|(_, session)| is_member(session)).map(|(conn, _)| conn).collect();
         members.into_iter().for_each(|conn| self.close(conn));
+    }
+
+    fn drop_replica(&mut self, conn: ConnId, why: &str) {
+        if let Some(Kind::Client(client)) = self.sessions.get(conn).map(|session| &session.kind) {
+            log::warn!("Closing the link to replica {}: {why}", replica_named(&self.state, &client.client));
+        }
+        self.close(conn);
     }
 
     /// It has got all that it asked for.
@@ -179,8 +186,8 @@ impl<D: Disk> Node<D> {
             let conn = self.feeding.replicas[at];
             let Some(replica) = replica(&mut self.sessions, conn) else { continue };
             if replica.is_overdue(now, limit) {
-                log::warn!("A replica's link is closed: it has been silent for more than repl-timeout ({} s)", self.config.repl_timeout);
-                self.close(conn);
+                let limit = self.config.repl_timeout;
+                self.drop_replica(conn, &format!("it has been silent for more than repl-timeout ({limit} s)"));
             } else if replica.is_kept_waiting() {
                 if let Some(session) = self.sessions.get_mut(conn).filter(|session| session.transmit.is_empty()) {
                     session.transmit.end().push(b'\n');

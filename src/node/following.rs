@@ -45,6 +45,8 @@ pub(super) struct Following {
     bad_rdb: bool,
     /// Since when the primary's stream does not come (mono ms).
     down_since: Millis,
+    /// Why the last link was closed, which has been logged. The next ones may end in the same way, one each second.
+    fault: String,
 }
 
 impl Following {
@@ -74,11 +76,19 @@ impl Following {
         self.reign = reign;
         self.backoff = 0;
         self.bad_rdb = false;
+        self.fault.clear();
     }
 
     /// What the primary sends as its data is of no use.
     pub fn cannot_load(&mut self) {
         self.bad_rdb = true;
+    }
+
+    /// A link to the primary is closed for this reason. Returns whether it was another one the last time.
+    pub fn failed(&mut self, fault: &str) -> bool {
+        let is_news = self.fault != fault;
+        fault.clone_into(&mut self.fault);
+        is_news
     }
 
     /// The primary has another history than this node: what is here is no copy of its keys.
@@ -88,6 +98,11 @@ impl Following {
 }
 
 impl<D: Disk> Node<D> {
+    /// Whether this node copies another one's keys.
+    pub fn is_replica(&self) -> bool {
+        self.following.primary.is_some()
+    }
+
     /// Whether this node's keys are those of its shard: always for a primary, for a replica once a sync with its primary is complete.
     pub fn is_in_sync(&self) -> bool {
         self.following.primary.is_none() || self.following.in_sync
@@ -148,7 +163,10 @@ impl<D: Disk> Node<D> {
         let reign = self.following.reign;
         self.following = Following { primary, shard, in_sync, reign, down_since: self.now.mono, ..Following::default() };
         match primary {
-            Some(_) => self.stream.follow(&mut self.keyspace),
+            Some(primary) => {
+                log::info!("This node is a replica of {}", self.named(&primary));
+                self.stream.follow(&mut self.keyspace);
+            }
             None => self.lead_own_keys(),
         }
         self.todo.connect = true;
@@ -161,7 +179,10 @@ impl<D: Disk> Node<D> {
         // What replicas were told of the reign was another's.
         self.part_from_replicas();
         self.stream.lead(self.rng.repl_id(), &mut self.keyspace);
-        if self.state.slot_count_of(&self.me) == 0 {
+        let slots = self.state.slot_count_of(&self.me);
+        if slots > 0 {
+            log::info!("This node is a primary, of {slots} slots; it goes on with what it has copied, keys: {}", self.keyspace.len());
+        } else {
             log::info!("This node replicates nobody any more and owns no slots: its copies of keys go");
             self.keyspace.clear();
             self.stream.forget(self.rng.repl_id(), &mut self.keyspace);
@@ -242,7 +263,7 @@ impl<D: Disk> Node<D> {
             _ => silent > self.config.repl_timeout * 1000,
         };
         if given_up {
-            log::warn!("The primary has said nothing for {silent} ms: connecting to it anew");
+            log::warn!("The primary at {} has said nothing for {silent} ms: connecting to it anew", link.socket);
             return self.close(conn);
         }
         self.tell_offset(conn);
@@ -274,7 +295,11 @@ impl<D: Disk> Node<D> {
         self.following.backoff = (self.following.backoff * 2).clamp(MIN_BACKOFF, most);
         self.following.dial_at = self.now.mono + self.rng.between(self.following.backoff / 2, self.following.backoff);
         if was_up {
-            log::info!("The primary's stream has ended at offset {}: connecting anew", self.stream.offset());
+            let primary = self.following.primary.as_ref();
+            let name = primary.map(|id| self.named(id)).unwrap_or_default();
+            let follows = self.state.member(&self.me).is_some_and(|me| me.primary.as_ref() == primary);
+            let next = if follows { ": connecting anew" } else { "" };
+            log::info!("The stream of the primary {name} has ended at offset {}{next}", self.stream.offset());
             self.following.down_since = self.now.mono;
         }
         self.todo.connect = true;

@@ -11,6 +11,7 @@ mod acks;
 mod applying;
 mod before_sleep;
 mod bus;
+mod chronicle;
 mod clients;
 mod configuring;
 mod connections;

@@ -4,7 +4,7 @@
 //! Contract: docs/protocol.md, "At most once" and "Proposals".
 
 use super::Node;
-use crate::cluster::{Change, MAX_OUTCOMES, Outcome, Wish, WishKind};
+use crate::cluster::{Change, MAX_OUTCOMES, Outcome, Reason, Wish, WishKind};
 use crate::commands::{ChangeOutcome, WaitOutcome};
 use crate::raft::{Body, Entry, Origin, ProposalId};
 use crate::store::Disk;
@@ -360,6 +360,8 @@ impl<D: Disk> Node<D> {
             return self.waiting.decide(part, result);
         }
         match WaitOutcome::from(result) {
+            // This node has wished to hand over, and goes on without that.
+            WaitOutcome::Failed(error) if error == Reason::NoSuccessor.message() => log::debug!("No replica can take over from this node"),
             // What is still needed is proposed again, without end while no leader is reached.
             WaitOutcome::Timeout => log::debug!("A change that this node made by itself was not decided in time"),
             WaitOutcome::Failed(error) => log::warn!("A change that this node made by itself was not applied: {error}"),

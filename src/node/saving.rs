@@ -221,7 +221,8 @@ impl<D: Disk> Node<D> {
                 WaitOutcome::Done
             }
             Err(error) => {
-                log::error!("{}: saving failed, the old file stays: {error}", self.config.dbfilename);
+                let file = &self.config.dbfilename;
+                log::error!("Saving to {file}.tmp, which is to take the place of {file}, has failed: {file} stays as it was: {error}");
                 WaitOutcome::Failed(format!("ERR saving failed: {error}"))
             }
         };

@@ -109,7 +109,10 @@ impl<D: Disk> Node<D> {
     /// Closes subscribers that are beyond the hard limit.
     pub(super) fn close_overrun(&mut self, overrun: &[ConnId]) {
         for conn in overrun {
-            log::warn!("closing a subscriber: what it does not read is beyond client-output-buffer-limit");
+            if let Some(Kind::Client(client)) = self.sessions.get(*conn).map(|session| &session.kind) {
+                let Client { id, addr, .. } = &client.client;
+                log::warn!("closing subscriber {id} at {addr}: what it does not read is beyond client-output-buffer-limit");
+            }
             self.server.stats.output_limit_disconnections += 1;
             self.close(*conn);
         }

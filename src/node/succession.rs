@@ -84,7 +84,7 @@ impl<D: Disk> Node<D> {
         let Some(primary) = primary.filter(|_| self.succession.attempt.is_none()) else {
             return self.waiting.finish(client, WaitOutcome::Failed("ERR A failover is in progress already".to_owned()));
         };
-        log::info!("Taking over from {primary}, as asked");
+        log::info!("Taking over from {}, as asked", self.named(&primary));
         let until = self.now.mono + self.config.cluster_manual_failover_timeout;
         self.succession.attempt = Some(Attempt { client, until, proposed: false });
         self.succession.question = Some(Question { primary, asked: None, end: None });
@@ -102,10 +102,12 @@ impl<D: Disk> Node<D> {
     /// The primary serves writes again, unless it has learned by now that it is none any more.
     fn call_failover_off(&mut self, outcome: WaitOutcome) {
         let Some(attempt) = self.succession.attempt.take() else { return };
-        let why = outcome.clone().failure().unwrap_or_default();
+        let why = outcome.clone().failure();
         self.waiting.finish(attempt.client, outcome);
         if let (false, Some(question)) = (self.succession.heir, self.succession.question) {
-            log::warn!("The failover from {} that was asked for is called off: {why}", question.primary);
+            if let Some(why) = why {
+                log::warn!("Taking over from {} is called off: {why}", self.named(&question.primary));
+            }
             self.succession.question = None;
             if let Some(conn) = self.links.up(&question.primary) {
                 let number = self.succession.next_question();
@@ -124,7 +126,9 @@ impl<D: Disk> Node<D> {
         let follows = self.state.member(&self.me).and_then(|me| me.primary) == Some(question.primary);
         let Some(attempt) = self.succession.attempt else { return };
         if late || !follows {
-            return self.call_failover_off(attempt.failure(question, follows));
+            // It may have come to it in another way: the primary has failed meanwhile.
+            let leads = !follows && self.state.slot_count_of(&self.me) > 0;
+            return self.call_failover_off(if leads { WaitOutcome::Done } else { attempt.failure(question, follows) });
         }
         // Without the link it is not known to be the same history, and the primary's clients would be held for as long as that takes.
         if self.upstream().is_none_or(|upstream| upstream.link != UpstreamLink::Up) {
@@ -194,7 +198,8 @@ impl<D: Disk> Node<D> {
         if !gone && question.end.is_none_or(|end| self.extent() < end) {
             return self.put_question(question, 0);
         }
-        log::info!("This node has taken over from {}{}", question.primary, if gone { ", which is gone" } else { "" });
+        let name = self.named(&question.primary);
+        log::info!("This node has taken over from {name}{}", if gone { ", which is gone" } else { ", and has all that it had" });
         if gone && !lost && !self.following.has_copy() {
             self.become_bereft();
         }

@@ -66,7 +66,10 @@ impl<D: Disk> Node<D> {
         session.receive.drain(..if heard.is_ok() { used } else { session.receive.len() });
         self.give_back(conn, session);
         if let Err(fault) = heard {
-            log::warn!("The link to the primary is closed: {fault}");
+            let primary = self.following.primary().map(|id| self.named(&id)).unwrap_or_default();
+            if self.following.failed(&fault.to_string()) {
+                log::warn!("The link to the primary {primary} is closed, and will be tried again: {fault}");
+            }
             if matches!(fault, Fault::Sync(SyncError::Rdb(_) | SyncError::Length { .. })) {
                 self.following.cannot_load();
             }

@@ -153,8 +153,8 @@ impl<D: Disk> Node<D> {
             }
             _ if self.state.slot_count_of(&self.me) == 0 || self.state.replicas_of(&self.me).is_empty() => true,
             Bereft::Unasked => {
-                log::warn!(
-                    "This primary may lack its newest keys, for its process has just begun: a replica that has them is to take over"
+                log::info!(
+                    "This primary has just started, and its replicas may have newer keys: it serves when the leader has found out who has them"
                 );
                 self.succession.yielding.bereft = Some(Bereft::Until(self.now.mono + self.config.cluster_node_timeout));
                 self.hold_writes(self.now.mono + self.config.cluster_manual_failover_timeout);
@@ -164,10 +164,23 @@ impl<D: Disk> Node<D> {
             Bereft::Until(until) => until <= self.now.mono && self.lease.at(self.now.mono).is_some() || !self.proposals.gives_up(&self.me),
         };
         if over {
+            if let Some(Bereft::Until(until)) = self.succession.yielding.bereft {
+                self.tell_settled(until);
+            }
             self.succession.yielding.bereft = None;
             self.lead_loaded_keys();
             self.refresh_leaving();
             self.release_writes();
+        }
+    }
+
+    fn tell_settled(&self, until: Millis) {
+        match self.state.slot_count_of(&self.me) {
+            0 => log::info!("A replica has this shard's newest keys: it is the primary now"),
+            _ if until <= self.now.mono => {
+                log::warn!("It was not settled within cluster-node-timeout who has the newest keys: this primary goes on with its own");
+            }
+            _ => log::info!("No replica can take over with newer keys: this primary goes on with its own"),
         }
     }
 

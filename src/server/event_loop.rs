@@ -166,8 +166,8 @@ impl<D: Disk> EventLoop<D> {
 
     fn note(&mut self, event: &Event) {
         if event.token() == SIGNALS {
-            if self.signals.take() {
-                log::info!("Received a signal to end");
+            if let Some(name) = self.signals.take() {
+                log::info!("Received {name} scheduling shutdown...");
                 self.node.shutdown();
             }
             return;
@@ -397,6 +397,7 @@ impl<D: Disk> EventLoop<D> {
         if wanted != mem::replace(&mut self.loglevel, wanted) {
             logger::set_level(wanted);
         }
+        logger::set_replica(self.node.is_replica());
         None
     }
 }

@@ -1,8 +1,10 @@
 //! SIGTERM and SIGINT as a readable socket.
 //!
-//! Owns: the handlers (signal-hook writes one byte, nothing else runs in signal context). SIGPIPE is ignored by Rust's runtime: a write says EPIPE.
+//! Owns: the handlers (signal-hook sets a flag and writes one byte, nothing else runs in signal context). SIGPIPE is ignored by Rust's runtime: a write says EPIPE.
 
 use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mio::net::UnixStream;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -12,6 +14,8 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 pub struct Signals {
     /// Becomes readable when a signal has come.
     pub stream: UnixStream,
+    /// Which, by name.
+    came: [(&'static str, Arc<AtomicBool>); 2],
 }
 
 impl Signals {
@@ -19,20 +23,21 @@ impl Signals {
     pub fn install() -> io::Result<Self> {
         let (read, write) = std::os::unix::net::UnixStream::pair()?;
         read.set_nonblocking(true)?;
-        for signal in [SIGTERM, SIGINT] {
+        let came = [("SIGTERM", Arc::default()), ("SIGINT", Arc::default())];
+        for (signal, (_, came)) in [SIGTERM, SIGINT].into_iter().zip(&came) {
+            // Handlers run in this order: whoever is woken by the byte finds the name.
+            signal_hook::flag::register(signal, Arc::clone(came))?;
             signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
         }
-        Ok(Self { stream: UnixStream::from_std(read) })
+        Ok(Self { stream: UnixStream::from_std(read), came })
     }
 
-    /// True if a signal has come since the last call.
-    pub fn take(&mut self) -> bool {
+    /// The name of a signal that has come since the last call.
+    pub fn take(&mut self) -> Option<&'static str> {
         let mut bytes = [0; 16];
-        let mut any = false;
-        while matches!(self.stream.read(&mut bytes), Ok(count) if count > 0) {
-            any = true;
-        }
-        any
+        while matches!(self.stream.read(&mut bytes), Ok(count) if count > 0) {}
+        let came: Vec<_> = self.came.iter().filter(|(_, came)| came.swap(false, Ordering::Relaxed)).collect();
+        came.first().map(|(name, _)| *name)
     }
 }
 
@@ -43,9 +48,9 @@ mod tests {
     #[test]
     fn a_signal_is_seen_once() {
         let mut signals = Signals::install().unwrap();
-        assert!(!signals.take());
+        assert_eq!(signals.take(), None);
         signal_hook::low_level::raise(SIGTERM).unwrap();
-        assert!(signals.take());
-        assert!(!signals.take());
+        assert_eq!(signals.take(), Some("SIGTERM"));
+        assert_eq!(signals.take(), None);
     }
 }

@@ -181,6 +181,16 @@ fn an_operator_has_a_replica_take_over_without_its_primary() {
         until_true("the old primary to be a replica", || !is_primary(&cluster.nodes[primary]));
         cluster.agreed();
         cluster.ok();
+        let tells = |node: &Node, who: &str| {
+            let log = node.log();
+            assert!(log.lines().any(|line| line.contains(who) && line.contains(&format!("CLUSTER FAILOVER {way}"))), "{log}");
+        };
+        cluster.nodes.iter().for_each(|node| tells(node, " takes over from "));
+        tells(&cluster.nodes[replica], &format!("This node takes over from {}", cluster.nodes[primary].id()));
+        tells(&cluster.nodes[primary], &format!("{} (127.0.0.1:", cluster.nodes[replica].id()));
+        let log = cluster.nodes[primary].log();
+        assert!(log.contains(&format!("This node is a replica of {}", cluster.nodes[replica].id())), "{log}");
+        assert!(log.contains(":S "), "{log}");
     }
 }
 

@@ -24,3 +24,14 @@ fn a_failover_that_was_not_proposed_says_that_nothing_was_changed() {
     let heir = net.nodes[R].me;
     net.until("what may still be applied", |net| net.nodes[P].state.slot_count_of(&heir) > 0);
 }
+
+#[test]
+fn a_failover_that_the_leader_makes_by_itself_meanwhile_is_done() {
+    let mut net = net();
+    assert_eq!(net.ask(R, "CONFIG SET cluster-manual-failover-timeout 60000"), "+OK\r\n");
+    net.stopped = Some(P);
+    // Of equals the other one is chosen.
+    assert_eq!(net.ask(LEADER, "CONFIG SET cluster-replica-no-failover yes"), "+OK\r\n");
+    assert_eq!(net.ask(R, "CLUSTER FAILOVER"), "+OK\r\n");
+    assert!(serves(&net, R));
+}
