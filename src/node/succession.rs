@@ -181,6 +181,13 @@ impl<D: Disk> Node<D> {
         }
     }
 
+    /// The slots are somebody else's again: what this node may have waited for is not to come.
+    pub(super) fn disinherit(&mut self) {
+        if std::mem::take(&mut self.succession.heir) {
+            (self.succession.question, self.succession.attempt) = (None, None);
+        }
+    }
+
     fn inherit(&mut self, primary: NodeId) {
         self.succession.heir = true;
         self.succession.question = Some(Question { primary, asked: None, end: None });

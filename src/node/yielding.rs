@@ -80,6 +80,7 @@ impl<D: Disk> Node<D> {
         let bereft = self.succession.yielding.is_bereft();
         let (end, awaited) = if bereft { (Extent::default(), false) } else { (self.extent(), kind == FailoverKind::Manual) };
         self.succession.yielding.bequest = Some(Bequest { to: successor, end, awaited });
+        self.disinherit();
         self.release_writes();
     }
 
@@ -160,6 +161,8 @@ impl<D: Disk> Node<D> {
                 self.hold_writes(self.now.mono + self.config.cluster_manual_failover_timeout);
                 !self.ask_for_successor()
             }
+            // What it wishes for is in its log: it serves nobody until that is decided.
+            Bereft::Until(_) if self.is_handing_over() => false,
             // Without a lease it would serve nobody, and overwrite what its replicas have all the same.
             Bereft::Until(until) => until <= self.now.mono && self.lease.at(self.now.mono).is_some() || !self.proposals.gives_up(&self.me),
         };

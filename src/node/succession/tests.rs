@@ -110,6 +110,26 @@ fn a_predecessor_waits_until_its_successor_knows_that_it_is_one() {
     whoever_serves_has_all(&mut net);
 }
 
+/// R hears of all of it at once: that it was to take over by hand, that P has its slots again, and that R has them by force. What it was to wait for is over.
+#[test]
+fn an_heir_that_has_lost_the_slots_meanwhile_waits_for_nobody() {
+    let mut net = net();
+    let (replica, primary) = (net.nodes[R].me, net.nodes[P].me);
+    net.hold(LEADER, R, Port::Bus);
+    net.hold(P, R, Port::Client);
+    let takeovers =
+        [(replica, primary, FailoverKind::Manual), (primary, replica, FailoverKind::Takeover), (replica, primary, FailoverKind::Force)];
+    for (to, from, kind) in takeovers {
+        let state = &net.nodes[LEADER].state;
+        let shard = state.member(&from).unwrap().shard;
+        let change = Change::Failover { replica: to, primary: from, shard, epoch: state.epoch(&shard), kind };
+        net.nodes[LEADER].raft.append(None, change).unwrap();
+        net.until("the slots to go", |net| net.nodes[P].state.slot_count_of(&to) > 0);
+    }
+    net.release(LEADER, R, Port::Bus);
+    net.until("R to serve", |net| serves(net, R));
+}
+
 /// The primary's answer has overtaken the last of its stream. From then on R hears nothing but that.
 fn only_the_stream_is_missing(net: &mut Net) -> u64 {
     net.until("the answer", |net| net.nodes[R].succession.question.is_some_and(|question| question.end.is_some()));

@@ -236,10 +236,12 @@ impl Checks {
         let copies = self.custody.copies.iter().filter(|(machine, _)| **machine != index);
         let count_held = copies.clone().filter(|(_, copy)| copy.most[key] >= number).count();
         assert!(count_held >= count, "{count} replicas hold {} = {number}, says WAIT, and {count_held} do", KEYS[key].0);
-        let holders: Vec<_> = copies.filter(|(_, copy)| copy.now[key] >= number).map(|(machine, copy)| (*machine, copy.process)).collect();
+        let mut holders: Vec<_> =
+            copies.filter(|(_, copy)| copy.now[key] >= number).map(|(machine, copy)| (*machine, copy.process)).collect();
         let holds = |id: &NodeId| holders.iter().any(|(machine, _)| machines[*machine].node.as_ref().is_some_and(|node| node.id() == *id));
         let cluster = node.state().cluster_id();
         let are_all = self.clusters.get(&cluster).is_some_and(|history| history.model.replicas_of(&node.id()).iter().all(holds));
+        holders.extend(self.custody.copies.get(&index).map(|copy| (index, copy.process)));
         let committed = self.clusters.get(&cluster).map_or(0, |history| history.model.applied);
         let applied = node.state().last_applied();
         if let Some((tenure, kept)) = self.kept(node, applied, key)
