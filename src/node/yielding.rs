@@ -86,7 +86,7 @@ impl<D: Disk> Node<D> {
 
     /// Whether this node was the primary of the shard, and still has the keys as they were at the end of that.
     pub(super) fn has_bequest(&self) -> bool {
-        self.succession.yielding.bequest.is_some_and(|bequest| bequest.end.offset > 0)
+        self.succession.yielding.bequest.is_some_and(|bequest| bequest.end.reign > 0)
     }
 
     /// Whether `successor` will have all keys that this node has, and nobody has changed any of them yet without that.
