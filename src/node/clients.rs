@@ -79,10 +79,7 @@ impl<D: Disk> Node<D> {
             Flow::Done => {}
             Flow::Wait(wait) => self.begin_wait(conn, wait),
             Flow::Held => self.hold(conn),
-            Flow::Close => {
-                log::warn!("A replica's link is closed: it has sent a request that a replica may not send");
-                self.close(conn);
-            }
+            Flow::Close => self.drop_replica(conn, "it has sent a request that a replica may not send"),
         }
     }
 

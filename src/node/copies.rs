@@ -122,6 +122,7 @@ mod tests {
         let shards = net.ask(1, "CLUSTER SHARDS");
         assert_eq!((shards.matches("online").count(), shards.matches("replication-offset\r\n:0").count()), (3, 0), "{shards}");
     }
+
     /// What the leader has told is of the time when the replicas came.
     #[test]
     fn a_node_shows_its_own_offset_and_those_of_its_own_replicas_as_they_are() {

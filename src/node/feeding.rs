@@ -147,7 +147,8 @@ impl<D: Disk> Node<D> {
         members.into_iter().for_each(|conn| self.close(conn));
     }
 
-    fn drop_replica(&mut self, conn: ConnId, why: &str) {
+    /// The link is of no use any more.
+    pub(super) fn drop_replica(&mut self, conn: ConnId, why: &str) {
         if let Some(Kind::Client(client)) = self.sessions.get(conn).map(|session| &session.kind) {
             log::warn!("Closing the link to replica {}: {why}", replica_named(&self.state, &client.client));
         }

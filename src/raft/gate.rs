@@ -1,6 +1,7 @@
 //! The gate: an entry that takes slots from a live primary is appended, and commits, only once that primary cannot serve them any more.
 //!
-//! Owns: which entries are gated, whether the gate is open, who is granted no lease because of it, the commit index of a leader.
+//! Owns: which entries are gated, whether the gate is open, who is granted no lease because of it, the commit index of a leader, and
+//! since when a majority is known to hold what waits.
 //! Must not: know what a payload does (it asks [`Payload::deposes`]), keep the proposals that wait, or find out who is dead (the node does both).
 //! Contract: docs/protocol.md, "The gate".
 

@@ -28,32 +28,31 @@ fn is_failed(cluster: &Cluster, at: usize, id: &str) -> bool {
     others.map(|(_, node)| node.try_ask("CLUSTER NODES")).all(|text| text.is_ok_and(shown))
 }
 
-#[test]
-fn a_killed_primary_is_failed_at_once() {
+/// Kills the first of them that does not lead, which the others know at once, and starts it again: any word of it ends that.
+fn kill_and_start(among: std::ops::Range<usize>, when_failed: impl Fn(&Cluster, usize, &str)) {
     let mut cluster = pairs(&[NEVER]);
     let leader = cluster.leader();
-    let at = (0..3).find(|at| *at != leader).expect("two others are primaries");
+    let at = among.into_iter().find(|at| *at != leader).expect("two of three do not lead");
     let id = cluster.nodes[at].id();
     cluster.nodes[at].kill();
     until_true("the others to know it", || is_failed(&cluster, at, &id));
-    assert!(cluster.nodes[leader].log().contains(&format!("The process of {id} is gone")), "{}", cluster.nodes[leader].log());
-    // It is back: any word of it ends that.
+    when_failed(&cluster, leader, &id);
     cluster.nodes[at].start();
     until_true("the others to see it again", || !is_failed(&cluster, at, &id));
+}
+
+#[test]
+fn a_killed_primary_is_failed_at_once() {
+    kill_and_start(0..3, |cluster, leader, id| {
+        let log = cluster.nodes[leader].log();
+        assert!(log.contains(&format!("The process of {id} is gone")), "{log}");
+    });
 }
 
 /// Clients that read from replicas are not sent to it any more.
 #[test]
 fn a_killed_replica_is_failed_at_once() {
-    let mut cluster = pairs(&[NEVER]);
-    let leader = cluster.leader();
-    let at = (3..6).find(|at| *at != leader).expect("two others are replicas");
-    let id = cluster.nodes[at].id();
-    cluster.nodes[at].kill();
-    until_true("the others to know it", || is_failed(&cluster, at, &id));
-    assert!(!cluster.nodes[0].ask("CLUSTER SLOTS").contains(&id));
-    cluster.nodes[at].start();
-    until_true("the others to see it again", || !is_failed(&cluster, at, &id));
+    kill_and_start(3..6, |cluster, _, id| assert!(!cluster.nodes[0].ask("CLUSTER SLOTS").contains(id)));
 }
 
 #[test]
