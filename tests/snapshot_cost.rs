@@ -123,14 +123,14 @@ impl Shell {
     fn receive(&mut self, conn: ConnId, frame: &Frame) {
         let buffer = self.node.receive_buffer(conn).expect("a link takes what comes");
         let before = buffer.len();
-        bus::encode(frame, buffer).expect("the frame has its bounds");
+        bus::encode(frame, PROTOCOL_VERSION, buffer).expect("the frame has its bounds");
         let count = buffer.len() - before;
         self.node.received(conn, count);
     }
 }
 
 fn greeting(n: u16, cluster: ClusterId) -> Greeting {
-    Greeting { id: id(n), address: address(n), cluster, version: PROTOCOL_VERSION, join_nonce: None, ancestors: Vec::new() }
+    Greeting { id: id(n), address: address(n), cluster, version: PROTOCOL_VERSION, join_nonce: None, ancestors: Vec::new(), process: None }
 }
 
 /// The nodes.conf of the one voter of `state`.
@@ -154,7 +154,7 @@ fn a_thousand_members_travel_in_one_snapshot() {
     println!("a snapshot of {} bytes, written in {writing:.1} ms", bytes.len());
     let snapshot = InstallSnapshot { leader: id(1), term: 5, last_index, last_term, round: 1, bytes };
     let frame = Frame::Raft(Message::InstallSnapshot(snapshot));
-    let (encoding, ()) = cost(|| bus::encode(&frame, &mut Vec::new()).unwrap());
+    let (encoding, ()) = cost(|| bus::encode(&frame, PROTOCOL_VERSION, &mut Vec::new()).unwrap());
 
     let Accepted::Session(conn) = follower.node.accepted(Port::Bus, LOCAL, LOCAL) else { panic!("it takes a link") };
     follower.receive(conn, &Frame::Hello(greeting(1, state.cluster_id())));

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pontoon::wire::bus::{decode, encode};
+use pontoon::wire::bus::{PROTOCOL_VERSION, decode, encode};
 
 fuzz_target!(|payload: &[u8]| {
     let _ = decode(payload);
@@ -11,7 +11,7 @@ fuzz_target!(|payload: &[u8]| {
     if let Ok(Some((frame, used))) = decode(&bytes) {
         assert_eq!(used, bytes.len());
         let mut again = Vec::new();
-        encode(&frame, &mut again).expect("what was taken is short enough to send");
+        encode(&frame, PROTOCOL_VERSION, &mut again).expect("what was taken is short enough to send");
         assert_eq!(decode(&again), Ok(Some((frame, again.len()))));
     }
 });

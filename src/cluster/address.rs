@@ -21,6 +21,7 @@ const JOIN_NONCE: &str = "join-nonce";
 const AVAILABILITY_ZONE: &str = "availability-zone";
 const REPLICA_PRIORITY: &str = "replica-priority";
 const FAST_FAILURE_DETECTION: &str = "fast-failure-detection";
+const PROTOCOL_VERSION: &str = "protocol-version";
 /// A replica's priority if it does not say another.
 const DEFAULT_PRIORITY: u32 = 100;
 
@@ -105,6 +106,16 @@ impl Address {
             true => self.keys.remove(FAST_FAILURE_DETECTION),
             false => self.keys.insert(FAST_FAILURE_DETECTION.to_owned(), "no".to_owned()),
         };
+    }
+
+    /// The newest version of the bus's protocol that the node speaks; 1 if it does not say one \[N26\].
+    pub fn protocol_version(&self) -> u32 {
+        self.keys.get(PROTOCOL_VERSION).and_then(|value| number(value)).and_then(|value| value.try_into().ok()).unwrap_or(1)
+    }
+
+    /// Says which version of the bus's protocol the node speaks.
+    pub fn set_protocol_version(&mut self, version: u32) {
+        self.keys.insert(PROTOCOL_VERSION.to_owned(), version.to_string());
     }
 
     /// The same address without a shard id.

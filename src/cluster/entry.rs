@@ -92,6 +92,23 @@ pub enum FailoverKind {
     Takeover,
 }
 
+impl Change {
+    /// The first protocol version whose nodes know this type of entry. It is appended only when every member speaks that \[N26\], and what it adds to
+    /// the state, and so to snapshots and nodes.conf, is written only then.
+    pub fn since(&self) -> u32 {
+        match self {
+            Self::NodeJoin { .. }
+            | Self::NodeForget { .. }
+            | Self::SlotChange { .. }
+            | Self::SetReplicaOf { .. }
+            | Self::Failover { .. }
+            | Self::NodeInfo { .. }
+            | Self::NodeFail { .. }
+            | Self::NodeRecover { .. } => 1,
+        }
+    }
+}
+
 impl Payload for Change {
     fn founding_voter(&self) -> Option<NodeId> {
         match self {

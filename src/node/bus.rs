@@ -156,7 +156,7 @@ impl<D: Disk> Node<D> {
             address.ip.clear();
         }
         let ancestors = self.state.ancestors().to_vec();
-        Greeting { id, address, cluster, version: PROTOCOL_VERSION, join_nonce, ancestors }
+        Greeting { id, address, cluster, version: PROTOCOL_VERSION, join_nonce, ancestors, process: Some(self.nonce) }
     }
 
     /// The peer has said who it is; an IP that it did not tell is filled in.

@@ -11,6 +11,7 @@ use crate::raft::{HardState, Log, Raft, Settings};
 use crate::rng::Rng;
 use crate::store::{Disk, Fallback, Loaded, Standing, Store};
 use crate::types::{ClusterId, ShardId};
+use crate::wire::bus::PROTOCOL_VERSION;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -39,6 +40,7 @@ pub(super) fn announced(config: &Config) -> Address {
     address.set_availability_zone(&config.availability_zone);
     address.set_replica_priority(config.replica_priority);
     address.set_refuses_for_itself(refuses_for_itself(config));
+    address.set_protocol_version(PROTOCOL_VERSION);
     address
 }
 

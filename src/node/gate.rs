@@ -4,12 +4,13 @@
 //! Contract: docs/protocol.md, "Commit".
 
 use super::Node;
+use super::sessions::Kind;
 use crate::cluster::Change;
 use crate::commands::pubsub::Batch;
 use crate::raft::{Message, Needs, Outgoing, Route};
 use crate::store::{Disk, Persisted};
 use crate::types::ConnId;
-use crate::wire::bus::{self, Frame};
+use crate::wire::bus::{self, Frame, OLDEST_VERSION, Unsendable};
 
 /// A link with this much unsent is closed: its peer does not read.
 const MAX_UNSENT: usize = 64 << 20;
@@ -53,8 +54,13 @@ impl<D: Disk> Node<D> {
     fn let_out(&mut self, receipt: &Persisted, needs: &Needs, conn: ConnId, frame: &Frame) {
         assert!(receipt.covers(needs), "a message leaves only when what it promises is on disk: {needs:?} against {receipt:?}");
         let Some(session) = self.sessions.get_mut(conn).filter(|session| !session.closing) else { return };
-        if let Err(error) = bus::encode(frame, session.transmit.end()) {
-            return log::error!("not sent: {error}");
+        let peer = if let Kind::Bus(bus) = &session.kind { bus.peer.as_ref() } else { None };
+        // Who has not greeted yet is sent our greeting, which all know.
+        let version = peer.map_or(OLDEST_VERSION, |peer| peer.version);
+        match bus::encode(frame, version, session.transmit.end()) {
+            Ok(()) => {}
+            Err(error @ Unsendable::Unknown { .. }) => return log::debug!("not sent: {error}"),
+            Err(error @ Unsendable::TooLong(_)) => return log::error!("not sent: {error}"),
         }
         let unsent = session.transmit.len();
         self.count_sent(frame);

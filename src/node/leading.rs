@@ -11,7 +11,7 @@ use crate::cluster::{Change, Member, Outcome, Reason, Seen, Wish, WishKind, form
 use crate::raft::{Body, Entry, Payload, Prospect, VotingRefused};
 use crate::store::Disk;
 use crate::types::{ConnId, Millis, NodeId};
-use crate::wire::bus::{Frame, RejectReason};
+use crate::wire::bus::{Frame, OLDEST_VERSION, RejectReason};
 
 /// Wishes that wait at one time; further ones are refused.
 const MAX_ASKED: usize = 1024;
@@ -95,7 +95,20 @@ impl<D: Disk> Node<D> {
         if change.deposes().is_some_and(|node| self.must_wait(&node)) {
             return Ok(Taken::Waits);
         }
+        if !self.all_speak(change.since()) {
+            return Err(RejectReason::Rejected(None));
+        }
         self.raft.append(entry.origin, change.clone()).map(|_| Taken::Appended).map_err(|_| RejectReason::NotLeader)
+    }
+
+    /// Whether every member speaks this version of the protocol, those included whose joining, or return to an older binary, is on its way \[N26\].
+    fn all_speak(&self, version: u32) -> bool {
+        let tail = self.raft.log().iter_from(self.state.last_applied() + 1).filter_map(|(_, entry)| match &entry.body {
+            Body::App(Change::NodeJoin { address, .. } | Change::NodeInfo { address, .. }) => Some(address),
+            _ => None,
+        });
+        version <= OLDEST_VERSION
+            || self.state.members().map(|member| &member.address).chain(tail).all(|address| address.protocol_version() >= version)
     }
 
     /// Whether this proposal, or this change of the leader's own, is in the log and not applied.

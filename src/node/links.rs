@@ -338,7 +338,7 @@ mod tests {
             let mut greeting = self.nodes[1].greeting(None);
             greeting.address.ip.clear();
             let mut bytes = Vec::new();
-            encode(&Frame::Hello(greeting), &mut bytes).unwrap();
+            encode(&Frame::Hello(greeting), 1, &mut bytes).unwrap();
             self.give(0, conn, &bytes);
             self.pass(0);
         }

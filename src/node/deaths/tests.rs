@@ -3,7 +3,7 @@
 use super::super::Port;
 use super::super::net::Net;
 use super::*;
-use crate::wire::bus::encode;
+use crate::wire::bus::{PROTOCOL_VERSION, encode};
 
 const P: usize = 0;
 const R: usize = 1;
@@ -188,7 +188,7 @@ fn an_answer_to_an_earlier_inquiry_is_none_to_this() {
     net.until("the question", |net| net.nodes[LEADER].deaths.inquiries.get(&id).is_some_and(|inquiry| inquiry.witness.is_some()));
     let number = net.nodes[LEADER].deaths.inquiries[&id].number - 1;
     let mut bytes = Vec::new();
-    encode(&Frame::Probed { id, number, dead: true }, &mut bytes).unwrap();
+    encode(&Frame::Probed { id, number, dead: true }, PROTOCOL_VERSION, &mut bytes).unwrap();
     let link = net.nodes[LEADER].links.up(&witness).unwrap();
     net.give(LEADER, link, &bytes);
     for _ in 0..100 {

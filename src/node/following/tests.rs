@@ -92,7 +92,7 @@ fn an_answer_to_an_earlier_question_is_none_to_the_last() {
     net.fail_over(1, 0, FailoverKind::Manual);
     // It was told this when it called an earlier attempt off, and that was long on its way.
     let mut stale = Vec::new();
-    crate::wire::bus::encode(&crate::wire::bus::Frame::FailoverOffset { end, number: 0 }, &mut stale).unwrap();
+    crate::wire::bus::encode(&crate::wire::bus::Frame::FailoverOffset { end, number: 0 }, 1, &mut stale).unwrap();
     for _ in 0..3 {
         let link = net.nodes[1].links.up(&primary).unwrap();
         net.give(1, link, &stale);

@@ -88,6 +88,7 @@ fn greeting(mut line: Fields<'_>) -> Result<Greeting, FrameError> {
         version: u32::try_from(line.number("protocol version")?).map_err(|_| line.malformed("protocol version"))?,
         join_nonce: line.number_or_none("join nonce")?,
         ancestors: ancestors(&mut line)?,
+        process: line.optional_nonce("process")?,
     })
 }
 

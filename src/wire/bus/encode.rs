@@ -2,7 +2,7 @@
 //!
 //! Owns: the text of every message. Must not: allocate for a heartbeat or its answer. Contract: docs/protocol.md, "Wire format".
 
-use super::{Frame, FrameTooLong, Greeting, HEADER, MAGIC, MAX_ENTRIES, MAX_FRAME, MAX_REASON, RejectReason};
+use super::{Frame, FrameTooLong, Greeting, HEADER, MAGIC, MAX_ENTRIES, MAX_FRAME, MAX_REASON, RejectReason, Unsendable};
 use crate::cluster::{Change, ClusterEntry, Wish, format_entry};
 use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
 use crate::raft::{Message, Token};
@@ -10,10 +10,16 @@ use crate::types::{Extent, NodeId};
 use crate::wire::number::push_u64;
 use std::io::Write;
 
-/// Appends one frame. One that no node would take leaves `out` as it was: only a snapshot of a cluster with thousands of members that
-/// all announce very much about themselves can get so long.
-pub fn encode(frame: &Frame, out: &mut Vec<u8>) -> Result<(), FrameTooLong> {
-    framed(out, |out| payload(frame, out))
+/// Appends one frame for a peer that has announced this protocol version \[N26\].
+///
+/// # Errors
+/// [`Unsendable`], with `out` as it was: the peer would not know it, or no node would take it. Only a snapshot of a cluster with thousands of
+/// members that all announce very much about themselves can get so long.
+pub fn encode(frame: &Frame, version: u32, out: &mut Vec<u8>) -> Result<(), Unsendable> {
+    if frame.since() > version {
+        return Err(Unsendable::Unknown { name: frame.stats_name(), version });
+    }
+    Ok(framed(out, |out| payload(frame, out))?)
 }
 
 /// Appends a `PUBLISH`, as [`encode`] does, from borrowed bytes.
@@ -165,12 +171,13 @@ fn words(words: &[&str], out: &mut Vec<u8>) {
 }
 
 fn greet(name: &str, greeting: &Greeting, out: &mut Vec<u8>) {
-    let Greeting { id, address, cluster, version, join_nonce, ancestors } = greeting;
+    let Greeting { id, address, cluster, version, join_nonce, ancestors, process } = greeting;
     let line = Line::new(out, name).id(id).shown(address).shown(cluster).number(u64::from(*version)).or_none(*join_nonce);
-    match ancestors.split_first() {
-        None => line.word("-").end(),
-        Some((oldest, others)) => others.iter().fold(line.shown(oldest), Line::and).end(),
-    }
+    let line = match ancestors.split_first() {
+        None => line.word("-"),
+        Some((oldest, others)) => others.iter().fold(line.shown(oldest), Line::and),
+    };
+    line.optional(*process).end();
 }
 
 /// `AE leader term prev-index prev-term quorum commit count round nonce clock lease`, then a line for each entry.

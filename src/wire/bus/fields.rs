@@ -74,6 +74,12 @@ impl<'a> Fields<'a> {
         if self.rest().is_empty() { Ok(None) } else { self.number(name).map(Some) }
     }
 
+    /// A number of all 64 bits, but not 0, that an older sender leaves out.
+    pub(super) fn optional_nonce(&mut self, name: &'static str) -> Result<Option<u64>, FrameError> {
+        let Some(text) = self.next() else { return Ok(None) };
+        parse_u64(text.as_bytes()).filter(|nonce| *nonce != 0).map(Some).ok_or_else(|| self.malformed(name))
+    }
+
     /// As [`Fields::number`], or `-`.
     pub(super) fn number_or_none(&mut self, name: &'static str) -> Result<Option<u64>, FrameError> {
         let none = self.rest() == "-" || self.rest().starts_with("- ");

@@ -14,8 +14,10 @@ use crate::cluster::{Address, Change, ClusterEntry, Reason, Wish};
 use crate::raft::Message;
 use crate::types::{ClusterId, Extent, LogIndex, Millis, NodeId, Term};
 
-/// The protocol version that this binary announces in its greeting.
-pub const PROTOCOL_VERSION: u32 = 1;
+/// The protocol version that this binary announces in its greeting. Raised with the first new frame, field or entry type after a release.
+pub const PROTOCOL_VERSION: u32 = 2;
+/// The one that every node speaks.
+pub const OLDEST_VERSION: u32 = 1;
 /// How every frame begins.
 const MAGIC: &[u8; 4] = b"RAFT";
 /// The magic word and the frame's length.
@@ -42,6 +44,8 @@ pub struct Greeting {
     pub join_nonce: Option<u64>,
     /// The clusters that the sender's was recovered from by force, the oldest first: a node that is left behind in one of them may come over.
     pub ancestors: Vec<ClusterId>,
+    /// Drawn when the sender's process began: two processes with one id are told apart. None: a binary of version 1.
+    pub process: Option<u64>,
 }
 
 /// Why a leader does not append a proposal, or does not grant a wish.
@@ -159,6 +163,31 @@ pub enum Frame {
 }
 
 impl Frame {
+    /// The first protocol version whose nodes know it: to others it is not sent \[N26\].
+    pub fn since(&self) -> u32 {
+        match self {
+            Self::Hello(_)
+            | Self::Hi(_)
+            | Self::Meet { .. }
+            | Self::AddMe { .. }
+            | Self::Welcome
+            | Self::MeetRejected { .. }
+            | Self::Forgotten { .. }
+            | Self::Raft(_)
+            | Self::Propose(_)
+            | Self::Reject { .. }
+            | Self::Wish(_)
+            | Self::WishRefused { .. }
+            | Self::TransferLeader { .. }
+            | Self::Probe { .. }
+            | Self::Probed { .. }
+            | Self::FailoverPrepare { .. }
+            | Self::FailoverOffset { .. }
+            | Self::ReplOffsets(_)
+            | Self::Publish { .. } => 1,
+        }
+    }
+
     /// Its name in `cluster_stats_messages_<name>_sent` of CLUSTER INFO.
     pub fn stats_name(&self) -> &'static str {
         match self {
@@ -221,6 +250,22 @@ pub struct RefusedAppend {
 pub struct FrameTooLong {
     /// How long it would be.
     pub length: usize,
+}
+
+/// Why a frame does not leave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Unsendable {
+    /// See there.
+    #[error("{0}")]
+    TooLong(#[from] FrameTooLong),
+    /// The peer has announced an older protocol version than the frame is of.
+    #[error("a peer of protocol version {version} does not know {name}")]
+    Unknown {
+        /// The frame, as in CLUSTER INFO.
+        name: &'static str,
+        /// The peer's.
+        version: u32,
+    },
 }
 
 /// What came is no frame of this protocol. Except for an `AE` with unknown entries, the link is to be closed.

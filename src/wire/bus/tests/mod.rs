@@ -24,7 +24,7 @@ fn framed(payload: impl AsRef<[u8]>) -> Vec<u8> {
 
 fn encoded(frame: &Frame) -> Vec<u8> {
     let mut out = Vec::new();
-    encode(frame, &mut out).unwrap();
+    encode(frame, PROTOCOL_VERSION, &mut out).unwrap();
     out
 }
 
@@ -50,6 +50,7 @@ fn greeting() -> Greeting {
         version: PROTOCOL_VERSION,
         join_nonce: None,
         ancestors: Vec::new(),
+        process: None,
     }
 }
 
@@ -69,11 +70,18 @@ fn append(entries: Vec<ClusterEntry>) -> Append<Change> {
 #[test]
 fn greetings_and_meetings() {
     let cluster = "cccccccccccccccccccccccccccccccccccccccc";
-    assert_text(Frame::Hello(greeting()), &format!("HELLO {A} :7101@17101 {cluster} 1 - -\n"));
-    assert_text(Frame::Hi(greeting()), &format!("HI {A} :7101@17101 {cluster} 1 - -\n"));
-    let recovered =
-        Greeting { join_nonce: Some(7), ancestors: vec![ClusterId::from_bytes([1; 20]), ClusterId::from_bytes([2; 20])], ..greeting() };
-    assert_text(Frame::Hello(recovered), &format!("HELLO {A} :7101@17101 {cluster} 1 7 {},{}\n", "01".repeat(20), "02".repeat(20)));
+    assert_text(Frame::Hello(greeting()), &format!("HELLO {A} :7101@17101 {cluster} 2 - -\n"));
+    assert_text(Frame::Hi(greeting()), &format!("HI {A} :7101@17101 {cluster} 2 - -\n"));
+    let recovered = Greeting {
+        join_nonce: Some(7),
+        ancestors: vec![ClusterId::from_bytes([1; 20]), ClusterId::from_bytes([2; 20])],
+        process: Some(u64::MAX),
+        ..greeting()
+    };
+    assert_text(
+        Frame::Hello(recovered),
+        &format!("HELLO {A} :7101@17101 {cluster} 2 7 {},{} 18446744073709551615\n", "01".repeat(20), "02".repeat(20)),
+    );
     assert_text(Frame::Meet { singleton: true }, "MEET singleton\n");
     assert_text(Frame::Meet { singleton: false }, "MEET cluster\n");
     assert_text(Frame::AddMe { join_nonce: None }, "ADD_ME\n");
@@ -287,8 +295,8 @@ fn what_a_node_sends_is_always_something_that_others_take() {
 
     let snapshot = |bytes| InstallSnapshot { leader: a(), term: 4, last_index: 20, last_term: 3, round: 7, bytes };
     let mut out = b"before".to_vec();
-    let too_long = encode(&Frame::Raft(Message::InstallSnapshot(snapshot(vec![0; MAX_FRAME]))), &mut out);
-    assert!(too_long.is_err_and(|error| error.length > MAX_FRAME));
+    let too_long = encode(&Frame::Raft(Message::InstallSnapshot(snapshot(vec![0; MAX_FRAME]))), 1, &mut out);
+    assert!(matches!(too_long, Err(Unsendable::TooLong(FrameTooLong { length })) if length > MAX_FRAME));
     assert_eq!(out, b"before");
 }
 
@@ -296,7 +304,7 @@ proptest! {
     #[test]
     fn every_frame_comes_back(frame in strategies::frame(), before: Vec<u8>, after: Vec<u8>) {
         let mut bytes = before.clone();
-        encode(&frame, &mut bytes).unwrap();
+        encode(&frame, PROTOCOL_VERSION, &mut bytes).unwrap();
         let length = bytes.len() - before.len();
         bytes.extend_from_slice(&after);
         prop_assert!(bytes.starts_with(&before));

@@ -166,6 +166,7 @@ fn greeting() -> BoxedStrategy<Greeting> {
             version,
             join_nonce: version.is_multiple_of(2).then_some(u64::from(version)),
             ancestors: (0..version % 4).map(|n| ClusterId::from_bytes([n as u8; 20])).collect(),
+            process: version.is_multiple_of(3).then_some(u64::from(version) + 1),
         })
         .boxed()
 }
