@@ -27,7 +27,8 @@ pub const COMMANDS: &[Command] = &[
     Command::new("echo", 2, MODE, Group::Connection, "1.0.0", "Returns the given string.", echo),
     Command::new("hello", -1, ALWAYS, Group::Connection, "6.0.0", "Handshakes with the server.", hello),
     Command::new("ping", -1, &[Flag::Fast], Group::Connection, "1.0.0", "Returns the server's liveliness response.", ping)
-        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+        .streamed(),
     Command::new("quit", -1, ALWAYS, Group::Connection, "1.0.0", "Closes the connection.", quit),
     Command::new(
         "readonly",
@@ -48,7 +49,7 @@ pub const COMMANDS: &[Command] = &[
         readwrite,
     ),
     Command::new("reset", 1, ALWAYS, Group::Connection, "6.2.0", "Resets the connection.", reset),
-    Command::new("select", 2, MODE, Group::Connection, "1.0.0", "Changes the selected database.", select),
+    Command::new("select", 2, MODE, Group::Connection, "1.0.0", "Changes the selected database.", select).streamed(),
 ];
 
 const WRONG_PASS: &str = "WRONGPASS invalid username-password pair or user is disabled.";

@@ -3,6 +3,7 @@
 //! Owns: the order of the checks (that of Redis' processCommand), queueing inside MULTI, and the counters of calls and errors.
 //! Must not: know what a command does. The hot path allocates nothing: lookup, slot and checks borrow from the request.
 
+use super::client::Client;
 use super::context::{Context, Flow, NO_SLOT, WaitOutcome};
 use super::parse::shown;
 use super::propagation::{note_written, propagate};
@@ -19,7 +20,7 @@ pub fn execute(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     ctx.client.last_command = None;
     let (is_replica, start) = (ctx.client.is_replica(), ctx.reply.mark());
     let flow = match table().lookup(name, args.nth(1)) {
-        Lookup::Found(id) if is_replica && !replication::is_for_replicas(table().get(id).command) => Flow::Close,
+        Lookup::Found(id) if !may_say(ctx.client, table().get(id).command) => Flow::Close,
         Lookup::Found(id) => {
             ctx.client.last_command = Some(id);
             dispatch(ctx, id, args)
@@ -37,6 +38,11 @@ pub fn execute(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     }
     end_asking(ctx, &flow);
     flow
+}
+
+/// Who has asked for the stream may say little in it, and a primary only what belongs into one: it is no operator of its replicas.
+fn may_say(client: &Client, command: &Command) -> bool {
+    (!client.is_replica() || replication::is_for_replicas(command)) && (!client.is_primary || command.may_be_streamed())
 }
 
 /// A wait of this client has ended: writes the reply and, inside EXEC, goes on with the next command, which may wait again.

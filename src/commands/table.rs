@@ -225,6 +225,8 @@ pub struct Command {
     pub tips: &'static [&'static str],
     /// ACL categories beside those that follow from its flags and group (`@dangerous`, ...).
     pub categories: &'static [&'static str],
+    /// A primary may send it to its replicas though it writes nothing.
+    streamed: bool,
     /// What runs it.
     pub handler: Handler,
     /// Its subcommands; the first argument names one of them, if there is one.
@@ -250,7 +252,21 @@ impl Command {
             bits |= flags[at].bit();
             at += 1;
         }
-        Self { name, arity, flags, keys: &[], group, since, summary, tips: &[], categories: &[], handler, subcommands: &[], bits }
+        Self {
+            name,
+            arity,
+            flags,
+            keys: &[],
+            group,
+            since,
+            summary,
+            tips: &[],
+            categories: &[],
+            streamed: false,
+            handler,
+            subcommands: &[],
+            bits,
+        }
     }
 
     /// A command that does nothing without one of these subcommands.
@@ -279,6 +295,11 @@ impl Command {
         Self { categories, ..self }
     }
 
+    /// The same, which a primary may send to its replicas though it writes nothing.
+    pub const fn streamed(self) -> Self {
+        Self { streamed: true, ..self }
+    }
+
     /// The same with these subcommands, all optional.
     pub const fn subcommands(self, subcommands: &'static [Command]) -> Self {
         Self { subcommands, ..self }
@@ -287,6 +308,11 @@ impl Command {
     /// Whether it has this property.
     pub const fn has(&self, flag: Flag) -> bool {
         self.bits & flag.bit() != 0
+    }
+
+    /// Whether a primary may send it to its replicas: what writes, and what [`Command::streamed`] names beside that.
+    pub const fn may_be_streamed(&self) -> bool {
+        self.streamed || self.has(Flag::Write)
     }
 
     /// Whether it may be called with this many arguments, its name included.

@@ -22,7 +22,7 @@ const FLAGS: &[Flag] = &[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Fast,
 
 /// The family's commands.
 pub const COMMANDS: &[Command] = &[
-    Command::new("multi", 1, FLAGS, Group::Transactions, "1.2.0", "Starts a transaction.", multi),
+    Command::new("multi", 1, FLAGS, Group::Transactions, "1.2.0", "Starts a transaction.", multi).streamed(),
     Command::new(
         "exec",
         1,
@@ -31,7 +31,8 @@ pub const COMMANDS: &[Command] = &[
         "1.2.0",
         "Executes all commands in a transaction.",
         exec,
-    ),
+    )
+    .streamed(),
     Command::new("discard", 1, FLAGS, Group::Transactions, "2.0.0", "Discards a transaction.", discard),
     Command::new(
         "watch",

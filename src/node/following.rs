@@ -74,8 +74,12 @@ impl Following {
     pub fn synced(&mut self, reign: u64) {
         self.in_sync = true;
         self.reign = reign;
-        self.backoff = 0;
         self.bad_rdb = false;
+    }
+
+    /// The stream has come for a while: the next break is another matter than the last.
+    fn stands(&mut self) {
+        self.backoff = 0;
         self.fault.clear();
     }
 
@@ -265,6 +269,9 @@ impl<D: Disk> Node<D> {
         if given_up {
             log::warn!("The primary at {} has said nothing for {silent} ms: connecting to it anew", link.socket);
             return self.close(conn);
+        }
+        if matches!(link.phase, Phase::Streaming(_)) {
+            self.following.stands();
         }
         self.tell_offset(conn);
         self.timers.set(Timer::Primary, self.now.mono + ACK_PERIOD);

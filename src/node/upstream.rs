@@ -8,7 +8,7 @@
 use super::Node;
 use super::clients::Step;
 use super::sessions::{Kind, Phase, PrimaryLink, StreamReader};
-use crate::commands::{Client, Flow};
+use crate::commands::{Client, Flag, Flow, table};
 use crate::replication::{Introduction, Sync, SyncError, Synced, acknowledgement};
 use crate::store::Disk;
 use crate::types::{ConnId, REDIS_VERSION};
@@ -25,8 +25,10 @@ enum Fault {
     Sync(#[from] SyncError),
     #[error("{0}")]
     Protocol(#[from] ProtocolError),
-    #[error("its stream has a command that no stream may have")]
-    Waits,
+    #[error("its stream has {0}, which a primary may not send")]
+    Foreign(String),
+    #[error("its stream has {name}, which is answered with {reply}")]
+    Refused { name: String, reply: String },
 }
 
 impl<D: Disk> Node<D> {
@@ -164,17 +166,25 @@ impl<D: Disk> Node<D> {
         Ok(())
     }
 
+    /// Runs one command. One that no primary sends ends the link: what comes behind it may mean anything. A write that fails does not, as in Redis.
     fn run_streamed(&mut self, conn: ConnId, client: &mut Client, args: Args<'_>, failed: &mut bool) -> Result<(), Fault> {
         let (errors, mut reply) = (self.server.stats.error_replies, Vec::new());
         let flow = self.run(conn, client, &mut reply, Step::Execute(args));
+        let shown = reply[..reply.len().min(256)].escape_ascii();
+        let writes = || client.last_command.is_some_and(|id| table().get(id).command.has(Flag::Write));
+        if flow != Flow::Done {
+            return Err(Fault::Foreign(name_of(args)));
+        }
+        if reply.starts_with(b"-") && !writes() {
+            return Err(Fault::Refused { name: name_of(args), reply: shown.to_string() });
+        }
         if self.server.stats.error_replies != errors && !std::mem::replace(failed, true) {
-            let shown = reply[..reply.len().min(256)].escape_ascii();
             log::error!(
                 "A command of the primary's stream fails here, so the copies of its keys may differ: {} answers {shown}",
                 name_of(args)
             );
         }
-        if flow == Flow::Done { Ok(()) } else { Err(Fault::Waits) }
+        Ok(())
     }
 
     /// The link to the primary is gone. What it has brought is run first.

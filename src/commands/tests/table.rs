@@ -46,6 +46,19 @@ fn declarations_make_sense() {
 }
 
 #[test]
+fn what_is_streamed_without_being_a_write() {
+    let streamed: Vec<&str> = table()
+        .all()
+        .map(|id| table().get(id))
+        .filter(|entry| entry.command.may_be_streamed() && !entry.command.has(Flag::Write))
+        .map(|entry| entry.full_name.as_str())
+        .collect();
+    assert_eq!(streamed, ["exec", "multi", "ping", "select"]);
+    let writes = |name: &str| all().any(|command| command.name == name && command.has(Flag::Write));
+    assert!(["set", "del", "pexpireat", "persist", "flushslot", "flushall"].into_iter().all(writes));
+}
+
+#[test]
 fn the_fewest_arguments_hold_the_first_key() {
     for command in all() {
         for spec in command.keys {

@@ -55,6 +55,69 @@ fn what_was_received_is_run_before_a_replica_leads() {
     assert!(net.nodes[1].is_in_sync() && net.nodes[1].replication_offset() == before + 27);
 }
 
+/// Words of a request, and its bytes.
+fn request(line: &str) -> Vec<u8> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let bulks: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+    format!("*{}\r\n{bulks}", words.len()).into_bytes()
+}
+
+#[test]
+fn what_no_primary_sends_ends_its_link_and_is_not_run() {
+    let foreign: &[&[&str]] = &[
+        &["CONFIG SET requirepass secret"],
+        &["MULTI", "SET k 2", "CONFIG SET requirepass secret", "EXEC"],
+        &["CLUSTER RESET SOFT"],
+        &["CLUSTER"],
+        &["SHUTDOWN NOSAVE"],
+        &["PUBLISH channel word"],
+        &["GET k"],
+        &["SELECT 1"],
+        &["EXEC"],
+        &["MULTI", "MULTI"],
+        &["REPLCONF ACK 1"],
+        &["PSYNC ? -1"],
+        &["NOSUCH k"],
+        &["CLUSTER NOSUCH 1"],
+    ];
+    let mut net = Net::with_replicas();
+    for lines in foreign {
+        net.all_equal(0);
+        net.hold(0, 1, Port::Client);
+        let (link, before) = (net.nodes[1].following.link.unwrap(), net.history(1).offset);
+        let good = request("SET key:0 1");
+        let bytes: Vec<u8> =
+            good.iter().copied().chain(lines.iter().flat_map(|line| request(line))).chain(request("SET key:0 3")).collect();
+        net.give(1, link, &bytes);
+        net.step();
+        assert_ne!(net.nodes[1].following.link, Some(link), "{lines:?}");
+        assert_eq!(net.history(1).offset, before + good.len() as u64, "{lines:?}: what came before it counts");
+        assert_eq!(net.nodes[1].config.requirepass, "", "{lines:?}");
+        // The primary knows nothing of that write: it goes on where it is, with as many bytes.
+        net.nodes[0].stream.feed(["SET", "key:0", "1"].map(str::as_bytes).into_iter());
+        net.release(0, 1, Port::Client);
+    }
+    net.all_equal(0);
+    assert!(net.ask(1, "READONLY\r\nGET key:0").ends_with("$1\r\n1\r\n"));
+}
+
+#[test]
+fn a_primary_that_sends_it_again_and_again_is_dialled_once_a_second_and_named_once() {
+    let mut net = Net::with_replicas();
+    net.all_equal(0);
+    net.nodes[0].stream.feed(["CONFIG", "SET", "requirepass", "x"].map(str::as_bytes).into_iter());
+    let (mut links, mut last) = (0, None);
+    for _ in 0..2000 {
+        net.step();
+        let link = net.nodes[1].following.link;
+        links += usize::from(link.is_some() && link != last);
+        last = link;
+    }
+    assert!((5..=25).contains(&links), "{links} in 10 s");
+    assert!(!net.nodes[1].following.fault.is_empty(), "it is remembered, so that the log says it once");
+    assert!(net.nodes[1].is_in_sync(), "what it has is a copy up to there");
+}
+
 #[test]
 fn a_primary_that_is_told_to_end_does_not_before_its_successor_was_sent_everything() {
     let mut net = Net::with_replicas();
@@ -127,7 +190,8 @@ fn a_primary_whose_rdb_cannot_be_loaded_is_asked_less_and_less_often() {
     net.nodes[1].following.dial_at = 0;
     net.nodes[1].todo.connect = true;
     net.all_equal(0);
-    // A link that merely breaks is soon there again.
+    // A link that has stood for a while and merely breaks is soon there again.
+    (0..250).for_each(|_| net.step());
     let link = net.nodes[1].following.link.unwrap();
     net.break_off(1, link);
     assert!(net.nodes[1].following.dial_at <= net.now.mono + 50);
