@@ -37,6 +37,8 @@ mod crash;
 mod deaths;
 #[path = "blackbox/disaster.rs"]
 mod disaster;
+#[path = "blackbox/duplicates.rs"]
+mod duplicates;
 #[path = "blackbox/failover.rs"]
 mod failover;
 #[path = "blackbox/formations.rs"]

@@ -7,7 +7,7 @@ use super::table::CommandId;
 use super::transaction::{Execution, Transaction};
 use crate::keyspace::{Keyspace, Version};
 use crate::replication::Replica;
-use crate::types::{LeaseNumber, Millis, Now, Slot};
+use crate::types::{Extent, LeaseNumber, Millis, Now, Slot};
 use std::net::SocketAddr;
 
 /// A client between two commands.
@@ -55,8 +55,8 @@ pub struct Client {
     pub last_command: Option<CommandId>,
     /// This command of it is suspended: it is not read until [`super::resume`].
     pub waiting: Option<CommandId>,
-    /// How far the replication stream was when a command of its own had last changed something.
-    pub written: u64,
+    /// How far the replication stream was when a command of its own had last changed something, and in which reign: WAIT says nothing of another one's.
+    pub written: Extent,
     /// The oldest write lease that replies which are not sent yet stand on: they leave only while it is held. The node clears it.
     pub under_lease: Option<LeaseNumber>,
     /// A pause holds its next request.
@@ -103,7 +103,7 @@ impl Client {
             subscriptions: Subscriptions::default(),
             last_command: None,
             waiting: None,
-            written: 0,
+            written: Extent::default(),
             under_lease: None,
             held: false,
             replica: None,

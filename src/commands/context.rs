@@ -14,7 +14,7 @@ use crate::keyspace::Keyspace;
 use crate::raft::Raft;
 use crate::replication::Stream;
 use crate::store::Work;
-use crate::types::{ConnId, LeaseNumber, Millis, NodeId, Now, Slot};
+use crate::types::{ConnId, Extent, LeaseNumber, Millis, NodeId, Now, Slot};
 use crate::wire::Reply;
 use std::collections::BTreeMap;
 
@@ -70,8 +70,8 @@ pub enum Wait {
     Failover,
     /// Replicas are to have run the stream; answers how many have.
     Replicas {
-        /// Up to here.
-        offset: u64,
+        /// Up to here, in this reign.
+        written: Extent,
         /// So many of them.
         count: u64,
         /// Or else it ends then (mono ms).
@@ -309,6 +309,8 @@ pub struct BusStats {
     pub received: BTreeMap<&'static str, u64>,
     /// Frames dropped because their sender is of another cluster.
     pub foreign: u64,
+    /// How often two processes with one id were told of.
+    pub duplicates: u64,
     /// Bytes written to links.
     pub bytes_sent: u64,
     /// Bytes read from links.

@@ -6,7 +6,7 @@
 
 use super::context::Context;
 use super::table::{Command, Flag};
-use crate::types::Millis;
+use crate::types::{Extent, Millis};
 use crate::wire::{Args, number};
 
 impl Context<'_> {
@@ -45,6 +45,6 @@ pub(super) fn propagate(ctx: &mut Context<'_>, command: &Command, args: Args<'_>
 /// A client has changed something since `dirty` was the count of changes, and all of that is in the stream: WAIT goes by its end.
 pub(super) fn note_written(ctx: &mut Context<'_>, dirty: u64) {
     if ctx.stream.is_recording() && ctx.keyspace.dirty() != dirty {
-        ctx.client.written = ctx.stream.offset();
+        ctx.client.written = Extent { reign: ctx.cluster.reign, offset: ctx.stream.offset() };
     }
 }

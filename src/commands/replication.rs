@@ -160,14 +160,19 @@ fn wait(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
         Some(Ok(0)) => None,
         Some(Ok(ms)) => Some(ctx.now.mono.saturating_add(ms)),
     };
-    let offset = ctx.client.written;
+    let written = ctx.client.written;
+    // Of an earlier reign: nobody knows whether its end is part of what this node, or any replica, has now.
+    if written.offset > 0 && written.reign != ctx.cluster.reign {
+        ctx.reply.int(0);
+        return Flow::Done;
+    }
     // A transaction does not wait: it would let others in between.
     if ctx.stream.in_unit() {
-        let there = replicas(ctx).into_iter().filter(|replica| replica.online && replica.acked >= offset).count();
+        let there = replicas(ctx).into_iter().filter(|replica| replica.online && replica.acked >= written.offset).count();
         ctx.reply.int(there as i64);
         return Flow::Done;
     }
-    Flow::Wait(Wait::Replicas { offset, count: u64::try_from(count).unwrap_or(0), until })
+    Flow::Wait(Wait::Replicas { written, count: u64::try_from(count).unwrap_or(0), until })
 }
 
 fn failover(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {

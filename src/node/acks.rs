@@ -7,15 +7,15 @@ use super::Node;
 use super::timers::Timer;
 use crate::commands::WaitOutcome;
 use crate::store::Disk;
-use crate::types::{ConnId, Millis};
+use crate::types::{ConnId, Extent, Millis};
 
 const DEPOSED: &str = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
 
 /// A client that waits for replicas.
 pub(super) struct AckWait {
     pub client: ConnId,
-    /// They are to have run the stream up to here.
-    pub offset: u64,
+    /// They are to have run the stream up to here; of another reign's end nothing is known.
+    pub written: Extent,
     /// So many of them.
     pub count: u64,
     /// Or else it hears then how many there are (mono ms).
@@ -41,10 +41,11 @@ impl<D: Disk> Node<D> {
             return;
         }
         let acked: Vec<u64> = self.online_replicas().map(|replica| replica.acked).collect();
-        let deposed = self.following.primary().is_some();
+        let (replicates, reign) = (self.following.primary().is_some(), self.following.reign());
         let mut waits = std::mem::take(&mut self.feeding.waits);
         waits.retain_mut(|wait| {
-            let count = acked.iter().filter(|acked| **acked >= wait.offset).count() as u64;
+            let deposed = replicates || (wait.written.offset > 0 && wait.written.reign != reign);
+            let count = acked.iter().filter(|acked| **acked >= wait.written.offset).count() as u64;
             let over = count >= wait.count || wait.until.is_some_and(|until| until <= now);
             match (deposed, over) {
                 (true, _) => self.waiting.finish(wait.client, WaitOutcome::Failed(DEPOSED.to_owned())),
@@ -64,5 +65,43 @@ impl<D: Disk> Node<D> {
         if std::mem::take(&mut self.feeding.asks_acks) {
             self.feed_words(&[b"REPLCONF", b"GETACK", b"*"]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Port;
+    use super::super::net::Net;
+    use crate::cluster::FailoverKind;
+
+    const P: usize = 0;
+    const R: usize = 1;
+    const LEADER: usize = 2;
+
+    #[test]
+    fn a_write_of_an_earlier_reign_is_not_counted_in_a_later_one() {
+        let mut net = Net::with_a_leading_replica();
+        for replica in [R, LEADER] {
+            net.hold(P, replica, Port::Client);
+        }
+        let client = net.say(P, "SET lost 1");
+        net.until("the write", |net| net.nodes[P].keyspace.len() == 51);
+        net.fail_over(R, P, FailoverKind::Force);
+        for replica in [R, LEADER] {
+            net.release(P, replica, Port::Client);
+        }
+        net.all_equal(R);
+        net.fail_over(P, R, FailoverKind::Manual);
+        net.all_equal(P);
+        for number in 0..10 {
+            assert_eq!(net.ask(P, &format!("SET more:{number} 1")), "+OK\r\n");
+        }
+        net.all_equal(P);
+        net.give(P, client, b"WAIT 1 200\r\nGET lost\r\n");
+        net.until("both answers", |net| net.nodes[P].sessions.get(client).is_some_and(|session| session.transmit.len() > 9));
+        assert_eq!(net.answer(P, client).as_deref(), Some("+OK\r\n:0\r\n$-1\r\n"));
+        net.give(P, client, b"SET kept 1\r\nWAIT 2 2000\r\n");
+        net.until("two replicas", |net| net.nodes[P].sessions.get(client).is_some_and(|session| session.transmit.len() > 22));
+        assert_eq!(net.answer(P, client).as_deref(), Some("+OK\r\n:0\r\n$-1\r\n+OK\r\n:2\r\n"));
     }
 }

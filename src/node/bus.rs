@@ -99,6 +99,7 @@ impl<D: Disk> Node<D> {
         if let Some(id) = bus.peer.as_ref().filter(|_| !publishes).map(|peer| peer.id) {
             self.heard(&id);
         }
+        self.note_process(conn);
         match (end, frame) {
             (BusEnd::Inbound, Frame::Hello(greeting)) => self.receive_hello(conn, greeting),
             (BusEnd::Outbound { purpose }, Frame::Hi(greeting)) => self.receive_hi(conn, purpose, greeting),
@@ -170,6 +171,7 @@ impl<D: Disk> Node<D> {
         if let Some(bus) = self.sessions.bus_mut(conn) {
             bus.peer = Some(greeting);
         }
+        self.note_process(conn);
         if let Some(local) = local {
             self.learn_own_ip(local);
         }

@@ -17,6 +17,7 @@ mod configuring;
 mod connections;
 mod copies;
 mod deaths;
+mod duplicates;
 mod ending;
 mod errors;
 mod failover;
@@ -158,6 +159,7 @@ pub struct Node<D: Disk> {
     publishing: publishing::Publishing,
     leading: leading::Leading,
     deaths: deaths::Deaths,
+    duplicates: duplicates::Duplicates,
     succession: succession::Succession,
     waiting: waiting::Waiting,
     pausing: pausing::Pausing,
@@ -247,6 +249,7 @@ impl<D: Disk> Node<D> {
             publishing: publishing::Publishing::default(),
             leading: leading::Leading::default(),
             deaths: deaths::Deaths::default(),
+            duplicates: duplicates::Duplicates::default(),
             succession: succession::Succession::default(),
             waiting: waiting::Waiting::default(),
             pausing: pausing::Pausing::default(),

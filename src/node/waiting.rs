@@ -136,7 +136,7 @@ impl<D: Disk> Node<D> {
             }
             Wait::Lead => self.take_over(client),
             Wait::Failover => self.begin_failover(client),
-            Wait::Replicas { offset, count, until } => self.await_acks(AckWait { client, offset, count, until, asked: false }),
+            Wait::Replicas { written, count, until } => self.await_acks(AckWait { client, written, count, until, asked: false }),
             Wait::Pause(pause) => {
                 self.pause_clients(Some(pause));
                 self.waiting.finish(client, WaitOutcome::Done);

@@ -5,9 +5,9 @@
 //! Contract: docs/nodes-conf.md, "Writing".
 
 use super::sync_times::SyncTimes;
-use rustix::fs::{Advice, fadvise};
+use rustix::fs::{Advice, fadvise, fstatvfs};
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, TryLockError, remove_file, rename};
+use std::fs::{File, OpenOptions, TryLockError, read_link, remove_file, rename};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -15,6 +15,9 @@ use std::time::Instant;
 
 /// The most bytes of a file that are read: a cluster of 4,096 members and 16,384 slots of single ranges stays far below.
 pub const MAX_FILE_BYTES: u64 = 64 << 20;
+
+/// As many symbolic links are followed, as Linux does.
+const MAX_LINKS: usize = 40;
 
 /// A disk as a crash-safe writer sees it. At most one file is open under a name; nothing is on disk before `sync` (bytes) and `sync_dir` (names)
 /// have returned without error. After an error of a changing operation what is on disk is unknown: the caller stops.
@@ -39,6 +42,12 @@ pub trait Disk: Sized {
 
     /// Brings the names in the directory of `path` to the disk.
     fn sync_dir(&mut self, path: &Path) -> io::Result<()>;
+
+    /// The file that this name means: where a symbolic link leads, also if nothing is there yet; else `path`.
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf>;
+
+    /// How much space there is for more on the volume of the open file.
+    fn room(&mut self, path: &Path) -> io::Result<Room>;
 
     /// Takes the lock file at `path`, made if it is missing, until this disk is dropped or its process ends; false if another one holds it.
     fn lock(&mut self, path: &Path) -> io::Result<bool>;
@@ -66,6 +75,15 @@ pub trait Disk: Sized {
 
     /// Removes the file, if it is there, as `replace` does.
     fn remove(&mut self, path: &Path) -> io::Result<()>;
+}
+
+/// Bytes of a volume.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Room {
+    /// Not in use, and not kept for the superuser.
+    pub free: u64,
+    /// All.
+    pub size: u64,
 }
 
 /// Files of this machine.
@@ -158,6 +176,25 @@ impl Disk for RealDisk {
     fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         self.timed(|_| File::open(directory)?.sync_all())
+    }
+
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        let mut path = path.to_owned();
+        for _ in 0..MAX_LINKS {
+            match read_link(&path) {
+                // Relative to where the link is.
+                Ok(target) => path = path.parent().unwrap_or(Path::new("")).join(target),
+                // No link, or nothing.
+                Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::NotFound) => return Ok(path),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::Error::other("too many symbolic links"))
+    }
+
+    fn room(&mut self, path: &Path) -> io::Result<Room> {
+        let volume = fstatvfs(self.handle(path)?)?;
+        Ok(Room { free: volume.f_bavail.saturating_mul(volume.f_frsize), size: volume.f_blocks.saturating_mul(volume.f_frsize) })
     }
 
     fn lock(&mut self, path: &Path) -> io::Result<bool> {
@@ -285,6 +322,26 @@ mod tests {
             disk.write(&path, b"+").unwrap();
         }
         assert_eq!(disk.read(&path).unwrap().unwrap(), b"b+");
+    }
+
+    #[test]
+    fn a_name_is_followed_to_the_file_that_it_means() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let disk = RealDisk::new();
+        std::fs::create_dir(at("data")).unwrap();
+        std::os::unix::fs::symlink("data/nodes.conf", at("relative")).unwrap();
+        std::os::unix::fs::symlink(at("relative"), at("absolute")).unwrap();
+        std::os::unix::fs::symlink("circle", at("circle")).unwrap();
+        for made in [false, true] {
+            for name in ["relative", "absolute", "data/nodes.conf"] {
+                assert_eq!(disk.resolve(&at(name)).unwrap(), at("data/nodes.conf"), "{name}");
+            }
+            if !made {
+                std::fs::write(at("data/nodes.conf"), "").unwrap();
+            }
+        }
+        assert!(disk.resolve(&at("circle")).is_err());
     }
 
     #[test]

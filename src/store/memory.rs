@@ -8,7 +8,7 @@
 
 mod contents;
 
-use super::disk::Disk;
+use super::disk::{Disk, Room};
 use super::sync_times::SyncTimes;
 use crate::rng::Rng;
 use contents::Contents;
@@ -79,6 +79,8 @@ struct DiskImage {
     syncs_beside: u64,
     dead: bool,
     durable_version: u64,
+    /// None: without bounds.
+    room: Option<Room>,
 }
 
 #[derive(Clone, Debug)]
@@ -200,6 +202,11 @@ impl MemoryDisk {
         let disk = Self::new();
         disk.put(path, bytes);
         disk
+    }
+
+    /// The volume is so full from now on. Nothing that is written changes it.
+    pub fn set_room(&self, room: Room) {
+        self.image.borrow_mut().room = Some(room);
     }
 
     /// Puts a file onto the disk from outside, all of it durable.
@@ -368,6 +375,14 @@ impl Disk for MemoryDisk {
             self.sync_times.note(Duration::ZERO);
         }
         done(fault)
+    }
+
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(path.to_owned())
+    }
+
+    fn room(&mut self, _path: &Path) -> io::Result<Room> {
+        Ok(self.image.borrow().room.unwrap_or(Room { free: u64::MAX, size: u64::MAX }))
     }
 
     fn lock(&mut self, path: &Path) -> io::Result<bool> {

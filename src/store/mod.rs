@@ -23,7 +23,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
-pub use disk::{Disk, RealDisk};
+pub use disk::{Disk, RealDisk, Room};
 pub use error::{Damage, DiskError, LoadError, Problem};
 pub use memory::MemoryDisk;
 pub use nodes_conf::Image;
@@ -128,7 +128,12 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 impl<D: Disk> Store<D> {
     /// Locks and reads the file; no [`Loaded`] if there is none: a fresh node. Nothing is written before the first [`Store::persist`], which rewrites the file.
+    /// A symbolic link is followed first: the file that it means is the one that is locked, and replaced by a rewrite.
     pub fn open(mut disk: D, path: PathBuf) -> Result<(Self, Option<Loaded>), LoadError> {
+        let path = match disk.resolve(&path) {
+            Ok(path) => path,
+            Err(source) => return Err(DiskError { operation: "following its links", path, source }.into()),
+        };
         let lock = beside(&path, ".lock");
         match disk.lock(&lock) {
             Ok(true) => {}

@@ -8,6 +8,11 @@ use super::disk::Disk;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
+/// So many bytes of a volume are left to nodes.conf, whose failed write ends the process; less on a small one.
+const RESERVE: u64 = 16 << 20;
+/// This part of a small volume.
+const RESERVED_SHARE: u64 = 16;
+
 /// The new file, under its temporary name. To be finished or abandoned; a process that ends before leaves it behind, for the next one to replace.
 #[derive(Debug)]
 pub struct Replacement {
@@ -23,8 +28,14 @@ impl Replacement {
         Ok(Self { path, temp })
     }
 
-    /// Writes at the end; says how many of the bytes were taken, one at least.
+    /// Writes at the end; says how many of the bytes were taken, one at least. An error where they would take what [`RESERVE`] keeps.
     pub fn write(&self, disk: &mut impl Disk, bytes: &[u8]) -> io::Result<usize> {
+        let room = disk.room(&self.temp)?;
+        let kept = RESERVE.min(room.size / RESERVED_SHARE);
+        if room.free < kept.saturating_add(bytes.len() as u64) {
+            let text = format!("no space left on the volume: {} bytes are free, of which {kept} are kept for nodes.conf", room.free);
+            return Err(io::Error::new(ErrorKind::StorageFull, text));
+        }
         match disk.write(&self.temp, bytes)? {
             0 => Err(ErrorKind::WriteZero.into()),
             taken => Ok(taken),
@@ -110,6 +121,21 @@ mod tests {
         come_and_go(&mut MemoryDisk::new(), Path::new("dump"));
         let dir = tempfile::tempdir().unwrap();
         come_and_go(&mut RealDisk::new().beside(), &dir.path().join("dump"));
+    }
+
+    #[test]
+    fn what_is_kept_for_nodes_conf_is_not_taken() {
+        use crate::store::Room;
+        let path = Path::new("dump");
+        for (size, kept) in [(1 << 40, RESERVE), (32 << 20, 2 << 20)] {
+            let mut disk = MemoryDisk::with_file(path, "old");
+            disk.set_room(Room { free: kept + 2, size });
+            let error = replace(&mut disk, path, b"new").unwrap_err();
+            assert!(error.kind() == ErrorKind::StorageFull && error.to_string().contains(&format!("{kept} are kept")), "{error}");
+            assert_eq!(disk.live(path).unwrap(), b"old");
+            disk.set_room(Room { free: kept + 3, size });
+            replace(&mut disk, path, b"new").unwrap();
+        }
     }
 
     #[test]

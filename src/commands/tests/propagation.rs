@@ -30,7 +30,7 @@ fn a_command_goes_as_it_came_if_it_changed_something() {
     let mut desk =
         desk(&["SET a 1", "get a", "SET a 2 NX", "incr a", "DEL b", "APPEND a x", "set c 1 GET", "MSET a 1 a 2", "setnx c 2", "flushall"]);
     assert_eq!(desk.told(), "SET a 1 | incr a | APPEND a x | set c 1 GET | MSET a 1 a 2 | flushall");
-    assert_eq!(desk.client.written, desk.stream.offset());
+    assert_eq!(desk.client.written.offset, desk.stream.offset());
     desk.ask("flushall");
     desk.ask("persist a");
     desk.ask("getex a");
@@ -41,7 +41,7 @@ fn a_command_goes_as_it_came_if_it_changed_something() {
 fn nothing_is_told_without_a_replica() {
     let mut desk = Desk::new();
     desk.ask("SET a 1 EX 10");
-    assert!(desk.stream.backlog().is_none() && desk.client.written == 0);
+    assert!(desk.stream.backlog().is_none() && desk.client.written.offset == 0);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_transaction_is_one_for_replicas_if_it_changed_more_than_one_thing() {
     }
     let end = desk.now.wall + 10_000;
     assert_eq!(desk.told(), format!("MULTI | set a 1 | PEXPIREAT a {end} | EXEC"));
-    assert_eq!(desk.client.written, desk.stream.offset());
+    assert_eq!(desk.client.written.offset, desk.stream.offset());
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_transaction_that_waits_is_told_in_parts() {
     assert_eq!(desk.told(), "MULTI | set a 1 | set a 2 | EXEC");
     assert_eq!(desk.resume(WaitOutcome::Done).0, Flow::Done);
     assert_eq!(desk.told(), "set a 3");
-    assert_eq!(desk.client.written, desk.stream.offset(), "WAIT goes by the end of it");
+    assert_eq!(desk.client.written.offset, desk.stream.offset(), "WAIT goes by the end of it");
 }
 
 #[test]
