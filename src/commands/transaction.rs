@@ -96,6 +96,13 @@ pub struct Execution {
     rest: std::vec::IntoIter<Queued>,
 }
 
+impl Execution {
+    /// Whether a write is left.
+    pub fn writes(&self) -> bool {
+        self.rest.as_slice().iter().any(|queued| Access::of(table().get(queued.id).command) == Access::Write)
+    }
+}
+
 /// Inside MULTI, what runs instead of being queued.
 pub(super) fn runs_at_once(command: &Command) -> bool {
     matches!(command.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")

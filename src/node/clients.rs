@@ -171,11 +171,15 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// Step 10 of before-sleep: those whose change has been applied or refused.
+    /// Step 10 of before-sleep: those whose change has been applied or refused. A transaction that may not go on yet is looked at again.
     pub(super) fn answer_decided(&mut self) {
         for (conn, outcome) in self.waiting.take_decided() {
             self.reset_ended(conn);
             self.failover_ended(conn, &outcome);
+            if self.holds_rest(conn) {
+                self.waiting.decide_later(conn, outcome);
+                continue;
+            }
             let Some(mut session) = self.sessions.lend(conn) else { continue };
             let mut flow = Flow::Done;
             if let Kind::Client(client) = &mut session.kind {

@@ -6,9 +6,9 @@
 
 use super::timers::Timer;
 use super::{Action, Node};
-use crate::commands::{Held, LastSave, Pause};
+use crate::commands::LastSave;
 use crate::store::Disk;
-use crate::types::{Millis, Term};
+use crate::types::Term;
 
 /// How far a shutdown is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,6 +75,7 @@ impl<D: Disk> Node<D> {
 
     fn call_off(&mut self) {
         self.ending = Ending::No;
+        self.hold_everything(false);
         self.release_writes();
         self.waiting.shutdown_aborted();
     }
@@ -92,7 +93,7 @@ impl<D: Disk> Node<D> {
         }
         log::info!("Saving the keys before the end");
         self.ending = Ending::Saving;
-        self.pause_clients(Some(Pause { held: Held::All, until: Millis::MAX }));
+        self.hold_everything(true);
         self.save_anew();
     }
 
@@ -105,12 +106,13 @@ impl<D: Disk> Node<D> {
             return self.end_now();
         }
         log::error!("Error trying to save the DB, can't exit");
-        self.pause_clients(None);
         self.call_off();
     }
 
+    /// Nor does anybody hear of a change that the file does not have.
     fn end_now(&mut self) {
         self.ending = Ending::Now;
+        self.hold_everything(true);
         self.todo.rewrite = true;
     }
 
@@ -172,19 +174,4 @@ impl<D: Disk> Node<D> {
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::node::net::Net;
-
-    #[test]
-    fn the_end_waits_for_no_timer() {
-        let mut net = Net::with_replicas();
-        net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
-        net.all_equal(0);
-        let leader = (0..3).find(|at| net.nodes[*at].raft.is_leader()).unwrap();
-        assert_eq!(net.ask(leader, "CONFIG SET save '3600 1'"), "+OK\r\n");
-        let begun = net.now.mono;
-        net.nodes[leader].shutdown();
-        net.until("its end", |net| !net.is_up(leader));
-        assert!(net.now.mono - begun <= 75, "after {} ms", net.now.mono - begun);
-    }
-}
+mod tests;

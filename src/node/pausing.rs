@@ -16,6 +16,8 @@ pub(super) struct Pausing {
     by_client: Option<Pause>,
     /// While slots go from a primary to its replica, until when (mono ms), for each replica that asked for it; none: for this node itself.
     handovers: BTreeMap<Option<NodeId>, Millis>,
+    /// The process ends: what it has acknowledged is on its way to the disk, and nothing follows.
+    ends: bool,
     /// Clients whose next request waits.
     pub held: BTreeSet<ConnId>,
 }
@@ -23,10 +25,19 @@ pub(super) struct Pausing {
 impl Pausing {
     /// What requests meet: of two pauses the stricter and longer one.
     pub fn in_force(&self) -> Option<Pause> {
-        let handover = self.handovers.values().max().map(|&until| Pause { held: Held::Writes, until });
-        let both = |a: Pause, b: Pause| Pause { held: a.held.max(b.held), until: a.until.max(b.until) };
-        self.by_client.into_iter().chain(handover).reduce(both)
+        self.by_client.into_iter().chain(self.by_node()).reduce(both)
     }
+
+    /// As [`Pausing::in_force`], without what a client has asked for and could take back.
+    pub fn by_node(&self) -> Option<Pause> {
+        let handover = self.handovers.values().max().map(|&until| Pause { held: Held::Writes, until });
+        let end = self.ends.then_some(Pause { held: Held::All, until: Millis::MAX });
+        handover.into_iter().chain(end).reduce(both)
+    }
+}
+
+fn both(a: Pause, b: Pause) -> Pause {
+    Pause { held: a.held.max(b.held), until: a.until.max(b.until) }
 }
 
 impl<D: Disk> Node<D> {
@@ -62,12 +73,25 @@ impl<D: Disk> Node<D> {
         }
     }
 
+    /// Nobody is served any more; or again, for the process does not end after all.
+    pub(super) fn hold_everything(&mut self, ends: bool) {
+        self.pausing.ends = ends;
+        self.pauses_changed();
+    }
+
     fn pauses_changed(&mut self) {
         let ends = self.pausing.by_client.map(|pause| pause.until).into_iter().chain(self.pausing.handovers.values().copied());
         if let Some(until) = ends.min() {
             self.timers.set(Timer::Pause, until);
         }
         self.resume_held();
+    }
+
+    /// Whether what is left of this client's EXEC must wait although what suspended it is decided: it began before the pause, and would go on in it \[N54\].
+    pub(super) fn holds_rest(&self, conn: ConnId) -> bool {
+        let Some(pause) = self.pausing.by_node() else { return false };
+        let kind = self.sessions.get(conn).map(|session| &session.kind);
+        matches!(kind, Some(Kind::Client(client)) if client.client.execution.as_ref().is_some_and(|rest| pause.held == Held::All || rest.writes()))
     }
 
     /// The client's next request is held. It is looked at anew afterwards, under the lease of that time.

@@ -89,6 +89,11 @@ impl Waiting {
         self.decided_next.retain(|(waiter, _)| *waiter != client);
     }
 
+    /// The client may not hear of it yet.
+    pub fn decide_later(&mut self, client: ConnId, outcome: WaitOutcome) {
+        self.decided.push((client, outcome));
+    }
+
     /// For step 10 of before-sleep.
     pub fn take_decided(&mut self) -> Vec<(ConnId, WaitOutcome)> {
         std::mem::take(&mut self.decided)

@@ -1,0 +1,96 @@
+//! Nodes in one process: the end of one of them.
+
+use super::*;
+use crate::commands::WaitOutcome;
+use crate::node::net::Net;
+use crate::types::{ConnId, Millis};
+
+const P: usize = 0;
+
+#[test]
+fn the_end_waits_for_no_timer() {
+    let mut net = Net::with_replicas();
+    net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
+    net.all_equal(0);
+    let leader = (0..3).find(|at| net.nodes[*at].raft.is_leader()).unwrap();
+    assert_eq!(net.ask(leader, "CONFIG SET save '3600 1'"), "+OK\r\n");
+    let begun = net.now.mono;
+    net.nodes[leader].shutdown();
+    net.until("its end", |net| !net.is_up(leader));
+    assert!(net.now.mono - begun <= 75, "after {} ms", net.now.mono - begun);
+}
+
+/// An EXEC that waits for its first command, which is never decided by itself; a write is next.
+fn suspended(net: &mut Net) -> ConnId {
+    let client = net.say(P, "MULTI\r\nCLUSTER MEET 10.0.0.1 7009\r\nSET late 1\r\nEXEC");
+    (0..3).for_each(|_| net.step());
+    client
+}
+
+/// What it was answered beyond the first command.
+#[track_caller]
+fn answered(net: &mut Net, client: ConnId) -> String {
+    let answer = net.answer(P, client).expect("the transaction has begun");
+    let (_, rest) = answer.split_once("*2\r\n").expect("its answer has begun");
+    rest.to_owned()
+}
+
+#[test]
+fn a_transaction_that_waited_writes_nothing_once_the_last_save_has_begun() {
+    let mut net = Net::with_members(1);
+    let client = suspended(&mut net);
+    net.nodes[P].shutdown();
+    net.until("the last save", |net| net.nodes[P].ending == Ending::Saving);
+    // What it waited for is decided while the keys are being saved.
+    net.nodes[P].waiting.finish(client, WaitOutcome::Done);
+    net.step();
+    assert!(net.is_up(P), "the save takes several turns");
+    assert_eq!(answered(&mut net, client), "");
+    net.until("the end", |net| !net.is_up(P));
+    assert_eq!(net.nodes[P].keyspace.len(), 0);
+}
+
+#[test]
+fn nobody_is_served_during_the_last_save_whoever_ends_a_pause() {
+    let mut net = Net::with_members(1);
+    let client = net.say(P, "MULTI\r\nCLUSTER MEET 10.0.0.1 7009\r\nCLIENT UNPAUSE\r\nEXEC");
+    (0..3).for_each(|_| net.step());
+    net.nodes[P].shutdown();
+    net.until("the last save", |net| net.nodes[P].ending == Ending::Saving);
+    net.nodes[P].waiting.finish(client, WaitOutcome::Done);
+    let writer = net.say(P, "SET late 1");
+    while net.is_up(P) {
+        net.step();
+        assert_eq!(
+            (net.nodes[P].keyspace.len(), net.nodes[P].sessions.get(writer).is_some_and(|session| !session.transmit.is_empty())),
+            (0, false)
+        );
+    }
+}
+
+#[test]
+fn a_transaction_that_waited_is_held_as_any_write_is() {
+    let mut net = Net::with_replicas();
+    net.all_equal(P);
+    let client = suspended(&mut net);
+    net.nodes[P].hold_writes(Millis::MAX);
+    net.nodes[P].waiting.finish(client, WaitOutcome::Done);
+    for _ in 0..20 {
+        net.step();
+        assert_eq!(answered(&mut net, client), "");
+    }
+    assert_eq!(net.nodes[P].keyspace.len(), 50);
+    net.nodes[P].release_writes();
+    net.until("its end", |net| net.nodes[P].keyspace.len() == 51);
+    assert_eq!(answered(&mut net, client), "+OK\r\n+OK\r\n");
+}
+
+/// Its own pause is no reason to wait.
+#[test]
+fn a_transaction_that_pauses_clients_ends() {
+    let mut net = Net::with_members(1);
+    let client = net.say(P, "MULTI\r\nCLIENT PAUSE 100000\r\nSET a 1\r\nCLIENT UNPAUSE\r\nEXEC");
+    net.until("its end", |net| net.nodes[P].keyspace.len() == 1);
+    (0..3).for_each(|_| net.step());
+    assert!(net.answer(P, client).unwrap().ends_with("*3\r\n+OK\r\n+OK\r\n+OK\r\n"));
+}
