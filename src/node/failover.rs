@@ -4,12 +4,13 @@
 //! Contract: docs/protocol.md, "Failover".
 
 use super::Node;
+use super::holdings::Question;
 use super::leading::Granted;
 use super::timers::Timer;
 use crate::cluster::{Change, FailoverKind, Reason, Wish};
 use crate::raft::Body;
 use crate::store::Disk;
-use crate::types::{LogIndex, Millis, NodeId, Term};
+use crate::types::{Millis, NodeId, Term};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How long the answers of all replicas are waited for (ms); then the best of those that have answered is taken.
@@ -18,10 +19,7 @@ const PATIENCE: Millis = 100;
 /// The replicas of a primary have been asked.
 #[derive(Clone, Copy)]
 struct Search {
-    /// Who echoes it was asked then, or later.
-    round: u64,
-    /// And speaks of its present primary only if it knows what was applied then.
-    index: LogIndex,
+    question: Question,
     /// Until then all of them are waited for (mono ms).
     until: Millis,
 }
@@ -71,9 +69,10 @@ impl<D: Disk> Node<D> {
             self.leading.failovers.heirless.clear();
         }
         let yielding: BTreeSet<NodeId> = self.leading.handovers().collect();
+        let asked = !yielding.is_empty() || self.leading.asks_leavers();
         self.leading.failovers.searches.retain(|primary, _| self.leading.failovers.vacant.contains(primary) || yielding.contains(primary));
         self.leading.failovers.heirless.retain(|primary| self.leading.failovers.vacant.contains(primary));
-        if !yielding.is_empty() {
+        if asked {
             self.review_wishes();
         }
         for primary in self.leading.failovers.vacant.clone() {
@@ -146,18 +145,12 @@ impl<D: Disk> Node<D> {
         let search = match self.leading.failovers.searches.get(&primary) {
             Some(search) => *search,
             None => {
-                let search = Search { round: self.raft.ask(&replicas, now), index: self.state.last_applied(), until: now + PATIENCE };
+                let search = Search { question: self.ask_holdings(&replicas), until: now + PATIENCE };
                 self.leading.failovers.searches.insert(primary, search);
                 search
             }
         };
-        let since = self.state.epoch_of(&primary).unwrap_or(0);
-        let said = |id: &NodeId| match self.raft.progress(id) {
-            _ if *id == self.me => Some(self.promised_extent()),
-            Some(progress) if progress.acked_round() >= search.round && progress.match_index() >= search.index => progress.extent(since),
-            _ => None,
-        };
-        let answer = |id: &NodeId| said(id).filter(|extent| extent.reign > 0);
+        let answer = |id: &NodeId| self.holding(&search.question, &primary, id);
         let all = replicas.iter().all(|replica| answer(replica).is_some());
         if !all && now < search.until {
             self.timers.at_most(Timer::Failover, search.until);

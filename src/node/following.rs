@@ -128,7 +128,7 @@ impl<D: Disk> Node<D> {
 
     /// What AE_ACK says: how much this node holds as a copy of the primary that its log names. While an entry in it is not applied, or its
     /// consequences are not drawn, that gives this node another one it says reign 0, which is no answer: an offset would be taken for one in that one's
-    /// history \[N39\], and nothing for the truth \[N45\].
+    /// history \[N39\], and nothing for the truth \[N45\]. Nor has a primary an answer that lacks the keys of its slots \[N55\].
     pub(super) fn promised_extent(&self) -> Extent {
         let primary = self.following.primary;
         let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
@@ -137,7 +137,8 @@ impl<D: Disk> Node<D> {
             Body::App(Change::Failover { primary: old, .. }) => *old == self.me || primary == Some(*old),
             _ => false,
         });
-        let is_settled = self.state.member(&self.me).is_some_and(|me| me.primary == primary) && !moves;
+        let lacks = self.state.slot_count_of(&self.me) > 0 && self.lacks_keys();
+        let is_settled = self.state.member(&self.me).is_some_and(|me| me.primary == primary) && !moves && !lacks;
         let Extent { reign, offset } = self.extent();
         if is_settled { Extent { reign: reign.max(1), offset } } else { Extent::default() }
     }

@@ -6,6 +6,7 @@
 use super::Node;
 use super::failover::Failovers;
 use super::gated::Gated;
+use super::holdings::Question;
 use super::timers::Timer;
 use crate::cluster::{Change, Member, Outcome, Reason, Seen, Wish, WishKind, format_body};
 use crate::raft::{Body, Entry, Payload, Prospect, VotingRefused};
@@ -23,6 +24,8 @@ struct Asked {
     from: Option<ConnId>,
     /// Mono ms. Who asked has given up when we do.
     since: Millis,
+    /// Whether whom it is to forget holds what its shard's primary lacks.
+    question: Option<Question>,
 }
 
 /// What a leader has on its desk. Emptied when it leads no more.
@@ -36,6 +39,11 @@ pub(super) struct Leading {
 }
 
 impl Leading {
+    /// Whether members that are to be forgotten, or others for them, have been asked what they hold.
+    pub fn asks_leavers(&self) -> bool {
+        self.asked.iter().any(|asked| asked.question.is_some())
+    }
+
     /// Primaries whose replicas are to take over.
     pub fn handovers(&self) -> impl Iterator<Item = NodeId> {
         self.asked.iter().filter(|asked| asked.wish.kind == WishKind::HandOver).map(|asked| asked.wish.id)
@@ -127,7 +135,7 @@ impl<D: Disk> Node<D> {
             return self.refuse_wish(wish, from, reason);
         }
         self.leading.asked.retain(|asked| (asked.wish, asked.from) != (wish, from));
-        self.leading.asked.push(Asked { wish, from, since: self.now.mono });
+        self.leading.asked.push(Asked { wish, from, since: self.now.mono, question: None });
         self.review_wishes();
     }
 
@@ -148,8 +156,8 @@ impl<D: Disk> Node<D> {
             return;
         }
         let (now, patience) = (self.now.mono, 3 * self.config.cluster_node_timeout);
-        for asked in asked.into_iter().filter(|asked| now.saturating_sub(asked.since) <= patience) {
-            match self.grant(asked.wish) {
+        for mut asked in asked.into_iter().filter(|asked| now.saturating_sub(asked.since) <= patience) {
+            match self.grant(asked.wish, &mut asked.question) {
                 Granted::Yes => {}
                 Granted::Later => self.leading.asked.push(asked),
                 Granted::Never(reason) => self.refuse_wish(asked.wish, asked.from, RejectReason::Rejected(reason)),
@@ -157,7 +165,7 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    fn grant(&mut self, wish: Wish) -> Granted {
+    fn grant(&mut self, wish: Wish, question: &mut Option<Question>) -> Granted {
         if !self.raft.leader_ready(self.state.last_applied()) {
             return Granted::Later;
         }
@@ -175,6 +183,7 @@ impl<D: Disk> Node<D> {
             WishKind::AddVoter => self.grant_voting(Body::AddVoter { ids: vec![id] }),
             WishKind::DelVoter if self.raft.voters().len() > 1 && !self.can_spare(&id) => self.find_heirs(),
             WishKind::DelVoter => self.demote(id),
+            WishKind::Forget if self.may_be_missed(id, question) => Granted::Later,
             WishKind::Forget => self.grant_forget(wish),
             WishKind::HandOver => self.grant_handover(wish),
         }

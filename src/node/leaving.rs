@@ -78,6 +78,11 @@ impl<D: Disk> Node<D> {
             return self.waiting.finish(client, WaitOutcome::Done);
         }
         if self.raft.leader().is_none() || self.is_leaderless() {
+            if self.is_awaited() {
+                return self
+                    .waiting
+                    .finish(client, WaitOutcome::Failed("ERR The successor of this node may not have all of its keys yet".to_owned()));
+            }
             if hard {
                 // Under a new id nothing that the old one acknowledged is asked of us again.
                 self.reset_now(true);

@@ -27,6 +27,7 @@ mod founding;
 mod gate;
 mod gated;
 mod handover;
+mod holdings;
 mod join;
 mod leading;
 mod lease;

@@ -4,7 +4,7 @@ use super::*;
 use crate::node::Port;
 use crate::node::net::Net;
 use crate::replication::History;
-use crate::types::ReplId;
+use crate::types::{LogIndex, ReplId};
 
 const P: usize = 0;
 const R: usize = 1;

@@ -7,6 +7,7 @@ use crate::types::ShardId;
 
 mod calling_off;
 mod flagged;
+mod forgotten;
 mod pauses;
 
 const P: usize = 0;
@@ -260,7 +261,10 @@ fn a_predecessor_that_was_forgotten_and_came_again_has_nothing_to_leave() {
     net.nodes[LEADER].raft.append(None, change).unwrap();
     net.stopped = Some(R);
     net.until("it to hand over", |net| net.nodes[P].state.slot_count_of(&old) == 0);
-    assert_eq!(net.ask(LEADER, &format!("CLUSTER FORGET {old}")), "+OK\r\n");
+    assert_eq!(net.ask(LEADER, &format!("CLUSTER DELVOTER {old}")), "+OK\r\n");
+    // As a leader does that asks nobody [N55].
+    let epoch = net.nodes[LEADER].state.epoch(&shard);
+    net.nodes[LEADER].raft.append(None, Change::NodeForget { id: old, epoch }).unwrap();
     net.until("it to leave", |net| net.nodes[P].state.member_count() == 1);
     assert_eq!(net.ask(LEADER, "CLUSTER MEET 10.0.0.1 7000"), "+OK\r\n");
     net.until("it to join", |net| net.nodes[P].state.member(&heir).is_some() && net.nodes[P].knows_newest_state());
