@@ -48,6 +48,7 @@ pub fn run(mut config: Config) -> i32 {
 
 /// What must be right before anything is opened: the directory, the log, room for clients.
 fn prepare(config: &mut Config) -> Result<(), Failed> {
+    signals::survive()?;
     if let Some(file) = &config.file {
         config.file = Some(std::path::absolute(file)?);
     }

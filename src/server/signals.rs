@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT as a readable socket.
+//! SIGTERM and SIGINT as a readable socket, and the signals that must not end a node.
 //!
 //! Owns: the handlers (signal-hook sets a flag and writes one byte, nothing else runs in signal context). SIGPIPE is ignored by Rust's runtime: a write says EPIPE.
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mio::net::UnixStream;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
 /// The reading end.
 #[derive(Debug)]
@@ -41,9 +41,26 @@ impl Signals {
     }
 }
 
+/// Signals whose default is to end the process without a word do nothing from now on: SIGXFSZ, for the write(2) that was to pass the limit on a file's
+/// size says so itself, by EFBIG, and SIGHUP, as in Redis.
+pub fn survive() -> io::Result<()> {
+    for signal in [SIGXFSZ, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::default())?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_must_not_end_a_node_does_not() {
+        survive().unwrap();
+        for signal in [SIGXFSZ, SIGHUP] {
+            signal_hook::low_level::raise(signal).unwrap();
+        }
+    }
 
     #[test]
     fn a_signal_is_seen_once() {

@@ -5,7 +5,7 @@ use crate::node::Node;
 use crate::redis_server::RedisServer;
 use crate::reply::{error_text, text_of};
 use crate::wait::{now, until, until_true};
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -258,6 +258,51 @@ fn writes_stop_while_they_cannot_be_saved() {
     assert_eq!(node.ask("BGSAVE"), "Background saving started");
     until("a good save", || if field(&node, "rdb_last_bgsave_status") == "ok" { Ok(()) } else { Err(String::new()) });
     assert_eq!(node.ask("SET a 2"), "OK");
+}
+
+/// No file of this process grows beyond so many bytes from now on (`ulimit -f`).
+fn limit_files(node: &Node, bytes: Option<u64>) {
+    let pid = Pid::from_raw(node.pid().cast_signed());
+    prlimit(pid, Resource::Fsize, Rlimit { current: bytes, maximum: None }).expect("a child's limits can be changed");
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_an_error_of_the_save_and_no_end() {
+    let mut node = owner(&["save 3600 1"]);
+    fill(&node, 0, 1000, 1000);
+    limit_files(&node, Some(100_000));
+    assert!(node.error("SAVE").contains("File too large"));
+    assert_eq!(node.ask("BGSAVE"), "Background saving started");
+    until("the save to fail", || if field(&node, "rdb_bgsave_in_progress") == "0" { Ok(()) } else { Err(String::new()) });
+    assert_eq!(field(&node, "rdb_last_bgsave_status"), "err");
+    assert!(node.log().contains("File too large") && !temporary(&node).exists(), "{}", node.log());
+    assert!(node.error("SET a 1").starts_with("MISCONF "));
+    assert_eq!(node.ask("GET key:1"), format!("1{}", "v".repeat(1000)));
+    limit_files(&node, None);
+    assert_eq!(node.ask("SAVE"), "OK");
+    node.kill();
+    comes_back(&mut node, 1000);
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_ends_who_cannot_write_nodes_conf_with_a_word() {
+    let mut node = Node::started(&[CALM]);
+    let slots = |from: usize| (from..8000).step_by(2).map(|slot| format!(" {slot}")).collect::<String>();
+    assert_eq!(node.ask(&format!("CLUSTER ADDSLOTS{}", slots(0))), "OK");
+    // The log has room for some lines more, nodes.conf for none.
+    limit_files(&node, Some(node.log().len() as u64 + 2000));
+    assert!(node.try_ask(&format!("CLUSTER ADDSLOTS{}", slots(1))).is_err());
+    assert_eq!(node.exit_status().code(), Some(1));
+    assert!(node.log().contains("nodes.conf") && node.log().contains("File too large"), "{}", node.log());
+    node.start();
+    assert_eq!(node.field("cluster_slots_assigned"), "4000");
+}
+
+#[test]
+fn a_terminal_that_hangs_up_does_not_end_a_node() {
+    let node = Node::started(&[CALM]);
+    node.signal(Signal::HUP);
+    assert_eq!(node.ask("PING"), "PONG");
 }
 
 #[test]
