@@ -51,6 +51,8 @@ mod hostile;
 mod lease;
 #[path = "blackbox/leaving.rs"]
 mod leaving;
+#[path = "blackbox/logging.rs"]
+mod logging;
 #[path = "blackbox/membership.rs"]
 mod membership;
 #[path = "blackbox/pausing.rs"]

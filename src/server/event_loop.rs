@@ -398,6 +398,7 @@ impl<D: Disk> EventLoop<D> {
             logger::set_level(wanted);
         }
         logger::set_replica(self.node.is_replica());
+        logger::tell_lost();
         None
     }
 }

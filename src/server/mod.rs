@@ -8,6 +8,7 @@ pub mod connection;
 pub mod event_loop;
 pub mod limits;
 pub mod listener;
+pub mod log_sink;
 pub mod logger;
 pub mod signals;
 pub mod table;
@@ -35,12 +36,7 @@ pub fn run(mut config: Config) -> i32 {
             code
         }
         Err(error) => {
-            // Before the logger runs, and with loglevel nothing, this is all that anybody gets to see.
-            if log::log_enabled!(log::Level::Error) {
-                log::error!("{error}")
-            } else {
-                eprintln!("{error}")
-            }
+            logger::last_word(&error.to_string());
             1
         }
     }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use tempfile::TempDir;
 
 /// The binary under test.
@@ -113,10 +113,15 @@ impl Node {
 
     /// Starts the process and leaves it to itself.
     pub fn spawn(&mut self) {
-        assert!(!self.is_running(), "the node runs already");
         let log = OpenOptions::new().create(true).append(true).open(self.log_file()).expect("the log can be opened");
+        self.spawn_onto(log);
+    }
+
+    /// The same with this as its standard error.
+    pub fn spawn_onto(&mut self, log: impl Into<Stdio>) {
+        assert!(!self.is_running(), "the node runs already");
         let mut node = command(PONTOON);
-        node.arg(self.config_file()).stdout(log.try_clone().expect("a handle can be cloned")).stderr(log);
+        node.arg(self.config_file()).stdout(Stdio::null()).stderr(log);
         self.child = Some(node.spawn().expect("pontoon can be started"));
     }
 
