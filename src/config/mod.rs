@@ -46,6 +46,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// What an operator should be told once at start.
     pub warnings: Vec<String>,
+    /// How many clients the system lets this process have, as far as that is known: `maxclients` goes no further.
+    pub client_room: Option<u32>,
     /// TCP port for clients.
     pub port: u16,
     /// Addresses to listen on, in redis.conf's notation (`*`, `::*`, a leading `-` for "may be missing").
@@ -222,6 +224,10 @@ impl Config {
         }
         if self.bus_port() == self.port {
             return misfit(&["port", "cluster-port"], "port and cluster-port must differ");
+        }
+        if let Some(room) = self.client_room.filter(|room| self.maxclients > *room) {
+            let reason = format!("The operating system is not able to handle the specified number of clients, try with {room}");
+            return misfit(&["maxclients"], &reason);
         }
         if self.bind.is_empty() {
             return misfit(&["bind"], "bind needs at least one address");

@@ -197,6 +197,12 @@ fn set_changes_all_or_nothing() {
     assert_eq!(config.client_output_buffer_limit.normal.hard, 5);
     assert_eq!(config.client_output_buffer_limit.replica, OutputLimits::DEFAULT.replica);
     config.set(&[("save", "")]).unwrap();
+    config.client_room = Some(32);
+    config.set(&[("maxclients", "32")]).unwrap();
+    assert_eq!(
+        refused(&mut config, &[("maxclients", "33")]),
+        "ERR CONFIG SET failed (possibly related to argument 'maxclients') - The operating system is not able to handle the specified number of clients, try with 32"
+    );
 }
 
 #[test]

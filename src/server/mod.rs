@@ -60,10 +60,22 @@ fn prepare(config: &mut Config) -> Result<(), Failed> {
     for warning in &config.warnings {
         log::warn!("{warning}");
     }
-    let allowed = limits::allow_clients(config.maxclients);
-    if allowed < config.maxclients {
-        log::warn!("maxclients is lowered from {} to {allowed}: the limit of open files allows no more", config.maxclients);
-        config.maxclients = allowed;
+    allow_clients(config)
+}
+
+/// No more clients than there can be files: in the words of Redis.
+fn allow_clients(config: &mut Config) -> Result<(), Failed> {
+    let (limit, wanted) = (limits::raise(), config.maxclients);
+    let room = limits::room_for_clients(limit, wanted)?;
+    config.client_room = Some(room);
+    if room < wanted {
+        let needed = limits::files_for(wanted);
+        log::warn!("You requested maxclients of {wanted} requiring at least {needed} max file descriptors.");
+        log::warn!("Server can't set maximum open files to {needed}: the system allows no more than {limit}.");
+        log::warn!(
+            "Current maximum open files is {limit}. maxclients has been reduced to {room} to compensate for low ulimit. If you need higher maxclients increase 'ulimit -n'."
+        );
+        config.maxclients = room;
     }
     Ok(())
 }

@@ -119,10 +119,22 @@ impl Node {
 
     /// The same with this as its standard error.
     pub fn spawn_onto(&mut self, log: impl Into<Stdio>) {
-        assert!(!self.is_running(), "the node runs already");
         let mut node = command(PONTOON);
-        node.arg(self.config_file()).stdout(Stdio::null()).stderr(log);
-        self.child = Some(node.spawn().expect("pontoon can be started"));
+        node.arg(self.config_file()).stderr(log);
+        self.run(node);
+    }
+
+    /// The same under this limit of the shell's `ulimit`.
+    pub fn spawn_under(&mut self, limit: &str) {
+        let mut shell = command("sh");
+        let script = format!("ulimit {limit} && exec \"$0\" \"$1\" 2>>\"$2\"");
+        shell.args(["-c", &script, PONTOON]).args([self.config_file(), self.log_file()]);
+        self.run(shell);
+    }
+
+    fn run(&mut self, mut node: Command) {
+        assert!(!self.is_running(), "the node runs already");
+        self.child = Some(node.stdout(Stdio::null()).spawn().expect("pontoon can be started"));
     }
 
     /// Starts the process, if it does not run, and waits for it to answer.

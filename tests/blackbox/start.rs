@@ -3,6 +3,7 @@
 use crate::cluster::{CALM, own_slots};
 use crate::node::{Node, PONTOON, command};
 use crate::ports::Port;
+use crate::reply::ask;
 use crate::wait::until;
 use std::fs;
 
@@ -96,6 +97,32 @@ fn config_rewrite_keeps_comments_and_takes_new_values() {
     let _ = bare.kill();
     let _ = bare.wait();
     assert_eq!(answer, Err("ERR The server is running without a config file".to_owned()));
+}
+
+#[test]
+fn few_open_files_are_few_clients_and_too_few_are_no_node() {
+    let mut node = Node::new(&[CALM]);
+    node.spawn_under("-n 32");
+    assert_eq!(node.exit_status().code(), Some(1));
+    let words =
+        "Your current 'ulimit -n' of 32 is not enough for the server to start. Please increase your open file limit to at least 10128.";
+    assert!(node.log().contains(words), "{}", node.log());
+    node.spawn_under("-n 64");
+    node.start();
+    assert!(node.log().contains("You requested maxclients of 10000 requiring at least 10128 max file descriptors."), "{}", node.log());
+    assert!(node.log().contains("Current maximum open files is 64. maxclients has been reduced to 32"), "{}", node.log());
+    assert!(node.error("CONFIG SET maxclients 33").ends_with("try with 32"));
+    // So many it has, and can still save what it must.
+    let mut crowd = Vec::new();
+    until("32 clients", || {
+        let mut client = node.try_connect()?;
+        ask(&mut client, "PING")?;
+        crowd.push(client);
+        if crowd.len() == 32 { Ok(()) } else { Err(format!("{} are here", crowd.len())) }
+    });
+    let okay = Ok(redis::Value::Okay);
+    assert_eq!([ask(&mut crowd[0], "SAVE"), ask(&mut crowd[31], "CLUSTER SAVECONFIG")], [okay.clone(), okay]);
+    assert!(node.try_ask("PING").is_err(), "no more than that");
 }
 
 #[test]
