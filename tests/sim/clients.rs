@@ -19,6 +19,9 @@ const PATIENCE: Micros = 20 * SECOND;
 /// One that only reads looks elsewhere soon: it sees what goes on while others wait for a node that stands still.
 const READERS_PATIENCE: Micros = 500 * MILLI;
 
+/// So many bytes of a word or value stand in the trace.
+const LEGIBLE: usize = 60;
+
 /// How much the clients do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
@@ -152,6 +155,8 @@ pub struct Clients {
     pub flushes: bool,
     /// They have replicas take over without asking anybody.
     pub takes_over: bool,
+    /// Some values are so large that a sync or a save of them takes many turns.
+    pub writes_large: bool,
 }
 
 impl Clients {
@@ -172,10 +177,10 @@ impl Clients {
             moved: BTreeMap::new(),
         };
         let list = roles.into_iter().chain(primaries.map(|_| Sharder)).map(client).collect();
-        let (flushes, takes_over) = (rng.one_in(4), rng.one_in(3));
+        let (flushes, takes_over, writes_large) = (rng.one_in(4), rng.one_in(3), rng.one_in(4));
         let gap = [200 * MILLI, 500 * MILLI, SECOND][rng.below(3) as usize];
         let meets = crate::sim::workload::draw_formation(machines, &mut rng);
-        Self { list, mode: Mode::Busy, rng, gap, meets, primaries, flushes, takes_over }
+        Self { list, mode: Mode::Busy, rng, gap, meets, primaries, flushes, takes_over, writes_large }
     }
 
     /// Whether this is earlier than the wake-up that the client has in the queue; it is noted then.
@@ -258,7 +263,7 @@ impl World {
     }
 
     fn replied(&mut self, index: usize, conn: usize, reply: Reply) {
-        note!("reads {reply:?}");
+        note!("reads {}", reply.legible(LEGIBLE));
         let client = &mut self.clients.list[index];
         let pending = client.pending.as_mut().filter(|pending| pending.conn == conn && pending.unsent.is_none());
         let pending = pending.unwrap_or_else(|| panic!("a reply answers a request, but nobody asked for {reply:?}"));
@@ -283,7 +288,7 @@ impl World {
             let purpose = &pending.purposes[pending.answers_sent];
             pending.answers_sent += 1;
             match purpose {
-                Purpose::Write(_, number) if reply.is_ok() => pending.acknowledged = *number,
+                Purpose::Write(_, number) if reply.is_done() => pending.acknowledged = *number,
                 // Nobody took what was to be waited for.
                 Purpose::Wait(_, number) if pending.acknowledged != *number => continue,
                 _ => {}
@@ -406,7 +411,7 @@ impl World {
         let Request { to, commands } = request;
         let mut bytes = Vec::new();
         for Command { words, .. } in &commands {
-            note!("asks m{to} {words:?}");
+            note!("asks m{to} {:?}", words.iter().map(|word| word.get(..LEGIBLE).unwrap_or(word)).collect::<Vec<_>>());
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             bytes.extend(resp::request(&words));
         }

@@ -22,6 +22,19 @@ impl Reply {
     pub fn is_ok(&self) -> bool {
         matches!(self, Self::Simple(text) if text == "OK")
     }
+
+    /// As text, of a string no more than so many bytes.
+    pub fn legible(&self, bytes: usize) -> String {
+        match self {
+            Self::Bulk(value) => String::from_utf8_lossy(value.get(..bytes).unwrap_or(value)).into_owned(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    /// Whether a write was made: `+OK`, or how many keys are gone.
+    pub fn is_done(&self) -> bool {
+        self.is_ok() || matches!(self, Self::Integer(_))
+    }
 }
 
 /// The request of these words.

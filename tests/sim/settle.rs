@@ -5,6 +5,7 @@
 //! every replica with its primary's keys, and a change that a client asks for is made. Then every
 //! leader is told to end, and must not be missed.
 
+use crate::sim::checks::moves::foreign_slot;
 use crate::sim::queue::{MILLI, Micros};
 use crate::sim::stats::Stats;
 use crate::sim::world::World;
@@ -37,7 +38,13 @@ impl World {
         }
         let clusters = self.by_cluster();
         let unsettled = clusters.iter().filter(|(_, nodes)| has_majority(nodes)).find_map(|(cluster, nodes)| unsettled(cluster, nodes));
-        unsettled.or_else(|| self.misplaced(&clusters)).or_else(|| self.unserved(&clusters))
+        unsettled.or_else(|| self.misplaced(&clusters)).or_else(|| self.unserved(&clusters)).or_else(|| self.kept_from_others(&clusters))
+    }
+
+    /// Nobody keeps keys of slots that others own.
+    fn kept_from_others(&self, clusters: &BTreeMap<ClusterId, Nodes<'_>>) -> Option<String> {
+        let mut settled = clusters.values().filter(|nodes| has_majority(nodes)).flat_map(BTreeMap::values);
+        settled.find_map(|node| Some(format!("{} holds no key of slot {}, which another one owns", node.id(), foreign_slot(node)?)))
     }
 
     /// Every slot that a living node owns is served.

@@ -113,6 +113,12 @@ stats! {
     reads,
     /// Writes of numbers acknowledged.
     writes,
+    /// Values sent whose sync takes many turns.
+    large_values,
+    /// Writes that removed a key.
+    deletes,
+    /// Values that a primary removed because their time was over.
+    expirations,
     /// The numbers read back.
     fetches,
     /// Waits for replicas that ended well.

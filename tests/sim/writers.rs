@@ -24,6 +24,10 @@ pub const KEYS: [Key; 12] =
     [Key("a"), Key("b"), Key("c"), Key("d"), Key("e"), Key("f"), Key("g"), Key("h"), Key("i"), Key("j"), Key("k"), Key("l")];
 /// Commands sent at once, at most: they wait together while a process is stopped.
 const BATCH: u64 = 8;
+/// A value that does not live long lives for less (ms).
+const SHORT_LIFE: u64 = 3_000;
+/// A large value has less (bytes): a few of them fill a socket, and take a full sync or a save many turns.
+const LARGE: u64 = 200_000;
 
 impl World {
     /// A few writes to one key, a wait for a replica behind them now and then; or a read.
@@ -60,13 +64,41 @@ impl World {
             self.clients.list[index].satisfied = true;
             return None;
         };
-        Some(Request { to, commands: vec![self.write(index, key)] })
+        Some(Request { to, commands: vec![self.set(index, key)] })
     }
 
+    /// The next number: as a value that stays, lives for a while only, or is gone at once.
     fn write(&mut self, index: usize, key: usize) -> Command {
+        let kind = self.clients.rng.below(10);
+        let command = self.set(index, key);
+        let Purpose::Write(_, number) = command.purpose else { return command };
+        let watch = &mut self.checks.custody.watch;
+        let words = match kind {
+            0 | 1 => {
+                watch.deletes(key, number);
+                words(&["DEL", KEYS[key].0])
+            }
+            2 => {
+                watch.passes(key, number);
+                let life = self.clients.rng.between(50, SHORT_LIFE).to_string();
+                [command.words, words(&["PX", &life])].concat()
+            }
+            // Over at once where another machine's wall clock is ahead.
+            3 => [command.words, words(&["PX", &self.clients.rng.between(100_000, 3_000_000).to_string()])].concat(),
+            _ => command.words,
+        };
+        Command { words, ..command }
+    }
+
+    /// A value that stays.
+    fn set(&mut self, index: usize, key: usize) -> Command {
+        let is_large = self.clients.writes_large && self.clients.rng.one_in(3);
+        let padding = if is_large { self.clients.rng.between(1_000, LARGE) } else { 0 } as usize;
         let client = &mut self.clients.list[index];
         client.written += 1;
-        Command { words: words(&["SET", KEYS[key].0, &client.written.to_string()]), purpose: Purpose::Write(key, client.written) }
+        let value = format!("{}{}", client.written, ":".repeat(padding));
+        self.stats.large_values += u64::from(is_large);
+        Command { words: words(&["SET", KEYS[key].0, &value]), purpose: Purpose::Write(key, client.written) }
     }
 
     fn fetch(&self, to: usize, key: usize) -> Command {

@@ -5,6 +5,7 @@
 //! nothing, and neither does a process that has lost its memory. All else that goes below the floor is a loss.
 
 use crate::sim::checks::Checks;
+use crate::sim::checks::holdings::{Copy, Held, Watch, number};
 use crate::sim::checks::leases::accepts;
 use crate::sim::checks::model::By;
 use crate::sim::checks::restarts::Numbers;
@@ -15,7 +16,6 @@ use crate::sim::resp::Reply;
 use crate::sim::stats::Stats;
 use crate::sim::writers::KEYS;
 use pontoon::cluster::FailoverKind;
-use pontoon::keyspace::Value;
 use pontoon::node::Node;
 use pontoon::store::MemoryDisk;
 use pontoon::types::{ClusterId, LogIndex, NodeId};
@@ -50,21 +50,13 @@ struct Kept {
     process: (usize, u64),
 }
 
-/// What a machine's process holds, and ever held.
-#[derive(Default)]
-struct Copy {
-    process: u64,
-    /// So much was committed when that process began.
-    began: LogIndex,
-    now: Numbers,
-    most: Numbers,
-}
-
 /// The keys that are written.
 #[derive(Default)]
 pub struct Custody {
     kept: BTreeMap<(ClusterId, usize), Kept>,
     copies: BTreeMap<usize, Copy>,
+    /// What is there, and why the rest is not.
+    pub watch: Watch,
     /// If not, keys are removed by request, and nothing is asked of them.
     keeps: bool,
 }
@@ -72,7 +64,8 @@ pub struct Custody {
 impl Checks {
     /// What the process on this machine held when it had its last turn.
     pub fn held_by(&self, machine: &Machine) -> Option<Numbers> {
-        self.custody.copies.get(&machine.index).filter(|copy| copy.process == machine.starts).map(|copy| copy.now)
+        let copy = self.custody.copies.get(&machine.index).filter(|copy| copy.process == machine.starts)?;
+        Some(copy.now.map(|held| held.least))
     }
 }
 
@@ -96,14 +89,14 @@ impl Checks {
     pub fn look_at_keys(&mut self, machines: &[Machine], index: usize, now: Micros, stats: &mut Stats) {
         let machine = &machines[index];
         let Some(node) = &machine.node else { return };
-        let copy = self.custody.copies.entry(index).or_default();
-        if copy.process != machine.starts {
-            (copy.process, copy.now) = (machine.starts, [0; KEYS.len()]);
-            copy.began = self.clusters.get(&node.state().cluster_id()).map_or(0, |history| history.model.applied);
-        }
-        let before = std::mem::replace(&mut copy.now, std::array::from_fn(|key| held(node, key)));
+        let Custody { copies, watch, .. } = &mut self.custody;
+        let copy = copies.entry(index).or_default();
+        let committed = self.clusters.get(&node.state().cluster_id()).map_or(0, |history| history.model.applied);
+        let before = watch.look(copy, machine, node, committed, machine.clock.read(now).wall);
+        let serves = KEYS.iter().any(|key| accepts(machine, key.slot(), now));
+        copy.certain = copy.certain.or((serves || follows(node)).then_some(committed));
         let held = copy.now;
-        copy.most.iter_mut().zip(held).for_each(|(most, now)| *most = now.max(*most));
+        stats.expirations = watch.expirations;
         if !self.custody.keeps {
             return;
         }
@@ -114,14 +107,15 @@ impl Checks {
         }
     }
 
-    fn serves(&mut self, machines: &[Machine], (index, key): (usize, usize), (before, now): (u64, u64), at: Micros, stats: &mut Stats) {
+    fn serves(&mut self, machines: &[Machine], (index, key): (usize, usize), (before, now): (Held, Held), at: Micros, stats: &mut Stats) {
         let machine = &machines[index];
         let Some(node) = &machine.node else { return };
         let (cluster, id) = (node.state().cluster_id(), node.id());
         let Some(model) = self.clusters.get(&cluster).map(|history| &history.model) else { return };
         let Some(tenure) = model.tenure(KEYS[key].slot(), id, node.state().last_applied()) else { return };
         let process = (index, machine.starts);
-        let began = self.custody.copies.get(&index).map_or(0, |copy| copy.began);
+        let Some(copy) = self.custody.copies.get(&index) else { return };
+        let (began, certain, there) = (copy.began, copy.certain, copy.value(key));
         let is_new = self.custody.kept.get(&(cluster, key)).is_some_and(|kept| kept.process != process);
         let retained = if is_new { self.retained(machines, index, key, tenure.index, at) } else { 0 };
         let kept = self.custody.kept.entry((cluster, key)).or_default();
@@ -129,46 +123,47 @@ impl Checks {
         if tenure.index < kept.tenure {
             return;
         }
+        if let (Some(number), Some(certain)) = (there, certain) {
+            self.moves.serves(model, (cluster, key), number, tenure, (index, certain));
+        }
         let changes = model.changes(KEYS[key].slot(), kept.tenure, tenure.index);
         let old = &machines[kept.process.0];
         let went_on = old.starts == kept.process.1 && began < tenure.index;
         let is_moved = changes.contains(&By::Move);
-        assert!(is_moved || now >= retained.min(floor), "{name} was {retained} in a replica or a file, and who has come back serves {now}");
+        let is_kept = is_moved || now.most >= retained.min(floor);
+        assert!(is_kept, "{name} was {retained} in a replica or a file, and who has come back serves {now:?}");
         let is_regular = |by: &By| matches!(by, By::Failover(_, FailoverKind::Auto | FailoverKind::Manual));
         // By force too: who had it has it still.
         let inherits = matches!(changes[..], [By::Failover(..)]) || !changes.is_empty() && changes.iter().all(is_regular);
         if inherits && kept.holders.contains(&process) && model.has_stayed_since(&id, kept.waited_at) {
-            assert!(now >= kept.waited, "{} of {name} was with every replica, and one of them serves {now}", kept.waited);
+            assert!(now.most >= kept.waited, "{} of {name} was with every replica, and one of them serves {now:?}", kept.waited);
         }
         match changes[..] {
             [] if kept.process == process => {}
             [] => {
-                stats.lost_memories += u64::from(now < floor);
-                stats.kept_memories += u64::from(now >= floor && floor > 0);
-                kept.lower(now);
+                stats.lost_memories += u64::from(now.most < floor);
+                stats.kept_memories += u64::from(now.most >= floor && floor > 0);
+                kept.lower(now.most);
             }
             [By::Failover(from, kind @ (FailoverKind::Auto | FailoverKind::Manual))] if went_on => {
                 // Its memory is gone with the process that WAIT has counted: the others' were asked for above.
                 let forgot = !kept.holders.contains(&process) && kept.holders.iter().any(|(holder, _)| *holder == index);
-                assert!(now >= kept.waited || forgot, "{} of {name} is with every replica, and the next primary has {now}", kept.waited);
                 let lives = old.node.as_ref().is_some_and(|node| node.id() == from) && !model.failed.contains(&from);
-                assert!(
-                    now >= floor || kind == FailoverKind::Auto || !lives,
-                    "a manual failover loses nothing: {name} is {now}, not {floor}"
-                );
-                stats.unreplicated_writes += u64::from(now < floor);
-                kept.lower(now);
+                kept.is_taken_over(name, now, forgot, lives && kind == FailoverKind::Manual);
+                stats.unreplicated_writes += u64::from(now.most < floor);
+                kept.lower(now.most);
             }
             _ if is_moved => kept.lower(0),
-            _ => kept.lower(now),
+            _ => kept.lower(now.most),
         }
         if began < tenure.index && !changes.is_empty() && !is_moved {
-            assert!(now >= before.min(floor), "{name} keeps what it holds when a node takes over: {now} after {before}");
+            let is_kept = now.most >= before.least.min(floor);
+            assert!(is_kept, "{name} keeps what it holds when a node takes over: {now:?} after {before:?}");
         }
         // What waited for it to serve may have been read before it was written.
         kept.lowered += u64::from(kept.process != process);
         (kept.tenure, kept.process) = (tenure.index, process);
-        assert!(now >= kept.number, "{} of {} was acknowledged, and its owner holds {now}", kept.number, KEYS[key].0);
+        assert!(now.most >= kept.number, "{} of {name} was acknowledged, and its owner holds {now:?}", kept.number);
     }
 
     /// An answer leaves a node.
@@ -182,8 +177,11 @@ impl Checks {
     ) {
         let Some(node) = machines[index].node.as_ref().filter(|_| self.custody.keeps) else { return };
         match (purpose, reply) {
-            (Purpose::Write(key, number), reply) if reply.is_ok() => {
+            (Purpose::Write(key, number), reply) if reply.is_done() => {
                 stats.writes += 1;
+                stats.deletes += u64::from(!reply.is_ok());
+                let Custody { copies, watch, .. } = &mut self.custody;
+                watch.acknowledged(copies.get(&index), *key, *number);
                 self.acknowledged((index, machines[index].starts), at, node, *key, *number);
             }
             (Purpose::Wait(key, number), Reply::Integer(count)) if *count > 0 => {
@@ -192,9 +190,14 @@ impl Checks {
             }
             (Purpose::Fetch(key, floor), Reply::Bulk(value)) => {
                 stats.fetches += 1;
-                self.fetched(node, (index, at), *key, floor, number(value));
+                let number = number(value);
+                self.fetched(node, (index, at), *key, floor, Held { least: number, most: number });
             }
-            (Purpose::Fetch(key, floor), Reply::Null) => self.fetched(node, (index, at), *key, floor, 0),
+            (Purpose::Fetch(key, floor), Reply::Null) => {
+                let before = self.custody.copies.get(&index).map_or(Held::default(), |copy| copy.now[*key]);
+                let held = self.custody.watch.absent(*key, before);
+                self.fetched(node, (index, at), *key, floor, held);
+            }
             _ => {}
         }
     }
@@ -230,14 +233,14 @@ impl Checks {
 
     fn waited(&mut self, machines: &[Machine], node: &Node<MemoryDisk>, index: usize, (key, number): (usize, u64), count: usize) {
         // It may have gone with its slot meanwhile.
-        if self.custody.copies.get(&index).is_none_or(|copy| copy.now[key] < number) {
+        if self.custody.copies.get(&index).is_none_or(|copy| copy.now[key].most < number) {
             return;
         }
         let copies = self.custody.copies.iter().filter(|(machine, _)| **machine != index);
-        let count_held = copies.clone().filter(|(_, copy)| copy.most[key] >= number).count();
+        let count_held = copies.clone().filter(|(_, copy)| self.custody.watch.may_hold(copy, key, number)).count();
         assert!(count_held >= count, "{count} replicas hold {} = {number}, says WAIT, and {count_held} do", KEYS[key].0);
         let mut holders: Vec<_> =
-            copies.filter(|(_, copy)| copy.now[key] >= number).map(|(machine, copy)| (*machine, copy.process)).collect();
+            copies.filter(|(_, copy)| copy.now[key].least >= number).map(|(machine, copy)| (*machine, copy.process)).collect();
         let holds = |id: &NodeId| holders.iter().any(|(machine, _)| machines[*machine].node.as_ref().is_some_and(|node| node.id() == *id));
         let cluster = node.state().cluster_id();
         let are_all = self.clusters.get(&cluster).is_some_and(|history| history.model.replicas_of(&node.id()).iter().all(holds));
@@ -255,20 +258,28 @@ impl Checks {
         }
     }
 
-    fn fetched(&mut self, node: &Node<MemoryDisk>, (index, at): (usize, Micros), key: usize, floor: &Floor, number: u64) {
+    fn fetched(&mut self, node: &Node<MemoryDisk>, (index, at): (usize, Micros), key: usize, floor: &Floor, read: Held) {
         let process = self.custody.copies.get(&index).map_or(0, |copy| copy.process);
         let Some((tenure, kept)) = self.answers(node, (index, at), key) else { return };
         // Who has served for a part of its last turn only was not seen to serve.
         let is_seen = tenure < kept.tenure || (kept.tenure, kept.process) == (tenure, (index, process));
         let is_judged = floor.cluster == Some(node.state().cluster_id()) && floor.lowered == kept.lowered && is_seen;
-        assert!(!is_judged || number >= floor.number, "{} is read as {number}, it was {} before", KEYS[key].0, floor.number);
+        assert!(!is_judged || read.most >= floor.number, "{} is read as {read:?}, it was {} before", KEYS[key].0, floor.number);
         if kept.tenure == tenure && is_judged {
-            kept.number = kept.number.max(number);
+            kept.number = kept.number.max(read.least);
         }
     }
 }
 
 impl Kept {
+    /// The next primary holds this: it is one of those that had everything, unless it forgot that; and if its predecessor has handed over it has all.
+    fn is_taken_over(&self, name: &str, now: Held, forgot: bool, is_handed_over: bool) {
+        let is_kept = now.most >= self.waited || forgot;
+        assert!(is_kept, "{} of {name} is with every replica, and the next primary has {now:?}", self.waited);
+        let is_whole = now.most >= self.number || !is_handed_over;
+        assert!(is_whole, "a manual failover loses nothing: {name} is {now:?}, not {}", self.number);
+    }
+
     /// Less is kept from now on.
     fn lower(&mut self, number: u64) {
         if number < self.number {
@@ -279,16 +290,7 @@ impl Kept {
     }
 }
 
-/// The number that a node holds in a key; 0: none.
-fn held(node: &Node<MemoryDisk>, key: usize) -> u64 {
-    let name = KEYS[key].0.as_bytes();
-    let mut entries = node.keyspace().entries_in_slot(KEYS[key].slot());
-    let entry = entries.find(|entry| entry.key == name);
-    entry.map_or(0, |entry| match entry.value {
-        Value::String(bytes) => number(bytes),
-    })
-}
-
-fn number(bytes: &[u8]) -> u64 {
-    std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()).expect("the value of a key that is written is a number")
+/// Whether a node has the keys of its primary.
+fn follows(node: &Node<MemoryDisk>) -> bool {
+    node.is_in_sync() && node.state().member(&node.id()).is_some_and(|member| member.primary.is_some())
 }

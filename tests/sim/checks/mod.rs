@@ -7,8 +7,10 @@
 pub mod custody;
 pub mod durable;
 pub mod history;
+pub mod holdings;
 mod leases;
 pub mod model;
+pub mod moves;
 pub mod promised_changes;
 mod promises;
 mod restarts;
@@ -19,6 +21,7 @@ use crate::sim::stats::Stats;
 use custody::Custody;
 use durable::Durable;
 use history::History;
+use moves::Moves;
 use pontoon::cluster::{Change, FailoverKind, State};
 use pontoon::node::Node;
 use pontoon::raft::{Body, Raft};
@@ -78,6 +81,7 @@ pub struct Checks {
     /// What they wrote.
     pub custody: Custody,
     restarts: Restarts,
+    moves: Moves,
     /// When each TAKEOVER was first seen to be committed, by its cluster and index.
     takeovers: BTreeMap<(ClusterId, LogIndex), Micros>,
 }
@@ -93,6 +97,7 @@ impl Checks {
             changes: Changes::default(),
             custody: Custody::new(keeps),
             restarts: Restarts::default(),
+            moves: Moves::default(),
             takeovers: BTreeMap::new(),
         }
     }
@@ -100,6 +105,7 @@ impl Checks {
     /// A process was started: what was certainly on its disk is what it knows.
     pub fn started(&mut self, machines: &[Machine], index: usize, now: Micros) {
         self.note_restart(machines, index, now);
+        self.moves.started(index);
         let machine = &machines[index];
         let Some(node) = &machine.node else { return };
         let seen = &mut self.seen[machine.index];
@@ -149,6 +155,9 @@ impl Checks {
         let seen = &mut self.seen[machine.index];
         let before = std::mem::replace(&mut seen.said, said);
         if before.cluster == said.cluster {
+            if said.first_index > before.applied + 1 {
+                self.moves.leapt(index, before.applied, said.first_index - 1);
+            }
             assert!(said.applied >= before.applied, "what a node has applied it does not undo: {} after {}", said.applied, before.applied);
         }
         if before.cluster != said.cluster {

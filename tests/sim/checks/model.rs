@@ -376,6 +376,12 @@ impl Model {
         tenures.filter(|tenure| tenure.index > after && tenure.index <= until).map(|tenure| tenure.by).collect()
     }
 
+    /// The first entry after one, up to another, that moved the slot of a key that is written.
+    pub fn first_move(&self, slot: Slot, after: LogIndex, until: LogIndex) -> Option<LogIndex> {
+        let tenures = self.tenures.get(&slot)?.iter().filter(|tenure| tenure.by == By::Move);
+        tenures.map(|tenure| tenure.index).find(|index| (after + 1..=until).contains(index))
+    }
+
     fn place(&mut self, id: NodeId) -> u16 {
         let place = self.names.iter().position(|name| *name == id).unwrap_or(self.names.len());
         if place == self.names.len() {
