@@ -38,7 +38,7 @@ mod server;
 mod set;
 
 pub use crate::types::REDIS_VERSION;
-pub use client::Client;
+pub use client::{Client, LONG_VALUE, LongValue};
 pub use context::{
     Buffers, BusStats, ChangeOutcome, ClientList, Cluster, Context, Flow, LastSave, LinkView, NO_SLOT, Upstream, UpstreamLink, Wait,
     WaitOutcome,

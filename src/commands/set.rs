@@ -2,6 +2,7 @@
 //!
 //! Owns: the options that SET and GETEX share, and reading points in time from clients. Contract: the words and order of checks of Redis 7.2.
 
+use super::client::{LONG_VALUE, LongValue};
 use super::context::{Context, Flow};
 use super::expire::{end_life, persist_key};
 use super::notify::Event;
@@ -159,7 +160,7 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     };
     let holds = options.condition.is_none_or(|condition| (condition == Condition::Present) == found);
     if holds {
-        set_string(ctx, args.get(1), args.get(2), expiry);
+        set_string(ctx, args, 2, expiry);
     }
     match (options.get, holds) {
         (true, _) => {}
@@ -169,9 +170,14 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     Flow::Done
 }
 
-/// Sets a key. Replicas get the end of its life as the point in time that it is.
-fn set_string(ctx: &mut Context<'_>, key: &[u8], value: &[u8], expiry: Expiry) {
-    ctx.keyspace.set_string(ctx.slot, key, value, expiry, ctx.now.wall);
+/// Sets the key that is the first argument to the value in this place. Replicas get the end of its life as the point in time that it is.
+fn set_string(ctx: &mut Context<'_>, args: Args<'_>, place: usize, expiry: Expiry) {
+    let (key, value) = (args.get(1), args.get(place));
+    let given = value.len() >= LONG_VALUE && ctx.client.long_value == LongValue::Offered;
+    ctx.keyspace.set_string(ctx.slot, key, if given { b"" } else { value }, expiry, ctx.now.wall);
+    if given {
+        ctx.client.long_value = LongValue::Taken { place, slot: ctx.slot, key: key.into() };
+    }
     ctx.notify(Event::Set, key);
     if let Expiry::At(end) = expiry {
         ctx.notify(Event::Expire, key);
@@ -182,7 +188,7 @@ fn set_string(ctx: &mut Context<'_>, key: &[u8], value: &[u8], expiry: Expiry) {
 fn setnx(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     let free = !ctx.keyspace.exists(ctx.slot, args.get(1), ctx.now.wall);
     if free {
-        set_string(ctx, args.get(1), args.get(2), Expiry::Never);
+        set_string(ctx, args, 2, Expiry::Never);
     }
     ctx.reply.int(i64::from(free));
     Flow::Done
@@ -200,7 +206,7 @@ fn set_until(ctx: &mut Context<'_>, args: Args<'_>, clock: Clock, command: &str)
     match clock.read(args.get(2), command, ctx.now.wall) {
         Err(text) => ctx.fail(&text),
         Ok(end) => {
-            set_string(ctx, args.get(1), args.get(3), Expiry::At(end));
+            set_string(ctx, args, 3, Expiry::At(end));
             ctx.done()
         }
     }
@@ -208,7 +214,7 @@ fn set_until(ctx: &mut Context<'_>, args: Args<'_>, clock: Clock, command: &str)
 
 fn getset(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     reply_value(ctx, args.get(1));
-    set_string(ctx, args.get(1), args.get(2), Expiry::Never);
+    set_string(ctx, args, 2, Expiry::Never);
     Flow::Done
 }
 

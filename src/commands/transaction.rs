@@ -5,7 +5,7 @@
 //! A command that waits suspends its EXEC, and other clients' commands run meanwhile: a transaction with CLUSTER changes in it is in order,
 //! but others see the time between two of them. One without is atomic.
 
-use super::client::{Client, Watched};
+use super::client::{Client, LongValue, Watched};
 use super::context::{Context, Flow};
 use super::dispatch;
 use super::routing::{Access, KeySlots};
@@ -147,6 +147,8 @@ pub(super) fn abort(client: &mut Client) {
 
 /// Runs what is left of a transaction, as far as it goes without waiting; so far, it is one for replicas too.
 pub(super) fn proceed(ctx: &mut Context<'_>, execution: Box<Execution>) -> Flow {
+    // Their arguments are the queue's.
+    ctx.client.long_value = LongValue::Lent;
     ctx.stream.begin_unit();
     let flow = run_queue(ctx, execution);
     ctx.stream.end_unit();

@@ -225,6 +225,14 @@ impl Keyspace {
         result
     }
 
+    /// Gives a key that has just been set to an empty string these bytes for its own, so that a long value is not copied: no change beside that one. Nothing happens
+    /// if the key is gone.
+    pub fn give_string(&mut self, slot: Slot, key: &[u8], bytes: Vec<u8>) {
+        if let Some(position) = self.find_alive(slot, self.hasher.hash(key), key, 0) {
+            self.change(slot, |dictionary| dictionary.edit(position, |old| *old = bytes));
+        }
+    }
+
     /// Gives the key a time to live, or takes it away; false if the key is not there.
     pub fn set_expiry(&mut self, slot: Slot, key: &[u8], expiry: Option<Millis>, now: Millis) -> bool {
         let hash = self.hasher.hash(key);

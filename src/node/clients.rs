@@ -5,10 +5,11 @@
 
 use super::Node;
 use super::chronicle::replica_named;
+use super::long_values::make_room;
 use super::sessions::{ClientSession, Input, Kind, Session};
 use super::subscribers::{Asking, Others};
 use super::views::outsiders;
-use crate::commands::{self, Client, Cluster, Context, Flow, NO_SLOT, WaitOutcome};
+use crate::commands::{self, Client, Cluster, Context, Flow, LONG_VALUE, LongValue, NO_SLOT, WaitOutcome};
 use crate::store::Disk;
 use crate::types::{ConnId, Millis, Now};
 use crate::wire::{Args, Limits, Reply};
@@ -41,7 +42,7 @@ impl<D: Disk> Node<D> {
 
     fn run_client(&mut self, conn: ConnId) {
         let Some(mut session) = self.sessions.lend(conn) else { return };
-        let received = std::mem::take(&mut session.receive);
+        let mut received = std::mem::take(&mut session.receive);
         let mut used = 0;
         let mut flow = Flow::Done;
         while flow == Flow::Done && used < received.len() && !session.closing {
@@ -57,9 +58,18 @@ impl<D: Disk> Node<D> {
             match client.parser.next(rest) {
                 Ok(None) => break,
                 Ok(Some(parsed)) => {
+                    let is_long = parsed.used >= LONG_VALUE;
+                    if is_long {
+                        client.client.long_value = LongValue::Offered;
+                    }
                     flow = self.serve(conn, &mut session, rest);
-                    // A held request stays where it is, to be read again.
-                    used += if flow == Flow::Held { 0 } else { parsed.used };
+                    let end = used + parsed.used;
+                    if is_long && self.give_long_value(&mut session, &mut received, used, end) {
+                        used = 0;
+                    } else if flow != Flow::Held {
+                        // A held request stays where it is, to be read again.
+                        used = end;
+                    }
                 }
                 // As for any reply, there is no place for this one.
                 Err(_) if client.client.is_replica() => flow = Flow::Close,
@@ -73,6 +83,8 @@ impl<D: Disk> Node<D> {
         session.receive.drain(..used);
         if session.receive.is_empty() {
             session.receive.shrink_to(KEPT_CAPACITY);
+        } else {
+            make_room(&mut session);
         }
         self.give_back(conn, session);
         match flow {

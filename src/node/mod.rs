@@ -34,6 +34,7 @@ mod lease;
 mod leaving;
 mod links;
 mod loading;
+mod long_values;
 #[cfg(test)]
 mod net;
 mod pausing;

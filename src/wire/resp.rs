@@ -8,6 +8,7 @@
 use super::args::{Args, Range32};
 use super::inline;
 use super::number::parse_i64;
+use std::ops::Range;
 
 /// What an unauthenticated client may send when a password is needed.
 const UNAUTHENTICATED_MAX_ARGS: u32 = 10;
@@ -152,6 +153,20 @@ impl Parser {
     /// The arguments of the request that `next` has just returned from this same `buf`.
     pub fn args<'a>(&'a self, buf: &'a [u8]) -> Args<'a> {
         Args::new(if self.inline { &self.words } else { buf }, &self.ranges)
+    }
+
+    /// Where in that `buf` the argument in this place lies; none if there is no such argument, or it had to be unquoted.
+    pub fn place(&self, argument: usize) -> Option<Range<usize>> {
+        let range = self.ranges.get(argument).filter(|_| !self.inline)?;
+        Some(range.start as usize..range.end as usize)
+    }
+
+    /// How many bytes of the request there will be when the argument is whole that is to come; 0 before its length has been read.
+    pub fn awaited(&self) -> usize {
+        match self.stage {
+            Stage::Bulk(length) => self.position + length as usize + 2,
+            Stage::Start | Stage::Inline | Stage::Count | Stage::Length => 0,
+        }
     }
 
     /// Forgets the last request, and the memory that only a big one needs.

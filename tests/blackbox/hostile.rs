@@ -4,15 +4,21 @@ use crate::cluster::{CALM, Cluster, lines};
 use crate::node::Node;
 use crate::reply::Raw;
 use crate::wait::{PATIENCE, now, until};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
 /// Resident memory of a process in bytes.
 fn resident(pid: u32) -> usize {
+    memory(pid, "VmRSS:")
+}
+
+/// One of Linux's figures of a process's memory, in bytes.
+fn memory(pid: u32, name: &str) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is there");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux says VmRSS");
-    line.split_whitespace().nth(1).and_then(|number| number.parse::<usize>().ok()).expect("VmRSS is a number") * 1024
+    let line = status.lines().find(|line| line.starts_with(name)).expect("Linux says it");
+    line.split_whitespace().nth(1).and_then(|number| number.parse::<usize>().ok()).expect("it is a number") * 1024
 }
 
 #[test]
@@ -135,6 +141,21 @@ fn bad_requests_get_an_error_and_the_door() {
         let _ = client.write_all(&bytes);
     }
     assert_eq!(node.ask("PING"), "PONG");
+}
+
+#[test]
+fn a_request_that_memory_has_no_room_for_costs_its_client_only() {
+    let node = Node::started(&[CALM]);
+    assert_eq!(node.ask("CLUSTER ADDSLOTSRANGE 0 16383"), "OK");
+    let limit = Rlimit { current: Some(memory(node.pid(), "VmSize:") as u64 + (64 << 20)), maximum: None };
+    prlimit(Pid::from_raw(node.pid().cast_signed()), Resource::As, limit).expect("a child's limits can be changed");
+    let mut client = Raw::connect(node.number());
+    client.send("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$400000000\r\n");
+    let piece = [b'v'; 1 << 16];
+    // It stops reading at some point.
+    while client.stream().write(&piece).is_ok() {}
+    assert!(node.log().contains("there is no memory for its request of 4000000"), "{}", node.log());
+    assert_eq!(node.ask("DBSIZE"), "0");
 }
 
 #[test]

@@ -61,6 +61,14 @@ pub enum Problem {
     /// A packed string.
     #[error("a compressed string is damaged")]
     Compressed,
+    /// The system gives no more memory.
+    #[error("there is no memory for the {length} bytes of the key '{key}'")]
+    Memory {
+        /// How many bytes its value has.
+        length: usize,
+        /// The key, shortened and escaped.
+        key: String,
+    },
     /// The bytes are not those that were written.
     #[error("the checksum of the bytes is {computed:016x}, the file says {stored:016x}")]
     Checksum {

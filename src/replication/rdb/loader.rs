@@ -8,10 +8,12 @@ use super::reader::{Packed, Reader, Stop};
 use super::{CRC, Digest, MAGIC, Problem, RdbError, VERSION_MAX, opcode};
 use crate::keyspace::{Entry, Keyspace, Value, key_slot};
 use crate::replication::history::MAX_OFFSET;
-use crate::types::{Millis, ReplId};
+use crate::types::{Millis, ReplId, Slot};
 
 /// Memory that the buffers keep when a long string has passed.
 const KEPT: usize = 1 << 20;
+/// A value of so many bytes goes straight into its place, and is nowhere else.
+const LONG: usize = 64 << 10;
 /// The first version that ends with a checksum.
 const FIRST_WITH_CHECKSUM: u32 = 5;
 
@@ -37,8 +39,18 @@ pub struct Loader {
     expiry: Option<Millis>,
     repl_id: Option<ReplId>,
     repl_offset: Option<u64>,
+    /// The long value that is read.
+    long: Option<Long>,
     /// For strings that are packed.
     unpacked: [Vec<u8>; 2],
+}
+
+/// A long value as far as it has come. Its key is there already, and empty.
+struct Long {
+    slot: Slot,
+    key: Box<[u8]>,
+    bytes: Vec<u8>,
+    length: usize,
 }
 
 /// What comes next.
@@ -68,6 +80,7 @@ impl Loader {
             expiry: None,
             repl_id: None,
             repl_offset: None,
+            long: None,
             unpacked: Default::default(),
         }
     }
@@ -125,8 +138,11 @@ impl Loader {
         self.keyspace
     }
 
-    /// Reads one part; returns its length. Nothing happens before all of it is there.
+    /// Reads one part; returns its length. Nothing happens before all of it is there, long values excepted.
     fn read(&mut self, bytes: &[u8]) -> Result<usize, Stop> {
+        if let Some(long) = self.long.take() {
+            return self.read_long(long, bytes);
+        }
         let mut reader = Reader::new(bytes);
         match self.expected {
             Expected::Version => self.expected = Expected::Part { checksum: version(&mut reader)? >= FIRST_WITH_CHECKSUM },
@@ -148,6 +164,18 @@ impl Loader {
         }
         self.digest.update(&bytes[..reader.position()]);
         Ok(reader.position())
+    }
+
+    fn read_long(&mut self, mut long: Long, bytes: &[u8]) -> Result<usize, Stop> {
+        let count = bytes.len().min(long.length - long.bytes.len());
+        long.bytes.extend_from_slice(&bytes[..count]);
+        self.digest.update(&bytes[..count]);
+        if long.bytes.len() == long.length {
+            self.keyspace.give_string(long.slot, &long.key, long.bytes);
+            return Ok(count);
+        }
+        self.long = Some(long);
+        if count == 0 { Err(Stop::Incomplete) } else { Ok(count) }
     }
 
     /// Reads an opcode with what belongs to it, or a key; returns the opcode or type.
@@ -190,27 +218,64 @@ impl Loader {
         Ok(())
     }
 
-    /// Reads a key and its value, with the expiry that came before.
+    /// Reads a key and its value, with the expiry that came before. Of a long value only the length is read.
     fn key(&mut self, kind: u8, reader: &mut Reader<'_>) -> Result<(), Stop> {
         let name = (kind != opcode::STRING).then(|| type_name(kind).ok_or(Problem::Opcode(kind))).transpose()?;
         let key = reader.string()?;
-        let value = if name.is_none() { Some(reader.string()?) } else { None };
-        let [keys, values] = &mut self.unpacked;
+        let value = if name.is_none() { Some(Found::read(reader)?) } else { None };
+        let Self { keyspace, unpacked: [keys, values], expiry, long, db, .. } = self;
         let key = key.unpack(keys)?;
         if let Some(kind) = name {
             return Err(Problem::Type { kind, key: shown(key) }.into());
         }
-        if self.db != 0 {
-            return Err(Problem::Database { db: self.db, key: shown(key) }.into());
+        if *db != 0 {
+            return Err(Problem::Database { db: *db, key: shown(key) }.into());
         }
-        let Some(value) = value else { return Ok(()) };
-        let entry = Entry { key, value: Value::String(value.unpack(values)?), expiry: self.expiry.take() };
-        if !self.keyspace.add(key_slot(key), entry) {
-            return Err(Problem::Duplicate(shown(key)).into());
+        let (slot, expiry) = (key_slot(key), expiry.take());
+        let mut add = |value: &[u8]| {
+            let added = keyspace.add(slot, Entry { key, value: Value::String(value), expiry });
+            if added { Ok(()) } else { Err(Problem::Duplicate(shown(key))) }
+        };
+        match value {
+            None => {}
+            Some(Found::Long(length)) => {
+                add(b"")?;
+                *long = Some(Long { slot, key: key.into(), bytes: room(length, key)?, length });
+            }
+            Some(Found::Whole(packed @ Packed::Lzf(_, length))) if length >= LONG => {
+                let mut bytes = room(length, key)?;
+                packed.unpack(&mut bytes)?;
+                add(b"")?;
+                keyspace.give_string(slot, key, bytes);
+            }
+            Some(Found::Whole(value)) => add(value.unpack(values)?)?,
         }
         self.unpacked.iter_mut().for_each(|buffer| buffer.shrink_to(KEPT));
         Ok(())
     }
+}
+
+/// A value in the RDB.
+enum Found<'a> {
+    Whole(Packed<'a>),
+    /// So many bytes follow, which have not been read.
+    Long(usize),
+}
+
+impl<'a> Found<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Stop> {
+        match reader.long_string(LONG)? {
+            Some(length) => Ok(Self::Long(length)),
+            None => reader.string().map(Self::Whole),
+        }
+    }
+}
+
+/// Memory for the value of this key. It is the system's only as the bytes come.
+fn room(length: usize, key: &[u8]) -> Result<Vec<u8>, Problem> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(length).map_err(|_| Problem::Memory { length, key: shown(key) })?;
+    Ok(bytes)
 }
 
 fn version(reader: &mut Reader<'_>) -> Result<u32, Stop> {

@@ -86,6 +86,19 @@ impl<'a> Reader<'a> {
         bounded(self.length()?)
     }
 
+    /// How many bytes of a string follow, if they lie there as they are and are at least so many. Else nothing is read.
+    pub fn long_string(&mut self, least: usize) -> Result<Option<usize>, Stop> {
+        let at = self.at;
+        let long = match self.length_or_encoding()? {
+            Ok(length) => Some(bounded(length)?).filter(|length| *length >= least),
+            Err(_) => None,
+        };
+        if long.is_none() {
+            self.at = at;
+        }
+        Ok(long)
+    }
+
     pub fn string(&mut self) -> Result<Packed<'a>, Stop> {
         let encoding = match self.length_or_encoding()? {
             Ok(length) => return self.take(bounded(length)?).map(Packed::Plain),

@@ -130,6 +130,39 @@ fn a_file_comes_back_whole_whatever_the_pieces() {
     }
 }
 
+/// Values of which a loader gets only a part at a time, one of them compressed.
+fn long() -> Contents {
+    let noise: Vec<u8> = (0..200_000u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let mut long: Contents = [(b"noise".to_vec(), (noise, Some(1_800_000_000_000)))].into();
+    long.insert(b"packed".to_vec(), (b"again and ".repeat(20_000), None));
+    long.insert(b"65536".to_vec(), (vec![7; 65_536], Some(1)));
+    long.insert(b"65535".to_vec(), (vec![7; 65_535], None));
+    long
+}
+
+#[test]
+fn long_values_come_back_whole_whatever_the_pieces() {
+    for format in [PLAIN, PACKED] {
+        let bytes = write(&mut keyspace(&long()), &ABOUT, format, 100);
+        for piece in [1000, 65_536, bytes.len()] {
+            let mut loader = Loader::new(Keyspace::new(2));
+            bytes.chunks(piece).for_each(|piece| assert_eq!(loader.feed(piece).unwrap(), piece.len()));
+            assert_eq!(loader.bytes_read(), bytes.len() as u64);
+            let mut loaded = loader.finish().unwrap();
+            assert_eq!(contents(&mut loaded.keyspace), long());
+            loaded.keyspace.check();
+        }
+        for end in (0..bytes.len()).step_by(9973) {
+            let error = load(&bytes[..end]).err().expect("something is missing");
+            assert_eq!(error, RdbError { offset: end as u64, problem: Problem::Truncated });
+            let flipped = [&bytes[..end], &[bytes[end] ^ 4], &bytes[end + 1..]].concat();
+            assert!(load(&flipped).is_err(), "byte {end}");
+        }
+    }
+    let twice = file(&[b"\x00\x01a\x01b", b"\x00\x01a\x80\x00\x01\x00\x00", &[b'x'; 65_536]]);
+    assert_eq!(problem(&twice), Problem::Duplicate("a".into()));
+}
+
 #[test]
 fn a_file_cut_anywhere_is_refused() {
     let bytes = write(&mut keyspace(&few()), &ABOUT, PACKED, 1000);
