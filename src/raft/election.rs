@@ -10,8 +10,10 @@ use super::{HardState, PeerFault, Raft, Role, quorum};
 use crate::types::{ConnId, Millis, NodeId, Term};
 use std::collections::BTreeSet;
 
-/// Terms beyond it are taken for nonsense: counting on never overflows.
+/// Terms from here on are taken for nonsense: counting on never overflows.
 const TERM_LIMIT: Term = 1 << 62;
+/// So far above the own term may another's be: elections count it up one by one, so nobody misses more of them. More would leave no room \[N59\].
+const TERM_LEAD: Term = 1 << 24;
 
 /// Whom a node follows, and until when.
 #[derive(Clone, PartialEq, Debug)]
@@ -131,7 +133,7 @@ impl<P: Payload> Raft<P> {
     }
 
     /// Whether this is a joiner that has acknowledged nothing: no term, no log, no voters.
-    fn is_blank(&self) -> bool {
+    pub(super) fn is_blank(&self) -> bool {
         self.hard.term == 0 && self.log.last_index() == 0 && self.membership.appended_set().is_empty()
     }
 
@@ -226,6 +228,12 @@ impl<P: Payload> Raft<P> {
         heard || matches!(self.role, Role::Leader(_))
     }
 
+    /// Whether a leader can have handed over to `candidate`: to a voter alone, as far as this node knows. Who lags and does not know it denies the vote for
+    /// as long as the base lease lasts, and the candidate asks again after that \[N59\].
+    fn may_take_over(&self, candidate: &NodeId) -> bool {
+        self.is_voter(candidate) || self.committed_voters().contains(candidate)
+    }
+
     /// The candidate's log is at least as good as the own one (§5.4.1).
     fn up_to_date(&self, request: &VoteRequest) -> bool {
         (request.last_term, request.last_index) >= (self.log.last_term(), self.log.last_index())
@@ -233,8 +241,9 @@ impl<P: Payload> Raft<P> {
 
     /// `PRE_VOTE_REQ` and `VOTE_REQ`: answered by the own log, term and lease, whatever the configuration says.
     pub(super) fn on_vote_request(&mut self, via: ConnId, from: NodeId, request: VoteRequest, now: Millis) -> Result<(), PeerFault> {
-        self.check_speaker(from, request.candidate, request.term)?;
-        let refused = self.base_lease_holds(now) && !request.transfer;
+        self.check_speaker(from, request.candidate)?;
+        check_term(request.term, self.hard.term)?;
+        let refused = self.base_lease_holds(now) && !(request.transfer && self.may_take_over(&request.candidate));
         let granted = if refused {
             // The term stays, however high the request's is [N32].
             false
@@ -276,9 +285,7 @@ impl<P: Payload> Raft<P> {
 
     /// `PRE_VOTE` and `VOTE`. Only an answer to the newest round from one that was asked is believed.
     pub(super) fn on_vote(&mut self, from: NodeId, vote: Vote, now: Millis) -> Result<(), PeerFault> {
-        if vote.term >= TERM_LIMIT {
-            return Err(PeerFault::BadTerm);
-        }
+        check_term(vote.term, self.hard.term)?;
         let term = self.hard.term;
         let pre = matches!(self.role, Role::PreCandidate(_));
         if self.is_leader() && vote.granted && !vote.pre && vote.term == term {
@@ -342,12 +349,18 @@ impl<P: Payload> Raft<P> {
         ready.into_iter().map(|id| Outgoing { route: Route::Request(id), needs, message: Message::VoteRequest(request) }).collect()
     }
 
-    /// The sender speaks for itself, and of a term that can be.
-    pub(super) fn check_speaker(&self, from: NodeId, named: NodeId, term: Term) -> Result<(), PeerFault> {
-        match () {
-            () if from != named || from == self.me => Err(PeerFault::WrongSender),
-            () if term >= TERM_LIMIT => Err(PeerFault::BadTerm),
-            () => Ok(()),
-        }
+    /// The sender speaks for itself.
+    pub(super) fn check_speaker(&self, from: NodeId, named: NodeId) -> Result<(), PeerFault> {
+        if from != named || from == self.me { Err(PeerFault::WrongSender) } else { Ok(()) }
     }
+
+    /// Whether there is a next term that others would take. If not, only a recovery by force helps.
+    pub fn has_term_left(&self) -> bool {
+        self.hard.term < TERM_LIMIT - 1
+    }
+}
+
+/// Whether a peer can be in `term`, as far as a node knows that is in term `known`.
+pub(super) fn check_term(term: Term, known: Term) -> Result<(), PeerFault> {
+    if term < TERM_LIMIT && term <= known.saturating_add(TERM_LEAD) { Ok(()) } else { Err(PeerFault::BadTerm) }
 }

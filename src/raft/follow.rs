@@ -3,6 +3,7 @@
 //! Owns: the consistency check, going back, the follower's commit index. Must not: acknowledge by itself (answers waits for the disk).
 //! Contract: docs/protocol.md, "Wire format" and \[N22\].
 
+use super::election::check_term;
 use super::entry::Payload;
 use super::message::Append;
 use super::{PeerFault, Raft, Role};
@@ -55,7 +56,9 @@ impl<P: Payload> Raft<P> {
 
     /// Whether a message that only a leader sends is to be followed; one of a lower term is answered with the own term and nothing else.
     pub(super) fn check_leader(&mut self, via: ConnId, from: NodeId, leader: NodeId, term: Term) -> Result<bool, PeerFault> {
-        self.check_speaker(from, leader, term)?;
+        self.check_speaker(from, leader)?;
+        // Who comes into a cluster knows none of its terms.
+        check_term(term, if self.is_blank() { term } else { self.hard.term })?;
         if term < self.hard.term {
             self.answers.outdated(via);
             return Ok(false);

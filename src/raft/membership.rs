@@ -137,9 +137,9 @@ impl<P: Payload> Raft<P> {
         self.voters().contains(id)
     }
 
-    /// A node campaigns if it votes by its latest or by its latest committed configuration \[N13\].
+    /// A node campaigns if it votes by its latest or by its latest committed configuration \[N13\], in a term that others would take.
     pub(super) fn may_campaign(&self) -> bool {
-        !self.muted && (self.is_voter(&self.me) || self.committed_voters().contains(&self.me))
+        !self.muted && self.has_term_left() && (self.is_voter(&self.me) || self.committed_voters().contains(&self.me))
     }
 
     /// Appends a voting entry, which takes effect at once. Sizes are the caller's business, see [`Raft::plan_voters`].

@@ -3,6 +3,7 @@
 //! Owns: appending, AEs and heartbeats, what the answers mean. Must not: send what is not on the own disk \[N15\].
 //! Contract: docs/protocol.md, "Pipelining" and "Rounds".
 
+use super::election::check_term;
 use super::entry::{Body, Entry, Origin, Payload};
 use super::log::Log;
 use super::message::{Append, AppendAck, Message, Needs, Outgoing, Route};
@@ -79,7 +80,7 @@ impl<P: Payload> Raft<P> {
         let Role::Leader(leader) = &mut self.role else { return Ok(()) };
         let Some(progress) = leader.progress.get_mut(&from) else { return Ok(()) };
         if ack.term > term {
-            self.check_speaker(from, from, ack.term)?;
+            check_term(ack.term, term)?;
             self.enter_term(ack.term, None, now);
             return Ok(());
         }
