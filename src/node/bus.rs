@@ -116,14 +116,14 @@ impl<D: Disk> Node<D> {
                     Frame::MeetRejected { reason } => self.receive_meet_rejected(conn, &reason),
                     // A node of the cluster that we believe ours: we go on as a cluster of one, and the meeting with it.
                     Frame::Forgotten { last_term, last_index, join_nonce } if peer.cluster == self.state.cluster_id() => {
-                        self.receive_forgotten(last_term, last_index, join_nonce);
+                        self.receive_forgotten(conn, last_term, last_index, join_nonce);
                     }
                     _ => return Err(Fault::OutOfPlace("what is no answer to MEET")),
                 }
                 Ok(())
             }
-            (BusEnd::Outbound { purpose: Purpose::Publish(_) }, frame) if !matches!(frame, Frame::Forgotten { .. }) => {
-                Err(Fault::OutOfPlace("what is no answer to PUBLISH"))
+            (BusEnd::Outbound { purpose: Purpose::Ask(_) | Purpose::Publish(_) }, frame) if !matches!(frame, Frame::Forgotten { .. }) => {
+                Err(Fault::OutOfPlace("what is no answer on this link"))
             }
             (end, frame) => match self.friend(conn)? {
                 Some(id) if matches!(end, BusEnd::Inbound) => self.receive_request(conn, id, frame),
@@ -209,6 +209,7 @@ impl<D: Disk> Node<D> {
                 }
             }
             Purpose::Probe => return Err(Fault::OutOfPlace("an answer to nothing")),
+            Purpose::Ask(asked) => self.ask_greeted(conn, asked == id && cluster == self.state.cluster_id()),
             Purpose::Link(dialled) if dialled != id => self.answered_by_another(conn, dialled, id),
             Purpose::Publish(dialled) if dialled != id || cluster != self.state.cluster_id() => self.close(conn),
             // Not ours, or not yet (it is just joining): the link is closed by its silence and dialled again.
@@ -230,7 +231,7 @@ impl<D: Disk> Node<D> {
             ) => return self.step_raft(conn, from, message),
             Frame::Propose(entry) => self.receive_propose(conn, from, entry),
             Frame::Wish(wish) => self.receive_wish(conn, from, wish),
-            Frame::Forgotten { last_term, last_index, join_nonce } => self.receive_forgotten(last_term, last_index, join_nonce),
+            Frame::Forgotten { last_term, last_index, join_nonce } => self.receive_forgotten(conn, last_term, last_index, join_nonce),
             Frame::Probe { id, number } => self.receive_probe(conn, id, number),
             Frame::ReplOffsets(offsets) => self.receive_copies(&from, offsets),
             // Who waits for its own predecessor has nothing to pass on yet.
@@ -268,7 +269,7 @@ impl<D: Disk> Node<D> {
             Frame::WishRefused { reason, wish } => self.wish_refused(wish, reason),
             Frame::FailoverOffset { end, number } => self.receive_failover_offset(conn, end, number),
             Frame::Probed { id, number, dead } => self.receive_probed(&from, id, number, dead),
-            Frame::Forgotten { last_term, last_index, join_nonce } => self.receive_forgotten(last_term, last_index, join_nonce),
+            Frame::Forgotten { last_term, last_index, join_nonce } => self.receive_forgotten(conn, last_term, last_index, join_nonce),
             _ => return Err(Fault::OutOfPlace("a request")),
         }
         Ok(())

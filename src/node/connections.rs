@@ -60,7 +60,7 @@ impl<D: Disk> Node<D> {
         let BusEnd::Outbound { purpose } = bus.end else { return };
         self.learn_own_ip(local.ip());
         let hello = match purpose {
-            Purpose::Link(id) | Purpose::Publish(id) => self.greeting(Some(&id)),
+            Purpose::Link(id) | Purpose::Ask(id) | Purpose::Publish(id) => self.greeting(Some(&id)),
             Purpose::Meet => self.greeting(None),
             // Somebody listens there: that was the question.
             Purpose::Probe => return self.close(conn),
@@ -146,6 +146,7 @@ impl<D: Disk> Node<D> {
                 BusEnd::Inbound => self.raft.answer_link_closed(conn),
                 BusEnd::Outbound { purpose: Purpose::Link(id) } => self.link_lost(id, conn),
                 BusEnd::Outbound { purpose: Purpose::Meet } => self.meeting_lost(conn),
+                BusEnd::Outbound { purpose: Purpose::Ask(_) } => {}
                 BusEnd::Outbound { purpose: Purpose::Probe } => self.probe_failed(conn),
                 BusEnd::Outbound { purpose: Purpose::Publish(id) } => self.lane_lost(id, conn),
             },

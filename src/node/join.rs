@@ -20,6 +20,8 @@ use std::net::SocketAddr;
 const MEET_PATIENCE: Millis = 5000;
 /// A meeting whose link broke is dialled again after so long (ms).
 const REDIAL: Millis = 200;
+/// The reason of a MEET_REJECTED to who has forgotten us.
+const TAKES_ITSELF_FOR_A_MEMBER: &str = "takes-itself-for-a-member";
 /// Own meetings at one time; more are refused.
 const MAX_MEETINGS: usize = 1024;
 
@@ -118,16 +120,14 @@ impl<D: Disk> Node<D> {
         {
             self.fellow_met(meeting.socket, peer);
         }
-        // It may not know yet that it was forgotten: then it is a cluster of its own by the next dial, and joins as a new one.
+        // It may not know yet that it was forgotten: should others tell it so too, it is a cluster of its own by the next dial, and joins as a new one.
         if peer.cluster == self.state.cluster_id() {
             self.tell_stranger(conn, &peer.id);
         }
-        // Under another join nonce it is a joiner that has lost an earlier life of its here.
-        let member = self.addresses.get(&peer.id).is_some_and(|known| known.join_nonce() == peer.address.join_nonce());
-        let known = peer.cluster == self.state.cluster_id() && member;
-        if peer.id == self.me || known {
+        if peer.id == self.me {
             return self.end_meeting(conn, Ok(()));
         }
+        // A member is asked as well: what it says before it answers may be that it knows us no more.
         let singleton = self.is_singleton();
         self.outbox.push(conn, Frame::Meet { singleton });
     }
@@ -158,6 +158,9 @@ impl<D: Disk> Node<D> {
     /// MEET came by `conn`: step down, invite, refuse, or put it off.
     pub(super) fn receive_meet(&mut self, conn: ConnId, peer: &Greeting, singleton: bool) {
         if peer.cluster == self.state.cluster_id() {
+            if self.doubts_membership() {
+                return self.defer_meet(conn, singleton);
+            }
             // Ours already, but the peer does not know it: our NODE_JOIN got lost [N19]. Log and term stay.
             if let Standing::Joiner(joiner) = &mut self.standing {
                 joiner.sponsor = Sponsor { id: peer.id, address: peer.address.clone() };
@@ -185,6 +188,17 @@ impl<D: Disk> Node<D> {
     fn defer_meet(&mut self, conn: ConnId, singleton: bool) {
         self.joining.deferred.retain(|deferred| deferred.conn != conn && self.sessions.get(deferred.conn).is_some());
         self.joining.deferred.push(Deferred { conn, singleton });
+    }
+
+    /// Nodes of our cluster that have forgotten us, as they say and no member does, are to meet us by a word typed here: we cannot take theirs \[N60\].
+    pub(super) fn reject_deferred_fellows(&mut self) {
+        for Deferred { conn, singleton } in std::mem::take(&mut self.joining.deferred) {
+            let peer = self.sessions.bus(conn).and_then(|bus| bus.peer.as_ref());
+            match peer.is_some_and(|peer| peer.cluster == self.state.cluster_id()) {
+                true => self.outbox.push(conn, Frame::MeetRejected { reason: TAKES_ITSELF_FOR_A_MEMBER.to_owned() }),
+                false => self.joining.deferred.push(Deferred { conn, singleton }),
+            }
+        }
     }
 
     /// What was put off may be decided now.
@@ -275,6 +289,10 @@ impl<D: Disk> Node<D> {
 
     /// MEET_REJECTED.
     pub(super) fn receive_meet_rejected(&mut self, conn: ConnId, reason: &str) {
+        if reason == TAKES_ITSELF_FOR_A_MEMBER {
+            let text = "ERR The node to meet was forgotten and has not heard of it from a member that it knows: send it a CLUSTER MEET with a member's address";
+            return self.end_meeting(conn, Err(text.to_owned()));
+        }
         let reason: String = reason.chars().filter(char::is_ascii_graphic).take(64).collect();
         self.end_meeting(conn, Err(format!("ERR The node to meet is in another cluster ({reason})")));
     }

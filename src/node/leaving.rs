@@ -1,4 +1,4 @@
-//! How a member leaves: RESET, and learning that it was forgotten.
+//! How a member leaves: RESET, being forgotten, and telling others that they were.
 //!
 //! Owns: a RESET in progress, and who was forgotten lately. Must not: forget anybody (the leader's NODE_FORGET does).
 //! Contract: docs/protocol.md, "Lost memory".
@@ -8,7 +8,7 @@ use super::proposals::Part;
 use crate::cluster::{Change, Reason, WishKind};
 use crate::commands::{ChangeOutcome, WaitOutcome};
 use crate::store::Disk;
-use crate::types::{ConnId, LogIndex, Millis, NodeId, Term};
+use crate::types::{ConnId, Millis, NodeId};
 use crate::wire::bus::Frame;
 use std::collections::BTreeMap;
 
@@ -142,20 +142,10 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// A node says that we are no member any more, by a log up to there. One that is behind ours may not know that we have come back
-    /// \[N38\]; a joiner is no member yet and waits to be one, unless it is meant by its own nonce.
-    pub(super) fn receive_forgotten(&mut self, last_term: Term, last_index: LogIndex, join_nonce: Option<u64>) {
-        let own = (self.raft.log().last_term(), self.raft.log().last_index());
-        if (last_term, last_index) < own || self.is_singleton() {
-            return;
-        }
-        if let Some(joiner) = self.standing.joiner() {
-            if joiner.nonce.is_none() || joiner.nonce != join_nonce {
-                return;
-            }
-            if joiner.fallback.is_some() {
-                return self.revert();
-            }
+    /// We are no member any more. A joiner that has acknowledged nothing has a way back.
+    pub(super) fn leave_as_forgotten(&mut self) {
+        if self.standing.joiner().is_some_and(|joiner| joiner.fallback.is_some()) {
+            return self.revert();
         }
         log::warn!("The cluster has forgotten this node: it is a cluster of its own now");
         match self.reset {

@@ -77,6 +77,11 @@ impl Links {
         self.by_node.iter().filter(|(_, link)| !link.greeted).map(|(id, _)| *id)
     }
 
+    /// Where a node was dialled, if this is the link to it.
+    pub fn place_of(&self, id: &NodeId, conn: ConnId) -> Option<SocketAddr> {
+        self.by_node.get(id).filter(|link| link.conn == Some(conn))?.socket
+    }
+
     pub fn get_mut(&mut self, id: &NodeId) -> Option<&mut Link> {
         self.by_node.get_mut(id)
     }

@@ -23,6 +23,7 @@ mod errors;
 mod failover;
 mod feeding;
 mod following;
+mod forgotten;
 mod founding;
 mod gate;
 mod gated;
@@ -172,6 +173,8 @@ pub struct Node<D: Disk> {
     leaving_ranges: Vec<(Slot, Slot)>,
     /// Members that were forgotten while this process ran.
     forgotten: leaving::ForgottenMembers,
+    /// Somebody says that we were forgotten ourselves.
+    membership_check: Option<forgotten::MembershipCheck>,
     /// Every member's address, as it was applied.
     addresses: BTreeMap<NodeId, Address>,
     outlook: Outlook,
@@ -212,6 +215,12 @@ impl<D: Disk> Node<D> {
         if fresh {
             let (cluster, shard) = (node.state.cluster_id(), node.rng.shard_id());
             node.found_cluster(cluster, shard);
+        }
+        if !node.raft.has_term_left() {
+            log::error!(
+                "No node can be elected after term {}: CLUSTER RECOVER QUORUM begins anew at the last term of the log",
+                node.raft.term()
+            );
         }
         node.refresh_members();
         node.note_addresses_in_tail();
@@ -260,6 +269,7 @@ impl<D: Disk> Node<D> {
             lease: lease::Lease::default(),
             leaving_ranges: Vec::new(),
             forgotten: leaving::ForgottenMembers::default(),
+            membership_check: None,
             addresses: BTreeMap::new(),
             outlook: Outlook::default(),
             keyspace,
@@ -361,6 +371,7 @@ impl<D: Disk> Node<D> {
         self.tend_replicas();
         self.expire_proposals();
         self.expire_reset();
+        self.expire_membership_check();
         self.check_joining();
         self.tend_members();
         self.tend_copies();

@@ -99,6 +99,11 @@ impl Net {
         self.refused.push((from, to, port));
     }
 
+    /// Nobody refuses there any more.
+    pub fn accept(&mut self, from: usize, to: usize, port: Port) {
+        self.refused.retain(|refused| *refused != (from, to, port));
+    }
+
     /// It goes on its way.
     pub fn release(&mut self, from: usize, to: usize, port: Port) {
         self.held.retain(|held| *held != (from, to, port));
@@ -177,6 +182,17 @@ impl Net {
     pub fn disconnect(&mut self, at: usize, conn: ConnId, why: Closed) {
         self.nodes[at].disconnected(conn, why);
         self.woken.insert(at);
+    }
+
+    /// Somebody who calls himself `from`, of the same cluster, says these frames by a connection of his own.
+    pub fn hear(&mut self, at: usize, from: NodeId, frames: &[&str]) {
+        let place = "10.0.0.9:9".parse().unwrap();
+        let Accepted::Session(conn) = self.nodes[at].accepted(Port::Bus, place, place) else { panic!("there is room") };
+        let hello = format!("HELLO {from} 10.0.0.9:9@10009 {} 1 - -", self.nodes[at].state.cluster_id());
+        for text in std::iter::once(&*hello).chain(frames.iter().copied()) {
+            let length = (text.len() + 8) as u32;
+            self.give(at, conn, &[b"RAFT", &length.to_be_bytes()[..], text.as_bytes()].concat());
+        }
     }
 
     #[track_caller]

@@ -38,14 +38,20 @@ impl<D: Disk> Node<D> {
         if state.member(&self.me).is_none() {
             return Err("ERR By this node's log it has left the cluster: recover on a member".to_owned());
         }
-        let cluster = self.rng.cluster_id();
-        log::warn!("Recovering cluster {} by force, without its other voters, as cluster {cluster}", state.cluster_id());
-        self.todo.keep_file_of = Some(state.cluster_id());
+        let (cluster, former) = (self.rng.cluster_id(), state.cluster_id());
         state.recover(cluster, self.me);
         let log = Log::new(state.last_applied(), state.last_term());
-        let hard = HardState { term: self.raft.term() + 1, voted_for: None };
+        // Whatever term was heard of in the old cluster: nobody of the new one was there [N61].
+        let hard = HardState { term: state.last_term(), voted_for: None };
         let (voters, applied, settings) = (state.voters().clone(), state.last_applied(), raft_settings(&self.config));
         let raft = Raft::new(self.me, hard, log, voters, applied, self.nonce, settings, self.rng.fork(), self.now.mono);
+        if !raft.has_term_left() {
+            return Err(
+                "ERR The last term of this node's log has no next one: recover on another member, or found a new cluster".to_owned()
+            );
+        }
+        log::warn!("Recovering cluster {former} by force, without its other voters, as cluster {cluster}");
+        self.todo.keep_file_of = Some(former);
         self.begin_anew(raft, state);
         self.changed = Changed::everything();
         // It leads as soon as its timers are looked at: a second such request of this turn has nothing to recover.
@@ -89,5 +95,27 @@ impl<D: Disk> Node<D> {
         let all = own.iter().chain(self.standing.claims());
         let slots: BTreeSet<Slot> = all.flat_map(|(first, last)| (first.number()..=last.number()).filter_map(Slot::new)).collect();
         Slot::ranges(slots)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::node::net::Net;
+
+    /// One vote request, if it is believed, makes a node's term high. The log knows better.
+    #[test]
+    fn a_recovered_cluster_goes_on_at_the_terms_of_its_log() {
+        let mut net = Net::with_members(3);
+        net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
+        let survivor = (0..3).find(|at| !net.nodes[*at].raft.is_leader()).unwrap();
+        let (voter, reach) = (net.nodes[(survivor + 1) % 3].me, net.nodes[survivor].raft.term() + (1 << 24));
+        net.hear(survivor, voter, &[&format!("VOTE_REQ {voter} {reach} 0 0 1 transfer")]);
+        (0..3).filter(|at| *at != survivor).for_each(|at| net.kill(at));
+        net.until("the term", |net| net.nodes[survivor].raft.term() >= reach);
+        let last_term = net.nodes[survivor].raft.log().last_term();
+        net.until("the leader to be missed", |net| net.nodes[survivor].is_leaderless());
+        assert_eq!(net.ask(survivor, "CLUSTER RECOVER QUORUM"), "+OK\r\n");
+        net.until("it to lead", |net| net.nodes[survivor].raft.is_leader());
+        assert_eq!(net.nodes[survivor].raft.term(), last_term + 1);
     }
 }

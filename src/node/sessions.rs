@@ -28,6 +28,8 @@ pub enum Port {
 pub(super) enum Purpose {
     /// A member, or the node that takes this joiner in.
     Link(NodeId),
+    /// A member that is asked whether this node was forgotten, where our state has it.
+    Ask(NodeId),
     /// A CLUSTER MEET in progress; its id is not known before its HI.
     Meet,
     /// To see whether a port refuses; closed as soon as it does not.

@@ -101,7 +101,7 @@ impl<D: Disk> Node<D> {
         let (node, outbound) = match bus.end {
             BusEnd::Inbound => (peer?.id, false),
             BusEnd::Outbound { purpose: Purpose::Link(id) | Purpose::Publish(id) } => (id, true),
-            BusEnd::Outbound { purpose: Purpose::Meet | Purpose::Probe } => return None,
+            BusEnd::Outbound { purpose: Purpose::Ask(_) | Purpose::Meet | Purpose::Probe } => return None,
         };
         let send_buffer = self.sessions.get(id).map_or(0, |session| session.transmit.capacity());
         Some(LinkView { node, outbound, greeted: peer.is_some(), created: bus.since.wall, heard: bus.heard, send_buffer, unsent })

@@ -223,3 +223,47 @@ fn a_stranger_of_another_cluster_is_not_heard() {
     let term: u64 = node.field("cluster_raft_current_term").parse().unwrap();
     assert!(term < 900, "a stranger's term was believed: {term}");
 }
+
+/// What anybody can do who reads the cluster's id from HI, in one frame each.
+#[test]
+fn words_of_a_stranger_with_great_numbers_change_nothing_for_good() {
+    let mut cluster = Cluster::with_slots(3, &[CALM]);
+    cluster.voters(3);
+    let ids: Vec<String> = cluster.nodes.iter().map(Node::id).collect();
+    let (cluster_id, stranger) = (cluster.nodes[0].field("cluster_raft_cluster_id"), "a".repeat(40));
+    let frame = |payload: &str| [b"RAFT", &(payload.len() as u32 + 8).to_be_bytes()[..], payload.as_bytes()].concat();
+    let great = [1 << 62, (1u64 << 62) - 1, (1 << 63) - 1];
+    let mut words = Vec::new();
+    for number in great {
+        words.push(format!("VOTE_REQ {stranger} {number} {number} {number} 1 transfer"));
+        words.push(format!("FORGOTTEN {number} {number} -"));
+    }
+    for word in &words {
+        for node in &cluster.nodes {
+            let mut raw = Raw::connect(node.port.bus());
+            raw.send(frame(&format!("HELLO {stranger} :7000@17000 {cluster_id} 1 - -")));
+            let _ = raw.stream().write_all(&frame(word));
+        }
+    }
+    // A word that closes no link is handled by the time that a later one is answered.
+    for node in &cluster.nodes {
+        let mut raw = Raw::connect(node.port.bus());
+        raw.send(frame(&format!("HELLO {stranger} :7000@17000 {cluster_id} 1 - -")));
+        assert!(!raw.line().is_empty(), "HI");
+    }
+    // Slots are moved from one to the next, at all of them.
+    for at in 0..3 {
+        let (from, to) = (&cluster.nodes[at], &ids[(at + 1) % 3]);
+        assert_eq!(crate::cluster::insist(from, &format!("CLUSTER SETSLOT {} NODE {to}", 16384 * at / 3)), "OK");
+    }
+    cluster.agreed();
+    cluster.ok();
+    assert_eq!(cluster.nodes.iter().map(Node::id).collect::<Vec<_>>(), ids);
+    let term: u64 = cluster.nodes[0].field("cluster_raft_current_term").parse().unwrap();
+    assert!(term < 900, "a stranger's term was believed: {term}");
+    // It all loads again.
+    cluster.nodes.iter_mut().for_each(Node::kill);
+    cluster.start_all();
+    cluster.ok();
+    cluster.agreed();
+}

@@ -242,8 +242,8 @@ impl World {
         })
     }
 
-    /// Once all is quiet: whoever is stuck half way into a cluster is met again by its leader, as is a node that nobody told that it was
-    /// forgotten (all whom it knows as voters have left as well).
+    /// Once all is quiet: whoever is stuck half way into a cluster is met again by its leader. A node that nobody told that it was
+    /// forgotten (all whom it knows as voters have left as well) meets the leader.
     fn bring_back(&mut self) -> Option<Request> {
         let lost: Vec<(usize, usize)> = self.lost_sight().collect();
         if let Some((from, to)) = self.pick(&lost).filter(|_| self.clients.rng.one_in(3)) {
@@ -259,7 +259,9 @@ impl World {
         };
         let outside: Vec<usize> = (0..self.machines.len()).filter(is_outside).collect();
         let other = self.pick(&outside).filter(|_| self.clients.rng.one_in(3))?;
-        Some(self.meet(leader, other))
+        // Who takes itself for a member, and knows nobody any more, believes only whom its own client names.
+        let waits = self.machines[other].node.as_ref().is_some_and(|node| node.standing().is_joiner());
+        Some(if waits { self.meet(leader, other) } else { self.meet(other, leader) })
     }
 }
 
