@@ -39,6 +39,8 @@ mod deaths;
 mod disaster;
 #[path = "blackbox/duplicates.rs"]
 mod duplicates;
+#[path = "blackbox/ending.rs"]
+mod ending;
 #[path = "blackbox/failover.rs"]
 mod failover;
 #[path = "blackbox/formations.rs"]

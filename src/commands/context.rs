@@ -9,7 +9,7 @@ use super::pubsub::PubSub;
 use super::server_state::Server;
 use crate::cluster::view::Outsider;
 use crate::cluster::{Address, Change, Reason, State};
-use crate::config::Config;
+use crate::config::{Config, ShutdownOptions};
 use crate::keyspace::Keyspace;
 use crate::raft::Raft;
 use crate::replication::Stream;
@@ -84,27 +84,9 @@ pub enum Wait {
     /// The keys are to be saved.
     Save,
     /// The process is to end. Never resumed, unless that was called off.
-    Shutdown {
-        /// Nothing is handed over first.
-        at_once: bool,
-        /// Whether the keys are saved first.
-        save: LastSave,
-        /// A save that fails does not call it off.
-        force: bool,
-    },
+    Shutdown(ShutdownOptions),
     /// The process is not to end after all. `ERR No shutdown in progress.` if it was not about to.
     AbortShutdown,
-}
-
-/// Whether the keys are saved before the process ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LastSave {
-    /// If there are save points.
-    IfUsual,
-    /// In any case.
-    Yes,
-    /// In no case.
-    No,
 }
 
 /// How one proposed entry ended.

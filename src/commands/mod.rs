@@ -40,8 +40,7 @@ mod set;
 pub use crate::types::REDIS_VERSION;
 pub use client::{Client, LONG_VALUE, LongValue};
 pub use context::{
-    Buffers, BusStats, ChangeOutcome, ClientList, Cluster, Context, Flow, LastSave, LinkView, NO_SLOT, Upstream, UpstreamLink, Wait,
-    WaitOutcome,
+    Buffers, BusStats, ChangeOutcome, ClientList, Cluster, Context, Flow, LinkView, NO_SLOT, Upstream, UpstreamLink, Wait, WaitOutcome,
 };
 pub use dispatch::{execute, resume};
 pub use pause::{Held, Pause};

@@ -2,9 +2,10 @@
 //!
 //! Owns: the replies. Must not: end the process (the node does), or read a clock.
 
-use super::context::{Context, Flow, LastSave, Wait};
+use super::context::{Context, Flow, Wait};
 use super::parse::{NOT_AN_INTEGER, SYNTAX_ERROR, integer, is};
 use super::table::{Command, Flag, Group, KeyFlag, KeySpec};
+use crate::config::ShutdownOptions;
 use crate::keyspace::Value;
 use crate::wire::Args;
 
@@ -38,47 +39,14 @@ const MEMORY: &[Command] = &[
     )]),
 ];
 
-/// What SHUTDOWN's words ask for.
-#[derive(Default)]
-struct Shutdown {
-    save: bool,
-    nosave: bool,
-    now: bool,
-    force: bool,
-    abort: bool,
-}
-
-impl Shutdown {
-    fn parse(args: Args<'_>) -> Option<Self> {
-        let mut asked = Self::default();
-        for word in args.skip(1).iter() {
-            let field = match word {
-                _ if is(word, "save") => &mut asked.save,
-                _ if is(word, "nosave") => &mut asked.nosave,
-                _ if is(word, "now") => &mut asked.now,
-                _ if is(word, "force") => &mut asked.force,
-                _ if is(word, "abort") => &mut asked.abort,
-                _ => return None,
-            };
-            *field = true;
-        }
-        let Self { save, nosave, now, force, abort } = asked;
-        (!(save && nosave) && !(abort && (save || nosave || now || force))).then_some(asked)
-    }
-}
-
 /// NOW does not wait for anything to be handed over, FORCE does not care whether the keys can be saved.
 fn shutdown(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
-    let Some(Shutdown { save, nosave, now, force, abort }) = Shutdown::parse(args) else { return ctx.fail(SYNTAX_ERROR) };
-    if abort {
+    if args.len() == 2 && is(args.get(1), "abort") {
         return Flow::Wait(Wait::AbortShutdown);
     }
-    let save = match (save, nosave) {
-        (true, _) => LastSave::Yes,
-        (_, true) => LastSave::No,
-        _ => LastSave::IfUsual,
-    };
-    Flow::Wait(Wait::Shutdown { at_once: now, save, force })
+    let mut options = ShutdownOptions::default();
+    let taken = args.skip(1).iter().all(|word| !is(word, "default") && options.take(word).is_ok());
+    if taken { Flow::Wait(Wait::Shutdown(options)) } else { ctx.fail(SYNTAX_ERROR) }
 }
 
 fn time(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {

@@ -85,9 +85,6 @@ pub(super) const OPTIONS: &[Opt] = &[
     inert("enable-debug-command", TEXT, "no"),
     inert("enable-module-command", TEXT, "no"),
     inert("ignore-warnings", TEXT, ""),
-    inert("shutdown-timeout", NUMBER, "10"),
-    inert("shutdown-on-sigint", WORDS, "default"),
-    inert("shutdown-on-sigterm", WORDS, "default"),
     inert("extended-redis-compatibility", YES_NO, "no"),
     inert("propagation-error-behavior", TEXT, "ignore"),
     // Access.

@@ -14,6 +14,7 @@ mod options;
 mod rewrite;
 mod save_points;
 mod set;
+mod shutdown;
 mod value;
 
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use limits::{OutputLimit, OutputLimits};
 pub use load::{Launch, from_args};
 pub use save_points::SavePoints;
 pub use set::SetError;
+pub use shutdown::{LastSave, ShutdownOptions};
 pub use value::{EndpointType, LogLevel};
 
 /// Added to the client port for the bus port, unless `cluster-port` says another.
@@ -88,6 +90,12 @@ pub struct Config {
     pub rdbchecksum: bool,
     /// A save is brought to the disk piece by piece.
     pub rdb_save_incremental_fsync: bool,
+    /// Seconds that a primary that is told to end waits for replicas.
+    pub shutdown_timeout: u64,
+    /// In which way SIGTERM ends the process.
+    pub shutdown_on_sigterm: ShutdownOptions,
+    /// And SIGINT.
+    pub shutdown_on_sigint: ShutdownOptions,
     /// Writes are refused after a save that failed.
     pub stop_writes_on_bgsave_error: bool,
     /// Which events about keys are published.

@@ -6,6 +6,7 @@
 use super::events::KeyspaceEvents;
 use super::limits::OutputLimits;
 use super::save_points::SavePoints;
+use super::shutdown::ShutdownOptions;
 use std::net::IpAddr;
 
 /// What an option's value may be.
@@ -35,6 +36,8 @@ pub(super) enum Kind {
     SavePoints,
     /// Letters for classes of events about keys.
     KeyspaceEvents,
+    /// Words of SHUTDOWN.
+    ShutdownOptions,
     /// Only this value is possible; the second text says why.
     Only(&'static str, &'static str),
 }
@@ -42,7 +45,7 @@ pub(super) enum Kind {
 impl Kind {
     /// True if a line may carry more than one word after the option's name.
     pub(super) const fn takes_words(&self) -> bool {
-        matches!(self, Self::Words(_) | Self::OutputLimits | Self::SavePoints)
+        matches!(self, Self::Words(_) | Self::OutputLimits | Self::SavePoints | Self::ShutdownOptions)
     }
 
     /// True if the lines of one file add up, so that the first of them must take away what was there before.
@@ -60,6 +63,7 @@ impl Kind {
             Self::OutputLimits => OutputLimits::read(self, words).map(|v| v.show()),
             Self::SavePoints => SavePoints::read(self, words).map(|v| v.show()),
             Self::KeyspaceEvents => KeyspaceEvents::read(self, words).map(|v| v.show()),
+            Self::ShutdownOptions => ShutdownOptions::read(self, words).map(|v| v.show()),
             Self::Choice(names) => choice(names, one(words)?).map(|at| names[at].to_owned()),
             Self::Text | Self::SafeText | Self::Ip | Self::Only(..) => String::read(self, words),
         }
@@ -74,6 +78,7 @@ impl Kind {
             Self::Choice(names) => names.join("|"),
             Self::Text | Self::SafeText => "<text>".into(),
             Self::KeyspaceEvents => "<letters>".into(),
+            Self::ShutdownOptions => "<word>...".into(),
             Self::Ip => "<ip>".into(),
             Self::Words(_) => "<word>...".into(),
             Self::OutputLimits => "<class> <hard> <soft> <seconds>".into(),

@@ -58,7 +58,7 @@ impl<D: Disk> Node<D> {
             }
             match succession {
                 Some((replica, primary, kind)) if replica == self.me => self.succeed(primary, kind),
-                Some((replica, primary, kind)) if primary == self.me => self.handed_over(replica, kind),
+                Some((replica, primary, kind)) if primary == self.me => self.handed_over(replica, Some(kind)),
                 _ => {}
             }
             if let Some((id, join_nonce)) = leaver.filter(|_| outcome == Outcome::Applied) {
@@ -96,7 +96,7 @@ impl<D: Disk> Node<D> {
         // Whether that was a planned failover is not known.
         match (former, primary_in(&self.state)) {
             (Some(primary), None) if self.state.slot_count_of(&self.me) > 0 => self.succeed(primary, FailoverKind::Manual),
-            (None, Some(successor)) if served => self.handed_over(successor, FailoverKind::Force),
+            (None, Some(successor)) if served => self.handed_over(successor, None),
             _ => {}
         }
         self.changed = Changed::everything();

@@ -240,6 +240,7 @@ impl<D: Disk> Node<D> {
                 let end = self.prepare_failover(from, pause);
                 self.outbox.push(conn, Frame::FailoverOffset { end, number });
             }
+            Frame::FailoverDone { has } => self.receive_failover_done(from, has),
             Frame::TransferLeader { term } => {
                 if term == self.raft.term() {
                     self.hand_over(Some(from));

@@ -1,12 +1,14 @@
-//! Ending in order: a primary has a replica take over, then a leader hands over, so that the cluster need not find out by silence that it is gone. Then the
-//! keys are saved.
+//! Ending in order: a primary gives its slots and all that it has acknowledged to a replica, then a leader hands over, so that the cluster need not find out by
+//! silence that it is gone. Then the keys are saved.
 //!
-//! Owns: how far a shutdown is. Must not: choose who leads next (raft does), or end the process (the shell does, on [`Action::Exit`]).
+//! Owns: how far a shutdown is. Must not: know what replicas have (owing does), choose who leads next (raft does), or end the process (the shell does, on
+//! [`Action::Exit`]).
 //! Contract: docs/protocol.md, "Leader transfer".
 
+use super::owing::Parting;
 use super::timers::Timer;
 use super::{Action, Node};
-use crate::commands::LastSave;
+use crate::config::{LastSave, ShutdownOptions};
 use crate::store::Disk;
 use crate::types::Term;
 
@@ -17,8 +19,8 @@ pub(super) enum Ending {
     No,
     /// Asked for; the next turn looks.
     Asked,
-    /// A primary has its best replica promoted, until [`Timer::Exit`].
-    GivingSlotsUp,
+    /// What was acknowledged is to be with a replica, which takes over.
+    GivingSlotsUp(Parting),
     /// A leader of this term hands over, and waits for the next one to be at work until [`Timer::Exit`].
     HandingOver(Term),
     /// Nothing is left to hand over; the keys are being saved.
@@ -27,40 +29,50 @@ pub(super) enum Ending {
     Now,
 }
 
-/// What SHUTDOWN asked for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LastWords {
-    pub save: LastSave,
-    /// Whether the process ends even if that fails.
-    pub force: bool,
-}
-
-impl Default for LastWords {
-    /// Those of a signal.
-    fn default() -> Self {
-        Self { save: LastSave::IfUsual, force: false }
-    }
+/// What tells a process to end, beside SHUTDOWN.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Signal {
+    /// SIGTERM.
+    Term,
+    /// SIGINT.
+    Int,
 }
 
 impl<D: Disk> Node<D> {
-    /// SIGTERM, SIGINT: a leader hands over first, which takes at most two election timeouts; then the keys are saved, if there are save points,
-    /// nodes.conf is compacted and the process ends. The second time it ends with the next turn.
-    pub fn shutdown(&mut self) {
+    /// SIGTERM, SIGINT: a primary waits first until a replica has everything and its slots, for `shutdown-timeout` at most; a leader hands over, which takes at
+    /// most two election timeouts; then the keys are saved, if there are save points, nodes.conf is compacted and the process ends. The second time it ends
+    /// with the next turn.
+    pub fn shutdown(&mut self, signal: Signal) {
+        let options = match signal {
+            Signal::Term => self.config.shutdown_on_sigterm,
+            Signal::Int => self.config.shutdown_on_sigint,
+        };
         match self.ending {
-            Ending::No => self.begin_shutdown(false, LastWords::default()),
+            Ending::No => self.begin_shutdown(options),
             _ => self.end_now(),
         }
     }
 
     /// SHUTDOWN, as [`Node::shutdown`].
-    pub(super) fn begin_shutdown(&mut self, at_once: bool, last_words: LastWords) {
+    pub(super) fn begin_shutdown(&mut self, options: ShutdownOptions) {
         if self.ending == Ending::No {
-            self.saving.last_words = last_words;
+            self.saving.last_words = options;
             self.ending = Ending::Asked;
         }
-        if at_once && !matches!(self.ending, Ending::Saving | Ending::Now) {
+        if options.now && !self.is_at_its_end() && !self.refuse_to_end() {
             self.save_and_end();
         }
+    }
+
+    /// `safe`: the shutdown is called off if nobody has taken this primary's slots.
+    fn refuse_to_end(&mut self) -> bool {
+        let ShutdownOptions { safe, force, .. } = self.saving.last_words;
+        let refuses = safe && !force && (self.state.slot_count_of(&self.me) > 0 || self.owes_inheritance());
+        if refuses {
+            log::error!("This node is a primary with slots, and nobody has taken over all that it has, can't exit");
+            self.call_off();
+        }
+        refuses
     }
 
     /// SHUTDOWN ABORT; what is being handed over still is.
@@ -77,6 +89,7 @@ impl<D: Disk> Node<D> {
         self.ending = Ending::No;
         self.hold_everything(false);
         self.release_writes();
+        self.todo.connect = true;
         self.waiting.shutdown_aborted();
     }
 
@@ -93,7 +106,7 @@ impl<D: Disk> Node<D> {
         }
         log::info!("Saving the keys before the end");
         self.ending = Ending::Saving;
-        self.hold_everything(true);
+        self.leave_everybody();
         self.save_anew();
     }
 
@@ -109,10 +122,16 @@ impl<D: Disk> Node<D> {
         self.call_off();
     }
 
+    /// From here on what this node has goes with it.
+    fn leave_everybody(&mut self) {
+        self.hold_everything(true);
+        self.part_from_primary();
+    }
+
     /// Nor does anybody hear of a change that the file does not have.
     fn end_now(&mut self) {
         self.ending = Ending::Now;
-        self.hold_everything(true);
+        self.leave_everybody();
         self.todo.rewrite = true;
     }
 
@@ -120,22 +139,31 @@ impl<D: Disk> Node<D> {
     pub(super) fn tend_ending(&mut self) {
         if self.ending == Ending::Asked {
             log::info!("Shutting down");
-            self.give_slots_up(self.now.mono + self.handover_patience());
-            self.ending = Ending::GivingSlotsUp;
-            self.timers.set(Timer::Exit, self.now.mono + self.handover_patience());
-            if self.is_giving_slots_up() {
-                log::info!("A replica is to take over first: writes wait for that, for at most {} ms", self.handover_patience());
-            }
+            self.ending = Ending::GivingSlotsUp(self.begin_parting());
         }
-        let mut late = self.timers.take_due(Timer::Exit, self.now.mono);
-        if self.ending == Ending::GivingSlotsUp && (late || !self.is_giving_slots_up()) {
-            if late && self.is_giving_slots_up() {
-                log::warn!("No replica has taken over in time: the shutdown goes on without");
-            }
-            self.ending = Ending::HandingOver(self.raft.term());
-            self.timers.set(Timer::Exit, self.now.mono + self.handover_patience());
-            late = false;
+        let late = self.timers.take_due(Timer::Exit, self.now.mono);
+        if let Ending::GivingSlotsUp(parting) = self.ending {
+            return self.tend_parting(parting);
         }
+        self.tend_handing_over(late);
+    }
+
+    fn tend_parting(&mut self, parting: Parting) {
+        if let Some(parting) = self.part(parting) {
+            self.timers.set(Timer::Exit, self.parting_deadline(&parting));
+            self.ending = Ending::GivingSlotsUp(parting);
+            return;
+        }
+        if self.refuse_to_end() {
+            return;
+        }
+        self.tell_left_behind(&parting);
+        self.ending = Ending::HandingOver(self.raft.term());
+        self.timers.set(Timer::Exit, self.now.mono + self.handover_patience());
+        self.tend_handing_over(false);
+    }
+
+    fn tend_handing_over(&mut self, late: bool) {
         let Ending::HandingOver(term) = self.ending else { return };
         if late || self.is_dispensable(term) {
             if late && self.raft.is_leader() {
@@ -150,7 +178,7 @@ impl<D: Disk> Node<D> {
     /// Whether what the end waits for has come in this turn.
     pub(super) fn can_go_on_ending(&self) -> bool {
         match self.ending {
-            Ending::GivingSlotsUp => !self.is_giving_slots_up(),
+            Ending::GivingSlotsUp(parting) => self.can_go_on_parting(&parting),
             Ending::HandingOver(term) => self.is_dispensable(term),
             Ending::No | Ending::Asked | Ending::Saving | Ending::Now => false,
         }

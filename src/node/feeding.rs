@@ -7,11 +7,11 @@ use super::Node;
 use super::acks::AckWait;
 use super::chronicle::replica_named;
 use super::sessions::{Kind, Session, Sessions};
-use crate::commands::seconds;
+use crate::commands::{Client, seconds};
 use crate::replication::rdb::About;
-use crate::replication::{Fed, Offer, Replica, Start};
+use crate::replication::{Fed, Offer, Replica, Start, Stream};
 use crate::store::Disk;
-use crate::types::{ConnId, Millis};
+use crate::types::{ConnId, Millis, ReplId};
 
 /// A replica that has less than this unsent gets more: enough that its socket is never empty while there is something to send.
 const ROOM: usize = 256 * 1024;
@@ -33,6 +33,8 @@ pub(super) struct Feeding {
     pub waits: Vec<AckWait>,
     /// Replicas are to be asked how far they are.
     pub asks_acks: bool,
+    /// The most that a member has acknowledged of this history.
+    acked: Option<(ReplId, u64)>,
     /// Since when there is no replica (mono ms); none while there is one.
     alone_since: Option<Millis>,
 }
@@ -43,6 +45,11 @@ impl Feeding {
         if !self.replicas.contains(&conn) {
             self.replicas.push(conn);
         }
+    }
+
+    /// The most that a member has ever acknowledged of what this is; it may be gone.
+    pub fn acked(&self, stream: &Stream) -> Option<u64> {
+        self.acked.filter(|(history, acked)| *history == stream.history().id && *acked <= stream.offset()).map(|(_, acked)| acked)
     }
 }
 
@@ -68,6 +75,7 @@ impl<D: Disk> Node<D> {
                 Fed::Lost(why) => self.drop_replica(conn, why),
             }
         }
+        self.note_acked();
         let sessions = &mut self.sessions;
         self.feeding.replicas.retain(|conn| replica(sessions, *conn).is_some());
         let needed = self.feeding.replicas.iter().filter_map(|conn| replica(sessions, *conn)?.needs()).min();
@@ -76,25 +84,26 @@ impl<D: Disk> Node<D> {
         self.server.good_replicas = self.online_replicas().filter(|replica| seconds(replica.heard, now) <= lag).count() as u32;
     }
 
-    /// Those that follow the stream.
-    pub(super) fn online_replicas(&self) -> impl Iterator<Item = &Replica> {
+    /// Clients that have asked for data.
+    pub(super) fn replicas(&self) -> impl Iterator<Item = &Client> {
         let of = |conn: &ConnId| match &self.sessions.get(*conn)?.kind {
-            Kind::Client(client) => client.client.replica.as_deref().filter(|replica| replica.is_online()),
+            Kind::Client(client) => Some(&client.client),
             Kind::Bus(_) | Kind::Primary(_) => None,
         };
         self.feeding.replicas.iter().filter_map(of)
     }
 
-    /// Whether a replica that follows the stream has not been sent all of it.
-    pub(super) fn owes_replicas(&self) -> bool {
-        self.feeding.replicas.iter().filter_map(|conn| self.sessions.get(*conn)).any(|session| match &session.kind {
-            Kind::Client(client) => client
-                .client
-                .replica
-                .as_deref()
-                .is_some_and(|replica| replica.is_online() && (replica.has_more(&self.stream) || !session.transmit.is_empty())),
-            Kind::Bus(_) | Kind::Primary(_) => false,
-        })
+    /// Those of them that follow the stream.
+    pub(super) fn online_replicas(&self) -> impl Iterator<Item = &Replica> {
+        self.replicas().filter_map(|client| client.replica.as_deref().filter(|replica| replica.is_online()))
+    }
+
+    /// What members of the cluster say that they have.
+    fn note_acked(&mut self) {
+        let members = self.online_replicas().filter(|replica| replica.profile.is_member);
+        let Some(most) = members.map(|replica| replica.acked).max() else { return };
+        let before = self.feeding.acked(&self.stream).unwrap_or(0);
+        self.feeding.acked = Some((self.stream.history().id, most.max(before)));
     }
 
     /// What is to be in the stream beside changes. Nothing while this node hands over: its successor waits for the end of the stream.

@@ -140,6 +140,8 @@ impl<D: Disk> Node<D> {
         let lacks = self.state.slot_count_of(&self.me) > 0 && self.lacks_keys();
         let is_settled = self.state.member(&self.me).is_some_and(|me| me.primary == primary) && !moves && !lacks;
         let Extent { reign, offset } = self.extent();
+        // A replica at its last save takes what it has with it; a former primary is still there for its successor.
+        let offset = if self.is_at_its_end() && primary.is_some() && !self.owes_inheritance() { 0 } else { offset };
         if is_settled { Extent { reign: reign.max(1), offset } } else { Extent::default() }
     }
 
@@ -221,7 +223,8 @@ impl<D: Disk> Node<D> {
     /// Step 1 of before-sleep: a replica without a link to its primary dials it. Only by a state that is the cluster's newest: an old file may name
     /// one that has long been replaced, perhaps by this node. What is still loaded from the disk may be where the stream goes on.
     pub(super) fn connect_primary(&mut self) {
-        let Some(primary) = self.following.primary.filter(|_| self.following.link.is_none() && !self.is_loading()) else { return };
+        let idle = self.following.link.is_none() && !self.is_loading() && !self.is_at_its_end();
+        let Some(primary) = self.following.primary.filter(|_| idle) else { return };
         let newest = self.knows_newest_state() && !self.is_leaderless();
         let Some(socket) = self.client_socket(&primary).filter(|_| newest) else { return };
         if self.now.mono < self.following.dial_at {

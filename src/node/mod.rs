@@ -38,6 +38,7 @@ mod loading;
 mod long_values;
 #[cfg(test)]
 mod net;
+mod owing;
 mod pausing;
 mod proposals;
 mod publishing;
@@ -55,6 +56,7 @@ mod waiting;
 mod whereabouts;
 mod yielding;
 
+pub use ending::Signal;
 pub use errors::{Fatal, KeysError, StartError};
 pub use sessions::Port;
 pub use transmit::Transmit;

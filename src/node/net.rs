@@ -20,6 +20,10 @@ pub struct Net {
     peers: BTreeMap<End, (End, Port)>,
     /// Nothing is sent from the first to the second to this port of either.
     held: Vec<(usize, usize, Port)>,
+    /// What the first sends to the second, to this port of either, is under way: its sender has written it to its socket.
+    slow: Vec<(usize, usize, Port)>,
+    /// Bytes under way, in their order, and whom they are for. They are lost with their sender.
+    under_way: Vec<(End, Vec<u8>)>,
     /// The first is refused at this port of the second, which runs.
     refused: Vec<(usize, usize, Port)>,
     pub now: Now,
@@ -46,6 +50,8 @@ impl Net {
             up: (0..count).collect(),
             peers: BTreeMap::new(),
             held: Vec::new(),
+            slow: Vec::new(),
+            under_way: Vec::new(),
             refused: Vec::new(),
             now,
             stopped: None,
@@ -94,6 +100,21 @@ impl Net {
         self.held.push((from, to, port));
     }
 
+    /// What one sends to the other from now on leaves it, and does not arrive.
+    pub fn delay(&mut self, from: usize, to: usize, port: Port) {
+        self.slow.push((from, to, port));
+    }
+
+    /// It arrives.
+    pub fn arrive(&mut self, from: usize, to: usize, port: Port) {
+        self.slow.retain(|slow| *slow != (from, to, port));
+        let arrives = |end: &End| self.peers.get(end).is_some_and(|(sender, by)| (sender.0, end.0, *by) == (from, to, port));
+        let (now, later) = std::mem::take(&mut self.under_way).into_iter().partition(|(end, _)| arrives(end));
+        self.under_way = later;
+        let now: Vec<(End, Vec<u8>)> = now;
+        now.into_iter().for_each(|((at, conn), bytes)| self.give(at, conn, &bytes));
+    }
+
     /// The first reaches this port of the second no more: somebody on the way refuses.
     pub fn refuse(&mut self, from: usize, to: usize, port: Port) {
         self.refused.push((from, to, port));
@@ -136,7 +157,11 @@ impl Net {
             let bytes = transmit.as_slice().to_vec();
             transmit.advance(bytes.len());
             self.nodes[at].flushed(conn, bytes.len());
-            self.give(peer, far, &bytes);
+            if self.slow.contains(&(at, peer, port)) {
+                self.under_way.push(((peer, far), bytes));
+            } else {
+                self.give(peer, far, &bytes);
+            }
         }
     }
 

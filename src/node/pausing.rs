@@ -28,6 +28,11 @@ impl Pausing {
         self.by_client.into_iter().chain(self.by_node()).reduce(both)
     }
 
+    /// This node holds writes on its own account.
+    pub fn is_own(&self) -> bool {
+        self.handovers.contains_key(&None)
+    }
+
     /// As [`Pausing::in_force`], without what a client has asked for and could take back.
     pub fn by_node(&self) -> Option<Pause> {
         let handover = self.handovers.values().max().map(|&until| Pause { held: Held::Writes, until });

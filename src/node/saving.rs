@@ -4,9 +4,8 @@
 //! the process: the old file stays, and clients are told. Contract: docs/operations.md, "Saving keys".
 
 use super::Node;
-use super::ending::LastWords;
 use crate::commands::WaitOutcome;
-use crate::config::Config;
+use crate::config::{Config, ShutdownOptions};
 use crate::keyspace::{Keyspace, WalkStep};
 use crate::replication::rdb::{About, Format, Writer};
 use crate::store::{Disk, Replacement};
@@ -33,8 +32,8 @@ pub(super) struct Saving {
     waiting: Vec<ConnId>,
     /// When the last one began (mono ms).
     tried: Option<Millis>,
-    /// What becomes of the keys when the process ends.
-    pub last_words: LastWords,
+    /// In which way the process is to end.
+    pub last_words: ShutdownOptions,
 }
 
 /// One save.

@@ -56,6 +56,8 @@ pub(super) struct Succession {
     pub summoned: Option<NodeId>,
     /// The slots are ours, their last changes are not here yet \[N25\].
     heir: bool,
+    /// The predecessor that is being told that this node has everything: the link to it is kept for that.
+    done: Option<NodeId>,
     /// The other side: this node as the primary that gives its slots up.
     pub yielding: Yielding,
 }
@@ -73,7 +75,7 @@ impl Succession {
 
     /// Whom it is to be asked.
     pub fn asks(&self) -> Option<NodeId> {
-        self.question.map(|question| question.primary).or(self.summoned)
+        self.question.map(|question| question.primary).or(self.summoned).or(self.done)
     }
 }
 
@@ -119,6 +121,7 @@ impl<D: Disk> Node<D> {
     /// Once a turn: asks, proposes once this replica has caught up, serves once it has everything.
     pub(super) fn tend_succession(&mut self) {
         let late = self.timers.take_due(Timer::Succession, self.now.mono);
+        self.todo.connect |= self.succession.done.take().is_some();
         let Some(question) = self.succession.question else { return };
         if self.succession.heir {
             return self.await_inheritance(question);
@@ -210,11 +213,22 @@ impl<D: Disk> Node<D> {
         if gone && !lost && !self.following.has_copy() {
             self.become_bereft();
         }
+        if !gone {
+            self.tell_predecessor(question.primary);
+        }
         (self.succession.heir, self.succession.question, self.succession.attempt) = (false, None, None);
         // Before anybody is served: its own changes are the stream from now on.
         self.review_primary();
         self.refresh_leaving();
         self.release_writes();
+    }
+
+    /// The old primary may be waiting for that with its end. It may not rely on who ends itself.
+    fn tell_predecessor(&mut self, primary: NodeId) {
+        if let Some(conn) = self.links.up(&primary).filter(|_| !self.is_at_its_end()) {
+            self.outbox.push(conn, Frame::FailoverDone { has: self.extent() });
+            self.succession.done = Some(primary);
+        }
     }
 }
 

@@ -9,14 +9,11 @@ use super::Node;
 use super::clients::Step;
 use super::sessions::{Kind, Phase, PrimaryLink, StreamReader};
 use crate::commands::{Client, Flag, Flow, table};
-use crate::replication::{Introduction, Sync, SyncError, Synced, acknowledgement};
+use crate::replication::{Introduction, STREAMED, Sync, SyncError, Synced, acknowledgement};
 use crate::store::Disk;
 use crate::types::{ConnId, REDIS_VERSION};
-use crate::wire::{Args, Limits, Parser, ProtocolError};
+use crate::wire::{Args, Parser, ProtocolError};
 use std::net::SocketAddr;
-
-/// A primary is not bounded by its replica: what it sends is what it holds.
-const LIMITS: Limits = Limits { max_args: u32::MAX, max_bulk: u32::MAX, max_inline: 64 * 1024, max_request: u32::MAX, authenticated: true };
 
 /// Why a link to a primary is closed.
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +124,7 @@ impl<D: Disk> Node<D> {
         let local = link.local.unwrap_or(link.socket);
         let client = Client { is_primary: true, ..Client::new(self.next_client, link.socket, local, self.now, true) };
         self.next_client += 1;
-        Box::new(StreamReader { client, parser: Parser::new(LIMITS), unfinished: Vec::new(), failed: false })
+        Box::new(StreamReader { client, parser: Parser::new(STREAMED), unfinished: Vec::new(), failed: false })
     }
 
     /// Runs the whole commands that are there, and counts their bytes. Those of a transaction count once it has run: who comes back in the middle of it

@@ -4,7 +4,6 @@
 
 use super::Node;
 use super::acks::AckWait;
-use super::ending::LastWords;
 use super::proposals::Part;
 use crate::cluster::{Address, WishKind};
 use crate::commands::{ChangeOutcome, Wait, WaitOutcome};
@@ -106,7 +105,7 @@ impl<D: Disk> Node<D> {
         let waiter = match &wait {
             Wait::Changes(changes) => Waiter::Changes(vec![None; changes.len()]),
             Wait::Reset { .. } => Waiter::Reset,
-            Wait::Shutdown { .. } => Waiter::Shutdown,
+            Wait::Shutdown(_) => Waiter::Shutdown,
             _ => Waiter::One,
         };
         self.waiting.waiters.insert(client, waiter);
@@ -151,7 +150,7 @@ impl<D: Disk> Node<D> {
                 self.waiting.finish(client, WaitOutcome::Done);
             }
             Wait::Save => self.save_for(client),
-            Wait::Shutdown { at_once, save, force } => self.begin_shutdown(at_once, LastWords { save, force }),
+            Wait::Shutdown(options) => self.begin_shutdown(options),
             Wait::AbortShutdown => {
                 let result = self.abort_shutdown();
                 self.waiting.conclude(client, result);

@@ -16,8 +16,8 @@ pub(super) struct Yielding {
     pub deposed: bool,
     /// They went while this process ran, and its keys are still those that it had then.
     bequest: Option<Bequest>,
-    /// Who was told where it ends for good.
-    told: Option<NodeId>,
+    /// Who has said last that it has so much of it, since it stands still.
+    inherited: Option<(NodeId, Extent)>,
     /// This process began without keys, and replicas may have them.
     bereft: Option<Bereft>,
 }
@@ -35,8 +35,18 @@ struct Bequest {
     to: NodeId,
     /// Where its stream ended.
     end: Extent,
-    /// The successor serves nobody before it has all of it.
-    awaited: bool,
+    claim: Claim,
+}
+
+/// Whether the successor waits for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Claim {
+    /// It goes on with what it had.
+    None,
+    /// By a snapshot it is not known in which way it has taken over.
+    Possible,
+    /// It serves nobody before it has all of it.
+    All,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,9 +66,6 @@ impl<D: Disk> Node<D> {
         } else if pause == 0 && !self.is_handing_over() {
             self.release_writes_for(from);
         }
-        if self.is_handing_over() || !is_ours {
-            self.succession.yielding.told = Some(from);
-        }
         match self.succession.yielding.bequest {
             // What others have is newer.
             _ if self.succession.yielding.is_bereft() => Extent::default(),
@@ -74,12 +81,18 @@ impl<D: Disk> Node<D> {
         self.succession.yielding.deposed
     }
 
-    /// A FAILOVER from this node to `successor` was applied. Who has come back without its keys leaves nothing, whatever it has loaded.
-    pub(super) fn handed_over(&mut self, successor: NodeId, kind: FailoverKind) {
-        // It stays so until its state is the newest: the slots may have come back since.
-        let bereft = self.succession.yielding.is_bereft();
-        let (end, awaited) = if bereft { (Extent::default(), false) } else { (self.extent(), kind == FailoverKind::Manual) };
-        self.succession.yielding.bequest = Some(Bequest { to: successor, end, awaited });
+    /// A FAILOVER from this node to `successor` was applied; its kind is not known if a snapshot says so. Who has come back without its keys leaves nothing,
+    /// whatever it has loaded.
+    pub(super) fn handed_over(&mut self, successor: NodeId, kind: Option<FailoverKind>) {
+        let claim = match kind {
+            // It stays so until its state is the newest: the slots may have come back since.
+            _ if self.succession.yielding.is_bereft() => Claim::None,
+            None => Claim::Possible,
+            Some(FailoverKind::Manual) => Claim::All,
+            Some(FailoverKind::Auto | FailoverKind::Force | FailoverKind::Takeover) => Claim::None,
+        };
+        let end = if self.succession.yielding.is_bereft() { Extent::default() } else { self.extent() };
+        self.succession.yielding.bequest = Some(Bequest { to: successor, end, claim });
         self.disinherit();
         self.release_writes();
     }
@@ -91,12 +104,12 @@ impl<D: Disk> Node<D> {
 
     /// Whether `successor` will have all keys that this node has, and nobody has changed any of them yet without that.
     pub(super) fn is_awaited_by(&self, successor: &NodeId) -> bool {
-        self.succession.yielding.bequest.is_some_and(|bequest| bequest.awaited && bequest.to == *successor)
+        self.succession.yielding.bequest.is_some_and(|bequest| bequest.claim == Claim::All && bequest.to == *successor)
     }
 
     /// Whether a successor may still need what this node has: until a sync with it is complete.
     pub(super) fn is_awaited(&self) -> bool {
-        self.succession.yielding.bequest.is_some_and(|bequest| bequest.awaited)
+        self.succession.yielding.bequest.is_some_and(|bequest| bequest.claim == Claim::All)
     }
 
     /// The keys are others', or this node's own again.
@@ -124,7 +137,7 @@ impl<D: Disk> Node<D> {
         }
         self.todo.connect |= self.succession.summoned != summoned;
         if self.succession.yielding.deposed && !stopped {
-            self.succession.yielding.told = None;
+            self.succession.yielding.inherited = None;
         }
         if self.succession.yielding.deposed || self.lacks_keys() {
             self.leaving_ranges = self.state.ranges_of(&self.me);
@@ -189,31 +202,25 @@ impl<D: Disk> Node<D> {
 
     /// The leader is to promote our best replica. It knows whether one that is flagged as failed is coming back \[N49\]. False if there is none, or it has
     /// said so already.
-    fn ask_for_successor(&mut self) -> bool {
+    pub(super) fn ask_for_successor(&mut self) -> bool {
         if self.state.willing_replicas(&self.me).next().is_some() {
             self.wish(WishKind::HandOver, self.me, None);
         }
         self.proposals.gives_up(&self.me)
     }
 
-    /// This node is about to end: holds its clients' writes and has its best replica promoted, if there is anything to give and anybody to take it.
-    pub(super) fn give_slots_up(&mut self, until: Millis) {
-        if self.state.slot_count_of(&self.me) > 0 && !self.lacks_keys() && self.raft.leader().is_some() && self.ask_for_successor() {
-            self.hold_writes(until);
-        }
+    /// FAILOVER_DONE came: who has taken over says what it has of this node's data.
+    pub(super) fn receive_failover_done(&mut self, from: NodeId, has: Extent) {
+        self.succession.yielding.inherited = Some((from, has));
     }
 
-    /// Whether it is still to be waited for: nobody has taken the slots yet, or its successor, if it lives, does not know what everything is, or has
-    /// not been sent it.
-    pub(super) fn is_giving_slots_up(&self) -> bool {
-        match self.state.slot_count_of(&self.me) {
-            0 => {
-                let lives = |id: &NodeId| self.state.member(id).is_some_and(|member| !member.failed);
-                let untold = |bequest: &Bequest| self.succession.yielding.told != Some(bequest.to) && lives(&bequest.to);
-                self.succession.yielding.bequest.as_ref().is_some_and(|bequest| untold(bequest) || self.owes_replicas())
-            }
-            _ => self.is_handing_over() || self.proposals.gives_up(&self.me),
-        }
+    /// Whether this node has what its successor may need, which has not said that it has all of it. That it has is also seen by a sync of this node's own
+    /// with it, by which this node has nothing more to leave.
+    pub(super) fn owes_inheritance(&self) -> bool {
+        let Some(Bequest { to, end, claim }) = self.succession.yielding.bequest else { return false };
+        let successor = self.state.member(&self.me).and_then(|me| me.primary).unwrap_or(to);
+        let has_all = self.succession.yielding.inherited.is_some_and(|(by, has)| by == successor && has >= end);
+        end.reign > 0 && claim != Claim::None && !has_all
     }
 }
 

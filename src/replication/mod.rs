@@ -17,5 +17,5 @@ pub use backlog::Backlog;
 pub use handshake::{Introduction, Refusal, acknowledgement};
 pub use history::History;
 pub use primary::{Fed, Offer, Profile, Replica, Request, Start};
-pub use stream::Stream;
+pub use stream::{STREAMED, Stream};
 pub use sync::{Sync, SyncError, Synced};

@@ -169,6 +169,11 @@ impl Replica {
         matches!(self.progress, Progress::Streaming(_))
     }
 
+    /// It follows the stream, or is about to, and will say how far it has run it.
+    pub fn will_acknowledge(&self) -> bool {
+        self.has_asked() && self.acknowledges && !self.profile.rdb_only
+    }
+
     /// It gets nothing for a while, and could take its primary for dead: an empty line tells it otherwise.
     pub fn is_kept_waiting(&self) -> bool {
         match &self.progress {

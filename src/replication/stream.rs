@@ -10,7 +10,13 @@
 use super::{Backlog, History};
 use crate::keyspace::{Expired, Keyspace, Note};
 use crate::types::ReplId;
-use crate::wire::number;
+use crate::wire::{Limits, Parser, number};
+
+/// A stream is not bounded by who reads it.
+pub const STREAMED: Limits =
+    Limits { max_args: u32::MAX, max_bulk: u32::MAX, max_inline: 64 * 1024, max_request: u32::MAX, authenticated: true };
+/// What is in a stream and changes nothing by itself.
+const BESIDE_CHANGES: &[&str] = &["SELECT", "PING", "REPLCONF", "MULTI", "EXEC"];
 
 /// Where the stream comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,6 +89,28 @@ impl Stream {
             Source::Own if self.backlog.is_some() => Expired::Told,
             Source::Own => Expired::Removed,
         });
+    }
+
+    /// How many commands that change something are in the stream from here, where a command begins, to its end. `None` if it is not kept from there on.
+    pub fn writes_since(&self, from: u64) -> Option<u64> {
+        let backlog = self.backlog.as_ref()?;
+        let (mut parser, mut bytes) = (Parser::new(STREAMED), Vec::new());
+        let (mut at, mut writes) = (from, 0);
+        loop {
+            let piece = backlog.piece(at)?;
+            if piece.is_empty() {
+                return Some(writes);
+            }
+            at += piece.len() as u64;
+            bytes.extend_from_slice(piece);
+            let mut used = 0;
+            while let Some(parsed) = bytes.get(used..).filter(|rest| !rest.is_empty()).and_then(|rest| parser.next(rest).ok()?) {
+                let name = parser.args(&bytes[used..]).nth(0).unwrap_or_default();
+                writes += u64::from(!BESIDE_CHANGES.iter().any(|word| name.eq_ignore_ascii_case(word.as_bytes())));
+                used += parsed.used;
+            }
+            bytes.drain(..used);
+        }
     }
 
     /// Whether a replica that holds history `id` up to before `next` can go on with what is kept.
@@ -306,6 +334,22 @@ mod tests {
         stream.check();
         stream.forget(ID, &mut Keyspace::new(1));
         assert!(!stream.is_recording() && !stream.can_continue(NEW, 45) && stream.offset() == 45);
+    }
+
+    #[test]
+    fn writes_are_counted_from_where_a_command_begins() {
+        let mut stream = recording();
+        assert_eq!(stream.writes_since(0), Some(0));
+        feed(&mut stream, "SET a 1");
+        let begun = stream.offset();
+        feed(&mut stream, "PING");
+        stream.begin_unit();
+        feed(&mut stream, "SET b 2");
+        stream.feed([&b"SET"[..], b"c", &[b'x'; 200_000]].into_iter());
+        stream.end_unit();
+        assert_eq!((stream.writes_since(0), stream.writes_since(begun), stream.writes_since(stream.offset())), (Some(3), Some(2), Some(0)));
+        stream.trim(10, u64::MAX);
+        assert_eq!(stream.writes_since(begun), None);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::table::Connections;
 use super::usage::Meter;
 use super::{clock, logger};
 use crate::config::LogLevel;
-use crate::node::{self, Action, Closed, Fatal, Node, Port};
+use crate::node::{self, Action, Closed, Fatal, Node, Port, Signal};
 use crate::store::Disk;
 use crate::types::{ConnId, Millis};
 
@@ -166,9 +166,10 @@ impl<D: Disk> EventLoop<D> {
 
     fn note(&mut self, event: &Event) {
         if event.token() == SIGNALS {
-            if let Some(name) = self.signals.take() {
+            if let Some(signal) = self.signals.take() {
+                let name = if signal == Signal::Term { "SIGTERM" } else { "SIGINT" };
                 log::info!("Received {name} scheduling shutdown...");
-                self.node.shutdown();
+                self.node.shutdown(signal);
             }
             return;
         }

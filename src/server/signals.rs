@@ -9,13 +9,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use mio::net::UnixStream;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
+use crate::node::Signal;
+
 /// The reading end.
 #[derive(Debug)]
 pub struct Signals {
     /// Becomes readable when a signal has come.
     pub stream: UnixStream,
-    /// Which, by name.
-    came: [(&'static str, Arc<AtomicBool>); 2],
+    /// Which.
+    came: [(Signal, Arc<AtomicBool>); 2],
 }
 
 impl Signals {
@@ -23,21 +25,21 @@ impl Signals {
     pub fn install() -> io::Result<Self> {
         let (read, write) = std::os::unix::net::UnixStream::pair()?;
         read.set_nonblocking(true)?;
-        let came = [("SIGTERM", Arc::default()), ("SIGINT", Arc::default())];
+        let came = [(Signal::Term, Arc::default()), (Signal::Int, Arc::default())];
         for (signal, (_, came)) in [SIGTERM, SIGINT].into_iter().zip(&came) {
-            // Handlers run in this order: whoever is woken by the byte finds the name.
+            // Handlers run in this order: whoever is woken by the byte finds which it was.
             signal_hook::flag::register(signal, Arc::clone(came))?;
             signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
         }
         Ok(Self { stream: UnixStream::from_std(read), came })
     }
 
-    /// The name of a signal that has come since the last call.
-    pub fn take(&mut self) -> Option<&'static str> {
+    /// A signal that has come since the last call.
+    pub fn take(&mut self) -> Option<Signal> {
         let mut bytes = [0; 16];
         while matches!(self.stream.read(&mut bytes), Ok(count) if count > 0) {}
         let came: Vec<_> = self.came.iter().filter(|(_, came)| came.swap(false, Ordering::Relaxed)).collect();
-        came.first().map(|(name, _)| *name)
+        came.first().map(|(signal, _)| *signal)
     }
 }
 
@@ -67,7 +69,7 @@ mod tests {
         let mut signals = Signals::install().unwrap();
         assert_eq!(signals.take(), None);
         signal_hook::low_level::raise(SIGTERM).unwrap();
-        assert_eq!(signals.take(), Some("SIGTERM"));
+        assert_eq!(signals.take(), Some(Signal::Term));
         assert_eq!(signals.take(), None);
     }
 }

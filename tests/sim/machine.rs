@@ -7,7 +7,7 @@ use crate::sim::network::{DIALLER, Network, Owner};
 use crate::sim::queue::{MILLI, Micros};
 use crate::sim::trace::note;
 use pontoon::config::{Config, Launch, from_args};
-use pontoon::node::{Accepted, Closed, Node, Port};
+use pontoon::node::{Accepted, Closed, Node, Port, Signal};
 use pontoon::rng::Rng;
 use pontoon::store::MemoryDisk;
 use pontoon::store::memory::CrashReport;
@@ -170,7 +170,7 @@ impl Machine {
         // The second time it ends without saving.
         let has_save_points = self.options.iter().all(|option| !option.is_empty());
         self.last_words = Some(self.last_words.is_none() && has_save_points && !node.is_loading());
-        node.shutdown();
+        node.shutdown(Signal::Term);
     }
 
     /// The power fails: nobody is told, and the disk keeps what it had plus any part of what was on its way.

@@ -1,6 +1,7 @@
 //! INFO, CONFIG, SHUTDOWN and the rest about the process.
 
 use super::*;
+use crate::config::{LastSave, ShutdownOptions};
 use crate::keyspace::{Expiry, key_slot};
 use std::collections::BTreeMap;
 
@@ -92,15 +93,17 @@ fn options_come_and_go() {
 #[test]
 fn the_end_of_the_process() {
     let mut desk = Desk::new();
-    assert_eq!(desk.wait("shutdown"), Wait::Shutdown { at_once: false, save: LastSave::IfUsual, force: false });
+    assert_eq!(desk.wait("shutdown"), Wait::Shutdown(ShutdownOptions::default()));
     let failed = desk.resume(WaitOutcome::Failed("ERR Errors trying to SHUTDOWN. Check logs.".to_owned()));
     assert_eq!(failed, (Flow::Done, "-ERR Errors trying to SHUTDOWN. Check logs.\r\n".to_owned()));
-    assert_eq!(desk.wait("SHUTDOWN NOSAVE now FORCE"), Wait::Shutdown { at_once: true, save: LastSave::No, force: true });
+    let all = ShutdownOptions { save: LastSave::No, now: true, force: true, safe: true, failover: true };
+    assert_eq!(desk.wait("SHUTDOWN NOSAVE now FORCE safe FAILOVER"), Wait::Shutdown(all));
     desk.client.waiting = None;
-    assert_eq!(desk.wait("shutdown save"), Wait::Shutdown { at_once: false, save: LastSave::Yes, force: false });
+    assert_eq!(desk.wait("shutdown save"), Wait::Shutdown(ShutdownOptions { save: LastSave::Yes, ..ShutdownOptions::default() }));
     desk.client.waiting = None;
-    assert_eq!(desk.ask("shutdown save nosave"), "-ERR syntax error\r\n");
-    assert_eq!(desk.ask("shutdown what"), "-ERR syntax error\r\n");
+    for refused in ["save nosave", "what", "default", "abort save"] {
+        assert_eq!(desk.ask(&format!("shutdown {refused}")), "-ERR syntax error\r\n");
+    }
     assert_eq!(desk.wait("shutdown abort"), Wait::AbortShutdown);
     desk.client.waiting = None;
     assert_eq!(desk.ask("shutdown abort now"), "-ERR syntax error\r\n");

@@ -3,7 +3,11 @@
 use super::*;
 use crate::commands::WaitOutcome;
 use crate::node::net::Net;
+use crate::store::MemoryDisk;
 use crate::types::{ConnId, Millis};
+use crate::wire::bus::OLDEST_VERSION;
+
+mod parting;
 
 const P: usize = 0;
 
@@ -15,9 +19,21 @@ fn the_end_waits_for_no_timer() {
     let leader = (0..3).find(|at| net.nodes[*at].raft.is_leader()).unwrap();
     assert_eq!(net.ask(leader, "CONFIG SET save '3600 1'"), "+OK\r\n");
     let begun = net.now.mono;
-    net.nodes[leader].shutdown();
+    net.nodes[leader].shutdown(Signal::Term);
     net.until("its end", |net| !net.is_up(leader));
     assert!(net.now.mono - begun <= 75, "after {} ms", net.now.mono - begun);
+}
+
+impl Node<MemoryDisk> {
+    /// As if its peers did not know the newest frames.
+    fn take_peers_for_old(&mut self) {
+        let conns: Vec<ConnId> = self.sessions.iter().map(|(conn, _)| conn).collect();
+        for conn in conns {
+            if let Some(peer) = self.sessions.bus_mut(conn).and_then(|bus| bus.peer.as_mut()) {
+                peer.version = OLDEST_VERSION;
+            }
+        }
+    }
 }
 
 /// An EXEC that waits for its first command, which is never decided by itself; a write is next.
@@ -39,7 +55,7 @@ fn answered(net: &mut Net, client: ConnId) -> String {
 fn a_transaction_that_waited_writes_nothing_once_the_last_save_has_begun() {
     let mut net = Net::with_members(1);
     let client = suspended(&mut net);
-    net.nodes[P].shutdown();
+    net.nodes[P].shutdown(Signal::Term);
     net.until("the last save", |net| net.nodes[P].ending == Ending::Saving);
     // What it waited for is decided while the keys are being saved.
     net.nodes[P].waiting.finish(client, WaitOutcome::Done);
@@ -55,7 +71,7 @@ fn nobody_is_served_during_the_last_save_whoever_ends_a_pause() {
     let mut net = Net::with_members(1);
     let client = net.say(P, "MULTI\r\nCLUSTER MEET 10.0.0.1 7009\r\nCLIENT UNPAUSE\r\nEXEC");
     (0..3).for_each(|_| net.step());
-    net.nodes[P].shutdown();
+    net.nodes[P].shutdown(Signal::Term);
     net.until("the last save", |net| net.nodes[P].ending == Ending::Saving);
     net.nodes[P].waiting.finish(client, WaitOutcome::Done);
     let writer = net.say(P, "SET late 1");

@@ -3,7 +3,7 @@
 use super::*;
 use crate::cluster::FailoverKind;
 use crate::node::net::Net;
-use crate::node::{Closed, Port};
+use crate::node::{Closed, Port, Signal};
 
 #[test]
 fn who_takes_over_goes_on_with_the_history_and_the_others_follow_without_a_full_sync() {
@@ -124,7 +124,7 @@ fn a_primary_that_is_told_to_end_does_not_before_its_successor_was_sent_everythi
     net.all_equal(0);
     let long = "x".repeat(12 << 20);
     assert_eq!(net.ask(0, &format!("*3\r\n$3\r\nSET\r\n$4\r\nlong\r\n${}\r\n{long}", long.len())), "+OK\r\n");
-    net.nodes[0].shutdown();
+    net.nodes[0].shutdown(Signal::Term);
     let successor =
         |net: &Net| (1..3).find(|at| net.nodes[*at].state.slot_count_of(&net.nodes[*at].me) > 0 && !net.nodes[*at].lacks_keys());
     net.until("a successor", |net| successor(net).is_some());

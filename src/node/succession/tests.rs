@@ -1,7 +1,7 @@
 //! Nodes in one process: slots that change hands, and what breaks on the way.
 
-use super::super::Port;
 use super::super::net::Net;
+use super::super::{Port, Signal};
 use super::*;
 use crate::types::ShardId;
 
@@ -351,7 +351,7 @@ fn what_a_replica_says_while_its_shard_changes_is_no_answer() {
     let (primary, heir) = (net.nodes[P].me, net.nodes[R].me);
     assert_eq!(net.ask(LEADER, "CONFIG SET replica-priority 0"), "+OK\r\n");
     net.until("one that may take over", |net| net.nodes[LEADER].state.willing_replicas(&primary).count() == 1);
-    net.nodes[P].shutdown();
+    net.nodes[P].shutdown(Signal::Term);
     net.until("the wish", |net| net.nodes[LEADER].leading.handovers().next().is_some());
     let shard = net.nodes[P].state.member(&primary).unwrap().shard;
     let stale = Change::Failover { replica: heir, primary, shard, epoch: 1, kind: FailoverKind::Manual };
@@ -429,7 +429,7 @@ fn a_wish_to_hand_over_waits_at_the_gate() {
     let mut net = net();
     let id = net.nodes[P].me;
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
-    net.nodes[P].shutdown();
+    net.nodes[P].shutdown(Signal::Term);
     net.until("the wish", |net| net.nodes[LEADER].leading.handovers().next().is_some());
     net.hold(P, LEADER, Port::Bus);
     net.until("it to follow no more", |net| !net.nodes[LEADER].raft.gate_is_open(&id, net.now.mono));

@@ -74,6 +74,7 @@ fn single_line(mut line: Fields<'_>) -> Result<Frame, FrameError> {
             Frame::Probed { id: line.parse("id")?, number: line.number("number")?, dead: line.choice("finding", "unknown", "dead")? }
         }
         "FAILOVER_PREPARE" => Frame::FailoverPrepare { pause: line.number("pause")?, number: line.number("number")? },
+        "FAILOVER_DONE" => Frame::FailoverDone { has: line.extent("offset")? },
         "FAILOVER_OFFSET" => Frame::FailoverOffset { end: line.extent("offset")?, number: line.number("number")? },
         "REPL_OFFSETS" => Frame::ReplOffsets(offsets(line)?),
         _ => return Err(line.unknown()),

@@ -73,6 +73,7 @@ fn payload(frame: &Frame, out: &mut Vec<u8>) {
             Line::new(out, "PROBED").id(id).number(*number).word(if *dead { "dead" } else { "unknown" }).end();
         }
         Frame::FailoverPrepare { pause, number } => Line::new(out, "FAILOVER_PREPARE").number(*pause).number(*number).end(),
+        Frame::FailoverDone { has } => Line::new(out, "FAILOVER_DONE").extent(*has).end(),
         Frame::FailoverOffset { end, number } => Line::new(out, "FAILOVER_OFFSET").extent(*end).number(*number).end(),
         Frame::ReplOffsets(offsets) => {
             let line = Line::new(out, "REPL_OFFSETS");

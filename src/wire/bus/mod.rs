@@ -149,6 +149,11 @@ pub enum Frame {
         /// As in the question.
         number: u64,
     },
+    /// `FAILOVER_DONE reign offset`: a new primary tells the old one how much it has of its data, which is all: it serves.
+    FailoverDone {
+        /// How much that is.
+        has: Extent,
+    },
     /// `REPL_OFFSETS (id offset)...`: how much of their primaries' data replicas hold, as the leader knows it; whom it does not name stays as it was.
     ReplOffsets(Vec<(NodeId, u64)>),
     /// `PUBLISH`: what a client of the sender has published.
@@ -185,6 +190,7 @@ impl Frame {
             | Self::FailoverOffset { .. }
             | Self::ReplOffsets(_)
             | Self::Publish { .. } => 1,
+            Self::FailoverDone { .. } => 2,
         }
     }
 
@@ -225,6 +231,7 @@ impl Frame {
             Self::Probed { .. } => "probed",
             Self::FailoverPrepare { .. } => "failover-prepare",
             Self::FailoverOffset { .. } => "failover-offset",
+            Self::FailoverDone { .. } => "failover-done",
             Self::ReplOffsets(_) => "repl-offsets",
             Self::Publish { .. } => "publish",
         }

@@ -185,6 +185,7 @@ fn about_failovers() -> BoxedStrategy<Frame> {
         (id(), number(), any::<bool>()).prop_map(|(id, number, dead)| Frame::Probed { id, number, dead }),
         (number(), number()).prop_map(|(pause, number)| Frame::FailoverPrepare { pause, number }),
         (extent(), number()).prop_map(|(end, number)| Frame::FailoverOffset { end, number }),
+        extent().prop_map(|has| Frame::FailoverDone { has }),
         vec((id(), number()), 0..6).prop_map(Frame::ReplOffsets),
     ]
     .boxed()
