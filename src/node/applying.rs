@@ -4,11 +4,11 @@
 //! Must not: decide outcomes (cluster::apply does, the same on every node). Contract: docs/protocol.md, "What is replicated".
 
 use super::Node;
+use super::foreign::others_slots;
 use crate::cluster::{Address, Change, FailoverKind, Outcome, Seen, State};
 use crate::raft::{Body, Entry, ProposalId};
 use crate::store::{Disk, Standing};
 use crate::types::{Millis, NodeId, SLOT_COUNT, Slot};
-use std::collections::BTreeSet;
 
 /// Reasons to rewrite nodes.conf that can wait are coalesced for so long (ms).
 const REWRITE_PATIENCE: Millis = 1000;
@@ -20,14 +20,14 @@ pub(super) struct Changed {
     pub members: bool,
     /// Slot owners.
     pub owners: bool,
-    /// Slots whose keys may have become another's.
-    pub foreign: BTreeSet<Slot>,
+    /// Of any slot, with no entry that says so.
+    pub state: bool,
 }
 
 impl Changed {
     /// The state is another one.
     pub fn everything() -> Self {
-        Self { members: true, owners: true, foreign: Slot::all().collect() }
+        Self { members: true, owners: true, state: true }
     }
 }
 
@@ -45,17 +45,19 @@ impl<D: Disk> Node<D> {
             };
             let outcome = self.state.apply(index, entry);
             let origin = entry.origin;
+            let others = if outcome == Outcome::Applied { others_slots(&self.me, entry) } else { Vec::new() };
             let told = outcome == Outcome::Applied && self.is_of_this_life();
             let succession = succession(entry).filter(|_| told);
             if let (true, Body::App(change)) = (told, &entry.body) {
                 self.chronicle(change);
             }
             if outcome == Outcome::Applied {
-                note_changes(&self.me, entry, &mut self.changed);
+                note_changes(entry, &mut self.changed);
                 if concerns(&self.me, entry) {
                     self.todo.rewrite_until(self.now.mono + REWRITE_PATIENCE);
                 }
             }
+            self.part_with(index, &others);
             match succession {
                 Some((replica, primary, kind)) if replica == self.me => self.succeed(primary, kind),
                 Some((replica, primary, kind)) if primary == self.me => self.handed_over(replica, Some(kind)),
@@ -71,6 +73,7 @@ impl<D: Disk> Node<D> {
             }
         }
         self.raft.applied(self.state.last_applied());
+        self.tell_dropped();
         if self.state.last_applied() > before {
             self.refresh_leaving();
         }
@@ -124,7 +127,9 @@ impl<D: Disk> Node<D> {
             self.end_foreign_subscriptions();
         }
         self.review_primary();
-        self.delete_foreign_keys(&changed.foreign);
+        if changed.state {
+            self.drop_foreign_keys();
+        }
         self.raft.set_max_lease(self.state.max_lease());
         if self.state.member(&self.me).is_some() {
             self.joined();
@@ -182,27 +187,10 @@ impl<D: Disk> Node<D> {
             // Each is ours by now, or another's.
             self.standing = Standing::Member;
             self.todo.rewrite = true;
-            self.changed.foreign.extend(Slot::all());
-            self.todo.consequences = true;
-            return;
+            return self.drop_foreign_keys();
         }
         let target = self.state.epoch_of(&self.me).map(|epoch| (self.me, epoch));
         self.propose(Change::SlotChange { source: None, target, ranges: Slot::ranges(free) }, None);
-    }
-
-    /// Deletes the keys of slots that another node owns now (their memory is freed a slice a turn). A slot that nobody owns keeps its keys.
-    /// While owners are not certain nothing goes. A replica deletes nothing by itself: its keys are those of its primary, whose log may be ahead of its own or behind.
-    fn delete_foreign_keys(&mut self, slots: &BTreeSet<Slot>) {
-        if self.following.primary().is_some() || self.owners_uncertain() {
-            return;
-        }
-        for &slot in slots {
-            let foreign = self.state.owner(slot).is_some_and(|owner| owner != self.me);
-            if foreign && self.keyspace.count_in_slot(slot) > 0 {
-                self.keyspace.clear_slot(slot);
-                self.stream.feed(["CLUSTER", "FLUSHSLOT", &slot.to_string()].iter().map(|word| word.as_bytes()));
-            }
-        }
     }
 
     /// Keeps the log in memory short (docs/protocol.md, "Compaction"). At the beginning of a turn, so that what a turn brought is there until its end.
@@ -239,20 +227,13 @@ fn concerns(me: &NodeId, entry: &Entry<Change>) -> bool {
 }
 
 /// Which parts of the derived state an applied entry touches.
-fn note_changes(me: &NodeId, entry: &Entry<Change>, changed: &mut Changed) {
+fn note_changes(entry: &Entry<Change>, changed: &mut Changed) {
     let Body::App(change) = &entry.body else { return };
     match change {
-        Change::SlotChange { target, ranges, .. } => {
-            changed.owners = true;
-            if target.is_some_and(|(id, _)| id != *me) {
-                let slots = ranges.iter().flat_map(|(first, last)| (first.number()..=last.number()).filter_map(Slot::new));
-                changed.foreign.extend(slots);
-            }
-        }
+        Change::SlotChange { .. } => changed.owners = true,
         Change::SetReplicaOf { .. } | Change::Failover { .. } => {
             changed.members = true;
             changed.owners = true;
-            changed.foreign.extend(Slot::all());
         }
         Change::NodeJoin { .. }
         | Change::NodeForget { .. }

@@ -155,6 +155,9 @@ impl<D: Disk> Node<D> {
     /// The state may name another primary by now, or none. Who is no member, on its way from one cluster to another, keeps what it has.
     pub(super) fn review_primary(&mut self) {
         let Some(me) = self.state.member(&self.me) else { return };
+        if me.primary.is_some() {
+            self.foreign.follows();
+        }
         let (primary, shard, failed) = (me.primary.or(self.succession.predecessor()), Some(me.shard), me.failed);
         if primary == self.following.primary {
             return;
@@ -189,6 +192,7 @@ impl<D: Disk> Node<D> {
         let slots = self.state.slot_count_of(&self.me);
         if slots > 0 {
             log::info!("This node is a primary, of {slots} slots; it goes on with what it has copied, keys: {}", self.keyspace.len());
+            self.drop_foreign_keys();
         } else {
             log::info!("This node replicates nobody any more and owns no slots: its copies of keys go");
             self.keyspace.clear();

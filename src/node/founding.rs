@@ -130,6 +130,7 @@ impl<D: Disk> Node<D> {
         self.part_from_primary();
         self.part_from_replicas();
         self.end_reign();
+        self.doubt_owners();
         self.raft = raft;
         self.state = state;
         self.leading = super::leading::Leading::default();

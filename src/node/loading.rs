@@ -1,10 +1,8 @@
 //! The keys from the disk, at the start: a slice of the file a turn, while the bus is served.
 //!
-//! Owns: the load under way, and that keys of others' slots are kept until it is known whose they are. Must not: know the file's form (replication::rdb
-//! does), or change a file that it cannot read. Contract: docs/operations.md, "Saving keys".
+//! Owns: the load under way. Must not: know the file's form (replication::rdb does), drop keys of others' slots (foreign does), or change a file that it cannot read. Contract: docs/operations.md, "Saving keys".
 
 use super::Node;
-use super::applying::Changed;
 use super::errors::KeysError;
 use crate::commands::{Persistence, Progress};
 use crate::config::Config;
@@ -22,8 +20,6 @@ const SLICE: usize = 64 << 10;
 /// See the module.
 pub(super) struct Loading {
     load: Option<Load>,
-    /// Since the start no leader has brought this node's log up to what the cluster knows: who owns a slot is not certain.
-    owners_uncertain: bool,
 }
 
 struct Load {
@@ -41,7 +37,7 @@ pub(super) fn begin<D: Disk>(config: &Config, mut disk: D, rng: &mut Rng, now: N
         Load { path, loader, buffer: Vec::new() }
     });
     let loading = length.map(|total| Progress { began: now, total, done: 0 });
-    Ok((disk, Loading { load, owners_uncertain: true }, Persistence { loading, saved_at: now.wall, ..Persistence::default() }))
+    Ok((disk, Loading { load }, Persistence { loading, saved_at: now.wall, ..Persistence::default() }))
 }
 
 impl Load {
@@ -103,21 +99,6 @@ impl<D: Disk> Node<D> {
         let follows = self.following.primary().is_some();
         if !replica && !follows && !self.lacks_keys() && !self.is_loading() {
             self.stream.lead(self.rng.repl_id(), &mut self.keyspace);
-        }
-    }
-
-    /// Whether slots may not be what the state says, so that no key is to go for that.
-    pub(super) fn owners_uncertain(&self) -> bool {
-        self.loading.owners_uncertain
-    }
-
-    /// Once a turn: the state from the disk may be older than the keys. When it is known whose every slot is, keys of others' slots go; not before the stream can
-    /// say so, or whoever has the same history would keep them.
-    pub(super) fn settle_owners(&mut self) {
-        if self.loading.owners_uncertain && self.knows_newest_state() && !self.is_loading() && !self.lacks_keys() {
-            self.loading.owners_uncertain = false;
-            self.changed = Changed { foreign: Changed::everything().foreign, ..std::mem::take(&mut self.changed) };
-            self.todo.consequences = true;
         }
     }
 }

@@ -24,6 +24,7 @@ mod failover;
 mod feeding;
 mod following;
 mod forgotten;
+mod foreign;
 mod founding;
 mod gate;
 mod gated;
@@ -184,6 +185,7 @@ pub struct Node<D: Disk> {
     keyspace: Keyspace,
     stream: Stream,
     following: following::Following,
+    foreign: foreign::Foreign,
     feeding: feeding::Feeding,
     saving: saving::Saving,
     loading: loading::Loading,
@@ -237,6 +239,7 @@ impl<D: Disk> Node<D> {
         let nonce = rng.next_u64() | 1;
         let (own_address, settings) = (founding::own_address(&config, &loaded), founding::raft_settings(&config));
         let (commit, voters) = (loaded.state.last_applied(), loaded.state.voters().clone());
+        let last_index = loaded.log.last_index();
         let (files, loading, persistence) = loading::begin(&config, store.disk().beside(), &mut rng, now)?;
         let raft = Raft::new(loaded.me, loaded.hard, loaded.log, voters, commit, nonce, settings, rng.fork(), now.mono);
         let server = Server { run_id: rng.node_id().to_string(), started: now, persistence, ..Server::default() };
@@ -277,6 +280,7 @@ impl<D: Disk> Node<D> {
             keyspace,
             stream: Stream::new(History::new(repl_id, 0)),
             following: following::Following::default(),
+            foreign: foreign::Foreign::unknown(last_index),
             feeding: feeding::Feeding::default(),
             saving: saving::Saving::default(),
             loading,

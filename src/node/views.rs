@@ -68,6 +68,7 @@ impl<D: Disk> Node<D> {
     pub fn check(&self) {
         self.raft.check();
         self.stream.check();
+        self.check_foreign();
         assert!(
             self.following.primary().is_none() || !self.stream.is_recording(),
             "what a replica changes is in its primary's stream already"

@@ -94,6 +94,7 @@ impl<D: Disk> Node<D> {
         let end = if self.succession.yielding.is_bereft() { Extent::default() } else { self.extent() };
         self.succession.yielding.bequest = Some(Bequest { to: successor, end, claim });
         self.disinherit();
+        self.foreign.follows();
         self.release_writes();
     }
 
@@ -185,6 +186,7 @@ impl<D: Disk> Node<D> {
             }
             self.succession.yielding.bereft = None;
             self.lead_loaded_keys();
+            self.drop_foreign_keys();
             self.refresh_leaving();
             self.release_writes();
         }

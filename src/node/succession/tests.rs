@@ -8,6 +8,7 @@ use crate::types::ShardId;
 mod calling_off;
 mod flagged;
 mod forgotten;
+mod moved_slots;
 mod pauses;
 
 const P: usize = 0;

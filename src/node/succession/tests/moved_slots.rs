@@ -1,0 +1,110 @@
+//! Nodes in one process: slots that go to another shard while their shard has a new primary, or hears of it late \[N56\].
+
+use super::*;
+use crate::types::{LogIndex, Slot};
+
+/// P owns all slots, with one key, R replicates it, node 2 leads.
+fn three() -> Net {
+    let mut net = Net::with_members(4);
+    net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
+    let primary = net.nodes[P].me;
+    assert_eq!(net.ask(R, &format!("CLUSTER REPLICATE {primary}")), "+OK\r\n");
+    if !net.nodes[LEADER].raft.is_leader() {
+        assert_eq!(net.ask(LEADER, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
+    }
+    assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
+    net.until("a copy", |net| net.in_sync(R) && net.nodes[R].keyspace.len() == 1);
+    net
+}
+
+fn slot() -> Slot {
+    crate::keyspace::key_slot(b"last")
+}
+
+/// The leader appends the change of the slot's owner.
+fn append_move(net: &mut Net, from: usize, to: usize) -> LogIndex {
+    let end = |of: usize| net.nodes[LEADER].state.epoch_of(&net.nodes[of].me).map(|epoch| (net.nodes[of].me, epoch));
+    let change = Change::SlotChange { source: end(from), target: end(to), ranges: vec![(slot(), slot())] };
+    net.nodes[LEADER].raft.append(None, change).unwrap()
+}
+
+/// What the slot holds is written over and deleted where it is now. Then it goes back.
+#[track_caller]
+fn is_not_there_when_the_slot_comes_back(net: &mut Net, to: usize) {
+    net.until("node 2 to serve the slot", |net| serves(net, LEADER));
+    assert_eq!(net.ask(LEADER, "SET last 2"), "+OK\r\n");
+    assert_eq!(net.ask(LEADER, "DEL last"), ":1\r\n");
+    append_move(net, LEADER, to);
+}
+
+#[track_caller]
+fn serves_nothing_old(net: &mut Net, at: usize) {
+    net.until("the slot to be served", |net| serves(net, at));
+    assert_eq!(net.ask(at, "GET last"), "$-1\r\n");
+    assert_eq!(net.ask(at, "DBSIZE"), ":0\r\n");
+}
+
+/// The primary hears of both at once, so its stream never says that the slot's keys go.
+#[test]
+fn a_successor_drops_the_keys_of_a_slot_that_its_predecessor_had_lost() {
+    for kind in [FailoverKind::Manual, FailoverKind::Force] {
+        let mut net = three();
+        append_move(&mut net, P, LEADER);
+        net.fail_over(R, P, kind);
+        net.until("R to serve the rest", |net| net.nodes[R].accepts_writes(Slot::new(0).unwrap(), net.now));
+        assert_eq!(net.nodes[R].keyspace.len(), 0);
+        is_not_there_when_the_slot_comes_back(&mut net, R);
+        serves_nothing_old(&mut net, R);
+    }
+}
+
+#[test]
+fn a_slot_that_has_gone_and_come_back_before_its_owner_heard_of_it_is_empty() {
+    let mut net = three();
+    net.hold(P, LEADER, Port::Bus);
+    let index = append_move(&mut net, P, LEADER);
+    net.until("the entry", |net| net.nodes[P].raft.log().last_index() >= index);
+    net.hold(LEADER, P, Port::Bus);
+    net.release(P, LEADER, Port::Bus);
+    is_not_there_when_the_slot_comes_back(&mut net, P);
+    net.until("it to be back", |net| net.nodes[LEADER].state.owner(slot()) == Some(net.nodes[P].me));
+    assert!(net.nodes[P].state.last_applied() < index);
+    net.release(LEADER, P, Port::Bus);
+    serves_nothing_old(&mut net, P);
+    net.until("R to follow", |net| net.nodes[R].keyspace.is_empty());
+}
+
+/// It owns the slot while it has not got the predecessor's keys, loses it, and gets it back before it has them.
+#[test]
+fn an_heir_drops_the_keys_of_a_slot_that_went_and_came_back_meanwhile() {
+    let mut net = three();
+    net.hold(P, R, Port::Client);
+    assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
+    net.fail_over(R, P, FailoverKind::Manual);
+    append_move(&mut net, R, LEADER);
+    is_not_there_when_the_slot_comes_back(&mut net, R);
+    net.until("it to be back", |net| net.nodes[R].state.owner(slot()) == Some(net.nodes[R].me));
+    assert!(net.nodes[R].lacks_keys());
+    net.release(P, R, Port::Client);
+    serves_nothing_old(&mut net, R);
+}
+
+/// Its file shows the slot as it was before it went.
+#[test]
+fn a_slot_that_has_gone_and_come_back_while_its_owner_was_down_is_empty() {
+    let mut net = three();
+    let replica = net.nodes[R].me;
+    assert_eq!(net.ask(R, "CLUSTER REPLICATE NO ONE"), "+OK\r\n");
+    assert_eq!(net.ask(LEADER, "CONFIG SET cluster-require-full-coverage no"), "+OK\r\n");
+    assert_eq!(net.ask(P, "SET kept 1"), "+OK\r\n");
+    assert_eq!(net.ask(P, "SAVE"), "+OK\r\n");
+    net.kill(P);
+    append_move(&mut net, P, LEADER);
+    is_not_there_when_the_slot_comes_back(&mut net, P);
+    net.until("it to be back", |net| net.nodes[LEADER].state.owner(slot()) == Some(net.nodes[P].me));
+    assert_eq!(net.nodes[LEADER].state.member(&replica).unwrap().primary, None);
+    net.start(P);
+    net.until("the slot to be served", |net| serves(net, P));
+    assert_eq!(net.ask(P, "GET last"), "$-1\r\n");
+    assert_eq!(net.ask(P, "GET kept"), "$1\r\n1\r\n");
+}
