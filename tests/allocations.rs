@@ -120,6 +120,7 @@ fn get_and_set_allocate_nothing() {
         lease_lapses: 0,
         upstream: None,
         reign: 1,
+        process: 1,
         usable: true,
         last_contact: None,
         proposals_pending: 0,

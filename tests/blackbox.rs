@@ -6,6 +6,8 @@
 
 #[path = "blackbox/cluster.rs"]
 mod cluster;
+#[path = "blackbox/hosts.rs"]
+mod hosts;
 #[path = "blackbox/ledger.rs"]
 mod ledger;
 #[path = "blackbox/node.rs"]
@@ -81,5 +83,7 @@ mod storms;
 mod tools;
 #[path = "blackbox/traces.rs"]
 mod traces;
+#[path = "blackbox/two_hosts.rs"]
+mod two_hosts;
 #[path = "blackbox/voters.rs"]
 mod voters;

@@ -213,6 +213,8 @@ pub struct Cluster<'a> {
     pub upstream: Option<Upstream>,
     /// The reign that this node's keys are of; 0 while that is not known.
     pub reign: u64,
+    /// The nonce of this process.
+    pub process: u64,
     /// The write lease that this node holds. Without one it serves no slots of its own (docs/protocol.md, "The write lease").
     pub lease: Option<LeaseNumber>,
     /// How many leases of this process have run out.

@@ -10,6 +10,7 @@ use super::table::{Command, Flag, Group};
 use crate::replication::{Profile, Replica, Request};
 use crate::types::{Millis, ReplId};
 use crate::wire::Args;
+use crate::wire::number::parse_u64;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
@@ -213,6 +214,13 @@ fn replica<'a>(ctx: &'a mut Context<'_>) -> &'a mut Replica {
 }
 
 fn replconf(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    // The last word, of a replica whose link ends though it lives.
+    if args.len() == 2 && is(args.get(1), "closing") {
+        if let Some(replica) = &mut ctx.client.replica {
+            replica.profile.is_closing = true;
+        }
+        return Flow::Done;
+    }
     if args.len().is_multiple_of(2) {
         return ctx.fail(SYNTAX_ERROR);
     }
@@ -220,13 +228,13 @@ fn replconf(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     for at in (1..args.len()).step_by(2) {
         match configure(ctx, args.get(at), args.get(at + 1)) {
             Ok(Answer::Given) => {}
-            Ok(Answer::Reign(reign)) => told = Some(reign),
+            Ok(Answer::Number(number)) => told = Some(number),
             Ok(Answer::None) => return Flow::Done,
             Err(text) => return ctx.fail(&text),
         }
     }
-    if let Some(reign) = told {
-        ctx.reply.simple(&format!("OK {reign}"));
+    if let Some(number) = told {
+        ctx.reply.simple(&format!("OK {number}"));
         return Flow::Done;
     }
     ctx.done()
@@ -240,8 +248,8 @@ fn names<Id: FromStr + PartialEq>(arg: &[u8], id: &Id) -> bool {
 /// Whether an option has an answer at all.
 enum Answer {
     Given,
-    /// With a number.
-    Reign(u64),
+    /// With a number: the reign, or the nonce of the process.
+    Number(u64),
     None,
 }
 
@@ -279,9 +287,19 @@ fn configure(ctx: &mut Context<'_>, option: &[u8], value: &[u8]) -> Result<Answe
             let leads = ctx.cluster.has_bequest || ctx.cluster.state.member(&me).is_some_and(|member| member.primary.is_none());
             return match reign {
                 _ if !names(value, &me) => Err(format!("ERR This node is not the primary that is meant: it is node {me}")),
-                reign if leads && reign > 0 => Ok(Answer::Reign(reign)),
+                reign if leads && reign > 0 => Ok(Answer::Number(reign)),
                 _ => Err("ERR This node does not know yet whether it is a primary".to_owned()),
             };
+        }
+        // Who says which member it is knows what the last word of such a link is, and hears whose process it is linked with.
+        _ if is(option, "node-id") => {
+            let id = std::str::from_utf8(value).ok().and_then(|id| id.parse().ok());
+            replica(ctx).profile.node = Some(id.ok_or("ERR REPLCONF node-id is no node's id")?);
+        }
+        _ if is(option, "process") => {
+            let nonce = parse_u64(value).filter(|nonce| *nonce != 0).ok_or("ERR REPLCONF process is no nonce")?;
+            replica(ctx).profile.process = Some(nonce);
+            return Ok(Answer::Number(ctx.cluster.process));
         }
         _ if is(option, "listening-port") => replica(ctx).profile.port = u16::try_from(number()?).unwrap_or(0),
         _ if is(option, "ip-address") => {

@@ -96,11 +96,18 @@ impl<D: Disk> Node<D> {
         bus.heard = self.now.wall;
         let (end, publishes) = (bus.end, bus.publishes);
         // What was published may have waited here while its sender died: it says nothing of whether that lives.
-        if let Some(id) = bus.peer.as_ref().filter(|_| !publishes).map(|peer| peer.id) {
-            self.heard(&id);
+        if let Some((id, process)) = bus.peer.as_ref().filter(|_| !publishes).map(|peer| (peer.id, peer.process)) {
+            self.heard(&id, process);
         }
         self.note_process(conn);
         match (end, frame) {
+            (_, Frame::Closing) => {
+                self.friend(conn)?;
+                if let Some(bus) = self.sessions.bus_mut(conn) {
+                    bus.is_closing = true;
+                }
+                Ok(())
+            }
             (BusEnd::Inbound, Frame::Hello(greeting)) => self.receive_hello(conn, greeting),
             (BusEnd::Outbound { purpose }, Frame::Hi(greeting)) => self.receive_hi(conn, purpose, greeting),
             (BusEnd::Inbound, Frame::Meet { singleton }) => {
@@ -167,7 +174,7 @@ impl<D: Disk> Node<D> {
         if greeting.address.ip.is_empty() {
             greeting.address.ip = self.seen_at(remote);
         }
-        self.heard(&greeting.id);
+        self.heard(&greeting.id, greeting.process);
         if let Some(bus) = self.sessions.bus_mut(conn) {
             bus.peer = Some(greeting);
         }
@@ -269,7 +276,7 @@ impl<D: Disk> Node<D> {
             Frame::Reject { reason, entry } => self.receive_reject(reason, &entry),
             Frame::WishRefused { reason, wish } => self.wish_refused(wish, reason),
             Frame::FailoverOffset { end, number } => self.receive_failover_offset(conn, end, number),
-            Frame::Probed { id, number, dead } => self.receive_probed(&from, id, number, dead),
+            Frame::Probed { id, number, finding } => self.receive_probed(&from, id, number, finding),
             Frame::Forgotten { last_term, last_index, join_nonce } => self.receive_forgotten(conn, last_term, last_index, join_nonce),
             _ => return Err(Fault::OutOfPlace("a request")),
         }

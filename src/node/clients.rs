@@ -114,6 +114,9 @@ impl<D: Disk> Node<D> {
         }
         if client.is_replica() {
             self.feeding.add(conn);
+            if let Some((id, process)) = client.replica.as_ref().and_then(|replica| replica.member()) {
+                self.heard(&id, Some(process));
+            }
         }
         session.closing |= client.close_after_reply;
         flow
@@ -154,6 +157,7 @@ impl<D: Disk> Node<D> {
                 lease_lapses: self.lease.lapses(),
                 upstream,
                 reign: self.following.reign(),
+                process: self.nonce,
                 usable: self.outlook.usable,
                 last_contact: self.outlook.leader_heard,
                 proposals_pending: self.proposals.len(),

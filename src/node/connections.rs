@@ -31,6 +31,7 @@ impl<D: Disk> Node<D> {
                     since: self.now,
                     heard: 0,
                     publishes: false,
+                    is_closing: false,
                 }))))
             }
             Port::Client => {
@@ -63,7 +64,7 @@ impl<D: Disk> Node<D> {
             Purpose::Link(id) | Purpose::Ask(id) | Purpose::Publish(id) => self.greeting(Some(&id)),
             Purpose::Meet => self.greeting(None),
             // Somebody listens there: that was the question.
-            Purpose::Probe => return self.close(conn),
+            Purpose::Probe => return self.probe_accepted(conn),
         };
         self.outbox.push(conn, Frame::Hello(hello));
     }
@@ -121,8 +122,9 @@ impl<D: Disk> Node<D> {
 
     /// Ends a session from our side.
     pub(super) fn close(&mut self, conn: ConnId) {
+        let how = self.way_to_close(conn);
         if self.forget_session(conn) {
-            self.actions.push_back(Action::Close(conn));
+            self.actions.push_back(Action::Close { conn, how });
         }
     }
 

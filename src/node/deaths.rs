@@ -1,18 +1,19 @@
-//! Which processes are known to be dead: their kernels refuse connections, by our own account and that of another member.
+//! Which processes are known to be dead: by our own connection with them, by another member's, and because their ports refuse.
 //!
-//! Owns: the dials that find it out, for ourselves as leader and for a leader that asks. Must not: act on a death (raft and leading do).
+//! Owns: a leader's inquiries, and the dials that answer them, for ourselves and for a leader that asks. Must not: act on a death (raft and leading do).
 //! Contract: docs/protocol.md, "Known dead".
 
+use super::evidence::Ended;
 use super::links::bus_socket;
-use super::sessions::{BusEnd, Kind, Purpose};
+use super::sessions::{BusEnd, Purpose};
 use super::timers::Timer;
 use super::{Closed, Node};
 use crate::cluster::Address;
 use crate::store::Disk;
 use crate::types::{ConnId, Millis, NodeId, Term};
-use crate::wire::bus::Frame;
+use crate::wire::bus::{self, Finding, Frame};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// A witness that has not answered for so long (ms) is not waited for.
 const WITNESS_PATIENCE: Millis = 250;
@@ -20,6 +21,8 @@ const WITNESS_PATIENCE: Millis = 250;
 const PATIENCE: Millis = 1000;
 /// Leaders' questions that are looked into at one time; there is one leader.
 const MAX_ERRANDS: usize = 64;
+/// Witnesses that are asked in one inquiry: hardly anybody knows but those that are asked first.
+const MAX_WITNESSES: usize = 16;
 
 /// Whether a process is dead: a leader's question to itself and to one witness at a time.
 struct Inquiry {
@@ -27,12 +30,20 @@ struct Inquiry {
     since: Millis,
     /// Both ports have refused us.
     refused: bool,
-    /// Who was asked last, and when.
+    /// Who was asked last and has not answered, and when that was.
     witness: Option<(NodeId, Millis)>,
     /// Nobody is asked twice.
     asked: BTreeSet<NodeId>,
-    /// They have refused a witness too.
-    confirmed: bool,
+    testimonies: Vec<Testimony>,
+}
+
+/// A witness says that a process has ended.
+struct Testimony {
+    process: u64,
+    /// When its connection with that ended (mono ms of ours), or up to the time later that the answer took.
+    at: Millis,
+    /// The two shared a stream, as primary and replica.
+    of_stream: bool,
 }
 
 /// Dials to both ports of a node.
@@ -43,14 +54,18 @@ struct Probe {
     number: u64,
     /// Those that are not decided yet.
     dials: Vec<ConnId>,
+    /// The end of our own connection that was known when they began.
+    after: Option<Ended>,
+    /// A leader that asks waits no longer.
+    until: Millis,
 }
 
 /// What is being found out.
 #[derive(Default)]
 pub(super) struct Deaths {
-    /// Of our leadership: what was seen before an election counts for nothing after it \[N4\].
+    /// Of our leadership.
     term: Term,
-    /// Members whose links their kernels have closed, or whose ports refused one.
+    /// Members whose links have ended, or whose ports refused one.
     suspects: BTreeSet<NodeId>,
     inquiries: BTreeMap<NodeId, Inquiry>,
     last_number: u64,
@@ -60,9 +75,12 @@ pub(super) struct Deaths {
 impl<D: Disk> Node<D> {
     /// The shell says that a connection has ended or a dial has failed; its session is still there.
     pub(super) fn note_ended(&mut self, conn: ConnId, why: Closed) {
+        let ended = self.note_end(conn, why);
+        self.deaths.suspects.extend(ended);
         let Some(bus) = self.sessions.bus(conn) else { return };
+        let was_up = bus.peer.is_some() && !bus.is_closing;
         match bus.end {
-            BusEnd::Outbound { purpose: Purpose::Link(id) } if bus.peer.is_some() || why == Closed::Refused => {
+            BusEnd::Outbound { purpose: Purpose::Link(id) } if was_up || why == Closed::Refused => {
                 self.deaths.suspects.insert(id);
             }
             BusEnd::Outbound { purpose: Purpose::Probe } if why == Closed::Refused => self.probe_refused(conn),
@@ -70,8 +88,12 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// A frame of this node came: it lives, or another process has taken its place. Whatever was seen before says nothing any more.
-    pub(super) fn heard(&mut self, id: &NodeId) {
+    /// Something came from this process, or one that does not say which it is: the node lives, or another process has taken its place. Whatever was seen
+    /// before says nothing any more.
+    pub(super) fn heard(&mut self, id: &NodeId, process: Option<u64>) {
+        if self.addresses.contains_key(id) {
+            self.evidence.heard(*id, process, self.now.mono);
+        }
         self.raft.clear_dead(id);
         self.deaths.suspects.remove(id);
         if self.deaths.inquiries.contains_key(id) {
@@ -79,9 +101,11 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// Once a turn, after the bus was read: a leader looks into every suspicion, and draws its conclusions.
+    /// Once a turn, after the bus was read: leaders' questions are answered, and a leader looks into every suspicion of its own and draws its conclusions.
     pub(super) fn tend_deaths(&mut self) {
         self.timers.take_due(Timer::Deaths, self.now.mono);
+        self.evidence.date(self.now.mono);
+        self.tend_errands();
         if !self.raft.is_leader() || !self.config.cluster_fast_failure_detection {
             self.deaths.suspects.clear();
             return self.drop_inquiries();
@@ -114,17 +138,28 @@ impl<D: Disk> Node<D> {
         if !(is_replaceable || is_replica) || self.raft.is_dead(&id) || self.deaths.inquiries.contains_key(&id) {
             return;
         }
-        let number = self.next_number();
-        let inquiry = Inquiry { number, since: self.now.mono, refused: false, witness: None, asked: BTreeSet::new(), confirmed: false };
+        let Some(sockets) = self.place_to_be_refused(&id) else { return };
+        self.deaths.last_number += 1;
+        let (number, since) = (self.deaths.last_number, self.now.mono);
+        let inquiry = Inquiry { number, since, refused: false, witness: None, asked: BTreeSet::new(), testimonies: Vec::new() };
         self.deaths.inquiries.insert(id, inquiry);
-        if !self.probe(id, None, number) {
-            self.deaths.inquiries.remove(&id);
-        }
+        self.probe(id, None, number, sockets);
     }
 
-    fn next_number(&mut self) -> u64 {
-        self.deaths.last_number += 1;
-        self.deaths.last_number
+    /// Where our own connection with the process was; without one, where the cluster knows it to be, if that means one machine to all.
+    fn place_to_be_refused(&self, id: &NodeId) -> Option<[SocketAddr; 2]> {
+        let known = || ports(self.addresses.get(id)?).filter(|[bus, _]| !self.means_another_to_others(bus.ip()));
+        self.ended(id).map(|ended| ended.sockets).or_else(known)
+    }
+
+    /// Whether each host takes an address for its own, or its own network's. Where everybody is known by a loopback address, there is one host only.
+    fn means_another_to_others(&self, ip: IpAddr) -> bool {
+        let is_local = |address: &Address| address.ip.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+        match ip {
+            ip if ip.is_loopback() => !self.addresses.values().all(is_local),
+            IpAddr::V4(ip) => ip.is_link_local(),
+            IpAddr::V6(ip) => ip.is_unicast_link_local(),
+        }
     }
 
     /// Takes an inquiry one step further.
@@ -135,8 +170,8 @@ impl<D: Disk> Node<D> {
             return self.end_inquiry(&id);
         }
         self.timers.at_most(Timer::Deaths, inquiry.since + PATIENCE);
-        if inquiry.confirmed || !self.needs_witness(&id) {
-            if inquiry.refused && !self.has_link_with(&id) {
+        if self.is_proven(&id, inquiry) {
+            if inquiry.refused && !self.has_connection_with(&id) {
                 self.conclude(id);
             }
             return;
@@ -147,31 +182,51 @@ impl<D: Disk> Node<D> {
         }
     }
 
+    /// Whether somebody has shown that the process has ended, beside this node's refusals: this node by a connection of its own since its election, and anybody
+    /// else too; or who shared a stream with it, which may be this node. What a witness saw counts only if this node has heard nothing since, and of no
+    /// other process.
+    fn is_proven(&self, id: &NodeId, inquiry: &Inquiry) -> bool {
+        let own = self.ended(id);
+        if own.is_some() && self.share_stream(&self.me, id) {
+            return true;
+        }
+        let has_own = own.is_some_and(|ended| ended.led == Some(self.deaths.term));
+        let (last, heard) = (self.evidence.process_of(id), self.evidence.heard_at(id));
+        let holds = |testimony: &Testimony| {
+            let is_meant = last.is_none_or(|last| last == testimony.process);
+            is_meant && (has_own || (testimony.of_stream && heard <= testimony.at))
+        };
+        inquiry.testimonies.iter().any(holds)
+    }
+
+    /// Whether one of them replicates the other.
+    fn share_stream(&self, one: &NodeId, other: &NodeId) -> bool {
+        let primary_of = |id: &NodeId| self.state.member(id).and_then(|member| member.primary);
+        primary_of(one) == Some(*other) || primary_of(other) == Some(*one)
+    }
+
     /// The process is dead.
     fn conclude(&mut self, id: NodeId) {
         self.deaths.inquiries.remove(&id);
-        log::warn!("The process of {id} is gone: its ports refuse connections");
+        log::warn!("The process of {id} is gone: its connections have ended, and its ports refuse new ones");
         self.raft.set_dead(id);
         self.tend_members();
     }
 
-    /// Whether there is anybody but the dead to be asked.
-    fn needs_witness(&self, of: &NodeId) -> bool {
-        let gone = |id: &NodeId| self.deaths.inquiries.contains_key(id) || self.raft.is_dead(id);
-        self.state.members().any(|member| member.id != self.me && member.id != *of && !member.failed && !gone(&member.id))
-    }
-
+    /// Who is reached, is not suspected itself, and knows what is evidence.
     fn may_testify(&self, witness: &NodeId) -> bool {
-        self.links.up(witness).is_some() && !self.deaths.inquiries.contains_key(witness)
+        let peer = self.links.up(witness).and_then(|conn| self.sessions.bus(conn)?.peer.as_ref());
+        peer.is_some_and(|peer| peer.process.is_some()) && !self.deaths.inquiries.contains_key(witness)
     }
 
-    /// The one that has answered last is the likeliest to answer.
+    /// Those come first that share a stream with the process; of others the one that has answered last is the likeliest to answer.
     fn ask_witness(&mut self, id: NodeId) {
-        let Some(inquiry) = self.deaths.inquiries.get(&id) else { return };
+        let Some(inquiry) = self.deaths.inquiries.get(&id).filter(|inquiry| inquiry.asked.len() < MAX_WITNESSES) else { return };
         let fit =
             |witness: &&NodeId| **witness != self.me && **witness != id && !inquiry.asked.contains(witness) && self.may_testify(witness);
-        let heard = |witness: &&NodeId| self.raft.progress(witness).map(|progress| progress.last_ack_sent_at());
-        let Some(&witness) = self.addresses.keys().filter(fit).max_by_key(heard) else { return };
+        let heard = |witness: &NodeId| self.raft.progress(witness).map(|progress| progress.last_ack_sent_at());
+        let rank = |witness: &&NodeId| (self.share_stream(witness, &id), heard(witness));
+        let Some(&witness) = self.addresses.keys().filter(fit).max_by_key(rank) else { return };
         let (Some(conn), Some(inquiry)) = (self.links.up(&witness), self.deaths.inquiries.get_mut(&id)) else { return };
         inquiry.asked.insert(witness);
         inquiry.witness = Some((witness, self.now.mono));
@@ -180,29 +235,20 @@ impl<D: Disk> Node<D> {
         self.timers.at_most(Timer::Deaths, self.now.mono + WITNESS_PATIENCE);
     }
 
-    /// Whether a connection with it is still there: its kernel has not closed it.
-    fn has_link_with(&self, id: &NodeId) -> bool {
-        let is_with = |kind: &Kind| matches!(kind, Kind::Bus(bus) if bus.peer.as_ref().is_some_and(|peer| peer.id == *id));
-        self.sessions.iter().any(|(_, session)| is_with(&session.kind))
-    }
-
-    /// PROBE came by `conn`.
-    pub(super) fn receive_probe(&mut self, conn: ConnId, id: NodeId, number: u64) {
-        let errands = self.deaths.probes.iter().filter(|probe| probe.asker.is_some()).count();
-        if id == self.me || errands >= MAX_ERRANDS || !self.probe(id, Some(conn), number) {
-            self.outbox.push(conn, Frame::Probed { id, number, dead: false });
-        }
-    }
-
     /// PROBED came from `from`. What belongs to an inquiry that is over is late.
-    pub(super) fn receive_probed(&mut self, from: &NodeId, id: NodeId, number: u64, dead: bool) {
+    pub(super) fn receive_probed(&mut self, from: &NodeId, id: NodeId, number: u64, finding: Finding) {
+        let (now, of_stream) = (self.now.mono, self.share_stream(from, &id));
         let Some(inquiry) = self.deaths.inquiries.get_mut(&id).filter(|inquiry| inquiry.number == number) else { return };
-        if inquiry.witness.is_none_or(|(witness, _)| witness != *from) {
+        if inquiry.witness.take_if(|(witness, _)| witness == from).is_none() {
             return;
         }
-        inquiry.confirmed = dead;
-        if !dead {
-            self.end_inquiry(&id);
+        match finding {
+            Finding::Dead(Some(bus::Ended { process, age })) => {
+                inquiry.testimonies.push(Testimony { process, at: now.saturating_sub(age), of_stream });
+            }
+            Finding::Alive => self.end_inquiry(&id),
+            // Neither confirms it nor ends it: the next one is asked.
+            Finding::Dead(None) | Finding::Unknown => {}
         }
     }
 
@@ -211,40 +257,103 @@ impl<D: Disk> Node<D> {
         self.deaths.inquiries.remove(id);
         self.drop_own_probes(Some(id));
     }
+}
 
-    /// Dials both ports of a member. False if nothing would follow from a refusal there.
-    fn probe(&mut self, of: NodeId, asker: Option<ConnId>, number: u64) -> bool {
-        let Some(sockets) = self.addresses.get(&of).filter(|address| address.refuses_for_itself()).and_then(ports) else { return false };
-        let dials = sockets.map(|socket| self.dial(socket, Purpose::Probe)).to_vec();
-        self.deaths.probes.push(Probe { of, asker, number, dials });
-        true
+/// The dials, and leaders' questions.
+impl<D: Disk> Node<D> {
+    /// PROBE came by `conn`. Who has no connection with that process, and had none, knows nothing of it.
+    pub(super) fn receive_probe(&mut self, conn: ConnId, id: NodeId, number: u64) {
+        let errands = self.deaths.probes.iter().filter(|probe| probe.asker.is_some()).count();
+        let place = self.ended(&id).map(|ended| ended.sockets).or_else(|| self.connected_at(&id));
+        match place.filter(|_| id != self.me && errands < MAX_ERRANDS) {
+            Some(sockets) => self.probe(id, Some(conn), number, sockets),
+            None => self.outbox.push(conn, Frame::Probed { id, number, finding: Finding::Unknown }),
+        }
+    }
+
+    /// Dials both ports of a member, unless nothing would follow from a refusal there.
+    fn probe(&mut self, of: NodeId, asker: Option<ConnId>, number: u64, sockets: [SocketAddr; 2]) {
+        let after = self.ended(&of);
+        let until = self.now.mono + WITNESS_PATIENCE;
+        let mut probe = Probe { of, asker, number, dials: Vec::new(), after, until };
+        if !self.addresses.get(&of).is_some_and(Address::refuses_for_itself) {
+            return self.end_probe(probe, Finding::Unknown);
+        }
+        probe.dials = sockets.map(|socket| self.dial(socket, Purpose::Probe)).to_vec();
+        self.deaths.probes.push(probe);
+        if asker.is_some() {
+            self.timers.at_most(Timer::Deaths, until);
+        }
+    }
+
+    fn probe_with(&mut self, conn: ConnId) -> Option<usize> {
+        self.deaths.probes.iter().position(|probe| probe.dials.contains(&conn))
     }
 
     /// A port has refused.
     fn probe_refused(&mut self, conn: ConnId) {
-        let Some(at) = self.deaths.probes.iter().position(|probe| probe.dials.contains(&conn)) else { return };
-        self.deaths.probes[at].dials.retain(|dial| *dial != conn);
-        if self.deaths.probes[at].dials.is_empty() {
-            let Probe { of, asker, number, .. } = self.deaths.probes.swap_remove(at);
-            match asker {
-                Some(leader) => self.outbox.push(leader, Frame::Probed { id: of, number, dead: true }),
-                None => {
-                    if let Some(inquiry) = self.deaths.inquiries.get_mut(&of).filter(|inquiry| inquiry.number == number) {
-                        inquiry.refused = true;
-                    }
-                }
+        let Some(at) = self.probe_with(conn) else { return };
+        let probe = &mut self.deaths.probes[at];
+        probe.dials.retain(|dial| *dial != conn);
+        let Probe { of, number, asker: None, .. } = *probe else { return };
+        if probe.dials.is_empty() {
+            self.deaths.probes.swap_remove(at);
+            if let Some(inquiry) = self.deaths.inquiries.get_mut(&of).filter(|inquiry| inquiry.number == number) {
+                inquiry.refused = true;
             }
         }
     }
 
-    /// The session of a dial is gone, and its port has not refused.
+    /// Somebody listens there.
+    pub(super) fn probe_accepted(&mut self, conn: ConnId) {
+        match self.probe_with(conn) {
+            Some(at) => {
+                let probe = self.deaths.probes.swap_remove(at);
+                self.end_probe(probe, Finding::Alive);
+            }
+            None => self.close(conn),
+        }
+    }
+
+    /// The session of a dial is gone, and its port has neither refused nor taken it.
     pub(super) fn probe_failed(&mut self, conn: ConnId) {
-        let Some(at) = self.deaths.probes.iter().position(|probe| probe.dials.contains(&conn)) else { return };
-        let Probe { of, asker, number, dials } = self.deaths.probes.swap_remove(at);
+        if let Some(at) = self.probe_with(conn) {
+            let probe = self.deaths.probes.swap_remove(at);
+            self.end_probe(probe, Finding::Unknown);
+        }
+    }
+
+    fn end_probe(&mut self, probe: Probe, finding: Finding) {
+        let Probe { of, asker, number, dials, .. } = probe;
         dials.into_iter().for_each(|dial| self.close(dial));
         match asker {
-            Some(leader) => self.outbox.push(leader, Frame::Probed { id: of, number, dead: false }),
+            Some(leader) => self.outbox.push(leader, Frame::Probed { id: of, number, finding }),
             None => self.end_inquiry(&of),
+        }
+    }
+
+    /// Both ports have refused, for a leader: that counts after the end of our own connection. The one may be seen a moment before the other.
+    fn tend_errands(&mut self) {
+        let now = self.now.mono;
+        let is_due = |probe: &mut Probe| probe.asker.is_some() && (probe.dials.is_empty() || now >= probe.until);
+        let due: Vec<Probe> = self.deaths.probes.extract_if(.., is_due).collect();
+        for mut probe in due {
+            match self.ended(&probe.of) {
+                Some(ended) if probe.dials.is_empty() && probe.after == Some(ended) => {
+                    let age = now.saturating_sub(ended.at);
+                    self.end_probe(probe, Finding::Dead(Some(bus::Ended { process: ended.process, age })));
+                }
+                _ if now >= probe.until => self.end_probe(probe, Finding::Unknown),
+                Some(ended) => {
+                    probe.dials = ended.sockets.map(|socket| self.dial(socket, Purpose::Probe)).to_vec();
+                    probe.after = Some(ended);
+                    self.deaths.probes.push(probe);
+                }
+                None => self.deaths.probes.push(probe),
+            }
+        }
+        if let Some(until) = self.deaths.probes.iter().filter(|probe| probe.asker.is_some()).map(|probe| probe.until).min() {
+            self.timers.at_most(Timer::Deaths, until);
         }
     }
 

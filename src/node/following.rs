@@ -234,7 +234,7 @@ impl<D: Disk> Node<D> {
         if self.now.mono < self.following.dial_at {
             return self.timers.at_most(Timer::Primary, self.following.dial_at);
         }
-        let link = PrimaryLink { socket, local: None, heard: self.now.mono, phase: Phase::Dialling };
+        let link = PrimaryLink { primary, socket, local: None, heard: self.now.mono, process: None, phase: Phase::Dialling };
         let conn = self.sessions.insert(Kind::Primary(Box::new(link)));
         self.following.link = Some(conn);
         self.actions.push_back(Action::Dial { conn, socket, port: Port::Client });

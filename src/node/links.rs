@@ -131,6 +131,7 @@ impl<D: Disk> Node<D> {
         }
         wanted.extend(self.sponsor().map(|sponsor| sponsor.id));
         wanted.extend(self.doubted());
+        wanted.extend(self.shows_own_ip());
         wanted.extend(self.succession.asks());
         wanted.remove(&self.me);
         wanted
@@ -248,6 +249,7 @@ impl<D: Disk> Node<D> {
             since: self.now,
             heard: 0,
             publishes: false,
+            is_closing: false,
         };
         let conn = self.sessions.insert(Kind::Bus(Box::new(session)));
         self.actions.push_back(Action::Dial { conn, socket, port: Port::Bus });
@@ -260,6 +262,10 @@ impl<D: Disk> Node<D> {
         link.greeted = true;
         link.backoff = 0;
         link.answered = self.now.mono;
+        let end = link.conn.and_then(|conn| self.sessions.bus(conn)?.local_ip);
+        if let Some(local) = end {
+            self.shown_at(local);
+        }
         self.raft.link_up(id);
         self.tell_copies(id);
         self.todo.proposals = true;

@@ -20,6 +20,7 @@ mod deaths;
 mod duplicates;
 mod ending;
 mod errors;
+mod evidence;
 mod failover;
 mod feeding;
 mod following;
@@ -89,19 +90,35 @@ pub enum Action {
         port: Port,
     },
     /// Close the socket. Its session is gone already, with whatever was not written yet.
-    Close(ConnId),
+    Close {
+        /// The session that it was for.
+        conn: ConnId,
+        /// What the other end is to see.
+        how: Closing,
+    },
     /// End the process with this code, once what is to be flushed is.
     Exit(i32),
+}
+
+/// How a connection is closed that is not to look as if this process had ended (docs/protocol.md, "Known dead").
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Closing {
+    /// In order: nobody takes anything for granted.
+    InOrder,
+    /// In order, after these bytes. If the socket does not take all of them at once, by a reset.
+    Saying(&'static [u8]),
+    /// By a reset: what was said is incomplete, or the last word is not known.
+    Reset,
 }
 
 /// Why a connection ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Closed {
-    /// The peer closed it.
+    /// The peer closed it in order, or its kernel did when its process ended. Whatever came before that was given to the core.
     Eof,
     /// Nothing listens there.
     Refused,
-    /// Anything else.
+    /// Anything else: a reset above all. Where this side gives a connection up by itself the other end is sent a reset too.
     Error,
 }
 
@@ -164,6 +181,7 @@ pub struct Node<D: Disk> {
     proposals: proposals::Proposals,
     publishing: publishing::Publishing,
     leading: leading::Leading,
+    evidence: evidence::Evidence,
     deaths: deaths::Deaths,
     duplicates: duplicates::Duplicates,
     succession: succession::Succession,
@@ -264,6 +282,7 @@ impl<D: Disk> Node<D> {
             proposals: proposals::Proposals::default(),
             publishing: publishing::Publishing::default(),
             leading: leading::Leading::default(),
+            evidence: evidence::Evidence::default(),
             deaths: deaths::Deaths::default(),
             duplicates: duplicates::Duplicates::default(),
             succession: succession::Succession::default(),

@@ -64,7 +64,28 @@ impl Net {
         self.up.remove(&at);
         self.nodes[at].store.disk().kill();
         let ends: Vec<End> = self.peers.keys().filter(|end| end.0 == at).copied().collect();
-        ends.into_iter().for_each(|end| self.hang_up(end));
+        ends.into_iter().for_each(|end| self.hang_up(end, Closed::Eof));
+    }
+
+    /// The process is killed with bytes from these nodes that it has not read: its kernel resets those connections, and ends the others in order.
+    pub fn kill_unread(&mut self, at: usize, from: &[usize]) {
+        for peer in from {
+            self.sever(*peer, at, Closed::Error);
+        }
+        self.kill(at);
+    }
+
+    /// Somebody between two nodes ends all their connections: the first sees this, the second a reset.
+    pub fn sever(&mut self, at: usize, other: usize, why: Closed) {
+        let between = |end: &End, peer: &End| (end.0, peer.0) == (at, other);
+        let ends: Vec<(End, End)> =
+            self.peers.iter().filter(|(end, (peer, _))| between(end, peer)).map(|(end, (peer, _))| (*end, *peer)).collect();
+        for (end, peer) in ends {
+            self.peers.remove(&end);
+            self.peers.remove(&peer);
+            self.disconnect(end.0, end.1, why);
+            self.disconnect(peer.0, peer.1, Closed::Error);
+        }
     }
 
     /// Another process goes on with its disk.
@@ -89,7 +110,7 @@ impl Net {
         self.up.contains(&at)
     }
 
-    /// A connection breaks: both ends hear of it.
+    /// The first closes its connection, as it does when it gives one up.
     pub fn break_off(&mut self, at: usize, conn: ConnId) {
         self.nodes[at].close(conn);
         self.act(at);
@@ -188,19 +209,27 @@ impl Net {
                     self.nodes[at].connected(conn, socket);
                     self.woken.insert(at);
                 }
-                Action::Close(conn) => self.hang_up((at, conn)),
+                Action::Close { conn, how } => self.close(at, conn, how),
                 Action::Exit(_) => self.kill(at),
             }
         }
     }
 
-    fn hang_up(&mut self, end: End) {
+    fn close(&mut self, at: usize, conn: ConnId, how: Closing) {
+        if let (Closing::Saying(word), Some(((peer, far), _))) = (how, self.peers.get(&(at, conn)).copied()) {
+            self.give(peer, far, word);
+        }
+        self.hang_up((at, conn), if how == Closing::Reset { Closed::Error } else { Closed::Eof });
+    }
+
+    /// The other end hears that the connection is over.
+    fn hang_up(&mut self, end: End, why: Closed) {
         let Some((peer, _)) = self.peers.remove(&end) else { return };
         self.peers.remove(&peer);
         if !self.up.contains(&peer.0) {
             return;
         }
-        self.disconnect(peer.0, peer.1, Closed::Eof);
+        self.disconnect(peer.0, peer.1, why);
     }
 
     /// The node hears that a connection is over.
@@ -308,6 +337,24 @@ impl Net {
         net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
         assert_eq!(net.ask(2, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
         net.all_equal(0);
+        net
+    }
+
+    /// Node 1 replicates node 0, which has some keys. Three vote, and node 2 leads; it and node 3 have nothing to do with those keys.
+    pub fn with_a_neutral_leader() -> Self {
+        let mut net = Self::with_members(4);
+        let primary = net.nodes[0].me;
+        assert_eq!(net.ask(1, &format!("CLUSTER REPLICATE {primary}")), "+OK\r\n");
+        net.until("the replica to be in sync", |net| net.in_sync(1));
+        for number in 0..50 {
+            assert_eq!(net.ask(0, &format!("SET key:{number} {number}")), "+OK\r\n");
+        }
+        net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
+        let leader = net.nodes[2].me;
+        assert_eq!(net.ask(2, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
+        net.until("all to follow", |net| net.nodes.iter().all(|node| node.raft.leader() == Some(leader)));
+        net.until("all keys to be there", |net| net.history(1).offset == net.history(0).offset);
+        net.until("its links", |net| [0, 1, 3].iter().all(|at| net.nodes[2].links.up(&net.nodes[*at].me).is_some()));
         net
     }
 

@@ -57,6 +57,8 @@ pub(super) struct BusSession {
     pub heard: Millis,
     /// The peer publishes on it: it is read after the others, a bounded amount a turn.
     pub publishes: bool,
+    /// The peer has said its last word: it lives, and closes the link.
+    pub is_closing: bool,
 }
 
 pub(super) struct ClientSession {
@@ -70,11 +72,14 @@ pub(super) struct ClientSession {
 
 /// Our link to the primary that this node replicates.
 pub(super) struct PrimaryLink {
+    pub primary: NodeId,
     pub socket: SocketAddr,
     /// Our end of it, once it is up.
     pub local: Option<SocketAddr>,
     /// When it was dialled, or the primary last sent anything (mono ms).
     pub heard: Millis,
+    /// The nonce of the primary's process, once it has said it.
+    pub process: Option<u64>,
     pub phase: Phase,
 }
 
@@ -93,6 +98,8 @@ pub(super) struct StreamReader {
     pub unfinished: Vec<u8>,
     /// A command of it had an error reply: said once.
     pub failed: bool,
+    /// The primary has said its last word: it lives, and closes the link.
+    pub is_closing: bool,
 }
 
 pub(super) enum Kind {

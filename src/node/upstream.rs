@@ -43,6 +43,8 @@ impl<D: Disk> Node<D> {
             port: if config.replica_announce_port == 0 { config.announced_port() } else { config.replica_announce_port },
             ip: &config.replica_announce_ip,
             version: REDIS_VERSION,
+            me: self.me,
+            process: self.nonce,
         };
         // Who has nothing has nothing to go on with.
         let has = (!self.keyspace.is_empty() || self.stream.backlog().is_some()).then(|| self.stream.history());
@@ -60,6 +62,9 @@ impl<D: Disk> Node<D> {
         let streamed = matches!(link.phase, Phase::Streaming(_));
         let heard = self.hear_primary(conn, link, &session.receive, &mut used, session.transmit.end());
         link.heard = now;
+        if link.process.is_some() {
+            self.heard(&link.primary, link.process);
+        }
         let begun = !streamed && matches!(link.phase, Phase::Streaming(_));
         // Behind a fault nothing has a meaning.
         session.receive.drain(..if heard.is_ok() { used } else { session.receive.len() });
@@ -89,7 +94,9 @@ impl<D: Disk> Node<D> {
         out: &mut Vec<u8>,
     ) -> Result<(), Fault> {
         if let Phase::Syncing(sync) = &mut link.phase {
-            let synced = sync.next(bytes, used, out)?;
+            let synced = sync.next(bytes, used, out);
+            link.process = sync.process();
+            let synced = synced?;
             if sync.loads().is_some_and(|history| history.id != self.stream.history().id) {
                 self.following.diverged();
             }
@@ -124,7 +131,7 @@ impl<D: Disk> Node<D> {
         let local = link.local.unwrap_or(link.socket);
         let client = Client { is_primary: true, ..Client::new(self.next_client, link.socket, local, self.now, true) };
         self.next_client += 1;
-        Box::new(StreamReader { client, parser: Parser::new(STREAMED), unfinished: Vec::new(), failed: false })
+        Box::new(StreamReader { client, parser: Parser::new(STREAMED), unfinished: Vec::new(), failed: false, is_closing: false })
     }
 
     /// Runs the whole commands that are there, and counts their bytes. Those of a transaction count once it has run: who comes back in the middle of it
@@ -140,8 +147,13 @@ impl<D: Disk> Node<D> {
         let mut asked = false;
         while let Some(rest) = bytes.get(*used..).filter(|rest| !rest.is_empty()) {
             let Some(parsed) = reader.parser.next(rest)? else { break };
-            let StreamReader { client, parser, unfinished, failed } = &mut *reader;
+            let StreamReader { client, parser, unfinished, failed, is_closing } = &mut *reader;
             let args = parser.args(rest);
+            if says_last_word(args) {
+                *is_closing = true;
+                *used += parsed.used;
+                continue;
+            }
             if asks_for_offset(args) {
                 asked = true;
             } else if !args.is_empty() {
@@ -207,8 +219,16 @@ impl<D: Disk> Node<D> {
 }
 
 fn asks_for_offset(args: Args<'_>) -> bool {
+    is_replconf(args, "getack")
+}
+
+fn says_last_word(args: Args<'_>) -> bool {
+    args.len() == 2 && is_replconf(args, "closing")
+}
+
+fn is_replconf(args: Args<'_>, option: &str) -> bool {
     let word = |place: usize, word: &str| args.nth(place).is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
-    word(0, "replconf") && word(1, "getack")
+    word(0, "replconf") && word(1, option)
 }
 
 /// A command's name, as it can be shown.

@@ -9,7 +9,7 @@ use super::sessions::{BusEnd, Kind, Purpose};
 use crate::cluster::{Address, Change};
 use crate::config::Config;
 use crate::store::Disk;
-use crate::types::{ConnId, Millis};
+use crate::types::{ConnId, Millis, NodeId};
 use crate::wire::bus::Greeting;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -105,6 +105,23 @@ impl<D: Disk> Node<D> {
     /// Where a peer is that does not tell its IP. One on this host is reached by others where we are.
     pub(super) fn seen_at(&self, remote: IpAddr) -> String {
         if remote.is_loopback() && self.tells_ip() { self.own_address.ip.clone() } else { remote.to_string() }
+    }
+
+    /// A member to be dialled because of the end that such a link has here: the cluster knows this node by what is a loopback address to each host, and that
+    /// one by another \[N51\].
+    pub(super) fn shows_own_ip(&self) -> Option<NodeId> {
+        let ip = |address: &Address| address.ip.parse().ok().map(|ip: IpAddr| ip.is_loopback());
+        let is_hidden = ip(self.addresses.get(&self.me)?) == Some(true) && self.own_ip().is_some_and(|own| own.is_loopback());
+        let tells = |(_, address): &(&NodeId, &Address)| ip(address) == Some(false);
+        let tell = || self.addresses.iter().filter(|(id, _)| self.state.member(id).is_some_and(|member| !member.failed)).find(tells);
+        if is_hidden && !is_fixed(&self.config) { tell().map(|(id, _)| *id) } else { None }
+    }
+
+    /// A link that was dialled is up, and ends here at `local`.
+    pub(super) fn shown_at(&mut self, local: IpAddr) {
+        if self.shows_own_ip().is_some() && !local.is_loopback() {
+            self.judge_ip(local.to_canonical());
+        }
     }
 
     /// The leader reaches us by this link.

@@ -32,6 +32,10 @@ pub struct Introduction<'a> {
     pub ip: &'a str,
     /// The Redis version that this replica is like.
     pub version: &'a str,
+    /// Who asks.
+    pub me: NodeId,
+    /// The nonce of its process.
+    pub process: u64,
 }
 
 /// What a primary's bytes meant.
@@ -98,11 +102,12 @@ enum Stage {
     Done,
 }
 
-/// Answers that are still to come: AUTH's first, if it was sent, whether the primary is who was meant, and so many of REPLCONF.
+/// Answers that are still to come: AUTH's first, if it was sent, whether the primary is who was meant, which process that is, and so many of REPLCONF.
 #[derive(Clone, Copy, Debug)]
 struct Answers {
     auth: bool,
     identity: bool,
+    process: bool,
     replconf: u32,
 }
 
@@ -112,6 +117,8 @@ pub struct Handshake {
     stage: Stage,
     /// The primary's, as it said when it was asked whether it is who is meant.
     reign: u64,
+    /// The nonce of its process, if it knows that question, and so says [`CLOSING`] before it closes the link itself.
+    process: Option<u64>,
     /// The history that this replica has, and how far.
     have: Option<(ReplId, u64)>,
 }
@@ -121,7 +128,7 @@ impl Handshake {
     pub fn begin(introduction: &Introduction<'_>, have: Option<(ReplId, u64)>, out: &mut Vec<u8>) -> Self {
         request(out, &["PING"]);
         let (told, answers) = introduction.requests();
-        Self { stage: Stage::Ping { told, answers }, reign: 0, have }
+        Self { stage: Stage::Ping { told, answers }, reign: 0, process: None, have }
     }
 
     /// What the bytes from `used` on mean, if that can be said already; they count as used then. Its own words are appended to `out`.
@@ -166,6 +173,11 @@ impl Handshake {
         self.reign
     }
 
+    /// The nonce of the primary's process; none of one that does not know the question, or was not asked yet.
+    pub fn process(&self) -> Option<u64> {
+        self.process
+    }
+
     /// How many bytes of the RDB are still to come, if the primary has said how many there are.
     pub fn rdb_left(&self) -> Option<u64> {
         match self.stage {
@@ -199,6 +211,8 @@ impl Handshake {
                 } else if std::mem::take(&mut answers.identity) {
                     // Its keys would take the place of the own: who does not know the question is no primary in a cluster \[N43\].
                     self.reign = line.strip_prefix(b"+OK ").and_then(parse_u64).ok_or_else(|| refusal("REPLCONF", line))?;
+                } else if std::mem::take(&mut answers.process) {
+                    self.process = line.strip_prefix(b"+OK ").and_then(parse_u64).filter(|nonce| *nonce != 0);
                 } else {
                     // Primaries do not know every option of newer ones.
                     answers.replconf -= 1;
@@ -243,14 +257,15 @@ impl Handshake {
 
 impl Introduction<'_> {
     fn requests(&self) -> (Vec<u8>, Answers) {
-        let Self { user, password, cluster, primary, port, ip, version } = *self;
-        let (mut told, mut answers) = (Vec::new(), Answers { auth: !password.is_empty(), identity: true, replconf: 0 });
+        let Self { user, password, cluster, primary, port, ip, version, me, process } = *self;
+        let (mut told, mut answers) = (Vec::new(), Answers { auth: !password.is_empty(), identity: true, process: true, replconf: 0 });
         match (user.is_empty(), password.is_empty()) {
             (_, true) => {}
             (true, false) => request(&mut told, &["AUTH", password]),
             (false, false) => request(&mut told, &["AUTH", user, password]),
         }
         request(&mut told, &["REPLCONF", "cluster-id", &cluster.to_string(), "primary-id", &primary.to_string()]);
+        request(&mut told, &["REPLCONF", "node-id", &me.to_string(), "process", &process.to_string()]);
         let port = port.to_string();
         let ip: &[&str] = if ip.is_empty() { &[] } else { &["ip-address", ip] };
         for words in [&["listening-port", &port][..], ip, &["capa", "eof", "capa", "psync2"], &["version", version]] {
@@ -262,6 +277,9 @@ impl Introduction<'_> {
         (told, answers)
     }
 }
+
+/// The last word of either side on a link that it closes itself, though it lives. In a primary's stream it is no part of the history.
+pub const CLOSING: &[u8] = b"*2\r\n$8\r\nREPLCONF\r\n$7\r\nCLOSING\r\n";
 
 /// How far a replica has run the stream.
 pub fn acknowledgement(offset: u64, out: &mut Vec<u8>) {

@@ -14,7 +14,7 @@ mod stream;
 mod sync;
 
 pub use backlog::Backlog;
-pub use handshake::{Introduction, Refusal, acknowledgement};
+pub use handshake::{CLOSING, Introduction, Refusal, acknowledgement};
 pub use history::History;
 pub use primary::{Fed, Offer, Profile, Replica, Request, Start};
 pub use stream::{STREAMED, Stream};

@@ -6,7 +6,7 @@
 use super::Stream;
 use super::rdb::{About, Format, Measure, Writer};
 use crate::keyspace::{Keyspace, WalkStep};
-use crate::types::{Millis, ReplId};
+use crate::types::{Millis, NodeId, ReplId};
 use std::io::Write;
 
 /// How an RDB is written for a replica. A network takes bytes faster than they can be packed, and packing would keep clients waiting.
@@ -38,6 +38,12 @@ pub struct Profile {
     pub no_keys: bool,
     /// It is a member of the cluster, and has asked for this node and no other.
     pub is_member: bool,
+    /// Which member, if it is a node that says a last word before it closes the link itself, and is told one.
+    pub node: Option<NodeId>,
+    /// The nonce of its process.
+    pub process: Option<u64>,
+    /// It has said its last word.
+    pub is_closing: bool,
 }
 
 /// A place in the stream: so many bytes of it were before.
@@ -152,6 +158,11 @@ impl Replica {
             self.acknowledges = request != Request::Sync;
             self.progress = Progress::Asking(request);
         }
+    }
+
+    /// Which member of the cluster it is, and the nonce of its process, if it has said both.
+    pub fn member(&self) -> Option<(NodeId, u64)> {
+        self.profile.node.filter(|_| self.profile.is_member).zip(self.profile.process)
     }
 
     /// It has asked, and so is a replica.

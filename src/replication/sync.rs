@@ -95,6 +95,11 @@ impl Sync {
         self.handshake.reign()
     }
 
+    /// The nonce of its process; none if it does not say one.
+    pub fn process(&self) -> Option<u64> {
+        self.handshake.process()
+    }
+
     /// The history whose data is on its way; none while nothing is loaded.
     pub fn loads(&self) -> Option<&History> {
         self.load.as_ref().map(|load| &load.history)

@@ -141,6 +141,18 @@ impl Connection {
             Err(error) => Err(error.into()),
         }
     }
+
+    /// Whether the peer's end comes next: after a failed write, which says no more than that the peer has gone.
+    pub fn has_ended(&self) -> bool {
+        matches!(rustix::io::read(&self.stream, &mut [0; 1]), Ok(0))
+    }
+
+    /// Closes it so that the peer sees a reset. One that has ended already sends nothing.
+    pub fn reset(self) {
+        if let Err(error) = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)) {
+            log::debug!("resetting a connection: {error}");
+        }
+    }
 }
 
 /// The core, as far as a reading connection sees it.

@@ -19,7 +19,7 @@ use super::table::Connections;
 use super::usage::Meter;
 use super::{clock, logger};
 use crate::config::LogLevel;
-use crate::node::{self, Action, Closed, Fatal, Node, Port, Signal};
+use crate::node::{self, Action, Closed, Closing, Fatal, Node, Port, Signal};
 use crate::store::Disk;
 use crate::types::{ConnId, Millis};
 
@@ -211,9 +211,11 @@ impl<D: Disk> EventLoop<D> {
         }
     }
 
-    /// The socket goes, and the core hears why.
+    /// The socket goes, and the core hears why. Where it may still be up it is not closed in order: the other end would take that for the end of this process.
     fn end(&mut self, id: ConnId, why: Closed) {
-        self.connections.remove(id);
+        if let Some(connection) = self.connections.remove(id).filter(|_| why == Closed::Error) {
+            connection.reset();
+        }
         self.node.disconnected(id, why);
         self.noted = true;
     }
@@ -369,11 +371,25 @@ impl<D: Disk> EventLoop<D> {
                 }
                 Err(error) => {
                     log::debug!("Writing to a connection: {error}");
-                    return self.end(id, Closed::Error);
+                    let why = if connection.has_ended() { Closed::Eof } else { Closed::Error };
+                    return self.end(id, why);
                 }
             }
         }
         self.node.flushed(id, written);
+    }
+
+    /// The core has let a connection go.
+    fn close(&mut self, id: ConnId, how: Closing) {
+        let Some(mut connection) = self.connections.remove(id).filter(|connection| !connection.dialling) else { return };
+        let is_said = match how {
+            Closing::InOrder => true,
+            Closing::Saying(word) => connection.write(word).is_ok_and(|count| count == word.len()),
+            Closing::Reset => false,
+        };
+        if !is_said {
+            connection.reset();
+        }
     }
 
     // ---- actions ----
@@ -390,7 +406,7 @@ impl<D: Disk> EventLoop<D> {
                         self.end(conn, Closed::Error);
                     }
                 },
-                Action::Close(conn) => drop(self.connections.remove(conn)),
+                Action::Close { conn, how } => self.close(conn, how),
                 Action::Exit(code) => return Some(code),
             }
         }

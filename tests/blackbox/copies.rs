@@ -145,7 +145,8 @@ impl Fake {
                     asked.split("\r\n").filter(|word| !word.starts_with('$') && !word.is_empty()).collect::<Vec<_>>().join(" "),
                 );
             }
-            let answers = if heard.contains("REPLCONF") { "+OK 1\r\n+OK\r\n+OK\r\n+OK\r\n".to_owned() } else { "+PONG\r\n".to_owned() };
+            let answers =
+                if heard.contains("REPLCONF") { "+OK 1\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n".to_owned() } else { "+PONG\r\n".to_owned() };
             stream.write_all(answers.as_bytes()).expect("the replica reads");
         }
     }

@@ -268,7 +268,7 @@ impl Network {
         self.tell(conn, 1 - side, arrival, why)
     }
 
-    /// The kernel closes this end for a process that is gone: in order, or by a reset where bytes were never read. A reset is sent once; where
+    /// The kernel closes this end, for its process or because that is gone: in order, or by a reset where bytes were never read. A reset is sent once; where
     /// it does not get through, the other end hears of it when it sends.
     pub fn close_unread(&mut self, conn: usize, side: usize, now: Micros) -> Option<(Owner, Micros)> {
         if self.next_bytes(conn, side).is_none_or(|at| at > now) {

@@ -9,7 +9,7 @@ use crate::sim::network::{DIALLER, Owner};
 use crate::sim::queue::{Event, MILLI, Micros, SECOND};
 use crate::sim::trace::{self, note};
 use crate::sim::world::World;
-use pontoon::node::{Action, Closed};
+use pontoon::node::{Action, Closed, Closing};
 use pontoon::types::{ConnId, Millis, Now};
 
 /// More turns than this in a second, in which nothing came, left or was written: the node would eat a whole core.
@@ -184,19 +184,31 @@ impl World {
                     let conn = self.dial(Owner::Machine(index), socket, self.now);
                     self.machines[index].sockets.push(Socket { conn, side: DIALLER, id: Some(id), up: false, full: false });
                 }
-                Action::Close(id) => self.close(index, id),
+                Action::Close { conn: id, how } => self.close(index, id, how),
                 Action::Exit(_) => exit = true,
             }
         }
         exit
     }
 
-    fn close(&mut self, index: usize, id: ConnId) {
+    fn close(&mut self, index: usize, id: ConnId, how: Closing) {
         let sockets = &mut self.machines[index].sockets;
         let Some(at) = sockets.iter().position(|socket| socket.id == Some(id)) else { return };
         let socket = sockets.remove(at);
-        note!("closes conn {}", socket.conn);
-        let told = self.net.close(socket.conn, socket.side, self.now, Closed::Eof);
+        note!("closes conn {}: {how:?}", socket.conn);
+        let is_said = match how {
+            Closing::Saying(word) if self.net.has_room(socket.conn, socket.side) => {
+                let woken = self.net.send(socket.conn, socket.side, word, self.now);
+                self.wake_all(woken);
+                true
+            }
+            how => how == Closing::InOrder,
+        };
+        let told = if is_said {
+            self.net.close_unread(socket.conn, socket.side, self.now)
+        } else {
+            self.net.close(socket.conn, socket.side, self.now, Closed::Error)
+        };
         self.wake_all(told);
     }
 

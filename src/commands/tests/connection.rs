@@ -190,5 +190,11 @@ fn a_replica_is_told_if_another_node_is_meant() {
     let error = format!("-ERR This node is not the primary that is meant: it is node {ME}\r\n");
     assert_eq!(desk.ask(&format!("replconf cluster-id {cluster} primary-id {OTHER}")), error);
     assert_eq!(desk.ask(&format!("replconf cluster-id {cluster} primary-id {ME}")), "+OK 5\r\n");
+    for bad in [format!("{OTHER} process 0"), format!("{OTHER} process x"), "x process 7".to_owned()] {
+        assert!(desk.ask(&format!("replconf node-id {bad}")).starts_with("-ERR REPLCONF "), "{bad}");
+    }
+    assert_eq!(desk.ask(&format!("replconf node-id {OTHER} process {}", u64::MAX)), "+OK 7\r\n");
+    // Its last word has no answer.
+    assert_eq!(desk.ask("replconf closing"), "");
     assert!(desk.client.replica.as_ref().is_some_and(|replica| replica.profile.is_member));
 }

@@ -174,6 +174,7 @@ impl Desk {
                 lease_lapses: 3,
                 upstream: self.upstream,
                 reign: 5,
+                process: 7,
                 usable: self.usable,
                 last_contact: self.last_contact,
                 proposals_pending: 2,

@@ -181,7 +181,7 @@ fn a_primary_whose_rdb_cannot_be_loaded_is_asked_less_and_less_often() {
         net.until("a link", |net| net.nodes[1].following.link.is_some());
         let link = net.nodes[1].following.link.unwrap();
         let id = "1".repeat(40);
-        net.give(1, link, format!("+PONG\r\n+OK 1\r\n+OK\r\n+OK\r\n+OK\r\n+FULLRESYNC {id} 5\r\n$9\r\nNO RDB AT").as_bytes());
+        net.give(1, link, format!("+PONG\r\n+OK 1\r\n+OK 7\r\n+OK\r\n+OK\r\n+OK\r\n+FULLRESYNC {id} 5\r\n$9\r\nNO RDB AT").as_bytes());
         net.until("its end", |net| net.nodes[1].following.link != Some(link));
         pauses.push(net.nodes[1].following.dial_at.saturating_sub(net.now.mono));
     }

@@ -9,12 +9,23 @@ const MARK_TEXT: &str = "a1b2c3d4e5f6a7b8c9d0a1b2c3d4e5f6a7b8c9d0";
 
 fn plain() -> Introduction<'static> {
     let (cluster, primary) = (ClusterId::from_bytes([0xcc; 20]), NodeId::from_bytes([0xaa; 20]));
-    Introduction { user: "", password: "", cluster, primary, port: 7000, ip: "", version: "7.2.4" }
+    Introduction {
+        user: "",
+        password: "",
+        cluster,
+        primary,
+        port: 7000,
+        ip: "",
+        version: "7.2.4",
+        me: NodeId::from_bytes([0xbb; 20]),
+        process: u64::MAX,
+    }
 }
 
-/// How it says whom it means.
+/// How it says whom it means, and who it is.
 fn identity() -> String {
-    format!("REPLCONF cluster-id {} primary-id {}", "cc".repeat(20), "aa".repeat(20))
+    let (cluster, primary, me) = ("cc".repeat(20), "aa".repeat(20), "bb".repeat(20));
+    format!("REPLCONF cluster-id {cluster} primary-id {primary} | REPLCONF node-id {me} process {}", u64::MAX)
 }
 
 fn id(text: &str) -> ReplId {
@@ -63,7 +74,7 @@ fn play(introduction: &Introduction<'_>, have: Option<(ReplId, u64)>, bytes: &[u
 
 #[test]
 fn it_introduces_itself_and_asks_for_everything() {
-    let told = play(&plain(), None, b"+PONG\r\n+OK 9\r\n+OK\r\n+OK\r\n+OK\r\n", &[1]).unwrap();
+    let told = play(&plain(), None, b"+PONG\r\n+OK 9\r\n+OK 7\r\n+OK\r\n+OK\r\n+OK\r\n", &[1]).unwrap();
     let identity = identity();
     let said =
         format!("| PING | {identity} | REPLCONF listening-port 7000 | REPLCONF capa eof capa psync2 | REPLCONF version 7.2.4 | PSYNC ? -1");
@@ -72,7 +83,7 @@ fn it_introduces_itself_and_asks_for_everything() {
     let told = play(
         &known,
         Some((id(ID), 41)),
-        b"-NOAUTH Authentication required.\r\n+OK\r\n+OK 9\r\n+OK\r\n+OK\r\n+OK\r\n-ERR Unrecognized\r\n",
+        b"-NOAUTH Authentication required.\r\n+OK\r\n+OK 9\r\n+OK 7\r\n+OK\r\n+OK\r\n+OK\r\n-ERR Unrecognized\r\n",
         &[64],
     );
     let said = format!(
@@ -84,7 +95,7 @@ fn it_introduces_itself_and_asks_for_everything() {
 
 #[test]
 fn an_rdb_comes_with_its_length_or_with_a_mark_behind_it() {
-    let start = format!("+PONG\r\n+OK 9\r\n+OK\r\n+OK\r\n+OK\r\n\n+FULLRESYNC {ID} 77\r\n\n\n");
+    let start = format!("+PONG\r\n+OK 9\r\n+OK 7\r\n+OK\r\n+OK\r\n+OK\r\n\n+FULLRESYNC {ID} 77\r\n\n\n");
     let counted = format!("{start}$5\r\nREDISstream");
     let marked = format!("{start}$EOF:{MARK_TEXT}\r\nREDIS{MARK_TEXT}stream");
     for bytes in [counted, marked] {
@@ -99,7 +110,7 @@ fn an_rdb_comes_with_its_length_or_with_a_mark_behind_it() {
 
 #[test]
 fn the_stream_may_go_on_under_the_same_id_or_another() {
-    let start = "+PONG\r\n+OK 9\r\n+OK\r\n+OK\r\n+OK\r\n";
+    let start = "+PONG\r\n+OK 9\r\n+OK 7\r\n+OK\r\n+OK\r\n+OK\r\n";
     let have = Some((id(ID), 5));
     let told = play(&plain(), have, format!("{start}+CONTINUE\r\n*1\r\n").as_bytes(), &[3]).unwrap();
     assert_eq!((told.events, &told.stream[..]), (vec![format!("continue {ID}")], &b"*1\r\n"[..]));
@@ -109,7 +120,7 @@ fn the_stream_may_go_on_under_the_same_id_or_another() {
 
 #[test]
 fn what_is_no_answer_ends_it() {
-    let start = "+PONG\r\n+OK 9\r\n+OK\r\n+OK\r\n+OK\r\n";
+    let start = "+PONG\r\n+OK 9\r\n+OK 7\r\n+OK\r\n+OK\r\n+OK\r\n";
     let have = Some((id(ID), 5));
     let refused = |bytes: &str| play(&plain(), have, format!("{start}{bytes}").as_bytes(), &[7]).unwrap_err();
     assert_eq!(refused("-LOADING later\r\n").to_string(), "the primary answers PSYNC with -LOADING later");
@@ -151,6 +162,18 @@ fn a_primary_that_is_not_who_was_meant_is_asked_for_nothing() {
 }
 
 #[test]
+fn a_primary_of_an_older_version_does_not_say_which_process_it_is() {
+    for (answer, process) in [("+OK 7", Some(7)), ("-ERR Unrecognized REPLCONF option: node-id", None), ("+OK", None), ("+OK 0", None)] {
+        let (mut used, mut out) = (0, Vec::new());
+        let mut handshake = Handshake::begin(&plain(), None, &mut out);
+        let bytes = format!("+PONG\r\n+OK 9\r\n{answer}\r\n+OK\r\n+OK\r\n+OK\r\n");
+        assert_eq!(handshake.next(bytes.as_bytes(), &mut used, &mut out), Ok(None));
+        assert_eq!((handshake.process(), handshake.reign()), (process, 9));
+        assert!(String::from_utf8_lossy(&out).contains("PSYNC"), "it goes on all the same");
+    }
+}
+
+#[test]
 fn an_acknowledgement_is_a_request() {
     let mut out = Vec::new();
     acknowledgement(18, &mut out);
@@ -166,7 +189,7 @@ proptest! {
         marked in any::<bool>(),
     ) {
         let form = if marked { format!("EOF:{MARK_TEXT}") } else { rdb.len().to_string() };
-        let mut bytes = format!("+PONG\r\n+OK 9\r\n+OK\r\n+OK\r\n+OK\r\n+FULLRESYNC {ID} 1\r\n${form}\r\n").into_bytes();
+        let mut bytes = format!("+PONG\r\n+OK 9\r\n+OK 7\r\n+OK\r\n+OK\r\n+OK\r\n+FULLRESYNC {ID} 1\r\n${form}\r\n").into_bytes();
         bytes.extend_from_slice(&rdb);
         if marked {
             bytes.extend_from_slice(MARK_TEXT.as_bytes());
@@ -181,7 +204,7 @@ proptest! {
     #[test]
     fn any_bytes_are_heard_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300), pieces in prop::collection::vec(1usize..90, 1..4)) {
         let _ = play(&plain(), None, &bytes, &pieces);
-        let mut after = b"+PONG\r\n+OK 9\r\n+OK\r\n+OK\r\n+OK\r\n".to_vec();
+        let mut after = b"+PONG\r\n+OK 9\r\n+OK 7\r\n+OK\r\n+OK\r\n+OK\r\n".to_vec();
         after.extend_from_slice(&bytes);
         let _ = play(&plain(), Some((id(ID), 1)), &after, &pieces);
     }

@@ -4,7 +4,7 @@
 //! Contract: docs/protocol.md, "Wire format".
 
 use super::fields::{Fields, number};
-use super::{Frame, FrameError, Greeting, HEADER, MAGIC, MAX_ENTRIES, MAX_FRAME, MAX_REASON, RefusedAppend, RejectReason};
+use super::{Ended, Finding, Frame, FrameError, Greeting, HEADER, MAGIC, MAX_ENTRIES, MAX_FRAME, MAX_REASON, RefusedAppend, RejectReason};
 use crate::cluster::{Change, ClusterEntry, EntryError, MAX_ANCESTORS, MAX_MEMBERS, Outcome, Wish, WishKind, parse_entry};
 use crate::raft::Message;
 use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
@@ -70,9 +70,8 @@ fn single_line(mut line: Fields<'_>) -> Result<Frame, FrameError> {
         }
         "TRANSFER_LEADER" => Frame::TransferLeader { term: line.number("term")? },
         "PROBE" => Frame::Probe { id: line.parse("id")?, number: line.number("number")? },
-        "PROBED" => {
-            Frame::Probed { id: line.parse("id")?, number: line.number("number")?, dead: line.choice("finding", "unknown", "dead")? }
-        }
+        "PROBED" => Frame::Probed { id: line.parse("id")?, number: line.number("number")?, finding: finding(&mut line)? },
+        "CLOSING" => Frame::Closing,
         "FAILOVER_PREPARE" => Frame::FailoverPrepare { pause: line.number("pause")?, number: line.number("number")? },
         "FAILOVER_DONE" => Frame::FailoverDone { has: line.extent("offset")? },
         "FAILOVER_OFFSET" => Frame::FailoverOffset { end: line.extent("offset")?, number: line.number("number")? },
@@ -91,6 +90,18 @@ fn greeting(mut line: Fields<'_>) -> Result<Greeting, FrameError> {
         ancestors: ancestors(&mut line)?,
         process: line.optional_nonce("process")?,
     })
+}
+
+fn finding(line: &mut Fields<'_>) -> Result<Finding, FrameError> {
+    match line.text("finding")? {
+        "dead" => Ok(Finding::Dead(match line.optional_nonce("process")? {
+            Some(process) => Some(Ended { process, age: line.number("age")? }),
+            None => None,
+        })),
+        "alive" => Ok(Finding::Alive),
+        "unknown" => Ok(Finding::Unknown),
+        _ => Err(line.malformed("finding")),
+    }
 }
 
 fn ancestors(line: &mut Fields<'_>) -> Result<Vec<ClusterId>, FrameError> {

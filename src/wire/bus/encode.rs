@@ -2,7 +2,10 @@
 //!
 //! Owns: the text of every message. Must not: allocate for a heartbeat or its answer. Contract: docs/protocol.md, "Wire format".
 
-use super::{Frame, FrameTooLong, Greeting, HEADER, MAGIC, MAX_ENTRIES, MAX_FRAME, MAX_REASON, RejectReason, Unsendable};
+use super::{
+    Ended, Finding, Frame, FrameTooLong, Greeting, HEADER, MAGIC, MAX_ENTRIES, MAX_FRAME, MAX_REASON, OLDEST_VERSION, RejectReason,
+    Unsendable,
+};
 use crate::cluster::{Change, ClusterEntry, Wish, format_entry};
 use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
 use crate::raft::{Message, Token};
@@ -19,7 +22,7 @@ pub fn encode(frame: &Frame, version: u32, out: &mut Vec<u8>) -> Result<(), Unse
     if frame.since() > version {
         return Err(Unsendable::Unknown { name: frame.stats_name(), version });
     }
-    Ok(framed(out, |out| payload(frame, out))?)
+    Ok(framed(out, |out| payload(frame, version, out))?)
 }
 
 /// Appends a `PUBLISH`, as [`encode`] does, from borrowed bytes.
@@ -41,7 +44,7 @@ fn framed(out: &mut Vec<u8>, payload: impl FnOnce(&mut Vec<u8>)) -> Result<(), F
     Ok(())
 }
 
-fn payload(frame: &Frame, out: &mut Vec<u8>) {
+fn payload(frame: &Frame, version: u32, out: &mut Vec<u8>) {
     match frame {
         Frame::Hello(greeting) => greet("HELLO", greeting, out),
         Frame::Hi(greeting) => greet("HI", greeting, out),
@@ -69,9 +72,8 @@ fn payload(frame: &Frame, out: &mut Vec<u8>) {
         Frame::WishRefused { reason, wish: asked } => rejection(wish(Line::new(out, "WISH_REFUSED"), asked), *reason).end(),
         Frame::TransferLeader { term } => Line::new(out, "TRANSFER_LEADER").number(*term).end(),
         Frame::Probe { id, number } => Line::new(out, "PROBE").id(id).number(*number).end(),
-        Frame::Probed { id, number, dead } => {
-            Line::new(out, "PROBED").id(id).number(*number).word(if *dead { "dead" } else { "unknown" }).end();
-        }
+        Frame::Probed { id, number, finding } => found(Line::new(out, "PROBED").id(id).number(*number), *finding, version).end(),
+        Frame::Closing => words(&["CLOSING"], out),
         Frame::FailoverPrepare { pause, number } => Line::new(out, "FAILOVER_PREPARE").number(*pause).number(*number).end(),
         Frame::FailoverDone { has } => Line::new(out, "FAILOVER_DONE").extent(*has).end(),
         Frame::FailoverOffset { end, number } => Line::new(out, "FAILOVER_OFFSET").extent(*end).number(*number).end(),
@@ -261,6 +263,16 @@ fn rejection(line: Line<'_>, reason: RejectReason) -> Line<'_> {
         RejectReason::Rejected(Some(why)) => line.word("rejected").word(why.code()),
         RejectReason::NotLeader => line.word("not-leader"),
         RejectReason::Busy => line.word("busy"),
+    }
+}
+
+/// `dead process age|alive|unknown`, as far as a peer of this version knows that.
+fn found(line: Line<'_>, finding: Finding, version: u32) -> Line<'_> {
+    match finding {
+        Finding::Dead(Some(Ended { process, age })) if version > OLDEST_VERSION => line.word("dead").number(process).number(age),
+        Finding::Dead(_) => line.word("dead"),
+        Finding::Alive if version > OLDEST_VERSION => line.word("alive"),
+        Finding::Alive | Finding::Unknown => line.word("unknown"),
     }
 }
 

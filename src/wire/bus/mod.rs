@@ -18,6 +18,8 @@ use crate::types::{ClusterId, Extent, LogIndex, Millis, NodeId, Term};
 pub const PROTOCOL_VERSION: u32 = 2;
 /// The one that every node speaks.
 pub const OLDEST_VERSION: u32 = 1;
+/// [`Frame::Closing`] as it is written: the shell sends it as it closes.
+pub const CLOSING: &[u8] = b"RAFT\0\0\0\x10CLOSING\n";
 /// How every frame begins.
 const MAGIC: &[u8; 4] = b"RAFT";
 /// The magic word and the frame's length.
@@ -59,6 +61,27 @@ pub enum RejectReason {
     NotLeader,
     /// `busy`: too many proposals wait.
     Busy,
+}
+
+/// A process that has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ended {
+    /// The nonce that it had drawn at its beginning.
+    pub process: u64,
+    /// How long ago the connection with it ended (ms).
+    pub age: Millis,
+}
+
+/// What a member knows of another one's process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Finding {
+    /// Its own connection with this process ended as only a kernel ends it, and both ports refused there. None: from a binary of version 1, which
+    /// says so of any refusal, and that is no evidence.
+    Dead(Option<Ended>),
+    /// Somebody listens where that process was, or it has been heard since. To a binary of version 1 this is written as [`Finding::Unknown`].
+    Alive,
+    /// It had no such connection, or cannot tell.
+    Unknown,
 }
 
 /// One message between two nodes.
@@ -126,15 +149,18 @@ pub enum Frame {
         /// Which of the leader's inquiries this is.
         number: u64,
     },
-    /// `PROBED id number dead|unknown`: the answer.
+    /// `PROBED id number dead process age-ms|alive|unknown`: the answer.
     Probed {
         /// The member.
         id: NodeId,
         /// As in the question.
         number: u64,
-        /// Both ports refused.
-        dead: bool,
+        /// What the witness knows by its own connection with the member's process.
+        finding: Finding,
     },
+    /// `CLOSING`: the last word on a link that the sender, which lives, closes itself. Who reads the end of a stream without it knows that a process
+    /// has ended.
+    Closing,
     /// `FAILOVER_PREPARE pause-ms number`: a replica asks its primary to hold writes for so long, 0 for not at all, and where its stream ends.
     FailoverPrepare {
         /// Milliseconds.
@@ -190,7 +216,7 @@ impl Frame {
             | Self::FailoverOffset { .. }
             | Self::ReplOffsets(_)
             | Self::Publish { .. } => 1,
-            Self::FailoverDone { .. } => 2,
+            Self::FailoverDone { .. } | Self::Closing => 2,
         }
     }
 
@@ -229,6 +255,7 @@ impl Frame {
             Self::TransferLeader { .. } => "transfer-leader",
             Self::Probe { .. } => "probe",
             Self::Probed { .. } => "probed",
+            Self::Closing => "closing",
             Self::FailoverPrepare { .. } => "failover-prepare",
             Self::FailoverOffset { .. } => "failover-offset",
             Self::FailoverDone { .. } => "failover-done",

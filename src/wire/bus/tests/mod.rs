@@ -154,14 +154,30 @@ fn proposals_and_refusals() {
 #[test]
 fn deaths_and_failovers() {
     assert_text(Frame::Probe { id: a(), number: 7 }, &format!("PROBE {A} 7\n"));
-    assert_text(Frame::Probed { id: a(), number: 7, dead: true }, &format!("PROBED {A} 7 dead\n"));
-    assert_text(Frame::Probed { id: a(), number: 7, dead: false }, &format!("PROBED {A} 7 unknown\n"));
+    let probed = |finding| Frame::Probed { id: a(), number: 7, finding };
+    let findings = [
+        (Finding::Dead(Some(Ended { process: u64::MAX, age: 5 })), "dead 18446744073709551615 5", "dead"),
+        (Finding::Dead(None), "dead", "dead"),
+        (Finding::Alive, "alive", "unknown"),
+        (Finding::Unknown, "unknown", "unknown"),
+    ];
+    for (finding, text, to_an_old_peer) in findings {
+        assert_text(probed(finding), &format!("PROBED {A} 7 {text}\n"));
+        let mut old = Vec::new();
+        encode(&probed(finding), OLDEST_VERSION, &mut old).unwrap();
+        assert_eq!(old, framed(format!("PROBED {A} 7 {to_an_old_peer}\n")));
+    }
+    assert_eq!(encoded(&Frame::Closing), CLOSING);
+    assert_text(Frame::Closing, "CLOSING\n");
+    assert!(encode(&Frame::Closing, OLDEST_VERSION, &mut Vec::new()).is_err(), "an old peer does not know it");
     assert_text(Frame::FailoverPrepare { pause: 5000, number: 3 }, "FAILOVER_PREPARE 5000 3\n");
     assert_text(Frame::FailoverOffset { end: Extent { reign: 9, offset: 123 }, number: 3 }, "FAILOVER_OFFSET 9 123 3\n");
     assert_text(Frame::FailoverDone { has: Extent { reign: 9, offset: 123 } }, "FAILOVER_DONE 9 123\n");
     assert_text(Frame::ReplOffsets(Vec::new()), "REPL_OFFSETS\n");
     assert_text(Frame::ReplOffsets(vec![(a(), 9), (NodeId::from_bytes([0xbb; 20]), 0)]), &format!("REPL_OFFSETS {A} 9 {B} 0\n"));
-    assert_eq!(refusal(format!("PROBED {A} 7 alive\n")), "malformed PROBED: finding");
+    assert_eq!(refusal(format!("PROBED {A} 7 asleep\n")), "malformed PROBED: finding");
+    assert_eq!(refusal(format!("PROBED {A} 7 dead 0 5\n")), "malformed PROBED: process");
+    assert_eq!(refusal(format!("PROBED {A} 7 dead 9\n")), "malformed PROBED: age");
     assert_eq!(refusal(format!("REPL_OFFSETS {A}\n")), "malformed REPL_OFFSETS: offset");
     assert_eq!(refusal(format!("REPL_OFFSETS {}\n", vec![format!("{A} 1"); 4097].join(" "))), "malformed REPL_OFFSETS: too many members");
 }

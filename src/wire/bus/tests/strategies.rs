@@ -179,10 +179,19 @@ fn wish() -> impl Strategy<Value = Wish> {
     })
 }
 
+fn finding() -> impl Strategy<Value = Finding> {
+    prop_oneof![
+        option::of((1..=u64::MAX, number()).prop_map(|(process, age)| Ended { process, age })).prop_map(Finding::Dead),
+        Just(Finding::Alive),
+        Just(Finding::Unknown)
+    ]
+}
+
 fn about_failovers() -> BoxedStrategy<Frame> {
     prop_oneof![
         (id(), number()).prop_map(|(id, number)| Frame::Probe { id, number }),
-        (id(), number(), any::<bool>()).prop_map(|(id, number, dead)| Frame::Probed { id, number, dead }),
+        (id(), number(), finding()).prop_map(|(id, number, finding)| Frame::Probed { id, number, finding }),
+        Just(Frame::Closing),
         (number(), number()).prop_map(|(pause, number)| Frame::FailoverPrepare { pause, number }),
         (extent(), number()).prop_map(|(end, number)| Frame::FailoverOffset { end, number }),
         extent().prop_map(|has| Frame::FailoverDone { has }),

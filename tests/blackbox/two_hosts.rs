@@ -1,0 +1,119 @@
+//! An address that means another machine to who dials it: what is refused there says nothing of the process that is meant [N51].
+
+use crate::hosts::{ADDRESSES, Hosts};
+use crate::node::Node;
+use crate::wait::{EndAtLast, now, pause, until, until_true, within};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// The write lease is as long.
+const LINES: &[&str] = &["bind 0.0.0.0", "cluster-node-timeout 3000"];
+/// No lease that was granted before this has passed is left after it.
+const LEASE: Duration = Duration::from_millis(3100);
+
+/// A node and the host that it is on.
+struct Place {
+    node: Node,
+    host: usize,
+}
+
+impl Place {
+    fn on(hosts: &Hosts, host: usize) -> Self {
+        hosts.enter(host);
+        Self { node: Node::started(LINES), host }
+    }
+
+    /// Asks it on its own host; the empty string while it has no answer.
+    fn say(&self, hosts: &Hosts, line: &str) -> String {
+        hosts.enter(self.host);
+        self.node.try_ask(line).unwrap_or_default()
+    }
+
+    fn field(&self, hosts: &Hosts, name: &str) -> String {
+        hosts.enter(self.host);
+        self.node.field(name)
+    }
+
+    /// A client beside it writes to it alone, as often as it can, until `ended`; the moments of the acknowledgements.
+    fn write(&self, hosts: &Hosts, ended: &AtomicBool, acks: &Mutex<Vec<Instant>>) {
+        hosts.enter(self.host);
+        let mut connection = None;
+        while !ended.load(Ordering::Relaxed) {
+            let answer: Option<String> = match &mut connection {
+                None => {
+                    connection = self.node.try_connect().ok();
+                    None
+                }
+                Some(connection) => redis::cmd("SET").arg("k").arg("1").query(connection).ok(),
+            };
+            match answer.as_deref() {
+                Some("OK") => acks.lock().unwrap().push(now()),
+                _ => pause(Duration::from_millis(1)),
+            }
+        }
+    }
+}
+
+/// S, P and its replica R are on one host, L and W on the other. P was met at `address`, by S, which leads.
+fn form(hosts: &Hosts, address: &str) -> [Place; 5] {
+    let places = [0, 0, 0, 1, 1].map(|host| Place::on(hosts, host));
+    let [s, p, r, l, w] = &places;
+    for (place, ip) in [(p, address), (r, ADDRESSES[0]), (l, ADDRESSES[1]), (w, ADDRESSES[1])] {
+        assert_eq!(s.say(hosts, &format!("CLUSTER MEET {ip} {}", place.node.number())), "OK");
+        until_true("it to have joined", || place.field(hosts, "cluster_raft_leader").len() == 40);
+    }
+    for place in &places {
+        until_true("five voters", || place.field(hosts, "cluster_raft_voters") == "5");
+    }
+    assert_eq!(s.field(hosts, "cluster_raft_role"), "leader");
+    until_true("the slots", || p.say(hosts, "CLUSTER ADDSLOTSRANGE 0 16383") == "OK");
+    let id = p.say(hosts, "CLUSTER MYID");
+    until_true("the replica", || r.say(hosts, &format!("CLUSTER REPLICATE {id}")) == "OK");
+    until_true("its copy", || r.say(hosts, "INFO replication").contains("master_link_status:up"));
+    until_true("P to serve", || p.say(hosts, "SET k 1") == "OK");
+    places
+}
+
+/// The leadership goes to the other host. There P's address means that host itself, whose kernel refuses at both of P's ports.
+fn one_primary_at_a_time(address: &str, is_alias: bool) {
+    let Some(hosts) = Hosts::make() else { return };
+    if is_alias {
+        hosts.both_have(address);
+    }
+    let places = form(&hosts, address);
+    let [_, p, r, l, _] = &places;
+    let (ended, old, new) = (AtomicBool::new(false), Mutex::default(), Mutex::default());
+    std::thread::scope(|scope| {
+        let _last = EndAtLast(&ended);
+        scope.spawn(|| p.write(&hosts, &ended, &old));
+        scope.spawn(|| r.write(&hosts, &ended, &new));
+        until_true("P to acknowledge", || !old.lock().unwrap().is_empty());
+        until_true("L to lead", || l.field(&hosts, "cluster_raft_role") == "leader" || l.say(&hosts, "CLUSTER RAFT TRANSFER") == "OK");
+        let begun = now();
+        let lapsed = || if begun.elapsed() > LEASE { Ok(()) } else { Err("it may have one".to_owned()) };
+        within(2 * LEASE, "P to have no lease of an earlier leader", lapsed);
+        // However that went, somebody serves in the end.
+        until("the slots to be served", || {
+            let served =
+                [&old, &new].iter().any(|acks| acks.lock().unwrap().last().is_some_and(|at| at.elapsed() < Duration::from_millis(500)));
+            if served { Ok(()) } else { Err("nobody acknowledges".to_owned()) }
+        });
+    });
+    let (old, new) = (old.into_inner().unwrap(), new.into_inner().unwrap());
+    if let Some(first) = new.first() {
+        let late: Vec<&Instant> = old.iter().filter(|at| *at > first).collect();
+        let span = late.last().map(|at| **at - *first).unwrap_or_default();
+        assert!(late.is_empty(), "P acknowledged {} writes after R's first, the last {span:?} later", late.len());
+    }
+}
+
+#[test]
+fn a_loopback_address_is_another_host_s_own() {
+    one_primary_at_a_time("127.0.0.1", false);
+}
+
+#[test]
+fn an_address_that_both_hosts_have_is_each_one_s_own() {
+    one_primary_at_a_time("172.30.0.2", true);
+}
