@@ -262,7 +262,53 @@ fn switch(number: i64) -> Result<bool, String> {
     }
 }
 
+/// Which of a cluster's nodes speaks, and which it means; none for another option.
+fn introduce(ctx: &mut Context<'_>, option: &[u8], value: &[u8]) -> Option<Result<Answer, String>> {
+    let answer = match option {
+        _ if is(option, "cluster-id") => {
+            let (me, cluster) = (ctx.cluster.me, ctx.cluster.state.cluster_id());
+            if ctx.cluster.joining || !names(value, &cluster) {
+                return Some(Err(format!(
+                    "ERR This node is no member of the cluster that is meant: it is node {me}, in cluster {cluster}"
+                )));
+            }
+            replica(ctx).profile.is_member = true;
+            Ok(Answer::Given)
+        }
+        _ if is(option, "primary-id") => {
+            let (me, reign) = (ctx.cluster.me, ctx.cluster.reign);
+            // Who is to be a primary and has not applied that yet may hold less than its predecessor, which asks it as its replica. A predecessor feeds its heir.
+            let leads = ctx.cluster.has_bequest || ctx.cluster.state.member(&me).is_some_and(|member| member.primary.is_none());
+            match reign {
+                _ if !names(value, &me) => Err(format!("ERR This node is not the primary that is meant: it is node {me}")),
+                reign if leads && reign > 0 => Ok(Answer::Number(reign)),
+                _ => Err("ERR This node does not know yet whether it is a primary".to_owned()),
+            }
+        }
+        // Who says which member it is knows what the last word of such a link is, and hears whose process it is linked with.
+        _ if is(option, "node-id") => match std::str::from_utf8(value).ok().and_then(|id| id.parse().ok()) {
+            None => Err("ERR REPLCONF node-id is no node's id".to_owned()),
+            id => {
+                replica(ctx).profile.node = id;
+                Ok(Answer::Given)
+            }
+        },
+        _ if is(option, "process") => match parse_u64(value).filter(|nonce| *nonce != 0) {
+            None => Err("ERR REPLCONF process is no nonce".to_owned()),
+            nonce => {
+                replica(ctx).profile.process = nonce;
+                Ok(Answer::Number(ctx.cluster.process))
+            }
+        },
+        _ => return None,
+    };
+    Some(answer)
+}
+
 fn configure(ctx: &mut Context<'_>, option: &[u8], value: &[u8]) -> Result<Answer, String> {
+    if let Some(answer) = introduce(ctx, option, value) {
+        return answer;
+    }
     let number = || integer(value).ok_or_else(|| NOT_AN_INTEGER.to_owned());
     match option {
         _ if is(option, "ack") => {
@@ -274,33 +320,6 @@ fn configure(ctx: &mut Context<'_>, option: &[u8], value: &[u8]) -> Result<Answe
         }
         // Asked of replicas, by their primary, in its stream.
         _ if is(option, "getack") => return Ok(Answer::None),
-        _ if is(option, "cluster-id") => {
-            let (me, cluster) = (ctx.cluster.me, ctx.cluster.state.cluster_id());
-            if ctx.cluster.joining || !names(value, &cluster) {
-                return Err(format!("ERR This node is no member of the cluster that is meant: it is node {me}, in cluster {cluster}"));
-            }
-            replica(ctx).profile.is_member = true;
-        }
-        _ if is(option, "primary-id") => {
-            let (me, reign) = (ctx.cluster.me, ctx.cluster.reign);
-            // Who is to be a primary and has not applied that yet may hold less than its predecessor, which asks it as its replica. A predecessor feeds its heir.
-            let leads = ctx.cluster.has_bequest || ctx.cluster.state.member(&me).is_some_and(|member| member.primary.is_none());
-            return match reign {
-                _ if !names(value, &me) => Err(format!("ERR This node is not the primary that is meant: it is node {me}")),
-                reign if leads && reign > 0 => Ok(Answer::Number(reign)),
-                _ => Err("ERR This node does not know yet whether it is a primary".to_owned()),
-            };
-        }
-        // Who says which member it is knows what the last word of such a link is, and hears whose process it is linked with.
-        _ if is(option, "node-id") => {
-            let id = std::str::from_utf8(value).ok().and_then(|id| id.parse().ok());
-            replica(ctx).profile.node = Some(id.ok_or("ERR REPLCONF node-id is no node's id")?);
-        }
-        _ if is(option, "process") => {
-            let nonce = parse_u64(value).filter(|nonce| *nonce != 0).ok_or("ERR REPLCONF process is no nonce")?;
-            replica(ctx).profile.process = Some(nonce);
-            return Ok(Answer::Number(ctx.cluster.process));
-        }
         _ if is(option, "listening-port") => replica(ctx).profile.port = u16::try_from(number()?).unwrap_or(0),
         _ if is(option, "ip-address") => {
             let ip = std::str::from_utf8(value).ok().filter(|ip| ip.bytes().all(|byte| byte.is_ascii_graphic() && byte != b','));

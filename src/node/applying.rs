@@ -144,7 +144,7 @@ impl<D: Disk> Node<D> {
     pub(super) fn refresh_members(&mut self) {
         self.addresses = self.state.members().map(|member| (member.id, member.address.clone())).collect();
         self.review_found();
-        self.duplicates.retain(|id| self.addresses.contains_key(id));
+        self.evidence.duplicates.retain(|id| self.addresses.contains_key(id));
         self.review_evidence();
         self.refresh_audience();
         self.raft.set_members(self.state.members().map(|member| member.id), self.now.mono);

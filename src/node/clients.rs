@@ -150,7 +150,7 @@ impl<D: Disk> Node<D> {
                 offset,
                 offsets: self.views.copies.offsets(),
                 stats: &self.bus_stats,
-                leaving: &self.leaving_ranges,
+                leaving: &self.succession.yielding.leaving,
                 awaited,
                 has_bequest,
                 lease: self.lease.at(self.now.mono),

@@ -63,7 +63,7 @@ impl<D: Disk> Node<D> {
     pub(super) fn note_process(&mut self, conn: ConnId) {
         let Some(peer) = self.sessions.bus(conn).and_then(|bus| bus.peer.as_ref()) else { return };
         let (id, Some(nonce)) = (peer.id, peer.process) else { return };
-        let known = self.duplicates.voices.get_mut(&id);
+        let known = self.evidence.duplicates.voices.get_mut(&id);
         if nonce == self.nonce || peer.cluster != self.state.cluster_id() {
             return;
         }
@@ -73,13 +73,13 @@ impl<D: Disk> Node<D> {
         let process = Process { nonce, place: format!("{}:{}@{}", peer.address.ip, peer.address.port, peer.address.bus_port) };
         match known {
             Some(voice) => voice.change_to(process),
-            None => _ = self.duplicates.voices.insert(id, Voice::new(process)),
+            None => _ = self.evidence.duplicates.voices.insert(id, Voice::new(process)),
         }
         self.tell_of_duplicate(id);
     }
 
     fn tell_of_duplicate(&mut self, id: NodeId) {
-        let Some(voice) = self.duplicates.voices.get_mut(&id) else { return };
+        let Some(voice) = self.evidence.duplicates.voices.get_mut(&id) else { return };
         // Who speaks under our own id is never us.
         let certain = id == self.me || voice.returns >= CERTAIN;
         if !certain || self.now.mono < voice.quiet_until {

@@ -7,6 +7,7 @@
 //! The kernel of a process that has ended closes its connections in order, or resets those with bytes that it had not read. A process that lives says a
 //! last word before it closes a connection in order, or resets it. So an end in order without that word says which process has ended \[N51\].
 
+use super::duplicates::Duplicates;
 use super::links::bus_socket;
 use super::sessions::{BusEnd, Kind, Phase, Purpose, Session};
 use super::{Closed, Closing, Node};
@@ -58,6 +59,8 @@ pub(super) struct Evidence {
     members: BTreeMap<NodeId, Known>,
     /// Those of whom the shell has told such an end since the last turn.
     undated: Vec<NodeId>,
+    /// Those that have one id.
+    pub duplicates: Duplicates,
 }
 
 impl Evidence {

@@ -69,10 +69,10 @@ impl<D: Disk> Node<D> {
     /// Asks members whether they count us as one: they say it to whoever greets them.
     fn check_membership(&mut self, conn: ConnId) {
         let speaker = self.sessions.bus(conn).and_then(|bus| Some(bus.peer.as_ref()?.id));
-        if let (Some(speaker), None) = (speaker, &self.membership_check) {
+        if let (Some(speaker), None) = (speaker, &self.forgotten.check) {
             log::info!("{speaker} says that the cluster has forgotten this node: asking its members");
             let asked = self.whom_to_ask(speaker).into_iter().map(|(id, socket)| self.dial(socket, Purpose::Ask(id))).collect();
-            self.membership_check = Some(MembershipCheck { asked, until: self.now.mono + ASK_PATIENCE });
+            self.forgotten.check = Some(MembershipCheck { asked, until: self.now.mono + ASK_PATIENCE });
         }
     }
 
@@ -90,7 +90,7 @@ impl<D: Disk> Node<D> {
 
     /// Whether members are being asked.
     pub(super) fn doubts_membership(&self) -> bool {
-        self.membership_check.is_some()
+        self.forgotten.check.is_some()
     }
 
     /// HI came from who was asked; it is to say more at once, if it has to.
@@ -102,7 +102,7 @@ impl<D: Disk> Node<D> {
 
     /// Cron: no member has said so in time, and nothing changes.
     pub(super) fn expire_membership_check(&mut self) {
-        let Some(check) = self.membership_check.take_if(|check| check.until <= self.now.mono) else { return };
+        let Some(check) = self.forgotten.check.take_if(|check| check.until <= self.now.mono) else { return };
         check.asked.into_iter().for_each(|conn| self.close(conn));
         self.reject_deferred_fellows();
     }

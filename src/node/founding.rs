@@ -136,7 +136,7 @@ impl<D: Disk> Node<D> {
         self.leading = super::leading::Leading::default();
         self.whereabouts.doubt();
         self.forgotten = super::leaving::ForgottenMembers::default();
-        self.membership_check = None;
+        self.forgotten.check = None;
         self.reset = None;
         self.joining.since = self.now.mono;
         self.outlook.leader_heard = None;

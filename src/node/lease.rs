@@ -73,7 +73,7 @@ impl<D: Disk> Node<D> {
 
     /// Whether a client's write to this slot would be acknowledged now.
     pub fn accepts_writes(&self, slot: Slot, now: Now) -> bool {
-        let leaving = self.leaving_ranges.iter().any(|(first, last)| (*first..=*last).contains(&slot));
+        let leaving = self.succession.yielding.leaving.iter().any(|(first, last)| (*first..=*last).contains(&slot));
         self.outlook.usable && self.state.owner(slot) == Some(self.me) && !leaving && self.lease.at(now.mono).is_some()
     }
 }

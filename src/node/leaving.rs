@@ -4,6 +4,7 @@
 //! Contract: docs/protocol.md, "Lost memory".
 
 use super::Node;
+use super::forgotten::MembershipCheck;
 use super::proposals::Part;
 use crate::cluster::{Change, Reason, WishKind};
 use crate::commands::{ChangeOutcome, WaitOutcome};
@@ -21,6 +22,8 @@ const MAX_FORGOTTEN: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct ForgottenMembers {
     by_node: BTreeMap<NodeId, ForgottenMember>,
+    /// Whether this node is one of them is being asked.
+    pub check: Option<MembershipCheck>,
 }
 
 #[derive(Clone, Copy, Debug)]

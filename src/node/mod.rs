@@ -24,8 +24,8 @@ mod evidence;
 mod failover;
 mod feeding;
 mod following;
-mod forgotten;
 mod foreign;
+mod forgotten;
 mod founding;
 mod gate;
 mod gated;
@@ -71,7 +71,7 @@ use crate::raft::{Raft, RoleName};
 use crate::replication::{History, Stream};
 use crate::rng::Rng;
 use crate::store::{Disk, Loaded, Standing, Store};
-use crate::types::{ConnId, Millis, NodeId, Now, Slot, Term};
+use crate::types::{ConnId, Millis, NodeId, Now, Term};
 use sessions::Sessions;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -183,19 +183,14 @@ pub struct Node<D: Disk> {
     leading: leading::Leading,
     evidence: evidence::Evidence,
     deaths: deaths::Deaths,
-    duplicates: duplicates::Duplicates,
     succession: succession::Succession,
     waiting: waiting::Waiting,
     pausing: pausing::Pausing,
     reset: Option<leaving::Reset>,
     takeover: Option<handover::Takeover>,
     lease: lease::Lease,
-    /// Own ranges that entries in the log's tail take away: refused until those are applied or truncated (docs/protocol.md, "The gate").
-    leaving_ranges: Vec<(Slot, Slot)>,
     /// Members that were forgotten while this process ran.
     forgotten: leaving::ForgottenMembers,
-    /// Somebody says that we were forgotten ourselves.
-    membership_check: Option<forgotten::MembershipCheck>,
     /// Every member's address, as it was applied.
     addresses: BTreeMap<NodeId, Address>,
     outlook: Outlook,
@@ -256,8 +251,7 @@ impl<D: Disk> Node<D> {
     fn as_loaded(config: Config, store: Store<D>, loaded: Loaded, mut rng: Rng, now: Now) -> Result<Self, KeysError> {
         let nonce = rng.next_u64() | 1;
         let (own_address, settings) = (founding::own_address(&config, &loaded), founding::raft_settings(&config));
-        let (commit, voters) = (loaded.state.last_applied(), loaded.state.voters().clone());
-        let last_index = loaded.log.last_index();
+        let (commit, voters, last_index) = (loaded.state.last_applied(), loaded.state.voters().clone(), loaded.log.last_index());
         let (files, loading, persistence) = loading::begin(&config, store.disk().beside(), &mut rng, now)?;
         let raft = Raft::new(loaded.me, loaded.hard, loaded.log, voters, commit, nonce, settings, rng.fork(), now.mono);
         let server = Server { run_id: rng.node_id().to_string(), started: now, persistence, ..Server::default() };
@@ -284,16 +278,13 @@ impl<D: Disk> Node<D> {
             leading: leading::Leading::default(),
             evidence: evidence::Evidence::default(),
             deaths: deaths::Deaths::default(),
-            duplicates: duplicates::Duplicates::default(),
             succession: succession::Succession::default(),
             waiting: waiting::Waiting::default(),
             pausing: pausing::Pausing::default(),
             reset: None,
             takeover: None,
             lease: lease::Lease::default(),
-            leaving_ranges: Vec::new(),
             forgotten: leaving::ForgottenMembers::default(),
-            membership_check: None,
             addresses: BTreeMap::new(),
             outlook: Outlook::default(),
             keyspace,

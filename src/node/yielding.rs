@@ -7,7 +7,7 @@ use super::Node;
 use crate::cluster::{Change, FailoverKind, WishKind};
 use crate::raft::{Body, Payload};
 use crate::store::Disk;
-use crate::types::{Extent, Millis, NodeId};
+use crate::types::{Extent, Millis, NodeId, Slot};
 
 /// See the module.
 #[derive(Default)]
@@ -20,6 +20,8 @@ pub(super) struct Yielding {
     inherited: Option<(NodeId, Extent)>,
     /// This process began without keys, and replicas may have them.
     bereft: Option<Bereft>,
+    /// Own ranges that entries in the log's tail take away: refused until those are applied or truncated (docs/protocol.md, "The gate").
+    pub leaving: Vec<(Slot, Slot)>,
 }
 
 impl Yielding {
@@ -120,15 +122,17 @@ impl<D: Disk> Node<D> {
 
     /// Own ranges that entries in the log's tail would take away, or whose keys this node does not have (yet).
     pub(super) fn refresh_leaving(&mut self) {
-        self.leaving_ranges.clear();
+        self.succession.yielding.leaving.clear();
         let stopped = std::mem::take(&mut self.succession.yielding.deposed);
         let summoned = self.succession.summoned.take();
         for (_, entry) in self.raft.log().iter_from(self.state.last_applied() + 1) {
             match &entry.body {
                 Body::App(change @ Change::SlotChange { ranges, .. }) if change.deposes() == Some(self.me) => {
-                    self.leaving_ranges.extend(ranges);
+                    self.succession.yielding.leaving.extend(ranges);
                 }
-                Body::App(Change::SetReplicaOf { id, .. }) if *id == self.me => self.leaving_ranges.extend(self.state.ranges_of(&self.me)),
+                Body::App(Change::SetReplicaOf { id, .. }) if *id == self.me => {
+                    self.succession.yielding.leaving.extend(self.state.ranges_of(&self.me))
+                }
                 Body::App(Change::Failover { primary, .. }) if *primary == self.me => self.succession.yielding.deposed = true,
                 Body::App(Change::Failover { replica, primary, kind: FailoverKind::Manual, .. }) if *replica == self.me => {
                     self.succession.summoned = Some(*primary);
@@ -141,7 +145,7 @@ impl<D: Disk> Node<D> {
             self.succession.yielding.inherited = None;
         }
         if self.succession.yielding.deposed || self.lacks_keys() {
-            self.leaving_ranges = self.state.ranges_of(&self.me);
+            self.succession.yielding.leaving = self.state.ranges_of(&self.me);
         }
     }
 
