@@ -159,7 +159,7 @@ impl<D: Disk> Node<D> {
                 reign: self.following.reign(),
                 process: self.nonce,
                 usable: self.outlook.usable,
-                last_contact: self.outlook.leader_heard,
+                last_contact: if self.raft.is_leader() { Some(self.now.mono) } else { self.outlook.leader_heard },
                 proposals_pending: self.proposals.len(),
                 store: self.store.work(),
             },
