@@ -24,6 +24,8 @@ pub(super) struct Parting {
     floor: Option<u64>,
     /// When the leader was last asked for a successor (mono ms).
     asked: Option<Millis>,
+    /// The log says what it waits for.
+    told: bool,
 }
 
 /// What it waits for.
@@ -42,30 +44,36 @@ enum Owed {
 impl<D: Disk> Node<D> {
     pub(super) fn begin_parting(&self) -> Parting {
         let until = self.now.mono.saturating_add(self.config.shutdown_timeout.saturating_mul(1000));
-        Parting { until, floor: None, asked: None }
+        Parting { until, floor: None, asked: None, told: false }
     }
 
     /// One step of giving the slots up; `None` if that is over.
     pub(super) fn part(&mut self, mut parting: Parting) -> Option<Parting> {
         let owed = self.owed(&parting);
+        self.hold_for_replicas(&mut parting, owed);
         if owed == Owed::Nothing || parting.until <= self.now.mono {
             return None;
         }
-        if parting.floor.is_none() {
+        if !parting.told {
             log::info!("Waiting for replicas before shutting down, for at most {} s; writes wait too", self.config.shutdown_timeout);
+            parting.told = true;
         }
-        // Also if slots have come back meanwhile, and were served.
-        if self.state.slot_count_of(&self.me) > 0 && !self.pausing.is_own() {
-            parting.floor = Some(self.stream.offset());
-            self.hold_writes(Millis::MAX);
-            self.feeding.asks_acks = true;
-        }
-        parting.floor.get_or_insert(self.stream.offset());
         if self.may_ask(&parting, owed) {
             parting.asked = Some(self.now.mono);
             self.ask_for_successor();
         }
         Some(parting)
+    }
+
+    /// Nothing is acknowledged any more that replicas could lack in the end. Also if slots have come back meanwhile, and were served.
+    fn hold_for_replicas(&mut self, parting: &mut Parting, owed: Owed) {
+        let has_replicas = owed != Owed::Nothing || self.replicas().next().is_some();
+        if has_replicas && self.state.slot_count_of(&self.me) > 0 && !self.pausing.is_own() {
+            parting.floor = Some(self.stream.offset());
+            self.hold_writes(Millis::MAX);
+            self.feeding.asks_acks = true;
+        }
+        parting.floor.get_or_insert(self.stream.offset());
     }
 
     /// When it is to be looked at again, if nothing happens before (mono ms).

@@ -192,6 +192,25 @@ fn a_replica_that_may_not_take_over_is_to_have_everything_too() {
     assert_eq!(net.nodes[R].keyspace.len(), 51);
 }
 
+/// It has everything, and is no successor. The leadership takes longer.
+#[test]
+fn what_replicas_have_in_the_end_is_everything() {
+    let mut net = with_one_replica();
+    assert_eq!(net.ask(R, "CONFIG SET replica-priority 0"), "+OK\r\n");
+    let primary = net.nodes[P].me;
+    net.until("it to be known", |net| net.nodes[P].state.willing_replicas(&primary).next().is_none());
+    net.nodes[P].shutdown(Signal::Term);
+    net.nodes[P].turn(&mut || net.now).unwrap();
+    let writer = net.say(P, "SET late 1");
+    while net.is_up(P) {
+        net.step();
+        assert_eq!(
+            (net.nodes[P].keyspace.len(), net.nodes[P].sessions.get(writer).is_some_and(|session| !session.transmit.is_empty())),
+            (50, false)
+        );
+    }
+}
+
 /// The first successor dies before it has said that it has everything.
 #[test]
 fn slots_that_come_back_are_given_to_another_replica() {
