@@ -32,7 +32,7 @@ impl<D: Disk> Node<D> {
     pub(super) fn run_clients(&mut self, clock: &mut dyn FnMut() -> Now) {
         for _ in 0..self.sessions.input_count(Input::Clients) {
             let Some(conn) = self.sessions.next_input(Input::Clients) else { continue };
-            self.now = clock();
+            self.read_clock(clock);
             match self.sessions.primary(conn) {
                 Some(_) => self.run_primary(conn),
                 None => self.run_client(conn),

@@ -57,7 +57,8 @@ impl<D: Disk> Node<D> {
 
     /// What is to be written to a connection; asked for right before each write(2), with the clock as it is then. A session that was served
     /// under a lease which has lapsed since is closed instead \[N9\].
-    pub fn transmit_buffer(&mut self, conn: ConnId, now: Now) -> Option<&mut Transmit> {
+    pub fn transmit_buffer(&mut self, conn: ConnId, reading: Now) -> Option<&mut Transmit> {
+        let now = self.take_reading(reading);
         let Kind::Client(client) = &self.sessions.get(conn)?.kind else { return self.transmit(conn) };
         if let Some(number) = client.client.under_lease.filter(|number| self.lease.at(now.mono) != Some(*number)) {
             log::debug!("closing client {} without its replies: write lease {number} has run out", client.client.id);
@@ -74,7 +75,8 @@ impl<D: Disk> Node<D> {
     /// Whether a client's write to this slot would be acknowledged now.
     pub fn accepts_writes(&self, slot: Slot, now: Now) -> bool {
         let leaving = self.succession.yielding.leaving.iter().any(|(first, last)| (*first..=*last).contains(&slot));
-        self.outlook.usable && self.state.owner(slot) == Some(self.me) && !leaving && self.lease.at(now.mono).is_some()
+        let held = self.steady.would_read(now).is_some_and(|now| self.lease.at(now.mono).is_some());
+        self.outlook.usable && self.state.owner(slot) == Some(self.me) && !leaving && held
     }
 }
 

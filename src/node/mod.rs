@@ -47,6 +47,7 @@ mod publishing;
 mod recovery;
 mod saving;
 mod sessions;
+mod steady;
 mod subscribers;
 mod succession;
 mod timers;
@@ -159,6 +160,8 @@ pub struct Node<D: Disk> {
     rng: Rng,
     /// Drawn at start, for lease tokens \[N3\].
     nonce: u64,
+    steady: steady::Steady,
+    /// Never goes back.
     now: Now,
 
     me: NodeId,
@@ -260,6 +263,7 @@ impl<D: Disk> Node<D> {
             config,
             rng,
             nonce,
+            steady: steady::Steady::new(now),
             now,
             me: loaded.me,
             incarnation: loaded.incarnation,
@@ -314,7 +318,7 @@ impl<D: Disk> Node<D> {
     /// # Errors
     /// [`Fatal`]: end the process, let no byte out.
     pub fn turn(&mut self, clock: &mut dyn FnMut() -> Now) -> Result<(), Fatal> {
-        self.now = clock();
+        self.read_clock(clock);
         self.waiting.begin_turn();
         self.trim_log();
         self.read_bus();
@@ -342,8 +346,12 @@ impl<D: Disk> Node<D> {
         Ok(())
     }
 
-    /// When [`Node::turn`] is to be called at the latest (mono ms): at once if work is left.
+    /// When [`Node::turn`] is to be called at the latest, by the caller's clock (mono ms): at once if work is left.
     pub fn deadline(&self) -> Millis {
+        self.steady.reading_at(self.next_turn())
+    }
+
+    fn next_turn(&self) -> Millis {
         let grown = self.raft.unpersisted_from() <= self.raft.log().last_index();
         let pressing = self.todo.is_pressing()
             || self.sessions.has_input()

@@ -27,10 +27,21 @@ pub struct Net {
     /// The first is refused at this port of the second, which runs.
     refused: Vec<(usize, usize, Port)>,
     pub now: Now,
+    /// What each node's clock shows.
+    clocks: Vec<Clock>,
     /// A process that gets no turns: what it is sent waits.
     pub stopped: Option<usize>,
     /// Those to whom something has happened since their last turn.
     woken: BTreeSet<usize>,
+}
+
+/// A node's clock.
+#[derive(Clone, Copy)]
+struct Clock {
+    /// It was set then, by the clock of the net,
+    since: Millis,
+    /// to this.
+    shown: Millis,
 }
 
 fn config(n: usize) -> Config {
@@ -43,7 +54,8 @@ fn config(n: usize) -> Config {
 
 impl Net {
     pub fn of(count: usize) -> Self {
-        let now = Now { mono: 1000, wall: 1_700_000_000_000 };
+        // Hours after the boot: a clock may go back.
+        let now = Now { mono: 10_000_000, wall: 1_700_000_000_000 };
         let start = |n: usize| Node::start(config(n), MemoryDisk::new().process(), n as u64 + 1, now).unwrap();
         Self {
             nodes: (0..count).map(start).collect(),
@@ -54,9 +66,21 @@ impl Net {
             under_way: Vec::new(),
             refused: Vec::new(),
             now,
+            clocks: vec![Clock { since: now.mono, shown: now.mono }; count],
             stopped: None,
             woken: BTreeSet::new(),
         }
+    }
+
+    /// What the node's clock shows now.
+    pub fn clock(&self, at: usize) -> Now {
+        let Clock { since, shown } = self.clocks[at];
+        Now { mono: shown + (self.now.mono - since), ..self.now }
+    }
+
+    /// The node's clock jumps.
+    pub fn set_clock(&mut self, at: usize, shown: Millis) {
+        self.clocks[at] = Clock { since: self.now.mono, shown };
     }
 
     /// The process is killed: its connections end, and its ports refuse new ones.
@@ -91,14 +115,14 @@ impl Net {
     /// Another process goes on with its disk.
     pub fn start(&mut self, at: usize) {
         let disk = self.nodes[at].store.disk().process();
-        self.nodes[at] = Node::start(config(at), disk, self.now.mono, self.now).unwrap();
+        self.nodes[at] = Node::start(config(at), disk, self.now.mono, self.clock(at)).unwrap();
         self.up.insert(at);
     }
 
     /// Another node has come to its address, from an empty disk: a cluster of one, with other keys.
     pub fn replace(&mut self, at: usize) {
         self.kill(at);
-        self.nodes[at] = Node::start(config(at), MemoryDisk::new().process(), self.now.mono, self.now).unwrap();
+        self.nodes[at] = Node::start(config(at), MemoryDisk::new().process(), self.now.mono, self.clock(at)).unwrap();
         self.up.insert(at);
         self.until("a cluster of one", |net| net.nodes[at].state.member_count() == 1);
         assert_eq!(self.ask(at, "CLUSTER ADDSLOTSRANGE 0 16383"), "+OK\r\n");
@@ -157,9 +181,9 @@ impl Net {
     /// 5 ms, and one turn of every node to which something has happened, or that has something to do by then: the others sleep.
     pub fn step(&mut self) {
         self.now = Now { mono: self.now.mono + 5, wall: self.now.wall + 5 };
-        let now = self.now;
         let stopped = self.stopped;
         for at in self.up.clone().into_iter().filter(|at| stopped != Some(*at)) {
+            let now = self.clock(at);
             if self.woken.remove(&at) || self.nodes[at].deadline() <= now.mono {
                 self.nodes[at].turn(&mut || now).unwrap();
             }
@@ -174,7 +198,8 @@ impl Net {
             if self.held.contains(&(at, peer, port)) {
                 continue;
             }
-            let Some(transmit) = self.nodes[at].transmit_buffer(conn, self.now) else { continue };
+            let now = self.clock(at);
+            let Some(transmit) = self.nodes[at].transmit_buffer(conn, now) else { continue };
             let bytes = transmit.as_slice().to_vec();
             transmit.advance(bytes.len());
             self.nodes[at].flushed(conn, bytes.len());
@@ -270,7 +295,8 @@ impl Net {
 
     /// What it has been answered, if it has.
     pub fn answer(&mut self, at: usize, conn: ConnId) -> Option<String> {
-        let transmit = self.nodes[at].transmit_buffer(conn, self.now).expect("the client is there");
+        let now = self.clock(at);
+        let transmit = self.nodes[at].transmit_buffer(conn, now).expect("the client is there");
         (!transmit.is_empty()).then(|| String::from_utf8_lossy(transmit.as_slice()).into_owned())
     }
 

@@ -20,8 +20,10 @@ pub(super) struct HeldLease {
     applied: LogIndex,
     /// The newest grant that does not count yet: what must be applied first, and its end.
     pending: Option<(LogIndex, Millis)>,
-    /// The end of the longest lease that counts (mono ms); 0 for none. Never falls: a new leader waits for it to pass.
+    /// The end of the longest lease that counts (mono ms); 0 for none. Never falls while the clock goes on: a new leader waits for it to pass.
     end: Millis,
+    /// A token counts only if it was made after this (mono ms) \[N66\].
+    voided_at: Millis,
 }
 
 impl HeldLease {
@@ -51,6 +53,11 @@ impl HeldLease {
         }
     }
 
+    /// What was granted for a token that was made by now does not count, also if the grant is still to come.
+    fn void(&mut self, now: Millis) {
+        (self.pending, self.end, self.voided_at) = (None, 0, now);
+    }
+
     fn extend(&mut self, end: Millis) {
         self.end = self.end.max(end);
     }
@@ -69,12 +76,25 @@ impl<P: Payload> Raft<P> {
         own.unwrap_or(0).max(self.held_lease.end)
     }
 
+    /// The clock went back \[N66\]: how long ago anything was is not known, so a leader steps down and no lease that was granted until now counts.
+    /// `now` goes on from the latest reading.
+    pub fn clock_went_back(&mut self, now: Millis) {
+        if self.is_leader() {
+            self.abdicate(now);
+        }
+        self.held_lease.void(now);
+    }
+
     /// An AE of the leader that is followed is taken: its previous entry matches.
     pub(super) fn take_grant(&mut self, append: &Append<P>, now: Millis) {
         let held = &mut self.held_lease;
         held.matched(append.term, append.prev_index + append.entries.len() as u64);
         // Of an earlier life of this process [N3].
         if append.token.nonce != self.nonce || append.token.clock > now {
+            return;
+        }
+        // Of the time before the clock went back [N66].
+        if append.token.clock <= held.voided_at {
             return;
         }
         held.granted(append.quorum, append.commit, append.token.clock.saturating_add(usable(append.lease)));
@@ -117,6 +137,18 @@ mod tests {
         assert_eq!(held.end, 600);
         held.granted(11, 10, 550);
         assert_eq!(held.end, 600, "what was granted before still stands");
+    }
+
+    #[test]
+    fn what_is_void_does_not_come_back() {
+        let mut held = HeldLease::default();
+        held.granted(0, 0, 500);
+        held.granted(0, 5, 600);
+        held.void(100);
+        held.applied(5);
+        assert_eq!((held.end, held.voided_at), (0, 100));
+        held.granted(0, 0, 300);
+        assert_eq!(held.end, 300, "shorter than what was granted before");
     }
 
     #[test]
