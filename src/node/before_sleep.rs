@@ -7,15 +7,15 @@ use super::timers::Timer;
 use super::{Fatal, Node};
 use crate::raft::Durable;
 use crate::store::{Disk, Image, Persisted};
-use crate::types::Millis;
+use crate::types::{Millis, Now};
 
 /// An idle cluster's last append is covered by a `synced` line after so long (ms) \[N28\].
 const IDLE_SYNCED: Millis = 1000;
 
 /// The ordered list. An error ends the process: no byte of this turn has left, and none may.
-pub(super) fn before_sleep<D: Disk>(node: &mut Node<D>) -> Result<(), Fatal> {
+pub(super) fn before_sleep<D: Disk>(node: &mut Node<D>, clock: &mut dyn FnMut() -> Now) -> Result<(), Fatal> {
     connect(node);
-    let receipt = persist(node)?;
+    let receipt = persist(node, clock)?;
     commit_and_apply(node, &receipt);
     deferred_acks(node, &receipt);
     deferred_votes(node, &receipt);
@@ -35,14 +35,31 @@ fn connect<D: Disk>(node: &mut Node<D>) {
     node.connect_primary();
 }
 
-/// 2. One durable operation, before everything that relies on it: only this step makes the receipt that steps 3 to 8 take.
-fn persist<D: Disk>(node: &mut Node<D>) -> Result<Persisted, Fatal> {
-    let now = node.now.mono;
+/// 2. One durable operation, before everything that relies on it: only this step makes the receipt that steps 3 to 8 take. Where it had to wait for the disk,
+///    the clock is read again: what leaves now leaves at that time.
+fn persist<D: Disk>(node: &mut Node<D>, clock: &mut dyn FnMut() -> Now) -> Result<Persisted, Fatal> {
+    let syncs = node.store.disk().sync_times().count();
+    let (receipt, begun) = write_what_is_due(node, clock)?;
+    let syncs = node.store.disk().sync_times().count() - syncs;
+    if syncs > 0 {
+        node.read_clock(clock);
+        node.disk_took(syncs, node.now.mono.saturating_sub(begun));
+    }
+    node.raft.persisted(Durable { term: receipt.term(), voted_for: receipt.voted_for(), last_index: receipt.last_index() });
+    Ok(receipt)
+}
+
+/// Also tells when that began (mono ms).
+fn write_what_is_due<D: Disk>(node: &mut Node<D>, clock: &mut dyn FnMut() -> Now) -> Result<(Persisted, Millis), Fatal> {
     if let Some(cluster) = node.todo.keep_file_of.take() {
         node.store.keep_copy(&cluster.to_string())?;
     }
-    let full = node.todo.rewrite || node.raft.needs_rewrite() || node.todo.rewrite_by.is_some_and(|by| by <= now);
+    let full = node.todo.rewrite || node.raft.needs_rewrite() || node.todo.rewrite_by.is_some_and(|by| by <= node.now.mono);
     let grown = node.raft.unpersisted_from() <= node.raft.log().last_index();
+    if full || grown {
+        node.read_clock(clock);
+    }
+    let now = node.now.mono;
     if !full && !grown && node.timers.take_due(Timer::Synced, now) {
         node.store.idle_synced()?;
     }
@@ -62,8 +79,7 @@ fn persist<D: Disk>(node: &mut Node<D>) -> Result<Persisted, Fatal> {
     if grown {
         node.timers.set(Timer::Synced, now + IDLE_SYNCED);
     }
-    node.raft.persisted(Durable { term: receipt.term(), voted_for: receipt.voted_for(), last_index: receipt.last_index() });
-    Ok(receipt)
+    Ok((receipt, now))
 }
 
 /// 3. A leader's own copy counts only now that it is on disk: a cluster of one commits here, any other with the acks that came in.
@@ -81,14 +97,14 @@ fn deferred_acks<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
 
 /// 5. A vote follows its votedFor.
 fn deferred_votes<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
-    for vote in node.raft.take_votes() {
+    for vote in node.raft.take_votes(node.now.mono) {
         node.send(receipt, vote);
     }
 }
 
 /// 6. A candidate's request follows its term and its vote for itself.
 fn vote_requests<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
-    for request in node.raft.take_vote_requests() {
+    for request in node.raft.take_vote_requests(node.now.mono) {
         node.send(receipt, request);
     }
 }

@@ -75,7 +75,7 @@ impl<D: Disk> Node<D> {
     /// Whether a client's write to this slot would be acknowledged now.
     pub fn accepts_writes(&self, slot: Slot, now: Now) -> bool {
         let leaving = self.succession.yielding.leaving.iter().any(|(first, last)| (*first..=*last).contains(&slot));
-        let held = self.steady.would_read(now).is_some_and(|now| self.lease.at(now.mono).is_some());
+        let held = self.machine.steady.would_read(now).is_some_and(|now| self.lease.at(now.mono).is_some());
         self.outlook.usable && self.state.owner(slot) == Some(self.me) && !leaving && held
     }
 }

@@ -310,7 +310,7 @@ impl<D: Disk> Node<D> {
 
     /// Cron: a link that does not answer is closed and dialled anew, an inbound one that never greeted is closed.
     pub(super) fn close_silent_links(&mut self) {
-        let patience = self.config.cluster_node_timeout / 2;
+        let patience = self.config.cluster_node_timeout / 2 + self.raft.slowness();
         let now = self.now.mono;
         // Without a leader, a greeting anew is how a node hears from one that does not count it as a member.
         let expecting = self.raft.is_leader() || self.is_leaderless();

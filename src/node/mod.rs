@@ -38,6 +38,7 @@ mod leaving;
 mod links;
 mod loading;
 mod long_values;
+mod machine;
 #[cfg(test)]
 mod net;
 mod owing;
@@ -47,6 +48,7 @@ mod publishing;
 mod recovery;
 mod saving;
 mod sessions;
+mod slow_disk;
 mod steady;
 mod subscribers;
 mod succession;
@@ -152,6 +154,8 @@ struct Outlook {
     covered: bool,
     /// `cluster_state:ok`.
     usable: bool,
+    /// What links and proposals were last arranged for.
+    arranged_for: Option<Arrangement>,
 }
 
 /// A node.
@@ -160,7 +164,7 @@ pub struct Node<D: Disk> {
     rng: Rng,
     /// Drawn at start, for lease tokens \[N3\].
     nonce: u64,
-    steady: steady::Steady,
+    machine: machine::Machine,
     /// Never goes back.
     now: Now,
 
@@ -215,8 +219,6 @@ pub struct Node<D: Disk> {
     timers: Timers,
     outbox: gate::Outbox,
     actions: VecDeque<Action>,
-    /// What links and proposals were last arranged for.
-    arranged_for: Option<Arrangement>,
     /// Keys are left to be expired or freed.
     busy: bool,
     ending: ending::Ending,
@@ -263,7 +265,7 @@ impl<D: Disk> Node<D> {
             config,
             rng,
             nonce,
-            steady: steady::Steady::new(now),
+            machine: machine::Machine::new(now),
             now,
             me: loaded.me,
             incarnation: loaded.incarnation,
@@ -307,7 +309,6 @@ impl<D: Disk> Node<D> {
             timers: Timers::default(),
             outbox: gate::Outbox::default(),
             actions: VecDeque::new(),
-            arranged_for: None,
             busy: false,
             ending: ending::Ending::No,
         })
@@ -337,7 +338,7 @@ impl<D: Disk> Node<D> {
         self.tend_loading()?;
         self.arrange();
         self.tend_takeover();
-        before_sleep::before_sleep(self)?;
+        before_sleep::before_sleep(self, clock)?;
         self.arrange();
         self.exit_if_ended();
         if cfg!(debug_assertions) {
@@ -348,7 +349,7 @@ impl<D: Disk> Node<D> {
 
     /// When [`Node::turn`] is to be called at the latest, by the caller's clock (mono ms): at once if work is left.
     pub fn deadline(&self) -> Millis {
-        self.steady.reading_at(self.next_turn())
+        self.machine.steady.reading_at(self.next_turn())
     }
 
     fn next_turn(&self) -> Millis {
@@ -420,8 +421,8 @@ impl<D: Disk> Node<D> {
         self.outlook.usable = self.covered_enough() && !leaderless;
         let ready = self.raft.leader_ready(self.state.last_applied());
         let wanted = Arrangement { leader: self.raft.leader(), term: self.raft.term(), role: self.raft.role(), leaderless, ready };
-        if self.arranged_for != Some(wanted) {
-            self.arranged_for = Some(wanted);
+        if self.outlook.arranged_for != Some(wanted) {
+            self.outlook.arranged_for = Some(wanted);
             self.todo.connect = true;
             self.todo.proposals = true;
         }

@@ -29,6 +29,8 @@ pub struct Net {
     pub now: Now,
     /// What each node's clock shows.
     clocks: Vec<Clock>,
+    /// In the middle of a turn, which waits for its disk, until then by the clock of the net.
+    busy_until: Vec<Millis>,
     /// A process that gets no turns: what it is sent waits.
     pub stopped: Option<usize>,
     /// Those to whom something has happened since their last turn.
@@ -67,6 +69,7 @@ impl Net {
             refused: Vec::new(),
             now,
             clocks: vec![Clock { since: now.mono, shown: now.mono }; count],
+            busy_until: vec![0; count],
             stopped: None,
             woken: BTreeSet::new(),
         }
@@ -183,13 +186,28 @@ impl Net {
         self.now = Now { mono: self.now.mono + 5, wall: self.now.wall + 5 };
         let stopped = self.stopped;
         for at in self.up.clone().into_iter().filter(|at| stopped != Some(*at)) {
-            let now = self.clock(at);
-            if self.woken.remove(&at) || self.nodes[at].deadline() <= now.mono {
-                self.nodes[at].turn(&mut || now).unwrap();
+            if self.busy_until[at] > self.now.mono {
+                continue;
             }
+            // Of a turn that has waited for its disk.
             self.flush(at);
             self.act(at);
+            self.turn(at);
+            if self.busy_until[at] <= self.now.mono {
+                self.flush(at);
+                self.act(at);
+            }
         }
+    }
+
+    fn turn(&mut self, at: usize) {
+        let (now, disk) = (self.clock(at), self.nodes[at].store.disk().clone());
+        if !self.woken.remove(&at) && self.nodes[at].deadline() > now.mono {
+            return;
+        }
+        let before = disk.waited();
+        self.nodes[at].turn(&mut || Now { mono: now.mono + disk.waited() - before, ..now }).unwrap();
+        self.busy_until[at] = self.now.mono + disk.waited() - before;
     }
 
     fn flush(&mut self, at: usize) {

@@ -55,7 +55,7 @@ impl<D: Disk> Node<D> {
 
     /// The time at this reading. If the clock went back, nothing is served or told any more that rested on the time before.
     pub(super) fn take_reading(&mut self, reading: Now) -> Now {
-        let (now, back) = self.steady.read(reading);
+        let (now, back) = self.machine.steady.read(reading);
         if back > 0 {
             let led = if self.raft.is_leader() { ", and the leadership" } else { "" };
             log::error!(
@@ -137,7 +137,7 @@ mod tests {
         assert!(!serves(&net));
         net.say(0, "PING");
         net.until("it to notice", |net| net.nodes[0].lease.lapses() == lapses + 1);
-        assert!(net.nodes[0].steady.behind > 400);
+        assert!(net.nodes[0].machine.steady.behind > 400);
         // A grant for what it had said before does not count.
         [1, 2].into_iter().for_each(|other| net.release(other, 0, Port::Bus));
         net.step();

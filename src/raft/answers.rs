@@ -103,12 +103,16 @@ impl<P: Payload> Raft<P> {
     }
 
     /// Votes and pre-votes given and denied, and the refusals of AEs of lower terms. A vote of a term that has passed is denied after all.
-    pub fn take_votes(&mut self) -> Vec<Outgoing<P>> {
+    pub fn take_votes(&mut self, now: Millis) -> Vec<Outgoing<P>> {
         if !self.disk.holds(self.hard) {
             return Vec::new();
         }
         let votes = std::mem::take(&mut self.answers.votes);
         let outdated = std::mem::take(&mut self.answers.outdated);
+        if votes.iter().any(|(.., vote)| vote.granted && !vote.pre) {
+            // Its candidate hears of it now.
+            self.wait_on(now);
+        }
         let votes = votes.into_iter().map(|(via, candidate, vote)| self.vote_answer(via, candidate, vote)).collect::<Vec<_>>();
         votes.into_iter().chain(outdated.into_iter().map(|via| self.outdated_answer(via))).collect()
     }

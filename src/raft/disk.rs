@@ -4,8 +4,9 @@
 //! Contract: docs/nodes-conf.md, "Writing".
 
 use super::entry::Payload;
+use super::pace::Pace;
 use super::{HardState, Raft};
-use crate::types::{LogIndex, NodeId, Term};
+use crate::types::{LogIndex, Millis, NodeId, Term};
 
 /// What the store's receipt says is on disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -25,11 +26,12 @@ pub(super) struct Disk {
     durable: Durable,
     /// Term, vote, a truncation or a snapshot is not on disk yet.
     rewrite: bool,
+    pace: Pace,
 }
 
 impl Disk {
     pub(super) fn new(durable: Durable) -> Self {
-        Self { durable, rewrite: false }
+        Self { durable, rewrite: false, pace: Pace::default() }
     }
 
     pub(super) fn last_index(&self) -> LogIndex {
@@ -66,6 +68,21 @@ impl<P: Payload> Raft<P> {
     /// The first entry that is not on disk; one past the last index if all are.
     pub fn unpersisted_from(&self) -> LogIndex {
         self.disk.durable.last_index + 1
+    }
+
+    /// The turn's durable operation took so long (ms), in so many syncs. To be told before what waited for it is taken.
+    pub fn disk_took(&mut self, syncs: u64, took: Millis) {
+        self.disk.pace.note(syncs, took);
+    }
+
+    /// What a sync of the own disk takes lately (ms).
+    pub fn sync_time(&self) -> Millis {
+        self.disk.pace.sync_time()
+    }
+
+    /// How much longer than otherwise this node waits for others because its own disk is slow (ms).
+    pub fn disk_allowance(&self) -> Millis {
+        self.disk.pace.allowance(self.settings.election_timeout)
     }
 
     /// Takes the receipt of the turn's one durable operation, which covered everything that was due.

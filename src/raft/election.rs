@@ -5,6 +5,7 @@
 
 use super::entry::{Body, Payload};
 use super::message::{Message, Needs, Outgoing, Route, Vote, VoteRequest};
+use super::progress::Progress;
 use super::role::{Campaign, Leader};
 use super::{HardState, PeerFault, Raft, Role, quorum};
 use crate::types::{ConnId, Millis, NodeId, Term};
@@ -16,7 +17,7 @@ const TERM_LIMIT: Term = 1 << 62;
 const TERM_LEAD: Term = 1 << 24;
 
 /// Whom a node follows, and until when.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Election {
     /// The leader of the current term; a leader names itself.
     pub(super) leader: Option<NodeId>,
@@ -24,21 +25,29 @@ pub(super) struct Election {
     heard_at: Option<Millis>,
     /// When to ask for votes, or to ask again. Means nothing to a leader.
     deadline: Millis,
+    /// How long that is from when the wait began, as it was drawn: from [E, 2E). A slow disk stretches it.
+    wait: Millis,
     /// The newest round of vote requests.
     round: u64,
 }
 
-impl Election {
-    pub(super) fn new(deadline: Millis) -> Self {
-        Self { leader: None, heard_at: None, deadline, round: 0 }
-    }
-}
-
 impl<P: Payload> Raft<P> {
-    /// A time in [E, 2E) from now.
-    pub(super) fn draw_timeout(&mut self, now: Millis) -> Millis {
+    /// E, and what a slow disk adds to it: elections start after once to twice that without a leader (ms).
+    pub fn election_timeout(&self) -> Millis {
+        self.settings.election_timeout + self.disk_allowance()
+    }
+
+    /// A wait begins, for a leader or for votes, of a length that is drawn now.
+    pub(super) fn await_leader(&mut self, now: Millis) {
         let base = self.settings.election_timeout;
-        now + self.rng.between(base, 2 * base)
+        self.election.wait = self.rng.between(base, 2 * base);
+        self.wait_on(now);
+    }
+
+    /// The wait begins now: what is waited for could not come before, for what asks for it, or allows it, has been on its way to the disk \[N64\].
+    pub(super) fn wait_on(&mut self, now: Millis) {
+        let base = self.settings.election_timeout.max(1);
+        self.election.deadline = now + self.election.wait.saturating_mul(self.election_timeout()) / base;
     }
 
     /// Timers.
@@ -46,7 +55,7 @@ impl<P: Payload> Raft<P> {
         match &mut self.role {
             Role::Leader(leader) => {
                 leader.end_transfer(now);
-                if self.quorum_answered_at(now).is_none_or(|at| at + self.settings.election_timeout < now) {
+                if self.quorum_answered_at(now).is_none_or(|at| at + self.election_timeout() < now) {
                     self.abdicate(now);
                 }
             }
@@ -80,17 +89,26 @@ impl<P: Payload> Raft<P> {
         Some(if alone { self.election.heard_at.map_or(0, |at| at + self.settings.election_timeout) } else { self.election.deadline })
     }
 
-    /// The send time of the newest round that a majority has acked; `now` if the leader alone is one.
+    /// The send time of the newest round that a majority has acked, each later by what its disk is known to take; `now` if the leader alone is one.
     fn quorum_answered_at(&self, now: Millis) -> Option<Millis> {
         let leader = self.role.leader()?;
-        let answered = |id: &NodeId| leader.progress.get(id).map_or(0, |progress| progress.last_ack_sent_at());
+        let timeout = self.settings.election_timeout;
+        let late = |progress: &Progress| progress.last_ack_sent_at() + 2 * progress.pace.allowance(timeout);
+        let answered = |id: &NodeId| leader.progress.get(id).map_or(0, late);
         quorum::reached(self.voters(), |id| if *id == self.me { now } else { answered(id) })
+    }
+
+    /// How much longer than otherwise an answer may take, by the slowest of the disks that are known (ms).
+    pub fn slowness(&self) -> Millis {
+        let others = self.role.leader().map(|leader| leader.progress.values());
+        let allowances = others.into_iter().flatten().map(|progress| 2 * progress.pace.allowance(self.settings.election_timeout));
+        self.disk_allowance() + allowances.max().unwrap_or(0)
     }
 
     /// When check-quorum fails if nobody answers any more.
     fn quorum_fails_at(&self, leader: &Leader) -> Option<Millis> {
         let at = self.quorum_answered_at(Millis::MAX)?;
-        Some(at.max(leader.elected_at) + self.settings.election_timeout + 1)
+        Some(at.max(leader.elected_at) + self.election_timeout() + 1)
     }
 
     /// A higher term: whatever was promised or asked in the old one is over.
@@ -107,7 +125,7 @@ impl<P: Payload> Raft<P> {
         if let Role::Leader(leader) = &self.role {
             self.heard.led(self.hard.term, leader.progress.iter().map(|(id, progress)| (*id, progress.heard_at())).collect());
             self.keep_lease(now);
-            self.election.deadline = self.draw_timeout(now);
+            self.await_leader(now);
         }
         self.role = Role::Follower;
     }
@@ -129,7 +147,7 @@ impl<P: Payload> Raft<P> {
         self.election.leader = Some(leader);
         self.heard.leader(leader, term, now);
         self.election.heard_at = Some(now);
-        self.election.deadline = self.draw_timeout(now);
+        self.await_leader(now);
     }
 
     /// Whether this is a joiner that has acknowledged nothing: no term, no log, no voters.
@@ -143,7 +161,12 @@ impl<P: Payload> Raft<P> {
             return self.campaign(false, now);
         }
         self.election.leader = None;
-        let campaign = self.new_campaign(false, now);
+        let votes = match &mut self.role {
+            Role::Candidate(before) => (std::mem::take(&mut before.granted), before.sent_at),
+            Role::PreCandidate(before) => std::mem::take(&mut before.votes),
+            Role::Follower | Role::Leader(_) => Default::default(),
+        };
+        let campaign = Campaign { votes, ..self.new_campaign(false, now) };
         self.role = Role::PreCandidate(campaign);
         self.count_votes(now);
     }
@@ -158,17 +181,21 @@ impl<P: Payload> Raft<P> {
 
     fn new_campaign(&mut self, transfer: bool, now: Millis) -> Campaign {
         self.election.round += 1;
-        self.election.deadline = self.draw_timeout(now);
+        self.await_leader(now);
         let mut asked = self.voters().clone();
         // The own vote counts only by the latest configuration [N13].
         let granted = asked.take(&self.me).into_iter().collect();
         let heard = self.heard.since(self.log.last_term()).collect();
-        Campaign { round: self.election.round, transfer, granted, unsent: asked.clone(), asked, heard }
+        let (unsent, votes, took) = (asked.clone(), Default::default(), Default::default());
+        Campaign { round: self.election.round, transfer, granted, asked, unsent, sent_at: None, votes, took, heard }
     }
 
     /// Goes on if a majority of the voters, as they are now, said yes.
     fn count_votes(&mut self, now: Millis) {
         let Some(campaign) = self.role.campaign() else { return };
+        if quorum::won(self.voters(), &campaign.votes.0) {
+            return self.lead(now);
+        }
         if !quorum::won(self.voters(), &campaign.granted) {
             return;
         }
@@ -204,11 +231,12 @@ impl<P: Payload> Raft<P> {
         for (index, entry) in self.log.iter_from(self.commit + 1) {
             leader.gate.appended(index, &entry.body);
         }
-        let heard = self.role.campaign_mut().map(|campaign| std::mem::take(&mut campaign.heard));
+        let (heard, took) = self.role.campaign().map(|campaign| (campaign.heard.clone(), campaign.took.clone())).unwrap_or_default();
         self.role = Role::Leader(Box::new(leader));
         self.election.leader = Some(self.me);
         self.sync_peers(now);
-        self.were_heard(heard.unwrap_or_default().into_iter());
+        self.were_heard(heard.into_iter());
+        self.were_slow(took.into_iter());
         self.append_own(None, Body::Noop { lease });
     }
 
@@ -218,6 +246,16 @@ impl<P: Payload> Raft<P> {
         for (id, at) in heard {
             if let Some(progress) = leader.progress.get_mut(&id) {
                 progress.was_heard(at);
+            }
+        }
+    }
+
+    /// What a new leader knows of the voters' disks: a vote is a rewrite, which is two syncs.
+    fn were_slow(&mut self, took: impl Iterator<Item = (NodeId, Millis)>) {
+        let Role::Leader(leader) = &mut self.role else { return };
+        for (id, took) in took {
+            if let Some(progress) = leader.progress.get_mut(&id) {
+                progress.pace.note(2, took);
             }
         }
     }
@@ -278,7 +316,7 @@ impl<P: Payload> Raft<P> {
                 self.hard.voted_for = Some(request.candidate);
                 self.disk.hard_state_changed();
             }
-            self.election.deadline = self.draw_timeout(now);
+            self.await_leader(now);
         }
         granted
     }
@@ -293,17 +331,23 @@ impl<P: Payload> Raft<P> {
             self.were_heard(vote.ages.into_iter().map(|(id, age)| (id, now.saturating_sub(age))));
             return Ok(());
         }
-        let Some(campaign) = self.role.campaign_mut() else { return Ok(()) };
-        if vote.pre != pre || vote.round != campaign.round || !campaign.asked.contains(&from) {
+        let voted_for_itself = self.hard.voted_for == Some(self.me);
+        let Some(campaign) = self.role.campaign_mut().filter(|campaign| campaign.asked.contains(&from)) else { return Ok(()) };
+        // It waited for a disk for longer than this node waited for it. It is a vote all the same, in a term that goes on.
+        let late = pre && !vote.pre && vote.granted && vote.term == term && voted_for_itself;
+        if late {
+            campaign.votes.0.insert(from);
+            campaign.take_vote(from, vote.ages, campaign.votes.1, now);
+            self.count_votes(now);
+            return Ok(());
+        }
+        if vote.pre != pre || vote.round != campaign.round {
             return Ok(());
         }
         match vote.granted {
             true if vote.term == term + u64::from(pre) => {
                 campaign.granted.insert(from);
-                for (id, age) in vote.ages {
-                    let (at, known) = (now.saturating_sub(age), campaign.heard.entry(id).or_default());
-                    *known = at.max(*known);
-                }
+                campaign.take_vote(from, vote.ages, campaign.sent_at, now);
                 self.count_votes(now);
             }
             true => {}
@@ -326,7 +370,7 @@ impl<P: Payload> Raft<P> {
     }
 
     /// The vote requests that may leave: a real one only once the term and the own vote are on disk. Without a link they wait for one.
-    pub fn take_vote_requests(&mut self) -> Vec<Outgoing<P>> {
+    pub fn take_vote_requests(&mut self, now: Millis) -> Vec<Outgoing<P>> {
         let pre = matches!(self.role, Role::PreCandidate(_));
         let (last_index, last_term, hard, me) = (self.log.last_index(), self.log.last_term(), self.hard, self.me);
         if !self.disk.holds(hard) || self.disk.last_index() < last_index {
@@ -346,6 +390,11 @@ impl<P: Payload> Raft<P> {
         let needs = Needs { term: hard.term, vote: (!pre).then_some(me), index: last_index };
         let ready: BTreeSet<NodeId> = campaign.unsent.intersection(linked).copied().collect();
         campaign.unsent.retain(|id| !ready.contains(id));
+        // What is on its way to the disk is not on its way to anybody [N64].
+        if !pre && !ready.is_empty() && campaign.sent_at.is_none() {
+            campaign.sent_at = Some(now);
+            self.wait_on(now);
+        }
         ready.into_iter().map(|id| Outgoing { route: Route::Request(id), needs, message: Message::VoteRequest(request) }).collect()
     }
 

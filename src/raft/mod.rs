@@ -27,6 +27,7 @@ mod lease;
 pub mod log;
 mod membership;
 pub mod message;
+mod pace;
 mod plan;
 mod progress;
 pub mod quorum;
@@ -203,7 +204,7 @@ impl<P: Payload> Raft<P> {
             max_lease: 0,
             peers: Peers::default(),
             muted: false,
-            election: Election::new(0),
+            election: Election::default(),
             heard: Heard::default(),
             held_lease: HeldLease::default(),
             told_commit: None,
@@ -211,7 +212,7 @@ impl<P: Payload> Raft<P> {
             role: Role::Follower,
             answers: Answers::default(),
         };
-        raft.election = Election::new(raft.draw_timeout(now));
+        raft.await_leader(now);
         raft.applied(commit);
         raft
     }

@@ -3,6 +3,7 @@
 //! Owns: match and next index, the flow of one follower. Must not: build messages (replication does).
 //! Contract: docs/protocol.md, "Pipelining".
 
+use super::pace::Pace;
 use crate::types::{Extent, LogIndex, Millis};
 use std::collections::VecDeque;
 
@@ -46,6 +47,8 @@ pub struct Progress {
     pub(super) beat: Millis,
     /// The commit index that it could take from what it was sent.
     pub(super) commit_sent: LogIndex,
+    /// How long it took it to say that it has something on its disk.
+    pub(super) pace: Pace,
 }
 
 impl Progress {
@@ -65,6 +68,7 @@ impl Progress {
             last_sent: None,
             beat: 1,
             commit_sent: 0,
+            pace: Pace::default(),
         }
     }
 

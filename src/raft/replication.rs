@@ -93,7 +93,11 @@ impl<P: Payload> Raft<P> {
         }
         let lost_before = progress.lost_memory();
         let unseen_before = leader.gate.has_unseen(&from, progress.match_index());
-        progress.echoed(ack.round, leader.rounds.sent_at(ack.round), ack.last_index);
+        let sent_at = leader.rounds.sent_at(ack.round);
+        progress.echoed(ack.round, sent_at, ack.last_index);
+        if let Some(sent_at) = sent_at.filter(|_| ack.ok && ack.index > progress.match_index()) {
+            progress.pace.note(1, now.saturating_sub(sent_at));
+        }
         if progress.lost_memory() && !voters.contains(&from) {
             // What a learner has counts nowhere, so it may begin again.
             progress.start_over();

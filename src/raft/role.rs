@@ -51,8 +51,25 @@ pub(super) struct Campaign {
     pub(super) asked: BTreeSet<NodeId>,
     /// Who is to be asked as soon as there is a link, a part of `asked`.
     pub(super) unsent: BTreeSet<NodeId>,
+    /// When the first question left.
+    pub(super) sent_at: Option<Millis>,
+    /// While it asks for pre-votes again: who has voted for this node in its present term, and when those votes were asked for. Those that come late count too.
+    pub(super) votes: (BTreeSet<NodeId>, Option<Millis>),
+    /// How long each vote took.
+    pub(super) took: BTreeMap<NodeId, Millis>,
     /// When others were heard last, by this node and by those who granted their votes.
     pub(super) heard: BTreeMap<NodeId, Millis>,
+}
+
+impl Campaign {
+    /// A vote that was asked for then is here: it tells how long ago others were heard.
+    pub(super) fn take_vote(&mut self, from: NodeId, ages: Vec<(NodeId, Millis)>, asked_at: Option<Millis>, now: Millis) {
+        self.took.extend(asked_at.map(|at| (from, now.saturating_sub(at))));
+        for (id, age) in ages {
+            let (at, known) = (now.saturating_sub(age), self.heard.entry(id).or_default());
+            *known = at.max(*known);
+        }
+    }
 }
 
 /// What a leader knows.

@@ -11,6 +11,7 @@ mod contents;
 use super::disk::{Disk, Room};
 use super::sync_times::SyncTimes;
 use crate::rng::Rng;
+use crate::types::Millis;
 use contents::Contents;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -49,7 +50,7 @@ pub struct CrashReport {
 pub struct MemoryDisk {
     image: Rc<RefCell<DiskImage>>,
     process: u64,
-    /// Of the syncs that went through this handle; none of them took any time.
+    /// Of the syncs that went through this handle.
     sync_times: SyncTimes,
     /// It is not for nodes.conf.
     beside: bool,
@@ -79,6 +80,9 @@ struct DiskImage {
     syncs_beside: u64,
     dead: bool,
     durable_version: u64,
+    /// What a sync of nodes.conf takes (ms), and what all of them have taken.
+    sync_takes: Millis,
+    waited: Millis,
     /// None: without bounds.
     room: Option<Room>,
 }
@@ -130,6 +134,13 @@ impl DiskImage {
     fn contents(&mut self, process: u64, path: &Path) -> io::Result<&mut Contents> {
         let file = self.open.get(&(process, path.to_owned())).ok_or_else(|| io::Error::new(ErrorKind::NotFound, "the file is not open"))?;
         Ok(self.files.entry(*file).or_default())
+    }
+
+    /// How long a sync takes; that of a file beside nodes.conf nothing.
+    fn wait(&mut self, beside: bool) -> Duration {
+        let takes = if beside { 0 } else { self.sync_takes };
+        self.waited += takes;
+        Duration::from_millis(takes)
     }
 
     /// Drops the files that no name and no handle reaches.
@@ -273,6 +284,16 @@ impl MemoryDisk {
         self.image.borrow().syncs_beside
     }
 
+    /// From now on each sync of nodes.conf, of its bytes or of its name, takes so long (ms): [`MemoryDisk::waited`] grows by that.
+    pub fn slow_down(&self, sync_takes: Millis) {
+        self.image.borrow_mut().sync_takes = sync_takes;
+    }
+
+    /// How long syncs of nodes.conf have taken altogether (ms).
+    pub fn waited(&self) -> Millis {
+        self.image.borrow().waited
+    }
+
     /// The file as programs see it.
     pub fn live(&self, path: &Path) -> Option<Vec<u8>> {
         let image = self.image.borrow();
@@ -341,7 +362,7 @@ impl Disk for MemoryDisk {
                 contents.sync();
                 *if self.beside { &mut image.syncs_beside } else { &mut image.syncs } += 1;
                 image.durable_version += 1;
-                self.sync_times.note(Duration::ZERO);
+                self.sync_times.note(image.wait(self.beside));
             }
         }
         done(fault)
@@ -372,7 +393,7 @@ impl Disk for MemoryDisk {
             }
             image.durable_version += 1;
             image.collect();
-            self.sync_times.note(Duration::ZERO);
+            self.sync_times.note(image.wait(self.beside));
         }
         done(fault)
     }

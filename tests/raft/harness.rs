@@ -328,8 +328,8 @@ impl World {
         let Some(at) = self.nodes.get_mut(&node) else { return };
         let Some(raft) = &mut at.raft else { return };
         let mut out: Vec<Outgoing<Toy>> = raft.take_acks(Extent::default(), now).into_iter().collect();
-        out.extend(raft.take_votes());
-        out.extend(raft.take_vote_requests());
+        out.extend(raft.take_votes(now));
+        out.extend(raft.take_vote_requests(now));
         let state = &at.state;
         out.extend(raft.replicate(now, &mut || Some((state.index, state.term, format_state(state)))));
         raft.check();

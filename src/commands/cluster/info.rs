@@ -79,6 +79,7 @@ fn raft(cluster: &Cluster<'_>, text: &mut Text) {
     text.line("cluster_raft_first_index", log.first_index());
     text.line("cluster_raft_snapshot_index", log.snapshot_index());
     text.line("cluster_raft_snapshot_term", log.snapshot_term());
+    text.line("cluster_raft_election_timeout_ms", raft.election_timeout());
     text.line("cluster_raft_voters", voters.len());
     text.line("cluster_raft_learners", state.members().filter(|member| !voters.contains(&member.id)).count());
     text.line("cluster_raft_log_entries", log.len());
