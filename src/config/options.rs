@@ -168,7 +168,7 @@ const OPTIONS: &[Opt] = &[
     option!("cluster-replica-no-failover" | "cluster-slave-no-failover", cluster_replica_no_failover, Kind::Switch, "no", RUN_TIME, "flag this node as never to be promoted"),
     option!("replica-priority" | "slave-priority", replica_priority, Kind::Number(0, i32::MAX as i64), "100", RUN_TIME, "of replicas with equal data the one with the lowest takes over; 0: never"),
     option!("cluster-manual-failover-timeout", cluster_manual_failover_timeout, Kind::Number(1, DAY), "5000", RUN_TIME, "ms that a manual failover may hold writes; then it is called off"),
-    option!("cluster-fast-failure-detection", cluster_fast_failure_detection, Kind::Switch, "yes", RUN_TIME, "a process whose ports refuse connections is known to be dead at once, if it is a primary that a replica can take over from, or a replica"),
+    option!("cluster-fast-failure-detection", cluster_fast_failure_detection, Kind::Switch, "yes", RUN_TIME, "a process whose connections end and whose ports refuse new ones is known to be dead at once, if it is a primary that a replica can take over from, or a replica; no: behind a proxy"),
     option!("min-replicas-to-write" | "min-slaves-to-write", min_replicas_to_write, Kind::Number(0, i32::MAX as i64), "0", RUN_TIME, "refuse writes while fewer replicas are there; 0: never"),
     option!("min-replicas-max-lag" | "min-slaves-max-lag", min_replicas_max_lag, Kind::Number(0, DAY / 1000), "10", RUN_TIME, "seconds of silence after which a replica does not count for min-replicas-to-write; 0: writes are not refused"),
     option!("repl-backlog-size", repl_backlog_size, Kind::Raised(16 << 10), "10485760", RUN_TIME, "bytes of changes kept for replicas that come back; at least 16 KiB are"),

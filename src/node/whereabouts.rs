@@ -232,6 +232,7 @@ fn end_of_link(kind: &Kind) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::net::Net;
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -247,6 +248,25 @@ mod tests {
             assert!(!replaces(loopback, Some(first), confirmed) && replaces(first, Some(loopback), confirmed));
         }
         assert!(replaces(ip("127.0.0.2"), Some(loopback), false) && !replaces(ip("127.0.0.2"), Some(loopback), true));
+    }
+
+    /// It was met, and is reached by the leader, at a loopback address, which means another machine to others \[N51\].
+    #[test]
+    fn who_is_known_by_a_loopback_address_while_others_are_not_finds_a_better_one() {
+        let mut net = Net::with_members(3);
+        assert_eq!(net.ask(1, "CONFIG SET cluster-announce-ip 127.0.0.1"), "+OK\r\n");
+        let id = net.nodes[1].me;
+        let known = |net: &Net, ip: &str| net.nodes.iter().all(|node| node.state.member(&id).unwrap().address.ip == ip);
+        net.until("all to know it there", |net| known(net, "127.0.0.1"));
+        let link = net.nodes[0].links.up(&id).unwrap();
+        net.break_off(0, link);
+        net.until("the leader to reach it there", |net| net.nodes[0].links.up(&id).is_some());
+        let begun = net.now.mono;
+        net.nodes[1].config.cluster_announce_ip.clear();
+        net.nodes[1].todo.connect = true;
+        net.until("all to know it elsewhere", |net| known(net, "10.0.0.1"));
+        assert!(net.now.mono - begun <= 100, "after {} ms", net.now.mono - begun);
+        assert!(net.nodes[1].shows_own_ip().is_none());
     }
 
     #[test]
