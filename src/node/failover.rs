@@ -13,15 +13,15 @@ use crate::store::Disk;
 use crate::types::{Millis, NodeId, Term};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How long the answers of all replicas are waited for (ms); then the best of those that have answered is taken.
+/// How long a replica that was silent already is waited for (ms), if not all have answered; then the best of those that have is taken.
 const PATIENCE: Millis = 100;
 
 /// The replicas of a primary have been asked.
 #[derive(Clone, Copy)]
 struct Search {
     question: Question,
-    /// Until then all of them are waited for (mono ms).
-    until: Millis,
+    /// Mono ms.
+    began: Millis,
 }
 
 /// A leader's searches.
@@ -145,15 +145,17 @@ impl<D: Disk> Node<D> {
         let search = match self.leading.failovers.searches.get(&primary) {
             Some(search) => *search,
             None => {
-                let search = Search { question: self.ask_holdings(&replicas), until: now + PATIENCE };
+                let search = Search { question: self.ask_holdings(&replicas), began: now };
                 self.leading.failovers.searches.insert(primary, search);
                 search
             }
         };
         let answer = |id: &NodeId| self.holding(&search.question, &primary, id);
-        let all = replicas.iter().all(|replica| answer(replica).is_some());
-        if !all && now < search.until {
-            self.timers.at_most(Timer::Failover, search.until);
+        let missing = || replicas.iter().filter(|replica| !self.raft.is_dead(replica) && answer(replica).is_none());
+        let all = missing().next().is_none();
+        let until = missing().map(|replica| search.began + self.patience_with(replica, search.began)).max();
+        if let Some(until) = until.filter(|until| now < *until) {
+            self.timers.at_most(Timer::Failover, until);
             return Successor::Sought;
         }
         match self.state.successor(&primary, |id| answer(id).unwrap_or_default()) {
@@ -161,6 +163,14 @@ impl<D: Disk> Node<D> {
             None if all => Successor::Nobody,
             None => Successor::Sought,
         }
+    }
+
+    /// How long a replica that is not known to be dead may take to answer (ms). One that has answered lately may alone hold what WAIT has counted, and a disk or a
+    /// way that is slow is no reason to lose that \[N57\]: it has as long as a leader is waited for.
+    fn patience_with(&self, replica: &NodeId, asked: Millis) -> Millis {
+        let span = self.config.election_timeout();
+        let answers = self.raft.progress(replica).is_some_and(|progress| progress.answered_lately(asked, span));
+        if answers { span.max(PATIENCE) } else { PATIENCE }
     }
 
     /// Once for each failure: it is looked again and again.

@@ -153,6 +153,11 @@ impl Progress {
         self.acked_round > 0 && now.saturating_sub(self.last_ack_sent_at) < span
     }
 
+    /// Whether at `now` it had answered, as far as is known, a round that was sent no longer ago than `span` and the time between two of its heartbeats.
+    pub fn answered_lately(&self, now: Millis, span: Millis) -> bool {
+        now.saturating_sub(self.heard_at()) < span + self.beat
+    }
+
     /// A new link: what was on its way on the old one is forgotten.
     pub(super) fn link_up(&mut self) {
         self.linked = true;

@@ -35,9 +35,8 @@ impl Net {
     }
 }
 
-/// R has got something since its last answer, and the leader, which others would choose for its priority, has not.
-#[test]
-fn the_replicas_are_asked_when_the_primary_has_failed() {
+/// R has got something since its last answer, and the leader, which others would choose for its priority, has not. R's answers are held up.
+fn with_one_that_has_most() -> Net {
     let mut net = Net::with_members(5);
     net.until("five voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 5));
     assert_eq!(net.ask(LEADER, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
@@ -55,12 +54,52 @@ fn the_replicas_are_asked_when_the_primary_has_failed() {
     net.hold(R, LEADER, Port::Bus);
     net.say(P, "SET last 1");
     net.until("a copy", |net| net.nodes[R].keyspace.len() == 2);
+    net
+}
+
+/// The primary is killed. How long after the search began the leader or R owned the slots, if R was heard again after so many ms.
+fn chosen_after(net: &mut Net, heard_after: Millis) -> Millis {
     net.kill(P);
     net.until("the search", |net| !net.nodes[LEADER].leading.failovers.searches.is_empty());
-    net.step();
-    net.release(R, LEADER, Port::Bus);
-    net.until("a successor", |net| net.owns_slots(R) || net.owns_slots(LEADER));
-    assert!(net.owns_slots(R));
+    let begun = net.now.mono;
+    while !net.owns_slots(R) && !net.owns_slots(LEADER) {
+        if net.now.mono - begun >= heard_after {
+            net.release(R, LEADER, Port::Bus);
+        }
+        net.step();
+    }
+    net.now.mono - begun
+}
+
+#[test]
+fn the_replicas_are_asked_when_the_primary_has_failed() {
+    let mut net = with_one_that_has_most();
+    let took = chosen_after(&mut net, 5);
+    assert!(net.owns_slots(R) && took <= 40, "after {took} ms");
+}
+
+/// Its disk takes long, or its network: longer than a dead one is waited for [N57].
+#[test]
+fn a_replica_that_has_answered_lately_is_waited_for() {
+    let mut net = with_one_that_has_most();
+    let took = chosen_after(&mut net, 150);
+    assert!(net.owns_slots(R), "somebody else was chosen after {took} ms");
+}
+
+#[test]
+fn one_that_was_silent_already_is_not_waited_for_that_long() {
+    let mut net = with_one_that_has_most();
+    (0..60).for_each(|_| net.step());
+    let took = chosen_after(&mut net, 180);
+    assert!(net.owns_slots(LEADER) && (100..=130).contains(&took), "after {took} ms");
+}
+
+#[test]
+fn one_that_has_died_with_the_primary_is_not_waited_for() {
+    let mut net = with_one_that_has_most();
+    net.kill(R);
+    let took = chosen_after(&mut net, 0);
+    assert!(net.owns_slots(LEADER) && took <= 40, "after {took} ms");
 }
 
 #[test]
