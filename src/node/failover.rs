@@ -170,7 +170,9 @@ impl<D: Disk> Node<D> {
     fn patience_with(&self, replica: &NodeId, asked: Millis) -> Millis {
         let span = self.config.election_timeout();
         let answers = self.raft.progress(replica).is_some_and(|progress| progress.answered_lately(asked, span));
-        if answers { span.max(PATIENCE) } else { PATIENCE }
+        // Its process has ended as this leader's own connection shows, though no other member may have had one with it to confirm that.
+        let has_ended = self.ended(replica).is_some();
+        if answers && !has_ended { span.max(PATIENCE) } else { PATIENCE }
     }
 
     /// Once for each failure: it is looked again and again.

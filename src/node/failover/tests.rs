@@ -94,12 +94,13 @@ fn one_that_was_silent_already_is_not_waited_for_that_long() {
     assert!(net.owns_slots(LEADER) && (100..=130).contains(&took), "after {took} ms");
 }
 
+/// Nobody but the primary had a connection with it, so that nobody can confirm its death [N51].
 #[test]
-fn one_that_has_died_with_the_primary_is_not_waited_for() {
+fn one_that_has_died_with_the_primary_is_not_waited_for_that_long() {
     let mut net = with_one_that_has_most();
     net.kill(R);
     let took = chosen_after(&mut net, 0);
-    assert!(net.owns_slots(LEADER) && took <= 40, "after {took} ms");
+    assert!(net.owns_slots(LEADER) && took <= 130, "after {took} ms");
 }
 
 #[test]
