@@ -11,7 +11,7 @@ use crate::sim::trace::{self, note};
 use crate::sim::world::World;
 use crate::sim::writers::KEYS;
 use pontoon::rng::Rng;
-use pontoon::types::Slot;
+use pontoon::types::{NodeId, Slot};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A client that has waited for so long gives up and closes its connection.
@@ -50,6 +50,8 @@ pub enum Role {
     Operator,
     /// Makes shards of several nodes, and replicas take over.
     Sharder,
+    /// Moves one slot after another, as it is told.
+    Mover,
     /// Asks what a fault needs, at once.
     Errand,
 }
@@ -67,6 +69,8 @@ pub enum Purpose {
     Wait(usize, u64),
     /// One of these keys is read; what it must hold at least was this when it was asked for.
     Fetch(usize, Floor),
+    /// A replica takes over from this primary.
+    Succeed(NodeId),
     /// Nothing, but it must not be an error.
     Look,
     /// Whatever comes.
@@ -135,6 +139,8 @@ pub struct Client {
     pub written: u64,
     /// Where it was sent for a slot.
     pub moved: BTreeMap<Slot, usize>,
+    /// What it was told to ask.
+    pub orders: VecDeque<Request>,
 }
 
 /// All of them.
@@ -160,9 +166,9 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Three that change slots, one for keys, two writers, a reader, two operators, two for errands, and one more where there are to be replicas.
+    /// Three that change slots, one for keys, two writers, a reader, two operators, two for errands; where there are to be replicas one who makes them, and four who move slots.
     pub fn new(machines: usize, mut rng: Rng) -> Self {
-        use Role::{Errand, Keys, Operator, Reader, Sharder, Slots, Writer};
+        use Role::{Errand, Keys, Mover, Operator, Reader, Sharder, Slots, Writer};
         let primaries = (!rng.one_in(4)).then(|| rng.between(1, 4) as usize);
         let roles = [Slots(0), Slots(8), Slots(16), Keys, Writer(0), Writer(KEYS.len() / 2), Reader, Operator, Operator, Errand, Errand];
         let client = |role| Client {
@@ -175,8 +181,10 @@ impl Clients {
             probed: BTreeSet::new(),
             written: 0,
             moved: BTreeMap::new(),
+            orders: VecDeque::new(),
         };
-        let list = roles.into_iter().chain(primaries.map(|_| Sharder)).map(client).collect();
+        let sharders = primaries.into_iter().flat_map(|_| [Sharder, Mover, Mover, Mover, Mover]);
+        let list = roles.into_iter().chain(sharders).map(client).collect();
         let (flushes, takes_over, writes_large) = (rng.one_in(4), rng.one_in(3), rng.one_in(4));
         let gap = [200 * MILLI, 500 * MILLI, SECOND][rng.below(3) as usize];
         let meets = crate::sim::workload::draw_formation(machines, &mut rng);
@@ -273,7 +281,7 @@ impl World {
         if pending.purposes.is_empty() {
             let often = if matches!(client.role, Role::Writer(_) | Role::Reader) { 8 } else { 1 };
             client.pending = None;
-            client.next_at = self.now + self.clients.rng.below(2 * self.clients.gap / often);
+            client.next_at = self.now + if client.orders.is_empty() { self.clients.rng.below(2 * self.clients.gap / often) } else { 0 };
         }
         self.judge(index, to, purpose, &reply);
     }
@@ -325,7 +333,8 @@ impl World {
                 }
             }
             Purpose::Look => assert!(!matches!(reply, Reply::Error(_)), "a look at the cluster is no error: {reply:?}"),
-            Purpose::Any => {}
+            Purpose::Succeed(predecessor) if reply.is_ok() => self.forget_predecessor(predecessor),
+            Purpose::Succeed(_) | Purpose::Any => {}
         }
     }
 

@@ -47,7 +47,7 @@ const KINDS: [(Kind, u64); 18] = [
     (Kind::CrashInWrite, 8),
     (Kind::DiskError, 3),
     (Kind::ShortWrite, 3),
-    (Kind::Shutdown, 3),
+    (Kind::Shutdown, 5),
     (Kind::Blackout, 1),
     (Kind::Pause, 8),
     (Kind::StopInTurn, 8),
@@ -237,6 +237,7 @@ impl World {
             return;
         }
         machine.shut_down();
+        self.checks.told_to_end(&self.machines, index, self.now);
         self.stats.shutdowns += 1;
         self.wake(Owner::Machine(index), self.now);
     }

@@ -18,7 +18,11 @@ impl World {
         let replicas: Vec<_> = state.members().filter(|member| !member.is_primary()).map(|member| member.id).collect();
         let replica = self.pick(&replicas).and_then(|id| self.machine_of(id))?;
         let words = match self.clients.rng.below(12) {
-            0..=3 => vec!["FAILOVER"],
+            0..=3 => {
+                let primary = self.id_of(replica).and_then(|id| self.state_of(looked_at)?.member(&id)?.primary)?;
+                return Some(Request::one(replica, cluster(&["FAILOVER"]), Purpose::Succeed(primary)));
+            }
+            11 => return self.move_in_bulk(looked_at, replica),
             4 | 9 | 10 => vec!["FAILOVER", "FORCE"],
             8 if self.clients.takes_over => vec!["FAILOVER", "TAKEOVER"],
             5 if self.clients.rng.one_in(4) => vec!["RESET", "SOFT"],

@@ -47,6 +47,10 @@ stats! {
     joins,
     /// Members forgotten.
     forgets,
+    /// Primaries that were to be forgotten just after they had handed over.
+    forgotten_predecessors,
+    /// Slots of a primary moved by many clients at once.
+    bulk_moves,
     /// Nodes reset by request.
     resets,
     /// Voting entries that added.

@@ -94,6 +94,7 @@ impl World {
         self.queue.push(machine.busy_until, Event::Flush(index));
         self.wake_all(news.wakes);
         self.checks.after_turn(&self.machines, index, course.at, &mut self.stats);
+        self.checks.watch_ending(&self.machines, &self.net, index);
     }
 
     /// A turn is done, if its process is still there and runs: what it has to say leaves.
@@ -226,6 +227,9 @@ impl World {
 
     /// The process is gone. After an error of its disk that was to be a loss of power, the power goes as well.
     fn process_ended(&mut self, index: usize, orderly: bool) {
+        if orderly {
+            self.checks.ends_in_order(&self.machines, index, self.now);
+        }
         if orderly && self.machines[index].last_words == Some(true) {
             self.checks.ended_whole(&self.machines[index]);
         }

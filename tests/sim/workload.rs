@@ -85,6 +85,7 @@ impl World {
             (Role::Writer(first), Mode::Busy) => self.write_or_read(index, first),
             (Role::Reader, Mode::Busy) => self.read(index),
             (Role::Sharder, Mode::Busy) => self.shape_shards(),
+            (Role::Mover, Mode::Busy) => self.clients.list[index].orders.pop_front(),
             (Role::Operator, Mode::Busy) => self.operate(),
             (Role::Operator, Mode::Recover(chosen)) => self.recover_quorum(chosen),
             (Role::Operator, _) => self.bring_back(),

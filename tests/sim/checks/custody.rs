@@ -5,6 +5,7 @@
 //! nothing, and neither does a process that has lost its memory. All else that goes below the floor is a loss.
 
 use crate::sim::checks::Checks;
+use crate::sim::checks::choices::Counted;
 use crate::sim::checks::holdings::{Copy, Held, Watch, number};
 use crate::sim::checks::leases::accepts;
 use crate::sim::checks::model::By;
@@ -42,6 +43,8 @@ struct Kept {
     holders: Vec<(usize, u64)>,
     /// So much was committed then.
     waited_at: LogIndex,
+    /// The highest one that any was said to hold.
+    counted: Counted,
     /// The newest tenure of the slot in which anybody served.
     tenure: LogIndex,
     /// The newest one in which anybody was answered.
@@ -73,6 +76,21 @@ impl Custody {
     /// Whether what was written is to be kept.
     pub fn new(keeps: bool) -> Self {
         Self { keeps, ..Self::default() }
+    }
+
+    /// Whether anything is asked of the keys.
+    pub fn is_kept(&self) -> bool {
+        self.keeps
+    }
+
+    /// What WAIT has counted of a key.
+    pub fn counted(&self, cluster: ClusterId, key: usize) -> Option<&Counted> {
+        self.kept.get(&(cluster, key)).map(|kept| &kept.counted).filter(|counted| counted.number > 0)
+    }
+
+    /// Whether this machine may hold a number of a key, or ever did, or a later one.
+    pub fn may_hold(&self, machine: usize, key: usize, number: u64) -> bool {
+        self.copies.get(&machine).is_some_and(|copy| self.watch.may_hold(copy, key, number))
     }
 }
 
@@ -128,7 +146,8 @@ impl Checks {
         }
         let changes = model.changes(KEYS[key].slot(), kept.tenure, tenure.index);
         let old = &machines[kept.process.0];
-        let went_on = old.starts == kept.process.1 && began < tenure.index;
+        let left = self.endings.was_whole(kept.process);
+        let went_on = (left || old.starts == kept.process.1) && began < tenure.index;
         let is_moved = changes.contains(&By::Move);
         let is_kept = is_moved || now.most >= retained.min(floor);
         assert!(is_kept, "{name} was {retained} in a replica or a file, and who has come back serves {now:?}");
@@ -149,7 +168,7 @@ impl Checks {
                 // Its memory is gone with the process that WAIT has counted: the others' were asked for above.
                 let forgot = !kept.holders.contains(&process) && kept.holders.iter().any(|(holder, _)| *holder == index);
                 let lives = old.node.as_ref().is_some_and(|node| node.id() == from) && !model.failed.contains(&from);
-                kept.is_taken_over(name, now, forgot, lives && kind == FailoverKind::Manual);
+                kept.is_taken_over(name, now, forgot, (left || lives) && kind == FailoverKind::Manual);
                 stats.unreplicated_writes += u64::from(now.most < floor);
                 kept.lower(now.most);
             }
@@ -244,15 +263,18 @@ impl Checks {
         let holds = |id: &NodeId| holders.iter().any(|(machine, _)| machines[*machine].node.as_ref().is_some_and(|node| node.id() == *id));
         let cluster = node.state().cluster_id();
         let are_all = self.clusters.get(&cluster).is_some_and(|history| history.model.replicas_of(&node.id()).iter().all(holds));
+        let replicas = holders.clone();
         holders.extend(self.custody.copies.get(&index).map(|copy| (index, copy.process)));
         let committed = self.clusters.get(&cluster).map_or(0, |history| history.model.applied);
         let applied = node.state().last_applied();
         if let Some((tenure, kept)) = self.kept(node, applied, key)
-            && are_all
             && kept.tenure == tenure
         {
             let number = number.min(kept.number);
-            if number > kept.waited {
+            if number > kept.counted.number {
+                kept.counted = Counted { number, holders: replicas };
+            }
+            if are_all && number > kept.waited {
                 (kept.waited, kept.holders, kept.waited_at) = (number, holders, committed);
             }
         }
@@ -287,6 +309,7 @@ impl Kept {
             self.lowered += 1;
         }
         self.waited = self.waited.min(number);
+        self.counted.number = self.counted.number.min(number);
     }
 }
 

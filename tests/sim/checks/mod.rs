@@ -4,8 +4,10 @@
 //! Owns: the picture of every cluster that ever was ([`history`]), of every node's log, and the sentences. A sentence that does not hold
 //! is a panic; the sweep says in which seed and when.
 
+mod choices;
 pub mod custody;
 pub mod durable;
+pub mod endings;
 pub mod history;
 pub mod holdings;
 mod leases;
@@ -20,6 +22,7 @@ use crate::sim::queue::Micros;
 use crate::sim::stats::Stats;
 use custody::Custody;
 use durable::Durable;
+use endings::Endings;
 use history::History;
 use moves::Moves;
 use pontoon::cluster::{Change, FailoverKind, State};
@@ -82,6 +85,8 @@ pub struct Checks {
     pub custody: Custody,
     restarts: Restarts,
     moves: Moves,
+    /// Who is about to end.
+    pub endings: Endings,
     /// When each TAKEOVER was first seen to be committed, by its cluster and index.
     takeovers: BTreeMap<(ClusterId, LogIndex), Micros>,
 }
@@ -98,6 +103,7 @@ impl Checks {
             custody: Custody::new(keeps),
             restarts: Restarts::default(),
             moves: Moves::default(),
+            endings: Endings::default(),
             takeovers: BTreeMap::new(),
         }
     }
@@ -138,6 +144,7 @@ impl Checks {
         let seen = &mut self.seen[index];
         let is_same = seen.said.cluster == Some(node.state().cluster_id());
         seen.served_by = if is_same { seen.said.applied } else { 0 };
+        let last_before = if is_same { self.seen[index].said.last_index } else { 0 };
         if self.seen[index].said != said(node) {
             self.after_change(machines, index, stats);
         }
@@ -145,6 +152,7 @@ impl Checks {
         self.count_dead(index, node, stats);
         self.look_at_leases(machines, index, now, stats);
         self.look_at_keys(machines, index, now, stats);
+        self.look_at_choices(machines, index, last_before, now);
     }
 
     /// A node says something else of itself than before its turn.

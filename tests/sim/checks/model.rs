@@ -357,7 +357,9 @@ impl Model {
         let place = target.map(|id| self.place(id));
         for slot in numbers(ranges) {
             self.owners[slot.index()] = place;
-            if let Some(tenures) = self.tenures.get_mut(&slot) {
+            // Who is given what it has has not lost it.
+            let is_lost = |tenures: &&mut Vec<Tenure>| by != By::Move || tenures.last().is_none_or(|last| last.owner != target);
+            if let Some(tenures) = self.tenures.get_mut(&slot).filter(is_lost) {
                 tenures.push(Tenure { index: self.applied, owner: target, by });
             }
         }
