@@ -39,12 +39,23 @@ pub(super) fn propagate(ctx: &mut Context<'_>, command: &Command, args: Args<'_>
     if changed && !replaced && command.has(Flag::Write) {
         ctx.stream.feed(args.iter());
     }
-    note_written(ctx, dirty);
+    // A write that changed nothing may have found so what others have done, or the time, and replicas have not heard of.
+    if command.has(Flag::Write) {
+        note_end(ctx);
+    } else {
+        note_written(ctx, dirty);
+    }
 }
 
 /// A client has changed something since `dirty` was the count of changes, and all of that is in the stream: WAIT goes by its end.
 pub(super) fn note_written(ctx: &mut Context<'_>, dirty: u64) {
-    if ctx.stream.is_recording() && ctx.keyspace.dirty() != dirty {
+    if ctx.keyspace.dirty() != dirty {
+        note_end(ctx);
+    }
+}
+
+fn note_end(ctx: &mut Context<'_>) {
+    if ctx.stream.is_recording() {
         ctx.client.written = Extent { reign: ctx.cluster.reign, offset: ctx.stream.offset() };
     }
 }

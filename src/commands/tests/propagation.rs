@@ -38,6 +38,16 @@ fn a_command_goes_as_it_came_if_it_changed_something() {
 }
 
 #[test]
+fn what_a_write_found_gone_is_waited_for_as_what_it_changed() {
+    let mut desk = desk(&["SET a 1 PX 5"]);
+    desk.told();
+    desk.now.wall += 10;
+    assert_eq!(desk.ask("DEL a"), ":0\r\n");
+    assert_eq!(desk.told(), "DEL a", "its time was over, and replicas still have it");
+    assert_eq!(desk.client.written.offset, desk.stream.offset(), "WAIT goes by the end of it");
+}
+
+#[test]
 fn nothing_is_told_without_a_replica() {
     let mut desk = Desk::new();
     desk.ask("SET a 1 EX 10");
