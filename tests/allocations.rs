@@ -179,8 +179,8 @@ fn a_long_value_is_loaded_into_its_place() {
 /// A cluster of one that owns every slot, and a client.
 fn owner() -> (Node<MemoryDisk>, ConnId, Now) {
     let mut now = NOW;
-    let mut node = Node::start(Config::shipped(), MemoryDisk::new().process(), 1, now).unwrap();
-    let place = "127.0.0.1:1".parse().unwrap();
+    let mut node = Node::start(Config::shipped(), MemoryDisk::new().process(), 1, now).expect("the disk is empty");
+    let place = "127.0.0.1:1".parse().expect("it is an address");
     let Accepted::Session(conn) = node.accepted(Port::Client, place, place) else { panic!("there is room") };
     while say(&mut node, conn, &mut now, b"CLUSTER ADDSLOTSRANGE 0 16383\r\n") != b"+OK\r\n" {}
     while say(&mut node, conn, &mut now, b"SET a 1\r\n") != b"+OK\r\n" {}
@@ -190,16 +190,16 @@ fn owner() -> (Node<MemoryDisk>, ConnId, Now) {
 /// Says this, as the shell would bring it, and gives the answer.
 fn say(node: &mut Node<MemoryDisk>, conn: ConnId, now: &mut Now, bytes: &[u8]) -> Vec<u8> {
     for piece in bytes.chunks(64 << 10) {
-        let buffer = node.receive_buffer(conn).unwrap();
+        let buffer = node.receive_buffer(conn).expect("the client is there");
         buffer.reserve(16 << 10);
         buffer.extend_from_slice(piece);
         node.received(conn, piece.len());
-        node.turn(&mut || *now).unwrap();
+        node.turn(&mut || *now).expect("its disk is good");
     }
     for _ in 0..1000 {
         *now = Now { mono: now.mono + 10, wall: now.wall + 10 };
-        node.turn(&mut || *now).unwrap();
-        let transmit = node.transmit_buffer(conn, *now).unwrap();
+        node.turn(&mut || *now).expect("its disk is good");
+        let transmit = node.transmit_buffer(conn, *now).expect("the client is there");
         if !transmit.is_empty() {
             let answer = transmit.as_slice().to_vec();
             transmit.advance(answer.len());
