@@ -55,7 +55,7 @@ impl Place {
                 Some(connection) => redis::cmd("SET").arg("k").arg("1").query(connection).ok(),
             };
             match answer.as_deref() {
-                Some("OK") => acks.lock().unwrap().push(now()),
+                Some("OK") => acks.lock().expect("no writer panics").push(now()),
                 _ => pause(Duration::from_millis(1)),
             }
         }
@@ -102,7 +102,7 @@ fn one_primary_at_a_time(address: &str, bind: Option<&str>) {
         let _last = EndAtLast(&ended);
         scope.spawn(|| p.write(&hosts, &ended, &old));
         scope.spawn(|| r.write(&hosts, &ended, &new));
-        until_true("P to acknowledge", || !old.lock().unwrap().is_empty());
+        until_true("P to acknowledge", || !old.lock().expect("no writer panics").is_empty());
         until_true("L to lead", || l.field(&hosts, "cluster_raft_role") == "leader" || l.say(&hosts, "CLUSTER RAFT TRANSFER") == "OK");
         // Whom the leader asks is on its own host, sooner or later.
         s.node.signal(Signal::STOP);
@@ -111,12 +111,13 @@ fn one_primary_at_a_time(address: &str, bind: Option<&str>) {
         within(2 * LEASE, "P to have no lease of an earlier leader", lapsed);
         // However that went, somebody serves in the end.
         until("the slots to be served", || {
-            let served =
-                [&old, &new].iter().any(|acks| acks.lock().unwrap().last().is_some_and(|at| at.elapsed() < Duration::from_millis(500)));
+            let served = [&old, &new]
+                .iter()
+                .any(|acks| acks.lock().expect("no writer panics").last().is_some_and(|at| at.elapsed() < Duration::from_millis(500)));
             if served { Ok(()) } else { Err("nobody acknowledges".to_owned()) }
         });
     });
-    let (old, new) = (old.into_inner().unwrap(), new.into_inner().unwrap());
+    let (old, new) = (old.into_inner().expect("no writer panics"), new.into_inner().expect("no writer panics"));
     if let Some(first) = new.first() {
         let late: Vec<&Instant> = old.iter().filter(|at| *at > first).collect();
         let span = late.last().map(|at| **at - *first).unwrap_or_default();
