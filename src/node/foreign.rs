@@ -7,7 +7,7 @@ use super::Node;
 use crate::cluster::Change;
 use crate::raft::{Body, Entry};
 use crate::store::Disk;
-use crate::types::{LogIndex, NodeId, Slot};
+use crate::types::{LogIndex, Millis, NodeId, Slot};
 use std::collections::BTreeSet;
 
 /// Of how many slots the invariant is looked at after each turn, one in so many: it is broken for longer than that if at all.
@@ -23,9 +23,11 @@ pub(super) struct Foreign {
     void: BTreeSet<Slot>,
     /// What has gone and was not logged yet.
     dropped: Dropped,
+    /// Since when (wall ms) the file of the keys may be the last that has some: they were not this node's when it first knew.
+    unsaved: Option<Millis>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Dropped {
     slots: usize,
     keys: usize,
@@ -34,7 +36,17 @@ struct Dropped {
 impl Foreign {
     /// Of a process that has just begun with a log up to there, or a node that comes into a cluster with none.
     pub fn unknown(old: LogIndex) -> Self {
-        Self { uncertain: true, old, void: BTreeSet::new(), dropped: Dropped::default() }
+        Self { uncertain: true, old, void: BTreeSet::new(), dropped: Dropped::default(), unsaved: None }
+    }
+
+    /// What the old file is to be named besides, before a save takes its place; none if nothing would be lost with it.
+    pub fn unsaved(&self) -> Option<String> {
+        self.unsaved.map(|since| format!(".foreign.{}", since / 1000))
+    }
+
+    /// The old file is kept.
+    pub fn saved(&mut self) {
+        self.unsaved = None;
     }
 
     /// The keys are another primary's by the log.
@@ -81,12 +93,17 @@ impl<D: Disk> Node<D> {
     /// Who decides over its shard's keys from now on, or is told of all slots at once, has none in slots that are another's, or were so meanwhile.
     pub(super) fn drop_foreign_keys(&mut self) {
         if self.decides_over_keys() {
-            let void = std::mem::take(&mut self.foreign.void);
-            let foreign = |slot: &Slot| void.contains(slot) || self.state.owner(*slot).is_some_and(|owner| owner != self.me);
-            let slots: Vec<Slot> = Slot::all().filter(|slot| self.keyspace.count_in_slot(*slot) > 0 && foreign(slot)).collect();
+            let slots = self.foreign_slots(&self.me);
+            self.foreign.void.clear();
             self.drop_keys_of(slots.into_iter());
             self.tell_dropped();
         }
+    }
+
+    /// Slots with keys here that are not this primary's, or were another's meanwhile.
+    fn foreign_slots(&self, primary: &NodeId) -> Vec<Slot> {
+        let is_foreign = |slot: &Slot| self.foreign.void.contains(slot) || self.state.owner(*slot).is_some_and(|owner| owner != *primary);
+        Slot::all().filter(|slot| self.keyspace.count_in_slot(*slot) > 0 && is_foreign(slot)).collect()
     }
 
     /// Their memory is freed a slice a turn.
@@ -112,17 +129,28 @@ impl<D: Disk> Node<D> {
 
     /// This node comes into another cluster.
     pub(super) fn doubt_owners(&mut self) {
-        self.foreign = Foreign::unknown(0);
+        self.foreign = Foreign { unsaved: self.foreign.unsaved, ..Foreign::unknown(0) };
     }
 
     /// Once a turn: the state from the disk may be older than the keys. When it is known whose every slot is, keys of others' slots go; not before the stream can
-    /// say so, or whoever has the same history would keep them.
+    /// say so, or whoever has the same history would keep them. A replica's go with its next full sync. The keys were in the file, it may be by an operator's error.
     pub(super) fn settle_owners(&mut self) {
-        let knows = |node: &Self| node.state.member(&node.me).is_some() && node.knows_newest_state();
-        if self.foreign.uncertain && knows(self) && !self.is_loading() && !self.lacks_keys() {
-            self.foreign.uncertain = false;
-            self.drop_foreign_keys();
+        let Some(member) = self.state.member(&self.me).filter(|_| self.foreign.uncertain) else { return };
+        let primary = member.primary.unwrap_or(self.me);
+        if !self.knows_newest_state() || self.is_loading() || self.lacks_keys() {
+            return;
         }
+        self.foreign.uncertain = false;
+        let slots = self.foreign_slots(&primary);
+        if !slots.is_empty() {
+            self.foreign.unsaved = Some(self.now.wall);
+            let keys: usize = slots.iter().map(|slot| self.keyspace.count_in_slot(*slot)).sum();
+            let (slots, file, suffix) = (slots.len(), &self.config.dbfilename, self.foreign.unsaved().unwrap_or_default());
+            log::warn!(
+                "{keys} keys here are in {slots} slots of other shards, and go. Is {file} another node's? It is kept as {file}{suffix} when the keys are saved next"
+            );
+        }
+        self.drop_foreign_keys();
     }
 
     /// Asserts that no key is where another shard's are newer.

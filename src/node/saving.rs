@@ -40,6 +40,8 @@ pub(super) struct Saving {
 struct Save {
     /// [`Keyspace::dirty`] when it began.
     dirty: u64,
+    /// What is put behind the name of the old file, which is kept.
+    keeps: Option<String>,
     writer: Writer,
     file: Replacement,
     /// Bytes of the file, and how many of them are written.
@@ -59,7 +61,9 @@ enum Stage {
     Rest,
     /// Written as a whole.
     Sync,
-    /// On the disk, under its temporary name.
+    /// On the disk, under its temporary name. The old file may be the last that has keys which have gone.
+    Keep,
+    /// The same; nothing is lost with the old one.
     Rename,
     /// Under its name, of which the directory does not know yet.
     Settle,
@@ -94,6 +98,10 @@ impl Save {
             }
             Stage::Sync => {
                 self.file.sync(disk)?;
+                self.stage = Stage::Keep;
+            }
+            Stage::Keep => {
+                self.keep_old(disk, &config.dbfilename)?;
                 self.stage = Stage::Rename;
             }
             Stage::Rename => {
@@ -106,6 +114,15 @@ impl Save {
             }
         }
         Ok(Step::More)
+    }
+
+    fn keep_old(&self, disk: &mut impl Disk, name: &str) -> io::Result<()> {
+        if let Some(suffix) = &self.keeps
+            && self.file.keep_old(disk, suffix)?
+        {
+            log::warn!("The keys that others' slots had are in {name}{suffix} now: it is {name} as it was before this save");
+        }
+        Ok(())
     }
 
     fn write(&mut self, disk: &mut impl Disk, piecewise: bool) -> io::Result<()> {
@@ -155,6 +172,9 @@ impl<D: Disk> Node<D> {
             Ok(Step::More) => self.saving.save = Some(save),
             Ok(Step::Done) => {
                 save.writer.end(&mut self.keyspace);
+                if save.keeps.is_some() {
+                    self.foreign.saved();
+                }
                 self.save_ended(Ok(save.dirty));
             }
             Ok(Step::Voided) => {
@@ -190,8 +210,8 @@ impl<D: Disk> Node<D> {
         self.saving.tried = Some(self.now.mono);
         match Replacement::begin(&mut self.files, PathBuf::from(&self.config.dbfilename)) {
             Ok(file) => {
-                let (buffer, dirty) = (Vec::new(), self.keyspace.dirty());
-                self.saving.save = Some(Save { dirty, writer, file, buffer, written: 0, ahead: 0, unsynced: 0, stage: Stage::Keys });
+                let (buffer, dirty, keeps) = (Vec::new(), self.keyspace.dirty(), self.foreign.unsaved());
+                self.saving.save = Some(Save { dirty, keeps, writer, file, buffer, written: 0, ahead: 0, unsynced: 0, stage: Stage::Keys });
             }
             Err(error) => {
                 writer.end(&mut self.keyspace);

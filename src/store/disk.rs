@@ -7,7 +7,7 @@
 use super::sync_times::SyncTimes;
 use rustix::fs::{Advice, fadvise, fstatvfs};
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, TryLockError, read_link, remove_file, rename};
+use std::fs::{File, OpenOptions, TryLockError, hard_link, read_link, remove_file, rename};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -72,6 +72,9 @@ pub trait Disk: Sized {
 
     /// As `rename`, where `to` may be a large file: freeing its place on the disk holds nobody up. Whoever reads it goes on reading what it was.
     fn replace(&mut self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Gives the file another name beside the one it has; false, and nothing happens, if there is no such file, or something has that name.
+    fn link(&mut self, path: &Path, also: &Path) -> io::Result<bool>;
 
     /// Removes the file, if it is there, as `replace` does.
     fn remove(&mut self, path: &Path) -> io::Result<()>;
@@ -246,6 +249,14 @@ impl Disk for RealDisk {
         self.rename(from, to)?;
         close_aside(old);
         Ok(())
+    }
+
+    fn link(&mut self, path: &Path, also: &Path) -> io::Result<bool> {
+        match hard_link(path, also) {
+            Ok(()) => Ok(true),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn remove(&mut self, path: &Path) -> io::Result<()> {

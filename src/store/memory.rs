@@ -450,6 +450,16 @@ impl Disk for MemoryDisk {
         self.rename(from, to)
     }
 
+    fn link(&mut self, path: &Path, also: &Path) -> io::Result<bool> {
+        let image = &mut *self.image.borrow_mut();
+        let fault = image.operation()?;
+        let file = image.names.get(path).copied().filter(|_| !image.names.contains_key(also));
+        if let Some(file) = file.filter(|_| fault != Some(Fault::Fail)) {
+            image.name(Naming::Made { path: also.to_owned(), file });
+        }
+        done(fault).map(|()| file.is_some())
+    }
+
     fn remove(&mut self, path: &Path) -> io::Result<()> {
         let image = &mut *self.image.borrow_mut();
         let fault = image.operation()?;

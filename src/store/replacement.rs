@@ -61,6 +61,11 @@ impl Replacement {
         disk.sync(&self.temp)
     }
 
+    /// The old file, if there is one, keeps this name beside its own; false if there is none, or something has that name.
+    pub fn keep_old(&self, disk: &mut impl Disk, suffix: &str) -> io::Result<bool> {
+        disk.link(&self.path, &beside(&self.path, suffix))
+    }
+
     /// After the last [`Replacement::sync`]: the new file takes the place of the old one.
     pub fn rename(&self, disk: &mut impl Disk) -> io::Result<()> {
         disk.replace(&self.temp, &self.path)
@@ -136,6 +141,27 @@ mod tests {
             disk.set_room(Room { free: kept + 3, size });
             replace(&mut disk, path, b"new").unwrap();
         }
+    }
+
+    fn keep(disk: &mut impl Disk, path: &Path) {
+        let file = Replacement::begin(disk, path.to_owned()).unwrap();
+        assert!(!file.keep_old(disk, ".kept").unwrap(), "there is nothing to keep");
+        file.abandon(disk);
+        for (bytes, kept) in [(&b"first"[..], true), (b"second", false)] {
+            replace(disk, path, bytes).unwrap();
+            let file = Replacement::begin(disk, path.to_owned()).unwrap();
+            assert_eq!(file.keep_old(disk, ".kept").unwrap(), kept);
+            file.rename(disk).unwrap();
+            file.settle(disk).unwrap();
+            assert_eq!((text(disk, path), text(disk, &beside(path, ".kept"))), (Vec::new(), b"first".to_vec()));
+        }
+    }
+
+    #[test]
+    fn on_both_disks_the_old_file_may_be_kept() {
+        keep(&mut MemoryDisk::new(), Path::new("dump"));
+        let dir = tempfile::tempdir().unwrap();
+        keep(&mut RealDisk::new().beside(), &dir.path().join("dump"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The keys on disk: saved by every way there is, there again after a restart, never half a file, and what is refused.
 
-use crate::cluster::CALM;
+use crate::cluster::{CALM, Cluster};
 use crate::node::Node;
 use crate::redis_server::RedisServer;
 use crate::reply::{error_text, text_of};
@@ -320,4 +320,47 @@ fn redis_server_and_we_load_each_others_files() {
     fs::copy(server.dump(), node.dump()).unwrap();
     comes_back(&mut node, 5001);
     assert_eq!(node.ask("GET its"), "own");
+}
+
+/// An operator has put each one's file where the other's was [N58].
+#[test]
+fn keys_of_another_node_s_file_are_not_lost_in_silence() {
+    let mut cluster = Cluster::with_slots(2, &[CALM]);
+    cluster.ok();
+    for node in &cluster.nodes {
+        let tag = ('a'..='z').find(|tag| node.try_ask(&format!("SET {{{tag}}} 1")).is_ok()).expect("one of them is in its slots");
+        let mut connection = node.try_connect().expect("it answers");
+        let mut pipe = redis::pipe();
+        (0..999).for_each(|number| drop(pipe.cmd("SET").arg(format!("{{{tag}}}{number}")).arg(number).ignore()));
+        pipe.query::<()>(&mut connection).expect("keys can be set");
+        assert_eq!((node.ask("SAVE"), node.ask("DBSIZE")), ("OK".into(), "1000".into()));
+    }
+    cluster.nodes.iter_mut().for_each(Node::kill);
+    let [one, other] = [0, 1].map(|at| cluster.nodes[at].dir().join("dump.rdb"));
+    let files = [&one, &other].map(|path| fs::read(path).unwrap());
+    fs::write(&one, &files[1]).unwrap();
+    fs::write(&other, &files[0]).unwrap();
+    cluster.start_all();
+    cluster.ok();
+    for (node, old) in cluster.nodes.iter().zip([&files[1], &files[0]]) {
+        until_true("the keys to go", || node.ask("DBSIZE") == "0");
+        let log = node.log();
+        assert!(log.contains("1000 keys here are in 1 slots of other shards, and go"), "{log}");
+        let kept = || -> Vec<PathBuf> {
+            let names = fs::read_dir(node.dir()).unwrap().map(|entry| entry.unwrap().path());
+            names.filter(|path| path.to_string_lossy().contains("dump.rdb.foreign.")).collect()
+        };
+        assert!(kept().is_empty());
+        for _ in 0..2 {
+            assert_eq!(node.ask("SAVE"), "OK");
+            let [kept] = &kept()[..] else { panic!("one file, not {:?}", kept()) };
+            assert_eq!(&fs::read(kept).unwrap(), old);
+            assert!(log_names(node, kept), "{}", node.log());
+        }
+    }
+}
+
+fn log_names(node: &Node, file: &std::path::Path) -> bool {
+    let name = file.file_name().unwrap().to_string_lossy().into_owned();
+    node.log().contains(&format!("others' slots had are in {name} now"))
 }
