@@ -2,6 +2,10 @@
 //!
 //! Owns: the plan of faults and the cuts that are in force. Must not: touch what a correct system may rely on (what was synced stays).
 
+mod damage;
+mod disks;
+pub mod timing;
+
 use crate::sim::clients::{Mode, Purpose, Request};
 use crate::sim::machine::Machine;
 use crate::sim::network::Owner;
@@ -25,6 +29,9 @@ enum Kind {
     CrashInWrite,
     DiskError,
     ShortWrite,
+    StallDisk,
+    Damage,
+    SetTiming,
     Shutdown,
     Blackout,
     Pause,
@@ -40,13 +47,16 @@ enum Kind {
 }
 
 /// Every kind, with how often it is drawn beside the others.
-const KINDS: [(Kind, u64); 18] = [
+const KINDS: [(Kind, u64); 21] = [
     (Kind::Kill, 8),
     (Kind::Move, 3),
     (Kind::PowerCut, 8),
     (Kind::CrashInWrite, 8),
     (Kind::DiskError, 3),
     (Kind::ShortWrite, 3),
+    (Kind::StallDisk, 6),
+    (Kind::Damage, 3),
+    (Kind::SetTiming, 4),
     (Kind::Shutdown, 5),
     (Kind::Blackout, 1),
     (Kind::Pause, 8),
@@ -153,6 +163,9 @@ impl World {
                 let bytes = self.faults.rng.between(1, 700) as usize;
                 self.spoil_disk(index, DiskFault::Short(bytes));
             }
+            Kind::StallDisk => self.stall_disk(index),
+            Kind::Damage => self.damage(index),
+            Kind::SetTiming => self.set_timing(index),
             Kind::Shutdown => self.shut_down(index),
             Kind::Blackout => self.black_out(),
             Kind::Pause => self.pause(index),
@@ -480,6 +493,7 @@ impl World {
 
     /// The faults are over: every link is whole, every process runs.
     pub fn heal_all(&mut self) {
+        self.end_stalls();
         self.net.heal(self.now);
         self.faults.cuts.iter_mut().for_each(|cut| *cut = None);
         for index in 0..self.machines.len() {

@@ -7,7 +7,7 @@ use crate::sim::network::{DIALLER, Network, Owner};
 use crate::sim::queue::{MILLI, Micros};
 use crate::sim::trace::note;
 use pontoon::config::{Config, Launch, from_args};
-use pontoon::node::{Accepted, Closed, Node, Port, Signal};
+use pontoon::node::{Accepted, Closed, Node, Port, Signal, StartError};
 use pontoon::rng::Rng;
 use pontoon::store::MemoryDisk;
 use pontoon::store::memory::CrashReport;
@@ -73,6 +73,8 @@ pub struct Machine {
     pub dies_in_write: bool,
     /// The process has been told to end; whether it will save all keys before.
     pub last_words: Option<bool>,
+    /// Its disk is slow.
+    pub slow_disk: Option<SlowDisk>,
     /// Nobody switches it on for now.
     pub out_of_order: bool,
     /// Options for the process.
@@ -102,6 +104,7 @@ impl Machine {
             idle_since: 0,
             dies_in_write: false,
             last_words: None,
+            slow_disk: None,
             out_of_order: false,
             options,
         }
@@ -135,6 +138,14 @@ impl Machine {
         (self.busy_until, self.ahead_until) = (now, now);
         let started = Node::start(self.config(), self.handle.clone(), seed, self.clock.read(now));
         self.node = Some(started.unwrap_or_else(|error| panic!("a node starts from what a crash left on its disk, but: {error}")));
+    }
+
+    /// What a process would begin with that ends before it has done anything, or why it would not begin.
+    pub fn try_start(&self, now: Micros, seed: u64) -> Result<Node<MemoryDisk>, StartError> {
+        let handle = self.disk.process();
+        let started = Node::start(self.config(), handle.clone(), seed, self.clock.read(now));
+        handle.kill();
+        started
     }
 
     fn config(&self) -> Config {
@@ -196,11 +207,27 @@ impl Machine {
         news
     }
 
+    /// How much longer than usual a sync takes now.
+    pub fn stall(&self, now: Micros, rng: &mut Rng) -> Micros {
+        self.slow_disk.filter(|disk| now < disk.until).map_or(0, |disk| rng.between(disk.least, disk.most))
+    }
+
     /// How long this turn took, by what it did to the disk.
     pub fn turn_cost(syncs: u64, rng: &mut Rng) -> Micros {
         let slow = if rng.one_in(50) { 40 * MILLI } else { 3 * MILLI };
         rng.between(20, 120) + if syncs > 0 { rng.between(200, slow) } else { 0 }
     }
+}
+
+/// A disk whose syncs take long.
+#[derive(Clone, Copy, Debug)]
+pub struct SlowDisk {
+    /// Then it is as fast as others.
+    pub until: Micros,
+    /// What a sync takes at least.
+    pub least: Micros,
+    /// And below this.
+    pub most: Micros,
 }
 
 /// What came of handing a process its input.

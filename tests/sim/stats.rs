@@ -79,6 +79,16 @@ stats! {
     disk_errors,
     /// Writes that took a part only.
     short_writes,
+    /// Syncs that took a tenth of a second or more.
+    stalled_syncs,
+    /// Files of a dead process in which bytes were damaged.
+    damaged_files,
+    /// Those from which a node was not started.
+    damage_refused,
+    /// Those whose torn end was cut off.
+    damage_cut_off,
+    /// Leases and node-timeouts that were changed at run time.
+    timings_set,
     /// Processes that ended by themselves.
     exits,
     /// Graceful ends.

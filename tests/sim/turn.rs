@@ -10,6 +10,7 @@ use crate::sim::queue::{Event, MILLI, Micros, SECOND};
 use crate::sim::trace::{self, note};
 use crate::sim::world::World;
 use pontoon::node::{Action, Closed, Closing};
+use pontoon::store::MemoryDisk;
 use pontoon::types::{ConnId, Millis, Now};
 
 /// More turns than this in a second, in which nothing came, left or was written: the node would eat a whole core.
@@ -21,7 +22,10 @@ const CLIENT: Micros = 20;
 /// How time passes in a turn, by the readings of its clock.
 struct Course {
     clock: Clock,
-    /// The time of the last one.
+    disk: MemoryDisk,
+    /// What its syncs had taken before this turn (ms).
+    waited: Millis,
+    /// The time of the last reading, without what the disk has taken.
     at: Micros,
     readings: u64,
     /// The process is still to be stopped for so long: before this reading, or, if there are less, after the turn.
@@ -38,7 +42,12 @@ impl Course {
         if self.readings == self.stop_at {
             self.at += self.stop.take().unwrap_or(0);
         }
-        self.clock.read(self.at)
+        self.clock.read(self.now())
+    }
+
+    /// What the turn has come to is so from then on.
+    fn now(&self) -> Micros {
+        self.at + (self.disk.waited() - self.waited) * MILLI
     }
 }
 
@@ -61,11 +70,15 @@ impl World {
     fn turn(&mut self, index: usize) {
         let machine = &mut self.machines[index];
         let news = machine.take_input(&mut self.net, self.now);
+        let stall = machine.stall(self.now, &mut self.rng);
+        machine.disk.slow_down(stall / MILLI);
         let (syncs, beside) = (machine.disk.syncs(), machine.disk.syncs_beside());
         let node = machine.node.as_mut().expect("a running machine has a process");
         let cluster = node.state().cluster_id();
         let stop = machine.stops_in_turn.take_if(|_| news.requests);
-        let mut course = Course { clock: machine.clock.clone(), at: self.now, readings: 0, stop, stop_at: self.rng.between(2, 6) };
+        let (disk, waited) = (machine.disk.clone(), machine.disk.waited());
+        let stop_at = self.rng.between(2, 6);
+        let mut course = Course { clock: machine.clock.clone(), disk, waited, at: self.now, readings: 0, stop, stop_at };
         let result = node.turn(&mut || course.read());
         let (syncs, beside) = (machine.disk.syncs() - syncs, machine.disk.syncs_beside() - beside);
         // Whoever gives up a cluster that had no leader keeps what it knew of it, in a file of its own.
@@ -87,13 +100,15 @@ impl World {
             self.stats.stops_in_turns += 1;
             self.stats.stops_among_clients += u64::from(course.stop.is_none());
         }
-        machine.ahead_until = course.at;
-        machine.busy_until = course.at + Machine::turn_cost(syncs + beside, &mut self.rng) + course.stop.unwrap_or(0);
+        self.stats.stalled_syncs += u64::from(stall > 0 && syncs + beside > 0);
+        machine.ahead_until = course.now();
+        let cost = Machine::turn_cost(syncs + beside, &mut self.rng) + beside * stall;
+        machine.busy_until = course.now() + cost + course.stop.unwrap_or(0);
         machine.turning = true;
         machine.idles = !news.any && syncs + beside == 0;
         self.queue.push(machine.busy_until, Event::Flush(index));
         self.wake_all(news.wakes);
-        self.checks.after_turn(&self.machines, index, course.at, &mut self.stats);
+        self.checks.after_turn(&self.machines, index, course.now(), &mut self.stats);
         self.checks.watch_ending(&self.machines, &self.net, index);
     }
 

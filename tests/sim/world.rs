@@ -6,6 +6,7 @@
 use crate::sim::checks::Checks;
 use crate::sim::clients::Clients;
 use crate::sim::faults::Faults;
+use crate::sim::faults::timing::draw_timing;
 use crate::sim::machine::{CLIENT_PORT, Machine, Socket};
 use crate::sim::network::{DIALLER, LISTENER, Network, Owner, Weather};
 use crate::sim::queue::{Event, MILLI, Micros, Queue, SECOND};
@@ -232,21 +233,23 @@ impl World {
 }
 
 /// What each machine is configured with: small timeouts in some runs, few voters in others, zones in most, in half of them so short a log in
-/// memory that who was away needs a snapshot, and in half of them an election timeout of its own. Keys are saved by themselves in most.
+/// memory that who was away needs a snapshot, in half of them an election timeout of its own, and in a third a write lease and a node-timeout of its own. Keys are
+/// saved by themselves in most.
 fn draw_options(machines: usize, rng: &mut Rng) -> Vec<Vec<String>> {
     let node_timeout = [2_000, 5_000, 5_000, 15_000][rng.below(4) as usize].to_string();
     let voters = [3, 5, 5, 7][rng.below(4) as usize].to_string();
     let kept = if rng.one_in(2) { 64 } else { rng.below(9) }.to_string();
     let zones = rng.below(4);
     let save = SAVES[rng.below(SAVES.len() as u64) as usize];
-    let differ = rng.one_in(2);
+    let (differ, leases_differ) = (rng.one_in(2), rng.one_in(3));
     let mut options = || {
         let election = if rng.one_in(3) { rng.between(1_000, 2_000) } else { rng.between(200, 400) }.to_string();
         let zone = ZONES[rng.below(zones + 1) as usize];
         let options = ["--cluster-node-timeout", &node_timeout, "--cluster-raft-voters", &voters, "--cluster-raft-log-kept", &kept];
         let zone = ["--availability-zone", zone].into_iter().filter(|_| !zone.is_empty());
         let timing = ["--cluster-raft-election-timeout", &election].into_iter().filter(|_| differ);
-        options.into_iter().chain(zone).chain(timing).chain(["--save", save]).map(str::to_owned).collect()
+        let leases = if leases_differ { draw_timing(rng) } else { Vec::new() };
+        options.into_iter().chain(zone).chain(timing).chain(["--save", save]).map(str::to_owned).chain(leases).collect()
     };
     (0..machines).map(|_| options()).collect()
 }

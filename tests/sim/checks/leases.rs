@@ -2,8 +2,9 @@
 
 use crate::sim::checks::Checks;
 use crate::sim::checks::promised_changes::CLIENT_SLOTS;
+use crate::sim::faults::timing::LONGEST_LEASE;
 use crate::sim::machine::Machine;
-use crate::sim::queue::{MILLI, Micros};
+use crate::sim::queue::Micros;
 use crate::sim::stats::Stats;
 use crate::sim::writers::KEYS;
 use pontoon::node::Node;
@@ -46,7 +47,7 @@ impl Checks {
         let cluster = node.state().cluster_id();
         let Some(history) = self.clusters.get(&cluster) else { return false };
         // Its clock may be slow by half a percent.
-        let lease = node.raft().settings().lease * MILLI * 201 / 200;
+        let lease = LONGEST_LEASE * 201 / 200;
         let mut takeovers = history.model.takeovers_from(node.id(), slot, applied);
         takeovers.any(|index| self.takeovers.get(&(cluster, index)).is_some_and(|at| now <= at + lease))
     }
