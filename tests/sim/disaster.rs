@@ -31,7 +31,7 @@ impl World {
         trace::at(self.now, format_args!("disaster"));
         note!("m{:?} are lost, wiped: {}, m{} is to go on", plan.lost, plan.wiped, plan.chosen);
         for &index in &plan.lost {
-            self.lose_power(index);
+            self.lose_power_alone(index);
             self.machines[index].out_of_order = true;
             if plan.wiped {
                 self.machines[index].wipe();

@@ -2,6 +2,7 @@
 //!
 //! Owns: the plan of faults and the cuts that are in force. Must not: touch what a correct system may rely on (what was synced stays).
 
+mod addresses;
 mod damage;
 mod disks;
 pub mod timing;
@@ -25,6 +26,7 @@ use pontoon::types::Slot;
 enum Kind {
     Kill,
     Move,
+    LendAddress,
     PowerCut,
     CrashInWrite,
     DiskError,
@@ -47,9 +49,10 @@ enum Kind {
 }
 
 /// Every kind, with how often it is drawn beside the others.
-const KINDS: [(Kind, u64); 21] = [
+const KINDS: [(Kind, u64); 22] = [
     (Kind::Kill, 8),
     (Kind::Move, 3),
+    (Kind::LendAddress, 4),
     (Kind::PowerCut, 8),
     (Kind::CrashInWrite, 8),
     (Kind::DiskError, 3),
@@ -156,6 +159,7 @@ impl World {
         match kind {
             Kind::Kill => self.kill(index),
             Kind::Move => self.move_away(index),
+            Kind::LendAddress => self.lend_address(index),
             Kind::PowerCut => self.cut_power(index),
             Kind::CrashInWrite => self.spoil_disk(index, DiskFault::Die),
             Kind::DiskError => self.spoil_disk(index, DiskFault::Fail),
@@ -179,13 +183,17 @@ impl World {
             Kind::Stall => self.stall_links(index),
             Kind::SetClock => {
                 let wall = 1_600_000_000_000 + self.faults.rng.below(200_000_000_000);
-                self.machines[index].clock.set_wall(wall);
+                if let Some(clock) = self.net.hosts.clock(index) {
+                    clock.set_wall(wall);
+                }
+                self.read_host_clock(index);
                 self.stats.clocks_set += 1;
             }
         }
     }
 
-    fn restart_later(&mut self, index: usize) {
+    /// A process that is down starts some time later, after its kernel.
+    pub fn restart_later(&mut self, index: usize) {
         // Now and then for so long that a voter is replaced.
         let longest = match self.faults.rng.below(20) {
             0 => 60 * SECOND,
@@ -196,7 +204,7 @@ impl World {
         // Not beyond the faults: then everybody is started anyhow, and whoever is lost later stays lost.
         let start = (self.now + after).min(SAFETY);
         self.queue.push(start, Event::Start(index));
-        if !self.net.is_powered(index) {
+        if !self.net.hosts.is_powered(index) {
             let boot = self.faults.rng.between(self.now, start + 1);
             self.queue.push(boot, Event::Boot(index));
         }
@@ -210,15 +218,6 @@ impl World {
         self.wake_all(wakes);
         self.stats.kills += 1;
         self.restart_later(index);
-    }
-
-    /// The process is killed, and starts again on a machine with the same disk and another address.
-    fn move_away(&mut self, index: usize) {
-        if self.machines[index].node.is_some() {
-            self.kill(index);
-            self.net.move_machine(index);
-            self.stats.moves += 1;
-        }
     }
 
     fn cut_power(&mut self, index: usize) {
@@ -494,6 +493,8 @@ impl World {
     /// The faults are over: every link is whole, every process runs.
     pub fn heal_all(&mut self) {
         self.end_stalls();
+        self.bring_addresses_home();
+        self.remove_bridges();
         self.net.heal(self.now);
         self.faults.cuts.iter_mut().for_each(|cut| *cut = None);
         for index in 0..self.machines.len() {

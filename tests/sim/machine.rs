@@ -3,6 +3,7 @@
 //! Owns: what a computer keeps when its process dies, and how a process begins and ends. Must not: know what the process says (checks do).
 
 use crate::sim::clock::Clock;
+use crate::sim::hosts;
 use crate::sim::network::{DIALLER, Network, Owner};
 use crate::sim::queue::{MILLI, Micros};
 use crate::sim::trace::note;
@@ -14,11 +15,6 @@ use pontoon::store::memory::CrashReport;
 use pontoon::types::ConnId;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-
-/// The client port of every machine.
-pub const CLIENT_PORT: u16 = 7_000;
-/// The bus port of every machine.
-pub const BUS_PORT: u16 = 17_000;
 
 /// A process' end of a connection.
 #[derive(Debug)]
@@ -121,37 +117,38 @@ impl Machine {
         PathBuf::from("nodes.conf")
     }
 
-    /// The kernel boots, with a clock of its own; often so young that it shows for long what an earlier one showed before.
-    pub fn boot(&mut self, now: Micros, rng: &mut Rng) {
+    /// The clock of a kernel that boots now; often so young that it shows for long what an earlier one showed before.
+    pub fn boot(now: Micros, rng: &mut Rng) -> Clock {
         let drift = rng.below(10_001) as i64 - 5_000;
         let oldest = if rng.one_in(2) { 5_000 } else { 100_000 };
         let start = rng.between(1_000, oldest);
-        self.clock = Clock::boot(now, drift, start, 1_700_000_000_000 + rng.below(1_000_000));
+        Clock::boot(now, drift, start, 1_700_000_000_000 + rng.below(1_000_000))
     }
 
-    /// Starts the process. Panics if it refuses: every disk of this simulation is one that a node must load.
-    pub fn start(&mut self, now: Micros, seed: u64) {
+    /// Starts the process on this client port. Panics if it refuses: every disk of this simulation is one that a node must load.
+    pub fn start(&mut self, port: u16, now: Micros, seed: u64) {
         self.handle = self.disk.process();
         self.starts += 1;
         self.idle_turns = 0;
         self.paused = None;
         (self.busy_until, self.ahead_until) = (now, now);
-        let started = Node::start(self.config(), self.handle.clone(), seed, self.clock.read(now));
+        let started = Node::start(self.config(port), self.handle.clone(), seed, self.clock.read(now));
         self.node = Some(started.unwrap_or_else(|error| panic!("a node starts from what a crash left on its disk, but: {error}")));
     }
 
     /// What a process would begin with that ends before it has done anything, or why it would not begin.
-    pub fn try_start(&self, now: Micros, seed: u64) -> Result<Node<MemoryDisk>, StartError> {
+    pub fn try_start(&self, port: u16, now: Micros, seed: u64) -> Result<Node<MemoryDisk>, StartError> {
         let handle = self.disk.process();
-        let started = Node::start(self.config(), handle.clone(), seed, self.clock.read(now));
+        let started = Node::start(self.config(port), handle.clone(), seed, self.clock.read(now));
         handle.kill();
         started
     }
 
-    fn config(&self) -> Config {
+    fn config(&self, port: u16) -> Config {
         let options: Vec<&str> = self.options.iter().map(String::as_str).collect();
-        let args = ["--port", "7000", "--cluster-require-full-coverage", "no"].iter().chain(&options);
-        let args: Vec<String> = args.map(|arg| (*arg).to_owned()).collect();
+        let port = port.to_string();
+        let first = ["--port", &port, "--cluster-require-full-coverage", "no"];
+        let args: Vec<String> = first.iter().chain(&options).map(|arg| (*arg).to_owned()).collect();
         match from_args(&args, &|_| Err(std::io::ErrorKind::NotFound.into())) {
             Ok(Launch::Run(config)) => *config,
             Ok(_) => panic!("the simulated options ask for a running node"),
@@ -190,7 +187,6 @@ impl Machine {
         for socket in self.sockets.drain(..) {
             net.abandon(socket.conn, socket.side);
         }
-        net.set_powered(self.index, false);
         self.disk.crash(rng)
     }
 
@@ -278,8 +274,8 @@ fn deliver(node: &mut Node<MemoryDisk>, net: &mut Network, socket: &mut Socket, 
 
 fn accept(node: &mut Node<MemoryDisk>, net: &mut Network, socket: &mut Socket) {
     let to = net.conn(socket.conn).to;
-    let port = if to.port() == BUS_PORT { Port::Bus } else { Port::Client };
-    let from = net.ip_of(net.owner(socket.conn, DIALLER));
+    let port = if hosts::is_bus(to.port()) { Port::Bus } else { Port::Client };
+    let from = net.conn(socket.conn).from;
     if let Accepted::Session(id) = node.accepted(port, SocketAddr::new(from, ephemeral(socket.conn)), to) {
         (socket.id, socket.up) = (Some(id), true);
     }
@@ -290,6 +286,6 @@ fn ephemeral(conn: usize) -> u16 {
 }
 
 /// The dialler's own address, as its kernel tells it.
-fn local_of(net: &Network, socket: &Socket) -> SocketAddr {
-    SocketAddr::new(net.ip_of(net.owner(socket.conn, socket.side)), ephemeral(socket.conn))
+fn local_of(net: &mut Network, socket: &Socket) -> SocketAddr {
+    SocketAddr::new(net.conn(socket.conn).from, ephemeral(socket.conn))
 }

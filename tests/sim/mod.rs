@@ -1,6 +1,6 @@
 //! The simulated world: whole nodes on a network, disks and clocks that exist only here, all from one seed.
 //!
-//! `world` is the loop; `machine`, `turn`, `network`, `clock`, `queue` the world's physics; `faults` and `disaster` what goes wrong in it; `clients`, `workload`, `writers`, `shards`, `bulk`, `resp`
+//! `world` is the loop; `machine`, `hosts`, `turn`, `network`, `clock`, `queue` the world's physics; `faults` and `disaster` what goes wrong in it; `clients`, `workload`, `writers`, `shards`, `bulk`, `resp`
 //! who uses it; `checks`, `settle` what must hold; `sweep`, `stats`, `trace` what a person sees. Contract: docs/testing.md.
 
 pub mod bulk;
@@ -9,6 +9,7 @@ pub mod clients;
 pub mod clock;
 pub mod disaster;
 pub mod faults;
+pub mod hosts;
 pub mod machine;
 pub mod network;
 pub mod queue;

@@ -3,6 +3,7 @@
 //! Owns: what is under way and when it arrives. Within one direction of one connection bytes keep their order and are never lost
 //! alone (TCP); they are lost with their connection, and overtake each other only across connections.
 
+use crate::sim::hosts::{Hosts, Place};
 use crate::sim::queue::{MILLI, Micros, SECOND};
 use pontoon::node::Closed;
 use pontoon::rng::Rng;
@@ -49,13 +50,24 @@ struct End {
 pub struct Conn {
     /// Where it was dialled to.
     pub to: SocketAddr,
+    /// The dialler's address.
+    pub from: IpAddr,
     /// When the dialler hears that it is up.
     pub up_at: Option<Micros>,
     /// How often the first packet was sent.
     pub attempts: u32,
     /// Nothing that is sent now gets through: what was sent before was lost.
     broken: bool,
+    /// This end's host has lost the address that the connection is with; another host has it.
+    strayed: Option<Strayed>,
     ends: [End; 2],
+}
+
+/// An address that went from one end of a connection to another host.
+#[derive(Clone, Copy)]
+struct Strayed {
+    side: usize,
+    to: usize,
 }
 
 /// How long things take; drawn once a run.
@@ -85,48 +97,43 @@ pub struct Network {
     cuts: Vec<Vec<u32>>,
     /// Added to what goes from the first machine to the second.
     slow: Vec<Vec<Micros>>,
-    /// How often each machine was moved to another address.
-    moves: Vec<u8>,
-    /// Machines that answer at all: a packet to a process that is gone is answered by a reset only if its machine is on.
-    powered: Vec<bool>,
+    /// Where the machines are.
+    pub hosts: Hosts,
 }
 
 impl Network {
     /// A network of so many machines.
-    pub fn new(machines: usize, weather: Weather, rng: Rng) -> Self {
+    pub fn new(machines: usize, weather: Weather, mut rng: Rng) -> Self {
         let grid = || vec![vec![0; machines]; machines];
         let slow = vec![vec![0; machines]; machines];
-        Self { conns: Vec::new(), rng, weather, cuts: grid(), slow, moves: vec![0; machines], powered: vec![true; machines] }
+        let hosts = Hosts::draw(machines, &mut rng);
+        Self { conns: Vec::new(), rng, weather, cuts: grid(), slow, hosts }
     }
 
-    /// A machine's address.
-    pub fn ip(&self, machine: usize) -> IpAddr {
-        IpAddr::V4(Ipv4Addr::new(10, self.moves[machine], 0, machine as u8 + 1))
-    }
-
-    /// The machine that has this address now.
-    pub fn machine_at(&self, ip: IpAddr) -> Option<usize> {
-        (0..self.moves.len()).find(|&machine| self.ip(machine) == ip)
-    }
-
-    /// Gives a machine an address that nobody had before. No process may run on it.
-    pub fn move_machine(&mut self, machine: usize) {
-        self.moves[machine] += 1;
-    }
-
-    /// The address that a connection's peer sees of this owner.
-    pub fn ip_of(&self, owner: Option<Owner>) -> IpAddr {
+    /// The address that a dialler's packets to `to` come from.
+    fn source(&self, owner: Owner, to: IpAddr) -> IpAddr {
         match owner {
-            Some(Owner::Machine(index)) => self.ip(index),
-            Some(Owner::Client(index)) => IpAddr::V4(Ipv4Addr::new(10, 0, 1, index as u8 + 1)),
-            None => IpAddr::V4(Ipv4Addr::new(10, 0, 0, 100)),
+            Owner::Machine(index) => self.hosts.source(index, to),
+            Owner::Client(index) => IpAddr::V4(Ipv4Addr::new(10, 0, 1, index as u8 + 1)),
         }
+    }
+
+    /// Where a connection's first packet arrives now. Nowhere if its dialler has no longer the address that the answer would go to.
+    pub fn place_of(&self, conn: usize) -> Place {
+        let Conn { to, from, .. } = self.conns[conn];
+        let dialler = match self.conns[conn].ends[DIALLER].owner {
+            Some(Owner::Machine(machine)) if !self.hosts.has(machine, from) => return Place::Nowhere,
+            Some(Owner::Machine(machine)) => Some(machine),
+            _ => None,
+        };
+        self.hosts.place(dialler, to)
     }
 
     /// Begins a connection; [`crate::sim::world::World`] sends its first packet.
     pub fn dial(&mut self, owner: Owner, to: SocketAddr) -> usize {
         let end = |owner| End { owner, gone: false, told: None, inbound: VecDeque::new(), inbound_bytes: 0, last_at: 0 };
-        self.conns.push(Conn { to, up_at: None, attempts: 0, broken: false, ends: [end(Some(owner)), end(None)] });
+        let from = self.source(owner, to.ip());
+        self.conns.push(Conn { to, from, up_at: None, attempts: 0, broken: false, strayed: None, ends: [end(Some(owner)), end(None)] });
         self.conns.len() - 1
     }
 
@@ -157,7 +164,7 @@ impl Network {
     /// Whether what `from` sends does not reach `to` now.
     pub fn is_cut(&self, from: Option<Owner>, to: Option<Owner>) -> bool {
         match (from, to) {
-            (Some(Owner::Machine(from)), Some(Owner::Machine(to))) => self.cuts[from][to] > 0,
+            (Some(Owner::Machine(from)), Some(Owner::Machine(to))) => self.cuts[from][to] > 0 && !self.hosts.share(from, to),
             _ => false,
         }
     }
@@ -166,6 +173,7 @@ impl Network {
     pub fn delay(&mut self, from: Option<Owner>, to: Option<Owner>) -> Micros {
         let Weather { base, jitter, late_one_in, late, .. } = self.weather;
         let slow = match (from, to) {
+            (Some(Owner::Machine(from)), Some(Owner::Machine(to))) if self.hosts.share(from, to) => return self.rng.between(10, 60),
             (Some(Owner::Machine(from)), Some(Owner::Machine(to))) => self.slow[from][to],
             _ => 0,
         };
@@ -181,6 +189,9 @@ impl Network {
     /// Sends bytes from this end, leaving at `at`. Returns whom to wake and when.
     pub fn send(&mut self, conn: usize, side: usize, bytes: &[u8], at: Micros) -> Option<(Owner, Micros)> {
         let (from, to) = (self.owner(conn, side), self.owner(conn, 1 - side));
+        if let Some(strayed) = self.conns[conn].strayed {
+            return if strayed.side == side { None } else { self.answer_for_another(conn, side, strayed.to, at) };
+        }
         if self.conns[conn].ends[1 - side].gone {
             return self.answer_by_reset(conn, side, at);
         }
@@ -210,12 +221,55 @@ impl Network {
 
     fn answer_by_reset(&mut self, conn: usize, side: usize, at: Micros) -> Option<(Owner, Micros)> {
         let (me, other) = (self.owner(conn, side), self.owner(conn, 1 - side));
-        let on = matches!(other, Some(Owner::Machine(machine)) if self.powered[machine]);
+        let on = matches!(other, Some(Owner::Machine(machine)) if self.hosts.is_powered(machine));
         if !on || self.is_cut(me, other) || self.is_cut(other, me) {
             return None;
         }
         let told_at = at + self.delay(me, other) + self.delay(other, me);
         self.tell(conn, side, told_at, Closed::Error)
+    }
+
+    /// A packet of a connection arrives at a host that has the other end's address, and knows of no such connection.
+    fn answer_for_another(&mut self, conn: usize, side: usize, host: usize, at: Micros) -> Option<(Owner, Micros)> {
+        let (me, there) = (self.owner(conn, side), self.hosts.on(host).next().map(Owner::Machine));
+        if !self.hosts.is_host_powered(host) || self.is_cut(me, there) || self.is_cut(there, me) {
+            return None;
+        }
+        let told_at = at + self.delay(me, there) + self.delay(there, me);
+        self.tell(conn, side, told_at, Closed::Error)
+    }
+
+    /// A machine's host has lent this address: what others send to its ends of connections with it goes to the other host, and what it sends from there goes nowhere.
+    pub fn stray(&mut self, machine: usize, ip: IpAddr, to: usize) {
+        for conn in 0..self.conns.len() {
+            let is_far = |owner: Option<Owner>| !matches!(owner, Some(Owner::Machine(other)) if self.hosts.share(machine, other));
+            let [dialler, listener] = [DIALLER, LISTENER].map(|side| self.owner(conn, side));
+            let Conn { from, to: dialled, .. } = self.conns[conn];
+            let side = match () {
+                () if from == ip && !is_far(dialler) && is_far(listener) => DIALLER,
+                () if dialled.ip() == ip && listener.is_some() && !is_far(listener) && is_far(dialler) => LISTENER,
+                () => continue,
+            };
+            self.conns[conn].strayed = Some(Strayed { side, to });
+            let end = &mut self.conns[conn].ends[side];
+            (end.inbound, end.inbound_bytes) = (VecDeque::new(), 0);
+        }
+    }
+
+    /// An address is where it was: what is left of connections that have strayed is reset.
+    pub fn end_strays(&mut self, ip: IpAddr, now: Micros, within: Micros) -> Vec<(Owner, Micros)> {
+        let is_of = |conn: &Conn| conn.strayed.is_some() && (conn.from == ip || conn.to.ip() == ip);
+        let strayed: Vec<usize> = (0..self.conns.len()).filter(|conn| is_of(&self.conns[*conn])).collect();
+        let mut wakes = Vec::new();
+        for conn in strayed {
+            self.conns[conn].strayed = None;
+            self.conns[conn].broken = true;
+            for side in [DIALLER, LISTENER] {
+                let at = now + self.rng.below(within);
+                wakes.extend(self.tell(conn, side, at, Closed::Error));
+            }
+        }
+        wakes
     }
 
     /// The process at this end will hear that the connection is over, unless it hears so before.
@@ -263,6 +317,10 @@ impl Network {
     /// This end is closed by its process at `at`.
     pub fn close(&mut self, conn: usize, side: usize, at: Micros, why: Closed) -> Option<(Owner, Micros)> {
         self.abandon(conn, side);
+        // Its last packet gets to nobody who knows the connection.
+        if self.conns[conn].strayed.is_some() {
+            return None;
+        }
         let (from, to) = (self.owner(conn, side), self.owner(conn, 1 - side));
         let arrival = (at + self.delay(from, to)).max(self.conns[conn].ends[1 - side].last_at);
         self.tell(conn, 1 - side, arrival, why)
@@ -347,16 +405,6 @@ impl Network {
         std::mem::replace(&mut self.weather, to)
     }
 
-    /// Switches a machine's kernel on or off.
-    pub fn set_powered(&mut self, machine: usize, on: bool) {
-        self.powered[machine] = on;
-    }
-
-    /// Whether a machine's kernel answers.
-    pub fn is_powered(&self, machine: usize) -> bool {
-        self.powered[machine]
-    }
-
     /// The connections between two machines that are still alive.
     pub fn between(&self, first: usize, second: usize) -> Vec<usize> {
         let (first, second) = (Some(Owner::Machine(first)), Some(Owner::Machine(second)));
@@ -366,11 +414,10 @@ impl Network {
         (0..self.conns.len()).filter(|&conn| wanted(&self.conns[conn])).collect()
     }
 
-    /// The connections whose other end still believes in a process that vanished with its machine.
-    pub fn half_open(&self, machine: usize) -> Vec<(usize, usize)> {
-        let lost = |conn: &Conn, side: usize| {
-            conn.ends[side].gone && conn.ends[side].owner == Some(Owner::Machine(machine)) && !conn.ends[1 - side].gone
-        };
+    /// The connections whose other end still believes in a process that vanished with its host.
+    pub fn half_open(&self, host: usize) -> Vec<(usize, usize)> {
+        let was_here = |owner: Option<Owner>| matches!(owner, Some(Owner::Machine(machine)) if self.hosts.of(machine) == host);
+        let lost = |conn: &Conn, side: usize| conn.ends[side].gone && was_here(conn.ends[side].owner) && !conn.ends[1 - side].gone;
         let sides = |conn: usize| [DIALLER, LISTENER].map(|side| (conn, side));
         (0..self.conns.len())
             .flat_map(sides)

@@ -4,6 +4,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::net::IpAddr;
 
 /// Simulated time in microseconds since the run began; also a duration.
 pub type Micros = u64;
@@ -36,6 +37,8 @@ pub enum Event {
     Heal(usize),
     /// A cut begins, if it still may.
     Cut(usize),
+    /// An address that another host has had comes back.
+    Homecoming(IpAddr),
     /// The end of a phase.
     Nothing,
 }

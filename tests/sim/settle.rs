@@ -66,7 +66,9 @@ impl World {
             |node: &Node<MemoryDisk>| clusters.get(&node.state().cluster_id()).filter(|nodes| nodes.len() > 1 && has_majority(nodes));
         nodes.filter(|(_, node)| settled(node).is_some()).find_map(|(index, node)| {
             let known = &node.state().member(&node.raft().id())?.address.ip;
-            (*known != self.net.ip(index).to_string()).then(|| format!("m{index} is known at {known}, it is at {}", self.net.ip(index)))
+            let mut leaders = self.machines.iter().filter(|machine| machine.node.as_ref().is_some_and(|other| leads_for(other, node)));
+            let lost = leaders.find(|leader| !self.reaches(leader.index, known, index))?;
+            Some(format!("m{index} is known at {known}, where m{} finds it", lost.index))
         })
     }
 
@@ -117,6 +119,10 @@ fn has_majority(nodes: &Nodes<'_>) -> bool {
         let there = raft.voters().iter().filter(|voter| nodes.contains_key(voter)).count();
         2 * there > raft.voters().len()
     })
+}
+
+fn leads_for(node: &Node<MemoryDisk>, other: &Node<MemoryDisk>) -> bool {
+    node.raft().is_leader() && node.state().cluster_id() == other.state().cluster_id()
 }
 
 fn unsettled(cluster: &ClusterId, nodes: &Nodes<'_>) -> Option<String> {

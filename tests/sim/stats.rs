@@ -103,6 +103,14 @@ stats! {
     stops_among_clients,
     /// Machines that were given another address.
     moves,
+    /// Those whose new address had been another one's.
+    addresses_reused,
+    /// Addresses that went to another host while processes had connections with it.
+    addresses_lent,
+    /// Nodes met at an address that means another host elsewhere.
+    local_meets,
+    /// Dials refused by a host on which nobody has that port.
+    refused_by_others,
     /// Machines cut off both ways.
     partitions,
     /// Leaders cut off from all but a primary.

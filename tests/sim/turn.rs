@@ -4,6 +4,7 @@
 //! time, of which it may stand still for seconds (SIGSTOP). The process may be killed in that time: then nothing of the turn leaves.
 
 use crate::sim::clock::Clock;
+use crate::sim::hosts;
 use crate::sim::machine::{Machine, Socket};
 use crate::sim::network::{DIALLER, Owner};
 use crate::sim::queue::{Event, MILLI, Micros, SECOND};
@@ -167,7 +168,7 @@ impl World {
         if bytes.is_empty() {
             return false;
         }
-        let is_bus = self.net.conn(conn).to.port() == crate::sim::machine::BUS_PORT;
+        let is_bus = hosts::is_bus(self.net.conn(conn).to.port());
         if is_bus {
             self.checks.sent(&self.machines, index, (conn, side), &bytes, &mut self.stats);
         } else if matches!(self.net.owner(conn, DIALLER), Some(Owner::Client(_))) {
@@ -260,14 +261,36 @@ impl World {
         self.queue.push(at, Event::Start(index));
     }
 
-    /// A machine's power fails now.
+    /// The power of a machine's host fails now. The others on it are started again some time later.
     pub fn lose_power(&mut self, index: usize) {
+        self.net.hosts.set_powered(index, false);
+        self.lose_memory(index);
+        for fellow in self.net.hosts.fellows(index) {
+            if self.machines[fellow].node.is_some() {
+                self.lose_memory(fellow);
+                self.restart_later(fellow);
+            }
+        }
+    }
+
+    /// What a power cut does to one machine.
+    fn lose_memory(&mut self, index: usize) {
         let report = self.machines[index].lose_power(&mut self.net, &mut self.rng);
         note!("m{index} loses power: {report:?}");
         self.stats.power_cuts += 1;
         self.stats.torn_writes += report.torn_files as u64;
         self.stats.lost_writes += report.lost_files as u64;
         self.stats.lost_renames += report.lost_names as u64;
+    }
+
+    /// A machine of a host that goes on loses its power.
+    pub fn lose_power_alone(&mut self, index: usize) {
+        if self.net.hosts.fellows(index).is_empty() {
+            return self.lose_power(index);
+        }
+        let wakes = self.machines[index].end_process(&mut self.net, self.now);
+        self.wake_all(wakes);
+        self.lose_memory(index);
     }
 }
 

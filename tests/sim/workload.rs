@@ -5,7 +5,6 @@
 
 use crate::sim::checks::promised_changes::{Asked, CLIENT_SLOTS};
 use crate::sim::clients::{Mode, Purpose, Request, Role};
-use crate::sim::machine::{BUS_PORT, CLIENT_PORT};
 use crate::sim::world::{World, ZONES};
 use pontoon::cluster::{Member, State};
 use pontoon::keyspace::key_slot;
@@ -198,8 +197,9 @@ impl World {
         Request::one(to, words.map(str::to_owned).into(), Purpose::Look)
     }
 
-    fn meet(&self, from: usize, to: usize) -> Request {
-        let words = ["MEET", &self.net.ip(to).to_string(), &CLIENT_PORT.to_string(), &BUS_PORT.to_string()];
+    fn meet(&mut self, from: usize, to: usize) -> Request {
+        let (port, bus_port) = (self.net.hosts.port(to), self.net.hosts.bus_port(to));
+        let words = ["MEET", &self.address_to_meet(from, to).to_string(), &port.to_string(), &bus_port.to_string()];
         Request::one(from, cluster(&words), Purpose::Any)
     }
 
@@ -239,7 +239,7 @@ impl World {
         pairs.filter(|&(from, to)| {
             let address = self.id_of(to).and_then(|id| Some(self.state_of(from)?.member(&id)?.address.ip.clone()));
             let same = self.state_of(from).map(State::cluster_id) == self.state_of(to).map(State::cluster_id);
-            from != to && same && address.is_some_and(|ip| ip != self.net.ip(to).to_string())
+            from != to && same && address.is_some_and(|ip| !self.reaches(from, &ip, to))
         })
     }
 

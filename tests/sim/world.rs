@@ -7,7 +7,8 @@ use crate::sim::checks::Checks;
 use crate::sim::clients::Clients;
 use crate::sim::faults::Faults;
 use crate::sim::faults::timing::draw_timing;
-use crate::sim::machine::{CLIENT_PORT, Machine, Socket};
+use crate::sim::hosts::Place;
+use crate::sim::machine::{Machine, Socket};
 use crate::sim::network::{DIALLER, LISTENER, Network, Owner, Weather};
 use crate::sim::queue::{Event, MILLI, Micros, Queue, SECOND};
 use crate::sim::stats::Stats;
@@ -100,6 +101,7 @@ impl World {
             Event::Resume(index, pause) => self.resume(index, pause),
             Event::Heal(cut) => self.heal_cut(cut),
             Event::Cut(cut) => self.cut(cut),
+            Event::Homecoming(ip) => self.bring_address_home(ip),
         }
     }
 
@@ -136,11 +138,20 @@ impl World {
     /// A process dials: its first packet leaves at `at`.
     pub fn dial(&mut self, from: Owner, to: SocketAddr, at: Micros) -> usize {
         let conn = self.net.dial(from, to);
-        let target = self.net.machine_at(to.ip()).map(Owner::Machine);
+        let target = self.owner_at(self.net.place_of(conn));
         let delay = self.net.delay(Some(from), target);
         self.queue.push(at + delay, Event::Dial(conn));
         self.stats.dials += 1;
         conn
+    }
+
+    /// Whose links decide what gets to a place.
+    fn owner_at(&self, place: Place) -> Option<Owner> {
+        match place {
+            Place::Machine(index) => Some(Owner::Machine(index)),
+            Place::Kernel(host) => self.net.hosts.on(host).next().map(Owner::Machine),
+            Place::Nowhere => None,
+        }
     }
 
     /// The first packet of a connection arrives, or is lost and sent again later.
@@ -149,23 +160,27 @@ impl World {
             return;
         }
         let from = self.net.owner(conn, DIALLER);
-        let to = self.net.conn(conn).to;
-        let target = self.net.machine_at(to.ip());
-        let to = target.map(Owner::Machine);
-        let reached = target.filter(|&index| self.net.is_powered(index) && !self.net.is_cut(from, to) && !self.net.is_cut(to, from));
-        match reached {
-            None => self.lose_first_packet(conn),
-            Some(index) if self.machines[index].node.is_none() => {
-                self.stats.refused_dials += 1;
-                let at = self.now + self.net.delay(to, from);
-                let told = self.net.tell(conn, DIALLER, at, Closed::Refused);
-                self.wake_all(told);
-            }
-            Some(index) => {
+        let place = self.net.place_of(conn);
+        let to = self.owner_at(place);
+        let is_on = match place {
+            Place::Machine(index) => self.net.hosts.is_powered(index),
+            Place::Kernel(host) => self.net.hosts.is_host_powered(host),
+            Place::Nowhere => false,
+        };
+        match place {
+            _ if !is_on || self.net.is_cut(from, to) || self.net.is_cut(to, from) => self.lose_first_packet(conn),
+            Place::Machine(index) if self.machines[index].node.is_some() => {
                 let up_at = self.net.accept(conn, Owner::Machine(index), self.now);
                 self.machines[index].sockets.push(Socket { conn, side: LISTENER, id: None, up: false, full: false });
                 self.wake(Owner::Machine(index), self.now);
                 self.wake_all(from.map(|from| (from, up_at)));
+            }
+            _ => {
+                self.stats.refused_dials += 1;
+                self.stats.refused_by_others += u64::from(matches!((place, from), (Place::Kernel(_), Some(Owner::Machine(_)))));
+                let at = self.now + self.net.delay(to, from);
+                let told = self.net.tell(conn, DIALLER, at, Closed::Refused);
+                self.wake_all(told);
             }
         }
     }
@@ -192,27 +207,38 @@ impl World {
         self.boot(index);
         note!("starts");
         let seed = self.rng.next_u64();
+        let port = self.net.hosts.port(index);
         let machine = &mut self.machines[index];
-        machine.start(self.now, seed);
+        machine.start(port, self.now, seed);
         let has_file = machine.disk.live(Path::new("dump.rdb")).is_some();
         self.stats.files_loaded += u64::from(has_file);
         self.checks.started(&self.machines, index, self.now);
         self.wake(Owner::Machine(index), self.now + MILLI);
     }
 
-    /// Switches a machine on, if it is off: its kernel resets what is left of connections from before, and refuses new ones.
+    /// Switches a machine's host on, if it is off: its kernel resets what is left of connections from before, and refuses new ones.
     fn boot(&mut self, index: usize) {
-        let machine = &mut self.machines[index];
-        let is_off = machine.starts == 0 || !self.net.is_powered(index);
-        if !is_off || machine.out_of_order {
+        if self.machines[index].out_of_order {
             return;
         }
-        machine.boot(self.now, &mut self.rng);
-        self.net.set_powered(index, true);
-        for (conn, side) in self.net.half_open(index) {
-            let at = self.now + self.rng.below(3 * SECOND);
-            let told = self.net.tell(conn, side, at, Closed::Error);
-            self.wake_all(told);
+        if self.net.hosts.clock(index).is_none() || !self.net.hosts.is_powered(index) {
+            *self.net.hosts.clock(index) = Some(Machine::boot(self.now, &mut self.rng));
+            self.net.hosts.set_powered(index, true);
+            for (conn, side) in self.net.half_open(self.net.hosts.of(index)) {
+                let at = self.now + self.rng.below(3 * SECOND);
+                let told = self.net.tell(conn, side, at, Closed::Error);
+                self.wake_all(told);
+            }
+        }
+        self.read_host_clock(index);
+    }
+
+    /// Every machine on this one's host goes by the host's clock.
+    pub fn read_host_clock(&mut self, index: usize) {
+        let Some(clock) = self.net.hosts.clock(index).clone() else { return };
+        let host = self.net.hosts.of(index);
+        for machine in self.net.hosts.on(host) {
+            self.machines[machine].clock = clock.clone();
         }
     }
 
@@ -228,7 +254,7 @@ impl World {
 
     /// The client port of a machine.
     pub fn client_address(&self, index: usize) -> SocketAddr {
-        SocketAddr::new(self.net.ip(index), CLIENT_PORT)
+        SocketAddr::new(self.net.hosts.ip(index), self.net.hosts.port(index))
     }
 }
 

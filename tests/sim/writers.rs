@@ -120,11 +120,10 @@ impl World {
     /// Remembers where a slot's owner is said to be; after any other error it is looked for anew.
     pub fn follow(&mut self, index: usize, slot: Slot, reply: &Reply) {
         let Reply::Error(text) = reply else { return };
-        let moved = &mut self.clients.list[index].moved;
-        moved.remove(&slot);
+        self.clients.list[index].moved.remove(&slot);
         let socket = text.strip_prefix("MOVED ").and_then(|rest| rest.split(' ').nth(1)?.parse::<std::net::SocketAddr>().ok());
-        if let Some(to) = socket.and_then(|socket| self.net.machine_at(socket.ip())) {
-            moved.insert(slot, to);
+        if let Some(to) = socket.and_then(|socket| self.machine_at(socket)) {
+            self.clients.list[index].moved.insert(slot, to);
         }
     }
 }

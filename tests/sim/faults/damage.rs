@@ -26,7 +26,7 @@ impl World {
         machine.disk.put(&file, damaged);
         self.stats.damaged_files += 1;
         let seed = self.faults.rng.next_u64();
-        match self.machines[index].try_start(self.now, seed) {
+        match self.machines[index].try_start(self.net.hosts.port(index), self.now, seed) {
             Err(error) => {
                 note!("m{index} refuses a damaged file: {error}");
                 self.stats.damage_refused += 1;
