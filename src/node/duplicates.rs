@@ -78,6 +78,11 @@ impl<D: Disk> Node<D> {
         self.tell_of_duplicate(id);
     }
 
+    /// How often this node has said that two processes have one id.
+    pub fn duplicates_seen(&self) -> u64 {
+        self.bus_stats.duplicates
+    }
+
     fn tell_of_duplicate(&mut self, id: NodeId) {
         let Some(voice) = self.evidence.duplicates.voices.get_mut(&id) else { return };
         // Who speaks under our own id is never us.

@@ -173,6 +173,8 @@ stats! {
     partial_syncs,
     /// Clusters recovered by force after most voters were lost.
     recoveries,
+    /// Processes that began with a copy of another one's file, and were reported.
+    clones,
     /// Runs that were asked to settle down.
     settled,
     /// Clusters whose majority an operator had taken away, so that nothing was asked of them.

@@ -76,6 +76,11 @@ fn live(world: &mut World) {
     }
     world.compare_states();
     world.checks.check_unexplained();
+    if world.beyond_help() == 0 && world.rng.one_in(6) {
+        world.suffer_clone();
+        settle(world);
+        world.compare_states();
+    }
     if world.beyond_help() == 0 && world.rng.one_in(4) {
         world.suffer_disaster();
         settle(world);
