@@ -363,6 +363,6 @@ fn keys_of_another_node_s_file_are_not_lost_in_silence() {
 }
 
 fn log_names(node: &Node, file: &std::path::Path) -> bool {
-    let name = file.file_name().unwrap().to_string_lossy().into_owned();
+    let name = file.file_name().expect("it has a name").to_string_lossy().into_owned();
     node.log().contains(&format!("others' slots had are in {name} now"))
 }
