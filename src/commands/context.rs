@@ -219,6 +219,8 @@ pub struct Cluster<'a> {
     pub lease: Option<LeaseNumber>,
     /// How many leases of this process have run out.
     pub lease_lapses: LeaseNumber,
+    /// The leader grants this node none, for its clock does not run as the others'.
+    pub lease_withheld: bool,
     /// The slots are covered and a leader is known: keys may be served.
     pub usable: bool,
     /// When a leader was last heard (mono ms); a leader hears itself.

@@ -51,9 +51,15 @@ const SECTIONS: &[Section] = &[
     Section { title: "Modules", default: true, write: |_, _| {} },
     Section { title: "Commandstats", default: false, write: commandstats },
     Section { title: "Errorstats", default: true, write: errorstats },
-    Section { title: "Cluster", default: true, write: |_, text| text.line("cluster_enabled", 1) },
+    Section { title: "Cluster", default: true, write: cluster },
     Section { title: "Keyspace", default: true, write: keyspace },
 ];
+
+fn cluster(ctx: &Context<'_>, text: &mut Text) {
+    text.line("cluster_enabled", 1);
+    text.line("cluster_clocks_off", ctx.cluster.raft.clocks_off());
+    text.line("cluster_lease_withheld", u8::from(ctx.cluster.lease_withheld));
+}
 
 /// The text under construction.
 #[derive(Default)]

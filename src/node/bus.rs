@@ -241,6 +241,7 @@ impl<D: Disk> Node<D> {
             Frame::Forgotten { last_term, last_index, join_nonce } => self.receive_forgotten(conn, last_term, last_index, join_nonce),
             Frame::Probe { id, number } => self.receive_probe(conn, id, number),
             Frame::ReplOffsets(offsets) => self.receive_copies(&from, offsets),
+            Frame::ClockOff { slow, millionths } => self.receive_clock_off(&from, slow, millionths),
             // Who waits for its own predecessor has nothing to pass on yet.
             Frame::FailoverPrepare { .. } if self.succession.predecessor().is_some() => {}
             Frame::FailoverPrepare { pause, number } => {

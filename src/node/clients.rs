@@ -155,6 +155,7 @@ impl<D: Disk> Node<D> {
                 has_bequest,
                 lease: self.lease.at(self.now.mono),
                 lease_lapses: self.lease.lapses(),
+                lease_withheld: self.machine.clocks.withheld(),
                 upstream,
                 reign: self.following.reign(),
                 process: self.nonce,

@@ -2,6 +2,7 @@
 //!
 //! Owns: what each mechanism keeps of it. Must not: do anything with it (each does).
 
+use super::clocks::Clocks;
 use super::slow_disk::SlowDisk;
 use super::steady::Steady;
 use crate::types::Now;
@@ -11,10 +12,11 @@ use crate::types::Now;
 pub(super) struct Machine {
     pub steady: Steady,
     pub slow_disk: SlowDisk,
+    pub clocks: Clocks,
 }
 
 impl Machine {
     pub fn new(now: Now) -> Self {
-        Self { steady: Steady::new(now), slow_disk: SlowDisk::default() }
+        Self { steady: Steady::new(now), slow_disk: SlowDisk::default(), clocks: Clocks::default() }
     }
 }

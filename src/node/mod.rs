@@ -13,6 +13,7 @@ mod before_sleep;
 mod bus;
 mod chronicle;
 mod clients;
+mod clocks;
 mod configuring;
 mod connections;
 mod copies;
@@ -400,6 +401,7 @@ impl<D: Disk> Node<D> {
         self.check_joining();
         self.tend_members();
         self.tend_copies();
+        self.tend_clocks();
         self.review_wishes();
         self.judge_own_links();
         self.announce_address();

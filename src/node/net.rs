@@ -42,8 +42,10 @@ pub struct Net {
 struct Clock {
     /// It was set then, by the clock of the net,
     since: Millis,
-    /// to this.
+    /// to this,
     shown: Millis,
+    /// and has run at so many per cent of the right rate.
+    percent: u64,
 }
 
 fn config(n: usize) -> Config {
@@ -68,7 +70,7 @@ impl Net {
             under_way: Vec::new(),
             refused: Vec::new(),
             now,
-            clocks: vec![Clock { since: now.mono, shown: now.mono }; count],
+            clocks: vec![Clock { since: now.mono, shown: now.mono, percent: 100 }; count],
             busy_until: vec![0; count],
             stopped: None,
             woken: BTreeSet::new(),
@@ -77,13 +79,18 @@ impl Net {
 
     /// What the node's clock shows now.
     pub fn clock(&self, at: usize) -> Now {
-        let Clock { since, shown } = self.clocks[at];
-        Now { mono: shown + (self.now.mono - since), ..self.now }
+        let Clock { since, shown, percent } = self.clocks[at];
+        Now { mono: shown + (self.now.mono - since) * percent / 100, ..self.now }
+    }
+
+    /// From now on the node's clock runs at so many per cent of the right rate.
+    pub fn set_rate(&mut self, at: usize, percent: u64) {
+        self.clocks[at] = Clock { since: self.now.mono, shown: self.clock(at).mono, percent };
     }
 
     /// The node's clock jumps.
     pub fn set_clock(&mut self, at: usize, shown: Millis) {
-        self.clocks[at] = Clock { since: self.now.mono, shown };
+        self.clocks[at] = Clock { since: self.now.mono, shown, ..self.clocks[at] };
     }
 
     /// The process is killed: its connections end, and its ports refuse new ones.

@@ -6,6 +6,7 @@
 use super::entry::{Body, Payload};
 use super::message::{Message, Needs, Outgoing, Route, Vote, VoteRequest};
 use super::progress::Progress;
+use super::rates::Rates;
 use super::role::{Campaign, Leader};
 use super::{HardState, PeerFault, Raft, Role, quorum};
 use crate::types::{ConnId, Millis, NodeId, Term};
@@ -223,6 +224,7 @@ impl<P: Payload> Raft<P> {
             rounds: Default::default(),
             grants: Default::default(),
             gate: Default::default(),
+            rates: Rates::new(self.clock_is_off),
             transfer: None,
             next_beat: now,
             stirred: Default::default(),

@@ -100,9 +100,14 @@ impl Gate {
 }
 
 impl Leader {
-    /// From when on no lease of `node` can be left, neither of this leader nor of an earlier one, which granted nothing after `last_grant_at`.
+    /// From when on no lease of `node` can be left, neither of this leader nor of an earlier one, which granted nothing after `last_grant_at`. Never, as far as
+    /// a leader knows whose own clock stands alone: it hands over.
     fn leases_over_at(&self, node: &NodeId, last_grant_at: Millis, max_lease: Millis) -> Millis {
-        self.grants.over_at(node, self.lease).max(last_grant_at + outlast(max_lease.max(self.max_lease)))
+        if self.rates.own_alone() {
+            return Millis::MAX;
+        }
+        let granted = self.rates.outlasted(node, self.lease);
+        self.grants.over_at(node, granted).max(last_grant_at + outlast(max_lease.max(self.max_lease)))
     }
 }
 

@@ -103,7 +103,8 @@ impl<P: Payload> Raft<P> {
     /// A leader's own lease begins when its newest majority-acked round was sent, the own answer being given at `own`; none before a
     /// majority's disks hold its NOOP.
     fn own_lease(&self, leader: &Leader, own: Millis) -> Option<Millis> {
-        if leader.quorum_index < leader.noop_index {
+        // By a clock that stands alone nobody knows when a lease ends [N65].
+        if leader.quorum_index < leader.noop_index || leader.rates.own_alone() {
             return None;
         }
         let acked_at = |id: &NodeId| if *id == self.me { Some(own) } else { leader.progress.get(id)?.acked_at() };

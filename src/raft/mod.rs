@@ -31,6 +31,7 @@ mod pace;
 mod plan;
 mod progress;
 pub mod quorum;
+mod rates;
 mod replication;
 mod role;
 mod rounds;
@@ -56,6 +57,7 @@ pub use log::Log;
 pub use message::{InstallSnapshot, Message, Needs, Outgoing, Route, Token};
 pub use plan::Prospect;
 pub use progress::Progress;
+pub use rates::Rate;
 pub use role::RoleName;
 pub use settings::Settings;
 pub use snapshot::SnapshotSource;
@@ -165,6 +167,8 @@ pub struct Raft<P> {
     peers: Peers,
     /// Neither votes nor campaigns.
     muted: bool,
+    /// A leader has said lately that this node's clock stands alone.
+    clock_is_off: bool,
     election: Election,
     heard: Heard,
     held_lease: HeldLease,
@@ -204,6 +208,7 @@ impl<P: Payload> Raft<P> {
             max_lease: 0,
             peers: Peers::default(),
             muted: false,
+            clock_is_off: false,
             election: Election::default(),
             heard: Heard::default(),
             held_lease: HeldLease::default(),
@@ -378,6 +383,32 @@ impl<P: Payload> Raft<P> {
     pub fn followers(&self) -> impl ExactSizeIterator<Item = (&NodeId, &Progress)> {
         const NOBODY: &BTreeMap<NodeId, Progress> = &BTreeMap::new();
         self.role.leader().map_or(NOBODY, |leader| &leader.progress).iter()
+    }
+
+    /// Whether a leader has said lately that this node's clock is off. If this node is elected all the same, its own clock stands alone for it until it has measured
+    /// the voters' by itself: it grants nothing, and hands over.
+    pub fn set_clock_off(&mut self, off: bool) {
+        self.clock_is_off = off;
+    }
+
+    /// What a leader can say of a node's clock, its own included, and about how much faster than its own it runs, in millionths.
+    pub fn clock_rate(&self, id: &NodeId) -> (Rate, Option<i64>) {
+        match self.role.leader() {
+            Some(leader) if *id == self.me => (if leader.rates.own_alone() { Rate::Alone } else { Rate::Fits }, Some(0)),
+            Some(leader) => leader.rates.of(id),
+            None => (Rate::Unknown, None),
+        }
+    }
+
+    /// Whether this node leads, and grants another one nothing because of its clock, or of its own.
+    pub fn withholds_for_clock(&self, id: &NodeId) -> bool {
+        self.role.leader().is_some_and(|leader| leader.rates.withholds(id))
+    }
+
+    /// How many clocks a leader knows that do not run as the others'.
+    pub fn clocks_off(&self) -> usize {
+        let off = |id: &NodeId| matches!(self.clock_rate(id).0, Rate::Alone | Rate::Disputed);
+        self.followers().map(|(id, _)| id).chain([&self.me]).filter(|id| off(id)).count()
     }
 
     /// Asserts every invariant with its sentence.

@@ -56,6 +56,7 @@ impl<P: Payload> Raft<P> {
             let linked = self.peers.linked.contains(id);
             leader.progress.entry(*id).or_insert_with(|| Progress::new(self.log.last_index(), linked, now));
         }
+        leader.rates.retain(|id| leader.progress.contains_key(id));
         leader.next_beat = now;
         self.class_peers();
     }
@@ -118,6 +119,9 @@ impl<P: Payload> Raft<P> {
             // It could not be granted anything for a while, so it is now.
             progress.last_sent = None;
             leader.gate.relieve(from);
+        }
+        if let Some(sent_at) = sent_at.filter(|_| ack.token.nonce != 0) {
+            leader.rates.note(from, ack.token, sent_at, now, voters.iter(), &self.me);
         }
         leader.grants.received(from, ack.token, leader.rounds.current(), now);
         leader.stirred.insert(from);
@@ -234,7 +238,7 @@ impl<P: Payload> Sender<'_, P> {
     fn append(&mut self, id: NodeId, prev: LogIndex, entries: Vec<Entry<P>>, progress: &mut Progress, leader: &mut Leader) -> u64 {
         let round = self.round(leader);
         let last = prev + entries.len() as u64;
-        let barred = leader.gate.bars(&id, progress.match_index());
+        let barred = leader.gate.bars(&id, progress.match_index()) || leader.rates.withholds(&id);
         leader.gate.sent_to(&id);
         let token = self.acked_round.filter(|_| !barred).map(|acked| leader.grants.grant(&id, acked)).unwrap_or_default();
         let append = Append {

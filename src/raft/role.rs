@@ -5,6 +5,7 @@
 use super::gate::Gate;
 use super::lease::Grants;
 use super::progress::Progress;
+use super::rates::Rates;
 use super::rounds::Rounds;
 use super::transfer::Transfer;
 use crate::types::{LogIndex, Millis, NodeId};
@@ -89,6 +90,7 @@ pub(super) struct Leader {
     pub(super) rounds: Rounds,
     pub(super) grants: Grants,
     pub(super) gate: Gate,
+    pub(super) rates: Rates,
     pub(super) transfer: Option<Transfer>,
     /// When the next heartbeat is due, or before: then everybody is looked at.
     pub(super) next_beat: Millis,

@@ -5,6 +5,7 @@
 
 use super::entry::Payload;
 use super::message::{Message, Needs, Outgoing, Route};
+use super::rates::Rate;
 use super::role::Leader;
 use super::{Raft, Role};
 use crate::types::{LogIndex, Millis, NodeId, Term};
@@ -21,12 +22,15 @@ pub(super) struct Transfer {
 
 impl<P: Payload> Raft<P> {
     /// Hands the leadership to `target`, or to the voter that is closest to the log's end, of those that answer; of several to the one that
-    /// answered last. False if this is no leader, there is nobody to take it, or it is being handed over already: a second wish must not
+    /// answered last; not to one whose clock stands alone. False if this is no leader, there is nobody to take it, or it is being handed over already: a second wish must not
     /// prolong the first. It is called off after E, or when the link to the target is lost: see [`Raft::transferring`].
     pub fn transfer_to(&mut self, target: Option<NodeId>, now: Millis) -> bool {
         let timeout = self.settings.election_timeout;
         let Role::Leader(leader) = &self.role else { return false };
         let fit = |id: &NodeId| {
+            if leader.rates.of(id).0 == Rate::Alone {
+                return None;
+            }
             let progress = leader.progress.get(id).filter(|progress| progress.linked && progress.answers(now, timeout))?;
             Some((progress.match_index(), progress.last_ack_sent_at(), *id))
         };

@@ -96,6 +96,8 @@ fn lease(cluster: &Cluster<'_>, now: Millis, text: &mut Text) {
         end => text.line("cluster_lease_remaining_ms", end.saturating_sub(now)),
     }
     text.line("cluster_lease_lapses", cluster.lease_lapses);
+    text.line("cluster_lease_withheld", u8::from(cluster.lease_withheld));
+    text.line("cluster_clocks_off", cluster.raft.clocks_off());
 }
 
 fn work(cluster: &Cluster<'_>, now: Millis, text: &mut Text) {

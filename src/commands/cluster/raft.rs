@@ -88,8 +88,9 @@ fn peers(ctx: &mut Context<'_>) -> Flow {
 }
 
 fn write_follower(ctx: &mut Context<'_>, id: &NodeId, progress: &Progress) {
-    ctx.reply.map(10);
+    ctx.reply.map(12);
     write_node(ctx, id);
+    let (rate, faster) = ctx.cluster.raft.clock_rate(id);
     let answered = (progress.acked_round() > 0).then(|| ctx.now.mono.saturating_sub(progress.last_ack_sent_at()));
     let reply = &mut ctx.reply;
     write_pair(reply, "state", progress.flow_name());
@@ -98,6 +99,9 @@ fn write_follower(ctx: &mut Context<'_>, id: &NodeId, progress: &Progress) {
     write_number(reply, "in-flight", Some(progress.in_flight() as u64));
     write_number(reply, "last-ack-ms", answered);
     write_number(reply, "linked", Some(u64::from(progress.is_linked())));
+    write_pair(reply, "clock", rate.name());
+    reply.bulk(b"clock-millionths");
+    reply.int(faster.unwrap_or(0));
 }
 
 /// What every row says of its node, four pairs. Who is no member (yet, or any more) has no address.
@@ -215,19 +219,29 @@ mod tests {
         persist(&mut desk);
         assert_eq!(desk.ask("cluster raft peers"), "*0\r\n", "nobody else is there yet");
         desk.raft.set_members([ME, OTHER, STRANGER].into_iter(), desk.now.mono);
-        let unknown = "failed :0 state probe match :0 next :3 in-flight :0 last-ack-ms :-1 linked :0";
+        let unknown = "failed :0 state probe match :0 next :3 in-flight :0 last-ack-ms :-1 linked :0 clock unknown clock-millionths :0";
         let other = format!("{OTHER} address 127.0.0.1:7002@17002 role learner");
         assert_eq!(rows(&mut desk), [format!("{other} {unknown}"), format!("{STRANGER} address - role learner {unknown}")]);
         desk.raft.link_up(OTHER);
         desk.raft.replicate(desk.now.mono, &mut || None);
-        assert_eq!(rows(&mut desk)[0], format!("{other} failed :0 state probe match :0 next :3 in-flight :1 last-ack-ms :-1 linked :1"));
+        assert_eq!(
+            rows(&mut desk)[0],
+            format!(
+                "{other} failed :0 state probe match :0 next :3 in-flight :1 last-ack-ms :-1 linked :1 clock unknown clock-millionths :0"
+            )
+        );
         desk.now.mono += 40;
         let ack = AppendAck { term: 1, ok: true, index: 2, last_index: 2, round: 1, extent: Extent::default(), token: Token::default() };
         hear(&mut desk, Message::AppendAck(ack));
         desk.apply(Change::NodeFail { id: OTHER });
-        assert_eq!(rows(&mut desk)[0], format!("{other} failed :1 state pipeline match :2 next :3 in-flight :0 last-ack-ms :40 linked :1"));
+        assert_eq!(
+            rows(&mut desk)[0],
+            format!(
+                "{other} failed :1 state pipeline match :2 next :3 in-flight :0 last-ack-ms :40 linked :1 clock unknown clock-millionths :0"
+            )
+        );
         desk.client.resp3 = true;
-        assert!(desk.ask("cluster raft peers").starts_with("*2\r\n%10\r\n$4\r\nnode\r\n"));
+        assert!(desk.ask("cluster raft peers").starts_with("*2\r\n%12\r\n$4\r\nnode\r\n"));
     }
 
     #[test]

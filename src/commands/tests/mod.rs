@@ -172,6 +172,7 @@ impl Desk {
                 leaving: &self.leaving,
                 lease: self.lease,
                 lease_lapses: 3,
+                lease_withheld: false,
                 upstream: self.upstream,
                 reign: 5,
                 process: 7,

@@ -55,10 +55,13 @@ fn nothing_in_info_looks_like_something_else() {
 fn sections_of_info() {
     let mut desk = Desk::new();
     desk.ask("client id");
-    assert_eq!(desk.ask("info CLUSTER"), "$30\r\n# Cluster\r\ncluster_enabled:1\r\n\r\n");
+    assert_eq!(
+        desk.ask("info CLUSTER"),
+        "$78\r\n# Cluster\r\ncluster_enabled:1\r\ncluster_clocks_off:0\r\ncluster_lease_withheld:0\r\n\r\n"
+    );
     assert_eq!(desk.ask("info nosuch"), "$0\r\n\r\n");
     let both = desk.ask("info keyspace cluster");
-    assert!(both.contains("# Cluster\r\ncluster_enabled:1\r\n\r\n# Keyspace\r\n"), "{both}");
+    assert!(both.contains("# Cluster\r\ncluster_enabled:1\r\n") && both.contains("\r\n\r\n# Keyspace\r\n"), "{both}");
     assert!(
         desk.ask("info commandstats").contains("cmdstat_client|id:calls=1,usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=0\r\n")
     );

@@ -75,6 +75,7 @@ fn single_line(mut line: Fields<'_>) -> Result<Frame, FrameError> {
         "FAILOVER_PREPARE" => Frame::FailoverPrepare { pause: line.number("pause")?, number: line.number("number")? },
         "FAILOVER_DONE" => Frame::FailoverDone { has: line.extent("offset")? },
         "FAILOVER_OFFSET" => Frame::FailoverOffset { end: line.extent("offset")?, number: line.number("number")? },
+        "CLOCK_OFF" => Frame::ClockOff { slow: line.choice("direction", "fast", "slow")?, millionths: line.number("millionths")? },
         "REPL_OFFSETS" => Frame::ReplOffsets(offsets(line)?),
         _ => return Err(line.unknown()),
     })

@@ -81,6 +81,9 @@ fn payload(frame: &Frame, version: u32, out: &mut Vec<u8>) {
             let line = Line::new(out, "REPL_OFFSETS");
             offsets.iter().fold(line, |line, (id, offset)| line.id(id).number(*offset)).end();
         }
+        Frame::ClockOff { slow, millionths } => {
+            Line::new(out, "CLOCK_OFF").word(if *slow { "slow" } else { "fast" }).number(*millionths).end();
+        }
         Frame::Publish { sharded, channel, message } => publish(*sharded, channel, message, out),
     }
 }

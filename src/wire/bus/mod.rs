@@ -182,6 +182,13 @@ pub enum Frame {
     },
     /// `REPL_OFFSETS (id offset)...`: how much of their primaries' data replicas hold, as the leader knows it; whom it does not name stays as it was.
     ReplOffsets(Vec<(NodeId, u64)>),
+    /// `CLOCK_OFF slow|fast millionths`: a leader tells a node that it gets no write lease, and why.
+    ClockOff {
+        /// Its clock is slower than the others'.
+        slow: bool,
+        /// By how much.
+        millionths: u64,
+    },
     /// `PUBLISH`: what a client of the sender has published.
     Publish {
         /// To a shard channel, and not to a channel of the whole cluster.
@@ -216,6 +223,7 @@ impl Frame {
             | Self::FailoverOffset { .. }
             | Self::ReplOffsets(_)
             | Self::Publish { .. } => 1,
+            Self::ClockOff { .. } => 2,
             Self::FailoverDone { .. } | Self::Closing => 2,
         }
     }
@@ -260,6 +268,7 @@ impl Frame {
             Self::FailoverOffset { .. } => "failover-offset",
             Self::FailoverDone { .. } => "failover-done",
             Self::ReplOffsets(_) => "repl-offsets",
+            Self::ClockOff { .. } => "clock-off",
             Self::Publish { .. } => "publish",
         }
     }

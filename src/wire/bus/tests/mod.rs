@@ -174,6 +174,7 @@ fn deaths_and_failovers() {
     assert_text(Frame::FailoverOffset { end: Extent { reign: 9, offset: 123 }, number: 3 }, "FAILOVER_OFFSET 9 123 3\n");
     assert_text(Frame::FailoverDone { has: Extent { reign: 9, offset: 123 } }, "FAILOVER_DONE 9 123\n");
     assert_text(Frame::ReplOffsets(Vec::new()), "REPL_OFFSETS\n");
+    assert_text(Frame::ClockOff { slow: true, millionths: 100_000 }, "CLOCK_OFF slow 100000\n");
     assert_text(Frame::ReplOffsets(vec![(a(), 9), (NodeId::from_bytes([0xbb; 20]), 0)]), &format!("REPL_OFFSETS {A} 9 {B} 0\n"));
     assert_eq!(refusal(format!("PROBED {A} 7 asleep\n")), "malformed PROBED: finding");
     assert_eq!(refusal(format!("PROBED {A} 7 dead 0 5\n")), "malformed PROBED: process");

@@ -196,6 +196,7 @@ fn about_failovers() -> BoxedStrategy<Frame> {
         (extent(), number()).prop_map(|(end, number)| Frame::FailoverOffset { end, number }),
         extent().prop_map(|has| Frame::FailoverDone { has }),
         vec((id(), number()), 0..6).prop_map(Frame::ReplOffsets),
+        (any::<bool>(), number()).prop_map(|(slow, millionths)| Frame::ClockOff { slow, millionths }),
     ]
     .boxed()
 }
