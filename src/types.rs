@@ -2,6 +2,8 @@
 //!
 //! Owns: plain values with their text forms. Must not: hold behaviour of any room.
 
+pub mod numbers;
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -118,6 +118,7 @@ fn get_and_set_allocate_nothing() {
         leaving: &[],
         lease: Some(0),
         lease_lapses: 0,
+        lease_withheld: false,
         upstream: None,
         reign: 1,
         process: 1,

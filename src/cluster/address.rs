@@ -8,6 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::fields::number;
+use crate::types::numbers::{self, PORT};
 
 /// The longest value that enters an address, the bound of a DNS name.
 pub const MAX_VALUE: usize = 253;
@@ -84,7 +85,11 @@ impl Address {
 
     /// How much the node wants to take over as a replica: the lower, the rather; 0: never.
     pub fn replica_priority(&self) -> u32 {
-        self.keys.get(REPLICA_PRIORITY).and_then(|value| number(value)).and_then(|value| value.try_into().ok()).unwrap_or(DEFAULT_PRIORITY)
+        self.keys
+            .get(REPLICA_PRIORITY)
+            .and_then(|value| number(value, &numbers::REPLICA_PRIORITY))
+            .and_then(|value| value.try_into().ok())
+            .unwrap_or(DEFAULT_PRIORITY)
     }
 
     /// Says how much the node wants to take over.
@@ -110,7 +115,11 @@ impl Address {
 
     /// The newest version of the bus's protocol that the node speaks; 1 if it does not say one \[N26\].
     pub fn protocol_version(&self) -> u32 {
-        self.keys.get(PROTOCOL_VERSION).and_then(|value| number(value)).and_then(|value| value.try_into().ok()).unwrap_or(1)
+        self.keys
+            .get(PROTOCOL_VERSION)
+            .and_then(|value| number(value, &numbers::PROTOCOL_VERSION))
+            .and_then(|value| value.try_into().ok())
+            .unwrap_or(1)
     }
 
     /// Says which version of the bus's protocol the node speaks.
@@ -137,6 +146,18 @@ impl Address {
             && self.keys.len() <= MAX_KEYS
             && self.text_len() <= MAX_TEXT
             && self.keys.iter().all(|(key, value)| !key.is_empty() && is_safe_text(key) && is_safe_text(value))
+    }
+}
+
+/// What a member's line adds to an address: its shard id, and the nonce of its NODE_JOIN.
+const ADDED_KEYS: usize = 2;
+const ADDED_TEXT: usize = 100;
+
+impl Address {
+    /// Whether it may come from outside: with what a member's line adds to it, it still reads \[N62\].
+    pub fn leaves_room(&self) -> bool {
+        let own = self.keys.keys().filter(|key| !matches!(key.as_str(), SHARD_ID | JOIN_NONCE)).count();
+        self.is_valid() && own <= MAX_KEYS - ADDED_KEYS && self.text_len() <= MAX_TEXT - ADDED_TEXT
     }
 }
 
@@ -179,7 +200,7 @@ impl FromStr for Address {
 fn endpoint(text: &str) -> Option<Address> {
     let (front, bus_port) = text.split_once('@')?;
     let (ip, port) = front.rsplit_once(':')?;
-    let port_number = |text| u16::try_from(number(text)?).ok();
+    let port_number = |text| u16::try_from(number(text, &PORT)?).ok();
     Some(Address { ip: ip.to_owned(), port: port_number(port)?, bus_port: port_number(bus_port)?, ..Address::default() })
 }
 

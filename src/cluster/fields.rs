@@ -2,19 +2,14 @@
 //!
 //! Owns: strict forms of numbers, ids and slot ranges. Must not: guess. Contract: docs/protocol.md, "Log entries".
 
+use crate::types::numbers::{Field, SLOT};
 use crate::types::{NodeId, Slot};
 use std::fmt::Write;
 
-/// The largest number in a record: one more never overflows, and RESP can show it.
-pub const MAX_NUMBER: u64 = i64::MAX as u64;
-
-/// An unsigned decimal number without sign or leading zeros, at most [`MAX_NUMBER`].
-pub fn number(text: &str) -> Option<u64> {
+/// An unsigned decimal number without sign or leading zeros, within the field's bounds.
+pub fn number(text: &str, field: &Field) -> Option<u64> {
     let canonical = text.bytes().all(|digit| digit.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-    if !canonical {
-        return None;
-    }
-    text.parse().ok().filter(|number| *number <= MAX_NUMBER)
+    if canonical { text.parse().ok().and_then(|number| field.take(number)) } else { None }
 }
 
 /// The fields of one line, from left to right.
@@ -48,9 +43,9 @@ impl<'a> Fields<'a> {
         self.next().filter(|field| !field.is_empty()).ok_or(BadField(name))
     }
 
-    /// A number.
-    pub fn number(&mut self, name: &'static str) -> Result<u64, BadField> {
-        number(self.text(name)?).ok_or(BadField(name))
+    /// A number within the field's bounds.
+    pub fn number(&mut self, field: &Field) -> Result<u64, BadField> {
+        number(self.text(field.name)?, field).ok_or(BadField(field.name))
     }
 
     /// Anything that reads itself: ids, addresses.
@@ -87,7 +82,7 @@ impl<'a> Fields<'a> {
 
 /// `5` or `5-9`; `5-5` is written `5`.
 fn slot_range(text: &str) -> Option<(Slot, Slot)> {
-    let slot = |text| Slot::new(u16::try_from(number(text)?).ok()?);
+    let slot = |text| Slot::new(u16::try_from(number(text, &SLOT)?).ok()?);
     match text.split_once('-') {
         None => slot(text).map(|slot| (slot, slot)),
         Some((first, last)) => Some((slot(first)?, slot(last)?)).filter(|(first, last)| first < last),

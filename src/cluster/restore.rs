@@ -9,6 +9,9 @@ use super::proposals::{MAX_OUTCOMES, Proposals};
 use super::slots::SlotMap;
 use super::snapshot::Own;
 use super::state::{MAX_MEMBERS, Member, State};
+use crate::types::numbers::{
+    CURRENT_TERM, INCARNATION, LAST_APPLIED, MAX_LEASE, OUTCOME_NUMBER, PROPOSER_INCARNATION, PROPOSER_LOWEST, SHARD_EPOCH, SNAPSHOT_TERM,
+};
 use crate::types::{ClusterId, LogIndex, Millis, NodeId, ShardId, Slot, Term};
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
@@ -90,10 +93,10 @@ impl Reader {
             return Err("a second line says `myself`".to_owned());
         }
         let primary = fields.id_or_none("primary")?;
-        if (fields.number("ping-sent")?, fields.number("pong-received")?) != (0, 0) {
+        if (fields.text("ping-sent")?, fields.text("pong-received")?) != ("0", "0") {
             return Err("ping-sent and pong-received are always 0".to_owned());
         }
-        let epoch = fields.number("epoch")?;
+        let epoch = fields.number(&SHARD_EPOCH)?;
         if !matches!(fields.text("link-state")?, "connected" | "disconnected") {
             return Err("the link state is neither connected nor disconnected".to_owned());
         }
@@ -227,12 +230,12 @@ impl Vars {
         while let Some(key) = fields.next() {
             match key {
                 "cluster" => once(&mut vars.cluster, fields.parse("cluster")?, key)?,
-                "incarnation" => once(&mut vars.incarnation, fields.number("incarnation")?, key)?,
-                "currentTerm" => once(&mut vars.term, fields.number("currentTerm")?, key)?,
+                "incarnation" => once(&mut vars.incarnation, fields.number(&INCARNATION)?, key)?,
+                "currentTerm" => once(&mut vars.term, fields.number(&CURRENT_TERM)?, key)?,
                 "votedFor" => once(&mut vars.voted_for, fields.id_or_none("votedFor")?, key)?,
-                "lastApplied" => once(&mut vars.last_applied, fields.number("lastApplied")?, key)?,
-                "snapshotTerm" => once(&mut vars.snapshot_term, fields.number("snapshotTerm")?, key)?,
-                "maxLease" => once(&mut vars.max_lease, fields.number("maxLease")?, key)?,
+                "lastApplied" => once(&mut vars.last_applied, fields.number(&LAST_APPLIED)?, key)?,
+                "snapshotTerm" => once(&mut vars.snapshot_term, fields.number(&SNAPSHOT_TERM)?, key)?,
+                "maxLease" => once(&mut vars.max_lease, fields.number(&MAX_LEASE)?, key)?,
                 "voters" => once(&mut vars.voters, id_set(fields.text("voters")?)?, key)?,
                 "demoted" => once(&mut vars.demoted, id_set(fields.text("demoted")?)?, key)?,
                 "ancestors" => once(&mut vars.ancestors, ids(fields.text("ancestors")?)?, key)?,
@@ -263,11 +266,11 @@ fn id_set(text: &str) -> Parsed<BTreeSet<NodeId>> {
 /// `<id> <incarnation> <lowest> <n>:<code>...`
 fn proposer(mut fields: Fields, state: &mut State) -> Parsed<()> {
     let id: NodeId = fields.parse("proposer")?;
-    let (incarnation, lowest) = (fields.number("incarnation")?, fields.number("lowest")?);
+    let (incarnation, lowest) = (fields.number(&PROPOSER_INCARNATION)?, fields.number(&PROPOSER_LOWEST)?);
     let mut outcomes = BTreeMap::new();
     while let Some(field) = fields.next() {
         let (n, code) = field.split_once(':').ok_or("an outcome is not <n>:<code>")?;
-        let n = number(n).ok_or("an outcome's number is none")?;
+        let n = number(n, &OUTCOME_NUMBER).ok_or("an outcome's number is none")?;
         let outcome = Outcome::from_code(code).ok_or("an unknown outcome")?;
         if outcomes.last_key_value().is_some_and(|(last, _)| *last >= n) || outcomes.len() >= MAX_OUTCOMES {
             return Err("outcomes are out of order or too many".to_owned());

@@ -7,6 +7,7 @@ use super::outcome::Seen;
 use super::proposals::Proposals;
 use super::slots::SlotMap;
 use crate::raft::ProposalId;
+use crate::types::numbers::LEASE;
 use crate::types::{ClusterId, LogIndex, Millis, NodeId, ShardId, Slot, Term};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -123,6 +124,11 @@ impl State {
     /// The largest write lease that any leader so far granted.
     pub fn max_lease(&self) -> Millis {
         self.max_lease
+    }
+
+    /// A file of an earlier binary may tell of a longer one than any that is granted \[N62\].
+    pub fn cap_lease(&mut self) {
+        self.max_lease = self.max_lease.min(LEASE.greatest);
     }
 
     /// The members in the order of their ids.

@@ -3,8 +3,9 @@
 //! Owns: that text. Must not: judge what an entry does (judge and apply do). Contract: docs/protocol.md, "Log entries".
 
 use super::entry::{Change, FailoverKind};
-use super::fields::{BadField, Fields, MAX_NUMBER, number, write_id, write_ranges};
+use super::fields::{BadField, Fields, number, write_id, write_ranges};
 use crate::raft::{Body, Entry, Origin, Payload};
+use crate::types::numbers::{ENTRY_LEASE, ENTRY_TERM, EPOCH, Field, PROPOSAL_INCARNATION, PROPOSAL_NUMBER, SOURCE_EPOCH, TARGET_EPOCH};
 use crate::types::{LogIndex, NodeId};
 use std::fmt::Write;
 
@@ -100,7 +101,7 @@ pub fn format_entry(entry: &ClusterEntry, out: &mut String) {
 /// Reads what [`format_entry`] writes.
 pub fn parse_entry(line: &str) -> Result<ClusterEntry, EntryError> {
     let (term, rest) = line.split_once(' ').ok_or(EntryError::Malformed("term"))?;
-    let term = number(term).ok_or(EntryError::Malformed("term"))?;
+    let term = number(term, &ENTRY_TERM).ok_or(EntryError::Malformed("term"))?;
     let (origin, rest) = parse_origin(rest)?;
     let body = parse_body(rest)?;
     if origin.is_some() && !may_have_origin(&body) {
@@ -115,8 +116,8 @@ fn parse_origin(text: &str) -> Result<(Option<Origin>, &str), EntryError> {
     let (origin, rest) = text.split_once(' ').ok_or(EntryError::Malformed("id"))?;
     let origin: Origin = origin.parse().map_err(|_| EntryError::Malformed("id"))?;
     // A proposal is itself outstanding, so the lowest outstanding one is never above it; the numbers go into snapshots, so their bound holds here too.
-    let sound = origin.lowest <= origin.id.n && origin.id.n.max(origin.id.incarnation) <= MAX_NUMBER;
-    if sound { Ok((Some(origin), rest)) } else { Err(EntryError::Malformed("id")) }
+    let bounded = PROPOSAL_NUMBER.take(origin.id.n).and(PROPOSAL_INCARNATION.take(origin.id.incarnation));
+    if bounded.is_some() && origin.lowest <= origin.id.n { Ok((Some(origin), rest)) } else { Err(EntryError::Malformed("id")) }
 }
 
 /// Voting entries and NOOP are made by the leader alone and never deduplicated \[N16\].
@@ -129,7 +130,7 @@ pub fn parse_body(text: &str) -> Result<Body<Change>, EntryError> {
     let mut fields = Fields::new(text);
     let name = fields.text("type")?;
     let body = match name {
-        "NOOP" => Body::Noop { lease: fields.number("lease")? },
+        "NOOP" => Body::Noop { lease: fields.number(&ENTRY_LEASE)? },
         "ADD_VOTER" => parse_add_voter(&mut fields)?,
         "DEL_VOTER" => Body::DelVoter { id: fields.parse("id")?, by_hand: parse_by_hand(&mut fields)? },
         _ => Body::App(parse_change(name, &mut fields)?),
@@ -163,19 +164,19 @@ fn parse_change(name: &str, fields: &mut Fields) -> Result<Change, EntryError> {
             let (id, address) = (fields.parse("id")?, fields.parse("address")?);
             Change::NodeJoin { id, address, voter: parse_word(fields, "role", "learner", "voter")? }
         }
-        "NODE_FORGET" => Change::NodeForget { id: fields.parse("id")?, epoch: fields.number("epoch")? },
+        "NODE_FORGET" => Change::NodeForget { id: fields.parse("id")?, epoch: fields.number(&EPOCH)? },
         "SLOT_CHANGE" => parse_slot_change(fields)?,
         "SET_REPLICA_OF" => Change::SetReplicaOf {
             id: fields.parse("id")?,
-            source: (fields.parse("source shard")?, fields.number("source epoch")?),
+            source: (fields.parse("source shard")?, fields.number(&SOURCE_EPOCH)?),
             primary: fields.id_or_none("primary")?,
-            target: (fields.parse("target shard")?, fields.number("target epoch")?),
+            target: (fields.parse("target shard")?, fields.number(&TARGET_EPOCH)?),
         },
         "FAILOVER" => Change::Failover {
             replica: fields.parse("replica")?,
             primary: fields.parse("primary")?,
             shard: fields.parse("shard")?,
-            epoch: fields.number("epoch")?,
+            epoch: fields.number(&EPOCH)?,
             kind: parse_kind(fields)?,
         },
         "NODE_INFO" => {
@@ -203,8 +204,8 @@ fn parse_word(fields: &mut Fields, name: &'static str, no: &str, yes: &str) -> R
 }
 
 fn parse_slot_change(fields: &mut Fields) -> Result<Change, EntryError> {
-    let source = parse_side(fields, "source")?;
-    let target = parse_side(fields, "target")?;
+    let source = parse_side(fields, &SOURCE_EPOCH)?;
+    let target = parse_side(fields, &TARGET_EPOCH)?;
     let ranges = fields.ranges("range")?;
     if ranges.is_empty() {
         return Err(EntryError::Malformed("no range"));
@@ -212,11 +213,11 @@ fn parse_slot_change(fields: &mut Fields) -> Result<Change, EntryError> {
     Ok(Change::SlotChange { source, target, ranges })
 }
 
-fn parse_side(fields: &mut Fields, name: &'static str) -> Result<Option<(NodeId, LogIndex)>, EntryError> {
-    match (fields.id_or_none(name)?, fields.number(name)?) {
+fn parse_side(fields: &mut Fields, epoch: &Field) -> Result<Option<(NodeId, LogIndex)>, EntryError> {
+    match (fields.id_or_none(epoch.name)?, fields.number(epoch)?) {
         (Some(id), epoch) => Ok(Some((id, epoch))),
         (None, 0) => Ok(None),
-        (None, _) => Err(EntryError::Malformed(name)),
+        (None, _) => Err(EntryError::Malformed(epoch.name)),
     }
 }
 

@@ -6,6 +6,7 @@
 use super::value::{EndpointType, Kind, LogLevel, Setting};
 use super::{Config, inert};
 use crate::types::STRING_MAX;
+use crate::types::numbers::LEASE;
 
 /// Where an option's value lives.
 pub(super) enum Store {
@@ -179,7 +180,7 @@ const OPTIONS: &[Opt] = &[
     option!("cluster-raft-election-timeout", cluster_raft_election_timeout, Kind::Number(0, DAY), "0", RUN_TIME, "ms without a leader until an election; 0: min(1000, lease / 5)"),
     option!("cluster-raft-log-kept", cluster_raft_log_kept, Kind::Number(0, 1_000_000), "64", RUN_TIME, "applied log entries kept in memory for nodes that lag; trimmed to that when twice as many are held"),
     option!("cluster-raft-voters", cluster_raft_voters, Kind::Number(1, 9), "5", RUN_TIME, "how many nodes vote; an even number rests one below"),
-    option!("cluster-write-lease", cluster_write_lease, Kind::Number(0, DAY), "0", RUN_TIME, "ms that this node, as leader, lets a primary write without it; 0: min(5000, node timeout)"),
+    option!("cluster-write-lease", cluster_write_lease, Kind::Number(0, LEASE.greatest as i64), "0", RUN_TIME, "ms that this node, as leader, lets a primary write without it; 0: min(5000, node timeout)"),
 ];
 
 /// The defaults, by reading the table's own.

@@ -9,6 +9,7 @@ use crate::cluster::{Address, Change, parse_snapshot};
 use crate::raft::message::InstallSnapshot;
 use crate::raft::{Message, Step};
 use crate::store::Disk;
+use crate::types::numbers::LEASE;
 use crate::types::{ConnId, NodeId};
 use crate::wire::bus::{self, Frame, FrameError, Greeting, PROTOCOL_VERSION};
 
@@ -316,6 +317,9 @@ impl<D: Disk> Node<D> {
         {
             return Err(bad("it is not what its header says".to_owned()));
         }
+        if LEASE.take(state.max_lease()).is_none() {
+            return Err(bad(format!("its maxLease is more than {} ms", LEASE.greatest)));
+        }
         let voters = state.voters().clone();
         self.raft.snapshot_installed(snapshot.last_index, snapshot.last_term, voters, conn, from, snapshot.round);
         self.replace_state(state);
@@ -323,3 +327,6 @@ impl<D: Disk> Node<D> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,6 +79,9 @@ impl<D: Disk> Node<D> {
         let keys = loaded.keyspace.len();
         self.server.persistence.keys_loaded = keys as u64;
         self.keyspace.replace(loaded.keyspace);
+        if loaded.beyond {
+            log::warn!("The RDB's repl-offset leaves no room to go on from: its keys begin a new history");
+        }
         if let Some((id, offset)) = loaded.replication {
             self.stream.restart(History::new(id, offset));
             self.stream.follow(&mut self.keyspace);

@@ -4,16 +4,16 @@
 //! for the disk). Contract: docs/protocol.md, "Elections".
 
 use super::entry::{Body, Payload};
+use super::follow::check_index;
 use super::message::{Message, Needs, Outgoing, Route, Vote, VoteRequest};
 use super::progress::Progress;
 use super::rates::Rates;
 use super::role::{Campaign, Leader};
 use super::{HardState, PeerFault, Raft, Role, quorum};
+use crate::types::numbers::TERM_LIMIT;
 use crate::types::{ConnId, Millis, NodeId, Term};
 use std::collections::BTreeSet;
 
-/// Terms from here on are taken for nonsense: counting on never overflows.
-const TERM_LIMIT: Term = 1 << 62;
 /// So far above the own term may another's be: elections count it up one by one, so nobody misses more of them. More would leave no room \[N59\].
 const TERM_LEAD: Term = 1 << 24;
 
@@ -283,6 +283,7 @@ impl<P: Payload> Raft<P> {
     pub(super) fn on_vote_request(&mut self, via: ConnId, from: NodeId, request: VoteRequest, now: Millis) -> Result<(), PeerFault> {
         self.check_speaker(from, request.candidate)?;
         check_term(request.term, self.hard.term)?;
+        check_index(request.last_index, self.log.last_index())?;
         let refused = self.base_lease_holds(now) && !(request.transfer && self.may_take_over(&request.candidate));
         let granted = if refused {
             // The term stays, however high the request's is [N32].

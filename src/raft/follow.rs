@@ -9,6 +9,9 @@ use super::message::Append;
 use super::{PeerFault, Raft, Role};
 use crate::types::{ConnId, LogIndex, Millis, NodeId, Term};
 
+/// So far beyond the own log an index may be: nobody misses more entries. More would leave no room \[N62\].
+const INDEX_LEAD: LogIndex = 1 << 40;
+
 /// How an AE meets the log.
 enum Meets {
     /// The previous entry is missing or another one: the leader should go back to this index.
@@ -24,7 +27,12 @@ impl<P: Payload> Raft<P> {
             return Ok(());
         }
         check_terms(&append)?;
+        let spoken_of = append.prev_index.max(append.quorum).max(append.commit);
+        self.check_leaders_index(spoken_of)?;
         let meets = self.meet(&append)?;
+        if let Meets::Yes(first_new) = meets {
+            self.check_voters(&append, first_new)?;
+        }
         let (term, round, prev) = (append.term, append.round, append.prev_index);
         self.follow(from, term, now);
         self.told_commit = Some((term, append.commit));
@@ -87,6 +95,24 @@ impl<P: Payload> Raft<P> {
         }
     }
 
+    /// Whether a leader's log can reach there: who comes into a cluster has none of its own to compare with.
+    pub(super) fn check_leaders_index(&self, index: LogIndex) -> Result<(), PeerFault> {
+        if self.is_blank() { Ok(()) } else { check_index(index, self.log.last_index()) }
+    }
+
+    /// Somebody votes after each voting entry: no leader removes the last voter, and no file that tells of it would load.
+    fn check_voters(&self, append: &Append<P>, first_new: LogIndex) -> Result<(), PeerFault> {
+        let known = first_new.saturating_sub(append.prev_index + 1);
+        let new = append.entries.iter().skip(usize::try_from(known).unwrap_or(usize::MAX));
+        let mut voters = self.membership.at(first_new.saturating_sub(1)).clone();
+        for entry in new {
+            if entry.body.change_voters(&mut voters) && voters.is_empty() {
+                return Err(PeerFault::NoVoters);
+            }
+        }
+        Ok(())
+    }
+
     fn take_entries(&mut self, append: Append<P>, first_new: LogIndex) {
         if first_new <= self.log.last_index() {
             self.log.truncate_from(first_new);
@@ -99,6 +125,11 @@ impl<P: Payload> Raft<P> {
             self.log.push(entry);
         }
     }
+}
+
+/// Whether another node's log can reach to `index`, as far as one knows whose own ends at `last`.
+pub(super) fn check_index(index: LogIndex, last: LogIndex) -> Result<(), PeerFault> {
+    if index < last.saturating_add(INDEX_LEAD) { Ok(()) } else { Err(PeerFault::BadIndex(index)) }
 }
 
 /// The terms in an AE never go down, from the previous entry's to the leader's.

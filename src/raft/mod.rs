@@ -93,6 +93,12 @@ pub enum PeerFault {
     /// Terms that go down, or are beyond reason.
     #[error("terms out of order or out of bounds")]
     BadTerm,
+    /// Indices that are beyond reason.
+    #[error("its log cannot reach to entry {0}")]
+    BadIndex(LogIndex),
+    /// An entry takes the last voter away.
+    #[error("nobody would vote any more")]
+    NoVoters,
     /// What is committed is never truncated.
     #[error("it would truncate entry {0}, which is committed")]
     TruncatesCommitted(LogIndex),

@@ -5,6 +5,7 @@
 
 use super::election::check_term;
 use super::entry::{Body, Entry, Origin, Payload};
+use super::follow::check_index;
 use super::log::Log;
 use super::message::{Append, AppendAck, Message, Needs, Outgoing, Route};
 use super::progress::Progress;
@@ -92,6 +93,7 @@ impl<P: Payload> Raft<P> {
         if ack.round > leader.rounds.current() || (ack.ok && ack.index > self.disk.last_index()) {
             return Err(PeerFault::NeverSent);
         }
+        check_index(ack.last_index, self.log.last_index())?;
         let lost_before = progress.lost_memory();
         let unseen_before = leader.gate.has_unseen(&from, progress.match_index());
         let sent_at = leader.rounds.sent_at(ack.round);

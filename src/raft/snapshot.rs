@@ -36,6 +36,7 @@ impl<P: Payload> Raft<P> {
         if last_term > term || (last_index == 0) != (last_term == 0) {
             return Err(PeerFault::BadTerm);
         }
+        self.check_leaders_index(last_index)?;
         self.follow(from, term, now);
         if last_index > self.commit {
             return Ok(Step::Snapshot(snapshot));

@@ -5,7 +5,7 @@
 //!
 //! It is asked with [`Handshake::next`] until it has nothing more to say about the bytes that are there; what it has used is not shown to it again.
 
-use super::history::MAX_OFFSET;
+use crate::types::numbers::{FULLRESYNC_OFFSET, PRIMARY_REIGN, RDB_LENGTH};
 use crate::types::{ClusterId, NodeId, ReplId};
 use crate::wire::Reply;
 use crate::wire::number::parse_u64;
@@ -210,7 +210,8 @@ impl Handshake {
                     }
                 } else if std::mem::take(&mut answers.identity) {
                     // Its keys would take the place of the own: who does not know the question is no primary in a cluster \[N43\].
-                    self.reign = line.strip_prefix(b"+OK ").and_then(parse_u64).ok_or_else(|| refusal("REPLCONF", line))?;
+                    let reign = line.strip_prefix(b"+OK ").and_then(parse_u64).and_then(|reign| PRIMARY_REIGN.take(reign));
+                    self.reign = reign.ok_or_else(|| refusal("REPLCONF", line))?;
                 } else if std::mem::take(&mut answers.process) {
                     self.process = line.strip_prefix(b"+OK ").and_then(parse_u64).filter(|nonce| *nonce != 0);
                 } else {
@@ -242,7 +243,7 @@ impl Handshake {
             (Some(b"+FULLRESYNC"), Some(id), Some(offset), _) => {
                 self.stage = Stage::Form;
                 repl_id(id)
-                    .zip(parse_u64(offset).filter(|offset| *offset <= MAX_OFFSET))
+                    .zip(parse_u64(offset).and_then(|offset| FULLRESYNC_OFFSET.take(offset)))
                     .map(|(id, offset)| Heard::FullResync { id, offset })
             }
             (Some(b"+CONTINUE"), id, None, Some((own, _))) => {
@@ -306,7 +307,7 @@ fn line<'a>(rest: &'a [u8], used: &mut usize) -> Result<Option<&'a [u8]>, Refusa
 /// `$<length>`, or `$EOF:<mark>`.
 fn form(line: &[u8]) -> Result<Stage, Refusal> {
     let mark = |line: &[u8]| line.strip_prefix(b"$EOF:")?.try_into().ok().map(|mark| Stage::Marked(Box::new(Mark::new(mark))));
-    let count = |line: &[u8]| parse_u64(line.strip_prefix(b"$")?).map(Stage::Counted);
+    let count = |line: &[u8]| parse_u64(line.strip_prefix(b"$")?).and_then(|length| RDB_LENGTH.take(length)).map(Stage::Counted);
     mark(line).or_else(|| count(line)).ok_or_else(|| refusal("PSYNC", line))
 }
 

@@ -5,9 +5,6 @@
 
 use crate::types::ReplId;
 
-/// No history is longer: one that claims to be is none.
-pub const MAX_OFFSET: u64 = i64::MAX as u64;
-
 /// A replication history.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct History {

@@ -8,6 +8,8 @@
 mod backlog;
 mod handshake;
 mod history;
+#[cfg(test)]
+mod numbers;
 mod primary;
 pub mod rdb;
 mod stream;

@@ -7,10 +7,10 @@ use super::error::{Damage, Problem};
 use super::record::parse_crc;
 use super::standing::Standing;
 use super::tail::{self, Tail, write_entries, write_synced};
-use crate::cluster::fields::MAX_NUMBER;
 use crate::cluster::{Change, Own, State, parse_snapshot};
 use crate::raft::{HardState, Log};
 use crate::types::NodeId;
+use crate::types::numbers::INCARNATION;
 use std::fmt::Write;
 
 /// What a node is at one moment, as far as it must survive.
@@ -83,7 +83,7 @@ pub fn read(bytes: &[u8]) -> Result<Contents, Damage> {
     if state.last_applied() == 0 && term > 0 {
         return Err(at_crc(Problem::Snapshot("a snapshotTerm before the first entry".to_owned())));
     }
-    if own.incarnation >= MAX_NUMBER {
+    if own.incarnation >= INCARNATION.greatest {
         return Err(at_crc(Problem::IncarnationSpent));
     }
     let log = Log::new(state.last_applied(), state.last_term());
@@ -141,7 +141,8 @@ fn read_snapshot(bytes: &[u8]) -> Result<(Own, State, Standing), Damage> {
     if !state_text.lines().any(says_myself) {
         return Err(no_myself());
     }
-    let (state, own) = parse_snapshot(state_text, true).map_err(|error| at(error.line.saturating_sub(1), error.reason))?;
+    let (mut state, own) = parse_snapshot(state_text, true).map_err(|error| at(error.line.saturating_sub(1), error.reason))?;
+    state.cap_lease();
     let standing = Standing::read(standing_text).map_err(|(place, reason)| at(count + place, reason))?;
     let own = own.ok_or_else(no_myself)?;
     Ok((own, state, standing))
@@ -269,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_term_or_an_incarnation_at_its_end_is_refused() {
-        let spent = Scene { incarnation: MAX_NUMBER, ..Scene::founded() }.snapshot();
+        let spent = Scene { incarnation: INCARNATION.greatest, ..Scene::founded() }.snapshot();
         assert_eq!(problem(&format!("{}{}", sealed(&spent), record("synced", "0"))), Problem::IncarnationSpent);
         let mut scene = Scene::founded();
         let early = scene.snapshot().replace("snapshotTerm 0", "snapshotTerm 1");

@@ -4,6 +4,7 @@
 
 use crate::cluster::fields::number;
 use crate::types::LogIndex;
+use crate::types::numbers::SYNCED_INDEX;
 
 /// The word of a line that holds an entry.
 pub const LOG: &str = "log";
@@ -54,7 +55,7 @@ pub fn read(line: &[u8]) -> Result<Record<'_>, &'static str> {
     let content = std::str::from_utf8(content).map_err(|_| "it is not text")?;
     match std::str::from_utf8(word).map_err(|_| "it is not text")? {
         LOG => Ok(Record::Log(content)),
-        SYNCED => number(content).map(Record::Synced).ok_or("its index is no number"),
+        SYNCED => number(content, &SYNCED_INDEX).map(Record::Synced).ok_or("its index is no number"),
         word if word.len() <= 16 && word.bytes().all(|byte| byte.is_ascii_lowercase()) => Ok(Record::Unknown(word)),
         _ => Err("it begins with no word"),
     }
@@ -113,7 +114,7 @@ mod tests {
         assert_eq!(find_synced(text.as_bytes(), 0), text.find("synced"));
         assert_eq!(find_synced(text.as_bytes(), text.find("synced").unwrap() + 1), None);
         assert_eq!(find_synced(b"synced 00000000 1\nsynced", 0), None);
-        let largest = line(SYNCED, &i64::MAX.to_string());
+        let largest = line(SYNCED, &SYNCED_INDEX.greatest.to_string());
         assert_eq!(find_synced(largest.as_bytes(), 0), Some(0));
     }
 }

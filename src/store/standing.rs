@@ -2,8 +2,9 @@
 //!
 //! Owns: [`Standing`] and its lines in nodes.conf. Must not: decide who joins (the node does). Contract: docs/nodes-conf.md, "A node that joins".
 
-use crate::cluster::fields::{Fields, write_ranges};
+use crate::cluster::fields::{Fields, number, write_ranges};
 use crate::cluster::{Address, State, parse_snapshot};
+use crate::types::numbers::{FALLBACK_TERM, JOIN_NONCE};
 use crate::types::{ClusterId, NodeId, ShardId, Slot, Term};
 use std::fmt::Write;
 
@@ -182,7 +183,7 @@ fn read_joiner(line: &str, claims: Vec<(Slot, Slot)>, fallback: &str) -> Result<
     let shard = key("shard")?.parse().map_err(|_| "bad shard id")?;
     let nonce = match key("nonce")? {
         "-" => None,
-        nonce => Some(nonce.parse().map_err(|_| "bad nonce")?),
+        nonce => Some(number(nonce, &JOIN_NONCE).ok_or("bad nonce")?),
     };
     let sponsor = Sponsor {
         id: key("sponsor")?.parse().map_err(|_| "bad sponsor")?,
@@ -198,10 +199,11 @@ fn read_joiner(line: &str, claims: Vec<(Slot, Slot)>, fallback: &str) -> Result<
 }
 
 fn read_fallback(term: &str, text: &str) -> Result<Fallback, String> {
-    let term = crate::cluster::fields::number(term).ok_or("bad fallbackTerm")?;
-    let (state, _) = parse_snapshot(text, false).map_err(|error| format!("fallback {error}"))?;
+    let term = number(term, &FALLBACK_TERM).ok_or("bad fallbackTerm")?;
+    let (mut state, _) = parse_snapshot(text, false).map_err(|error| format!("fallback {error}"))?;
     if state.last_term() > term {
         return Err("the fallback's state is of a term above fallbackTerm".to_owned());
     }
+    state.cap_lease();
     Ok(Fallback { state, term })
 }

@@ -7,7 +7,8 @@ use super::error::{Damage, Problem};
 use super::record::{self, LOG, Record, SYNCED};
 use crate::cluster::fields::number;
 use crate::cluster::{Change, ClusterEntry, EntryError, format_entry, parse_entry};
-use crate::raft::Log;
+use crate::raft::{Body, Log};
+use crate::types::numbers::{LEASE, LOG_INDEX};
 use crate::types::{LogIndex, Term};
 use std::fmt::Write;
 
@@ -92,11 +93,15 @@ impl Reader {
     fn entry(&mut self, content: &str) -> Result<(), Problem> {
         let malformed = || Problem::Record("malformed entry: index".to_owned());
         let (index, text) = content.split_once(' ').ok_or_else(malformed)?;
-        let (found, expected) = (number(index).ok_or_else(malformed)?, self.log.last_index() + 1);
+        let (found, expected) = (number(index, &LOG_INDEX).ok_or_else(malformed)?, self.log.last_index() + 1);
         if found != expected {
             return Err(Problem::Gap { expected, found });
         }
-        let entry = parse_entry(text).map_err(|error: EntryError| Problem::Record(error.to_string()))?;
+        let mut entry = parse_entry(text).map_err(|error: EntryError| Problem::Record(error.to_string()))?;
+        // Earlier binaries took any [N62].
+        if let Body::Noop { lease } = &mut entry.body {
+            *lease = LEASE.greatest.min(*lease);
+        }
         self.judge_term(&entry)?;
         self.log.push(entry);
         Ok(())

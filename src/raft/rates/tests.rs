@@ -133,9 +133,9 @@ proptest! {
         let clocks: Vec<Model> = [Model::at_rate(ppm[0])].into_iter().chain(clocks.into_iter().skip(1)).collect();
         let rates = after(60_000, &clocks, || *delays.next().unwrap());
         prop_assert!(!rates.own_alone());
-        for n in 1..clocks.len() {
+        for (n, clock) in clocks.iter().enumerate().skip(1) {
             let rate = rates.of(&id(n as u8));
-            prop_assert!(matches!(rate.0, Rate::Unknown | Rate::Fits), "{n}: {rate:?} of {:?}", clocks[n]);
+            prop_assert!(matches!(rate.0, Rate::Unknown | Rate::Fits), "{n}: {rate:?} of {clock:?}");
         }
     }
 

@@ -7,7 +7,7 @@ use super::error::shown;
 use super::reader::{Packed, Reader, Stop};
 use super::{CRC, Digest, MAGIC, Problem, RdbError, VERSION_MAX, opcode};
 use crate::keyspace::{Entry, Keyspace, Value, key_slot};
-use crate::replication::history::MAX_OFFSET;
+use crate::types::numbers::RDB_OFFSET;
 use crate::types::{Millis, ReplId, Slot};
 
 /// Memory that the buffers keep when a long string has passed.
@@ -23,6 +23,8 @@ pub struct Loaded {
     pub keyspace: Keyspace,
     /// The history of changes that led to them, and how many bytes of it, if it says so.
     pub replication: Option<(ReplId, u64)>,
+    /// It says one, with an offset that leaves no room to go on from: the keys are as good as any, and begin a new history \[N62\].
+    pub beyond: bool,
 }
 
 /// Reads one RDB. Each call takes as long as the bytes that it is given ask for: give it few at a time.
@@ -130,7 +132,13 @@ impl Loader {
         if !self.is_complete() {
             return Err(RdbError { offset: self.bytes_read(), problem: Problem::Truncated });
         }
-        Ok(Loaded { keyspace: self.keyspace, replication: self.repl_id.zip(self.repl_offset) })
+        let replication = self.repl_id.zip(self.repl_offset);
+        let bounded = |(_, offset): &(ReplId, u64)| RDB_OFFSET.take(*offset).is_some();
+        Ok(Loaded {
+            keyspace: self.keyspace,
+            replication: replication.filter(bounded),
+            beyond: replication.is_some_and(|history| !bounded(&history)),
+        })
     }
 
     /// Gives up. What was loaded is to be freed ([`Keyspace::discard`]).
@@ -212,7 +220,7 @@ impl Loader {
         let value = std::str::from_utf8(value.unpack(values)?).unwrap_or_default();
         match name {
             b"repl-id" => self.repl_id = value.parse().ok(),
-            b"repl-offset" => self.repl_offset = value.parse().ok().filter(|offset| *offset <= MAX_OFFSET),
+            b"repl-offset" => self.repl_offset = value.parse().ok(),
             _ => {}
         }
         Ok(())

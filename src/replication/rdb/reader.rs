@@ -4,7 +4,7 @@
 
 use super::error::Problem;
 use super::{encoding, length};
-use crate::types::STRING_MAX;
+use crate::types::numbers::RDB_STRING;
 use crate::wire::number::push_i64;
 
 /// The most bytes that one compressed byte can become: a reference of three bytes stands for at most 264.
@@ -121,7 +121,7 @@ impl<'a> Reader<'a> {
 }
 
 fn bounded(length: u64) -> Result<usize, Stop> {
-    usize::try_from(length).ok().filter(|_| length <= STRING_MAX).ok_or_else(|| Problem::Length(length).into())
+    RDB_STRING.take(length).and_then(|length| usize::try_from(length).ok()).ok_or_else(|| Problem::Length(length).into())
 }
 
 impl<'a> Packed<'a> {

@@ -4,10 +4,11 @@
 //! Contract: docs/protocol.md, "Wire format".
 
 use super::fields::{Fields, number};
-use super::{Ended, Finding, Frame, FrameError, Greeting, HEADER, MAGIC, MAX_ENTRIES, MAX_FRAME, MAX_REASON, RefusedAppend, RejectReason};
+use super::{Ended, Finding, Frame, FrameError, Greeting, HEADER, MAGIC, MAX_FRAME, MAX_REASON, RefusedAppend, RejectReason};
 use crate::cluster::{Change, ClusterEntry, EntryError, MAX_ANCESTORS, MAX_MEMBERS, Outcome, Wish, WishKind, parse_entry};
-use crate::raft::Message;
 use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
+use crate::raft::{Body, Message};
+use crate::types::numbers::{self, LEASE};
 use crate::types::{ClusterId, Millis, NodeId};
 
 /// The frame at the start of `buf` and how many bytes it takes, or `None` while it is not there as a whole.
@@ -49,33 +50,33 @@ fn single_line(mut line: Fields<'_>) -> Result<Frame, FrameError> {
         "HELLO" => Frame::Hello(greeting(line)?),
         "HI" => Frame::Hi(greeting(line)?),
         "MEET" => Frame::Meet { singleton: line.choice("formation", "cluster", "singleton")? },
-        "ADD_ME" => Frame::AddMe { join_nonce: line.optional_number("join nonce")? },
+        "ADD_ME" => Frame::AddMe { join_nonce: line.optional_number(&numbers::JOIN_NONCE)? },
         "WELCOME" => Frame::Welcome,
         "MEET_REJECTED" => Frame::MeetRejected { reason: meet_reason(&line)? },
         "FORGOTTEN" => Frame::Forgotten {
-            last_term: line.number("last-term")?,
-            last_index: line.number("last-index")?,
-            join_nonce: line.number_or_none("join nonce")?,
+            last_term: line.number(&numbers::LAST_TERM)?,
+            last_index: line.number(&numbers::LAST_INDEX)?,
+            join_nonce: line.number_or_none(&numbers::JOIN_NONCE)?,
         },
         "AE_ACK" => Frame::Raft(Message::AppendAck(append_ack(line)?)),
         "PRE_VOTE_REQ" => Frame::Raft(Message::VoteRequest(vote_request(line, true)?)),
         "VOTE_REQ" => Frame::Raft(Message::VoteRequest(vote_request(line, false)?)),
         "PRE_VOTE" => Frame::Raft(Message::Vote(vote(line, true)?)),
         "VOTE" => Frame::Raft(Message::Vote(vote(line, false)?)),
-        "TIMEOUT_NOW" => Frame::Raft(Message::TimeoutNow { term: line.number("term")? }),
+        "TIMEOUT_NOW" => Frame::Raft(Message::TimeoutNow { term: line.number(&numbers::TERM)? }),
         "WISH" => Frame::Wish(wish(&mut line)?),
         "WISH_REFUSED" => {
             let wish = wish(&mut line)?;
             Frame::WishRefused { reason: reject_reason(&mut line)?, wish }
         }
-        "TRANSFER_LEADER" => Frame::TransferLeader { term: line.number("term")? },
-        "PROBE" => Frame::Probe { id: line.parse("id")?, number: line.number("number")? },
-        "PROBED" => Frame::Probed { id: line.parse("id")?, number: line.number("number")?, finding: finding(&mut line)? },
+        "TRANSFER_LEADER" => Frame::TransferLeader { term: line.number(&numbers::TERM)? },
+        "PROBE" => Frame::Probe { id: line.parse("id")?, number: line.number(&numbers::NUMBER)? },
+        "PROBED" => Frame::Probed { id: line.parse("id")?, number: line.number(&numbers::NUMBER)?, finding: finding(&mut line)? },
         "CLOSING" => Frame::Closing,
-        "FAILOVER_PREPARE" => Frame::FailoverPrepare { pause: line.number("pause")?, number: line.number("number")? },
-        "FAILOVER_DONE" => Frame::FailoverDone { has: line.extent("offset")? },
-        "FAILOVER_OFFSET" => Frame::FailoverOffset { end: line.extent("offset")?, number: line.number("number")? },
-        "CLOCK_OFF" => Frame::ClockOff { slow: line.choice("direction", "fast", "slow")?, millionths: line.number("millionths")? },
+        "FAILOVER_PREPARE" => Frame::FailoverPrepare { pause: line.number(&numbers::PAUSE)?, number: line.number(&numbers::NUMBER)? },
+        "FAILOVER_DONE" => Frame::FailoverDone { has: line.extent()? },
+        "FAILOVER_OFFSET" => Frame::FailoverOffset { end: line.extent()?, number: line.number(&numbers::NUMBER)? },
+        "CLOCK_OFF" => Frame::ClockOff { slow: line.choice("direction", "fast", "slow")?, millionths: line.number(&numbers::MILLIONTHS)? },
         "REPL_OFFSETS" => Frame::ReplOffsets(offsets(line)?),
         _ => return Err(line.unknown()),
     })
@@ -86,8 +87,8 @@ fn greeting(mut line: Fields<'_>) -> Result<Greeting, FrameError> {
         id: line.parse("id")?,
         address: line.parse("address")?,
         cluster: line.parse("cluster id")?,
-        version: u32::try_from(line.number("protocol version")?).map_err(|_| line.malformed("protocol version"))?,
-        join_nonce: line.number_or_none("join nonce")?,
+        version: u32::try_from(line.number(&numbers::VERSION)?).map_err(|_| line.malformed("protocol version"))?,
+        join_nonce: line.number_or_none(&numbers::JOIN_NONCE)?,
         ancestors: ancestors(&mut line)?,
         process: line.optional_nonce("process")?,
     })
@@ -96,7 +97,7 @@ fn greeting(mut line: Fields<'_>) -> Result<Greeting, FrameError> {
 fn finding(line: &mut Fields<'_>) -> Result<Finding, FrameError> {
     match line.text("finding")? {
         "dead" => Ok(Finding::Dead(match line.optional_nonce("process")? {
-            Some(process) => Some(Ended { process, age: line.number("age")? }),
+            Some(process) => Some(Ended { process, age: line.number(&numbers::AGE)? }),
             None => None,
         })),
         "alive" => Ok(Finding::Alive),
@@ -125,9 +126,10 @@ fn meet_reason(line: &Fields<'_>) -> Result<String, FrameError> {
 }
 
 fn append(mut line: Fields<'_>, body: &[u8], used: usize) -> Result<Append<Change>, FrameError> {
-    let (leader, term, prev_index) = (line.parse("leader")?, line.number("term")?, line.number("prev-index")?);
-    let (prev_term, quorum, commit) = (line.number("prev-term")?, line.number("quorum")?, line.number("commit")?);
-    let (count, round, token, lease) = (line.number("count")?, line.number("round")?, line.token()?, line.number("lease")?);
+    let (leader, term, prev_index) = (line.parse("leader")?, line.number(&numbers::TERM)?, line.number(&numbers::PREV_INDEX)?);
+    let (prev_term, quorum, commit) = (line.number(&numbers::PREV_TERM)?, line.number(&numbers::QUORUM)?, line.number(&numbers::COMMIT)?);
+    let (count, round, token, lease) =
+        (line.number(&numbers::COUNT)?, line.number(&numbers::ROUND)?, line.token()?, line.number(&numbers::LEASE)?);
     let refused = RefusedAppend { leader, term, prev_index, round };
     let entries = entries(&line, body, count, refused, used)?;
     Ok(Append { leader, term, prev_index, prev_term, quorum, commit, round, token, lease, entries })
@@ -135,12 +137,12 @@ fn append(mut line: Fields<'_>, body: &[u8], used: usize) -> Result<Append<Chang
 
 fn append_ack(mut line: Fields<'_>) -> Result<AppendAck, FrameError> {
     Ok(AppendAck {
-        term: line.number("term")?,
+        term: line.number(&numbers::TERM)?,
         ok: line.choice("ok", "0", "1")?,
-        index: line.number("index")?,
-        last_index: line.number("last-index")?,
-        round: line.number("round")?,
-        extent: line.extent("repl-offset")?,
+        index: line.number(&numbers::INDEX)?,
+        last_index: line.number(&numbers::LAST_INDEX)?,
+        round: line.number(&numbers::ROUND)?,
+        extent: line.extent()?,
         token: line.token()?,
     })
 }
@@ -149,16 +151,16 @@ fn vote_request(mut line: Fields<'_>, pre: bool) -> Result<VoteRequest, FrameErr
     Ok(VoteRequest {
         pre,
         candidate: line.parse("candidate")?,
-        term: line.number("term")?,
-        last_index: line.number("last-index")?,
-        last_term: line.number("last-term")?,
-        round: line.number("round")?,
+        term: line.number(&numbers::TERM)?,
+        last_index: line.number(&numbers::LAST_INDEX)?,
+        last_term: line.number(&numbers::LAST_TERM)?,
+        round: line.number(&numbers::ROUND)?,
         transfer: line.next() == Some("transfer"),
     })
 }
 
 fn vote(mut line: Fields<'_>, pre: bool) -> Result<Vote, FrameError> {
-    let (term, granted, round) = (line.number("term")?, line.choice("granted", "0", "1")?, line.number("round")?);
+    let (term, granted, round) = (line.number(&numbers::TERM)?, line.choice("granted", "0", "1")?, line.number(&numbers::ROUND)?);
     Ok(Vote { pre, term, granted, round, ages: ages(&mut line)? })
 }
 
@@ -170,16 +172,17 @@ fn ages(line: &mut Fields<'_>) -> Result<Vec<(NodeId, Millis)>, FrameError> {
     }
     let age = |pair: &str| {
         let (id, age) = pair.split_once('=')?;
-        Some((id.parse().ok()?, number(age)?))
+        Some((id.parse().ok()?, number(age, &numbers::AGE)?))
     };
     let ages: Option<Vec<(NodeId, Millis)>> = listed.split(',').take(MAX_MEMBERS + 1).map(age).collect();
     ages.filter(|ages| ages.len() <= MAX_MEMBERS).ok_or_else(|| line.malformed("ages"))
 }
 
 fn snapshot(mut line: Fields<'_>, body: &[u8]) -> Result<InstallSnapshot, FrameError> {
-    let (leader, term) = (line.parse("leader")?, line.number("term")?);
-    let (last_index, last_term, round) = (line.number("last-index")?, line.number("last-term")?, line.number("round")?);
-    if line.number("bytes")? != body.len() as u64 {
+    let (leader, term) = (line.parse("leader")?, line.number(&numbers::TERM)?);
+    let (last_index, last_term, round) =
+        (line.number(&numbers::SNAPSHOT_INDEX)?, line.number(&numbers::LAST_TERM)?, line.number(&numbers::ROUND)?);
+    if line.number(&numbers::BYTES)? != body.len() as u64 {
         return Err(line.malformed("bytes"));
     }
     if line.checksum("crc32")? != crc32fast::hash(body) {
@@ -191,7 +194,7 @@ fn snapshot(mut line: Fields<'_>, body: &[u8]) -> Result<InstallSnapshot, FrameE
 /// The two lengths are those of what follows, to the byte.
 fn publish(mut line: Fields<'_>, body: &[u8]) -> Result<Frame, FrameError> {
     let sharded = line.choice("sharded", "0", "1")?;
-    let (channel, message) = (line.number("channel length")?, line.number("message length")?);
+    let (channel, message) = (line.number(&numbers::CHANNEL_LENGTH)?, line.number(&numbers::MESSAGE_LENGTH)?);
     // Both are below 2^63, so their sum does not overflow.
     if channel + message != body.len() as u64 {
         return Err(line.malformed("lengths"));
@@ -217,7 +220,7 @@ fn reject_reason(line: &mut Fields<'_>) -> Result<RejectReason, FrameError> {
 fn wish(line: &mut Fields<'_>) -> Result<Wish, FrameError> {
     let name = line.text("wish")?;
     let kind = WishKind::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| line.malformed("wish"))?;
-    Ok(Wish { kind, id: line.parse("id")?, join_nonce: line.number_or_none("join nonce")? })
+    Ok(Wish { kind, id: line.parse("id")?, join_nonce: line.number_or_none(&numbers::JOIN_NONCE)? })
 }
 
 /// No more members than a cluster takes.
@@ -227,16 +230,13 @@ fn offsets(mut line: Fields<'_>) -> Result<Vec<(NodeId, u64)>, FrameError> {
         if offsets.len() == MAX_MEMBERS {
             return Err(line.malformed("too many members"));
         }
-        offsets.push((line.parse("id")?, line.number("offset")?));
+        offsets.push((line.parse("id")?, line.number(&numbers::OFFSET)?));
     }
     Ok(offsets)
 }
 
 /// As many entries as announced, a line each.
 fn entries(line: &Fields<'_>, body: &[u8], count: u64, refused: RefusedAppend, used: usize) -> Result<Vec<ClusterEntry>, FrameError> {
-    if count > MAX_ENTRIES as u64 {
-        return Err(line.malformed("count"));
-    }
     let mut unknown = None;
     let mut entries = Vec::new();
     let mut rest = text(line, body)?;
@@ -244,6 +244,7 @@ fn entries(line: &Fields<'_>, body: &[u8], count: u64, refused: RefusedAppend, u
         let (entry, after) = rest.split_once('\n').unwrap_or((rest, ""));
         rest = after;
         match parse_entry(entry) {
+            Ok(ClusterEntry { body: Body::Noop { lease }, .. }) if LEASE.take(lease).is_none() => return Err(line.malformed(LEASE.name)),
             Ok(entry) => entries.push(entry),
             Err(EntryError::Malformed(what)) => return Err(line.malformed(what)),
             // Read on: what is malformed further down outweighs it.

@@ -6,17 +6,16 @@
 use super::FrameError;
 use crate::raft::Token;
 use crate::types::Extent;
+use crate::types::numbers::{CLOCK, Field, OFFSET, REIGN};
 use crate::wire::number::parse_u64;
 use std::str::FromStr;
 
-/// Largest term, index, round or clock: adding to one never overflows.
-const MAX_NUMBER: u64 = i64::MAX as u64;
 /// Longest name that an error repeats.
 const SHOWN_NAME: usize = 32;
 
-/// A number below the bound.
-pub(super) fn number(text: &str) -> Option<u64> {
-    parse_u64(text.as_bytes()).filter(|number| *number <= MAX_NUMBER)
+/// A number within the field's bounds.
+pub(super) fn number(text: &str, field: &Field) -> Option<u64> {
+    parse_u64(text.as_bytes()).and_then(|number| field.take(number))
 }
 
 /// What is left of a first line.
@@ -59,19 +58,19 @@ impl<'a> Fields<'a> {
         self.next().ok_or_else(|| self.malformed(name))
     }
 
-    /// A term, index, round, count or clock.
-    pub(super) fn number(&mut self, name: &'static str) -> Result<u64, FrameError> {
-        number(self.text(name)?).ok_or_else(|| self.malformed(name))
+    /// A number within the field's bounds.
+    pub(super) fn number(&mut self, field: &Field) -> Result<u64, FrameError> {
+        number(self.text(field.name)?, field).ok_or_else(|| self.malformed(field.name))
     }
 
-    /// A reign, and this offset in its history.
-    pub(super) fn extent(&mut self, offset: &'static str) -> Result<Extent, FrameError> {
-        Ok(Extent { reign: self.number("reign")?, offset: self.number(offset)? })
+    /// A reign, and an offset in its history.
+    pub(super) fn extent(&mut self) -> Result<Extent, FrameError> {
+        Ok(Extent { reign: self.number(&REIGN)?, offset: self.number(&OFFSET)? })
     }
 
     /// A number that an older sender leaves out.
-    pub(super) fn optional_number(&mut self, name: &'static str) -> Result<Option<u64>, FrameError> {
-        if self.rest().is_empty() { Ok(None) } else { self.number(name).map(Some) }
+    pub(super) fn optional_number(&mut self, field: &Field) -> Result<Option<u64>, FrameError> {
+        if self.rest().is_empty() { Ok(None) } else { self.number(field).map(Some) }
     }
 
     /// A number of all 64 bits, but not 0, that an older sender leaves out.
@@ -81,9 +80,9 @@ impl<'a> Fields<'a> {
     }
 
     /// As [`Fields::number`], or `-`.
-    pub(super) fn number_or_none(&mut self, name: &'static str) -> Result<Option<u64>, FrameError> {
+    pub(super) fn number_or_none(&mut self, field: &Field) -> Result<Option<u64>, FrameError> {
         let none = self.rest() == "-" || self.rest().starts_with("- ");
-        if none { self.text(name).map(|_| None) } else { self.number(name).map(Some) }
+        if none { self.text(field.name).map(|_| None) } else { self.number(field).map(Some) }
     }
 
     /// Anything that reads itself: ids, addresses.
@@ -107,7 +106,7 @@ impl<'a> Fields<'a> {
             text => parse_u64(text.as_bytes()).filter(|nonce| *nonce != 0).ok_or_else(|| self.malformed("nonce"))?,
         };
         if nonce != 0 {
-            return Ok(Token { nonce, clock: self.number("clock")? });
+            return Ok(Token { nonce, clock: self.number(&CLOCK)? });
         }
         if self.text("clock")? == "-" { Ok(Token::default()) } else { Err(self.malformed("clock")) }
     }

@@ -12,6 +12,7 @@ pub use encode::{encode, encode_publish};
 
 use crate::cluster::{Address, Change, ClusterEntry, Reason, Wish};
 use crate::raft::Message;
+use crate::types::numbers;
 use crate::types::{ClusterId, Extent, LogIndex, Millis, NodeId, Term};
 
 /// The protocol version that this binary announces in its greeting. Raised with the first new frame, field or entry type after a release.
@@ -25,9 +26,9 @@ const MAGIC: &[u8; 4] = b"RAFT";
 /// The magic word and the frame's length.
 const HEADER: usize = 8;
 /// Longest frame, header included.
-pub const MAX_FRAME: usize = 16 << 20;
+pub const MAX_FRAME: usize = numbers::MAX_FRAME as usize;
 /// Most entries in one `AE`, whatever their size.
-pub const MAX_ENTRIES: usize = 8_192;
+pub const MAX_ENTRIES: usize = numbers::COUNT.greatest as usize;
 /// Longest reason in `MEET_REJECTED`.
 pub const MAX_REASON: usize = 256;
 

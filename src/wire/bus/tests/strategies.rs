@@ -4,6 +4,7 @@ use super::super::*;
 use crate::cluster::{FailoverKind, WishKind};
 use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
 use crate::raft::{Body, Entry, Origin, Payload, ProposalId, Token};
+use crate::types::numbers::LEASE;
 use crate::types::{Extent, Millis, ShardId, Slot};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
@@ -17,9 +18,9 @@ fn shard() -> impl Strategy<Value = ShardId> {
     any::<[u8; 20]>().prop_map(ShardId::from_bytes)
 }
 
-/// Terms, indices, rounds: small ones, and those at the bound.
+/// Terms, indices, rounds: what every field takes. How far each goes is walked in `replication::numbers`.
 fn number() -> impl Strategy<Value = u64> {
-    prop_oneof![0u64..100, 0..=i64::MAX as u64, Just(i64::MAX as u64)]
+    prop_oneof![0u64..100, 0..=LEASE.greatest, Just(LEASE.greatest)]
 }
 
 fn address() -> BoxedStrategy<Address> {

@@ -1,0 +1,174 @@
+//! Frames that anybody may have sent: whatever is accepted of them, the node goes on, and what it has written loads again.
+
+use crate::node::net::Net;
+use crate::types::NodeId;
+use proptest::prelude::*;
+
+const STRANGER: NodeId = NodeId::from_bytes([9; 20]);
+/// What stands at a field's end, or is plausible beside a node's own numbers or just not.
+const EDGES: [u64; 14] = [
+    0,
+    1,
+    8191,
+    3_600_000,
+    3_600_001,
+    1 << 24,
+    (1 << 40) - 1,
+    1 << 40,
+    1 << 41,
+    1 << 42,
+    (1 << 61) + 1,
+    (1 << 62) - 1,
+    1 << 62,
+    (1 << 63) - 1,
+];
+
+/// A frame that a node is sent, by what stands in it besides its own numbers.
+#[derive(Clone, Debug)]
+enum Word {
+    /// An entry at the log's end, in the next term.
+    Append {
+        entry: String,
+        edges: [u64; 4],
+    },
+    Snapshot {
+        last_index: u64,
+        last_term: u64,
+        max_lease: u64,
+    },
+    VoteRequest {
+        edges: [u64; 4],
+        transfer: bool,
+    },
+    Forgotten(u64),
+    Pause(u64),
+}
+
+fn edge() -> impl Strategy<Value = u64> {
+    prop_oneof![Just(0), Just(1), 0..100u64, prop::sample::select(&EDGES[..])]
+}
+
+fn entry() -> impl Strategy<Value = String> {
+    let keys: String = (0..16).map(|key| format!(",k{key}=v")).collect();
+    let id = STRANGER;
+    prop_oneof![
+        edge().prop_map(|lease| format!("NOOP {lease}")),
+        Just("DEL_VOTER ME".to_owned()),
+        Just(format!("ADD_VOTER {id}")),
+        Just(format!("DEL_VOTER {id}")),
+        Just(format!("NODE_JOIN {id} 10.0.0.9:7009@17009,,shard-id={} learner", "7".repeat(40))),
+        (edge(), edge()).prop_map(|(incarnation, n)| format!("id=ME:{incarnation}.{n}:{n} NODE_INFO ME 10.0.0.1:7000@17000 noflags")),
+        Just(format!("NODE_INFO ME 10.0.0.1:7000@17000,h{keys} noflags")),
+        edge().prop_map(|epoch| format!("SLOT_CHANGE - 0 ME {epoch} 0-100")),
+        edge().prop_map(move |epoch| format!("NODE_FORGET {id} {epoch}")),
+        Just("NODE_FAIL ME".to_owned()),
+    ]
+}
+
+fn word() -> impl Strategy<Value = Word> {
+    let four = || [edge(), edge(), edge(), edge()];
+    prop_oneof![
+        4 => (entry(), four()).prop_map(|(entry, edges)| Word::Append { entry, edges }),
+        2 => (edge(), edge(), edge()).prop_map(|(last_index, last_term, max_lease)| Word::Snapshot { last_index, last_term, max_lease }),
+        1 => (four(), any::<bool>()).prop_map(|(edges, transfer)| Word::VoteRequest { edges, transfer }),
+        1 => edge().prop_map(Word::Forgotten),
+        1 => edge().prop_map(Word::Pause),
+    ]
+}
+
+impl Net {
+    /// A frame's text, made to fit where the node is.
+    fn frame(&self, word: &Word) -> String {
+        let node = &self.nodes[0];
+        let (term, last) = (node.raft.term(), (node.raft.log().last_index(), node.raft.log().last_term()));
+        match word {
+            Word::Append { entry, edges: [quorum, commit, round, lease] } => {
+                let entry = entry.replace("ME", &node.me.to_string());
+                let (next, (index, last_term)) = (term + 1, last);
+                // Mostly what is sent is committed too.
+                let commit = if *commit == 0 { index + 1 } else { *commit };
+                format!("AE {STRANGER} {next} {index} {last_term} {quorum} {commit} 1 {round} - - {lease}\n{next} {entry}\n")
+            }
+            Word::Snapshot { last_index, last_term, max_lease } => self.snapshot((last.0 + last_index, *last_term, *max_lease)),
+            Word::VoteRequest { edges: [more, last_index, last_term, round], transfer } => {
+                let (term, transfer) = (term.saturating_add(*more), if *transfer { " transfer" } else { "" });
+                format!("VOTE_REQ {STRANGER} {term} {last_index} {last_term} {round}{transfer}")
+            }
+            Word::Forgotten(number) => format!("FORGOTTEN {number} {number} -"),
+            Word::Pause(pause) => format!("FAILOVER_PREPARE {pause} 1"),
+        }
+    }
+
+    /// The node's own state with these numbers, from a leader of the next term.
+    fn snapshot(&self, (last_index, last_term, max_lease): (u64, u64, u64)) -> String {
+        let (node, mut text) = (&self.nodes[0], String::new());
+        node.state.write_snapshot(None, &mut text);
+        let own = format!(
+            " lastApplied {} snapshotTerm {} maxLease {} ",
+            node.state.last_applied(),
+            node.state.last_term(),
+            node.state.max_lease()
+        );
+        let text = text.replace(&own, &format!(" lastApplied {last_index} snapshotTerm {last_term} maxLease {max_lease} "));
+        let (term, crc) = (node.raft.term() + 1, crc32fast::hash(text.as_bytes()));
+        format!("INSTALL_SNAPSHOT {STRANGER} {term} {last_index} {last_term} 1 {} {crc:08x}\n{text}", text.len())
+    }
+
+    fn hear_word(&mut self, word: &Word) {
+        let frame = self.frame(word);
+        self.hear(0, STRANGER, &[&frame]);
+        self.step();
+        self.step();
+    }
+
+    fn founded() -> Self {
+        let mut net = Self::of(1);
+        net.until("it to lead", |net| net.nodes[0].raft.is_leader() && net.nodes[0].state.last_applied() > 1);
+        net
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_written_always_loads(words in prop::collection::vec(word(), 1..12)) {
+        let mut net = Net::founded();
+        for word in &words {
+            net.hear_word(word);
+        }
+        net.kill(0);
+        net.start(0);
+        net.step();
+        let (last, term) = (net.nodes[0].raft.log().last_index(), net.nodes[0].raft.log().last_term());
+        prop_assert!(last < 1 << 43 && term < 1 << 62, "{last} {term}");
+    }
+}
+
+#[test]
+fn a_snapshot_from_the_end_of_all_numbers_is_not_installed() {
+    let mut net = Net::founded();
+    let before = net.nodes[0].state.last_applied();
+    for index in [(1 << 63) - 1, 1 << 42, (1 << 41) + 1, before + (1 << 40)] {
+        net.hear_word(&Word::Snapshot { last_index: index - before, last_term: 1, max_lease: 0 });
+        assert_eq!(net.nodes[0].state.last_applied(), before, "{index}");
+    }
+    for lease in [3_600_001, (1 << 63) - 1] {
+        net.hear_word(&Word::Snapshot { last_index: 5, last_term: 1, max_lease: lease });
+        assert_eq!(net.nodes[0].state.last_applied(), before);
+    }
+    net.hear_word(&Word::Snapshot { last_index: 5, last_term: 1, max_lease: 3_600_000 });
+    assert_eq!((net.nodes[0].state.last_applied(), net.nodes[0].state.max_lease()), (before + 5, 3_600_000));
+}
+
+#[test]
+fn a_lease_of_more_than_an_hour_does_not_stay_as_the_largest() {
+    let mut net = Net::founded();
+    for lease in [3_600_001, (1 << 63) - 1] {
+        net.hear_word(&Word::Append { entry: format!("NOOP {lease}"), edges: [0, 0, 1, 5000] });
+        net.hear_word(&Word::Append { entry: "NOOP 5000".to_owned(), edges: [0, 0, 1, lease] });
+    }
+    assert_eq!(net.nodes[0].state.max_lease(), net.nodes[0].raft.settings().lease);
+    net.hear_word(&Word::Append { entry: "NOOP 3600000".to_owned(), edges: [0, 0, 1, 5000] });
+    assert_eq!(net.nodes[0].state.max_lease(), 3_600_000);
+}
