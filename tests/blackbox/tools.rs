@@ -110,7 +110,21 @@ fn redis_cli_shows_the_consensus() {
     assert_eq!(rows.iter().filter(|row| row["role"] == "learner").count(), 1);
     for row in &rows {
         let keys: Vec<&str> = row.keys().map(String::as_str).collect();
-        assert_eq!(keys, ["address", "failed", "in-flight", "last-ack-ms", "linked", "match", "next", "node", "role", "state"]);
+        let wanted = [
+            "address",
+            "clock",
+            "clock-millionths",
+            "failed",
+            "in-flight",
+            "last-ack-ms",
+            "linked",
+            "match",
+            "next",
+            "node",
+            "role",
+            "state",
+        ];
+        assert_eq!(keys, wanted);
         assert_eq!((row["state"].as_str(), row["linked"].as_str(), row["failed"].as_str()), ("pipeline", "1", "0"), "{row:?}");
         assert!((0..5000).contains(&row["last-ack-ms"].parse::<i64>().unwrap()), "{row:?}");
     }
