@@ -47,7 +47,7 @@ impl ShutdownOptions {
     /// Takes a word, in any case of letters.
     ///
     /// # Errors
-    /// [`WordRefused`], with nothing changed.
+    /// The word is refused, with nothing changed.
     pub fn take(&mut self, word: &[u8]) -> Result<(), WordRefused> {
         let word = WORDS.iter().find(|known| word.eq_ignore_ascii_case(known.as_bytes()));
         match (*word.ok_or(WordRefused::Unknown)?, self.save) {

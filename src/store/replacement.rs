@@ -28,7 +28,7 @@ impl Replacement {
         Ok(Self { path, temp })
     }
 
-    /// Writes at the end; says how many of the bytes were taken, one at least. An error where they would take what [`RESERVE`] keeps.
+    /// Writes at the end; says how many of the bytes were taken, one at least. An error where they would take what is kept for nodes.conf.
     pub fn write(&self, disk: &mut impl Disk, bytes: &[u8]) -> io::Result<usize> {
         let room = disk.room(&self.temp)?;
         let kept = RESERVE.min(room.size / RESERVED_SHARE);
