@@ -94,6 +94,8 @@ fn state(join: &Change) -> State {
 
 const SETTINGS: Settings = Settings { election_timeout: 1000, lease: 5000, node_timeout: 15_000, voters: 5 };
 
+const REQUESTS: [&[&str]; 5] = [&["SET", "key", "value"], &["GET", "key"], &["get", "missing"], &["ping"], &["exists", "key"]];
+
 #[test]
 fn get_and_set_allocate_nothing() {
     let address: Address = format!("127.0.0.1:1@2,,shard-id={}", "0a".repeat(20)).parse().unwrap();
@@ -101,7 +103,7 @@ fn get_and_set_allocate_nothing() {
     let (state, raft) = (state(&join), Raft::found(ME, join, 1, SETTINGS, Rng::new(1), 1));
     let (mut keyspace, mut config, mut server, stats) = (Keyspace::new(1), Config::shipped(), Server::default(), BusStats::default());
     let (syncs, mut pubsub, local) = (SyncTimes::default(), PubSub::default(), "127.0.0.1:1".parse().unwrap());
-    let mut stream = Stream::new(History::new(ReplId::from_bytes([1; 20]), 0));
+    let (mut stream, offsets) = (Stream::new(History::new(ReplId::from_bytes([1; 20]), 0)), BTreeMap::new());
     let (mut client, mut out) = (Client::new(1, local, local, NOW, true), Vec::with_capacity(4096));
     let cluster = Cluster {
         me: ME,
@@ -113,7 +115,7 @@ fn get_and_set_allocate_nothing() {
         outsiders: &[],
         claims: &[],
         offset: 0,
-        offsets: &BTreeMap::new(),
+        offsets: &offsets,
         stats: &stats,
         leaving: &[],
         lease: Some(0),
@@ -129,30 +131,28 @@ fn get_and_set_allocate_nothing() {
         has_bequest: false,
         store: Work { appends: 0, rewrites: 0, syncs: &syncs },
     };
-    for round in 0..3 {
-        for words in [&["SET", "key", "value"][..], &["GET", "key"], &["get", "missing"], &["ping"], &["exists", "key"]] {
-            let args: OwnedArgs = words.iter().collect();
-            out.clear();
-            let mut context = Context {
-                now: NOW,
-                slot: NO_SLOT,
-                client: &mut client,
-                conn: ConnId { place: 0, generation: 0 },
-                reply: Reply::new(&mut out, false),
-                keyspace: &mut keyspace,
-                stream: &mut stream,
-                cluster,
-                config: &mut config,
-                pubsub: &mut pubsub,
-                server: &mut server,
-                clients: &mut Nobody,
-                pause: None,
-            };
-            let (before, flow, after) = (COUNT.get(), execute(&mut context, args.as_args()), COUNT.get());
-            assert!(flow == Flow::Done && !out.starts_with(b"-"));
-            // The first round makes the table, the counters and the slot's dictionary.
-            assert!(round == 0 || after == before, "{words:?}: {} allocations", after - before);
-        }
+    for (round, words) in (0..3).flat_map(|round| REQUESTS.map(|words| (round, words))) {
+        let args: OwnedArgs = words.iter().collect();
+        out.clear();
+        let mut context = Context {
+            now: NOW,
+            slot: NO_SLOT,
+            client: &mut client,
+            conn: ConnId { place: 0, generation: 0 },
+            reply: Reply::new(&mut out, false),
+            keyspace: &mut keyspace,
+            stream: &mut stream,
+            cluster,
+            config: &mut config,
+            pubsub: &mut pubsub,
+            server: &mut server,
+            clients: &mut Nobody,
+            pause: None,
+        };
+        let (before, flow, after) = (COUNT.get(), execute(&mut context, args.as_args()), COUNT.get());
+        assert!(flow == Flow::Done && !out.starts_with(b"-"));
+        // The first round makes the table, the counters and the slot's dictionary.
+        assert!(round == 0 || after == before, "{words:?}: {} allocations", after - before);
     }
     assert!(COUNT.get() > 0, "the counter counts");
 }
