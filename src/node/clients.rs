@@ -19,7 +19,7 @@ pub(super) const MAX_UNSENT: usize = 1 << 20;
 /// A client that is not served further is not read further than this.
 pub(super) const MAX_UNREAD: usize = 1 << 20;
 /// A drained receive buffer larger than this gives its memory back.
-const KEPT_CAPACITY: usize = 64 * 1024;
+pub(super) const KEPT_CAPACITY: usize = 64 * 1024;
 
 /// What a handler works on: one command's arguments, or the end of what it waited for.
 pub(super) enum Step<'a> {
@@ -64,7 +64,9 @@ impl<D: Disk> Node<D> {
                     }
                     flow = self.serve(conn, &mut session, rest);
                     let end = used + parsed.used;
-                    if is_long && self.give_long_value(&mut session, &mut received, used, end) {
+                    let Kind::Client(client) = &mut session.kind else { break };
+                    let ClientSession { client, parser, .. } = &mut **client;
+                    if is_long && self.give_long_value(client, parser, &mut received, used, end) {
                         used = 0;
                     } else if flow != Flow::Held {
                         // A held request stays where it is, to be read again.
@@ -84,7 +86,7 @@ impl<D: Disk> Node<D> {
         if session.receive.is_empty() {
             session.receive.shrink_to(KEPT_CAPACITY);
         } else {
-            make_room(&mut session);
+            make_room_for_rest(&mut session);
         }
         self.give_back(conn, session);
         match flow {
@@ -280,6 +282,17 @@ impl<D: Disk> Node<D> {
         for conn in clients.collect::<Vec<_>>() {
             self.check_output_limit(conn);
         }
+    }
+}
+
+/// What is to come of the request that is there in part has room, or its client is told that there is none, and closed.
+fn make_room_for_rest(session: &mut Session) {
+    let Kind::Client(client) = &session.kind else { return };
+    if let Err(error) = make_room(&mut session.receive, &client.parser) {
+        log::warn!("closing client {} at {}: {error}", client.client.id, client.client.addr);
+        Reply::new(session.transmit.end(), false).error(&format!("OOM {error}"));
+        session.receive = Vec::new();
+        session.closing = true;
     }
 }
 

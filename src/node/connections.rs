@@ -143,7 +143,7 @@ impl<D: Disk> Node<D> {
                 self.reset_ended(conn);
                 self.failover_ended(conn, &WaitOutcome::Failed("the client that asked for it is gone".to_owned()));
             }
-            Kind::Primary(link) => self.primary_lost(conn, *link, &session.receive),
+            Kind::Primary(link) => self.primary_lost(conn, *link, session.receive),
             Kind::Bus(bus) => match bus.end {
                 BusEnd::Inbound => self.raft.answer_link_closed(conn),
                 BusEnd::Outbound { purpose: Purpose::Link(id) } => self.link_lost(id, conn),

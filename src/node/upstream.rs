@@ -6,9 +6,10 @@
 //! Whole commands of the stream are run in the turn in which they came, also when the link ends with them: what was received counts.
 
 use super::Node;
-use super::clients::Step;
+use super::clients::{KEPT_CAPACITY, Step};
+use super::long_values::{NoMemory, make_room};
 use super::sessions::{Kind, Phase, PrimaryLink, StreamReader};
-use crate::commands::{Client, Flag, Flow, table};
+use crate::commands::{Client, Flag, Flow, LONG_VALUE, LongValue, table};
 use crate::replication::{Introduction, STREAMED, Sync, SyncError, Synced, acknowledgement};
 use crate::store::Disk;
 use crate::types::{ConnId, REDIS_VERSION};
@@ -22,6 +23,8 @@ enum Fault {
     Sync(#[from] SyncError),
     #[error("{0}")]
     Protocol(#[from] ProtocolError),
+    #[error(transparent)]
+    Memory(#[from] NoMemory),
     #[error("its stream has {0}, which a primary may not send")]
     Foreign(String),
     #[error("its stream has {name}, which is answered with {reply}")]
@@ -60,7 +63,7 @@ impl<D: Disk> Node<D> {
         let Kind::Primary(link) = &mut session.kind else { return self.give_back(conn, session) };
         let (mut used, now) = (0, self.now.mono);
         let streamed = matches!(link.phase, Phase::Streaming(_));
-        let heard = self.hear_primary(conn, link, &session.receive, &mut used, session.transmit.end());
+        let heard = self.hear_primary(conn, link, &mut session.receive, &mut used, session.transmit.end());
         link.heard = now;
         if link.process.is_some() {
             self.heard(&link.primary, link.process);
@@ -68,6 +71,9 @@ impl<D: Disk> Node<D> {
         let begun = !streamed && matches!(link.phase, Phase::Streaming(_));
         // Behind a fault nothing has a meaning.
         session.receive.drain(..if heard.is_ok() { used } else { session.receive.len() });
+        if session.receive.is_empty() {
+            session.receive.shrink_to(KEPT_CAPACITY);
+        }
         self.give_back(conn, session);
         if let Err(fault) = heard {
             let primary = self.following.primary().map(|id| self.named(&id)).unwrap_or_default();
@@ -89,12 +95,12 @@ impl<D: Disk> Node<D> {
         &mut self,
         conn: ConnId,
         link: &mut PrimaryLink,
-        bytes: &[u8],
+        received: &mut Vec<u8>,
         used: &mut usize,
         out: &mut Vec<u8>,
     ) -> Result<(), Fault> {
         if let Phase::Syncing(sync) = &mut link.phase {
-            let synced = sync.next(bytes, used, out);
+            let synced = sync.next(received, used, out);
             link.process = sync.process();
             let synced = synced?;
             if sync.loads().is_some_and(|history| history.id != self.stream.history().id) {
@@ -106,7 +112,7 @@ impl<D: Disk> Node<D> {
             link.phase = Phase::Streaming(self.stream_reader(link));
         }
         match &mut link.phase {
-            Phase::Streaming(reader) => self.run_stream(conn, reader, bytes, used, out),
+            Phase::Streaming(reader) => self.run_stream(conn, reader, received, used, out),
             Phase::Dialling | Phase::Syncing(_) => Ok(()),
         }
     }
@@ -140,12 +146,13 @@ impl<D: Disk> Node<D> {
         &mut self,
         conn: ConnId,
         reader: &mut StreamReader,
-        bytes: &[u8],
+        received: &mut Vec<u8>,
         used: &mut usize,
         out: &mut Vec<u8>,
     ) -> Result<(), Fault> {
         let mut asked = false;
-        while let Some(rest) = bytes.get(*used..).filter(|rest| !rest.is_empty()) {
+        while *used < received.len() {
+            let rest = &received[*used..];
             let Some(parsed) = reader.parser.next(rest)? else { break };
             let StreamReader { client, parser, unfinished, failed, is_closing } = &mut *reader;
             let args = parser.args(rest);
@@ -154,12 +161,15 @@ impl<D: Disk> Node<D> {
                 *used += parsed.used;
                 continue;
             }
+            let is_long = parsed.used >= LONG_VALUE;
+            if is_long {
+                client.long_value = LongValue::Offered;
+            }
             if asks_for_offset(args) {
                 asked = true;
             } else if !args.is_empty() {
                 self.run_streamed(conn, client, args, failed)?;
             }
-            *used += parsed.used;
             let request = &rest[..parsed.used];
             if client.multi.is_some() {
                 unfinished.extend_from_slice(request);
@@ -168,11 +178,15 @@ impl<D: Disk> Node<D> {
                 self.stream.relay(request);
                 *unfinished = Vec::new();
             }
+            let end = *used + parsed.used;
+            let given = is_long && self.give_long_value(client, parser, received, *used, end);
+            *used = if given { 0 } else { end };
         }
         if asked {
             acknowledgement(self.stream.offset(), out);
         }
-        Ok(())
+        received.drain(..std::mem::take(used));
+        Ok(make_room(received, &reader.parser)?)
     }
 
     /// Runs one command. One that no primary sends ends the link: what comes behind it may mean anything. A write that fails does not, as in Redis.
@@ -197,11 +211,11 @@ impl<D: Disk> Node<D> {
     }
 
     /// The link to the primary is gone. What it has brought is run first.
-    pub(super) fn primary_lost(&mut self, conn: ConnId, mut link: PrimaryLink, received: &[u8]) {
+    pub(super) fn primary_lost(&mut self, conn: ConnId, mut link: PrimaryLink, mut received: Vec<u8>) {
         let was_up = matches!(link.phase, Phase::Streaming(_));
         match &mut link.phase {
             Phase::Streaming(reader) => {
-                let ran = self.run_stream(conn, reader, received, &mut 0, &mut Vec::new());
+                let ran = self.run_stream(conn, reader, &mut received, &mut 0, &mut Vec::new());
                 if let Err(fault) = ran {
                     log::debug!("the end of the primary's stream: {fault}");
                 }

@@ -154,7 +154,7 @@ fn a_request_that_memory_has_no_room_for_costs_its_client_only() {
     let piece = [b'v'; 1 << 16];
     // It stops reading at some point.
     while client.stream().write(&piece).is_ok() {}
-    assert!(node.log().contains("there is no memory for its request of 4000000"), "{}", node.log());
+    assert!(node.log().contains("there is no memory for a request of 4000000"), "{}", node.log());
     assert_eq!(node.ask("DBSIZE"), "0");
 }
 

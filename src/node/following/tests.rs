@@ -102,6 +102,31 @@ fn what_no_primary_sends_ends_its_link_and_is_not_run() {
 }
 
 #[test]
+fn a_long_value_of_the_stream_is_whole_and_its_buffer_is_not_kept() {
+    let mut net = Net::with_replicas();
+    net.all_equal(0);
+    let long = "v".repeat(3 << 20);
+    let bulk = format!("${}\r\n{long}", long.len());
+    assert_eq!(net.ask(0, &format!("*3\r\n$3\r\nSET\r\n$4\r\nlong\r\n{bulk}\r\nSET key:0 behind")), "+OK\r\n+OK\r\n");
+    assert_eq!(net.ask(0, &format!("MULTI\r\nSET {{t}}a 1\r\n*3\r\n$3\r\nSET\r\n$4\r\n{{t}}b\r\n{bulk}\r\nEXEC")).matches("OK").count(), 3);
+    assert_eq!(net.ask(0, &format!("*3\r\n$6\r\nAPPEND\r\n$5\r\nkey:1\r\n{bulk}")), format!(":{}\r\n", long.len() + 1));
+    net.all_equal(0);
+    for at in [0, 1, 2] {
+        for (key, length) in [("long", 3 << 20), ("{t}b", 3 << 20), ("key:1", (3 << 20) + 1), ("key:0", 6)] {
+            let slot = crate::keyspace::key_slot(key.as_bytes());
+            let value = net.nodes[at].keyspace.get(slot, key.as_bytes(), 0);
+            assert!(value.is_some_and(|crate::keyspace::Value::String(value)| value.len() == length), "{at} {key}");
+        }
+        net.nodes[at].keyspace.check();
+    }
+    for at in [1, 2] {
+        let link = net.nodes[at].following.link.unwrap();
+        let kept = net.nodes[at].sessions.get_mut(link).unwrap().receive.capacity();
+        assert!(kept < 1 << 20, "{kept} bytes");
+    }
+}
+
+#[test]
 fn a_primary_that_sends_it_again_and_again_is_dialled_once_a_second_and_named_once() {
     let mut net = Net::with_replicas();
     net.all_equal(0);
