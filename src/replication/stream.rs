@@ -81,6 +81,11 @@ impl Stream {
         self.source == Source::Own && self.backlog.is_some()
     }
 
+    /// Whether this node's changes are what its data goes on by: it follows no primary, and no other one's stream may go on with its keys.
+    pub fn is_own(&self) -> bool {
+        self.source == Source::Own
+    }
+
     /// A replica's primary decides over expired keys, and a primary with replicas tells what it decided.
     fn settle_expired(&mut self, keyspace: &mut Keyspace) {
         self.feed_expired(&keyspace.take_notes());

@@ -155,8 +155,10 @@ fn unreplicated(state: &State, nodes: &Nodes<'_>) -> Option<String> {
         Some((primary, None)) if node.is_in_sync() && state.slot_count_of(&primary) > 0 => {
             Some(format!("{} takes over from {primary}, which is gone for good", member.id))
         }
-        Some((_, Some(primary))) if !node.is_in_sync() || !same_keys(node, primary) => {
-            Some(format!("{} holds the keys of its primary {}", member.id, primary.id()))
+        Some((_, Some(primary))) if !node.is_in_sync() => Some(format!("{} is in step with its primary {}", member.id, primary.id())),
+        Some((_, Some(primary))) if !same_keys(node, primary) => {
+            let (here, there) = (node.keyspace().len(), primary.keyspace().len());
+            Some(format!("{} holds the keys of its primary {}: here are {here}, there {there}", member.id, primary.id()))
         }
         _ => None,
     })

@@ -419,3 +419,25 @@ fn who_comes_to_another_shard_has_nothing_of_it() {
     net.until("the other primary", |net| net.nodes[1].following.primary() == Some(second));
     assert_eq!(net.nodes[1].replication_offset(), 0);
 }
+
+/// After a start its log's tail is not applied: it is a primary without slots that may change its keys, which are no more where its primary's stream goes on.
+#[test]
+fn whoever_changes_keys_of_the_disk_before_it_knows_whose_they_are_gets_all_keys() {
+    let mut net = Net::with_replicas();
+    net.all_equal(0);
+    assert_eq!(net.ask(1, "SAVE"), "+OK\r\n");
+    net.kill(1);
+    for other in [0, 2] {
+        net.hold(other, 1, Port::Bus);
+        net.hold(1, other, Port::Bus);
+    }
+    net.start(1);
+    net.until("the keys of the disk", |net| net.nodes[1].keyspace.len() == 50 && !net.nodes[1].is_loading());
+    assert_eq!((net.ask(1, "FLUSHALL"), net.ask(1, "DBSIZE")), ("+OK\r\n".to_owned(), ":0\r\n".to_owned()));
+    for other in [0, 2] {
+        net.release(other, 1, Port::Bus);
+        net.release(1, other, Port::Bus);
+    }
+    net.all_equal(0);
+    assert_eq!(net.ask(1, "DBSIZE"), ":50\r\n");
+}
