@@ -98,10 +98,16 @@ impl World {
         self.stats.handovers += leaders.len() as u64;
     }
 
-    /// Leaders that somebody could follow, each with its cluster and term.
+    /// Leaders that somebody could follow, each with its cluster and term. Who waits for a replica that is gone, and does not count as failed yet, is none.
     fn replaceable_leaders(&self) -> Vec<(usize, ClusterId, Term)> {
         let running = self.machines.iter().filter_map(|machine| Some((machine.index, machine.node.as_ref()?)));
-        let leaders = running.filter(|(_, node)| node.raft().is_leader() && node.raft().voters().len() > 1);
+        let clusters = self.by_cluster();
+        let waits = |node: &Node<MemoryDisk>| {
+            let (state, nodes) = (node.state(), &clusters[&node.state().cluster_id()]);
+            let mut replicas = state.replicas_of(&node.raft().id()).into_iter().filter_map(|id| state.member(&id));
+            replicas.any(|replica| !replica.failed && !nodes.contains_key(&replica.id))
+        };
+        let leaders = running.filter(|(_, node)| node.raft().is_leader() && node.raft().voters().len() > 1 && !waits(node));
         leaders.map(|(index, node)| (index, node.state().cluster_id(), node.raft().term())).collect()
     }
 
