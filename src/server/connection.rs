@@ -84,6 +84,15 @@ pub enum ReadEnd {
     Broken,
 }
 
+/// Why nothing can be written any more.
+#[derive(Debug)]
+pub enum WriteError {
+    /// The peer had closed, and its kernel has refused what came after that. What it said before is still to be read, and then its end.
+    Closed,
+    /// The connection broke. The socket has said so now, and a read would take that for an end in order.
+    Broken(io::Error),
+}
+
 impl Connection {
     /// A connection that is up, or is being dialled.
     pub fn new(id: ConnId, class: Class, stream: TcpStream, dialling: bool) -> Self {
@@ -129,22 +138,21 @@ impl Connection {
     }
 
     /// One write(2) of `bytes`, not empty; how many the socket took. Once it takes no more, `writable` is lowered, and an edge will tell.
-    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    pub fn write(&mut self, bytes: &[u8]) -> Result<usize, WriteError> {
         match rustix::io::write(&self.stream, bytes) {
-            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            Ok(0) => Err(WriteError::Broken(io::ErrorKind::WriteZero.into())),
             Ok(count) => Ok(count),
             Err(Errno::AGAIN) => {
                 self.writable = false;
                 Ok(0)
             }
             Err(Errno::INTR) => Ok(0),
-            Err(error) => Err(error.into()),
+            Err(Errno::PIPE) => {
+                (self.writable, self.hung_up) = (false, true);
+                Err(WriteError::Closed)
+            }
+            Err(error) => Err(WriteError::Broken(error.into())),
         }
-    }
-
-    /// Whether the peer's end comes next: after a failed write, which says no more than that the peer has gone.
-    pub fn has_ended(&self) -> bool {
-        matches!(rustix::io::read(&self.stream, &mut [0; 1]), Ok(0))
     }
 
     /// Closes it so that the peer sees a reset. One that has ended already sends nothing.
@@ -291,6 +299,31 @@ mod tests {
         assert!(core.noted < 2 * 1024 * 1024 && end != ReadEnd::Eof, "{}", core.noted);
         core.held = true;
         assert_eq!(connection.read(&mut core), ReadEnd::Held);
+    }
+
+    /// Writes until that fails.
+    fn write_error(connection: &mut Connection) -> WriteError {
+        loop {
+            if let Err(error) = connection.write(b"x") {
+                return error;
+            }
+        }
+    }
+
+    #[test]
+    fn a_write_tells_a_reset_from_an_end_in_order() {
+        let (mut connection, far) = pair(Class::Bus);
+        SockRef::from(&far).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(far);
+        assert!(matches!(write_error(&mut connection), WriteError::Broken(_)));
+        // What was said before is not lost with it.
+        let (mut connection, mut far) = pair(Class::Bus);
+        far.write_all(b"CLOSING").unwrap();
+        drop(far);
+        assert!(matches!(write_error(&mut connection), WriteError::Closed));
+        let mut core = Core::default();
+        assert_eq!(read_until(&mut connection, &mut core, |_, end| *end != ReadEnd::More), ReadEnd::Eof);
+        assert_eq!(core.bytes, b"CLOSING");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use mio::event::{Event, Source};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
-use super::connection::{self, Class, Connection, Dialled, ReadEnd, Receiver};
+use super::connection::{self, Class, Connection, Dialled, ReadEnd, Receiver, WriteError};
 use super::listener::{Accepted, Listener};
 use super::signals::Signals;
 use super::table::Connections;
@@ -370,10 +370,11 @@ impl<D: Disk> EventLoop<D> {
                     transmit.advance(count);
                     written += count;
                 }
+                // Its end is read in the next turn, unless nothing is taken from it any more.
+                Err(WriteError::Closed) if self.node.receive_buffer(id).is_some() => return self.list(id),
                 Err(error) => {
-                    log::debug!("Writing to a connection: {error}");
-                    let why = if connection.has_ended() { Closed::Eof } else { Closed::Error };
-                    return self.end(id, why);
+                    log::debug!("Writing to a connection: {error:?}");
+                    return self.end(id, Closed::Error);
                 }
             }
         }
