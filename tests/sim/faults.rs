@@ -5,6 +5,7 @@
 mod addresses;
 mod damage;
 mod disks;
+mod hostile;
 mod stranding;
 pub mod timing;
 
@@ -32,6 +33,8 @@ enum Kind {
     StallDisk,
     Damage,
     SetTiming,
+    Stranger,
+    HostileMember,
     Shutdown,
     Blackout,
     Pause,
@@ -47,7 +50,7 @@ enum Kind {
 }
 
 /// Every kind, with how often it is drawn beside the others.
-const KINDS: [(Kind, u64); 22] = [
+const KINDS: [(Kind, u64); 24] = [
     (Kind::Kill, 8),
     (Kind::Move, 3),
     (Kind::LendAddress, 4),
@@ -58,6 +61,8 @@ const KINDS: [(Kind, u64); 22] = [
     (Kind::StallDisk, 6),
     (Kind::Damage, 3),
     (Kind::SetTiming, 4),
+    (Kind::Stranger, 4),
+    (Kind::HostileMember, 4),
     (Kind::Shutdown, 5),
     (Kind::Blackout, 1),
     (Kind::Pause, 8),
@@ -101,6 +106,7 @@ pub struct Faults {
     gap: Micros,
     cuts: Vec<Option<Cut>>,
     pauses: u64,
+    strangers: Vec<hostile::Stranger>,
 }
 
 impl Faults {
@@ -111,7 +117,7 @@ impl Faults {
             kinds.push((Kind::Kill, 1));
         }
         let gap = [SECOND, 2 * SECOND, 3 * SECOND, 6 * SECOND][rng.below(4) as usize];
-        Self { rng, kinds, gap, cuts: Vec::new(), pauses: 0 }
+        Self { rng, kinds, gap, cuts: Vec::new(), pauses: 0, strangers: Vec::new() }
     }
 
     fn draw(&mut self) -> Kind {
@@ -168,6 +174,8 @@ impl World {
             Kind::StallDisk => self.stall_disk(index),
             Kind::Damage => self.damage(index),
             Kind::SetTiming => self.set_timing(index),
+            Kind::Stranger => self.send_stranger(index),
+            Kind::HostileMember => self.corrupt_member(index),
             Kind::Shutdown => self.shut_down(index),
             Kind::Blackout => self.black_out(),
             Kind::Pause => self.pause(index),

@@ -17,6 +17,8 @@ pub enum Owner {
     Machine(usize),
     /// A simulated client; they are never cut off.
     Client(usize),
+    /// Somebody who says to nodes what no node says; never cut off.
+    Stranger,
 }
 
 /// The end that dialled.
@@ -115,6 +117,7 @@ impl Network {
         match owner {
             Owner::Machine(index) => self.hosts.source(index, to),
             Owner::Client(index) => IpAddr::V4(Ipv4Addr::new(10, 0, 1, index as u8 + 1)),
+            Owner::Stranger => IpAddr::V4(Ipv4Addr::new(10, 0, 2, 1)),
         }
     }
 

@@ -89,6 +89,10 @@ stats! {
     damage_cut_off,
     /// Leases and node-timeouts that were changed at run time.
     timings_set,
+    /// Strangers who greeted a node and said what no node says.
+    strangers,
+    /// Such frames by links between members.
+    hostile_frames,
     /// Processes that ended by themselves.
     exits,
     /// Graceful ends.

@@ -102,6 +102,7 @@ impl World {
             Event::Heal(cut) => self.heal_cut(cut),
             Event::Cut(cut) => self.cut(cut),
             Event::Homecoming(ip) => self.bring_address_home(ip),
+            Event::Stranger(which) => self.hear_stranger(which),
         }
     }
 
@@ -117,6 +118,7 @@ impl World {
                     self.queue.push(at, Event::Machine(index));
                 }
             }
+            Owner::Stranger => {}
             Owner::Client(index) => {
                 if self.clients.wants_wake(index, at) {
                     self.queue.push(at, Event::Client(index));

@@ -13,7 +13,7 @@ use pontoon::types::{ClusterId, NodeId, Term};
 use pontoon::wire::{Frame, bus};
 
 /// One end of a link, as the last HELLO or HI from there said.
-type Greeting = Option<(NodeId, ClusterId)>;
+pub type Greeting = Option<(NodeId, ClusterId)>;
 
 impl Checks {
     /// Bytes leave a machine by one side of a bus connection. They are whole frames: the shell takes all that there is.
@@ -30,6 +30,16 @@ impl Checks {
             }
             self.frame(machines, from, (conn, side), &frame, stats);
         }
+    }
+
+    /// Somebody who is no machine greets by this side of a connection.
+    pub fn greeted(&mut self, conn: usize, side: usize, greeting: (NodeId, ClusterId)) {
+        self.greetings.entry(conn).or_default()[side] = Some(greeting);
+    }
+
+    /// What was last said in HELLO or HI by this side.
+    pub fn greeting(&self, conn: usize, side: usize) -> Greeting {
+        self.greetings.get(&conn).and_then(|greetings| greetings[side])
     }
 
     fn frame(&mut self, machines: &[Machine], from: usize, (conn, side): (usize, usize), frame: &Frame, stats: &mut Stats) {
