@@ -142,6 +142,10 @@ impl World {
     pub fn begin_faults(&mut self) {
         let first = if self.faults.rng.one_in(4) { 0 } else { self.faults.rng.between(5 * SECOND, 15 * SECOND) };
         self.queue.push(first, Event::Fault);
+        if self.faults.kinds.iter().any(|(kind, _)| *kind == Kind::StallDisk) && self.faults.rng.one_in(6) {
+            let at = self.faults.rng.below(SAFETY);
+            self.queue.push(at, Event::SlowDisks);
+        }
     }
 
     /// A fault is due.

@@ -39,6 +39,8 @@ pub enum Event {
     Cut(usize),
     /// An address that another host has had comes back.
     Homecoming(IpAddr),
+    /// Most disks become slow for good.
+    SlowDisks,
     /// A stranger speaks, if it is let in.
     Stranger(usize),
     /// The end of a phase.

@@ -81,6 +81,8 @@ stats! {
     short_writes,
     /// Syncs that took a tenth of a second or more.
     stalled_syncs,
+    /// Runs in which many disks were slow from some moment on, until all had settled.
+    slow_runs,
     /// Files of a dead process in which bytes were damaged.
     damaged_files,
     /// Those from which a node was not started.

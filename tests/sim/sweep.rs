@@ -91,6 +91,7 @@ fn live(world: &mut World) {
 
 /// In fair weather leaders are told to end.
 fn hand_over(world: &mut World) {
+    world.mend_disks();
     world.set_mode(Mode::Quiet);
     let weather = world.net.change_weather(CALM);
     // What is under way from before may be late.

@@ -102,6 +102,7 @@ impl World {
             Event::Heal(cut) => self.heal_cut(cut),
             Event::Cut(cut) => self.cut(cut),
             Event::Homecoming(ip) => self.bring_address_home(ip),
+            Event::SlowDisks => self.slow_down_disks(),
             Event::Stranger(which) => self.hear_stranger(which),
         }
     }

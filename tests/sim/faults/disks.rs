@@ -2,6 +2,7 @@
 
 use crate::sim::machine::SlowDisk;
 use crate::sim::queue::{MILLI, Micros, SECOND};
+use crate::sim::trace::note;
 use crate::sim::world::World;
 
 /// No sync takes longer.
@@ -20,8 +21,25 @@ impl World {
         }
     }
 
+    /// In some runs most disks become slow, and stay so until the clusters have settled with them.
+    pub fn slow_down_disks(&mut self) {
+        let most = self.faults.rng.between(200 * MILLI, SECOND);
+        for machine in &mut self.machines {
+            if !self.faults.rng.one_in(4) {
+                machine.slow_disk = Some(SlowDisk { until: Micros::MAX, least: most / 2, most });
+            }
+        }
+        note!("disks are slow: {most} us");
+        self.stats.slow_runs += 1;
+    }
+
     /// Every disk is fast.
-    pub(super) fn end_stalls(&mut self) {
+    pub fn mend_disks(&mut self) {
         self.machines.iter_mut().for_each(|machine| machine.slow_disk = None);
+    }
+
+    /// Only those remain slow that are to be until the end.
+    pub(super) fn end_stalls(&mut self) {
+        self.machines.iter_mut().for_each(|machine| machine.slow_disk = machine.slow_disk.filter(|disk| disk.until == Micros::MAX));
     }
 }
