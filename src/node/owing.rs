@@ -100,13 +100,14 @@ impl<D: Disk> Node<D> {
         if self.owes_inheritance() || self.is_handing_over() {
             return if near || connected { Owed::Inheritance } else { strangers() };
         }
-        // Of an heir that lacks keys its predecessor has all of them, of who came back without them its replicas.
-        if self.state.slot_count_of(&self.me) == 0 || self.lacks_keys() {
+        // Of an heir that lacks keys its predecessor has all of them.
+        if self.state.slot_count_of(&self.me) == 0 || self.succession.predecessor().is_some() {
             return strangers();
         }
         let lives = self.state.replicas_of(&self.me).iter().any(|id| self.state.member(id).is_some_and(|member| !member.failed));
-        match self.is_with_a_replica(floor) {
-            // Who lives and is reached dials within a second. Without a leader nobody says of the others that they are gone.
+        match self.is_with_a_replica(floor) && !self.lacks_keys() {
+            // Who lives and is reached dials within a second. Without a leader nobody says of the others that they are gone. Whether a replica has more than who has
+            // just started nobody knows before the leader has looked: it is a predecessor, or feeds them.
             false if connected || lives && near => Owed::Copy,
             true if near && self.state.able_replicas(&self.me).next().is_some() => Owed::Slots,
             _ => strangers(),

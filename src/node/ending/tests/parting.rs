@@ -117,6 +117,21 @@ fn a_successor_that_says_nothing_is_known_by_what_it_goes_on_with() {
     ends_and_leaves_all_to(&mut net, R);
 }
 
+/// Its replicas may have more, or it alone has what was acknowledged last: that is found out first.
+#[test]
+fn who_has_just_started_with_the_newest_keys_leaves_them_to_a_replica() {
+    let mut net = with_one_replica();
+    net.kill(R);
+    assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
+    assert_eq!(net.ask(P, "SAVE"), "+OK\r\n");
+    net.kill(P);
+    net.start(R);
+    net.start(P);
+    net.until("the doubt", |net| net.nodes[P].succession.yielding.is_bereft() && net.nodes[P].knows_newest_state());
+    net.nodes[P].shutdown(Signal::Term);
+    ends_and_leaves_all_to(&mut net, R);
+}
+
 #[test]
 fn one_replica_that_has_everything_is_enough() {
     let mut net = Net::with_a_leading_replica();
