@@ -129,7 +129,7 @@ impl<D: Disk> Node<D> {
         let limit = self.config.client_output_buffer_limit.pubsub.hard;
         self.keyspace.want_notes(self.wanted_notes());
         let (awaited, has_bequest, offset) = (self.is_awaited(), self.has_bequest(), self.replication_offset());
-        let (dirty, decides) = (self.keyspace.dirty(), client.is_primary || self.stream.is_own());
+        let written = (!client.is_primary && !self.stream.is_own()).then(|| self.keyspace.dirty());
         let mut others = Others::new(&mut self.sessions, Some(Asking { conn, resp3 }), limit);
         let outsiders = outsiders(&self.me, &self.own_address, &self.standing, &self.views.handshakes);
         let mut context = Context {
@@ -180,11 +180,15 @@ impl<D: Disk> Node<D> {
         let Others { own_pushes, overrun, .. } = others;
         out.extend_from_slice(&own_pushes);
         self.close_overrun(&overrun);
-        if !decides && self.keyspace.dirty() != dirty {
-            // These are no more the keys of a history that another primary goes on with.
+        written.into_iter().for_each(|written| self.part_from_history(written));
+        flow
+    }
+
+    /// If more was written than this, these are no more the keys of a history that another primary goes on with.
+    fn part_from_history(&mut self, written: u64) {
+        if self.keyspace.dirty() != written {
             self.stream.forget(self.rng.repl_id(), &mut self.keyspace);
         }
-        flow
     }
 
     pub(super) fn give_back(&mut self, conn: ConnId, session: Session) {
