@@ -39,6 +39,11 @@ impl<D: Disk> Node<D> {
         self.me
     }
 
+    /// Where it says that it is reached.
+    pub fn address(&self) -> &Address {
+        &self.own_address
+    }
+
     /// The replicated state.
     pub fn state(&self) -> &State {
         &self.state

@@ -80,12 +80,14 @@ impl World {
         ip.parse().is_ok_and(|ip| self.net.hosts.place(Some(from), SocketAddr::new(ip, port)) == Place::Machine(to))
     }
 
-    /// Whoever is known by its bridge's address only is restarted without that bridge: it would keep to it as long as its process lives.
+    /// Whoever is known by its bridge's address only, or soon will be, is restarted without that bridge: it would keep to it as long as its process lives.
     pub(super) fn remove_bridges(&mut self) {
         self.net.hosts.remove_bridges();
         for index in 0..self.machines.len() {
-            let known = self.id_of(index).and_then(|id| self.state_of(index)?.member(&id)?.address.ip.parse().ok());
-            if known.is_some_and(|ip: IpAddr| Hosts::is_local(ip) && !ip.is_loopback()) {
+            let Some(node) = &self.machines[index].node else { continue };
+            let known = node.state().member(&node.id()).map(|member| &member.address);
+            let is_bridge = |ip: IpAddr| Hosts::is_local(ip) && !ip.is_loopback();
+            if known.into_iter().chain([node.address()]).any(|address| address.ip.parse().is_ok_and(is_bridge)) {
                 self.kill(index);
             }
         }
