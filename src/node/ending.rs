@@ -106,7 +106,7 @@ impl<D: Disk> Node<D> {
         }
         log::info!("Saving the keys before the end");
         self.ending = Ending::Saving;
-        self.leave_everybody();
+        self.hold_everything(true);
         self.save_anew();
     }
 
@@ -122,16 +122,10 @@ impl<D: Disk> Node<D> {
         self.call_off();
     }
 
-    /// From here on what this node has goes with it.
-    fn leave_everybody(&mut self) {
-        self.hold_everything(true);
-        self.part_from_primary();
-    }
-
     /// Nor does anybody hear of a change that the file does not have.
     fn end_now(&mut self) {
         self.ending = Ending::Now;
-        self.leave_everybody();
+        self.hold_everything(true);
         self.todo.rewrite = true;
     }
 

@@ -152,6 +152,13 @@ impl<D: Disk> Node<D> {
         }
     }
 
+    /// What the primary has sent is looked at in the next turn, if anything is taken from it then.
+    pub(super) fn read_primary(&mut self) {
+        if let Some(conn) = self.following.link {
+            self.sessions.queue_input(conn);
+        }
+    }
+
     /// The state may name another primary by now, or none. Who is no member, on its way from one cluster to another, keeps what it has.
     pub(super) fn review_primary(&mut self) {
         let Some(me) = self.state.member(&self.me) else { return };
@@ -267,6 +274,9 @@ impl<D: Disk> Node<D> {
             return;
         }
         let Some(conn) = self.following.link else { return };
+        if self.is_at_its_end() {
+            return self.timers.set(Timer::Primary, self.now.mono + ACK_PERIOD);
+        }
         let elsewhere = self.following.primary.and_then(|primary| self.client_socket(&primary));
         let Some(link) = self.sessions.primary_mut(conn) else { return };
         let silent = self.now.mono.saturating_sub(link.heard);

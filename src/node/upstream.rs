@@ -57,8 +57,11 @@ impl<D: Disk> Node<D> {
         self.sessions.queue_output(conn);
     }
 
-    /// Takes what the primary has sent.
+    /// Takes what the primary has sent, unless what this node has goes with it.
     pub(super) fn run_primary(&mut self, conn: ConnId) {
+        if self.is_at_its_end() {
+            return;
+        }
         let Some(mut session) = self.sessions.lend(conn) else { return };
         let Kind::Primary(link) = &mut session.kind else { return self.give_back(conn, session) };
         let (mut used, now) = (0, self.now.mono);

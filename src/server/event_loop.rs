@@ -127,6 +127,9 @@ impl<D: Disk> EventLoop<D> {
             self.node.turn(&mut clock::now).map_err(Failure::Core)?;
             self.flush();
             if let Some(code) = self.act() {
+                // Who hears the end of a connection then looks whether the ports refuse.
+                self.listeners.clear();
+                self.connections.end_all();
                 return Ok(code);
             }
         }

@@ -26,6 +26,15 @@ impl Connections {
         self.places.get_mut(id.place as usize)?.as_mut().filter(|connection| connection.id == id)
     }
 
+    /// Says on every connection that nothing comes any more: its end comes before the reset by which a kernel closes what has not been read.
+    pub fn end_all(&self) {
+        for connection in self.places.iter().flatten().filter(|connection| !connection.dialling) {
+            if let Err(error) = rustix::net::shutdown(&connection.stream, rustix::net::Shutdown::Write) {
+                log::debug!("Ending a connection: {error}");
+            }
+        }
+    }
+
     /// Takes a connection out; dropping it closes the socket.
     pub fn remove(&mut self, id: ConnId) -> Option<Connection> {
         self.places.get_mut(id.place as usize)?.take_if(|connection| connection.id == id)

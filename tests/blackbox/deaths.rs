@@ -39,6 +39,12 @@ fn kill_and_start(among: std::ops::Range<usize>, when_failed: impl Fn(&Cluster, 
     when_failed(&cluster, leader, &id);
     cluster.nodes[at].start();
     until_true("the others to see it again", || !is_failed(&cluster, at, &id));
+    // Nor is anybody waited for who ends in order: by now it is a replica in any case, and its stream ends with its process.
+    let in_step = |node: &Node| node.ask("INFO replication").contains("master_link_status:up");
+    until_true("it to be in step", || in_step(&cluster.nodes[at]));
+    cluster.nodes[at].signal(Signal::TERM);
+    cluster.nodes[at].exit_status();
+    until_true("the others to know that it has ended", || is_failed(&cluster, at, &id));
 }
 
 #[test]

@@ -265,7 +265,15 @@ fn a_replica_at_its_last_save_is_no_successor() {
     net.nodes[R].shutdown(Signal::Term);
     net.until("the last save", |net| net.nodes[R].ending == Ending::Saving);
     assert_eq!(net.nodes[R].promised_extent().offset, 0);
-    assert!(net.nodes[R].promised_extent().reign > 0 && net.nodes[R].following.link().is_none());
+    assert!(net.nodes[R].promised_extent().reign > 0);
+    // Nor does it run or acknowledge any more. The stream ends with the process, which shows that it is dead.
+    let link = net.nodes[R].following.link().unwrap();
+    let told = |net: &Net| (net.history(R).offset, net.nodes[R].sessions.get(link).unwrap().transmit.len());
+    let before = told(&net);
+    net.nodes[R].sessions.get_mut(link).unwrap().receive.extend_from_slice(b"*1\r\n$4\r\nPING\r\n");
+    net.nodes[R].run_primary(link);
+    net.nodes[R].tend_primary();
+    assert!(net.nodes[R].receive_buffer(link).is_none() && told(&net) == before);
 }
 
 #[test]
