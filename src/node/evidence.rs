@@ -118,9 +118,13 @@ impl<D: Disk> Node<D> {
     }
 
     /// What shows that the process of a member has ended: the last that came from it was the end of a connection, and none is left. A process that has
-    /// begun since may have been granted a lease that the asker knows nothing of, but not at once \[N46\], so that this holds for a while only.
+    /// begun since may have been granted a lease that the asker knows nothing of, but not at once \[N46\], so that this holds for a while only. Behind a proxy the
+    /// end may be the proxy's.
     pub(super) fn ended(&self, id: &NodeId) -> Option<Ended> {
         let ended = self.evidence.members.get(id)?.ended?;
+        if !self.config.cluster_fast_failure_detection || !self.addresses.get(id)?.refuses_for_itself() {
+            return None;
+        }
         let is_fresh = self.now.mono.saturating_sub(ended.at) <= self.config.cluster_node_timeout / 2;
         (is_fresh && !self.has_connection_with(id)).then_some(ended)
     }

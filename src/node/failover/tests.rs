@@ -104,6 +104,18 @@ fn one_that_has_died_with_the_primary_is_not_waited_for_that_long() {
 }
 
 #[test]
+fn behind_a_proxy_the_end_of_a_connection_says_nothing() {
+    let mut net = with_one_that_has_most();
+    net.release(R, LEADER, Port::Bus);
+    assert_eq!(net.ask(R, "CONFIG SET cluster-fast-failure-detection no"), "+OK\r\n");
+    let replica = net.nodes[R].me;
+    net.until("the leader to know", |net| !net.nodes[LEADER].addresses[&replica].refuses_for_itself());
+    net.kill(R);
+    let took = chosen_after(&mut net, 0);
+    assert!(net.owns_slots(LEADER) && took > 130, "after {took} ms");
+}
+
+#[test]
 fn one_successor_is_chosen_once() {
     let mut net = Net::with_a_leading_replica();
     let before = net.nodes[LEADER].raft.log().last_index();
