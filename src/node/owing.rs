@@ -157,7 +157,7 @@ impl<D: Disk> Node<D> {
         }
         let left = self.left_behind();
         log::warn!(
-            "No replica has acknowledged everything in time: the shutdown goes on, and leaves behind {left} that no replica is known to have"
+            "No replica has acknowledged everything in time: the shutdown goes on, and leaves behind {left} that no replica has acknowledged"
         );
     }
 
