@@ -75,6 +75,8 @@ mod restarts;
 mod saving;
 #[path = "blackbox/slots.rs"]
 mod slots;
+#[path = "blackbox/slow_disk.rs"]
+mod slow_disk;
 #[path = "blackbox/start.rs"]
 mod start;
 #[path = "blackbox/storms.rs"]

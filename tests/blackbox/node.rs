@@ -12,6 +12,7 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// The binary under test.
@@ -130,6 +131,16 @@ impl Node {
         let script = format!("ulimit {limit} && exec \"$0\" \"$1\" 2>>\"$2\"");
         shell.args(["-c", &script, PONTOON]).args([self.config_file(), self.log_file()]);
         self.run(shell);
+    }
+
+    /// The same with every sync of nodes.conf taking so much longer. strace leaves the process this test's child, and ends with it.
+    pub fn spawn_with_slow_syncs(&mut self, longer: Duration) {
+        let log = OpenOptions::new().create(true).append(true).open(self.log_file()).expect("the log can be opened");
+        let mut strace = command("strace");
+        let slow = format!("inject=fdatasync,fsync:delay_enter={}", longer.as_micros());
+        strace.args(["-D", "-f", "-q", "--seccomp-bpf", "-o", "/dev/null", "-e", "trace=fdatasync,fsync", "-e", &slow, PONTOON]);
+        strace.arg(self.config_file()).stderr(log);
+        self.run(strace);
     }
 
     fn run(&mut self, mut node: Command) {
