@@ -14,7 +14,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 /// A primary of all slots whose clients are sent to this port, and its replica.
-fn replica_of(port: u16, options: &[&str]) -> Cluster {
+pub fn replica_of(port: u16, options: &[&str]) -> Cluster {
     let announced = format!("cluster-announce-port {port}");
     let mut cluster = Cluster::strangers(1, &[CALM, &announced]);
     cluster.nodes.push(Node::started(&[&[CALM], options].concat()));
@@ -33,7 +33,7 @@ pub fn replication(node: &Node) -> BTreeMap<String, String> {
 }
 
 #[track_caller]
-fn linked(node: &Node) {
+pub fn linked(node: &Node) {
     until("the link to the primary", || match replication(node) {
         fields if fields.get("master_link_status").is_some_and(|status| status == "up") => Ok(()),
         fields => Err(format!("{fields:?}")),
@@ -48,7 +48,7 @@ fn copy_of(node: &Node, key: &str) -> Result<String, String> {
 }
 
 #[track_caller]
-fn copied(node: &Node, key: &str, value: &str) {
+pub fn copied(node: &Node, key: &str, value: &str) {
     until(&format!("a copy of {key}"), || match copy_of(node, key) {
         Ok(found) if found == value => Ok(()),
         other => Err(format!("{other:?}")),
@@ -119,19 +119,19 @@ fn a_real_redis_server_is_copied_and_followed() {
 }
 
 /// Stands in for a primary.
-struct Fake {
+pub struct Fake {
     listener: TcpListener,
-    port: Port,
+    pub port: Port,
 }
 
 impl Fake {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let port = Port::reserve();
         Self { listener: TcpListener::bind(("127.0.0.1", port.number)).expect("the port is reserved"), port }
     }
 
     /// The replica's next link, up to its PSYNC, and how it asks.
-    fn psync(&self) -> (TcpStream, String) {
+    pub fn psync(&self) -> (TcpStream, String) {
         let (mut stream, _) = self.listener.accept().expect("a replica dials");
         let mut heard = String::new();
         loop {
@@ -154,20 +154,25 @@ impl Fake {
 
 /// An RDB file with one key, without a checksum.
 fn rdb(key: &str, value: &str) -> Vec<u8> {
-    let mut bytes = b"REDIS0010\xfe\x00\x00".to_vec();
-    for text in [key, value] {
-        bytes.push(text.len() as u8);
-        bytes.extend_from_slice(text.as_bytes());
+    rdb_of(&[], key, value)
+}
+
+/// The same, which says this about itself.
+pub fn rdb_of(about: &[(&str, &str)], key: &str, value: &str) -> Vec<u8> {
+    let string = |text: &str| [&[text.len() as u8], text.as_bytes()].concat();
+    let mut bytes = b"REDIS0010".to_vec();
+    for (name, value) in about {
+        bytes.extend([&b"\xfa"[..], &string(name), &string(value)].concat());
     }
-    bytes.extend_from_slice(b"\xff\0\0\0\0\0\0\0\0");
+    bytes.extend([&b"\xfe\x00\x00"[..], &string(key), &string(value), b"\xff\0\0\0\0\0\0\0\0"].concat());
     bytes
 }
 
-fn send(stream: &mut TcpStream, head: &str, body: &[u8]) {
+pub fn send(stream: &mut TcpStream, head: &str, body: &[u8]) {
     stream.write_all(&[head.as_bytes(), body].concat()).expect("the replica reads");
 }
 
-const ID: &str = "0123456789abcdef0123456789abcdef01234567";
+pub const ID: &str = "0123456789abcdef0123456789abcdef01234567";
 const OTHER_ID: &str = "fedcba9876543210fedcba9876543210fedcba98";
 
 #[test]
