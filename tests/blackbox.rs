@@ -59,6 +59,8 @@ mod leaving;
 mod logging;
 #[path = "blackbox/membership.rs"]
 mod membership;
+#[path = "blackbox/moves.rs"]
+mod moves;
 #[path = "blackbox/numbers.rs"]
 mod numbers;
 #[path = "blackbox/pausing.rs"]

@@ -55,8 +55,11 @@ fn snapshot(node: &Node, end: End, last_index: u64, lease: u64) -> String {
     format!("INSTALL_SNAPSHOT {STRANGER} {next} {last_index} {} 1 {} {crc:08x}\n{text}", end.term, text.len())
 }
 
-/// The words of a stranger who has read the cluster's id, and whatever else it can know, each one frame.
-const WORDS: [(&str, fn(&Node, End) -> String); 7] = [
+/// One frame's payload, by what a stranger can know.
+type Word = fn(&Node, End) -> String;
+
+/// The words of a stranger who has read the cluster's id.
+const WORDS: [(&str, Word); 7] = [
     ("the last term", |_, _| format!("VOTE_REQ {STRANGER} {LAST_TERM} {LAST_TERM} {LAST_TERM} 1 transfer")),
     ("a term beyond it", |_, _| format!("VOTE_REQ {STRANGER} {GREATEST} {GREATEST} {GREATEST} 1 transfer")),
     ("a log of the last term", |_, _| format!("FORGOTTEN {LAST_TERM} {} -", 1u64 << 41)),
@@ -72,7 +75,7 @@ const WORDS: [(&str, fn(&Node, End) -> String); 7] = [
 ];
 
 /// Says it to everybody, and waits until it was heard.
-fn say(cluster: &Cluster, word: fn(&Node, End) -> String) {
+fn say(cluster: &Cluster, word: Word) {
     let node = &cluster.nodes[0];
     assert_eq!(node.ask("CLUSTER SAVECONFIG"), "OK");
     let word = word(node, End { term: number(node, "cluster_raft_current_term"), index: number(node, "cluster_raft_last_index") });
