@@ -159,6 +159,7 @@ impl<D: Disk> Node<D> {
 
     fn tend_handing_over(&mut self, late: bool) {
         let Ending::HandingOver(term) = self.ending else { return };
+        self.hold_returned_slots();
         if late || self.is_dispensable(term) {
             if late && self.raft.is_leader() {
                 log::warn!("Nobody has taken the leadership over in time: the shutdown goes on without");

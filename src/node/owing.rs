@@ -76,6 +76,14 @@ impl<D: Disk> Node<D> {
         parting.floor.get_or_insert(self.stream.offset());
     }
 
+    /// The successor may have gone, and the slots have come back: nobody has the time any more to copy what would be written.
+    pub(super) fn hold_returned_slots(&mut self) {
+        let returned = self.state.slot_count_of(&self.me) > 0 && !self.state.replicas_of(&self.me).is_empty();
+        if returned && !self.pausing.is_own() {
+            self.hold_writes(Millis::MAX);
+        }
+    }
+
     /// When it is to be looked at again, if nothing happens before (mono ms).
     pub(super) fn parting_deadline(&self, parting: &Parting) -> Millis {
         let again = parting.asked.map(|asked| asked + ASK_AGAIN).filter(|again| *again > self.now.mono);

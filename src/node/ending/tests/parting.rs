@@ -242,6 +242,19 @@ fn slots_that_come_back_are_given_to_another_replica() {
     ends_and_leaves_all_to(&mut net, OTHER);
 }
 
+/// It hands its leadership over by then, and another replica is not asked any more.
+#[test]
+fn slots_that_come_back_late_take_no_writes() {
+    let mut net = with_one_replica();
+    assert_eq!(net.ask(P, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
+    net.until("its first entry", |net| net.nodes[P].raft.leader_ready(net.nodes[P].state.last_applied()));
+    net.nodes[P].ending = Ending::HandingOver(net.nodes[P].raft.term());
+    net.nodes[P].tend_ending();
+    let writer = net.say(P, "SET last 1");
+    net.until("the end", |net| !net.is_up(P));
+    assert_eq!(net.answer(P, writer), None);
+}
+
 #[test]
 fn writes_go_on_when_the_shutdown_is_called_off() {
     let mut net = with_one_replica();
