@@ -8,6 +8,7 @@ use crate::sim::hosts::{Hosts, Place};
 use crate::sim::queue::{Event, SECOND};
 use crate::sim::trace::note;
 use crate::sim::world::World;
+use pontoon::cluster::Address;
 use std::net::{IpAddr, SocketAddr};
 
 impl World {
@@ -80,14 +81,16 @@ impl World {
         ip.parse().is_ok_and(|ip| self.net.hosts.place(Some(from), SocketAddr::new(ip, port)) == Place::Machine(to))
     }
 
-    /// Whoever is known by its bridge's address only, or soon will be, is restarted without that bridge: it would keep to it as long as its process lives.
+    /// Bridges are removed. Whoever says that it is reached where nobody reaches it, or is known by its bridge's address, is restarted: it would keep to that as
+    /// long as its process lives.
     pub(super) fn remove_bridges(&mut self) {
         self.net.hosts.remove_bridges();
         for index in 0..self.machines.len() {
             let Some(node) = &self.machines[index].node else { continue };
-            let known = node.state().member(&node.id()).map(|member| &member.address);
-            let is_bridge = |ip: IpAddr| Hosts::is_local(ip) && !ip.is_loopback();
-            if known.into_iter().chain([node.address()]).any(|address| address.ip.parse().is_ok_and(is_bridge)) {
+            let ip_of = |address: &Address| address.ip.parse::<IpAddr>().ok().filter(|ip| !ip.is_loopback());
+            let known = node.state().member(&node.id()).and_then(|member| ip_of(&member.address));
+            let leads_here = |ip| self.machine_at(SocketAddr::new(ip, self.net.hosts.port(index))) == Some(index);
+            if known.is_some_and(Hosts::is_local) || ip_of(node.address()).is_some_and(|ip| !leads_here(ip)) {
                 self.kill(index);
             }
         }
