@@ -42,7 +42,7 @@ struct Testimony {
     process: u64,
     /// When its connection with that ended (mono ms of ours), or up to the time later that the answer took.
     at: Millis,
-    /// The two shared a stream, as primary and replica.
+    /// The two shared a stream, as primary and replica, and it is among what has ended.
     of_stream: bool,
 }
 
@@ -187,7 +187,7 @@ impl<D: Disk> Node<D> {
     /// other process.
     fn is_proven(&self, id: &NodeId, inquiry: &Inquiry) -> bool {
         let own = self.ended(id);
-        if own.is_some() && self.share_stream(&self.me, id) {
+        if own.is_some_and(|ended| ended.of_stream) && self.share_stream(&self.me, id) {
             return true;
         }
         let has_own = own.is_some_and(|ended| ended.led == Some(self.deaths.term));
@@ -237,13 +237,14 @@ impl<D: Disk> Node<D> {
 
     /// PROBED came from `from`. What belongs to an inquiry that is over is late.
     pub(super) fn receive_probed(&mut self, from: &NodeId, id: NodeId, number: u64, finding: Finding) {
-        let (now, of_stream) = (self.now.mono, self.share_stream(from, &id));
+        let (now, share_stream) = (self.now.mono, self.share_stream(from, &id));
         let Some(inquiry) = self.deaths.inquiries.get_mut(&id).filter(|inquiry| inquiry.number == number) else { return };
         if inquiry.witness.take_if(|(witness, _)| witness == from).is_none() {
             return;
         }
         match finding {
-            Finding::Dead(Some(bus::Ended { process, age })) => {
+            Finding::Dead(Some(bus::Ended { process, age, of_stream })) => {
+                let of_stream = of_stream && share_stream;
                 inquiry.testimonies.push(Testimony { process, at: now.saturating_sub(age), of_stream });
             }
             Finding::Alive => self.end_inquiry(&id),
@@ -340,8 +341,8 @@ impl<D: Disk> Node<D> {
         for mut probe in due {
             match self.ended(&probe.of) {
                 Some(ended) if probe.dials.is_empty() && probe.after == Some(ended) => {
-                    let age = now.saturating_sub(ended.at);
-                    self.end_probe(probe, Finding::Dead(Some(bus::Ended { process: ended.process, age })));
+                    let (process, age, of_stream) = (ended.process, now.saturating_sub(ended.at), ended.of_stream);
+                    self.end_probe(probe, Finding::Dead(Some(bus::Ended { process, age, of_stream })));
                 }
                 _ if now >= probe.until => self.end_probe(probe, Finding::Unknown),
                 Some(ended) => {

@@ -27,6 +27,8 @@ struct Far {
     ip: IpAddr,
     /// It has said its last word.
     is_closing: bool,
+    /// By the stream between a primary and its replica, in step.
+    of_stream: bool,
 }
 
 /// A connection of this node has ended as only the kernel of a dead process ends it.
@@ -40,6 +42,8 @@ pub(super) struct Ended {
     pub at: Millis,
     /// In which term this node led then, if it did.
     pub led: Option<Term>,
+    /// One of those that ended was the stream between the two, in step.
+    pub of_stream: bool,
 }
 
 /// Of one member.
@@ -110,8 +114,9 @@ impl<D: Disk> Node<D> {
         }
         let sockets = [address.bus_port, address.port].map(|port| SocketAddr::new(far.ip, port));
         let led = self.raft.is_leader().then(|| self.raft.term());
-        let ended = Ended { process: far.process, sockets, at: self.now.mono, led };
         let known = self.evidence.members.entry(far.id).or_default();
+        let of_stream = far.of_stream || known.ended.is_some_and(|before| before.of_stream && before.process == far.process);
+        let ended = Ended { process: far.process, sockets, at: self.now.mono, led, of_stream };
         (known.process, known.ended) = (Some(far.process), Some(ended));
         self.evidence.undated.push(far.id);
         Some(far.id)
@@ -152,17 +157,18 @@ impl<D: Disk> Node<D> {
                 let peer = bus.peer.as_ref().filter(|peer| peer.cluster == self.state.cluster_id() && !bus.publishes)?;
                 let ip = bus.remote_ip.to_canonical();
                 let is_there = matches!(bus.end, BusEnd::Outbound { .. }) || self.is_known_at(&peer.id, ip);
-                is_there.then_some(Far { id: peer.id, process: peer.process?, ip, is_closing: bus.is_closing })
+                is_there.then_some(Far { id: peer.id, process: peer.process?, ip, is_closing: bus.is_closing, of_stream: false })
             }
             Kind::Primary(link) => {
                 let Phase::Streaming(reader) = &link.phase else { return None };
-                Some(Far { id: link.primary, process: link.process?, ip: link.socket.ip().to_canonical(), is_closing: reader.is_closing })
+                let (ip, is_closing) = (link.socket.ip().to_canonical(), reader.is_closing);
+                Some(Far { id: link.primary, process: link.process?, ip, is_closing, of_stream: true })
             }
             Kind::Client(client) => {
                 let replica = client.client.replica.as_deref().filter(|replica| replica.is_online())?;
                 let (id, process) = replica.member()?;
                 let ip = client.client.addr.ip().to_canonical();
-                self.is_known_at(&id, ip).then_some(Far { id, process, ip, is_closing: replica.profile.is_closing })
+                self.is_known_at(&id, ip).then_some(Far { id, process, ip, is_closing: replica.profile.is_closing, of_stream: true })
             }
         }
     }

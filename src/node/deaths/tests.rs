@@ -262,13 +262,31 @@ fn what_a_witness_of_an_older_binary_says_is_no_evidence_nor_what_is_of_another_
         net.hold(R, LEADER, Port::Bus);
         let (id, process) = (net.nodes[P].me, net.nodes[P].nonce);
         net.sever(LEADER, P, if finding.is_some_and(|(_, age)| age > 0) { Closed::Error } else { Closed::Eof });
-        let ended = finding.map(|(other, age)| bus::Ended { process: process ^ other, age });
+        let ended = finding.map(|(other, age)| bus::Ended { process: process ^ other, age, of_stream: true });
         net.answer_for_the_replica(id, Finding::Dead(ended));
         net.stays_alive(100);
         let (witness, leader) = (net.nodes[R].me, &mut net.nodes[LEADER]);
         assert!(leader.may_testify(&witness));
         leader.forget_process(&witness);
         assert!(!leader.may_testify(&witness));
+    }
+}
+
+/// It may have been a leader once. Whether P has begun anew since, with a lease, it would know by the stream only [N46].
+#[test]
+fn a_replica_s_bus_link_alone_is_one_witness_as_any_other() {
+    for of_stream in [false, true] {
+        let mut net = Net::with_a_neutral_leader();
+        net.refuse_all(&[R, LEADER, OTHER]);
+        net.hold(R, LEADER, Port::Bus);
+        let (id, process) = (net.nodes[P].me, net.nodes[P].nonce);
+        net.sever(LEADER, P, Closed::Error);
+        net.answer_for_the_replica(id, Finding::Dead(Some(bus::Ended { process, age: 0, of_stream })));
+        if of_stream {
+            net.until("the conclusion", Net::is_dead);
+        } else {
+            net.stays_alive(100);
+        }
     }
 }
 
@@ -468,7 +486,7 @@ fn an_answer_to_an_earlier_inquiry_is_none_to_this() {
     net.until("the question", |net| net.nodes[LEADER].deaths.inquiries.get(&id).is_some_and(|inquiry| inquiry.witness.is_some()));
     let number = net.nodes[LEADER].deaths.inquiries[&id].number - 1;
     let process = net.nodes[LEADER].ended(&id).map(|ended| ended.process);
-    let ended = process.map(|process| bus::Ended { process, age: 0 });
+    let ended = process.map(|process| bus::Ended { process, age: 0, of_stream: true });
     net.tell_leader(&Frame::Probed { id, number, finding: Finding::Dead(ended) });
     for _ in 0..30 {
         net.step();

@@ -97,12 +97,20 @@ fn greeting(mut line: Fields<'_>) -> Result<Greeting, FrameError> {
 fn finding(line: &mut Fields<'_>) -> Result<Finding, FrameError> {
     match line.text("finding")? {
         "dead" => Ok(Finding::Dead(match line.optional_nonce("process")? {
-            Some(process) => Some(Ended { process, age: line.number(&numbers::AGE)? }),
+            Some(process) => Some(Ended { process, age: line.number(&numbers::AGE)?, of_stream: of_stream(line)? }),
             None => None,
         })),
         "alive" => Ok(Finding::Alive),
         "unknown" => Ok(Finding::Unknown),
         _ => Err(line.malformed("finding")),
+    }
+}
+
+fn of_stream(line: &mut Fields<'_>) -> Result<bool, FrameError> {
+    match line.text("connection")? {
+        "stream" => Ok(true),
+        "link" => Ok(false),
+        _ => Err(line.malformed("connection")),
     }
 }
 

@@ -269,10 +269,12 @@ fn rejection(line: Line<'_>, reason: RejectReason) -> Line<'_> {
     }
 }
 
-/// `dead process age|alive|unknown`, as far as a peer of this version knows that.
+/// `dead process age stream|link`, `alive` or `unknown`, as far as a peer of this version knows that.
 fn found(line: Line<'_>, finding: Finding, version: u32) -> Line<'_> {
     match finding {
-        Finding::Dead(Some(Ended { process, age })) if version > OLDEST_VERSION => line.word("dead").number(process).number(age),
+        Finding::Dead(Some(Ended { process, age, of_stream })) if version > OLDEST_VERSION => {
+            line.word("dead").number(process).number(age).word(if of_stream { "stream" } else { "link" })
+        }
         Finding::Dead(_) => line.word("dead"),
         Finding::Alive if version > OLDEST_VERSION => line.word("alive"),
         Finding::Alive | Finding::Unknown => line.word("unknown"),

@@ -71,6 +71,8 @@ pub struct Ended {
     pub process: u64,
     /// How long ago the connection with it ended (ms).
     pub age: Millis,
+    /// It was the stream between a primary and its replica, which was in step; else a bus link.
+    pub of_stream: bool,
 }
 
 /// What a member knows of another one's process.

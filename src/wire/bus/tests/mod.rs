@@ -156,7 +156,8 @@ fn deaths_and_failovers() {
     assert_text(Frame::Probe { id: a(), number: 7 }, &format!("PROBE {A} 7\n"));
     let probed = |finding| Frame::Probed { id: a(), number: 7, finding };
     let findings = [
-        (Finding::Dead(Some(Ended { process: u64::MAX, age: 5 })), "dead 18446744073709551615 5", "dead"),
+        (Finding::Dead(Some(Ended { process: u64::MAX, age: 5, of_stream: true })), "dead 18446744073709551615 5 stream", "dead"),
+        (Finding::Dead(Some(Ended { process: 1, age: 0, of_stream: false })), "dead 1 0 link", "dead"),
         (Finding::Dead(None), "dead", "dead"),
         (Finding::Alive, "alive", "unknown"),
         (Finding::Unknown, "unknown", "unknown"),
@@ -179,6 +180,7 @@ fn deaths_and_failovers() {
     assert_eq!(refusal(format!("PROBED {A} 7 asleep\n")), "malformed PROBED: finding");
     assert_eq!(refusal(format!("PROBED {A} 7 dead 0 5\n")), "malformed PROBED: process");
     assert_eq!(refusal(format!("PROBED {A} 7 dead 9\n")), "malformed PROBED: age");
+    assert_eq!(refusal(format!("PROBED {A} 7 dead 9 5 wire\n")), "malformed PROBED: connection");
     assert_eq!(refusal(format!("REPL_OFFSETS {A}\n")), "malformed REPL_OFFSETS: offset");
     assert_eq!(refusal(format!("REPL_OFFSETS {}\n", vec![format!("{A} 1"); 4097].join(" "))), "malformed REPL_OFFSETS: too many members");
 }

@@ -182,7 +182,8 @@ fn wish() -> impl Strategy<Value = Wish> {
 
 fn finding() -> impl Strategy<Value = Finding> {
     prop_oneof![
-        option::of((1..=u64::MAX, number()).prop_map(|(process, age)| Ended { process, age })).prop_map(Finding::Dead),
+        option::of((1..=u64::MAX, number(), any::<bool>()).prop_map(|(process, age, of_stream)| Ended { process, age, of_stream }))
+            .prop_map(Finding::Dead),
         Just(Finding::Alive),
         Just(Finding::Unknown)
     ]
