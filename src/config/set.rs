@@ -21,9 +21,10 @@ pub enum SetError {
 }
 
 impl Config {
-    /// Sets all of `pairs` (name, value), or none of them.
+    /// Sets all of `pairs` (name, value), or none of them. What is to be said of it is in `warnings` afterwards.
     pub fn set(&mut self, pairs: &[(&str, &str)]) -> Result<(), SetError> {
         let mut next = self.clone();
+        next.warnings.clear();
         let mut seen = Vec::new();
         for (name, value) in pairs {
             let option = options::find(name).ok_or_else(|| SetError::Unknown((*name).to_owned()))?;
@@ -44,9 +45,14 @@ impl Config {
                 option.read(&mut next, &[]).map_err(refuse)?;
             }
             option.read(&mut next, &words).map_err(refuse)?;
+            if !option.has_effect() && option.show(&next) != option.default {
+                next.warnings.push(format!("CONFIG SET: option '{}' is accepted, without effect", option.name));
+            }
         }
         let last = pairs.last().map_or("", |pair| pair.0);
         next.check().map_err(|misfit| SetError::Refused { name: last.to_owned(), reason: misfit.reason })?;
+        let known = self.cautions();
+        next.warnings.extend(next.cautions().into_iter().filter(|caution| !known.contains(caution)));
         *self = next;
         Ok(())
     }

@@ -198,7 +198,11 @@ fn set_changes_all_or_nothing() {
     assert_eq!(config.client_output_buffer_limit.replica, OutputLimits::DEFAULT.replica);
     config.set(&[("save", "")]).unwrap();
     config.client_room = Some(32);
+    config.set(&[("maxmemory", "100mb"), ("appendonly", "no"), ("cluster-write-lease", "9000"), ("cluster-node-timeout", "5000")]).unwrap();
+    let inert = "CONFIG SET: option 'maxmemory' is accepted, without effect";
+    assert_eq!(config.warnings, [inert, "cluster-write-lease is above cluster-node-timeout: 5000 ms is used"], "what is new only");
     config.set(&[("maxclients", "32")]).unwrap();
+    assert!(config.warnings.is_empty());
     assert_eq!(
         refused(&mut config, &[("maxclients", "33")]),
         "ERR CONFIG SET failed (possibly related to argument 'maxclients') - The operating system is not able to handle the specified number of clients, try with 32"

@@ -15,11 +15,8 @@ impl<D: Disk> Node<D> {
         if !std::mem::take(&mut self.server.config_changed) {
             return;
         }
-        let settings = raft_settings(&self.config);
-        if settings != *self.raft.settings() {
-            self.config.cautions().iter().for_each(|caution| log::warn!("{caution}"));
-        }
-        self.raft.set_settings(settings);
+        std::mem::take(&mut self.config.warnings).iter().for_each(|warning| log::warn!("{warning}"));
+        self.raft.set_settings(raft_settings(&self.config));
         let mut address = announced(&self.config);
         settle_ip(&self.config, &mut address, &self.own_address);
         if let Some(shard) = self.own_address.shard_id() {
