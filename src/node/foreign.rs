@@ -7,7 +7,7 @@ use super::Node;
 use crate::cluster::Change;
 use crate::raft::{Body, Entry};
 use crate::store::Disk;
-use crate::types::{LogIndex, Millis, NodeId, Slot};
+use crate::types::{LogIndex, Millis, NodeId, SLOT_COUNT, Slot};
 use std::collections::BTreeSet;
 
 /// Of how many slots the invariant is looked at after each turn, one in so many: it is broken for longer than that if at all.
@@ -156,8 +156,9 @@ impl<D: Disk> Node<D> {
     /// Asserts that no key is where another shard's are newer.
     pub(super) fn check_foreign(&self) {
         if !self.keyspace.is_empty() && self.decides_over_keys() {
-            let from = usize::try_from(self.now.mono).unwrap_or_default() % CHECKED;
-            for slot in Slot::all().skip(from).step_by(CHECKED).filter(|slot| self.keyspace.count_in_slot(*slot) > 0) {
+            let from = u16::try_from(self.now.mono % CHECKED as u64).unwrap_or_default();
+            let slots = (from..SLOT_COUNT).step_by(CHECKED).filter_map(Slot::new);
+            for slot in slots.filter(|slot| self.keyspace.count_in_slot(*slot) > 0) {
                 let owner = self.state.owner(slot);
                 assert!(
                     owner.is_none_or(|owner| owner == self.me),
