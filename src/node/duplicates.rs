@@ -99,3 +99,35 @@ impl<D: Disk> Node<D> {
         self.bus_stats.duplicates += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::net::Net;
+    use crate::node::{Accepted, Port};
+
+    /// A process that calls itself node 1 greets node 0 and says something; how often node 0 has told of two since.
+    fn speaks(net: &mut Net, process: u64) -> u64 {
+        let (id, place) = (net.nodes[1].me, "10.0.0.1:17001".parse().unwrap());
+        let Accepted::Session(conn) = net.nodes[0].accepted(Port::Bus, place, place) else { panic!("there is room") };
+        let hello = format!("HELLO {id} 10.0.0.1:7001@17001 {} 2 - - {process}", net.nodes[0].state.cluster_id());
+        for text in [hello, format!("PROBED {id} 1 unknown")] {
+            let length = (text.len() + 8) as u32;
+            net.give(0, conn, &[b"RAFT", &length.to_be_bytes()[..], text.as_bytes()].concat());
+        }
+        net.step();
+        net.nodes[0].duplicates_seen()
+    }
+
+    #[test]
+    fn who_speaks_again_after_its_successor_lives_beside_it() {
+        let mut net = Net::with_members(2);
+        net.kill(1);
+        let processes = [5, 6, 5];
+        assert_eq!(processes.map(|process| speaks(&mut net, process)), [0, 0, 0], "restarts, and what a dead one had sent");
+        assert_eq!(speaks(&mut net, 6), 1);
+        assert_eq!(speaks(&mut net, 5), 1, "it was told");
+        net.now.mono += REPEAT;
+        assert_eq!(speaks(&mut net, 6), 2);
+    }
+}

@@ -108,3 +108,23 @@ fn a_slot_that_has_gone_and_come_back_while_its_owner_was_down_is_empty() {
     assert_eq!(net.ask(P, "GET last"), "$-1\r\n");
     assert_eq!(net.ask(P, "GET kept"), "$1\r\n1\r\n");
 }
+
+/// As if it were another node's: what is not this node's goes, and may be nowhere else [N58].
+#[test]
+fn a_file_with_keys_of_others_slots_stays_beside_the_next_one() {
+    let mut net = three();
+    assert_eq!(net.ask(R, "CLUSTER REPLICATE NO ONE"), "+OK\r\n");
+    assert_eq!(net.ask(P, "SET kept 1"), "+OK\r\n");
+    assert_eq!(net.ask(P, "SAVE"), "+OK\r\n");
+    net.kill(P);
+    append_move(&mut net, P, LEADER);
+    net.until("the slot to be gone", |net| net.nodes[LEADER].state.owner(slot()) == Some(net.nodes[LEADER].me));
+    net.start(P);
+    net.until("the key to go", |net| net.nodes[P].keyspace.len() == 1);
+    let beside = net.nodes[P].foreign.unsaved().expect("the file may be the last that has it");
+    let beside = std::path::PathBuf::from(format!("dump.rdb{beside}"));
+    assert_eq!(net.nodes[P].files.read(&beside).unwrap(), None);
+    assert_eq!(net.ask(P, "SAVE"), "+OK\r\n");
+    assert!(net.nodes[P].files.read(&beside).unwrap().is_some());
+    assert_eq!(net.nodes[P].foreign.unsaved(), None, "the next save has all that there is");
+}
