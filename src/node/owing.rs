@@ -104,7 +104,7 @@ impl<D: Disk> Node<D> {
     fn owed(&self, parting: &Parting) -> Owed {
         let floor = parting.floor.unwrap_or(self.stream.offset());
         let strangers = || if self.strangers_lag(floor) { Owed::Copy } else { Owed::Nothing };
-        let (near, connected) = (self.is_leader_near(), self.member_replicas().next().is_some());
+        let (near, connected) = (self.hears_leader(), self.member_replicas().next().is_some());
         if self.owes_inheritance() || self.is_handing_over() {
             return if near || connected { Owed::Inheritance } else { strangers() };
         }
@@ -122,8 +122,8 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// A leader was heard so lately that it will be heard again, or another one.
-    fn is_leader_near(&self) -> bool {
+    /// Whether a leader was heard so lately, by the time of the last turn, that it will be heard again, or another one.
+    pub fn hears_leader(&self) -> bool {
         self.outlook.leader_heard.is_some_and(|heard| self.now.mono.saturating_sub(heard) <= self.handover_patience())
     }
 

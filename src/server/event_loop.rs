@@ -28,6 +28,8 @@ const EVENTS_PER_POLL: usize = 1024;
 const ACCEPTS_PER_TURN: usize = 128;
 /// Pause before accepting again once file descriptors or memory have run out.
 const ACCEPT_PAUSE: Millis = 100;
+/// No sleep is longer (ms), whatever is due: the clock may have gone back since the node read it [N66].
+const LONGEST_SLEEP: Millis = 1_000;
 
 /// Tokens from the top; a connection's is its id as a word, which never comes near.
 const SIGNALS: Token = Token(usize::MAX);
@@ -164,7 +166,7 @@ impl<D: Disk> EventLoop<D> {
         let now = clock::now();
         let due = self.node.deadline();
         let due = self.accept_again.map_or(due, |at| at.min(due));
-        Duration::from_millis(due.saturating_sub(now.mono))
+        Duration::from_millis(due.saturating_sub(now.mono).min(LONGEST_SLEEP))
     }
 
     fn note(&mut self, event: &Event) {

@@ -294,6 +294,11 @@ impl MemoryDisk {
         self.image.borrow().waited
     }
 
+    /// Every file that has a name.
+    pub fn names(&self) -> Vec<PathBuf> {
+        self.image.borrow().names.keys().cloned().collect()
+    }
+
     /// The file as programs see it.
     pub fn live(&self, path: &Path) -> Option<Vec<u8>> {
         let image = self.image.borrow();

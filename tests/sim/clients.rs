@@ -4,7 +4,7 @@
 
 use crate::sim::checks::custody::Floor;
 use crate::sim::checks::promised_changes::{Answer, Asked};
-use crate::sim::network::{DIALLER, Owner};
+use crate::sim::network::{DIALLER, LISTENER, Owner};
 use crate::sim::queue::{MILLI, Micros, SECOND};
 use crate::sim::resp::{self, Reply};
 use crate::sim::trace::{self, note};
@@ -166,11 +166,12 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Three that change slots, one for keys, two writers, a reader, two operators, two for errands; where there are to be replicas one who makes them, and four who move slots.
+    /// Three that change slots, one for keys, two writers, a reader, two operators, three for errands; where there are to be replicas one who makes them, and four who move slots.
     pub fn new(machines: usize, mut rng: Rng) -> Self {
         use Role::{Errand, Keys, Mover, Operator, Reader, Sharder, Slots, Writer};
         let primaries = (!rng.one_in(4)).then(|| rng.between(1, 4) as usize);
-        let roles = [Slots(0), Slots(8), Slots(16), Keys, Writer(0), Writer(KEYS.len() / 2), Reader, Operator, Operator, Errand, Errand];
+        let roles =
+            [Slots(0), Slots(8), Slots(16), Keys, Writer(0), Writer(KEYS.len() / 2), Reader, Operator, Operator, Errand, Errand, Errand];
         let client = |role| Client {
             role,
             lines: Vec::new(),
@@ -374,8 +375,13 @@ impl World {
 
     fn send_pending(&mut self, index: usize) {
         let Some(pending) = &mut self.clients.list[index].pending else { return };
-        if self.net.conn(pending.conn).up_at.is_none_or(|at| at > self.now) {
+        let (conn, to) = (pending.conn, pending.to);
+        if self.net.conn(conn).up_at.is_none_or(|at| at > self.now) {
             return;
+        }
+        // Somebody else has had its address when the first packet came.
+        if self.net.owner(conn, LISTENER).is_some_and(|owner| owner != Owner::Machine(to)) {
+            return self.hang_up(index, conn);
         }
         if let Some(bytes) = pending.unsent.take() {
             let woken = self.net.send(pending.conn, DIALLER, &bytes, self.now);
@@ -389,6 +395,10 @@ impl World {
         else {
             return;
         };
+        self.hang_up(index, conn);
+    }
+
+    fn hang_up(&mut self, index: usize, conn: usize) {
         self.clients.list[index].lines.retain(|line| line.conn != conn);
         let woken = self.net.close(conn, DIALLER, self.now, pontoon::node::Closed::Eof);
         self.wake_all(woken);
@@ -406,14 +416,14 @@ impl World {
         }
     }
 
-    /// Somebody asks this at once, unless everybody for that waits for an answer.
-    pub fn have_asked(&mut self, request: Request) {
+    /// Somebody asks this at once, unless everybody for that waits for an answer. Returns whether it was asked.
+    pub fn have_asked(&mut self, request: Request) -> bool {
         let is_free = |client: &Client| client.role == Role::Errand && client.pending.is_none();
-        if let Some(index) = self.clients.list.iter().position(is_free) {
-            trace::at(self.now, format_args!("c{index}"));
-            self.send(index, request);
-            self.plan_wake(index);
-        }
+        let Some(index) = self.clients.list.iter().position(is_free) else { return false };
+        trace::at(self.now, format_args!("c{index}"));
+        self.send(index, request);
+        self.plan_wake(index);
+        true
     }
 
     fn send(&mut self, index: usize, request: Request) {

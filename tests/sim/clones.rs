@@ -32,12 +32,12 @@ impl World {
         self.stats.clones += 1;
     }
 
-    /// Two members of the biggest cluster that do not vote.
+    /// Two members of the biggest cluster that do not vote and own nothing.
     fn draw_clone(&mut self) -> Option<(usize, usize)> {
         let cluster = self.main_cluster()?;
         let learns = |index: &usize| {
             let node = self.machines[*index].node.as_ref().filter(|node| node.state().cluster_id() == cluster);
-            node.is_some_and(|node| !node.raft().is_voter(&node.id()))
+            node.is_some_and(|node| !node.raft().is_voter(&node.id()) && node.state().slot_count_of(&node.id()) == 0)
         };
         let mut learners: Vec<usize> = (0..self.machines.len()).filter(learns).collect();
         if learners.len() < 2 {

@@ -3,15 +3,16 @@
 //! Owns: the plan of faults and the cuts that are in force. Must not: touch what a correct system may rely on (what was synced stays).
 
 mod addresses;
+pub mod clocks;
 mod damage;
 mod disks;
+mod ends;
 mod hostile;
 mod stranding;
 pub mod timing;
 
 use crate::sim::clients::Mode;
 use crate::sim::machine::Machine;
-use crate::sim::network::Owner;
 use crate::sim::queue::{Event, MILLI, Micros, SECOND};
 use crate::sim::sweep::SAFETY;
 use crate::sim::trace::{self, note};
@@ -32,6 +33,7 @@ enum Kind {
     ShortWrite,
     StallDisk,
     Damage,
+    SwapFiles,
     SetTiming,
     Stranger,
     HostileMember,
@@ -47,10 +49,12 @@ enum Kind {
     BreakLinks,
     Stall,
     SetClock,
+    SpoilRate,
+    StepBack,
 }
 
 /// Every kind, with how often it is drawn beside the others.
-const KINDS: [(Kind, u64); 24] = [
+const KINDS: [(Kind, u64); 27] = [
     (Kind::Kill, 8),
     (Kind::Move, 3),
     (Kind::LendAddress, 4),
@@ -60,6 +64,7 @@ const KINDS: [(Kind, u64); 24] = [
     (Kind::ShortWrite, 3),
     (Kind::StallDisk, 6),
     (Kind::Damage, 3),
+    (Kind::SwapFiles, 2),
     (Kind::SetTiming, 4),
     (Kind::Stranger, 4),
     (Kind::HostileMember, 4),
@@ -75,6 +80,8 @@ const KINDS: [(Kind, u64); 24] = [
     (Kind::BreakLinks, 6),
     (Kind::Stall, 6),
     (Kind::SetClock, 1),
+    (Kind::SpoilRate, 3),
+    (Kind::StepBack, 4),
 ];
 
 /// A cut.
@@ -177,10 +184,11 @@ impl World {
             }
             Kind::StallDisk => self.stall_disk(index),
             Kind::Damage => self.damage(index),
+            Kind::SwapFiles => self.swap_files(index),
             Kind::SetTiming => self.set_timing(index),
             Kind::Stranger => self.send_stranger(index),
             Kind::HostileMember => self.corrupt_member(index),
-            Kind::Shutdown => self.shut_down(index),
+            Kind::Shutdown => self.end_in_order(index),
             Kind::Blackout => self.black_out(),
             Kind::Pause => self.pause(index),
             Kind::StopInTurn => self.stop_in_turn(index),
@@ -191,14 +199,9 @@ impl World {
             Kind::Slow => self.slow_down(index),
             Kind::BreakLinks => self.break_links(index),
             Kind::Stall => self.stall_links(index),
-            Kind::SetClock => {
-                let wall = 1_600_000_000_000 + self.faults.rng.below(200_000_000_000);
-                if let Some(clock) = self.net.hosts.clock(index) {
-                    clock.set_wall(wall);
-                }
-                self.read_host_clock(index);
-                self.stats.clocks_set += 1;
-            }
+            Kind::SetClock => self.set_wall_clock(index),
+            Kind::SpoilRate => self.spoil_rate(index),
+            Kind::StepBack => self.step_back(index),
         }
     }
 
@@ -250,18 +253,6 @@ impl World {
             DiskFault::Fail => self.stats.disk_errors += 1,
             DiskFault::Short(_) => self.stats.short_writes += 1,
         }
-    }
-
-    /// A process is told to end in order, if it is there to hear it; it ends by itself, in its own time.
-    pub fn shut_down(&mut self, index: usize) {
-        let machine = &mut self.machines[index];
-        if !machine.is_running() {
-            return;
-        }
-        machine.shut_down();
-        self.checks.told_to_end(&self.machines, index, self.now);
-        self.stats.shutdowns += 1;
-        self.wake(Owner::Machine(index), self.now);
     }
 
     fn black_out(&mut self) {
@@ -440,7 +431,9 @@ impl World {
 
     /// The faults are over: every link is whole, every process runs.
     pub fn heal_all(&mut self) {
+        self.count_foreign_files();
         self.end_stalls();
+        self.right_rates();
         self.bring_addresses_home();
         self.remove_bridges();
         self.net.heal(self.now);

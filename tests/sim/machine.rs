@@ -2,7 +2,7 @@
 //!
 //! Owns: what a computer keeps when its process dies, and how a process begins and ends. Must not: know what the process says (checks do).
 
-use crate::sim::clock::Clock;
+use crate::sim::clock::{Clock, Readings};
 use crate::sim::hosts;
 use crate::sim::network::{DIALLER, Network, Owner};
 use crate::sim::queue::{MILLI, Micros};
@@ -15,6 +15,9 @@ use pontoon::store::memory::CrashReport;
 use pontoon::types::ConnId;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+
+/// `shutdown-timeout` (s) where nobody sets it.
+const SHUTDOWN_TIMEOUT: u64 = 10;
 
 /// A process' end of a connection.
 #[derive(Debug)]
@@ -39,6 +42,8 @@ pub struct Machine {
     pub disk: MemoryDisk,
     /// Its clock since the last boot.
     pub clock: Clock,
+    /// What the process has read from it.
+    pub readings: Readings,
     /// The process, while it runs.
     pub node: Option<Node<MemoryDisk>>,
     /// The running process' own handle on the disk.
@@ -69,6 +74,8 @@ pub struct Machine {
     pub dies_in_write: bool,
     /// The process has been told to end; whether it will save all keys before.
     pub last_words: Option<bool>,
+    /// The least shutdown-timeout that the process was told (s).
+    pub patience: u64,
     /// Its disk is slow.
     pub slow_disk: Option<SlowDisk>,
     /// Nobody switches it on for now.
@@ -86,6 +93,7 @@ impl Machine {
             handle: disk.process(),
             disk,
             clock: Clock::boot(0, 0, 0, 0),
+            readings: Readings::default(),
             node: None,
             sockets: Vec::new(),
             paused: None,
@@ -100,6 +108,7 @@ impl Machine {
             idle_since: 0,
             dies_in_write: false,
             last_words: None,
+            patience: SHUTDOWN_TIMEOUT,
             slow_disk: None,
             out_of_order: false,
             options,
@@ -120,7 +129,7 @@ impl Machine {
     /// The clock of a kernel that boots now; often so young that it shows for long what an earlier one showed before.
     pub fn boot(now: Micros, rng: &mut Rng) -> Clock {
         let drift = rng.below(10_001) as i64 - 5_000;
-        let oldest = if rng.one_in(2) { 5_000 } else { 100_000 };
+        let oldest = [5_000, 5_000, 100_000, 10_000_000][rng.below(4) as usize];
         let start = rng.between(1_000, oldest);
         Clock::boot(now, drift, start, 1_700_000_000_000 + rng.below(1_000_000))
     }
@@ -132,6 +141,8 @@ impl Machine {
         self.idle_turns = 0;
         self.paused = None;
         (self.busy_until, self.ahead_until) = (now, now);
+        self.readings = Readings::begin(&self.clock, now);
+        self.patience = SHUTDOWN_TIMEOUT;
         let started = Node::start(self.config(port), self.handle.clone(), seed, self.clock.read(now));
         self.node = Some(started.unwrap_or_else(|error| panic!("a node starts from what a crash left on its disk, but: {error}")));
     }
@@ -173,12 +184,31 @@ impl Machine {
     }
 
     /// The process is to end in order.
-    pub fn shut_down(&mut self) {
-        let Some(node) = &mut self.node else { return };
+    pub fn shut_down(&mut self, signal: Signal) {
+        self.is_asked_to_end(false, false);
+        if let Some(node) = &mut self.node {
+            node.shutdown(signal);
+        }
+    }
+
+    /// It is, or will be when it hears of it; to save its keys without save points, or not to save them with any.
+    pub fn is_asked_to_end(&mut self, saves: bool, does_not: bool) {
+        let Some(node) = &self.node else { return };
         // The second time it ends without saving.
-        let has_save_points = self.options.iter().all(|option| !option.is_empty());
-        self.last_words = Some(self.last_words.is_none() && has_save_points && !node.is_loading());
-        node.shutdown(Signal::Term);
+        let has_save_points = saves || self.options.iter().all(|option| !option.is_empty());
+        self.last_words = Some(self.last_words.is_none() && has_save_points && !does_not && !node.is_loading());
+    }
+
+    /// Whether the process has slots and a lease.
+    pub fn holds_lease(&self, now: Micros) -> bool {
+        let holds =
+            |node: &Node<MemoryDisk>| node.state().slot_count_of(&node.id()) > 0 && node.raft().lease_end() > self.clock.steady(now);
+        self.node.as_ref().is_some_and(holds)
+    }
+
+    /// Whether its clock gives leases to the process that may last longer than others believe, or makes it believe that others' are over.
+    pub fn has_doubtful_clock(&self, now: Micros) -> bool {
+        self.readings.is_doubtful(&self.clock, now)
     }
 
     /// The power fails: nobody is told, and the disk keeps what it had plus any part of what was on its way.

@@ -1,6 +1,6 @@
 //! The simulated world: whole nodes on a network, disks and clocks that exist only here, all from one seed.
 //!
-//! `world` is the loop; `machine`, `hosts`, `turn`, `network`, `clock`, `queue` the world's physics; `faults`, `clones` and `disaster` what goes wrong in it; `clients`, `workload`, `writers`,
+//! `world` is the loop; `machine`, `hosts`, `turn`, `network`, `clock`, `queue` the world's physics; `faults`, `clones`, `odd_clocks` and `disaster` what goes wrong in it; `clients`, `workload`, `writers`,
 //! `shards`, `bulk`, `resp` who uses it; `checks`, `settle` what must hold; `sweep`, `stats`, `trace` what a person sees. Contract: docs/testing.md.
 
 pub mod bulk;
@@ -13,6 +13,7 @@ pub mod faults;
 pub mod hosts;
 pub mod machine;
 pub mod network;
+pub mod odd_clocks;
 pub mod queue;
 pub mod resp;
 pub mod settle;

@@ -39,6 +39,10 @@ pub enum Event {
     Cut(usize),
     /// An address that another host has had comes back.
     Homecoming(IpAddr),
+    /// Every clock runs as the others again, if clocks are at fault still.
+    EndOddRate,
+    /// A shutdown of this machine's process is called off.
+    CallOff(usize),
     /// Most disks become slow for good.
     SlowDisks,
     /// A stranger speaks, if it is let in.

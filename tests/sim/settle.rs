@@ -11,7 +11,7 @@ use crate::sim::stats::Stats;
 use crate::sim::world::World;
 use pontoon::cluster::State;
 use pontoon::keyspace::{Entry, Keyspace};
-use pontoon::node::Node;
+use pontoon::node::{Node, Signal};
 use pontoon::store::MemoryDisk;
 use pontoon::types::{ClusterId, NodeId, Slot, Term};
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,7 +82,7 @@ impl World {
         let leaders = self.replaceable_leaders();
         let ended = |stats: &Stats| stats.exits + stats.power_cuts;
         let expected = ended(&self.stats) + leaders.len() as u64;
-        leaders.iter().for_each(|(index, ..)| self.shut_down(*index));
+        leaders.iter().for_each(|(index, ..)| self.shut_down(*index, Signal::Term));
         self.run_until(self.now + HANDOVER);
         if ended(&self.stats) > expected {
             // A disk has failed late, as ordered in the first phase, and nothing can be asked of the others.

@@ -89,6 +89,10 @@ stats! {
     damage_refused,
     /// Those whose torn end was cut off.
     damage_cut_off,
+    /// Files of keys that two machines had of each other.
+    files_swapped,
+    /// Files with keys of other shards that were kept when keys were saved.
+    foreign_files_kept,
     /// Leases and node-timeouts that were changed at run time.
     timings_set,
     /// Strangers who greeted a node and said what no node says.
@@ -99,6 +103,14 @@ stats! {
     exits,
     /// Graceful ends.
     shutdowns,
+    /// Those that a client has asked for.
+    shutdown_commands,
+    /// Those that were called off, if they were not over.
+    shutdowns_called_off,
+    /// Shutdown-timeouts that were changed at run time.
+    shutdown_timeouts_set,
+    /// Ends after which nothing was to be missed.
+    ends_judged,
     /// Leaders that were told to end in a settled cluster, and handed over.
     handovers,
     /// Processes stopped and continued.
@@ -137,6 +149,18 @@ stats! {
     lost_dials,
     /// Wall clocks set.
     clocks_set,
+    /// Clocks whose rate was off by more than is promised anything.
+    rates_off,
+    /// Those that a settled cluster has found.
+    rates_found,
+    /// Clocks that went back.
+    clocks_stepped_back,
+    /// Processes that have seen that.
+    steps_back_seen,
+    /// Turns in which two nodes would have taken writes to a slot, by the fault of a clock.
+    overlong_leases,
+    /// Leases that ended while a disk made its process wait.
+    leases_outwaited,
     /// Values read back.
     reads,
     /// Writes of numbers acknowledged.
@@ -188,7 +212,7 @@ stats! {
 }
 
 /// What may be nothing in a sweep that is long enough.
-const OPTIONAL: &[&str] = &["beyond_help", "unreplicated_writes"];
+const OPTIONAL: &[&str] = &["beyond_help", "unreplicated_writes", "overlong_leases"];
 
 impl Stats {
     /// What never happened though it should have.

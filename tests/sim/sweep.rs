@@ -76,8 +76,13 @@ fn live(world: &mut World) {
     }
     world.compare_states();
     world.checks.check_unexplained();
-    if world.beyond_help() == 0 && world.rng.one_in(6) {
+    if world.beyond_help() == 0 && world.rng.one_in(2) {
         world.suffer_clone();
+        settle(world);
+        world.compare_states();
+    }
+    if world.beyond_help() == 0 && world.rng.one_in(10) {
+        world.suffer_odd_clock();
         settle(world);
         world.compare_states();
     }

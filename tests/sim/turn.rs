@@ -3,7 +3,8 @@
 //! This is the shell (docs/architecture.md, "One turn of the loop") of the simulated world; the real one is the server room. A turn takes
 //! time, of which it may stand still for seconds (SIGSTOP). The process may be killed in that time: then nothing of the turn leaves.
 
-use crate::sim::clock::Clock;
+use crate::sim::clock::{Clock, Readings};
+use crate::sim::faults::clocks::LONGEST_SLEEP;
 use crate::sim::hosts;
 use crate::sim::machine::{Machine, Socket};
 use crate::sim::network::{DIALLER, Owner};
@@ -23,6 +24,7 @@ const CLIENT: Micros = 20;
 /// How time passes in a turn, by the readings of its clock.
 struct Course {
     clock: Clock,
+    shown: Readings,
     disk: MemoryDisk,
     /// What its syncs had taken before this turn (ms).
     waited: Millis,
@@ -43,7 +45,8 @@ impl Course {
         if self.readings == self.stop_at {
             self.at += self.stop.take().unwrap_or(0);
         }
-        self.clock.read(self.now())
+        let now = self.now();
+        self.shown.read(&self.clock, now)
     }
 
     /// What the turn has come to is so from then on.
@@ -79,8 +82,13 @@ impl World {
         let stop = machine.stops_in_turn.take_if(|_| news.requests);
         let (disk, waited) = (machine.disk.clone(), machine.disk.waited());
         let stop_at = self.rng.between(2, 6);
-        let mut course = Course { clock: machine.clock.clone(), disk, waited, at: self.now, readings: 0, stop, stop_at };
+        let (clock, shown) = (machine.clock.clone(), machine.readings.clone());
+        let holds_lease = machine.holds_lease(self.now);
+        let node = machine.node.as_mut().expect("a running machine has a process");
+        let mut course = Course { clock, shown, disk, waited, at: self.now, readings: 0, stop, stop_at };
         let result = node.turn(&mut || course.read());
+        self.stats.steps_back_seen += course.shown.seen - machine.readings.seen;
+        machine.readings = course.shown.clone();
         let (syncs, beside) = (machine.disk.syncs() - syncs, machine.disk.syncs_beside() - beside);
         // Whoever gives up a cluster that had no leader keeps what it knew of it, in a file of its own.
         let most = 1 + u64::from(node.state().cluster_id() != cluster);
@@ -102,6 +110,7 @@ impl World {
             self.stats.stops_among_clients += u64::from(course.stop.is_none());
         }
         self.stats.stalled_syncs += u64::from(stall > 0 && syncs + beside > 0);
+        self.stats.leases_outwaited += u64::from(course.disk.waited() > waited && holds_lease && !machine.holds_lease(course.now()));
         machine.ahead_until = course.now();
         let cost = Machine::turn_cost(syncs + beside, &mut self.rng) + beside * stall;
         machine.busy_until = course.now() + cost + course.stop.unwrap_or(0);
@@ -161,7 +170,7 @@ impl World {
             return false;
         }
         let Some(node) = &mut machine.node else { return false };
-        let Some(transmit) = node.transmit_buffer(id, machine.clock.read(self.now)) else { return false };
+        let Some(transmit) = node.transmit_buffer(id, machine.readings.read(&machine.clock, self.now)) else { return false };
         let bytes = transmit.as_slice().to_vec();
         transmit.advance(bytes.len());
         node.flushed(id, bytes.len());
@@ -234,7 +243,7 @@ impl World {
         let machine = &self.machines[index];
         let news = machine.sockets.iter().filter_map(|socket| self.net.next_news(socket.conn, socket.side, !socket.up)).min();
         let again = self.now + MILLI;
-        let at = machine.clock.when(deadline);
+        let at = machine.clock.when(deadline).min(self.now + LONGEST_SLEEP);
         self.wake(Owner::Machine(index), at);
         if let Some(news) = news {
             self.wake(Owner::Machine(index), if news <= self.now { again } else { news });
@@ -244,7 +253,7 @@ impl World {
     /// The process is gone. After an error of its disk that was to be a loss of power, the power goes as well.
     fn process_ended(&mut self, index: usize, orderly: bool) {
         if orderly {
-            self.checks.ends_in_order(&self.machines, index, self.now);
+            self.stats.ends_judged += u64::from(self.checks.ends_in_order(&self.machines, index, self.now));
         }
         if orderly && self.machines[index].last_words == Some(true) {
             self.checks.ended_whole(&self.machines[index]);

@@ -5,12 +5,17 @@
 
 use crate::sim::checks::promised_changes::{Asked, CLIENT_SLOTS};
 use crate::sim::clients::{Mode, Purpose, Request, Role};
+use crate::sim::queue::{Micros, SECOND};
+use crate::sim::sweep::SAFETY;
 use crate::sim::world::{World, ZONES};
 use pontoon::cluster::{Member, State};
 use pontoon::keyspace::key_slot;
 use pontoon::rng::Rng;
 use pontoon::types::{ClusterId, NodeId, Slot};
 use std::collections::BTreeMap;
+
+/// So long after the faults operators wait for who is half way in: a joiner gives up after four node-timeouts, the longest being 15 s.
+const PATIENCE: Micros = 70 * SECOND;
 
 /// Who meets whom at first: a star, a star inside out, a chain, both ways at once, or at random.
 pub fn draw_formation(machines: usize, rng: &mut Rng) -> Vec<(usize, usize)> {
@@ -262,6 +267,11 @@ impl World {
         let other = self.pick(&outside).filter(|_| self.clients.rng.one_in(3))?;
         // Who takes itself for a member, and knows nobody any more, believes only whom its own client names.
         let waits = self.machines[other].node.as_ref().is_some_and(|node| node.standing().is_joiner());
+        // One that is half way in, and was forgotten, may know its cluster by addresses only that mean its own host: it meets nobody before it is in.
+        if waits && self.now > SAFETY + PATIENCE {
+            self.checks.changes.release_asked(self.id_of(other)?);
+            return Some(Request::one(other, cluster(&["RESET", "HARD"]), Purpose::Any));
+        }
         Some(if waits { self.meet(leader, other) } else { self.meet(other, leader) })
     }
 }

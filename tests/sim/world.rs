@@ -102,6 +102,8 @@ impl World {
             Event::Heal(cut) => self.heal_cut(cut),
             Event::Cut(cut) => self.cut(cut),
             Event::Homecoming(ip) => self.bring_address_home(ip),
+            Event::EndOddRate => self.end_odd_rate(),
+            Event::CallOff(index) => self.call_off(index),
             Event::SlowDisks => self.slow_down_disks(),
             Event::Stranger(which) => self.hear_stranger(which),
         }

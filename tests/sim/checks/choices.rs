@@ -60,7 +60,7 @@ impl Checks {
 
 /// Whether, by the leader's knowledge, a node may take over from a primary, knows what has been decided, and has answered lately.
 fn answers(leader: &Machine, node: &Node<MemoryDisk>, other: &Node<MemoryDisk>, primary: NodeId, now: Micros) -> bool {
-    let (id, raft, mono) = (other.id(), node.raft(), leader.clock.read(now).mono);
+    let (id, raft, mono) = (other.id(), node.raft(), leader.clock.steady(now));
     let may = node.state().member(&id).is_some_and(|member| member.primary == Some(primary) && !member.failed);
     let answered = |progress: &pontoon::raft::Progress| {
         progress.match_index() >= node.state().last_applied() && progress.answers(mono, raft.settings().election_timeout)

@@ -195,6 +195,7 @@ impl Checks {
         stats: &mut Stats,
     ) {
         let Some(node) = machines[index].node.as_ref().filter(|_| self.custody.keeps) else { return };
+        self.seen[index].doubtful = machines[index].has_doubtful_clock(at);
         match (purpose, reply) {
             (Purpose::Write(key, number), reply) if reply.is_done() => {
                 stats.writes += 1;
@@ -232,7 +233,10 @@ impl Checks {
     /// This node's answer leaves: nobody's has who came to own the key later. What is answered after a TAKEOVER without knowing of it is lost.
     fn answers(&mut self, node: &Node<MemoryDisk>, (index, at): (usize, Micros), key: usize) -> Option<(LogIndex, &mut Kept)> {
         let served_by = self.seen[index].served_by;
-        let excused = self.is_overtaken(node, served_by, KEYS[key].slot(), at);
+        let cluster = node.state().cluster_id();
+        let answered_in = self.custody.kept.get(&(cluster, key)).map_or(0, |kept| kept.answered_in);
+        let outlasts = self.seen[index].doubtful || self.is_by_doubtful_clock(cluster, served_by, answered_in);
+        let excused = outlasts || self.is_overtaken(node, served_by, KEYS[key].slot(), at);
         let (tenure, kept) = self.kept(node, served_by, key)?;
         if excused && tenure < kept.tenure {
             return None;

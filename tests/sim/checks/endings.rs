@@ -1,20 +1,17 @@
 //! Orderly ends: a process that is told to end (SIGTERM, SHUTDOWN) leaves nothing behind that a replica could have had.
 //!
-//! Owns: who could have had it. That is every replica that has been there since the word came, its process running, no link between the two cut, and a leader known. A process that takes
+//! Owns: who could have had it. That is every replica that has been there since the word came, its process running, no link between the two cut, and a leader heard. A process that takes
 //! `shutdown-timeout`, or is told twice, may leave without.
 
 use crate::sim::checks::Checks;
 use crate::sim::machine::Machine;
 use crate::sim::network::{Network, Owner};
-use crate::sim::queue::{Micros, SECOND};
+use crate::sim::queue::Micros;
 use crate::sim::writers::KEYS;
 use pontoon::node::Node;
 use pontoon::store::MemoryDisk;
-use pontoon::types::{ClusterId, NodeId};
+use pontoon::types::{ClusterId, Millis, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// `shutdown-timeout`, less what a clock may be off by.
-const TIMEOUT: Micros = 99 * SECOND / 10;
 
 /// A machine and the number of its process.
 pub type Process = (usize, u64);
@@ -22,7 +19,8 @@ pub type Process = (usize, u64);
 /// A process is about to end.
 struct Ending {
     process: u64,
-    since: Micros,
+    /// By its machine's clock (ms).
+    since: Millis,
     cluster: ClusterId,
     id: NodeId,
     /// It was told again, or in a way that it may not have heard.
@@ -59,7 +57,12 @@ impl Checks {
         }
         let heirs =
             machines.iter().filter(|other| self.could_have_all(other, cluster, id)).map(|other| (other.index, other.starts)).collect();
-        self.endings.under_way.insert(index, Ending { process, since: now, cluster, id, hurried: false, heirs });
+        self.endings.under_way.insert(index, Ending { process, since: machine.clock.steady(now), cluster, id, hurried: false, heirs });
+    }
+
+    /// It is not to wait for anybody.
+    pub fn hurry(&mut self, index: usize) {
+        self.endings.under_way.get_mut(&index).into_iter().for_each(|ending| ending.hurried = true);
     }
 
     /// A process that is about to end has had a turn.
@@ -70,7 +73,7 @@ impl Checks {
         ending.heirs.retain(|(other, process)| {
             let other = &machines[*other];
             // Without a leader nobody says whether a replica that is not connected is coming back.
-            let is_near = node.raft().leader().is_some() && !is_cut(index, other.index) && !is_cut(other.index, index);
+            let is_near = node.hears_leader() && !is_cut(index, other.index) && !is_cut(other.index, index);
             other.starts == *process && is_near && self.could_have_all(other, ending.cluster, ending.id)
         });
         self.endings.under_way.insert(index, ending);
@@ -87,21 +90,24 @@ impl Checks {
         other.is_running() && other.node.as_ref().is_some_and(follows)
     }
 
-    /// A process ends in order: what it has, one of those has who could have it.
-    pub fn ends_in_order(&mut self, machines: &[Machine], index: usize, now: Micros) {
-        let Some(ending) = self.endings.under_way.remove(&index) else { return };
+    /// A process ends in order: what it has, one of those has who could have it. Returns whether there was anything to be judged.
+    pub fn ends_in_order(&mut self, machines: &[Machine], index: usize, now: Micros) -> bool {
+        let Some(ending) = self.endings.under_way.remove(&index) else { return false };
         let machine = &machines[index];
-        let in_time = ending.process == machine.starts && !ending.hurried && now < ending.since + TIMEOUT;
+        let in_time =
+            ending.process == machine.starts && !ending.hurried && machine.clock.steady(now) < ending.since + machine.patience * 990;
         if !in_time || ending.heirs.is_empty() || !self.custody.is_kept() {
-            return;
+            return false;
         }
-        let Some(model) = self.clusters.get(&ending.cluster).map(|history| &history.model) else { return };
+        let Some(model) = self.clusters.get(&ending.cluster).map(|history| &history.model) else { return false };
         let shard = model.members.get(&ending.id).map(|place| place.shard);
         let is_own =
             |key: usize| model.owner(KEYS[key].slot()).and_then(|owner| model.members.get(&owner)).map(|place| place.shard) == shard;
-        let Some(held) = self.held_by(machine) else { return };
+        let Some(held) = self.held_by(machine) else { return false };
         let own = (0..KEYS.len()).filter(|key| is_own(*key) && held[*key] > 0);
-        let lacking = own.filter(|key| !ending.heirs.iter().any(|(heir, _)| self.custody.may_hold(*heir, *key, held[*key])));
+        let own: Vec<usize> = own.collect();
+        let lacking =
+            own.iter().copied().filter(|key| !ending.heirs.iter().any(|(heir, _)| self.custody.may_hold(*heir, *key, held[*key])));
         let lacking: Vec<_> = lacking.map(|key| (KEYS[key].0, held[key])).collect();
         assert!(
             lacking.is_empty(),
@@ -109,5 +115,6 @@ impl Checks {
             ending.heirs
         );
         self.endings.whole.insert((index, ending.process));
+        !own.is_empty()
     }
 }

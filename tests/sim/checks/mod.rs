@@ -65,6 +65,8 @@ struct Seen {
     holds_lease: bool,
     /// Whom it knew to be dead then.
     dead: BTreeSet<NodeId>,
+    /// Its clock was not to be trusted.
+    doubtful: bool,
 }
 
 impl Seen {
@@ -89,6 +91,8 @@ pub struct Checks {
     pub endings: Endings,
     /// When each TAKEOVER was first seen to be committed, by its cluster and index.
     takeovers: BTreeMap<(ClusterId, LogIndex), Micros>,
+    /// Entries that move slots and were committed by a leader whose clock was not to be trusted.
+    by_doubtful_clocks: BTreeSet<(ClusterId, LogIndex)>,
 }
 
 impl Checks {
@@ -105,6 +109,7 @@ impl Checks {
             moves: Moves::default(),
             endings: Endings::default(),
             takeovers: BTreeMap::new(),
+            by_doubtful_clocks: BTreeSet::new(),
         }
     }
 
@@ -144,6 +149,7 @@ impl Checks {
         let seen = &mut self.seen[index];
         let is_same = seen.said.cluster == Some(node.state().cluster_id());
         seen.served_by = if is_same { seen.said.applied } else { 0 };
+        self.seen[index].doubtful = machine.has_doubtful_clock(now);
         let last_before = if is_same { self.seen[index].said.last_index } else { 0 };
         if self.seen[index].said != said(node) {
             self.after_change(machines, index, stats);
@@ -271,16 +277,24 @@ impl Checks {
         let (log, commit) = (raft.log(), raft.commit_index());
         let from = if before.cluster == self.seen[machine].said.cluster { before.commit } else { 0 };
         let mut first = false;
+        let mut moves = Vec::new();
         for index in from.max(log.first_index() - 1) + 1..=commit {
             let entry = log.get(index).expect("a committed entry is in the log until it is applied");
             let history = self.history(machine);
             let replaces = history.model.replaces(&entry.body);
             if history.commits(index, entry, raft.term()) {
                 first = true;
+                if matches!(entry.body, Body::App(Change::SlotChange { .. } | Change::Failover { .. })) {
+                    moves.push(index);
+                }
                 stats.replacements += u64::from(replaces);
                 count_failover(stats, history.model.failover());
                 count(stats, &entry.body);
             }
+        }
+        let seen = &self.seen[machine];
+        if let Some(cluster) = seen.said.cluster.filter(|_| seen.doubtful) {
+            self.by_doubtful_clocks.extend(moves.into_iter().map(|index| (cluster, index)));
         }
         // It may have led until then: what it committed can be its own removal.
         assert!(!first || raft.is_leader() || before.leads, "a leader is the first to know that entry {commit} is committed");

@@ -18,7 +18,7 @@ pub type Numbers = [u64; KEYS.len()];
 
 /// How the process on a machine began.
 struct Restart {
-    /// By its machine's clock (mono ms).
+    /// By its machine's clock (ms).
     at: Millis,
     /// Where its node was a member, or alone.
     cluster: ClusterId,
@@ -66,6 +66,11 @@ impl Restarts {
 }
 
 impl Checks {
+    /// A machine has other keys on its disk than it has saved.
+    pub fn lost_keys(&mut self, index: usize) {
+        self.restarts.lost_files(index);
+    }
+
     /// A process ends in order; its keys are in their file.
     pub fn ended_whole(&mut self, machine: &Machine) {
         let Some(node) = &machine.node else { return };
@@ -96,7 +101,7 @@ impl Checks {
         };
         let heirs = machines.iter().filter_map(in_step).collect();
         let ended = self.restarts.ended.remove(&index).filter(|(process, _)| process + 1 == machine.starts);
-        let at = machine.clock.read(now).mono;
+        let at = machine.clock.steady(now);
         let committed = model.map_or(0, |model| model.applied);
         self.restarts.last.insert(index, Restart { at, cluster, committed, heirs, saved: ended.map(|(_, saved)| saved) });
     }
@@ -113,7 +118,7 @@ impl Checks {
         if !model.has_stayed_since(&node.id(), restart.committed) {
             return 0;
         }
-        let in_time = machine.clock.read(now).mono < restart.at + node.raft().settings().node_timeout;
+        let in_time = machine.clock.steady(now) < restart.at + node.raft().settings().node_timeout;
         let is_there = |heir: &&Heir| {
             let other = &machines[heir.machine];
             let follows = model.members.get(&heir.id).is_some_and(|place| place.primary == Some(node.id()));
@@ -143,7 +148,7 @@ fn term(machine: &Machine) -> Option<Term> {
 /// Whether this leader knows that a member lives which is flagged as failed.
 fn awaits(leader: &Machine, id: &NodeId, now: Micros) -> bool {
     let Some(node) = &leader.node else { return false };
-    let (raft, mono) = (node.raft(), leader.clock.read(now).mono);
+    let (raft, mono) = (node.raft(), leader.clock.steady(now));
     let mut tail = raft.log().iter_from(node.state().last_applied() + 1);
     let is_logged = tail.any(|(_, entry)| matches!(&entry.body, Body::App(Change::NodeRecover { id: recovered }) if recovered == id));
     let answers = raft.progress(id).is_some_and(|progress| progress.answers(mono, raft.settings().node_timeout / 2));

@@ -1,3 +1,5 @@
+//! Files of a process that is down: bytes of nodes.conf are damaged, or two machines' files of keys are swapped.
+//!
 //! Bytes of nodes.conf that were safely on disk change between two lives of a process.
 //!
 //! What follows is tried on the spot, by a process that says nothing to anybody: it must refuse the file, or cut off what is no entry, and never know less than
@@ -7,6 +9,7 @@ use crate::sim::checks::durable::Durable;
 use crate::sim::machine::Machine;
 use crate::sim::trace::note;
 use crate::sim::world::World;
+use std::path::Path;
 
 impl World {
     /// A process is killed, and its file damaged.
@@ -48,6 +51,30 @@ impl World {
             }
         }
         self.restore(index, whole);
+    }
+
+    /// The files of keys of two machines are swapped while both are down.
+    pub(super) fn swap_files(&mut self, index: usize) {
+        let other = self.faults.rng.below(self.machines.len() as u64) as usize;
+        self.kill(index);
+        self.kill(other);
+        let path = Path::new("dump.rdb");
+        let file = |index: usize| self.machines[index].disk.live(path).filter(|_| self.machines[index].node.is_none());
+        if let (Some(one), Some(two), false) = (file(index), file(other), index == other) {
+            note!("m{index} and m{other} have each other's keys");
+            self.machines[index].disk.put(path, two);
+            self.machines[other].disk.put(path, one);
+            self.checks.lost_keys(index);
+            self.checks.lost_keys(other);
+            self.stats.files_swapped += 1;
+        }
+    }
+
+    /// What was kept of other shards' keys.
+    pub(super) fn count_foreign_files(&mut self) {
+        let is_foreign = |path: &Path| path.to_str().is_some_and(|name| name.starts_with("dump.rdb.foreign."));
+        let names = self.machines.iter().flat_map(|machine| machine.disk.names());
+        self.stats.foreign_files_kept += names.filter(|path| is_foreign(path)).count() as u64;
     }
 
     /// Up to a sector before the last line that says what is on disk, or a byte in it if nothing follows. None without such a line.

@@ -221,14 +221,11 @@ impl World {
 
     /// A frame more comes by a link between two members, from either end.
     pub(super) fn corrupt_member(&mut self, index: usize) {
-        let other = self.faults.rng.below(self.machines.len() as u64) as usize;
+        let others: Vec<usize> = (0..self.machines.len()).filter(|other| !self.links_between(index, *other).is_empty()).collect();
+        let Some(other) = self.faults.pick(&others) else { return };
+        let links = self.links_between(index, other);
         // What cannot be is so to the one that hears it.
-        let Some(known) = self.known_of(other).filter(|known| Some(known.cluster) == self.state_of(index).map(State::cluster_id)) else {
-            return;
-        };
-        let links: Vec<usize> =
-            self.net.between(index, other).into_iter().filter(|conn| self.is_greeted_link(*conn, index, &known)).collect();
-        let Some(conn) = self.faults.pick(&links) else { return };
+        let (Some(conn), Some(known)) = (self.faults.pick(&links), self.known_of(other)) else { return };
         let side = if self.net.owner(conn, DIALLER) == Some(Owner::Machine(index)) { DIALLER } else { LISTENER };
         let Some(me) = self.id_of(index) else { return };
         let rng = &mut self.faults.rng;
@@ -239,9 +236,15 @@ impl World {
         self.stats.hostile_frames += 1;
     }
 
-    fn is_greeted_link(&mut self, conn: usize, index: usize, known: &Known) -> bool {
-        let me = self.id_of(index).map(|id| (id, known.cluster));
-        let side = if self.net.owner(conn, DIALLER) == Some(Owner::Machine(index)) { DIALLER } else { LISTENER };
-        hosts::is_bus(self.net.conn(conn).to.port()) && me.is_some() && self.checks.greeting(conn, side) == me
+    /// The connections between two members by which the first has greeted the second.
+    fn links_between(&mut self, index: usize, other: usize) -> Vec<usize> {
+        let cluster = self.state_of(other).map(State::cluster_id).filter(|_| other != index);
+        let me = self.id_of(index).zip(cluster.filter(|cluster| self.state_of(index).map(State::cluster_id) == Some(*cluster)));
+        let mut links = self.net.between(index, other);
+        links.retain(|conn| {
+            let side = if self.net.owner(*conn, DIALLER) == Some(Owner::Machine(index)) { DIALLER } else { LISTENER };
+            hosts::is_bus(self.net.conn(*conn).to.port()) && me.is_some() && self.checks.greeting(*conn, side) == me
+        });
+        links
     }
 }
