@@ -38,6 +38,11 @@ impl Proposals {
         self.outcomes.get(&id.n).map_or(Seen::New, |outcome| Seen::Done(*outcome))
     }
 
+    /// The first number of its incarnation that nobody has spoken of.
+    pub fn next(&self) -> u64 {
+        self.outcomes.last_key_value().map_or(0, |(n, _)| n + 1).max(self.lowest)
+    }
+
     /// Keeps the outcome of a proposal that was new, and forgets what its proposer no longer waits for.
     pub fn record(&mut self, origin: &Origin, outcome: Outcome) {
         if origin.id.incarnation > self.incarnation {

@@ -100,7 +100,7 @@ impl State {
     }
 
     /// Makes this the state of a new cluster with the same members, in which `survivor`, one of them, alone votes. Nothing that is said in
-    /// the old cluster is heard in the new one.
+    /// the old cluster is heard in the new one: whatever was proposed there is over, and what members were said to have proposed \[N62\].
     pub fn recover(&mut self, cluster: ClusterId, survivor: NodeId) {
         assert!(self.members.contains_key(&survivor), "only a member can stand for the whole cluster");
         if self.ancestors.len() == MAX_ANCESTORS {
@@ -109,6 +109,7 @@ impl State {
         self.ancestors.push(std::mem::replace(&mut self.cluster, cluster));
         self.voters = BTreeSet::from([survivor]);
         self.demoted.remove(&survivor);
+        self.proposals.clear();
     }
 
     /// The last index applied.
@@ -216,6 +217,11 @@ impl State {
     /// Who replicates this node.
     pub fn replicas_of(&self, id: &NodeId) -> Vec<NodeId> {
         self.members().filter(|member| member.primary.as_ref() == Some(id)).map(|member| member.id).collect()
+    }
+
+    /// The newest incarnation in which this member has proposed anything, and the first number of it that was not spoken of; none if it has proposed nothing.
+    pub fn newest_proposal(&self, proposer: &NodeId) -> Option<(u64, u64)> {
+        self.proposals.get(proposer).map(|table| (table.incarnation, table.next()))
     }
 
     /// What became of a proposal so far.

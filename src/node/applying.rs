@@ -72,6 +72,7 @@ impl<D: Disk> Node<D> {
                 self.proposal_applied(n, outcome);
             }
         }
+        self.review_incarnation();
         self.raft.applied(self.state.last_applied());
         self.tell_dropped();
         if self.state.last_applied() > before {
@@ -85,7 +86,7 @@ impl<D: Disk> Node<D> {
     }
 
     pub(super) fn is_own(&self, id: &ProposalId) -> bool {
-        id.proposer == self.me && id.incarnation == self.incarnation
+        id.proposer == self.me && id.incarnation == self.proposal_incarnation()
     }
 
     /// A snapshot replaces the whole state: who is not in it was forgotten, and what we had proposed may be decided in it.
@@ -105,11 +106,12 @@ impl<D: Disk> Node<D> {
         self.changed = Changed::everything();
         self.todo.consequences = true;
         for n in self.proposals.numbers() {
-            let id = ProposalId { proposer: self.me, incarnation: self.incarnation, n };
+            let id = self.proposal_id(n);
             if let Seen::Done(outcome) = self.state.outcome(&id) {
                 self.proposal_applied(n, outcome);
             }
         }
+        self.review_incarnation();
     }
 
     /// Step 9 of before-sleep: what applied entries mean for this node.

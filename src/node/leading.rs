@@ -9,13 +9,15 @@ use super::gated::Gated;
 use super::holdings::Question;
 use super::timers::Timer;
 use crate::cluster::{Change, Member, Outcome, Reason, Seen, Wish, WishKind, format_body};
-use crate::raft::{Body, Entry, Payload, Prospect, VotingRefused};
+use crate::raft::{Body, Entry, Payload, ProposalId, Prospect, VotingRefused};
 use crate::store::Disk;
 use crate::types::{ConnId, Millis, NodeId};
 use crate::wire::bus::{Frame, OLDEST_VERSION, RejectReason};
 
 /// Wishes that wait at one time; further ones are refused.
 const MAX_ASKED: usize = 1024;
+/// So far above the last one of the same member may a proposal's incarnation be: nobody is loaded more often in between. More would leave no room \[N62\].
+const INCARNATION_LEAD: u64 = 1 << 24;
 
 /// A wish that the leader has not yet turned into entries.
 struct Asked {
@@ -61,10 +63,16 @@ impl<D: Disk> Node<D> {
             self.tell_stranger(conn, &from);
             return self.outbox.push(conn, Frame::Reject { reason: RejectReason::Rejected(Some(Reason::ProposerNotMember)), entry });
         }
-        if entry.origin.is_none() {
+        if entry.origin.is_none_or(|origin| origin.id.proposer != from || !self.is_plausible(&origin.id)) {
             return self.outbox.push(conn, Frame::Reject { reason: RejectReason::Rejected(None), entry });
         }
         self.take_proposal(entry, Some(conn));
+    }
+
+    /// Whether a member's incarnation can have come so far since it last proposed anything.
+    fn is_plausible(&self, id: &ProposalId) -> bool {
+        let newest = self.state.newest_proposal(&id.proposer).map_or(0, |(incarnation, _)| incarnation);
+        id.incarnation <= newest.saturating_add(INCARNATION_LEAD)
     }
 
     /// WISH came by `conn`.

@@ -8,6 +8,7 @@ use crate::cluster::{Change, MAX_OUTCOMES, Outcome, Reason, Wish, WishKind};
 use crate::commands::{ChangeOutcome, WaitOutcome};
 use crate::raft::{Body, Entry, Origin, ProposalId};
 use crate::store::Disk;
+use crate::types::numbers::PROPOSAL_INCARNATION;
 use crate::types::{ConnId, LogIndex, Millis, NodeId, Term};
 use crate::wire::bus::{Frame, RejectReason};
 use std::collections::BTreeMap;
@@ -19,6 +20,8 @@ const MAX_AHEAD: u64 = MAX_OUTCOMES as u64 - 100;
 const MAX_WISHES: usize = 1000;
 /// How often a change that came too late is tried again.
 const MAX_ATTEMPTS: u32 = 10;
+/// Loads of one nodes.conf, as far as they count for the numbers of proposals.
+const MAX_LOADS: u64 = (1 << 29) - 1;
 
 /// Which part of which client's request a change is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,8 +79,10 @@ impl PendingWish {
 /// Everything of ours that is not decided yet.
 #[derive(Default)]
 pub(super) struct Proposals {
-    /// The last `n` given out in this incarnation.
+    /// The last `n` given out.
     last: u64,
+    /// The incarnation in which this node proposes, where others have spoken in its name in one above its own.
+    raised: Option<u64>,
     pending: BTreeMap<u64, Pending>,
     wishes: Vec<PendingWish>,
 }
@@ -172,6 +177,29 @@ impl<D: Disk> Node<D> {
         self.send_wish(self.proposals.wishes.len() - 1);
     }
 
+    /// The incarnation in which this node proposes: its own, unless that is in vain.
+    pub(super) fn proposal_incarnation(&self) -> u64 {
+        self.proposals.raised.unwrap_or(self.incarnation)
+    }
+
+    pub(super) fn proposal_id(&self, n: u64) -> ProposalId {
+        ProposalId { proposer: self.me, incarnation: self.proposal_incarnation(), n }
+    }
+
+    /// Something may have been applied as a proposal of this node that it never made: somebody lies, or its nodes.conf is an old one. What it proposes would
+    /// count as old from there on, so it goes on above that. Its number of loads, which no other process of it has, keeps the ids of its processes apart \[N62\].
+    pub(super) fn review_incarnation(&mut self) {
+        let Some((incarnation, next)) = self.state.newest_proposal(&self.me) else { return };
+        if (incarnation, next) <= (self.proposal_incarnation(), self.proposals.last + 1) {
+            return;
+        }
+        let Some(raised) = PROPOSAL_INCARNATION.take(incarnation + 1) else { return };
+        log::warn!("Changes were proposed in the name of this node, which it never made: its own are of incarnation {raised} from now on");
+        self.proposals.raised = Some(raised);
+        self.proposals.last = self.proposals.last.max(self.incarnation.min(MAX_LOADS) << 32);
+        self.drop_pending();
+    }
+
     /// The place where a proposal would go now.
     fn proposal_target(&self) -> Option<Target> {
         let term = self.raft.term();
@@ -187,7 +215,7 @@ impl<D: Disk> Node<D> {
             return;
         };
         let Some((&lowest, _)) = self.proposals.pending.first_key_value() else { return };
-        let id = ProposalId { proposer: self.me, incarnation: self.incarnation, n };
+        let id = self.proposal_id(n);
         let Some(pending) = self.proposals.pending.get_mut(&n) else { return };
         let waits = pending.after.is_some_and(|index| self.state.last_applied() <= index);
         if waits || pending.sent.is_some_and(|sent| sent.target == target) {
@@ -349,10 +377,15 @@ impl<D: Disk> Node<D> {
 
     /// The cluster that they were meant for is not ours any more; it may apply them all the same, and we shall not hear of it.
     pub(super) fn drop_proposals(&mut self) {
+        self.drop_pending();
+        self.finish_wishes(|_| true, ChangeOutcome::Timeout);
+        self.proposals.raised = None;
+    }
+
+    fn drop_pending(&mut self) {
         for (_, pending) in std::mem::take(&mut self.proposals.pending) {
             self.decide(pending.part, ChangeOutcome::Timeout);
         }
-        self.finish_wishes(|_| true, ChangeOutcome::Timeout);
     }
 
     fn decide(&mut self, part: Option<Part>, result: ChangeOutcome) {
