@@ -296,7 +296,7 @@ impl<D: Disk> Node<D> {
         }
         match self.raft.step(conn, from, message, self.now.mono)? {
             Step::Done => {}
-            Step::Snapshot(snapshot) => self.install(conn, from, snapshot)?,
+            Step::Snapshot(snapshot) => self.install(conn, snapshot)?,
         }
         if leads && self.raft.leader() == Some(from) {
             self.outlook.leader_heard = Some(self.now.mono);
@@ -307,7 +307,7 @@ impl<D: Disk> Node<D> {
     }
 
     /// The whole state from the leader. It is acknowledged by Raft once it is on disk.
-    fn install(&mut self, conn: ConnId, from: NodeId, snapshot: InstallSnapshot) -> Result<(), Fault> {
+    fn install(&mut self, conn: ConnId, snapshot: InstallSnapshot) -> Result<(), Fault> {
         let bad = |why: String| Fault::Snapshot(format!("a snapshot that cannot be installed: {why}"));
         let text = std::str::from_utf8(&snapshot.bytes).map_err(|error| bad(error.to_string()))?;
         let (state, _) = parse_snapshot(text, false).map_err(|error| bad(error.to_string()))?;
@@ -321,7 +321,7 @@ impl<D: Disk> Node<D> {
             return Err(bad(format!("its maxLease is more than {} ms", LEASE.greatest)));
         }
         let voters = state.voters().clone();
-        self.raft.snapshot_installed(snapshot.last_index, snapshot.last_term, voters, conn, from, snapshot.round);
+        self.raft.snapshot_installed(&snapshot, voters, conn, self.now.mono);
         self.replace_state(state);
         self.bus_stats.snapshots_installed += 1;
         Ok(())

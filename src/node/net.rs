@@ -292,7 +292,9 @@ impl Net {
     pub fn hear(&mut self, at: usize, from: NodeId, frames: &[&str]) {
         let place = "10.0.0.9:9".parse().unwrap();
         let Accepted::Session(conn) = self.nodes[at].accepted(Port::Bus, place, place) else { panic!("there is room") };
-        let hello = format!("HELLO {from} 10.0.0.9:9@10009 {} 1 - -", self.nodes[at].state.cluster_id());
+        // As everybody reads it in HI.
+        let nonce = self.nodes[at].own_address.join_nonce().map_or("-".to_owned(), |nonce| nonce.to_string());
+        let hello = format!("HELLO {from} 10.0.0.9:9@10009 {} 1 {nonce} -", self.nodes[at].state.cluster_id());
         for text in std::iter::once(&*hello).chain(frames.iter().copied()) {
             let length = (text.len() + 8) as u32;
             self.give(at, conn, &[b"RAFT", &length.to_be_bytes()[..], text.as_bytes()].concat());

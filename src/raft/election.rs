@@ -16,6 +16,8 @@ use std::collections::BTreeSet;
 
 /// So far above the own term may another's be: elections count it up one by one, so nobody misses more of them. More would leave no room \[N59\].
 const TERM_LEAD: Term = 1 << 24;
+/// Who learns that others are further up comes after them at once as far as to here, and no more than [`TERM_LEAD`] at a time beyond: this leaves as much again.
+const FAR_TERM: Term = TERM_LIMIT / 2 - 1;
 
 /// Whom a node follows, and until when.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -151,9 +153,21 @@ impl<P: Payload> Raft<P> {
         self.await_leader(now);
     }
 
-    /// Whether this is a joiner that has acknowledged nothing: no term, no log, no voters.
+    /// Whether this is a joiner that has acknowledged nothing: no log, no voters.
     pub(super) fn is_blank(&self) -> bool {
-        self.hard.term == 0 && self.log.last_index() == 0 && self.membership.appended_set().is_empty()
+        self.log.last_index() == 0 && self.membership.appended_set().is_empty()
+    }
+
+    /// Whether a leader's term can be, and is to be followed. Who comes into a cluster knows none of its terms. Who never asks for votes, and hears no leader,
+    /// hears of the cluster's terms by this alone: it comes as near as it may, and follows the next such message.
+    pub(super) fn check_leaders_term(&mut self, term: Term, now: Millis) -> Result<(), PeerFault> {
+        let reach = reach(self.hard.term);
+        let checked = if self.is_blank() { check_term(term, reach - TERM_LEAD) } else { check_term(term, self.hard.term) };
+        let below = term.min(reach) - 1;
+        if checked.is_err() && term < TERM_LIMIT && !self.may_campaign() && !self.base_lease_holds(now) && below > self.hard.term {
+            self.enter_term(below, None, now);
+        }
+        checked
     }
 
     /// Asks whether an election could be won; the only voter need not ask.
@@ -263,7 +277,7 @@ impl<P: Payload> Raft<P> {
     }
 
     /// While a leader is heard, nobody is helped to depose it; a leader that has its quorum hears itself.
-    fn base_lease_holds(&self, now: Millis) -> bool {
+    pub(super) fn base_lease_holds(&self, now: Millis) -> bool {
         let heard = self.election.heard_at.is_some_and(|at| now < at + self.settings.election_timeout);
         heard || matches!(self.role, Role::Leader(_))
     }
@@ -326,7 +340,7 @@ impl<P: Payload> Raft<P> {
 
     /// `PRE_VOTE` and `VOTE`. Only an answer to the newest round from one that was asked is believed.
     pub(super) fn on_vote(&mut self, from: NodeId, vote: Vote, now: Millis) -> Result<(), PeerFault> {
-        check_term(vote.term, self.hard.term)?;
+        let vote = Vote { term: heed(&from, vote.term, self.hard.term)?, ..vote };
         let term = self.hard.term;
         let pre = matches!(self.role, Role::PreCandidate(_));
         if self.is_leader() && vote.granted && !vote.pre && vote.term == term {
@@ -410,6 +424,24 @@ impl<P: Payload> Raft<P> {
     pub fn has_term_left(&self) -> bool {
         self.hard.term < TERM_LIMIT - 1
     }
+}
+
+/// How far up a node goes at once that is in term `own`.
+fn reach(own: Term) -> Term {
+    own.saturating_add(TERM_LEAD).clamp(FAR_TERM, TERM_LIMIT - 1)
+}
+
+/// What a node that is in term `own` makes of the term of an answer. A member that it has asked is not to be left alone because it is far up: it would have to
+/// come down, and no term does \[N59\].
+pub(super) fn heed(from: &NodeId, term: Term, own: Term) -> Result<Term, PeerFault> {
+    if term >= TERM_LIMIT {
+        return Err(PeerFault::BadTerm);
+    }
+    let heeded = term.min(reach(own));
+    if check_term(term, own).is_err() {
+        ::log::warn!("{from} is in term {term}, further up than elections bring anybody: going from {own} to {heeded}");
+    }
+    Ok(heeded)
 }
 
 /// Whether a peer can be in `term`, as far as a node knows that is in term `known`.

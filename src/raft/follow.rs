@@ -3,14 +3,17 @@
 //! Owns: the consistency check, going back, the follower's commit index. Must not: acknowledge by itself (answers waits for the disk).
 //! Contract: docs/protocol.md, "Wire format" and \[N22\].
 
-use super::election::check_term;
-use super::entry::Payload;
+use super::entry::{Entry, Payload};
 use super::message::Append;
 use super::{PeerFault, Raft, Role};
 use crate::types::{ConnId, LogIndex, Millis, NodeId, Term};
 
 /// So far beyond the own log an index may be: nobody misses more entries. More would leave no room \[N62\].
-const INDEX_LEAD: LogIndex = 1 << 40;
+const INDEX_LEAD: LogIndex = 1 << 32;
+
+/// About so many bytes of entries wait to be applied at most. With the state, and what is appended before the next rewrite, they fit into a file that is read again
+/// (64 MiB), with as much to spare \[N62\]. A leader leaves half of it to those that lead after it.
+const MAX_TAIL_BYTES: usize = 32 << 20;
 
 /// How an AE meets the log.
 enum Meets {
@@ -23,7 +26,7 @@ enum Meets {
 impl<P: Payload> Raft<P> {
     /// `AE`. Everything is checked before anything changes.
     pub(super) fn on_append(&mut self, via: ConnId, from: NodeId, append: Append<P>, now: Millis) -> Result<(), PeerFault> {
-        if !self.check_leader(via, from, append.leader, append.term)? {
+        if !self.check_leader(via, from, append.leader, append.term, now)? {
             return Ok(());
         }
         check_terms(&append)?;
@@ -38,6 +41,10 @@ impl<P: Payload> Raft<P> {
         self.told_commit = Some((term, append.commit));
         match meets {
             Meets::No(hint) => self.answers.refused(via, from, term, round, prev, hint),
+            Meets::Yes(first_new) if !self.has_room(&append, first_new) => {
+                ::log::warn!("an AE with entries for which there is no room before others are applied is not taken");
+                self.answers.refused(via, from, term, round, LogIndex::MAX, self.log.last_index() + 1);
+            }
             Meets::Yes(first_new) => {
                 let matched = prev + append.entries.len() as u64;
                 let (agreed, commit) = (append.quorum.min(matched), append.commit.min(matched));
@@ -54,7 +61,7 @@ impl<P: Payload> Raft<P> {
 
     /// An AE of which the entries cannot be read: the leader is heard, nothing is taken \[N26\].
     pub fn refuse_append(&mut self, via: ConnId, from: NodeId, term: Term, round: u64, now: Millis) -> Result<(), PeerFault> {
-        if self.check_leader(via, from, from, term)? {
+        if self.check_leader(via, from, from, term, now)? {
             self.follow(from, term, now);
             let next = self.log.last_index() + 1;
             self.answers.refused(via, from, term, round, LogIndex::MAX, next);
@@ -63,16 +70,20 @@ impl<P: Payload> Raft<P> {
     }
 
     /// Whether a message that only a leader sends is to be followed; one of a lower term is answered with the own term and nothing else.
-    pub(super) fn check_leader(&mut self, via: ConnId, from: NodeId, leader: NodeId, term: Term) -> Result<bool, PeerFault> {
+    pub(super) fn check_leader(&mut self, via: ConnId, from: NodeId, leader: NodeId, term: Term, now: Millis) -> Result<bool, PeerFault> {
         self.check_speaker(from, leader)?;
-        // Who comes into a cluster knows none of its terms.
-        check_term(term, if self.is_blank() { term } else { self.hard.term })?;
+        self.check_leaders_term(term, now)?;
         if term < self.hard.term {
             self.answers.outdated(via);
             return Ok(false);
         }
-        let other = self.election.leader.is_some_and(|known| known != from) || matches!(self.role, Role::Leader(_));
-        if term == self.hard.term && other { Err(PeerFault::SecondLeader(term)) } else { Ok(true) }
+        // One that is not heard any more may never have led: who asks for votes forgets it too.
+        let other = self.election.leader.is_some_and(|known| known != from) && self.base_lease_holds(now);
+        if term == self.hard.term && (other || matches!(self.role, Role::Leader(_))) {
+            Err(PeerFault::SecondLeader(term))
+        } else {
+            Ok(true)
+        }
     }
 
     /// Where the AE's entries meet the log. What is committed is never touched: the leader of a sound cluster has it.
@@ -113,6 +124,18 @@ impl<P: Payload> Raft<P> {
         Ok(())
     }
 
+    /// Whether what this AE brings that is new can wait to be applied with what waits already.
+    fn has_room(&self, append: &Append<P>, first_new: LogIndex) -> bool {
+        let known = first_new.saturating_sub(append.prev_index + 1);
+        let new = append.entries.iter().skip(usize::try_from(known).unwrap_or(usize::MAX)).map(Entry::size).sum::<usize>();
+        new == 0 || self.log.bytes(self.applied_index() + 1, first_new) + new <= MAX_TAIL_BYTES
+    }
+
+    /// Whether a leader may append one more change of this node's or another's making.
+    pub fn tail_has_room(&self) -> bool {
+        self.log.bytes(self.applied_index() + 1, LogIndex::MAX) <= MAX_TAIL_BYTES / 2
+    }
+
     fn take_entries(&mut self, append: Append<P>, first_new: LogIndex) {
         if first_new <= self.log.last_index() {
             self.log.truncate_from(first_new);
@@ -142,15 +165,15 @@ fn check_terms<P>(append: &Append<P>) -> Result<(), PeerFault> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::entry::{Body, Entry};
+    use super::super::entry::Body;
     use super::super::log::Log;
-    use super::super::{HardState, Message, Settings};
+    use super::super::{Durable, HardState, Message, Settings};
     use super::*;
     use crate::rng::Rng;
     use std::collections::BTreeSet;
 
     #[derive(Clone, PartialEq, Debug)]
-    struct Nothing;
+    struct Nothing(usize);
 
     impl Payload for Nothing {
         fn founding_voter(&self) -> Option<NodeId> {
@@ -162,7 +185,7 @@ mod tests {
         }
 
         fn size(&self) -> usize {
-            1
+            self.0
         }
     }
 
@@ -193,5 +216,27 @@ mod tests {
         assert!(!raft.is_newest(3, 2) && raft.is_newest(4, 3));
         let _ = raft.step(LINK, LEADER, append(4, 3, 6, vec![noop(3)]), 10).unwrap();
         assert!(!raft.is_newest(5, 3), "entry 6 is committed, wherever it is");
+    }
+
+    #[test]
+    fn what_waits_to_be_applied_is_bounded_and_goes_on_once_it_is_applied() {
+        let settings = Settings { election_timeout: 100, lease: 500, node_timeout: 1000, voters: 3 };
+        let (log, voters) = (Log::new(0, 0), BTreeSet::from([ME, LEADER]));
+        let mut raft = Raft::new(ME, HardState { term: 3, voted_for: None }, log, voters, 0, 7, settings, Rng::new(1), 0);
+        let large = || Entry { term: 3, origin: None, body: Body::App(Nothing(8 << 20)) };
+        let hear = |raft: &mut Raft<Nothing>, prev: LogIndex, term, commit, entries| {
+            let _ = raft.step(LINK, LEADER, append(prev, term, commit, entries), 10).unwrap();
+            raft.persisted(Durable { term: raft.term(), voted_for: None, last_index: raft.log().last_index() });
+            (raft.take_acks(Default::default(), 10).unwrap().message, raft.log().last_index())
+        };
+        let ok = |message: &Message<Nothing>| matches!(message, Message::AppendAck(ack) if ack.ok);
+        assert_eq!(hear(&mut raft, 0, 0, 3, vec![large(), large(), large()]).1, 3);
+        let (answer, last) = hear(&mut raft, 3, 3, 4, vec![large()]);
+        assert!(!ok(&answer) && last == 3, "with what an entry's line costs these are 32 MiB, committed or not: {answer:?}");
+        let (answer, last) = hear(&mut raft, 3, 3, 3, vec![]);
+        assert!(ok(&answer) && last == 3, "a heartbeat is heard");
+        raft.applied(2);
+        let (answer, last) = hear(&mut raft, 3, 3, 4, vec![large()]);
+        assert!(ok(&answer) && last == 4);
     }
 }

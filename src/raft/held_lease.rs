@@ -69,6 +69,11 @@ impl<P: Payload> Raft<P> {
         self.held_lease.applied(index);
     }
 
+    /// As far as [`Raft::applied`] was told.
+    pub(super) fn applied_index(&self) -> LogIndex {
+        self.held_lease.applied
+    }
+
     /// When the write lease of this node ends (mono ms), to be compared with a *fresh* clock. [`Millis::MAX`] for the only voter: nobody can be
     /// elected without it.
     pub fn lease_end(&self) -> Millis {

@@ -145,11 +145,16 @@ impl<P: Payload> Log<P> {
         let count = (to + 1).saturating_sub(from).min(max_entries as u64) as usize;
         self.iter_from(from).take(count).map(|(_, entry)| entry).take_while(&mut fits).cloned().collect()
     }
+
+    /// About how many bytes the lines of the entries from `from` to before `to` take.
+    pub fn bytes(&self, from: LogIndex, to: LogIndex) -> usize {
+        self.iter_from(from).take_while(|(index, _)| *index < to).map(|(_, entry)| entry.size()).sum()
+    }
 }
 
 impl<P: Payload> Entry<P> {
     /// About how many bytes its line takes.
-    fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         LINE_OVERHEAD
             + match &self.body {
                 Body::App(payload) => payload.size(),

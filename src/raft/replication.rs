@@ -3,7 +3,7 @@
 //! Owns: appending, AEs and heartbeats, what the answers mean. Must not: send what is not on the own disk \[N15\].
 //! Contract: docs/protocol.md, "Pipelining" and "Rounds".
 
-use super::election::check_term;
+use super::election::heed;
 use super::entry::{Body, Entry, Origin, Payload};
 use super::follow::check_index;
 use super::log::Log;
@@ -82,8 +82,7 @@ impl<P: Payload> Raft<P> {
         let Role::Leader(leader) = &mut self.role else { return Ok(()) };
         let Some(progress) = leader.progress.get_mut(&from) else { return Ok(()) };
         if ack.term > term {
-            check_term(ack.term, term)?;
-            self.enter_term(ack.term, None, now);
+            self.enter_term(heed(&from, ack.term, term)?, None, now);
             return Ok(());
         }
         // Round 0 refuses an AE of an earlier term: it says its term and nothing else.

@@ -30,39 +30,32 @@ impl<P: Payload> Raft<P> {
         now: Millis,
     ) -> Result<Step, PeerFault> {
         let InstallSnapshot { leader, term, last_index, last_term, round, .. } = snapshot;
-        if !self.check_leader(via, from, leader, term)? {
+        if !self.check_leader(via, from, leader, term, now)? {
             return Ok(Step::Done);
         }
         if last_term > term || (last_index == 0) != (last_term == 0) {
             return Err(PeerFault::BadTerm);
         }
         self.check_leaders_index(last_index)?;
-        self.follow(from, term, now);
         if last_index > self.commit {
+            // Whether it can be installed only its text says: until then nothing changes.
             return Ok(Step::Snapshot(snapshot));
         }
+        self.follow(from, term, now);
         self.answers.matched(via, from, term, round, last_index);
         Ok(Step::Done)
     }
 
-    /// The snapshot that [`Step::Snapshot`] handed out is installed in memory: it is acknowledged once the file is rewritten.
-    pub fn snapshot_installed(
-        &mut self,
-        snap_index: LogIndex,
-        snap_term: Term,
-        voters: BTreeSet<NodeId>,
-        via: ConnId,
-        from: NodeId,
-        round: u64,
-    ) {
-        assert!(snap_index > self.commit, "a snapshot that brings nothing new is never installed");
-        self.log.restore(snap_index, snap_term);
+    /// The snapshot that [`Step::Snapshot`] handed out is installed in memory: its leader is followed, and it is acknowledged once the file is rewritten.
+    pub fn snapshot_installed(&mut self, snapshot: &InstallSnapshot, voters: BTreeSet<NodeId>, via: ConnId, now: Millis) {
+        let &InstallSnapshot { leader, term, last_index, last_term, round, .. } = snapshot;
+        assert!(last_index > self.commit, "a snapshot that brings nothing new is never installed");
+        self.follow(leader, term, now);
+        self.log.restore(last_index, last_term);
         self.membership = Membership::of(voters, &self.log);
         self.disk.replaced();
-        self.commit = snap_index;
-        if self.election.leader == Some(from) {
-            self.answers.matched(via, from, self.hard.term, round, snap_index);
-        }
+        self.commit = last_index;
+        self.answers.matched(via, leader, term, round, last_index);
     }
 
     /// Drops applied entries from memory.

@@ -8,7 +8,7 @@
 
 mod contents;
 
-use super::disk::{Disk, Room};
+use super::disk::{Disk, MAX_FILE_BYTES, Room};
 use super::sync_times::SyncTimes;
 use crate::rng::Rng;
 use crate::types::Millis;
@@ -319,7 +319,11 @@ impl MemoryDisk {
 
 impl Disk for MemoryDisk {
     fn read(&mut self, path: &Path) -> io::Result<Option<Vec<u8>>> {
-        Ok(self.live(path))
+        let bytes = self.live(path);
+        if bytes.as_ref().is_some_and(|bytes| bytes.len() as u64 > MAX_FILE_BYTES) {
+            return Err(ErrorKind::FileTooLarge.into());
+        }
+        Ok(bytes)
     }
 
     fn create(&mut self, path: &Path) -> io::Result<()> {

@@ -1,7 +1,7 @@
 //! Numbers in texts from outside: frames of the bus, nodes.conf, RDB files, the replication handshake.
 //!
 //! Owns: one table of them, each with the name that an error says and the greatest value that is taken. Must not: know what is plausible beside a node's
-//! own numbers (raft does). Contract: docs/protocol.md, "Numbers" \[N62\].
+//! own numbers (raft does). Contract: docs/protocol.md, "Bounds" \[N62\].
 //!
 //! Greatest values leave room: whatever a node makes of one by counting on is written by it, and read again by itself and by others.
 
@@ -29,9 +29,9 @@ const COUNTED: u64 = 1 << 62;
 const SPOKEN_TERM: u64 = TERM_LIMIT - 1;
 /// Indices in frames. A reign is an index times 2^20 and fits below 2^63.
 const SPOKEN_INDEX: u64 = 1 << 42;
-/// Where a log may begin by a snapshot, or a history by an RDB: 2^41 entries or 2^61 bytes are never counted up to, so they are left as room.
-const FIRST_INDEX: u64 = 1 << 41;
-const FIRST_OFFSET: u64 = 1 << 61;
+/// Where a history may begin by a file, and where by a primary's word, which may have begun by a file: 2^61 bytes are never counted up to.
+const FILE_OFFSET: u64 = 1 << 61;
+const SPOKEN_OFFSET: u64 = 1 << 62;
 /// Indices that a node has written itself.
 const OWN_INDEX: u64 = (1 << 43) - 1;
 const HOUR: u64 = 3_600_000;
@@ -63,7 +63,7 @@ fields! {
     COMMIT = "commit", SPOKEN_INDEX;
     INDEX = "index", SPOKEN_INDEX;
     LAST_INDEX = "last-index", SPOKEN_INDEX;
-    SNAPSHOT_INDEX = "last-index [of a snapshot]", FIRST_INDEX;
+    SNAPSHOT_INDEX = "last-index [of a snapshot]", SPOKEN_INDEX;
     COUNT = "count", 8192;
     ROUND = "round", COUNTED;
     CLOCK = "clock", COUNTED;
@@ -105,8 +105,8 @@ fields! {
     SYNCED_INDEX = "index [of a synced line]", OWN_INDEX;
     // The handshake of replicas, and RDB files: src/replication.
     PRIMARY_REIGN = "reign [of a primary]", WHOLE;
-    FULLRESYNC_OFFSET = "offset [of a full sync]", FIRST_OFFSET;
+    FULLRESYNC_OFFSET = "offset [of a full sync]", SPOKEN_OFFSET;
     RDB_LENGTH = "length [of an RDB]", COUNTED;
-    RDB_OFFSET = "repl-offset", FIRST_OFFSET;
+    RDB_OFFSET = "repl-offset", FILE_OFFSET;
     RDB_STRING = "length [of a string]", super::STRING_MAX;
 }

@@ -191,14 +191,14 @@ fn a_full_sync_up_to_the_end_of_all_numbers_is_not_taken() {
     let fake = Fake::new();
     let cluster = replica_of(fake.port.number, &[]);
     let (file, replica) = (rdb_of(&[], "k", "1"), &cluster.nodes[1]);
-    for offset in [GREATEST, GREATEST - 10, (1 << 61) + 1] {
+    for offset in [GREATEST, GREATEST - 10, (1 << 62) + 1] {
         let (mut stream, _) = fake.psync();
         send(&mut stream, &format!("+FULLRESYNC {ID} {offset}\r\n${}\r\n", file.len()), &file);
         until("it to say so", || if replica.log().contains(&format!("FULLRESYNC {ID} {offset}")) { Ok(()) } else { Err(replica.log()) });
     }
     let (mut stream, asked) = fake.psync();
     assert_eq!((asked.as_str(), replica.ask("DBSIZE").as_str()), ("? -1", "0"));
-    send(&mut stream, &format!("+FULLRESYNC {ID} {}\r\n${}\r\n", 1u64 << 61, file.len()), &file);
+    send(&mut stream, &format!("+FULLRESYNC {ID} {}\r\n${}\r\n", 1u64 << 62, file.len()), &file);
     copied(replica, "k", "1");
     send(&mut stream, "", b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\n2\r\n");
     copied(replica, "k", "2");

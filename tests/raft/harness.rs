@@ -290,7 +290,7 @@ impl World {
     pub fn give(&mut self, conn: ConnId, a: char, b: char, message: Message<Toy>) -> Result<(), PeerFault> {
         let step = self.input_raw(b, |raft, now| raft.step(conn, id(a), message, now)).unwrap_or(Ok(Step::Done))?;
         if let Step::Snapshot(snapshot) = step {
-            self.install(b, conn, a, snapshot);
+            self.install(b, conn, snapshot);
         }
         self.watch(b);
         self.turn_unless_held(b);
@@ -305,13 +305,13 @@ impl World {
         Some(result)
     }
 
-    fn install(&mut self, node: char, conn: ConnId, from: char, snapshot: InstallSnapshot) {
+    fn install(&mut self, node: char, conn: ConnId, snapshot: InstallSnapshot) {
         self.snapshots += 1;
         let at = self.nodes.get_mut(&node).expect("a known node");
         let state = parse_state(&snapshot);
         (at.base, at.state) = (state.clone(), state.clone());
         let raft = at.raft.as_mut().expect("a running node");
-        raft.snapshot_installed(snapshot.last_index, snapshot.last_term, state.voters.clone(), conn, id(from), snapshot.round);
+        raft.snapshot_installed(&snapshot, state.voters.clone(), conn, self.now);
         raft.set_members(state.members.iter().copied(), self.now);
         raft.set_slot_owners(state.members.iter());
         raft.set_max_lease(state.max_lease);

@@ -4,6 +4,9 @@ use super::*;
 use crate::cluster::FailoverKind;
 use crate::node::net::Net;
 use crate::node::{Closed, Port, Signal};
+use crate::replication::History;
+use crate::types::ReplId;
+use crate::types::numbers::RDB_OFFSET;
 
 #[test]
 fn who_takes_over_goes_on_with_the_history_and_the_others_follow_without_a_full_sync() {
@@ -440,4 +443,18 @@ fn whoever_changes_keys_of_the_disk_before_it_knows_whose_they_are_gets_all_keys
     }
     net.all_equal(0);
     assert_eq!(net.ask(1, "DBSIZE"), ":50\r\n");
+}
+
+/// An RDB may say the greatest offset that is taken from a file. What becomes of it is taken by the next replica too.
+#[test]
+fn a_history_that_begins_at_the_greatest_offset_of_a_file_goes_on() {
+    let mut net = Net::with_members(3);
+    net.nodes[0].stream.restart(History::new(ReplId::from_bytes([7; 20]), RDB_OFFSET.greatest));
+    let primary = net.nodes[0].me;
+    for replica in [1, 2] {
+        assert_eq!(net.ask(replica, &format!("CLUSTER REPLICATE {primary}")), "+OK\r\n");
+        net.until("it to be in sync", |net| net.in_sync(replica));
+        assert_eq!(net.ask(0, "SET k 1"), "+OK\r\n");
+    }
+    assert!(net.history(0).offset > RDB_OFFSET.greatest);
 }
