@@ -59,7 +59,13 @@ impl Address {
 
     /// The number that the node drew when it last gave up a cluster of its own to join one; none for a founder.
     pub fn join_nonce(&self) -> Option<u64> {
-        self.keys.get(JOIN_NONCE)?.parse().ok()
+        number(self.keys.get(JOIN_NONCE)?, &numbers::JOIN_NONCE)
+    }
+
+    /// The same life of the node as `earlier`, as every version has it: whatever 64 bits hold \[N26\].
+    pub(super) fn set_life(&mut self, earlier: &Self) {
+        let nonce = earlier.keys.get(JOIN_NONCE).and_then(|nonce| nonce.parse().ok());
+        self.set_join_nonce(nonce);
     }
 
     /// Says with which number the node joins.
@@ -141,10 +147,19 @@ impl Address {
 
     /// Whether the text form holds it: what `FromStr` returns always is.
     pub fn is_valid(&self) -> bool {
+        self.fits(MAX_KEYS, MAX_TEXT)
+    }
+
+    /// Whether a member's line holds it.
+    pub fn is_valid_in_a_line(&self) -> bool {
+        self.fits(MAX_KEYS + ADDED_KEYS, MAX_TEXT + ADDED_TEXT)
+    }
+
+    fn fits(&self, keys: usize, text: usize) -> bool {
         is_safe_text(&self.ip)
             && is_safe_text(&self.hostname)
-            && self.keys.len() <= MAX_KEYS
-            && self.text_len() <= MAX_TEXT
+            && self.keys.len() <= keys
+            && self.text_len() <= text
             && self.keys.iter().all(|(key, value)| !key.is_empty() && is_safe_text(key) && is_safe_text(value))
     }
 }
@@ -154,7 +169,7 @@ const ADDED_KEYS: usize = 2;
 const ADDED_TEXT: usize = 100;
 
 impl Address {
-    /// Whether it may come from outside: with what a member's line adds to it, it still reads \[N62\].
+    /// Whether a leader appends it: with what a member's line adds to it, it still reads, by binaries of version 1 too \[N62\].
     pub fn leaves_room(&self) -> bool {
         let own = self.keys.keys().filter(|key| !matches!(key.as_str(), SHARD_ID | JOIN_NONCE)).count();
         self.is_valid() && own <= MAX_KEYS - ADDED_KEYS && self.text_len() <= MAX_TEXT - ADDED_TEXT
@@ -176,6 +191,20 @@ impl FromStr for Address {
     type Err = BadAddress;
 
     fn from_str(text: &str) -> Result<Self, BadAddress> {
+        let address = Self::in_a_line(text)?;
+        if address.is_valid() { Ok(address) } else { Err(TOO_MUCH) }
+    }
+}
+
+/// An address may hold more than this only in a member's line.
+const TOO_MUCH: BadAddress = BadAddress("too long, with too many keys, or with a character outside [A-Za-z0-9._:-]");
+
+impl Address {
+    /// Reads what a member's line says: an address that an entry may bring, and what such a line adds.
+    ///
+    /// # Errors
+    /// Any other text.
+    pub fn in_a_line(text: &str) -> Result<Self, BadAddress> {
         let mut parts = text.split(',');
         let mut address = parts.next().and_then(endpoint).ok_or(BadAddress("not ip:port@cport"))?;
         for (place, part) in parts.enumerate() {
@@ -183,7 +212,7 @@ impl FromStr for Address {
                 None if place == 0 => address.hostname = part.to_owned(),
                 None => return Err(BadAddress("a field after the hostname is not key=value")),
                 Some((key, value)) => {
-                    if address.keys.len() >= MAX_KEYS {
+                    if address.keys.len() >= MAX_KEYS + ADDED_KEYS {
                         return Err(BadAddress("too many keys"));
                     }
                     if address.keys.insert(key.to_owned(), value.to_owned()).is_some() {
@@ -192,7 +221,7 @@ impl FromStr for Address {
                 }
             }
         }
-        if address.is_valid() { Ok(address) } else { Err(BadAddress("too long, or with a character outside [A-Za-z0-9._:-]")) }
+        if address.is_valid_in_a_line() { Ok(address) } else { Err(TOO_MUCH) }
     }
 }
 

@@ -75,7 +75,7 @@ impl State {
                 let mut address = address.clone().without_shard_id();
                 self.change_member(id, |member| {
                     // Which life of the node this is only its NODE_JOIN says.
-                    address.set_join_nonce(member.address.join_nonce());
+                    address.set_life(&member.address);
                     (member.address, member.nofailover) = (address, *nofailover);
                 });
             }

@@ -45,7 +45,7 @@ impl State {
         hold(self.members.len() <= MAX_MEMBERS, "there are no more members than a cluster takes")?;
         for (id, member) in &self.members {
             hold(*id == member.id, "a member stands under its own id")?;
-            hold(member.address.is_valid(), "an address holds no text that a record cannot hold")?;
+            hold(member.address.is_valid_in_a_line(), "an address holds no text that a record cannot hold")?;
             hold(member.address.shard_id().is_none(), "a member's shard id stands beside its address")?;
             let Some(primary) = &member.primary else { continue };
             let primary = self.member(primary).ok_or("whom a replica replicates is a member")?;

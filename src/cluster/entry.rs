@@ -93,6 +93,14 @@ pub enum FailoverKind {
 }
 
 impl Change {
+    /// The address that it brings.
+    pub fn address(&self) -> Option<&Address> {
+        match self {
+            Self::NodeJoin { address, .. } | Self::NodeInfo { address, .. } => Some(address),
+            _ => None,
+        }
+    }
+
     /// The first protocol version whose nodes know this type of entry. It is appended only when every member speaks that \[N26\], and what it adds to
     /// the state, and so to snapshots and nodes.conf, is written only then.
     pub fn since(&self) -> u32 {

@@ -44,7 +44,7 @@ impl State {
             Change::Failover { replica, primary, shard, epoch, kind } => self.judge_failover(replica, primary, (*shard, *epoch), *kind),
             Change::NodeInfo { id, address, .. } => {
                 self.known(id)?;
-                if address.leaves_room() { Ok(()) } else { Err(Reason::BadAddress.into()) }
+                if address.is_valid() { Ok(()) } else { Err(Reason::BadAddress.into()) }
             }
             Change::NodeFail { id } | Change::NodeRecover { id } => self.known(id).map(|_| ()),
         }
@@ -66,7 +66,7 @@ impl State {
         if self.members.len() >= MAX_MEMBERS {
             return Err(Reason::TooManyMembers.into());
         }
-        let shard = address.shard_id().filter(|_| address.leaves_room()).ok_or(Reason::BadAddress)?;
+        let shard = address.shard_id().filter(|_| address.is_valid()).ok_or(Reason::BadAddress)?;
         if self.shards.contains_key(&shard) {
             return Err(Reason::ShardExists.into());
         }

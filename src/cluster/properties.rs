@@ -2,7 +2,7 @@
 
 use super::scene::{id, join, origin, shard};
 use super::*;
-use crate::raft::{Body, Entry, Origin};
+use crate::raft::{Body, Entry, Log, Origin};
 use crate::types::{ClusterId, NodeId, ShardId, Slot};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -199,6 +199,16 @@ proptest! {
             prop_assert_eq!(straight.hash(), detour.hash());
         }
         prop_assert_eq!(straight, detour);
+    }
+
+    /// What waits to be applied is bounded by it, so that the file is.
+    #[test]
+    fn an_entry_s_line_is_no_longer_than_it_is_counted(entry in entries(), index in 1u64..1 << 43) {
+        let mut line = format!("log 01234567 {index} ");
+        format_entry(&entry, &mut line);
+        let mut log = Log::new(index - 1, 0);
+        log.push(entry);
+        prop_assert!(line.len() < log.bytes(index, index + 1), "{line}");
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl Reader {
     }
 
     fn node(&mut self, id: NodeId, mut fields: Fields) -> Parsed<()> {
-        let address: Address = fields.parse("address")?;
+        let address = Address::in_a_line(fields.text("address")?).map_err(|_| BadField("address"))?;
         let flags = Flags::parse(fields.text("flags")?)?;
         if flags.myself && self.me.replace(id).is_some() {
             return Err("a second line says `myself`".to_owned());

@@ -108,11 +108,17 @@ impl<D: Disk> Node<D> {
             Outcome::Stale => return Err(RejectReason::Conflict),
             Outcome::Rejected(reason) => return Err(RejectReason::Rejected(Some(reason))),
         }
+        if change.address().is_some_and(|address| !address.leaves_room()) {
+            return Err(RejectReason::Rejected(Some(Reason::BadAddress)));
+        }
         if change.deposes().is_some_and(|node| self.must_wait(&node)) {
             return Ok(Taken::Waits);
         }
         if !self.all_speak(change.since()) {
             return Err(RejectReason::Rejected(None));
+        }
+        if !self.raft.tail_has_room() {
+            return Err(RejectReason::Busy);
         }
         self.raft.append(entry.origin, change.clone()).map(|_| Taken::Appended).map_err(|_| RejectReason::NotLeader)
     }
@@ -120,7 +126,7 @@ impl<D: Disk> Node<D> {
     /// Whether every member speaks this version of the protocol, those included whose joining, or return to an older binary, is on its way \[N26\].
     fn all_speak(&self, version: u32) -> bool {
         let tail = self.raft.log().iter_from(self.state.last_applied() + 1).filter_map(|(_, entry)| match &entry.body {
-            Body::App(Change::NodeJoin { address, .. } | Change::NodeInfo { address, .. }) => Some(address),
+            Body::App(change) => change.address(),
             _ => None,
         });
         version <= OLDEST_VERSION

@@ -110,3 +110,38 @@ fn after_a_recovery_nobody_has_proposed_anything() {
     net.until("it to lead", |net| net.nodes[at].raft.is_leader());
     assert_eq!(net.ask(at, "CLUSTER DELSLOTS 5"), "+OK\r\n");
 }
+
+#[test]
+fn a_leader_appends_no_more_than_others_take() {
+    let (mut net, leader, at) = with_a_follower();
+    let (id, mut address) = (net.nodes[at].me, net.nodes[at].own_address.clone());
+    (0..7).for_each(|n| drop(address.keys.insert(format!("k{n}"), "x".repeat(250))));
+    let change = Change::NodeInfo { id, address, nofailover: false };
+    let node = &mut net.nodes[leader];
+    while node.raft.tail_has_room() {
+        node.raft.append(None, change.clone()).unwrap();
+    }
+    assert!(node.raft.log().len() > 4096);
+    let one_more = Entry { term: 0, origin: None, body: Body::App(Change::NodeRecover { id }) };
+    assert!(matches!(node.try_append(&one_more), Err(RejectReason::Busy)));
+    net.until("room", |net| net.nodes[leader].raft.tail_has_room());
+    assert!(net.nodes[leader].try_append(&one_more).is_ok());
+}
+
+/// Version 1 applies it, and cannot load what it has written then.
+#[test]
+fn an_address_that_leaves_no_room_is_not_appended_and_applied_by_everybody() {
+    let (mut net, leader, at) = with_a_follower();
+    let (id, mut address) = (net.nodes[at].me, net.nodes[at].own_address.clone());
+    address.keys = (0..16).map(|n| (format!("k{n}"), "v".to_owned())).collect();
+    assert!(address.is_valid());
+    let change = Change::NodeInfo { id, address: address.clone(), nofailover: false };
+    let entry = Entry { term: 0, origin: None, body: Body::App(change.clone()) };
+    assert!(matches!(net.nodes[leader].try_append(&entry), Err(RejectReason::Rejected(Some(Reason::BadAddress)))));
+    assert_eq!(net.nodes[leader].state.would(&change), Outcome::Applied);
+    let index = net.nodes[leader].raft.append(None, change).unwrap();
+    net.until("it to be applied", |net| net.nodes.iter().all(|node| node.state.last_applied() >= index));
+    let mut text = String::new();
+    net.nodes[at].state.write_snapshot(None, &mut text);
+    assert_eq!(crate::cluster::parse_snapshot(&text, false).unwrap().0, net.nodes[at].state);
+}

@@ -9,6 +9,7 @@ use super::{CRC, Digest, MAGIC, Problem, RdbError, VERSION_MAX, opcode};
 use crate::keyspace::{Entry, Keyspace, Value, key_slot};
 use crate::types::numbers::RDB_OFFSET;
 use crate::types::{Millis, ReplId, Slot};
+use crate::wire::number::parse_u64;
 
 /// Memory that the buffers keep when a long string has passed.
 const KEPT: usize = 1 << 20;
@@ -220,7 +221,7 @@ impl Loader {
         let value = std::str::from_utf8(value.unpack(values)?).unwrap_or_default();
         match name {
             b"repl-id" => self.repl_id = value.parse().ok(),
-            b"repl-offset" => self.repl_offset = value.parse().ok(),
+            b"repl-offset" => self.repl_offset = parse_u64(value.as_bytes()),
             _ => {}
         }
         Ok(())
