@@ -163,7 +163,7 @@ impl<P: Payload> Raft<P> {
     pub(super) fn check_leaders_term(&mut self, term: Term, now: Millis) -> Result<(), PeerFault> {
         let reach = reach(self.hard.term);
         let checked = if self.is_blank() { check_term(term, reach - TERM_LEAD) } else { check_term(term, self.hard.term) };
-        let below = term.min(reach) - 1;
+        let below = term.min(reach).saturating_sub(1);
         if checked.is_err() && term < TERM_LIMIT && !self.may_campaign() && !self.base_lease_holds(now) && below > self.hard.term {
             self.enter_term(below, None, now);
         }

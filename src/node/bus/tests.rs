@@ -193,6 +193,15 @@ fn who_has_taken_snapshots_step_by_step_is_understood() {
     assert!(reads(1 << 42) && !reads((1 << 42) + 1), "as far as AE reaches");
 }
 
+#[test]
+fn nobody_leads_in_term_0() {
+    let mut net = Net::founded();
+    let before = (net.nodes[0].raft.term(), net.nodes[0].raft.leader());
+    net.hear(0, STRANGER, &[&format!("AE {STRANGER} 0 0 0 0 0 0 1 - - 1000")]);
+    net.step();
+    assert_eq!((net.nodes[0].raft.term(), net.nodes[0].raft.leader()), before);
+}
+
 /// Each frame is within the bound beside the receiver's own term; between the receivers nothing is.
 #[test]
 fn voters_that_were_led_far_apart_come_together() {
