@@ -20,7 +20,7 @@ fn shards() -> impl Strategy<Value = ShardId> {
 
 fn addresses() -> impl Strategy<Value = Address> {
     let text = "[A-Za-z0-9._:-]{0,12}";
-    let keys = btree_map("[a-z.-]{1,8}", text, 0..4);
+    let keys = btree_map("[a-z.-]{1,8}", text, 0..16);
     (text, any::<u16>(), any::<u16>(), text, keys, option::of(shards())).prop_map(|(ip, port, bus_port, hostname, keys, shard)| {
         let mut address = Address { ip, port, bus_port, hostname, keys };
         if let Some(shard) = shard {
