@@ -9,7 +9,7 @@ use pontoon::keyspace::Value;
 use pontoon::node::Node;
 use pontoon::store::MemoryDisk;
 use pontoon::types::{LogIndex, Millis};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The number that a key stands for at a node: no less than the one, no more than the other. Equal where the key is there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -38,6 +38,8 @@ struct Ends {
     fleeting: BTreeSet<u64>,
     /// Values that a primary removed once their time was over by its clock.
     expired: BTreeSet<u64>,
+    /// When the values end that were ever seen (wall ms).
+    expiries: BTreeMap<u64, Millis>,
 }
 
 impl Ends {
@@ -50,6 +52,12 @@ impl Ends {
     fn ended(&self, number: u64, expiry: Option<Millis>, wall: Millis) -> Option<u64> {
         let is_over = expiry.is_some_and(|expiry| wall > expiry);
         if is_over { Some(number) } else { self.fleeting.last().copied().filter(|last| *last > number) }
+    }
+
+    /// A replica may hear of a value in the very turn in which it takes over, and removes it if its time is over by its own clock.
+    fn inherited(&mut self, wall: Millis) {
+        let over = self.expiries.iter().filter(|(_, expiry)| wall > **expiry).map(|(number, _)| *number);
+        self.expired.extend(over);
     }
 
     /// What a key stands for that is not there any more after it was this number.
@@ -123,6 +131,10 @@ impl Watch {
         for (key, ends) in self.ends.iter_mut().enumerate() {
             let entry = entry(node, key);
             let was = std::mem::replace(&mut copy.there[key], entry);
+            ends.expiries.extend(entry.and_then(|(number, expiry)| Some((number, expiry?))));
+            if copy.decides && !decided && entry.is_none() {
+                ends.inherited(wall);
+            }
             copy.now[key] = match (entry, was) {
                 (Some((number, _)), _) => Held::exactly(number),
                 (None, None) => Held { most: ends.most(), ..before[key] },
