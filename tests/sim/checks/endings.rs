@@ -25,8 +25,8 @@ struct Ending {
     id: NodeId,
     /// It was told again, or in a way that it may not have heard.
     hurried: bool,
-    /// It was a primary meanwhile, by its own state: a replica owes nothing, its primary has what counts.
-    led_shard: bool,
+    /// It owned slots meanwhile, by its own state: a replica owes nothing, its primary has what counts.
+    owned_slots: bool,
     /// Who could have all that it has.
     heirs: BTreeSet<Process>,
 }
@@ -61,7 +61,7 @@ impl Checks {
             machines.iter().filter(|other| self.could_have_all(other, cluster, id)).map(|other| (other.index, other.starts)).collect();
         self.endings.under_way.insert(
             index,
-            Ending { process, since: machine.clock.steady(now), cluster, id, hurried: false, led_shard: is_primary(node), heirs },
+            Ending { process, since: machine.clock.steady(now), cluster, id, hurried: false, owned_slots: owns_slots(node), heirs },
         );
     }
 
@@ -81,7 +81,7 @@ impl Checks {
             let is_near = node.hears_leader() && !is_cut(index, other.index) && !is_cut(other.index, index);
             other.starts == *process && is_near && self.could_have_all(other, ending.cluster, ending.id)
         });
-        ending.led_shard |= is_primary(node);
+        ending.owned_slots |= owns_slots(node);
         self.endings.under_way.insert(index, ending);
     }
 
@@ -102,7 +102,7 @@ impl Checks {
         let machine = &machines[index];
         let in_time =
             ending.process == machine.starts && !ending.hurried && machine.clock.steady(now) < ending.since + machine.patience * 990;
-        if !in_time || !ending.led_shard || ending.heirs.is_empty() || !self.custody.is_kept() {
+        if !in_time || !ending.owned_slots || ending.heirs.is_empty() || !self.custody.is_kept() {
             return false;
         }
         let Some(model) = self.clusters.get(&ending.cluster).map(|history| &history.model) else { return false };
@@ -125,6 +125,6 @@ impl Checks {
     }
 }
 
-fn is_primary(node: &Node<MemoryDisk>) -> bool {
-    node.state().member(&node.id()).is_some_and(|member| member.primary.is_none())
+fn owns_slots(node: &Node<MemoryDisk>) -> bool {
+    node.state().slot_count_of(&node.id()) > 0
 }
