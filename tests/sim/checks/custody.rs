@@ -110,7 +110,11 @@ impl Checks {
         let Custody { copies, watch, .. } = &mut self.custody;
         let copy = copies.entry(index).or_default();
         let committed = self.clusters.get(&node.state().cluster_id()).map_or(0, |history| history.model.applied);
-        let before = watch.look(copy, machine, node, committed, machine.clock.read(now).wall);
+        let mut before = watch.look(copy, machine, node, committed, machine.clock.read(now).wall);
+        if !std::mem::replace(&mut copy.in_sync, node.is_in_sync()) {
+            // In the turn in which it takes over it may have got all keys of its primary first, which are others.
+            before.iter_mut().for_each(|held| held.least = 0);
+        }
         let serves = KEYS.iter().any(|key| accepts(machine, key.slot(), now));
         copy.certain = copy.certain.or((serves || follows(node)).then_some(committed));
         let held = copy.now;

@@ -81,6 +81,8 @@ pub struct Copy {
     pub ever: [u64; KEYS.len()],
     /// The values that are there: their numbers, and when they end (wall ms).
     there: [Option<(u64, Option<Millis>)>; KEYS.len()],
+    /// Whether its keys were those of its shard, after its last turn.
+    pub in_sync: bool,
     /// Whether it decides over expired keys.
     decides: bool,
 }
