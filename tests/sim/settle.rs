@@ -118,9 +118,11 @@ impl World {
     }
 }
 
-/// The node with the best log knows the newest configuration that can still win; enough of its voters must be there.
+/// The voter with the best log knows the newest configuration that can still win; enough of its voters must be there. Who does not vote by its own log asks for no
+/// votes, whatever configuration it has heard of.
 fn has_majority(nodes: &Nodes<'_>) -> bool {
-    let newest = nodes.values().map(|node| node.raft()).max_by_key(|raft| (raft.log().last_term(), raft.log().last_index()));
+    let voters = nodes.iter().filter(|(id, node)| node.raft().is_voter(id)).map(|(_, node)| node.raft());
+    let newest = voters.max_by_key(|raft| (raft.log().last_term(), raft.log().last_index()));
     newest.is_some_and(|raft| {
         let there = raft.voters().iter().filter(|voter| nodes.contains_key(voter)).count();
         2 * there > raft.voters().len()
