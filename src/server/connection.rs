@@ -148,7 +148,7 @@ impl Connection {
             }
             Err(Errno::INTR) => Ok(0),
             Err(Errno::PIPE) => {
-                (self.writable, self.hung_up) = (false, true);
+                self.hung_up = true;
                 Err(WriteError::Closed)
             }
             Err(error) => Err(WriteError::Broken(error.into())),
@@ -321,6 +321,7 @@ mod tests {
         far.write_all(b"CLOSING").unwrap();
         drop(far);
         assert!(matches!(write_error(&mut connection), WriteError::Closed));
+        assert!(connection.writable, "no edge need come after it: the next write is to say it again");
         let mut core = Core::default();
         assert_eq!(read_until(&mut connection, &mut core, |_, end| *end != ReadEnd::More), ReadEnd::Eof);
         assert_eq!(core.bytes, b"CLOSING");

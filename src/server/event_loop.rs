@@ -375,8 +375,11 @@ impl<D: Disk> EventLoop<D> {
                     transmit.advance(count);
                     written += count;
                 }
-                // Its end is read in the next turn, unless nothing is taken from it any more.
-                Err(WriteError::Closed) if self.node.receive_buffer(id).is_some() => return self.list(id),
+                // Its end is read in the next turn, unless nothing is taken from it.
+                Err(WriteError::Closed) if self.node.receive_buffer(id).is_some() => {
+                    self.list(id);
+                    break;
+                }
                 Err(error) => {
                     log::debug!("Writing to a connection: {error:?}");
                     return self.end(id, Closed::Error);
