@@ -208,7 +208,7 @@ proptest! {
         format_entry(&entry, &mut line);
         let mut log = Log::new(index - 1, 0);
         log.push(entry);
-        prop_assert!(line.len() < log.bytes(index, index + 1), "{line}");
+        prop_assert!((line.len() as u64) < log.bytes(index, index + 1), "{line}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ const INDEX_LEAD: LogIndex = 1 << 32;
 
 /// About so many bytes of entries wait to be applied at most. With the state, and what is appended before the next rewrite, they fit into a file that is read again
 /// (64 MiB), with as much to spare \[N62\]. A leader leaves half of it to those that lead after it.
-const MAX_TAIL_BYTES: usize = 32 << 20;
+const MAX_TAIL_BYTES: u64 = 32 << 20;
 
 /// How an AE meets the log.
 enum Meets {
@@ -127,7 +127,7 @@ impl<P: Payload> Raft<P> {
     /// Whether what this AE brings that is new can wait to be applied with what waits already.
     fn has_room(&self, append: &Append<P>, first_new: LogIndex) -> bool {
         let known = first_new.saturating_sub(append.prev_index + 1);
-        let new = append.entries.iter().skip(usize::try_from(known).unwrap_or(usize::MAX)).map(Entry::size).sum::<usize>();
+        let new = append.entries.iter().skip(usize::try_from(known).unwrap_or(usize::MAX)).map(|entry| entry.size() as u64).sum::<u64>();
         new == 0 || self.log.bytes(self.applied_index() + 1, first_new) + new <= MAX_TAIL_BYTES
     }
 

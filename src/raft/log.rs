@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 const LINE_OVERHEAD: usize = 160;
 
 /// The tail of the log behind a snapshot. Index 0 with term 0 stands for "nothing".
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Log<P> {
     /// The last entry that the snapshot covers.
     snapshot_index: LogIndex,
@@ -19,12 +19,24 @@ pub struct Log<P> {
     snapshot_term: Term,
     /// Terms never go down from one entry to the next, nor below `snapshot_term`.
     entries: VecDeque<Entry<P>>,
+    /// By entry: about how many bytes its line and those of all before it take, counted since some entry that may be gone. Each change asks for that.
+    ends: VecDeque<u64>,
+    /// So many when the entries here begin.
+    begin: u64,
+}
+
+/// Two logs are the same whatever was there before.
+impl<P: PartialEq> PartialEq for Log<P> {
+    fn eq(&self, other: &Self) -> bool {
+        let place = |log: &Self| (log.snapshot_index, log.snapshot_term);
+        place(self) == place(other) && self.entries == other.entries
+    }
 }
 
 impl<P> Log<P> {
     /// A log that begins behind this snapshot.
     pub fn new(snapshot_index: LogIndex, snapshot_term: Term) -> Self {
-        Self { snapshot_index, snapshot_term, entries: VecDeque::new() }
+        Self { snapshot_index, snapshot_term, entries: VecDeque::new(), ends: VecDeque::new(), begin: 0 }
     }
 
     /// The last index that the snapshot covers.
@@ -78,13 +90,6 @@ impl<P> Log<P> {
         if index == self.snapshot_index { Some(self.snapshot_term) } else { self.get(index).map(|entry| entry.term) }
     }
 
-    /// Adds an entry at `last_index() + 1`, which is returned.
-    pub fn push(&mut self, entry: Entry<P>) -> LogIndex {
-        assert!(entry.term >= self.last_term(), "terms never go down in a log");
-        self.entries.push_back(entry);
-        self.last_index()
-    }
-
     /// The entries from `index` on, with their indices.
     pub fn iter_from(&self, index: LogIndex) -> impl DoubleEndedIterator<Item = (LogIndex, &Entry<P>)> + ExactSizeIterator {
         let start = index.max(self.first_index());
@@ -95,7 +100,9 @@ impl<P> Log<P> {
     /// Drops the entries from `index` on; the snapshot cannot be cut.
     pub fn truncate_from(&mut self, index: LogIndex) {
         assert!(index > self.snapshot_index, "what a snapshot covers is never truncated");
-        self.entries.truncate((index - self.first_index()).min(self.entries.len() as u64) as usize);
+        let kept = (index - self.first_index()).min(self.entries.len() as u64) as usize;
+        self.entries.truncate(kept);
+        self.ends.truncate(kept);
     }
 
     /// Drops the entries up to `index`, which a snapshot covers from now on; nothing if `index` is not held.
@@ -103,7 +110,9 @@ impl<P> Log<P> {
         let Some(place) = self.place(index) else { return };
         self.snapshot_term = self.entries[place].term;
         self.snapshot_index = index;
+        self.begin = self.ends[place];
         self.entries.drain(..=place);
+        self.ends.drain(..=place);
     }
 
     /// Takes a snapshot's place: a suffix that agrees with it stays, everything else goes (§7).
@@ -130,10 +139,19 @@ impl<P> Log<P> {
         let terms = std::iter::once(self.snapshot_term).chain(self.entries.iter().map(|entry| entry.term));
         assert!(terms.is_sorted(), "terms never go down in a log");
         assert!(self.snapshot_index > 0 || self.snapshot_term == 0, "index 0 has term 0");
+        assert!(self.ends.len() == self.entries.len() && self.ends.front().is_none_or(|end| *end > self.begin), "each entry is counted");
     }
 }
 
 impl<P: Payload> Log<P> {
+    /// Adds an entry at `last_index() + 1`, which is returned.
+    pub fn push(&mut self, entry: Entry<P>) -> LogIndex {
+        assert!(entry.term >= self.last_term(), "terms never go down in a log");
+        self.ends.push_back(self.end_before(self.ends.len()) + entry.size() as u64);
+        self.entries.push_back(entry);
+        self.last_index()
+    }
+
     /// Copies the entries from `from` up to `to`, at most `max_entries` and about `max_bytes`, but at least one if there is one.
     pub fn slice(&self, from: LogIndex, to: LogIndex, max_entries: usize, max_bytes: usize) -> Vec<Entry<P>> {
         let mut bytes = 0;
@@ -146,9 +164,15 @@ impl<P: Payload> Log<P> {
         self.iter_from(from).take(count).map(|(_, entry)| entry).take_while(&mut fits).cloned().collect()
     }
 
-    /// About how many bytes the lines of the entries from `from` to before `to` take.
-    pub fn bytes(&self, from: LogIndex, to: LogIndex) -> usize {
-        self.iter_from(from).take_while(|(index, _)| *index < to).map(|(_, entry)| entry.size()).sum()
+    /// About how many bytes the lines of the entries from `from` to before `to` take, as far as they are held.
+    pub fn bytes(&self, from: LogIndex, to: LogIndex) -> u64 {
+        let before = |index: LogIndex| self.end_before(index.saturating_sub(self.first_index()).min(self.entries.len() as u64) as usize);
+        before(to).saturating_sub(before(from))
+    }
+
+    /// What is counted up to the entry at this place.
+    fn end_before(&self, place: usize) -> u64 {
+        place.checked_sub(1).map_or(self.begin, |last| self.ends[last])
     }
 }
 
@@ -222,6 +246,29 @@ mod tests {
         differs.restore(12, 4);
         assert_eq!((differs.last_index(), differs.last_term(), differs.len()), (12, 4, 0));
         differs.check();
+    }
+
+    #[test]
+    fn bytes_are_those_of_the_entries_that_are_held_whatever_was_there_before() {
+        let push = |log: &mut Log<Sized>, size| log.push(Entry { term: 3, origin: None, body: Body::App(Sized(size)) });
+        let sums = |log: &Log<Sized>| {
+            let sum = |from, to| log.iter_from(from).filter(|(index, _)| *index < to).map(|(_, entry)| entry.size() as u64).sum::<u64>();
+            (9..=18).all(|from| (from..=18).chain([LogIndex::MAX]).all(|to| log.bytes(from, to) == sum(from, to)))
+        };
+        let mut log = log(&[1, 2]);
+        (1..=4).for_each(|size| _ = push(&mut log, size));
+        assert!(sums(&log) && log.bytes(11, 12) == 1160);
+        log.truncate_from(14);
+        assert!(sums(&log));
+        push(&mut log, 50);
+        log.compact_to(12);
+        push(&mut log, 7);
+        assert!(sums(&log) && log.bytes(0, LogIndex::MAX) == 3 * 160 + 58);
+        let mut other = Log::new(12, 2);
+        [1, 50, 7].into_iter().for_each(|size| _ = push(&mut other, size));
+        assert_eq!(log, other, "what was there before makes no difference");
+        log.restore(30, 3);
+        assert!(sums(&log) && log.bytes(0, LogIndex::MAX) == 0);
     }
 
     #[test]
