@@ -16,6 +16,9 @@ pub const MAX_VALUE: usize = 253;
 pub const MAX_TEXT: usize = 2048;
 /// How many `key=value` pairs an address may hold.
 pub const MAX_KEYS: usize = 16;
+/// What a member's line adds to an address: its shard id, and the nonce of its NODE_JOIN.
+const ADDED_KEYS: usize = 2;
+const ADDED_TEXT: usize = 100;
 
 const SHARD_ID: &str = "shard-id";
 const JOIN_NONCE: &str = "join-nonce";
@@ -155,24 +158,18 @@ impl Address {
         self.fits(MAX_KEYS + ADDED_KEYS, MAX_TEXT + ADDED_TEXT)
     }
 
+    /// Whether a leader appends it: with what a member's line adds to it, it still reads, by binaries of version 1 too \[N62\].
+    pub fn leaves_room(&self) -> bool {
+        let own = self.keys.keys().filter(|key| !matches!(key.as_str(), SHARD_ID | JOIN_NONCE)).count();
+        self.is_valid() && own <= MAX_KEYS - ADDED_KEYS && self.text_len() <= MAX_TEXT - ADDED_TEXT
+    }
+
     fn fits(&self, keys: usize, text: usize) -> bool {
         is_safe_text(&self.ip)
             && is_safe_text(&self.hostname)
             && self.keys.len() <= keys
             && self.text_len() <= text
             && self.keys.iter().all(|(key, value)| !key.is_empty() && is_safe_text(key) && is_safe_text(value))
-    }
-}
-
-/// What a member's line adds to an address: its shard id, and the nonce of its NODE_JOIN.
-const ADDED_KEYS: usize = 2;
-const ADDED_TEXT: usize = 100;
-
-impl Address {
-    /// Whether a leader appends it: with what a member's line adds to it, it still reads, by binaries of version 1 too \[N62\].
-    pub fn leaves_room(&self) -> bool {
-        let own = self.keys.keys().filter(|key| !matches!(key.as_str(), SHARD_ID | JOIN_NONCE)).count();
-        self.is_valid() && own <= MAX_KEYS - ADDED_KEYS && self.text_len() <= MAX_TEXT - ADDED_TEXT
     }
 }
 

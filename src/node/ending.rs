@@ -88,6 +88,7 @@ impl<D: Disk> Node<D> {
     fn call_off(&mut self) {
         self.ending = Ending::No;
         self.hold_everything(false);
+        self.read_primary();
         self.release_writes();
         self.todo.connect = true;
         self.waiting.shutdown_aborted();

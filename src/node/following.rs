@@ -152,7 +152,7 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// What the primary has sent is looked at in the next turn, if anything is taken from it then.
+    /// What the primary has sent meanwhile is looked at in the next turn: the process does not end after all.
     pub(super) fn read_primary(&mut self) {
         if let Some(conn) = self.following.link {
             self.sessions.queue_input(conn);

@@ -78,10 +78,9 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// Nobody is served any more, and nothing is taken from the primary, whose stream ends with the process; or again, for the process does not end after all.
+    /// Nobody is served any more; or again, for the process does not end after all.
     pub(super) fn hold_everything(&mut self, ends: bool) {
         self.pausing.ends = ends;
-        self.read_primary();
         self.pauses_changed();
     }
 

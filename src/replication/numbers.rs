@@ -1,4 +1,4 @@
-//! Every number of [`numbers::ALL`], as it is read: its least and its greatest value are taken, one more is not.
+//! Test: every number of [`numbers::ALL`], wherever it is read. Its least and its greatest value are taken, one more is not.
 
 use super::handshake::{Handshake, Introduction};
 use super::rdb::Loader;

@@ -226,8 +226,7 @@ impl Frame {
             | Self::FailoverOffset { .. }
             | Self::ReplOffsets(_)
             | Self::Publish { .. } => 1,
-            Self::ClockOff { .. } => 2,
-            Self::FailoverDone { .. } | Self::Closing => 2,
+            Self::FailoverDone { .. } | Self::Closing | Self::ClockOff { .. } => 2,
         }
     }
 

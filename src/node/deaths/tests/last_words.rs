@@ -2,12 +2,17 @@
 
 use super::*;
 
+/// P gives all of its connections up.
+fn closes_all(net: &mut Net) {
+    let ends: Vec<ConnId> = net.nodes[P].sessions.iter().map(|(conn, _)| conn).collect();
+    ends.into_iter().for_each(|conn| net.break_off(P, conn));
+}
+
 #[test]
 fn who_closes_its_connections_lives() {
     let mut net = Net::with_a_neutral_leader();
     net.refuse_all(&[R, LEADER, OTHER]);
-    let ends: Vec<ConnId> = net.nodes[P].sessions.iter().map(|(conn, _)| conn).collect();
-    ends.into_iter().for_each(|conn| net.break_off(P, conn));
+    closes_all(&mut net);
     net.lives_on();
 }
 
@@ -43,8 +48,7 @@ fn a_connection_with_something_unsent_is_reset() {
         links.filter(|(conn, _)| net.nodes[P].way_to_close(*conn) == Closing::Reset).count() >= 2
     });
     net.refuse_all(&[R, LEADER, OTHER]);
-    let ends: Vec<ConnId> = net.nodes[P].sessions.iter().map(|(conn, _)| conn).collect();
-    ends.into_iter().for_each(|conn| net.break_off(P, conn));
+    closes_all(&mut net);
     net.lives_on();
 }
 

@@ -287,6 +287,9 @@ fn a_replica_at_its_last_save_is_no_successor() {
     net.nodes[R].run_primary(link);
     net.nodes[R].tend_primary();
     assert!(net.nodes[R].receive_buffer(link).is_none() && told(&net) == before);
+    net.nodes[R].abort_shutdown().unwrap();
+    (0..2).for_each(|_| net.step());
+    assert_eq!(net.history(R).offset, before.0 + 14, "it goes on with what has come meanwhile");
 }
 
 #[test]
