@@ -3,7 +3,7 @@
 //! Owns: the consistency check, going back, the follower's commit index. Must not: acknowledge by itself (answers waits for the disk).
 //! Contract: docs/protocol.md, "Wire format" and \[N22\].
 
-use super::entry::{Entry, Payload};
+use super::entry::Payload;
 use super::message::Append;
 use super::{PeerFault, Raft, Role};
 use crate::types::{ConnId, LogIndex, Millis, NodeId, Term};
@@ -165,7 +165,7 @@ fn check_terms<P>(append: &Append<P>) -> Result<(), PeerFault> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::entry::Body;
+    use super::super::entry::{Body, Entry};
     use super::super::log::Log;
     use super::super::{Durable, HardState, Message, Settings};
     use super::*;

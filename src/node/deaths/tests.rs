@@ -232,6 +232,17 @@ fn a_replica_s_bus_link_alone_is_one_witness_as_any_other() {
     }
 }
 
+/// It has given the stream up itself, and only the bus link has ended as that of a dead process.
+#[test]
+fn nor_is_a_leader_s_own_bus_link_more_though_it_replicates_the_other() {
+    let mut net = Net::with_a_leading_replica();
+    net.refuse_all(&[R, LEADER]);
+    let stream = net.nodes[LEADER].following.link().unwrap();
+    net.break_off(LEADER, stream);
+    net.sever(LEADER, P, Closed::Eof);
+    net.stays_alive(100);
+}
+
 #[test]
 fn who_shares_the_stream_is_asked_first_and_unknown_leaves_it_to_the_next() {
     let mut net = Net::with_a_neutral_leader();
