@@ -45,6 +45,24 @@ impl Connections {
 mod tests {
     use super::super::connection::{Class, dial};
     use super::*;
+    use std::io::{ErrorKind, Read, Write};
+
+    #[test]
+    fn who_ends_with_something_unread_is_heard_to_end_in_order() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        for says_so in [true, false] {
+            let near = dial(listener.local_addr().unwrap()).unwrap();
+            let (mut far, _) = listener.accept().unwrap();
+            far.write_all(b"unread").unwrap();
+            let mut table = Connections::default();
+            table.insert(Connection::new(ConnId { place: 0, generation: 0 }, Class::Bus, near, false));
+            if says_so {
+                table.end_all();
+            }
+            drop(table);
+            assert_eq!(far.read(&mut [0; 1]).map_err(|error| error.kind()), says_so.then_some(0).ok_or(ErrorKind::ConnectionReset));
+        }
+    }
 
     #[test]
     fn a_stale_id_finds_nothing() {
