@@ -113,10 +113,8 @@ impl<P: Payload> Raft<P> {
 
     /// Somebody votes after each voting entry: no leader removes the last voter, and no file that tells of it would load.
     fn check_voters(&self, append: &Append<P>, first_new: LogIndex) -> Result<(), PeerFault> {
-        let known = first_new.saturating_sub(append.prev_index + 1);
-        let new = append.entries.iter().skip(usize::try_from(known).unwrap_or(usize::MAX));
         let mut voters = self.membership.at(first_new.saturating_sub(1)).clone();
-        for entry in new {
+        for entry in append.entries.iter().skip(append.before(first_new)) {
             if entry.body.change_voters(&mut voters) && voters.is_empty() {
                 return Err(PeerFault::NoVoters);
             }
@@ -126,8 +124,7 @@ impl<P: Payload> Raft<P> {
 
     /// Whether what this AE brings that is new can wait to be applied with what waits already.
     fn has_room(&self, append: &Append<P>, first_new: LogIndex) -> bool {
-        let known = first_new.saturating_sub(append.prev_index + 1);
-        let new = append.entries.iter().skip(usize::try_from(known).unwrap_or(usize::MAX)).map(|entry| entry.size() as u64).sum::<u64>();
+        let new = append.entries.iter().skip(append.before(first_new)).map(|entry| entry.size() as u64).sum::<u64>();
         new == 0 || self.log.bytes(self.applied_index() + 1, first_new) + new <= MAX_TAIL_BYTES
     }
 
@@ -142,11 +139,18 @@ impl<P: Payload> Raft<P> {
             self.membership.truncate_from(first_new);
             self.disk.truncated_from(first_new);
         }
-        let known = first_new.saturating_sub(append.prev_index + 1);
-        for entry in append.entries.into_iter().skip(usize::try_from(known).unwrap_or(usize::MAX)) {
+        let known = append.before(first_new);
+        for entry in append.entries.into_iter().skip(known) {
             self.membership.appended(self.log.last_index() + 1, &entry.body);
             self.log.push(entry);
         }
+    }
+}
+
+impl<P> Append<P> {
+    /// How many of its entries come before this index.
+    fn before(&self, index: LogIndex) -> usize {
+        usize::try_from(index.saturating_sub(self.prev_index + 1)).unwrap_or(usize::MAX)
     }
 }
 
