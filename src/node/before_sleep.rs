@@ -3,8 +3,8 @@
 //! Owns: the order, and the reason for each place in it. Must not: hold work of its own; every step is a small call into the room that does it.
 //! Contract: docs/architecture.md, "One turn of the loop".
 
-use super::timers::Timer;
-use super::{Fatal, Node};
+use crate::node::timers::Timer;
+use crate::node::{Fatal, Node};
 use crate::raft::Durable;
 use crate::store::{Disk, Image, Persisted};
 use crate::types::{Millis, Now};
@@ -13,7 +13,7 @@ use crate::types::{Millis, Now};
 const IDLE_SYNCED: Millis = 1000;
 
 /// The ordered list. An error ends the process: no byte of this turn has left, and none may.
-pub(super) fn before_sleep<D: Disk>(node: &mut Node<D>, clock: &mut dyn FnMut() -> Now) -> Result<(), Fatal> {
+pub(in crate::node) fn before_sleep<D: Disk>(node: &mut Node<D>, clock: &mut dyn FnMut() -> Now) -> Result<(), Fatal> {
     connect(node);
     let receipt = persist(node, clock)?;
     commit_and_apply(node, &receipt);

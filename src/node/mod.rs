@@ -7,65 +7,27 @@
 //! [`Node::turn`] with a clock. If that fails, the process ends and no byte leaves. Otherwise it takes every [`Action`], writes what
 //! [`Node::next_dirty`] names from [`Node::transmit_buffer`], and sleeps until something happens or [`Node::deadline`].
 
-mod acks;
-mod applying;
+mod apply_config;
 mod before_sleep;
-mod bus;
-mod chronicle;
 mod clients;
-mod clocks;
-mod configuring;
-mod connections;
-mod copies;
-mod deaths;
-mod duplicates;
-mod ending;
+mod dataset;
 mod errors;
-mod evidence;
-mod failover;
-mod feeding;
-mod following;
-mod foreign;
-mod forgotten;
-mod founding;
-mod gate;
-mod gated;
-mod handover;
-mod holdings;
-mod join;
-mod leading;
-mod lease;
-mod leaving;
-mod links;
-mod loading;
-mod long_values;
+mod event_log;
+mod io;
 mod machine;
+mod metadata;
 #[cfg(test)]
 mod net;
-mod owing;
-mod pausing;
-mod proposals;
-mod publishing;
-mod recovery;
-mod saving;
-mod sessions;
-mod slow_disk;
-mod steady;
-mod subscribers;
-mod succession;
+mod outbox;
+mod shutdown;
 mod timers;
 mod todo;
-mod transmit;
-mod upstream;
 mod views;
-mod waiting;
-mod whereabouts;
-mod yielding;
 
-pub use ending::Signal;
 pub use errors::{Fatal, KeysError, StartError};
-pub use sessions::Port;
-pub use transmit::Transmit;
+pub use io::sessions::Port;
+pub use io::transmit::Transmit;
+pub use shutdown::Signal;
 
 use crate::cluster::{Address, Change, State};
 use crate::commands::{BusStats, Server};
@@ -76,7 +38,7 @@ use crate::replication::{History, Stream};
 use crate::rng::Rng;
 use crate::store::{Disk, Loaded, Standing, Store};
 use crate::types::{ConnId, Millis, NodeId, Now, Term};
-use sessions::Sessions;
+use io::sessions::Sessions;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use timers::{Timer, Timers};
@@ -174,7 +136,7 @@ pub struct Node<D: Disk> {
     incarnation: u64,
     /// With the shard id among its keys; the IP is empty until it is known.
     own_address: Address,
-    whereabouts: whereabouts::Whereabouts,
+    whereabouts: metadata::own_address::Whereabouts,
     raft: Raft<Change>,
     /// As of `last_applied`, never ahead of Raft's commit index.
     state: State,
@@ -184,33 +146,33 @@ pub struct Node<D: Disk> {
     files: D,
 
     sessions: Sessions,
-    links: links::Links,
-    joining: join::Joining,
-    proposals: proposals::Proposals,
-    publishing: publishing::Publishing,
-    leading: leading::Leading,
-    evidence: evidence::Evidence,
-    deaths: deaths::Deaths,
-    succession: succession::Succession,
-    waiting: waiting::Waiting,
-    pausing: pausing::Pausing,
-    reset: Option<leaving::Reset>,
-    takeover: Option<handover::Takeover>,
-    lease: lease::Lease,
+    links: io::links::Links,
+    joining: metadata::join::Joining,
+    proposals: metadata::proposals::Proposals,
+    publishing: io::pubsub_links::Publishing,
+    leading: metadata::leader::Leading,
+    evidence: metadata::evidence::Evidence,
+    deaths: metadata::failure_detector::Deaths,
+    succession: dataset::takeover::Succession,
+    waiting: clients::blocked_clients::Waiting,
+    pausing: clients::pause::Pausing,
+    reset: Option<metadata::reset::Reset>,
+    takeover: Option<metadata::leader_transfer::Takeover>,
+    lease: dataset::write_lease::Lease,
     /// Members that were forgotten while this process ran.
-    forgotten: leaving::ForgottenMembers,
+    forgotten: metadata::reset::ForgottenMembers,
     /// Every member's address, as it was applied.
     addresses: BTreeMap<NodeId, Address>,
     outlook: Outlook,
 
     keyspace: Keyspace,
     stream: Stream,
-    following: following::Following,
-    foreign: foreign::Foreign,
-    feeding: feeding::Feeding,
-    saving: saving::Saving,
-    loading: loading::Loading,
-    changed: applying::Changed,
+    following: dataset::role::Following,
+    foreign: dataset::foreign_keys::Foreign,
+    feeding: dataset::primary::Feeding,
+    saving: dataset::rdb_save::Saving,
+    loading: dataset::rdb_load::Loading,
+    changed: metadata::apply::Changed,
     server: Server,
     bus_stats: BusStats,
     views: views::Views,
@@ -218,11 +180,11 @@ pub struct Node<D: Disk> {
 
     todo: todo::Todo,
     timers: Timers,
-    outbox: gate::Outbox,
+    outbox: outbox::Outbox,
     actions: VecDeque<Action>,
     /// Keys are left to be expired or freed.
     busy: bool,
-    ending: ending::Ending,
+    ending: shutdown::Ending,
 }
 
 impl<D: Disk> Node<D> {
@@ -233,7 +195,7 @@ impl<D: Disk> Node<D> {
     /// [`StartError`] if nodes.conf or the file of the keys is there and cannot be used.
     pub fn start(config: Config, disk: D, seed: u64, now: Now) -> Result<Self, StartError> {
         let mut rng = Rng::new(seed);
-        let founding::Origin { store, loaded, fresh } = founding::open(&config, disk, &mut rng)?;
+        let metadata::bootstrap::Origin { store, loaded, fresh } = metadata::bootstrap::open(&config, disk, &mut rng)?;
         let mut node = Self::as_loaded(config, store, loaded, rng, now)?;
         if fresh {
             let (cluster, shard) = (node.state.cluster_id(), node.rng.shard_id());
@@ -256,9 +218,9 @@ impl<D: Disk> Node<D> {
     /// The node that its file tells of, knowing nothing of others yet.
     fn as_loaded(config: Config, store: Store<D>, loaded: Loaded, mut rng: Rng, now: Now) -> Result<Self, KeysError> {
         let nonce = rng.next_u64() | 1;
-        let (own_address, settings) = (founding::own_address(&config, &loaded), founding::raft_settings(&config));
+        let (own_address, settings) = (metadata::bootstrap::own_address(&config, &loaded), metadata::bootstrap::raft_settings(&config));
         let (commit, voters, last_index) = (loaded.state.last_applied(), loaded.state.voters().clone(), loaded.log.last_index());
-        let (files, loading, persistence) = loading::begin(&config, store.disk().beside(), &mut rng, now)?;
+        let (files, loading, persistence) = dataset::rdb_load::begin(&config, store.disk().beside(), &mut rng, now)?;
         let raft = Raft::new(loaded.me, loaded.hard, loaded.log, voters, commit, nonce, settings, rng.fork(), now.mono);
         let server = Server { run_id: rng.node_id().to_string(), started: now, persistence, ..Server::default() };
         let (keyspace, repl_id) = (Keyspace::new(rng.next_u64()), rng.repl_id());
@@ -271,47 +233,47 @@ impl<D: Disk> Node<D> {
             me: loaded.me,
             incarnation: loaded.incarnation,
             own_address,
-            whereabouts: whereabouts::Whereabouts::default(),
+            whereabouts: metadata::own_address::Whereabouts::default(),
             raft,
             state: loaded.state,
             standing: loaded.standing,
             store,
             files,
             sessions: Sessions::default(),
-            links: links::Links::default(),
-            joining: join::Joining::new(now.mono),
-            proposals: proposals::Proposals::default(),
-            publishing: publishing::Publishing::default(),
-            leading: leading::Leading::default(),
-            evidence: evidence::Evidence::default(),
-            deaths: deaths::Deaths::default(),
-            succession: succession::Succession::default(),
-            waiting: waiting::Waiting::default(),
-            pausing: pausing::Pausing::default(),
+            links: io::links::Links::default(),
+            joining: metadata::join::Joining::new(now.mono),
+            proposals: metadata::proposals::Proposals::default(),
+            publishing: io::pubsub_links::Publishing::default(),
+            leading: metadata::leader::Leading::default(),
+            evidence: metadata::evidence::Evidence::default(),
+            deaths: metadata::failure_detector::Deaths::default(),
+            succession: dataset::takeover::Succession::default(),
+            waiting: clients::blocked_clients::Waiting::default(),
+            pausing: clients::pause::Pausing::default(),
             reset: None,
             takeover: None,
-            lease: lease::Lease::default(),
-            forgotten: leaving::ForgottenMembers::default(),
+            lease: dataset::write_lease::Lease::default(),
+            forgotten: metadata::reset::ForgottenMembers::default(),
             addresses: BTreeMap::new(),
             outlook: Outlook::default(),
             keyspace,
             stream: Stream::new(History::new(repl_id, 0)),
-            following: following::Following::default(),
-            foreign: foreign::Foreign::unknown(last_index),
-            feeding: feeding::Feeding::default(),
-            saving: saving::Saving::default(),
+            following: dataset::role::Following::default(),
+            foreign: dataset::foreign_keys::Foreign::unknown(last_index),
+            feeding: dataset::primary::Feeding::default(),
+            saving: dataset::rdb_save::Saving::default(),
             loading,
-            changed: applying::Changed::default(),
+            changed: metadata::apply::Changed::default(),
             server,
             bus_stats: BusStats::default(),
             views: views::Views::default(),
             next_client: 1,
             todo: todo::Todo { rewrite: true, connect: true, consequences: true, ..todo::Todo::default() },
             timers: Timers::default(),
-            outbox: gate::Outbox::default(),
+            outbox: outbox::Outbox::default(),
             actions: VecDeque::new(),
             busy: false,
-            ending: ending::Ending::No,
+            ending: shutdown::Ending::No,
         })
     }
 

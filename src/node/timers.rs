@@ -6,7 +6,7 @@ use crate::types::Millis;
 
 /// Everything that the node does because time went by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Timer {
+pub(in crate::node) enum Timer {
     /// Slow checks: silent links, timeouts, failure flags, voters, own address, what waits for long.
     Cron,
     /// The next link to be dialled.
@@ -37,7 +37,7 @@ const COUNT: usize = Timer::Succession as usize + 1;
 
 /// One optional deadline a timer (mono ms).
 #[derive(Debug, Default)]
-pub(super) struct Timers {
+pub(in crate::node) struct Timers {
     at: [Option<Millis>; COUNT],
 }
 

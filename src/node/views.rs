@@ -2,14 +2,14 @@
 //!
 //! Owns: the cached views of links and meetings, accessors, and the invariants that hold between rooms. Must not: change anything else.
 
-use super::Node;
-use super::copies::Copies;
-use super::sessions::{BusEnd, Kind, Purpose};
 use crate::cluster::view::Outsider;
 use crate::cluster::{Address, Change, State};
 use crate::commands::{LinkView, Server};
 use crate::config::Config;
 use crate::keyspace::Keyspace;
+use crate::node::Node;
+use crate::node::dataset::replica_offsets::Copies;
+use crate::node::io::sessions::{BusEnd, Kind, Purpose};
 use crate::raft::Raft;
 use crate::store::{Disk, Standing};
 use crate::types::{ConnId, Millis, NodeId};
@@ -19,7 +19,7 @@ const EXPIRE_BUDGET: usize = 1000;
 
 /// What commands are shown of the bus, as of the last cron.
 #[derive(Default)]
-pub(super) struct Views {
+pub(in crate::node) struct Views {
     /// The links, in the order in which CLUSTER LINKS shows them.
     pub links: Vec<LinkView>,
     /// Addresses that are being met, each under a name that stands for its id.
@@ -85,7 +85,7 @@ impl<D: Disk> Node<D> {
     }
 
     /// Cron: what CLUSTER LINKS and CLUSTER NODES show of the bus.
-    pub(super) fn refresh_views(&mut self) {
+    pub(in crate::node) fn refresh_views(&mut self) {
         self.views.links =
             self.sessions.iter().filter_map(|(id, session)| self.link_view(id, &session.kind, session.transmit.len())).collect();
         let handshake = |socket: std::net::SocketAddr| {
@@ -114,7 +114,7 @@ impl<D: Disk> Node<D> {
     }
 
     /// When the next key expires, if that is to be told on time (mono ms). Otherwise keys go when there is a turn anyway.
-    pub(super) fn next_expiry(&self) -> Option<Millis> {
+    pub(in crate::node) fn next_expiry(&self) -> Option<Millis> {
         let told = self.wanted_notes().expired && self.may_expire_keys();
         let last = self.keyspace.next_expiry().filter(|_| told)?;
         Some(self.now.mono.saturating_add(last.saturating_sub(self.now.wall)).saturating_add(1))
@@ -126,7 +126,7 @@ impl<D: Disk> Node<D> {
     }
 
     /// Removes expired keys and frees what was cleared, a slice a turn; true if there is more to do.
-    pub(super) fn tend_keys(&mut self) -> bool {
+    pub(in crate::node) fn tend_keys(&mut self) -> bool {
         let freed = self.keyspace.free_some(EXPIRE_BUDGET);
         if !self.may_expire_keys() {
             return !freed;
@@ -139,7 +139,7 @@ impl<D: Disk> Node<D> {
 }
 
 /// Who is in CLUSTER NODES without being in the state: this node while it joins, and whom it is meeting. Allocates nothing if there is nobody.
-pub(super) fn outsiders<'a>(
+pub(in crate::node) fn outsiders<'a>(
     me: &NodeId,
     own: &'a Address,
     standing: &'a Standing,

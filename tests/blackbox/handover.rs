@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// An election after silence takes far longer than the rest of this.
 const SLOW_ELECTIONS: &str = "cluster-raft-election-timeout 20000";
 /// The longest time without a leader, and so without a change, while nodes are restarted or leave in order: nobody has waited for an election. In how few
-/// milliseconds a leader is replaced the simulation shows, src/node/ending.rs and src/node/handover.rs.
+/// milliseconds a leader is replaced the simulation shows, src/node/shutdown.rs and src/node/metadata/leader_transfer.rs.
 const LIMIT: Duration = Duration::from_secs(15);
 
 /// Has one change after the other agreed on, and watches the time between two of them.

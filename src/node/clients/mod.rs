@@ -1,0 +1,9 @@
+//! What clients ask for, and those that wait for an answer.
+//!
+//! Owns: the loop over one client's requests, those that are suspended, held or told messages. Must not: know any command (commands does).
+
+pub(in crate::node) mod blocked_clients;
+pub(in crate::node) mod pause;
+pub(in crate::node) mod pubsub_delivery;
+pub(in crate::node) mod serve;
+pub(in crate::node) mod wait;

@@ -1,0 +1,316 @@
+//! Clients' commands: from received bytes to replies, in order, with bounds.
+//!
+//! Owns: the loop over one client's requests, backpressure, and what the handlers are shown of other clients.
+//! Must not: know any command (commands does). Replies leave in the shell's flush, after before-sleep.
+
+use crate::commands::{self, Client, Cluster, Context, Flow, LONG_VALUE, LongValue, NO_SLOT, WaitOutcome};
+use crate::node::Node;
+use crate::node::clients::pubsub_delivery::{Asking, Others};
+use crate::node::event_log::replica_named;
+use crate::node::io::long_values::make_room;
+use crate::node::io::sessions::{ClientSession, Input, Kind, Session};
+use crate::node::views::outsiders;
+use crate::store::Disk;
+use crate::types::{ConnId, Millis, Now};
+use crate::wire::{Args, Limits, Reply};
+
+/// A client with this much unsent is not served further until it reads: a slow reader costs no more than this and one reply.
+pub(in crate::node) const MAX_UNSENT: usize = 1 << 20;
+/// A client that is not served further is not read further than this.
+pub(in crate::node) const MAX_UNREAD: usize = 1 << 20;
+/// A drained receive buffer larger than this gives its memory back.
+pub(in crate::node) const KEPT_CAPACITY: usize = 64 * 1024;
+
+/// What a handler works on: one command's arguments, or the end of what it waited for.
+pub(in crate::node) enum Step<'a> {
+    Execute(Args<'a>),
+    Resume(WaitOutcome),
+}
+
+impl<D: Disk> Node<D> {
+    /// Serves every client with input, each by a fresh reading of the clock: those before it may have taken long, or the process was stopped.
+    pub(in crate::node) fn run_clients(&mut self, clock: &mut dyn FnMut() -> Now) {
+        for _ in 0..self.sessions.input_count(Input::Clients) {
+            let Some(conn) = self.sessions.next_input(Input::Clients) else { continue };
+            self.read_clock(clock);
+            match self.sessions.primary(conn) {
+                Some(_) => self.run_primary(conn),
+                None => self.run_client(conn),
+            }
+        }
+    }
+
+    fn run_client(&mut self, conn: ConnId) {
+        let Some(mut session) = self.sessions.lend(conn) else { return };
+        let mut received = std::mem::take(&mut session.receive);
+        let mut used = 0;
+        let mut flow = Flow::Done;
+        while flow == Flow::Done && used < received.len() && !session.closing {
+            let Kind::Client(client) = &mut session.kind else { break };
+            if client.client.is_blocked() {
+                break;
+            }
+            if session.transmit.len() >= MAX_UNSENT {
+                client.held_up = true;
+                break;
+            }
+            let rest = &received[used..];
+            match client.parser.next(rest) {
+                Ok(None) => break,
+                Ok(Some(parsed)) => {
+                    let is_long = parsed.used >= LONG_VALUE;
+                    if is_long {
+                        client.client.long_value = LongValue::Offered;
+                    }
+                    flow = self.serve(conn, &mut session, rest);
+                    let end = used + parsed.used;
+                    let Kind::Client(client) = &mut session.kind else { break };
+                    let ClientSession { client, parser, .. } = &mut **client;
+                    if is_long && self.give_long_value(client, parser, &mut received, used, end) {
+                        used = 0;
+                    } else if flow != Flow::Held {
+                        // A held request stays where it is, to be read again.
+                        used = end;
+                    }
+                }
+                // As for any reply, there is no place for this one.
+                Err(_) if client.client.is_replica() => flow = Flow::Close,
+                Err(error) => {
+                    Reply::new(session.transmit.end(), false).error(&format!("ERR {error}"));
+                    session.closing = true;
+                }
+            }
+        }
+        session.receive = received;
+        session.receive.drain(..used);
+        if session.receive.is_empty() {
+            session.receive.shrink_to(KEPT_CAPACITY);
+        } else {
+            make_room_for_rest(&mut session);
+        }
+        self.give_back(conn, session);
+        match flow {
+            Flow::Done => {}
+            Flow::Wait(wait) => self.begin_wait(conn, wait),
+            Flow::Held => self.hold(conn),
+            Flow::Close => self.drop_replica(conn, "it has sent a request that a replica may not send"),
+        }
+    }
+
+    /// Runs the command that the session's parser has just read from `buffer`.
+    fn serve(&mut self, conn: ConnId, session: &mut Session, buffer: &[u8]) -> Flow {
+        let Kind::Client(client) = &mut session.kind else { return Flow::Done };
+        let ClientSession { client, parser, .. } = &mut **client;
+        let args = parser.args(buffer);
+        if args.is_empty() {
+            // A replica that loads shows by empty lines that it is there.
+            if let Some(replica) = &mut client.replica {
+                replica.heard = self.now.mono;
+            }
+            return Flow::Done;
+        }
+        let was_authenticated = client.authenticated;
+        let flow = self.run(conn, client, session.transmit.end(), Step::Execute(args));
+        if client.authenticated != was_authenticated {
+            parser.set_limits(limits(&self.config, client.authenticated));
+        }
+        if client.is_replica() {
+            self.feeding.add(conn);
+            if let Some((id, process)) = client.replica.as_ref().and_then(|replica| replica.member()) {
+                self.heard(&id, Some(process));
+            }
+        }
+        session.closing |= client.close_after_reply;
+        flow
+    }
+
+    pub(in crate::node) fn run(&mut self, conn: ConnId, client: &mut Client, out: &mut Vec<u8>, step: Step<'_>) -> Flow {
+        let (resp3, upstream) = (client.resp3, self.upstream());
+        let limit = self.config.client_output_buffer_limit.pubsub.hard;
+        self.keyspace.want_notes(self.wanted_notes());
+        let (awaited, has_bequest, offset) = (self.is_awaited(), self.has_bequest(), self.replication_offset());
+        let written = (!client.is_primary && !self.stream.is_own()).then(|| self.keyspace.dirty());
+        let mut others = Others::new(&mut self.sessions, Some(Asking { conn, resp3 }), limit);
+        let outsiders = outsiders(&self.me, &self.own_address, &self.standing, &self.views.handshakes);
+        let mut context = Context {
+            // For the primary's stream nothing has expired: which keys have is said in it.
+            now: if client.is_primary { Now { wall: 0, ..self.now } } else { self.now },
+            slot: NO_SLOT,
+            client,
+            conn,
+            reply: Reply::new(out, resp3),
+            keyspace: &mut self.keyspace,
+            stream: &mut self.stream,
+            cluster: Cluster {
+                me: self.me,
+                address: &self.own_address,
+                state: &self.state,
+                raft: &self.raft,
+                joining: self.standing.is_joiner(),
+                links: &self.views.links,
+                outsiders: &outsiders,
+                claims: self.standing.claims(),
+                offset,
+                offsets: self.views.copies.offsets(),
+                stats: &self.bus_stats,
+                leaving: &self.succession.yielding.leaving,
+                awaited,
+                has_bequest,
+                lease: self.lease.at(self.now.mono),
+                lease_lapses: self.lease.lapses(),
+                lease_withheld: self.machine.clocks.withheld(),
+                upstream,
+                reign: self.following.reign(),
+                process: self.nonce,
+                usable: self.outlook.usable,
+                last_contact: if self.raft.is_leader() { Some(self.now.mono) } else { self.outlook.leader_heard },
+                proposals_pending: self.proposals.len(),
+                store: self.store.work(),
+            },
+            config: &mut self.config,
+            pubsub: &mut self.publishing.pubsub,
+            server: &mut self.server,
+            clients: &mut others,
+            pause: self.pausing.in_force(),
+        };
+        let flow = match step {
+            Step::Execute(args) => commands::execute(&mut context, args),
+            Step::Resume(outcome) => commands::resume(&mut context, outcome),
+        };
+        let Others { own_pushes, overrun, .. } = others;
+        out.extend_from_slice(&own_pushes);
+        self.close_overrun(&overrun);
+        written.into_iter().for_each(|written| self.part_from_history(written));
+        flow
+    }
+
+    /// If more was written than this, these are no more the keys of a history that another primary goes on with.
+    fn part_from_history(&mut self, written: u64) {
+        if self.keyspace.dirty() != written {
+            self.stream.forget(self.rng.repl_id(), &mut self.keyspace);
+        }
+    }
+
+    pub(in crate::node) fn give_back(&mut self, conn: ConnId, session: Session) {
+        let output = !session.transmit.is_empty() || session.closing;
+        self.sessions.give_back(conn, session);
+        if output {
+            self.sessions.queue_output(conn);
+        }
+    }
+
+    /// Step 10 of before-sleep: those whose change has been applied or refused. A transaction that may not go on yet is looked at again.
+    pub(in crate::node) fn answer_decided(&mut self) {
+        for (conn, outcome) in self.waiting.take_decided() {
+            self.reset_ended(conn);
+            self.failover_ended(conn, &outcome);
+            if self.holds_rest(conn) {
+                self.waiting.decide_later(conn, outcome);
+                continue;
+            }
+            let Some(mut session) = self.sessions.lend(conn) else { continue };
+            let mut flow = Flow::Done;
+            if let Kind::Client(client) = &mut session.kind {
+                flow = self.run(conn, &mut client.client, session.transmit.end(), Step::Resume(outcome));
+                session.closing |= client.client.close_after_reply;
+            }
+            self.give_back(conn, session);
+            // What it had sent behind the command that waited.
+            self.sessions.queue_input(conn);
+            if let Flow::Wait(wait) = flow {
+                self.begin_wait(conn, wait);
+            }
+        }
+    }
+
+    /// Cron: clients that have been silent for longer than the `timeout` option allows are closed.
+    pub(in crate::node) fn close_idle_clients(&mut self) {
+        let Some(limit) = self.config.timeout.checked_mul(1000).filter(|limit| *limit > 0) else { return };
+        let now: Millis = self.now.mono;
+        let idle: Vec<ConnId> = self
+            .sessions
+            .iter()
+            .filter_map(|(id, session)| match &session.kind {
+                Kind::Client(client) if client.client.may_be_idle() && now.saturating_sub(client.client.last_active) > limit => Some(id),
+                _ => None,
+            })
+            .collect();
+        for conn in idle {
+            self.close(conn);
+        }
+    }
+}
+
+impl<D: Disk> Node<D> {
+    /// `client-output-buffer-limit`, by what is left after a flush: closes a client beyond the hard limit, or for too long beyond the soft one.
+    pub(in crate::node) fn check_output_limit(&mut self, conn: ConnId) {
+        let (limits, now) = (self.config.client_output_buffer_limit, self.now.mono);
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        let Kind::Client(client) = &mut session.kind else { return };
+        let behind = client.client.replica.as_ref().filter(|replica| replica.has_asked()).map(|replica| replica.behind(&self.stream));
+        let limit = match behind {
+            Some(_) => limits.replica.at_least(self.config.repl_backlog_size),
+            None if client.client.subscriptions.is_empty() => limits.normal,
+            None => limits.pubsub,
+        };
+        // Of what a replica was sent only a bounded amount waits, and it may be of an RDB, which is not counted: the stream that it still needs is.
+        let unsent = behind.unwrap_or(session.transmit.len() as u64);
+        let beyond = |bound: u64| bound > 0 && unsent > bound;
+        client.behind_since = beyond(limit.soft).then(|| client.behind_since.unwrap_or(now));
+        let too_long = client.behind_since.is_some_and(|since| now.saturating_sub(since) >= limit.soft_seconds.saturating_mul(1000));
+        if too_long || beyond(limit.hard) {
+            let who = match behind {
+                Some(_) => format!("replica {}", replica_named(&self.state, &client.client)),
+                None => format!("client {} at {}", client.client.id, client.client.addr),
+            };
+            log::warn!("closing {who}: {unsent} bytes that it does not read are beyond client-output-buffer-limit");
+            self.server.stats.output_limit_disconnections += 1;
+            self.close(conn);
+        }
+    }
+
+    /// A client that had too much unsent has read: what it asked meanwhile is served by the next turn, which follows at once.
+    pub(in crate::node) fn resume_held_up(&mut self, conn: ConnId) {
+        self.replica_has_read(conn);
+        let Some(session) = self.sessions.get_mut(conn).filter(|session| session.transmit.len() < MAX_UNSENT) else { return };
+        if let Kind::Client(client) = &mut session.kind
+            && std::mem::take(&mut client.held_up)
+        {
+            self.sessions.queue_input(conn);
+        }
+    }
+
+    /// Cron: who reads nothing at all is never flushed.
+    pub(in crate::node) fn check_output_limits(&mut self) {
+        let limits = self.config.client_output_buffer_limit;
+        if limits.normal.soft == 0 && (limits.pubsub.soft == 0 || self.publishing.pubsub.is_empty()) {
+            return;
+        }
+        let behind = |session: &Session| matches!(session.kind, Kind::Client(_)) && !session.transmit.is_empty();
+        let clients = self.sessions.iter().filter(|(_, session)| behind(session)).map(|(id, _)| id);
+        for conn in clients.collect::<Vec<_>>() {
+            self.check_output_limit(conn);
+        }
+    }
+}
+
+/// What is to come of the request that is there in part has room, or its client is told that there is none, and closed.
+fn make_room_for_rest(session: &mut Session) {
+    let Kind::Client(client) = &session.kind else { return };
+    if let Err(error) = make_room(&mut session.receive, &client.parser) {
+        log::warn!("closing client {} at {}: {error}", client.client.id, client.client.addr);
+        Reply::new(session.transmit.end(), false).error(&format!("OOM {error}"));
+        session.receive = Vec::new();
+        session.closing = true;
+    }
+}
+
+/// Bounds on what a client may send.
+pub(in crate::node) fn limits(config: &crate::config::Config, authenticated: bool) -> Limits {
+    Limits {
+        max_bulk: u32::try_from(config.proto_max_bulk_len).unwrap_or(u32::MAX),
+        max_request: u32::try_from(config.client_query_buffer_limit).unwrap_or(u32::MAX),
+        authenticated,
+        ..Limits::default()
+    }
+}

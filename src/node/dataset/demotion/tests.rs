@@ -1,0 +1,35 @@
+//! Nodes in one process: a primary that something is taken from.
+
+use super::*;
+use crate::node::Port;
+use crate::node::net::Net;
+
+const P: usize = 0;
+const R: usize = 1;
+const LEADER: usize = 2;
+
+/// It has the entry, and nobody knows that yet.
+#[test]
+fn what_an_entry_takes_away_is_not_served_though_it_is_not_applied() {
+    let slot = crate::keyspace::key_slot(b"last");
+    for kind in 0..3 {
+        let mut net = Net::with_a_leading_replica();
+        let (id, replica) = (net.nodes[P].me, net.nodes[R].me);
+        let state = &net.nodes[LEADER].state;
+        let (shard, epoch) = (state.member(&id).unwrap().shard, state.epoch_of(&id).unwrap());
+        let change = match kind {
+            0 => Change::SlotChange { source: Some((id, epoch)), target: None, ranges: vec![(slot, slot)] },
+            1 => Change::SetReplicaOf { id, source: (shard, epoch), primary: Some(replica), target: (shard, epoch) },
+            _ => Change::Failover { replica, primary: id, shard, epoch, kind: FailoverKind::Manual },
+        };
+        net.hold(P, LEADER, Port::Bus);
+        let index = net.nodes[LEADER].raft.append(None, change).unwrap();
+        net.until("the entry", |net| net.nodes[P].raft.log().last_index() >= index);
+        net.say(P, "SET last 1");
+        for _ in 0..20 {
+            net.step();
+            assert!(net.nodes[P].state.last_applied() < index && !net.nodes[P].accepts_writes(slot, net.now), "{kind}");
+        }
+        assert_eq!(net.nodes[P].keyspace.len(), 50);
+    }
+}

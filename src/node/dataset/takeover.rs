@@ -1,0 +1,236 @@
+//! A replica that takes over from a living primary: from the first word to that primary until it has all that the primary had.
+//!
+//! Owns: CLUSTER FAILOVER in progress, and what a new primary still waits for. Must not: copy keys (replica_link does), or choose a successor (failover does).
+//! Contract: docs/protocol.md, "Failover".
+
+use crate::cluster::{Change, FailoverKind};
+use crate::commands::{UpstreamLink, WaitOutcome};
+use crate::node::Node;
+use crate::node::dataset::demotion::Yielding;
+use crate::node::metadata::proposals::Part;
+use crate::node::timers::Timer;
+use crate::store::Disk;
+use crate::types::{ConnId, Extent, Millis, NodeId};
+use crate::wire::bus::Frame;
+
+/// CLUSTER FAILOVER of this replica, until it is applied.
+#[derive(Clone, Copy, Debug)]
+struct Attempt {
+    client: ConnId,
+    /// Mono ms; then it is called off.
+    until: Millis,
+    proposed: bool,
+}
+
+impl Attempt {
+    /// Why it is given up. What was not proposed will not happen.
+    fn failure(self, Question { end, .. }: Question, follows: bool) -> WaitOutcome {
+        let text = match end {
+            _ if self.proposed => return WaitOutcome::Timeout,
+            _ if !follows => "ERR This node does not replicate that primary any more, and nothing was changed by this failover",
+            None => "TIMEOUT The primary did not answer in time, and nothing was changed: CLUSTER FAILOVER FORCE does without it",
+            Some(_) => "TIMEOUT This replica did not catch up with its primary in time, and nothing was changed",
+        };
+        WaitOutcome::Failed(text.to_owned())
+    }
+}
+
+/// What a primary is asked: where its stream ends.
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    primary: NodeId,
+    /// The link by which it was asked, and the number of the question: an answer to an earlier one says where the stream was then \[N25\].
+    asked: Option<(ConnId, u64)>,
+    /// What it said.
+    end: Option<Extent>,
+}
+
+/// See the module. While both are there, the attempt has been applied and the question is about the end of the stream for good.
+#[derive(Default)]
+pub(in crate::node) struct Succession {
+    attempt: Option<Attempt>,
+    question: Option<Question>,
+    /// How many questions this process has asked.
+    questions: u64,
+    /// From whom an entry in the log's tail makes this node take over: it will be asked, and is dialled already.
+    pub summoned: Option<NodeId>,
+    /// The slots are ours, their last changes are not here yet \[N25\].
+    heir: bool,
+    /// The predecessor that is being told that this node has everything: the link to it is kept for that.
+    done: Option<NodeId>,
+    /// The other side: this node as the primary that gives its slots up.
+    pub yielding: Yielding,
+}
+
+impl Succession {
+    /// From whom this node has taken over without having all that it had.
+    pub fn predecessor(&self) -> Option<NodeId> {
+        self.question.filter(|_| self.heir).map(|question| question.primary)
+    }
+
+    fn next_question(&mut self) -> u64 {
+        self.questions += 1;
+        self.questions
+    }
+
+    /// Whom it is to be asked.
+    pub fn asks(&self) -> Option<NodeId> {
+        self.question.map(|question| question.primary).or(self.summoned).or(self.done)
+    }
+}
+
+impl<D: Disk> Node<D> {
+    /// CLUSTER FAILOVER.
+    pub(in crate::node) fn begin_failover(&mut self, client: ConnId) {
+        let primary = self.state.member(&self.me).and_then(|me| me.primary);
+        let Some(primary) = primary.filter(|_| self.succession.attempt.is_none()) else {
+            return self.waiting.finish(client, WaitOutcome::Failed("ERR A failover is in progress already".to_owned()));
+        };
+        log::info!("Taking over from {}, as asked", self.named(&primary));
+        let until = self.now.mono + self.config.cluster_manual_failover_timeout;
+        self.succession.attempt = Some(Attempt { client, until, proposed: false });
+        self.succession.question = Some(Question { primary, asked: None, end: None });
+        self.timers.set(Timer::Succession, until);
+        self.todo.connect = true;
+    }
+
+    /// A client was told this, or has left: a failover that it asked for and that was not granted is over.
+    pub(in crate::node) fn failover_ended(&mut self, client: ConnId, outcome: &WaitOutcome) {
+        if self.succession.attempt.is_some_and(|attempt| attempt.client == client) {
+            self.call_failover_off(outcome.clone());
+        }
+    }
+
+    /// The primary serves writes again, unless it has learned by now that it is none any more.
+    fn call_failover_off(&mut self, outcome: WaitOutcome) {
+        let Some(attempt) = self.succession.attempt.take() else { return };
+        let why = outcome.clone().failure();
+        self.waiting.finish(attempt.client, outcome);
+        if let (false, Some(question)) = (self.succession.heir, self.succession.question) {
+            if let Some(why) = why {
+                log::warn!("Taking over from {} is called off: {why}", self.named(&question.primary));
+            }
+            self.succession.question = None;
+            if let Some(conn) = self.links.up(&question.primary) {
+                let number = self.succession.next_question();
+                self.outbox.push(conn, Frame::FailoverPrepare { pause: 0, number });
+            }
+        }
+    }
+
+    /// Once a turn: asks, proposes once this replica has caught up, serves once it has everything.
+    pub(in crate::node) fn tend_succession(&mut self) {
+        let late = self.timers.take_due(Timer::Succession, self.now.mono);
+        self.todo.connect |= self.succession.done.take().is_some();
+        let Some(question) = self.succession.question else { return };
+        if self.succession.heir {
+            return self.await_inheritance(question);
+        }
+        let follows = self.state.member(&self.me).and_then(|me| me.primary) == Some(question.primary);
+        let Some(attempt) = self.succession.attempt else { return };
+        if late || !follows {
+            // It may have come to it in another way: the primary has failed meanwhile.
+            let leads = !follows && self.state.slot_count_of(&self.me) > 0;
+            return self.call_failover_off(if leads { WaitOutcome::Done } else { attempt.failure(question, follows) });
+        }
+        // Without the link it is not known to be the same history, and the primary's clients would be held for as long as that takes.
+        if self.upstream().is_none_or(|upstream| upstream.link != UpstreamLink::Up) {
+            return;
+        }
+        self.put_question(question, attempt.until.saturating_sub(self.now.mono));
+        let end = self.succession.question.and_then(|question| question.end);
+        if !attempt.proposed && end.is_some_and(|end| self.has_caught_up(end)) {
+            self.succession.attempt = Some(Attempt { proposed: true, ..attempt });
+            self.propose_failover(question.primary, Part { client: attempt.client, number: 0 });
+        }
+    }
+
+    fn has_caught_up(&self, end: Extent) -> bool {
+        let own = self.extent();
+        own.offset > 0 && own >= end
+    }
+
+    fn propose_failover(&mut self, primary: NodeId, part: Part) {
+        let Some(old) = self.state.member(&primary) else { return };
+        let (shard, epoch) = (old.shard, self.state.epoch(&old.shard));
+        self.propose(Change::Failover { replica: self.me, primary, shard, epoch, kind: FailoverKind::Manual }, Some(part));
+    }
+
+    /// Asks once on each link: writes are to be held for so long, and where does the stream end?
+    fn put_question(&mut self, question: Question, pause: Millis) {
+        let asked = question.asked.map(|(conn, _)| conn);
+        let Some(conn) = self.links.up(&question.primary).filter(|conn| asked != Some(*conn)) else { return };
+        let number = self.succession.next_question();
+        self.outbox.push(conn, Frame::FailoverPrepare { pause, number });
+        self.succession.question = Some(Question { asked: Some((conn, number)), end: None, ..question });
+    }
+
+    /// FAILOVER_OFFSET came by `conn`.
+    pub(in crate::node) fn receive_failover_offset(&mut self, conn: ConnId, end: Extent, number: u64) {
+        if let Some(question) = self.succession.question.as_mut().filter(|question| question.asked == Some((conn, number))) {
+            question.end = Some(end);
+        }
+    }
+
+    /// A FAILOVER in favour of this node was applied. One by hand is from a primary that may have changed keys until it had that entry.
+    pub(in crate::node) fn succeed(&mut self, primary: NodeId, kind: FailoverKind) {
+        match kind {
+            // It may have been applied by an earlier process, whose keys are with others by now.
+            _ if self.succession.yielding.is_bereft() => {}
+            FailoverKind::Manual => self.inherit(primary),
+            // It was chosen for keys that it had, and its process has ended since.
+            _ if !self.following.has_copy() => self.become_bereft(),
+            FailoverKind::Auto | FailoverKind::Force | FailoverKind::Takeover => {}
+        }
+    }
+
+    /// The slots are somebody else's again: what this node may have waited for is not to come.
+    pub(in crate::node) fn disinherit(&mut self) {
+        if std::mem::take(&mut self.succession.heir) {
+            (self.succession.question, self.succession.attempt) = (None, None);
+        }
+    }
+
+    fn inherit(&mut self, primary: NodeId) {
+        self.succession.heir = true;
+        self.succession.question = Some(Question { primary, asked: None, end: None });
+        self.hold_writes(self.now.mono + self.config.cluster_manual_failover_timeout);
+        self.todo.connect = true;
+    }
+
+    /// Nobody is served before this node has what its predecessor had, or that one is gone \[N25\].
+    fn await_inheritance(&mut self, question: Question) {
+        let predecessor = self.state.member(&question.primary);
+        let lost = self.state.slot_count_of(&self.me) == 0;
+        let gone = lost
+            || self.raft.is_dead(&question.primary)
+            || predecessor.is_none_or(|member| member.failed || member.primary != Some(self.me));
+        if !gone && question.end.is_none_or(|end| self.extent() < end) {
+            return self.put_question(question, 0);
+        }
+        let name = self.named(&question.primary);
+        log::info!("This node has taken over from {name}{}", if gone { ", which is gone" } else { ", and has all that it had" });
+        if gone && !lost && !self.following.has_copy() {
+            self.become_bereft();
+        }
+        if !gone {
+            self.tell_predecessor(question.primary);
+        }
+        (self.succession.heir, self.succession.question, self.succession.attempt) = (false, None, None);
+        // Before anybody is served: its own changes are the stream from now on.
+        self.review_primary();
+        self.refresh_leaving();
+        self.release_writes();
+    }
+
+    /// The old primary may be waiting for that with its end. It may not rely on who ends itself.
+    fn tell_predecessor(&mut self, primary: NodeId) {
+        if let Some(conn) = self.links.up(&primary).filter(|_| !self.is_at_its_end()) {
+            self.outbox.push(conn, Frame::FailoverDone { has: self.extent() });
+            self.succession.done = Some(primary);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

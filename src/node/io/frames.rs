@@ -1,0 +1,332 @@
+//! Frames from other nodes: who may say what by which link, and who in the house is told.
+//!
+//! Owns: greetings and the dispatch of frames. Must not: answer by itself beyond HI (the rooms that decide queue their answers).
+//! Contract: docs/protocol.md, "Wire format" and "Cluster id".
+
+use crate::cluster::{Address, Change, parse_snapshot};
+use crate::node::Node;
+use crate::node::io::sessions::{BusEnd, Input, Purpose};
+use crate::raft::message::InstallSnapshot;
+use crate::raft::{Message, Step};
+use crate::store::Disk;
+use crate::types::numbers::LEASE;
+use crate::types::{ConnId, NodeId};
+use crate::wire::bus::{self, Frame, FrameError, Greeting, PROTOCOL_VERSION};
+
+/// Nobody who has not said who it is may have more than this received and kept.
+const MAX_GREETING: usize = 8 * 1024;
+/// A drained receive buffer larger than this gives its memory back.
+const KEPT_CAPACITY: usize = 16 * 1024;
+
+/// A peer broke the protocol: its link is closed, and nothing else has changed.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::node) enum Fault {
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+    #[error("{0}")]
+    Raft(#[from] crate::raft::PeerFault),
+    #[error("{0}")]
+    Snapshot(String),
+    #[error("{0} is out of place on this link")]
+    OutOfPlace(&'static str),
+}
+
+impl<D: Disk> Node<D> {
+    /// Handles every whole frame that has come in.
+    pub(in crate::node) fn read_bus(&mut self) {
+        for _ in 0..self.sessions.input_count(Input::Bus) {
+            if let Some(conn) = self.sessions.next_input(Input::Bus) {
+                self.read_link(conn, usize::MAX);
+            }
+        }
+    }
+
+    /// Handles what has come in on one link, up to about this many bytes; how many that were. The rest is for the next turn.
+    pub(in crate::node) fn read_link(&mut self, conn: ConnId, budget: usize) -> usize {
+        let Some(session) = self.sessions.get_mut(conn) else { return 0 };
+        let mut received = std::mem::take(&mut session.receive);
+        let mut used = 0;
+        let result = self.read_frames(conn, &received, &mut used, budget);
+        if let Err(fault) = result {
+            let peer = self.sessions.bus(conn).map(|bus| bus.remote_ip.to_string()).unwrap_or_default();
+            log::warn!("closing a bus link with {peer}: {fault}");
+            self.close(conn);
+        }
+        if let Some(session) = self.sessions.get_mut(conn) {
+            received.drain(..used);
+            if received.is_empty() {
+                received.shrink_to(KEPT_CAPACITY);
+            }
+            session.receive = received;
+        }
+        used
+    }
+
+    fn read_frames(&mut self, conn: ConnId, received: &[u8], used: &mut usize, budget: usize) -> Result<(), Fault> {
+        // A frame may close its own link: what comes behind it is nobody's any more.
+        while self.sessions.get(conn).is_some_and(|session| !session.closing) {
+            if *used >= budget {
+                self.sessions.queue_input(conn);
+                return Ok(());
+            }
+            match bus::decode(&received[*used..]) {
+                Ok(None) if received.len() - *used > MAX_GREETING && self.sessions.bus(conn).is_some_and(|bus| bus.peer.is_none()) => {
+                    return Err(Fault::OutOfPlace("a long frame before the greeting"));
+                }
+                Ok(None) => return Ok(()),
+                Ok(Some((frame, length))) => {
+                    *used += length;
+                    self.receive_frame(conn, frame)?;
+                }
+                Err(FrameError::UnknownEntry { kind, append: Some(append), used: length }) => {
+                    *used += length;
+                    log::error!("refusing an AE with an entry of unknown type {kind}: is this binary older than the leader's?");
+                    if self.friend(conn)? == Some(append.leader) {
+                        self.raft.refuse_append(conn, append.leader, append.term, append.round, self.now.mono)?;
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn receive_frame(&mut self, conn: ConnId, frame: Frame) -> Result<(), Fault> {
+        *self.bus_stats.received.entry(frame.stats_name()).or_default() += 1;
+        let Some(bus) = self.sessions.bus_mut(conn) else { return Ok(()) };
+        bus.heard = self.now.wall;
+        let (end, publishes) = (bus.end, bus.publishes);
+        // What was published may have waited here while its sender died: it says nothing of whether that lives.
+        if let Some((id, process)) = bus.peer.as_ref().filter(|_| !publishes).map(|peer| (peer.id, peer.process)) {
+            self.heard(&id, process);
+        }
+        self.note_process(conn);
+        match (end, frame) {
+            (_, Frame::Closing) => {
+                self.friend(conn)?;
+                if let Some(bus) = self.sessions.bus_mut(conn) {
+                    bus.is_closing = true;
+                }
+                Ok(())
+            }
+            (BusEnd::Inbound, Frame::Hello(greeting)) => self.receive_hello(conn, greeting),
+            (BusEnd::Outbound { purpose }, Frame::Hi(greeting)) => self.receive_hi(conn, purpose, greeting),
+            (BusEnd::Inbound, Frame::Meet { singleton }) => {
+                let peer = self.peer(conn).ok_or(Fault::OutOfPlace("MEET before HELLO"))?;
+                self.receive_meet(conn, &peer, singleton);
+                Ok(())
+            }
+            (BusEnd::Outbound { purpose: Purpose::Meet }, frame) => {
+                let peer = self.peer(conn).ok_or(Fault::OutOfPlace("an answer before HI"))?;
+                match frame {
+                    Frame::AddMe { join_nonce } => self.receive_add_me(conn, &peer, join_nonce),
+                    Frame::Welcome => self.receive_welcome(conn, &peer),
+                    Frame::MeetRejected { reason } => self.receive_meet_rejected(conn, &reason),
+                    // A node of the cluster that we believe ours: we go on as a cluster of one, and the meeting with it.
+                    Frame::Forgotten { last_term, last_index, join_nonce } if peer.cluster == self.state.cluster_id() => {
+                        self.receive_forgotten(conn, last_term, last_index, join_nonce);
+                    }
+                    _ => return Err(Fault::OutOfPlace("what is no answer to MEET")),
+                }
+                Ok(())
+            }
+            (BusEnd::Outbound { purpose: Purpose::Ask(_) | Purpose::Publish(_) }, frame) if !matches!(frame, Frame::Forgotten { .. }) => {
+                Err(Fault::OutOfPlace("what is no answer on this link"))
+            }
+            (end, frame) => match self.friend(conn)? {
+                Some(id) if matches!(end, BusEnd::Inbound) => self.receive_request(conn, id, frame),
+                Some(id) => self.receive_answer(conn, id, frame),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Who is at the other end, once it has said so.
+    fn peer(&self, conn: ConnId) -> Option<Greeting> {
+        self.sessions.bus(conn)?.peer.clone()
+    }
+
+    /// The peer's id if it is of our cluster; frames of other clusters are dropped and counted. Before a greeting nothing is taken.
+    fn friend(&mut self, conn: ConnId) -> Result<Option<NodeId>, Fault> {
+        let peer = self.sessions.bus(conn).and_then(|bus| bus.peer.as_ref());
+        let peer = peer.ok_or(Fault::OutOfPlace("a frame before the greeting"))?;
+        if peer.cluster == self.state.cluster_id() {
+            return Ok(Some(peer.id));
+        }
+        self.bus_stats.foreign += 1;
+        Ok(None)
+    }
+
+    /// Our own greeting, to `peer` if that is known. The IP stays empty while we are not sure of it.
+    pub(in crate::node) fn greeting(&self, peer: Option<&NodeId>) -> Greeting {
+        let join_nonce = peer.and_then(|id| self.address_of(id)).and_then(Address::join_nonce);
+        let (id, mut address, cluster) = (self.me, self.own_address.clone(), self.state.cluster_id());
+        if !self.tells_ip() {
+            address.ip.clear();
+        }
+        let ancestors = self.state.ancestors().to_vec();
+        Greeting { id, address, cluster, version: PROTOCOL_VERSION, join_nonce, ancestors, process: Some(self.nonce) }
+    }
+
+    /// The peer has said who it is; an IP that it did not tell is filled in.
+    fn introduce(&mut self, conn: ConnId, mut greeting: Greeting) {
+        let Some(bus) = self.sessions.bus_mut(conn) else { return };
+        let (remote, local) = (bus.remote_ip.to_canonical(), bus.local_ip);
+        if greeting.address.ip.is_empty() {
+            greeting.address.ip = self.seen_at(remote);
+        }
+        self.heard(&greeting.id, greeting.process);
+        if let Some(bus) = self.sessions.bus_mut(conn) {
+            bus.peer = Some(greeting);
+        }
+        self.note_process(conn);
+        if let Some(local) = local {
+            self.learn_own_ip(local);
+        }
+    }
+
+    fn receive_hello(&mut self, conn: ConnId, greeting: Greeting) -> Result<(), Fault> {
+        if self.sessions.bus(conn).is_some_and(|bus| bus.peer.is_some()) {
+            return Err(Fault::OutOfPlace("a second HELLO"));
+        }
+        let (id, cluster) = (greeting.id, greeting.cluster);
+        self.introduce(conn, greeting);
+        // Not after our own HELLO: who dials us counts us as a member or means to meet us, so a node that was forgotten is not taken along.
+        if self.peer(conn).is_some_and(|peer| self.follow_recovery(&peer)) {
+            return Ok(());
+        }
+        self.outbox.push(conn, Frame::Hi(self.greeting(Some(&id))));
+        if cluster == self.state.cluster_id() {
+            self.tell_stranger(conn, &id);
+            self.note_address(conn, id);
+            self.dial_at_once(&id);
+        }
+        Ok(())
+    }
+
+    fn receive_hi(&mut self, conn: ConnId, purpose: Purpose, greeting: Greeting) -> Result<(), Fault> {
+        if self.sessions.bus(conn).is_some_and(|bus| bus.peer.is_some()) {
+            return Err(Fault::OutOfPlace("a second HI"));
+        }
+        let (id, cluster) = (greeting.id, greeting.cluster);
+        self.introduce(conn, greeting);
+        match purpose {
+            Purpose::Meet => {
+                if let Some(peer) = self.peer(conn) {
+                    self.meeting_greeted(conn, &peer);
+                }
+            }
+            Purpose::Probe => return Err(Fault::OutOfPlace("an answer to nothing")),
+            Purpose::Ask(asked) => self.ask_greeted(conn, asked == id && cluster == self.state.cluster_id()),
+            Purpose::Link(dialled) if dialled != id => self.answered_by_another(conn, dialled, id),
+            Purpose::Publish(dialled) if dialled != id || cluster != self.state.cluster_id() => self.close(conn),
+            // Not ours, or not yet (it is just joining): the link is closed by its silence and dialled again.
+            Purpose::Link(_) if cluster != self.state.cluster_id() => {
+                self.bus_stats.foreign += 1;
+                self.follow_sponsor(id, cluster);
+            }
+            Purpose::Link(_) => self.link_greeted(id),
+            Purpose::Publish(_) => self.lane_greeted(id),
+        }
+        Ok(())
+    }
+
+    /// Requests come on links that others dialled.
+    fn receive_request(&mut self, conn: ConnId, from: NodeId, frame: Frame) -> Result<(), Fault> {
+        match frame {
+            Frame::Raft(
+                message @ (Message::Append(_) | Message::VoteRequest(_) | Message::InstallSnapshot(_) | Message::TimeoutNow { .. }),
+            ) => return self.step_raft(conn, from, message),
+            Frame::Propose(entry) => self.receive_propose(conn, from, entry),
+            Frame::Wish(wish) => self.receive_wish(conn, from, wish),
+            Frame::Forgotten { last_term, last_index, join_nonce } => self.receive_forgotten(conn, last_term, last_index, join_nonce),
+            Frame::Probe { id, number } => self.receive_probe(conn, id, number),
+            Frame::ReplOffsets(offsets) => self.receive_copies(&from, offsets),
+            Frame::ClockOff { slow, millionths } => self.receive_clock_off(&from, slow, millionths),
+            // Who waits for its own predecessor has nothing to pass on yet.
+            Frame::FailoverPrepare { .. } if self.succession.predecessor().is_some() => {}
+            Frame::FailoverPrepare { pause, number } => {
+                let end = self.prepare_failover(from, pause);
+                self.outbox.push(conn, Frame::FailoverOffset { end, number });
+            }
+            Frame::FailoverDone { has } => self.receive_failover_done(from, has),
+            Frame::TransferLeader { term } => {
+                if term == self.raft.term() {
+                    self.hand_over(Some(from));
+                }
+            }
+            Frame::AddMe { join_nonce } => {
+                if let Some(peer) = self.peer(conn) {
+                    self.receive_add_me(conn, &peer, join_nonce);
+                }
+            }
+            Frame::Publish { sharded, channel, message } => self.receive_publish(conn, &from, sharded, &channel, &message),
+            _ => return Err(Fault::OutOfPlace("an answer")),
+        }
+        Ok(())
+    }
+
+    /// Answers come on the links that we dialled; a link that was replaced is closed, so they are answers to what was asked on it.
+    fn receive_answer(&mut self, conn: ConnId, from: NodeId, frame: Frame) -> Result<(), Fault> {
+        match frame {
+            Frame::Raft(message @ (Message::AppendAck(_) | Message::Vote(_))) => {
+                if let Some(link) = self.links.get_mut(&from) {
+                    link.answered = self.now.mono;
+                }
+                return self.step_raft(conn, from, message);
+            }
+            Frame::Reject { reason, entry } => self.receive_reject(reason, &entry),
+            Frame::WishRefused { reason, wish } => self.wish_refused(wish, reason),
+            Frame::FailoverOffset { end, number } => self.receive_failover_offset(conn, end, number),
+            Frame::Probed { id, number, finding } => self.receive_probed(&from, id, number, finding),
+            Frame::Forgotten { last_term, last_index, join_nonce } => self.receive_forgotten(conn, last_term, last_index, join_nonce),
+            _ => return Err(Fault::OutOfPlace("a request")),
+        }
+        Ok(())
+    }
+
+    fn step_raft(&mut self, conn: ConnId, from: NodeId, message: Message<Change>) -> Result<(), Fault> {
+        let leads = matches!(message, Message::Append(_) | Message::InstallSnapshot(_));
+        if matches!(message, Message::VoteRequest(_)) {
+            self.tell_stranger(conn, &from);
+        }
+        if leads && !self.is_expected_by(conn) {
+            log::debug!("{from} knows an earlier life of this node only: not followed");
+            return Ok(());
+        }
+        match self.raft.step(conn, from, message, self.now.mono)? {
+            Step::Done => {}
+            Step::Snapshot(snapshot) => self.install(conn, snapshot)?,
+        }
+        if leads && self.raft.leader() == Some(from) {
+            self.outlook.leader_heard = Some(self.now.mono);
+            self.burn_bridges();
+            self.reached_by_leader(conn);
+        }
+        Ok(())
+    }
+
+    /// The whole state from the leader. It is acknowledged by Raft once it is on disk.
+    fn install(&mut self, conn: ConnId, snapshot: InstallSnapshot) -> Result<(), Fault> {
+        let bad = |why: String| Fault::Snapshot(format!("a snapshot that cannot be installed: {why}"));
+        let text = std::str::from_utf8(&snapshot.bytes).map_err(|error| bad(error.to_string()))?;
+        let (state, _) = parse_snapshot(text, false).map_err(|error| bad(error.to_string()))?;
+        if state.last_applied() != snapshot.last_index
+            || state.last_term() != snapshot.last_term
+            || state.cluster_id() != self.state.cluster_id()
+        {
+            return Err(bad("it is not what its header says".to_owned()));
+        }
+        if LEASE.take(state.max_lease()).is_none() {
+            return Err(bad(format!("its maxLease is more than {} ms", LEASE.greatest)));
+        }
+        let voters = state.voters().clone();
+        self.raft.snapshot_installed(&snapshot, voters, conn, self.now.mono);
+        self.replace_state(state);
+        self.bus_stats.snapshots_installed += 1;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

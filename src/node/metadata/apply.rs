@@ -1,0 +1,329 @@
+//! From committed to done: applying entries, and what they mean for this node.
+//!
+//! Owns: the bridge between Raft's commit index and the replicated state, and the consequences derived for our own id.
+//! Must not: decide outcomes (cluster::apply does, the same on every node). Contract: docs/protocol.md, "What is replicated".
+
+use crate::cluster::{Address, Change, FailoverKind, Outcome, Seen, State};
+use crate::node::Node;
+use crate::node::dataset::foreign_keys::others_slots;
+use crate::raft::{Body, Entry, ProposalId};
+use crate::store::{Disk, Standing};
+use crate::types::{Millis, NodeId, SLOT_COUNT, Slot};
+
+/// Reasons to rewrite nodes.conf that can wait are coalesced for so long (ms).
+const REWRITE_PATIENCE: Millis = 1000;
+
+/// What applied entries changed, until step 9 of before-sleep looks.
+#[derive(Default)]
+pub(in crate::node) struct Changed {
+    /// Members or their addresses.
+    pub members: bool,
+    /// Slot owners.
+    pub owners: bool,
+    /// Of any slot, with no entry that says so.
+    pub state: bool,
+}
+
+impl Changed {
+    /// The state is another one.
+    pub fn everything() -> Self {
+        Self { members: true, owners: true, state: true }
+    }
+}
+
+impl<D: Disk> Node<D> {
+    /// Applies what is committed. Outcomes of our own proposals reach whoever waits for them. What this node owns by then may be not its to serve: another
+    /// entry takes it away, or its keys are elsewhere.
+    pub(in crate::node) fn apply_committed(&mut self) {
+        let before = self.state.last_applied();
+        while self.state.last_applied() < self.raft.commit_index() {
+            let index = self.state.last_applied() + 1;
+            let entry = self.raft.log().get(index).expect("a committed entry that is not applied is in the log");
+            let leaver = match &entry.body {
+                Body::App(Change::NodeForget { id, .. }) => self.state.member(id).map(|member| (*id, member.address.join_nonce())),
+                _ => None,
+            };
+            let outcome = self.state.apply(index, entry);
+            let origin = entry.origin;
+            let others = if outcome == Outcome::Applied { others_slots(&self.me, entry) } else { Vec::new() };
+            let told = outcome == Outcome::Applied && self.is_of_this_life();
+            let succession = succession(entry).filter(|_| told);
+            if let (true, Body::App(change)) = (told, &entry.body) {
+                self.chronicle(change);
+            }
+            if outcome == Outcome::Applied {
+                note_changes(entry, &mut self.changed);
+                if concerns(&self.me, entry) {
+                    self.todo.rewrite_until(self.now.mono + REWRITE_PATIENCE);
+                }
+            }
+            self.part_with(index, &others);
+            match succession {
+                Some((replica, primary, kind)) if replica == self.me => self.succeed(primary, kind),
+                Some((replica, primary, kind)) if primary == self.me => self.handed_over(replica, Some(kind)),
+                _ => {}
+            }
+            if let Some((id, join_nonce)) = leaver.filter(|_| outcome == Outcome::Applied) {
+                self.forgotten.add(id, join_nonce, self.now.mono);
+                self.say_farewell(&id);
+            }
+            self.todo.consequences = true;
+            if let Some(ProposalId { n, .. }) = origin.map(|origin| origin.id).filter(|id| self.is_own(id)) {
+                self.proposal_applied(n, outcome);
+            }
+        }
+        self.review_incarnation();
+        self.raft.applied(self.state.last_applied());
+        self.tell_dropped();
+        if self.state.last_applied() > before {
+            self.refresh_leaving();
+        }
+    }
+
+    /// Whether the state is the cluster's newest, as far as can be known. That from the disk may be older than what this node did when it last ran.
+    pub(in crate::node) fn knows_newest_state(&self) -> bool {
+        self.raft.is_newest(self.state.last_applied(), self.state.last_term())
+    }
+
+    pub(in crate::node) fn is_own(&self, id: &ProposalId) -> bool {
+        id.proposer == self.me && id.incarnation == self.proposal_incarnation()
+    }
+
+    /// A snapshot replaces the whole state: who is not in it was forgotten, and what we had proposed may be decided in it.
+    pub(in crate::node) fn replace_state(&mut self, state: State) {
+        for leaver in self.state.members().filter(|member| state.member(&member.id).is_none()) {
+            self.forgotten.add(leaver.id, leaver.address.join_nonce(), self.now.mono);
+        }
+        let primary_in = |state: &State| state.member(&self.me).and_then(|me| me.primary);
+        let (former, served) = (primary_in(&self.state), self.state.slot_count_of(&self.me) > 0);
+        self.state = state;
+        // Whether that was a planned failover is not known.
+        match (former, primary_in(&self.state)) {
+            (Some(primary), None) if self.state.slot_count_of(&self.me) > 0 => self.succeed(primary, FailoverKind::Manual),
+            (None, Some(successor)) if served => self.handed_over(successor, None),
+            _ => {}
+        }
+        self.changed = Changed::everything();
+        self.todo.consequences = true;
+        for n in self.proposals.numbers() {
+            let id = self.proposal_id(n);
+            if let Seen::Done(outcome) = self.state.outcome(&id) {
+                self.proposal_applied(n, outcome);
+            }
+        }
+        self.review_incarnation();
+    }
+
+    /// Step 9 of before-sleep: what applied entries mean for this node.
+    pub(in crate::node) fn draw_consequences(&mut self) {
+        if !std::mem::take(&mut self.todo.consequences) {
+            return;
+        }
+        let changed = std::mem::take(&mut self.changed);
+        if changed.members {
+            self.refresh_members();
+            self.announce_address();
+        }
+        if changed.members || changed.owners {
+            self.refresh_owners();
+            self.end_foreign_subscriptions();
+        }
+        self.review_primary();
+        if changed.state {
+            self.drop_foreign_keys();
+        }
+        self.raft.set_max_lease(self.state.max_lease());
+        if self.state.member(&self.me).is_some() {
+            self.joined();
+            self.make_claims();
+        }
+        self.review_proposals();
+        self.review_wishes();
+        self.continue_reset();
+    }
+
+    /// The members, and how they are reached.
+    pub(in crate::node) fn refresh_members(&mut self) {
+        self.addresses = self.state.members().map(|member| (member.id, member.address.clone())).collect();
+        self.review_found();
+        self.evidence.duplicates.retain(|id| self.addresses.contains_key(id));
+        self.review_evidence();
+        self.refresh_audience();
+        self.raft.set_members(self.state.members().map(|member| member.id), self.now.mono);
+        self.todo.connect = true;
+    }
+
+    /// How a node is reached that is a member, or whose NODE_JOIN is in the log's tail: it may be a voter already.
+    pub(in crate::node) fn address_of(&self, node: &NodeId) -> Option<&Address> {
+        self.addresses.get(node).or_else(|| self.joins_in_tail(node))
+    }
+
+    /// Whether a node is a member, or its NODE_JOIN is in the log's tail.
+    pub(in crate::node) fn is_known(&self, node: &NodeId) -> bool {
+        self.state.member(node).is_some() || self.joins_in_tail(node).is_some()
+    }
+
+    fn joins_in_tail(&self, node: &NodeId) -> Option<&Address> {
+        let tail = self.raft.log().iter_from(self.state.last_applied() + 1);
+        tail.rev().find_map(|(_, entry)| match &entry.body {
+            Body::App(Change::NodeJoin { id, address, .. }) if id == node => Some(address),
+            _ => None,
+        })
+    }
+
+    /// Who owns slots, and whether all of them are served.
+    pub(in crate::node) fn refresh_owners(&mut self) {
+        self.raft.set_slot_owners(self.state.slot_owners());
+        let owners_live = self.refresh_vacancies();
+        self.outlook.covered = self.state.assigned_slots() == usize::from(SLOT_COUNT) && owners_live;
+    }
+
+    /// What this node brought with it when it joined: slots that nobody owns become its own again \[N20\].
+    fn make_claims(&mut self) {
+        let Standing::Claiming(claims) = &self.standing else { return };
+        if self.proposals.claims() {
+            return;
+        }
+        let slots = claims.iter().flat_map(|(first, last)| (first.number()..=last.number()).filter_map(Slot::new));
+        let free: Vec<Slot> = slots.filter(|slot| self.state.owner(*slot).is_none()).collect();
+        if free.is_empty() {
+            // Each is ours by now, or another's.
+            self.standing = Standing::Member;
+            self.todo.rewrite = true;
+            return self.drop_foreign_keys();
+        }
+        let target = self.state.epoch_of(&self.me).map(|epoch| (self.me, epoch));
+        self.propose(Change::SlotChange { source: None, target, ranges: Slot::ranges(free) }, None);
+    }
+
+    /// Keeps the log in memory short (docs/protocol.md, "Compaction"). At the beginning of a turn, so that what a turn brought is there until its end.
+    pub(in crate::node) fn trim_log(&mut self) {
+        let held = self.state.last_applied().saturating_sub(self.raft.log().snapshot_index());
+        let kept = self.config.cluster_raft_log_kept;
+        if held > 2 * kept {
+            self.raft.compact_to(self.state.last_applied() - kept);
+        }
+    }
+}
+
+/// Who takes over from whom by this entry.
+fn succession(entry: &Entry<Change>) -> Option<(NodeId, NodeId, FailoverKind)> {
+    match &entry.body {
+        Body::App(Change::Failover { replica, primary, kind, .. }) => Some((*replica, *primary, *kind)),
+        _ => None,
+    }
+}
+
+/// Whether an applied entry concerns this node, so that nodes.conf should soon show it in its snapshot.
+fn concerns(me: &NodeId, entry: &Entry<Change>) -> bool {
+    match &entry.body {
+        Body::AddVoter { ids } => ids.contains(me),
+        Body::DelVoter { id, .. } => id == me,
+        Body::Noop { .. } => false,
+        Body::App(change) => match change {
+            Change::SlotChange { source, target, .. } => [source, target].into_iter().flatten().any(|(id, _)| id == me),
+            Change::SetReplicaOf { id, .. } | Change::NodeJoin { id, .. } | Change::NodeForget { id, .. } => id == me,
+            Change::Failover { replica, primary, .. } => replica == me || primary == me,
+            Change::NodeInfo { .. } | Change::NodeFail { .. } | Change::NodeRecover { .. } => false,
+        },
+    }
+}
+
+/// Which parts of the derived state an applied entry touches.
+fn note_changes(entry: &Entry<Change>, changed: &mut Changed) {
+    let Body::App(change) = &entry.body else { return };
+    match change {
+        Change::SlotChange { .. } => changed.owners = true,
+        Change::SetReplicaOf { .. } | Change::Failover { .. } => {
+            changed.members = true;
+            changed.owners = true;
+        }
+        Change::NodeJoin { .. }
+        | Change::NodeForget { .. }
+        | Change::NodeInfo { .. }
+        | Change::NodeFail { .. }
+        | Change::NodeRecover { .. } => {
+            changed.members = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::WaitOutcome;
+    use crate::node::net::Net;
+    use crate::node::{Accepted, Port};
+    use crate::raft::Entry;
+    use crate::types::ShardId;
+
+    impl Net {
+        /// Node 0, which votes alone, appends a change; `ahead` is its state as it will be.
+        fn append(&mut self, ahead: &mut State, change: Change) {
+            let raft = &mut self.nodes[0].raft;
+            let index = raft.append(None, change.clone()).unwrap();
+            let entry = Entry { term: raft.term(), origin: None, body: Body::App(change) };
+            assert_eq!(ahead.apply(index, &entry), Outcome::Applied);
+        }
+    }
+
+    /// An EXEC was suspended while its node was the primary. It goes on in the very turn in which the node becomes that again.
+    #[test]
+    fn who_takes_over_serves_nobody_in_the_turn_in_which_it_learns_of_it() {
+        let mut net = Net::of(1);
+        net.until("a cluster of one", |net| net.nodes[0].state.member_count() == 1);
+        assert_eq!(net.ask(0, "CLUSTER ADDSLOTSRANGE 0 16383"), "+OK\r\n");
+        // No lease of an earlier leader can be left.
+        (0..300).for_each(|_| net.step());
+        let place = "10.0.0.9:9".parse().unwrap();
+        let Accepted::Session(conn) = net.nodes[0].accepted(Port::Client, place, place) else { panic!("there is room") };
+        net.give(0, conn, b"MULTI\r\nCLUSTER MEET 10.0.0.1 7009\r\nSET key 1\r\nEXEC\r\n");
+        net.nodes[0].turn(&mut || net.now).unwrap();
+        let (me, other) = (net.nodes[0].me, NodeId::from_bytes([9; 20]));
+        let mut ahead = net.nodes[0].state.clone();
+        let mut address = Address { ip: "10.0.0.1".to_owned(), port: 7009, bus_port: 17_009, ..Address::default() };
+        address.set_shard_id(ShardId::from_bytes([9; 20]));
+        net.append(&mut ahead, Change::NodeJoin { id: other, address, voter: false });
+        let end = |state: &State, id| state.epoch_of(&id).map(|epoch| (id, epoch));
+        let change = Change::SlotChange { source: end(&ahead, me), target: end(&ahead, other), ranges: ahead.ranges_of(&me) };
+        net.append(&mut ahead, change);
+        let shard = |state: &State, id| state.member(&id).map(|member| (member.shard, state.epoch(&member.shard))).unwrap();
+        let change = Change::SetReplicaOf { id: me, source: shard(&ahead, me), primary: Some(other), target: shard(&ahead, other) };
+        net.append(&mut ahead, change);
+        net.nodes[0].turn(&mut || net.now).unwrap();
+        assert_eq!(net.nodes[0].state.slot_count_of(&other), 16384);
+        let (shard, epoch) = shard(&ahead, other);
+        net.append(&mut ahead, Change::Failover { replica: me, primary: other, shard, epoch, kind: FailoverKind::Manual });
+        net.nodes[0].waiting.finish(conn, WaitOutcome::Done);
+        net.nodes[0].turn(&mut || net.now).unwrap();
+        assert_eq!(net.nodes[0].state.slot_count_of(&me), 16384);
+        let answer = net.nodes[0].transmit_buffer(conn, net.now).unwrap().as_slice().to_vec();
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.ends_with("*2\r\n") && net.nodes[0].keyspace.is_empty(), "{answer}");
+    }
+
+    /// What redis-cli compares of CLUSTER NODES: who owns which slots.
+    fn owners_shown(text: &str) -> Vec<(String, String)> {
+        let words = text.lines().map(|line| line.splitn(9, ' ').collect::<Vec<_>>());
+        let mut owners: Vec<_> = words.filter(|words| words.len() == 9).map(|words| (words[0].to_owned(), words[8].to_owned())).collect();
+        owners.sort();
+        owners
+    }
+
+    #[test]
+    fn a_node_that_brings_slots_shows_them_before_they_are_its_own_again() {
+        let mut net = Net::of(2);
+        net.until("clusters of one", |net| net.nodes.iter().all(|node| node.state.member_count() == 1));
+        for (at, range) in ["0 8191", "8192 16383"].iter().enumerate() {
+            assert_eq!(net.ask(at, &format!("CLUSTER ADDSLOTSRANGE {range}")), "+OK\r\n");
+        }
+        net.say(0, "CLUSTER MEET 10.0.0.1 7001");
+        // redis-cli --cluster create goes on as soon as all show the same: all slots must be among that.
+        while net.nodes.iter().any(|node| node.state.assigned_slots() < 16384) {
+            let asked = [0, 1].map(|at| (at, net.say(at, "CLUSTER NODES")));
+            net.step();
+            let [one, other] = asked.map(|(at, conn)| owners_shown(&net.answer(at, conn).unwrap()));
+            assert!(one != other || one.len() == 2, "both show {one:?}");
+        }
+    }
+}

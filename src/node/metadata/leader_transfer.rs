@@ -1,0 +1,94 @@
+//! Handing the leadership over, and asking for it.
+//!
+//! Owns: whoever waits for this node to lead. Must not: choose among the voters, or carry a transfer out (raft does).
+//! Contract: docs/protocol.md, "Leader transfer".
+
+use crate::commands::WaitOutcome;
+use crate::node::Node;
+use crate::node::timers::Timer;
+use crate::store::Disk;
+use crate::types::{ConnId, Millis, NodeId, Term};
+use crate::wire::bus::Frame;
+
+/// CLUSTER RAFT TRANSFER, until this node leads.
+#[derive(Debug, Default)]
+pub(in crate::node) struct Takeover {
+    clients: Vec<ConnId>,
+    /// The leader that was asked, by its term and our link to it; never the same one twice.
+    asked: Option<(Term, ConnId)>,
+}
+
+impl<D: Disk> Node<D> {
+    /// How long anybody waits for a hand-over: one that fails is called off after E, and there is time for another one.
+    pub(in crate::node) fn handover_patience(&self) -> Millis {
+        2 * self.config.election_timeout()
+    }
+
+    /// A leader begins to hand over, if there is a voter that can take it and it is not at it already.
+    pub(in crate::node) fn hand_over(&mut self, target: Option<NodeId>) {
+        if self.raft.transfer_to(target, self.now.mono)
+            && let Some(target) = self.raft.transferring()
+        {
+            log::info!("Handing the leadership over to {target}");
+        }
+    }
+
+    /// CLUSTER RAFT TRANSFER: the leader is asked to hand over to this node.
+    pub(in crate::node) fn take_over(&mut self, client: ConnId) {
+        if self.takeover.is_none() {
+            self.timers.set(Timer::Takeover, self.now.mono + self.handover_patience());
+        }
+        self.takeover.get_or_insert_default().clients.push(client);
+        self.todo.connect = true;
+    }
+
+    /// Once a turn: asks a leader that was not asked yet; answers once this node leads, or too much time has passed.
+    pub(in crate::node) fn tend_takeover(&mut self) {
+        let late = self.timers.take_due(Timer::Takeover, self.now.mono);
+        let Some(takeover) = &mut self.takeover else { return };
+        let term = self.raft.term();
+        let conn = self.raft.leader().and_then(|leader| self.links.up(&leader));
+        if let Some(conn) = conn.filter(|conn| takeover.asked != Some((term, *conn))) {
+            takeover.asked = Some((term, conn));
+            self.outbox.push(conn, Frame::TransferLeader { term });
+        }
+        let outcome = if self.raft.is_leader() { WaitOutcome::Done } else { WaitOutcome::Timeout };
+        if self.raft.is_leader() || late {
+            let clients = self.takeover.take().into_iter().flat_map(|takeover| takeover.clients);
+            clients.for_each(|client| self.waiting.finish(client, outcome.clone()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::node::net::Net;
+
+    /// Three vote, and node 1, which leads, owns nothing.
+    fn net() -> Net {
+        let mut net = Net::with_members(4);
+        net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
+        assert_eq!(net.ask(1, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
+        net.until("node 1 to be followed", |net| net.nodes.iter().all(|node| node.raft.leader() == Some(net.nodes[1].me)));
+        net
+    }
+
+    #[test]
+    fn a_leader_that_leaves_is_replaced_before_anybody_misses_it() {
+        for way in ["FORGET", "RESET SOFT", "RESET HARD"] {
+            let mut net = net();
+            let (id, term, begun) = (net.nodes[1].me, net.nodes[1].raft.term(), net.now.mono);
+            match way {
+                "FORGET" => net.say(0, &format!("CLUSTER FORGET {id}")),
+                reset => net.say(1, &format!("CLUSTER {reset}")),
+            };
+            net.until("the next leader's first entry", |net| {
+                let next = [0, 2, 3].map(|at| &net.nodes[at]).into_iter().find(|node| node.raft.is_leader() && node.raft.term() > term);
+                next.is_some_and(|next| next.state.last_term() == next.raft.term())
+            });
+            let took = net.now.mono - begun;
+            assert!(took <= 75 && took < net.nodes[0].config.election_timeout(), "{way}: after {took} ms");
+            net.until("it to be gone", |net| [0, 2, 3].iter().all(|at| net.nodes[*at].state.member(&id).is_none()));
+        }
+    }
+}
