@@ -16,16 +16,16 @@ impl<D: Disk> Node<D> {
             return;
         }
         std::mem::take(&mut self.config.warnings).iter().for_each(|warning| log::warn!("{warning}"));
-        self.raft.set_settings(raft_settings(&self.config));
+        self.metadata.raft.set_settings(raft_settings(&self.config));
         let mut address = announced(&self.config);
-        settle_ip(&self.config, &mut address, &self.own_address);
-        if let Some(shard) = self.own_address.shard_id() {
+        settle_ip(&self.config, &mut address, &self.metadata.own_address);
+        if let Some(shard) = self.metadata.own_address.shard_id() {
             address.set_shard_id(shard);
         }
-        address.set_join_nonce(self.own_address.join_nonce());
-        self.own_address = address;
+        address.set_join_nonce(self.metadata.own_address.join_nonce());
+        self.metadata.own_address = address;
         self.announce_now();
-        if self.raft.leader().is_none() {
+        if self.metadata.raft.leader().is_none() {
             // Nobody takes a NODE_INFO: the others go by our greeting, which said something else.
             self.drop_bus_links(None);
         }

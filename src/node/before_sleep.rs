@@ -45,7 +45,7 @@ fn persist<D: Disk>(node: &mut Node<D>, clock: &mut dyn FnMut() -> Now) -> Resul
         node.read_clock(clock);
         node.disk_took(syncs, node.now.mono.saturating_sub(begun));
     }
-    node.raft.persisted(Durable { term: receipt.term(), voted_for: receipt.voted_for(), last_index: receipt.last_index() });
+    node.metadata.raft.persisted(Durable { term: receipt.term(), voted_for: receipt.voted_for(), last_index: receipt.last_index() });
     Ok(receipt)
 }
 
@@ -54,8 +54,8 @@ fn write_what_is_due<D: Disk>(node: &mut Node<D>, clock: &mut dyn FnMut() -> Now
     if let Some(cluster) = node.todo.keep_file_of.take() {
         node.store.keep_copy(&cluster.to_string())?;
     }
-    let full = node.todo.rewrite || node.raft.needs_rewrite() || node.todo.rewrite_by.is_some_and(|by| by <= node.now.mono);
-    let grown = node.raft.unpersisted_from() <= node.raft.log().last_index();
+    let full = node.todo.rewrite || node.metadata.raft.needs_rewrite() || node.todo.rewrite_by.is_some_and(|by| by <= node.now.mono);
+    let grown = node.metadata.raft.unpersisted_from() <= node.metadata.raft.log().last_index();
     if full || grown {
         node.read_clock(clock);
     }
@@ -65,11 +65,11 @@ fn write_what_is_due<D: Disk>(node: &mut Node<D>, clock: &mut dyn FnMut() -> Now
     }
     let image = Image {
         me: node.me,
-        incarnation: node.incarnation,
-        hard: node.raft.hard(),
-        state: &node.state,
-        log: node.raft.log(),
-        standing: &node.standing,
+        incarnation: node.metadata.incarnation,
+        hard: node.metadata.raft.hard(),
+        state: &node.metadata.state,
+        log: node.metadata.raft.log(),
+        standing: &node.metadata.standing,
     };
     let receipt = node.store.persist(&image, full)?;
     if full {
@@ -84,40 +84,40 @@ fn write_what_is_due<D: Disk>(node: &mut Node<D>, clock: &mut dyn FnMut() -> Now
 
 /// 3. A leader's own copy counts only now that it is on disk: a cluster of one commits here, any other with the acks that came in.
 fn commit_and_apply<D: Disk>(node: &mut Node<D>, _receipt: &Persisted) {
-    node.raft.advance_commit(node.now.mono);
+    node.metadata.raft.advance_commit(node.now.mono);
     node.apply_committed();
 }
 
 /// 4. "I have it" follows having it.
 fn deferred_acks<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
-    if let Some(ack) = node.raft.take_acks(node.promised_extent(), node.now.mono) {
+    if let Some(ack) = node.metadata.raft.take_acks(node.promised_extent(), node.now.mono) {
         node.send(receipt, ack);
     }
 }
 
 /// 5. A vote follows its votedFor.
 fn deferred_votes<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
-    for vote in node.raft.take_votes(node.now.mono) {
+    for vote in node.metadata.raft.take_votes(node.now.mono) {
         node.send(receipt, vote);
     }
 }
 
 /// 6. A candidate's request follows its term and its vote for itself.
 fn vote_requests<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
-    for request in node.raft.take_vote_requests(node.now.mono) {
+    for request in node.metadata.raft.take_vote_requests(node.now.mono) {
         node.send(receipt, request);
     }
 }
 
 /// 7. After 3, so that followers hear of the newest commit; only entries that are on this disk are sent.
 fn replicate<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
-    let state = &node.state;
+    let state = &node.metadata.state;
     let mut snapshot = || {
         let mut text = String::new();
         state.write_snapshot(None, &mut text);
         Some((state.last_applied(), state.last_term(), text.into_bytes()))
     };
-    let messages = node.raft.replicate(node.now.mono, &mut snapshot);
+    let messages = node.metadata.raft.replicate(node.now.mono, &mut snapshot);
     for message in messages {
         node.send(receipt, message);
     }

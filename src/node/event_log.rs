@@ -25,7 +25,7 @@ pub(in crate::node) fn replica_named(state: &State, client: &Client) -> String {
 impl<D: Disk> Node<D> {
     /// A node as the log names it.
     pub(in crate::node) fn named(&self, id: &NodeId) -> String {
-        named(&self.state, id)
+        named(&self.metadata.state, id)
     }
 
     /// An entry with this change was applied.

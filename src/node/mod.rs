@@ -29,17 +29,12 @@ pub use io::sessions::Port;
 pub use io::transmit::Transmit;
 pub use shutdown::Signal;
 
-use crate::cluster::{Address, Change, State};
-use crate::commands::{BusStats, Server};
+use crate::commands::Server;
 use crate::config::Config;
 use crate::keyspace::Keyspace;
-use crate::raft::{Raft, RoleName};
-use crate::replication::{History, Stream};
 use crate::rng::Rng;
 use crate::store::{Disk, Loaded, Standing, Store};
-use crate::types::{ConnId, Millis, NodeId, Now, Term};
-use io::sessions::Sessions;
-use std::collections::{BTreeMap, VecDeque};
+use crate::types::{ConnId, Millis, NodeId, Now};
 use std::net::SocketAddr;
 use timers::{Timer, Timers};
 
@@ -97,30 +92,6 @@ pub enum Accepted {
     Refused(&'static [u8]),
 }
 
-/// What decides where links and proposals go.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Arrangement {
-    leader: Option<NodeId>,
-    term: Term,
-    role: RoleName,
-    leaderless: bool,
-    /// We lead, and our own NOOP is applied.
-    ready: bool,
-}
-
-/// Whether the cluster is there for its clients, as far as this node sees.
-#[derive(Default)]
-struct Outlook {
-    /// When a leader was last heard (mono ms).
-    leader_heard: Option<Millis>,
-    /// Every slot is owned, and no owner is flagged as failed.
-    covered: bool,
-    /// `cluster_state:ok`.
-    usable: bool,
-    /// What links and proposals were last arranged for.
-    arranged_for: Option<Arrangement>,
-}
-
 /// A node.
 pub struct Node<D: Disk> {
     config: Config,
@@ -132,56 +103,19 @@ pub struct Node<D: Disk> {
     now: Now,
 
     me: NodeId,
-    /// Counts the loads of nodes.conf.
-    incarnation: u64,
-    /// With the shard id among its keys; the IP is empty until it is known.
-    own_address: Address,
-    whereabouts: metadata::own_address::Whereabouts,
-    raft: Raft<Change>,
-    /// As of `last_applied`, never ahead of Raft's commit index.
-    state: State,
-    standing: Standing,
     store: Store<D>,
     /// The disk, for files beside nodes.conf.
     files: D,
 
-    sessions: Sessions,
-    links: io::links::Links,
-    joining: metadata::join::Joining,
-    proposals: metadata::proposals::Proposals,
-    publishing: io::pubsub_links::Publishing,
-    leading: metadata::leader::Leading,
-    evidence: metadata::evidence::Evidence,
-    deaths: metadata::failure_detector::Deaths,
-    succession: dataset::takeover::Succession,
-    waiting: clients::blocked_clients::Waiting,
-    pausing: clients::pause::Pausing,
-    reset: Option<metadata::reset::Reset>,
-    takeover: Option<metadata::leader_transfer::Takeover>,
-    lease: dataset::write_lease::Lease,
-    /// Members that were forgotten while this process ran.
-    forgotten: metadata::reset::ForgottenMembers,
-    /// Every member's address, as it was applied.
-    addresses: BTreeMap<NodeId, Address>,
-    outlook: Outlook,
+    io: io::Io,
+    metadata: metadata::Metadata,
+    dataset: dataset::Dataset,
+    clients: clients::Clients,
 
-    keyspace: Keyspace,
-    stream: Stream,
-    following: dataset::role::Following,
-    foreign: dataset::foreign_keys::Foreign,
-    feeding: dataset::primary::Feeding,
-    saving: dataset::rdb_save::Saving,
-    loading: dataset::rdb_load::Loading,
-    changed: metadata::apply::Changed,
     server: Server,
-    bus_stats: BusStats,
     views: views::Views,
-    next_client: u64,
-
     todo: todo::Todo,
     timers: Timers,
-    outbox: outbox::Outbox,
-    actions: VecDeque<Action>,
     /// Keys are left to be expired or freed.
     busy: bool,
     ending: shutdown::Ending,
@@ -198,13 +132,13 @@ impl<D: Disk> Node<D> {
         let metadata::bootstrap::Origin { store, loaded, fresh } = metadata::bootstrap::open(&config, disk, &mut rng)?;
         let mut node = Self::as_loaded(config, store, loaded, rng, now)?;
         if fresh {
-            let (cluster, shard) = (node.state.cluster_id(), node.rng.shard_id());
+            let (cluster, shard) = (node.metadata.state.cluster_id(), node.rng.shard_id());
             node.found_cluster(cluster, shard);
         }
-        if !node.raft.has_term_left() {
+        if !node.metadata.raft.has_term_left() {
             log::error!(
                 "No node can be elected after term {}: CLUSTER RECOVER QUORUM begins anew at the last term of the log",
-                node.raft.term()
+                node.metadata.raft.term()
             );
         }
         node.refresh_members();
@@ -218,60 +152,30 @@ impl<D: Disk> Node<D> {
     /// The node that its file tells of, knowing nothing of others yet.
     fn as_loaded(config: Config, store: Store<D>, loaded: Loaded, mut rng: Rng, now: Now) -> Result<Self, KeysError> {
         let nonce = rng.next_u64() | 1;
-        let (own_address, settings) = (metadata::bootstrap::own_address(&config, &loaded), metadata::bootstrap::raft_settings(&config));
-        let (commit, voters, last_index) = (loaded.state.last_applied(), loaded.state.voters().clone(), loaded.log.last_index());
+        let settings = metadata::bootstrap::raft_settings(&config);
+        let last_index = loaded.log.last_index();
         let (files, loading, persistence) = dataset::rdb_load::begin(&config, store.disk().beside(), &mut rng, now)?;
-        let raft = Raft::new(loaded.me, loaded.hard, loaded.log, voters, commit, nonce, settings, rng.fork(), now.mono);
+        let me = loaded.me;
+        let metadata = metadata::Metadata::new(&config, loaded, nonce, settings, rng.fork(), now);
         let server = Server { run_id: rng.node_id().to_string(), started: now, persistence, ..Server::default() };
-        let (keyspace, repl_id) = (Keyspace::new(rng.next_u64()), rng.repl_id());
+        let keyspace = Keyspace::new(rng.next_u64());
         Ok(Self {
+            dataset: dataset::Dataset::new(keyspace, rng.repl_id(), last_index, loading),
             config,
             rng,
             nonce,
             machine: machine::Machine::new(now),
             now,
-            me: loaded.me,
-            incarnation: loaded.incarnation,
-            own_address,
-            whereabouts: metadata::own_address::Whereabouts::default(),
-            raft,
-            state: loaded.state,
-            standing: loaded.standing,
+            me,
             store,
             files,
-            sessions: Sessions::default(),
-            links: io::links::Links::default(),
-            joining: metadata::join::Joining::new(now.mono),
-            proposals: metadata::proposals::Proposals::default(),
-            publishing: io::pubsub_links::Publishing::default(),
-            leading: metadata::leader::Leading::default(),
-            evidence: metadata::evidence::Evidence::default(),
-            deaths: metadata::failure_detector::Deaths::default(),
-            succession: dataset::takeover::Succession::default(),
-            waiting: clients::blocked_clients::Waiting::default(),
-            pausing: clients::pause::Pausing::default(),
-            reset: None,
-            takeover: None,
-            lease: dataset::write_lease::Lease::default(),
-            forgotten: metadata::reset::ForgottenMembers::default(),
-            addresses: BTreeMap::new(),
-            outlook: Outlook::default(),
-            keyspace,
-            stream: Stream::new(History::new(repl_id, 0)),
-            following: dataset::role::Following::default(),
-            foreign: dataset::foreign_keys::Foreign::unknown(last_index),
-            feeding: dataset::primary::Feeding::default(),
-            saving: dataset::rdb_save::Saving::default(),
-            loading,
-            changed: metadata::apply::Changed::default(),
+            io: io::Io::default(),
+            metadata,
+            clients: clients::Clients::default(),
             server,
-            bus_stats: BusStats::default(),
             views: views::Views::default(),
-            next_client: 1,
             todo: todo::Todo { rewrite: true, connect: true, consequences: true, ..todo::Todo::default() },
             timers: Timers::default(),
-            outbox: outbox::Outbox::default(),
-            actions: VecDeque::new(),
             busy: false,
             ending: shutdown::Ending::No,
         })
@@ -283,7 +187,7 @@ impl<D: Disk> Node<D> {
     /// [`Fatal`]: end the process, let no byte out.
     pub fn turn(&mut self, clock: &mut dyn FnMut() -> Now) -> Result<(), Fatal> {
         self.read_clock(clock);
-        self.waiting.begin_turn();
+        self.clients.waiting.begin_turn();
         self.trim_log();
         self.read_bus();
         self.arrange();
@@ -316,26 +220,26 @@ impl<D: Disk> Node<D> {
     }
 
     fn next_turn(&self) -> Millis {
-        let grown = self.raft.unpersisted_from() <= self.raft.log().last_index();
+        let grown = self.metadata.raft.unpersisted_from() <= self.metadata.raft.log().last_index();
         let pressing = self.todo.is_pressing()
-            || self.sessions.has_input()
-            || !self.outbox.is_empty()
-            || !self.publishing.pubsub.outgoing.is_empty()
+            || self.io.sessions.has_input()
+            || !self.io.outbox.is_empty()
+            || !self.clients.publishing.pubsub.outgoing.is_empty()
             || grown
-            || self.raft.needs_rewrite()
-            || self.joining.reconsider
-            || self.feeding.pressing
+            || self.metadata.raft.needs_rewrite()
+            || self.metadata.joining.reconsider
+            || self.dataset.feeding.pressing
             || self.can_go_on_ending()
             || self.busy;
         if pressing {
             return self.now.mono;
         }
-        let timers = [self.timers.next(), self.raft.next_deadline(), self.todo.rewrite_by, self.next_expiry()];
+        let timers = [self.timers.next(), self.metadata.raft.next_deadline(), self.todo.rewrite_by, self.next_expiry()];
         timers.into_iter().flatten().min().unwrap_or(self.now.mono)
     }
 
     fn run_timers(&mut self) {
-        self.raft.tick(self.now.mono);
+        self.metadata.raft.tick(self.now.mono);
         self.end_pause();
         if self.timers.take_due(Timer::Failure, self.now.mono) {
             self.tend_members();
@@ -368,7 +272,7 @@ impl<D: Disk> Node<D> {
         self.judge_own_links();
         self.announce_address();
         // Claims that were not granted yet are looked at again.
-        self.todo.consequences |= matches!(self.standing, Standing::Claiming(_));
+        self.todo.consequences |= matches!(self.metadata.standing, Standing::Claiming(_));
         self.refresh_views();
         self.review_save_points();
     }
@@ -376,31 +280,38 @@ impl<D: Disk> Node<D> {
     /// Whether no leader has been heard for so long that the cluster counts as down.
     fn is_leaderless(&self) -> bool {
         let limit = self.config.cluster_node_timeout;
-        !self.raft.is_leader() && self.outlook.leader_heard.is_none_or(|heard| self.now.mono.saturating_sub(heard) > limit)
+        !self.metadata.raft.is_leader()
+            && self.metadata.outlook.leader_heard.is_none_or(|heard| self.now.mono.saturating_sub(heard) > limit)
     }
 
     /// A new leader, term or role: links and proposals go elsewhere.
     fn arrange(&mut self) {
         let leaderless = self.is_leaderless();
-        self.outlook.usable = self.covered_enough() && !leaderless;
-        let ready = self.raft.leader_ready(self.state.last_applied());
-        let wanted = Arrangement { leader: self.raft.leader(), term: self.raft.term(), role: self.raft.role(), leaderless, ready };
-        if self.outlook.arranged_for != Some(wanted) {
-            self.outlook.arranged_for = Some(wanted);
+        self.metadata.outlook.usable = self.covered_enough() && !leaderless;
+        let ready = self.metadata.raft.leader_ready(self.metadata.state.last_applied());
+        let wanted = metadata::Arrangement {
+            leader: self.metadata.raft.leader(),
+            term: self.metadata.raft.term(),
+            role: self.metadata.raft.role(),
+            leaderless,
+            ready,
+        };
+        if self.metadata.outlook.arranged_for != Some(wanted) {
+            self.metadata.outlook.arranged_for = Some(wanted);
             self.todo.connect = true;
             self.todo.proposals = true;
         }
-        if self.raft.is_leader() {
-            self.outlook.leader_heard = Some(self.now.mono);
+        if self.metadata.raft.is_leader() {
+            self.metadata.outlook.leader_heard = Some(self.now.mono);
         }
         self.refresh_leaving();
         self.settle_reign();
         self.renew_lease();
-        let muted = self.standing.joiner().is_some_and(|joiner| !self.log_has_joined(joiner.nonce));
-        self.raft.set_muted(muted);
+        let muted = self.metadata.standing.joiner().is_some_and(|joiner| !self.log_has_joined(joiner.nonce));
+        self.metadata.raft.set_muted(muted);
     }
 
     fn covered_enough(&self) -> bool {
-        self.outlook.covered || !self.config.cluster_require_full_coverage
+        self.metadata.outlook.covered || !self.config.cluster_require_full_coverage
     }
 }

@@ -6,8 +6,9 @@ use super::*;
 use crate::cluster::{Change, FailoverKind};
 use crate::commands::UpstreamLink;
 use crate::config::{Launch, from_args};
+use crate::replication::History;
 use crate::store::MemoryDisk;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A node and its session.
 type End = (usize, ConnId);
@@ -134,9 +135,9 @@ impl Net {
         self.kill(at);
         self.nodes[at] = Node::start(config(at), MemoryDisk::new().process(), self.now.mono, self.clock(at)).unwrap();
         self.up.insert(at);
-        self.until("a cluster of one", |net| net.nodes[at].state.member_count() == 1);
+        self.until("a cluster of one", |net| net.nodes[at].metadata.state.member_count() == 1);
         assert_eq!(self.ask(at, "CLUSTER ADDSLOTSRANGE 0 16383"), "+OK\r\n");
-        self.until("it to serve", |net| net.nodes[at].state.slot_count_of(&net.nodes[at].me) > 0);
+        self.until("it to serve", |net| net.nodes[at].metadata.state.slot_count_of(&net.nodes[at].me) > 0);
         while self.ask(at, "SET strange 1") != "+OK\r\n" {}
     }
 
@@ -185,7 +186,7 @@ impl Net {
         self.held.retain(|held| *held != (from, to, port));
         let waiting: Vec<End> =
             self.peers.iter().filter(|(end, (peer, by))| (end.0, peer.0, *by) == (from, to, port)).map(|(end, _)| *end).collect();
-        waiting.into_iter().for_each(|(at, conn)| self.nodes[at].sessions.queue_output(conn));
+        waiting.into_iter().for_each(|(at, conn)| self.nodes[at].io.sessions.queue_output(conn));
     }
 
     /// 5 ms, and one turn of every node to which something has happened, or that has something to do by then: the others sleep.
@@ -293,8 +294,8 @@ impl Net {
         let place = "10.0.0.9:9".parse().unwrap();
         let Accepted::Session(conn) = self.nodes[at].accepted(Port::Bus, place, place) else { panic!("there is room") };
         // As everybody reads it in HI.
-        let nonce = self.nodes[at].own_address.join_nonce().map_or("-".to_owned(), |nonce| nonce.to_string());
-        let hello = format!("HELLO {from} 10.0.0.9:9@10009 {} 1 {nonce} -", self.nodes[at].state.cluster_id());
+        let nonce = self.nodes[at].metadata.own_address.join_nonce().map_or("-".to_owned(), |nonce| nonce.to_string());
+        let hello = format!("HELLO {from} 10.0.0.9:9@10009 {} 1 {nonce} -", self.nodes[at].metadata.state.cluster_id());
         for text in std::iter::once(&*hello).chain(frames.iter().copied()) {
             let length = (text.len() + 8) as u32;
             self.give(at, conn, &[b"RAFT", &length.to_be_bytes()[..], text.as_bytes()].concat());
@@ -346,7 +347,7 @@ impl Net {
     }
 
     pub fn history(&self, at: usize) -> History {
-        *self.nodes[at].stream.history()
+        *self.nodes[at].dataset.stream.history()
     }
 
     /// One of INFO's numbers.
@@ -358,13 +359,13 @@ impl Net {
     /// One cluster: node 0 has all slots.
     pub fn with_members(count: usize) -> Self {
         let mut net = Self::of(count);
-        net.until("clusters of one", |net| net.nodes.iter().all(|node| node.state.member_count() == 1));
+        net.until("clusters of one", |net| net.nodes.iter().all(|node| node.metadata.state.member_count() == 1));
         assert_eq!(net.ask(0, "CLUSTER ADDSLOTSRANGE 0 16383"), "+OK\r\n");
         for at in 1..count {
             assert_eq!(net.ask(0, &format!("CLUSTER MEET 10.0.0.1 {}", 7000 + at)), "+OK\r\n");
             let primary = net.nodes[0].me;
             net.until("the primary to be known", |net| {
-                net.nodes[at].state.member(&primary).is_some() && net.nodes[at].raft.leader().is_some()
+                net.nodes[at].metadata.state.member(&primary).is_some() && net.nodes[at].metadata.raft.leader().is_some()
             });
         }
         net
@@ -387,7 +388,7 @@ impl Net {
     /// The same. All three vote, and node 2 leads.
     pub fn with_a_leading_replica() -> Self {
         let mut net = Self::with_replicas();
-        net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
+        net.until("three voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 3));
         assert_eq!(net.ask(2, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
         net.all_equal(0);
         net
@@ -402,24 +403,24 @@ impl Net {
         for number in 0..50 {
             assert_eq!(net.ask(0, &format!("SET key:{number} {number}")), "+OK\r\n");
         }
-        net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
+        net.until("three voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 3));
         let leader = net.nodes[2].me;
         assert_eq!(net.ask(2, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
-        net.until("all to follow", |net| net.nodes.iter().all(|node| node.raft.leader() == Some(leader)));
+        net.until("all to follow", |net| net.nodes.iter().all(|node| node.metadata.raft.leader() == Some(leader)));
         net.until("all keys to be there", |net| net.history(1).offset == net.history(0).offset);
-        net.until("its links", |net| [0, 1, 3].iter().all(|at| net.nodes[2].links.up(&net.nodes[*at].me).is_some()));
+        net.until("its links", |net| [0, 1, 3].iter().all(|at| net.nodes[2].metadata.links.up(&net.nodes[*at].me).is_some()));
         net
     }
 
     /// The leader lets `replica` take over from `primary`.
     pub fn fail_over(&mut self, replica: usize, primary: usize, kind: FailoverKind) {
-        let leader = self.nodes.iter().position(|node| node.raft.is_leader()).unwrap();
+        let leader = self.nodes.iter().position(|node| node.metadata.raft.is_leader()).unwrap();
         let (replica, primary) = (self.nodes[replica].me, self.nodes[primary].me);
-        let state = &self.nodes[leader].state;
+        let state = &self.nodes[leader].metadata.state;
         let shard = state.member(&primary).unwrap().shard;
         let change = Change::Failover { replica, primary, shard, epoch: state.epoch(&shard), kind };
-        self.nodes[leader].raft.append(None, change).unwrap();
-        self.until("the replica to own the slots", |net| net.nodes.iter().all(|node| node.state.slot_count_of(&replica) > 0));
+        self.nodes[leader].metadata.raft.append(None, change).unwrap();
+        self.until("the replica to own the slots", |net| net.nodes.iter().all(|node| node.metadata.state.slot_count_of(&replica) > 0));
     }
 
     #[track_caller]

@@ -56,7 +56,7 @@ impl<D: Disk> Node<D> {
     /// SHUTDOWN, as [`Node::shutdown`].
     pub(in crate::node) fn begin_shutdown(&mut self, options: ShutdownOptions) {
         if self.ending == Ending::No {
-            self.saving.last_words = options;
+            self.dataset.saving.last_words = options;
             self.ending = Ending::Asked;
         }
         if options.now && !self.is_at_its_end() && !self.refuse_to_end() {
@@ -66,8 +66,8 @@ impl<D: Disk> Node<D> {
 
     /// `safe`: the shutdown is called off if nobody has taken this primary's slots.
     fn refuse_to_end(&mut self) -> bool {
-        let ShutdownOptions { safe, force, .. } = self.saving.last_words;
-        let refuses = safe && !force && (self.state.slot_count_of(&self.me) > 0 || self.owes_inheritance());
+        let ShutdownOptions { safe, force, .. } = self.dataset.saving.last_words;
+        let refuses = safe && !force && (self.metadata.state.slot_count_of(&self.me) > 0 || self.owes_inheritance());
         if refuses {
             log::error!("This node is a primary with slots, and nobody has taken over all that it has, can't exit");
             self.call_off();
@@ -91,12 +91,12 @@ impl<D: Disk> Node<D> {
         self.read_primary();
         self.release_writes();
         self.todo.connect = true;
-        self.waiting.shutdown_aborted();
+        self.clients.waiting.shutdown_aborted();
     }
 
     /// Nothing is left to hand over. While the keys are saved nobody changes them: what was acknowledged is in the file.
     fn save_and_end(&mut self) {
-        let wanted = match self.saving.last_words.save {
+        let wanted = match self.dataset.saving.last_words.save {
             LastSave::IfUsual => !self.config.save.is_empty(),
             LastSave::Yes => true,
             LastSave::No => false,
@@ -116,7 +116,7 @@ impl<D: Disk> Node<D> {
         if self.ending != Ending::Saving {
             return;
         }
-        if good || self.saving.last_words.force {
+        if good || self.dataset.saving.last_words.force {
             return self.end_now();
         }
         log::error!("Error trying to save the DB, can't exit");
@@ -153,7 +153,7 @@ impl<D: Disk> Node<D> {
             return;
         }
         self.tell_left_behind(&parting);
-        self.ending = Ending::HandingOver(self.raft.term());
+        self.ending = Ending::HandingOver(self.metadata.raft.term());
         self.timers.set(Timer::Exit, self.now.mono + self.handover_patience());
         self.tend_handing_over(false);
     }
@@ -162,7 +162,7 @@ impl<D: Disk> Node<D> {
         let Ending::HandingOver(term) = self.ending else { return };
         self.hold_returned_slots();
         if late || self.is_dispensable(term) {
-            if late && self.raft.is_leader() {
+            if late && self.metadata.raft.is_leader() {
                 log::warn!("Nobody has taken the leadership over in time: the shutdown goes on without");
             }
             return self.save_and_end();
@@ -182,17 +182,17 @@ impl<D: Disk> Node<D> {
 
     /// Whether nothing is gained by staying, for a node that was asked to end in this term: somebody else leads and commits, or nobody could.
     fn is_dispensable(&self, asked_in: Term) -> bool {
-        if self.raft.is_leader() {
-            return self.raft.voters().iter().all(|voter| *voter == self.me);
+        if self.metadata.raft.is_leader() {
+            return self.metadata.raft.voters().iter().all(|voter| *voter == self.me);
         }
         // In the same term we did not lead, or have lost the majority. In a later one our vote may be needed, and our ack for the first entry.
-        self.raft.term() <= asked_in || self.state.last_term() == self.raft.term()
+        self.metadata.raft.term() <= asked_in || self.metadata.state.last_term() == self.metadata.raft.term()
     }
 
     /// The end of a turn: if it was the last one, the shell is told.
     pub(in crate::node) fn exit_if_ended(&mut self) {
         if self.ending == Ending::Now {
-            self.actions.push_back(Action::Exit(0));
+            self.io.actions.push_back(Action::Exit(0));
         }
     }
 }

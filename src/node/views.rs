@@ -41,27 +41,27 @@ impl<D: Disk> Node<D> {
 
     /// Where it says that it is reached.
     pub fn address(&self) -> &Address {
-        &self.own_address
+        &self.metadata.own_address
     }
 
     /// The replicated state.
     pub fn state(&self) -> &State {
-        &self.state
+        &self.metadata.state
     }
 
     /// Consensus.
     pub fn raft(&self) -> &Raft<Change> {
-        &self.raft
+        &self.metadata.raft
     }
 
     /// The keys.
     pub fn keyspace(&self) -> &Keyspace {
-        &self.keyspace
+        &self.dataset.keyspace
     }
 
     /// How this node stands to its cluster.
     pub fn standing(&self) -> &Standing {
-        &self.standing
+        &self.metadata.standing
     }
 
     /// What the shell knows of the process: its id, its memory, its CPU time.
@@ -71,23 +71,30 @@ impl<D: Disk> Node<D> {
 
     /// Asserts every invariant, also those between the rooms.
     pub fn check(&self) {
-        self.raft.check();
-        self.stream.check();
+        self.metadata.raft.check();
+        self.dataset.stream.check();
         self.check_foreign();
         assert!(
-            self.following.primary().is_none() || !self.stream.is_recording(),
+            self.dataset.following.primary().is_none() || !self.dataset.stream.is_recording(),
             "what a replica changes is in its primary's stream already"
         );
-        assert!(self.state.last_applied() <= self.raft.commit_index(), "only what is committed is applied");
-        assert!(self.raft.log().snapshot_index() <= self.state.last_applied(), "the log in memory begins where the state ends, or before");
-        assert!(self.raft.commit_index() <= self.raft.log().last_index(), "what is committed is in the log");
-        assert_eq!(self.raft.voters_at(self.state.last_applied()), self.state.voters(), "the applied state's voters are those of the log");
+        assert!(self.metadata.state.last_applied() <= self.metadata.raft.commit_index(), "only what is committed is applied");
+        assert!(
+            self.metadata.raft.log().snapshot_index() <= self.metadata.state.last_applied(),
+            "the log in memory begins where the state ends, or before"
+        );
+        assert!(self.metadata.raft.commit_index() <= self.metadata.raft.log().last_index(), "what is committed is in the log");
+        assert_eq!(
+            self.metadata.raft.voters_at(self.metadata.state.last_applied()),
+            self.metadata.state.voters(),
+            "the applied state's voters are those of the log"
+        );
     }
 
     /// Cron: what CLUSTER LINKS and CLUSTER NODES show of the bus.
     pub(in crate::node) fn refresh_views(&mut self) {
         self.views.links =
-            self.sessions.iter().filter_map(|(id, session)| self.link_view(id, &session.kind, session.transmit.len())).collect();
+            self.io.sessions.iter().filter_map(|(id, session)| self.link_view(id, &session.kind, session.transmit.len())).collect();
         let handshake = |socket: std::net::SocketAddr| {
             let mut name = [0; 20];
             name[..2].copy_from_slice(&socket.port().to_be_bytes());
@@ -98,7 +105,7 @@ impl<D: Disk> Node<D> {
             let address = Address { ip: socket.ip().to_string(), port: 0, bus_port: socket.port(), ..Address::default() };
             (NodeId::from_bytes(name), address)
         };
-        self.views.handshakes = self.joining.sockets().map(handshake).collect();
+        self.views.handshakes = self.metadata.joining.sockets().map(handshake).collect();
     }
 
     fn link_view(&self, id: ConnId, kind: &Kind, unsent: usize) -> Option<LinkView> {
@@ -109,32 +116,32 @@ impl<D: Disk> Node<D> {
             BusEnd::Outbound { purpose: Purpose::Link(id) | Purpose::Publish(id) } => (id, true),
             BusEnd::Outbound { purpose: Purpose::Ask(_) | Purpose::Meet | Purpose::Probe } => return None,
         };
-        let send_buffer = self.sessions.get(id).map_or(0, |session| session.transmit.capacity());
+        let send_buffer = self.io.sessions.get(id).map_or(0, |session| session.transmit.capacity());
         Some(LinkView { node, outbound, greeted: peer.is_some(), created: bus.since.wall, heard: bus.heard, send_buffer, unsent })
     }
 
     /// When the next key expires, if that is to be told on time (mono ms). Otherwise keys go when there is a turn anyway.
     pub(in crate::node) fn next_expiry(&self) -> Option<Millis> {
         let told = self.wanted_notes().expired && self.may_expire_keys();
-        let last = self.keyspace.next_expiry().filter(|_| told)?;
+        let last = self.dataset.keyspace.next_expiry().filter(|_| told)?;
         Some(self.now.mono.saturating_add(last.saturating_sub(self.now.wall)).saturating_add(1))
     }
 
     /// To expire a key is to change it.
     fn may_expire_keys(&self) -> bool {
-        self.pausing.in_force().is_none() && !self.is_handing_over()
+        self.clients.pausing.in_force().is_none() && !self.is_handing_over()
     }
 
     /// Removes expired keys and frees what was cleared, a slice a turn; true if there is more to do.
     pub(in crate::node) fn tend_keys(&mut self) -> bool {
-        let freed = self.keyspace.free_some(EXPIRE_BUDGET);
+        let freed = self.dataset.keyspace.free_some(EXPIRE_BUDGET);
         if !self.may_expire_keys() {
             return !freed;
         }
-        self.keyspace.want_notes(self.wanted_notes());
-        self.keyspace.expire_some(self.now.wall, EXPIRE_BUDGET);
+        self.dataset.keyspace.want_notes(self.wanted_notes());
+        self.dataset.keyspace.expire_some(self.now.wall, EXPIRE_BUDGET);
         self.settle_notes();
-        !freed || self.keyspace.next_expiry().is_some_and(|at| at <= self.now.wall)
+        !freed || self.dataset.keyspace.next_expiry().is_some_and(|at| at <= self.now.wall)
     }
 }
 

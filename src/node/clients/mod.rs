@@ -7,3 +7,13 @@ pub(in crate::node) mod pause;
 pub(in crate::node) mod pubsub_delivery;
 pub(in crate::node) mod serve;
 pub(in crate::node) mod wait;
+
+use crate::node::io::pubsub_links::Publishing;
+
+/// See the module.
+#[derive(Default)]
+pub(in crate::node) struct Clients {
+    pub waiting: blocked_clients::Waiting,
+    pub pausing: pause::Pausing,
+    pub publishing: Publishing,
+}

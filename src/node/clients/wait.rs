@@ -30,39 +30,39 @@ impl<D: Disk> Node<D> {
         if let Some(until) = wait.until {
             self.timers.at_most(Timer::Acks, until);
         }
-        self.feeding.waits.push(wait);
+        self.dataset.feeding.waits.push(wait);
     }
 
     /// Before step 10 of before-sleep: who has waited for enough replicas, or long enough.
     pub(in crate::node) fn count_acks(&mut self) {
         let now = self.now.mono;
         let due = self.timers.take_due(Timer::Acks, now);
-        if self.feeding.waits.is_empty() {
+        if self.dataset.feeding.waits.is_empty() {
             return;
         }
         let acked: Vec<u64> = self.online_replicas().map(|replica| replica.acked).collect();
-        let (replicates, reign) = (self.following.primary().is_some(), self.following.reign());
-        let mut waits = std::mem::take(&mut self.feeding.waits);
+        let (replicates, reign) = (self.dataset.following.primary().is_some(), self.dataset.following.reign());
+        let mut waits = std::mem::take(&mut self.dataset.feeding.waits);
         waits.retain_mut(|wait| {
             let deposed = replicates || (wait.written.offset > 0 && wait.written.reign != reign);
             let count = acked.iter().filter(|acked| **acked >= wait.written.offset).count() as u64;
             let over = count >= wait.count || wait.until.is_some_and(|until| until <= now);
             match (deposed, over) {
-                (true, _) => self.waiting.finish(wait.client, WaitOutcome::Failed(DEPOSED.to_owned())),
-                (false, true) => self.waiting.finish(wait.client, WaitOutcome::Replicas(count)),
-                (false, false) => self.feeding.asks_acks |= !std::mem::replace(&mut wait.asked, true),
+                (true, _) => self.clients.waiting.finish(wait.client, WaitOutcome::Failed(DEPOSED.to_owned())),
+                (false, true) => self.clients.waiting.finish(wait.client, WaitOutcome::Replicas(count)),
+                (false, false) => self.dataset.feeding.asks_acks |= !std::mem::replace(&mut wait.asked, true),
             }
-            !deposed && !over && self.sessions.get(wait.client).is_some()
+            !deposed && !over && self.io.sessions.get(wait.client).is_some()
         });
         if due && let Some(until) = waits.iter().filter_map(|wait| wait.until).min() {
             self.timers.set(Timer::Acks, until);
         }
-        self.feeding.waits = waits;
+        self.dataset.feeding.waits = waits;
     }
 
     /// Replicas say by themselves how far they are, but only once a second.
     pub(in crate::node) fn ask_for_acks(&mut self) {
-        if std::mem::take(&mut self.feeding.asks_acks) {
+        if std::mem::take(&mut self.dataset.feeding.asks_acks) {
             self.feed_words(&[b"REPLCONF", b"GETACK", b"*"]);
         }
     }
@@ -85,7 +85,7 @@ mod tests {
             net.hold(P, replica, Port::Client);
         }
         let client = net.say(P, "SET lost 1");
-        net.until("the write", |net| net.nodes[P].keyspace.len() == 51);
+        net.until("the write", |net| net.nodes[P].dataset.keyspace.len() == 51);
         net.fail_over(R, P, FailoverKind::Force);
         for replica in [R, LEADER] {
             net.release(P, replica, Port::Client);
@@ -98,10 +98,10 @@ mod tests {
         }
         net.all_equal(P);
         net.give(P, client, b"WAIT 1 200\r\nGET lost\r\n");
-        net.until("both answers", |net| net.nodes[P].sessions.get(client).is_some_and(|session| session.transmit.len() > 9));
+        net.until("both answers", |net| net.nodes[P].io.sessions.get(client).is_some_and(|session| session.transmit.len() > 9));
         assert_eq!(net.answer(P, client).as_deref(), Some("+OK\r\n:0\r\n$-1\r\n"));
         net.give(P, client, b"SET kept 1\r\nWAIT 2 2000\r\n");
-        net.until("two replicas", |net| net.nodes[P].sessions.get(client).is_some_and(|session| session.transmit.len() > 22));
+        net.until("two replicas", |net| net.nodes[P].io.sessions.get(client).is_some_and(|session| session.transmit.len() > 22));
         assert_eq!(net.answer(P, client).as_deref(), Some("+OK\r\n:0\r\n$-1\r\n+OK\r\n:2\r\n"));
     }
 }

@@ -62,15 +62,15 @@ enum Bereft {
 impl<D: Disk> Node<D> {
     /// FAILOVER_PREPARE came: where our stream ends. No pause ends the one that was asked for before, unless what it was for is in the log already.
     pub(in crate::node) fn prepare_failover(&mut self, from: NodeId, pause: Millis) -> Extent {
-        let is_ours = self.state.member(&from).is_some_and(|member| member.primary == Some(self.me));
+        let is_ours = self.metadata.state.member(&from).is_some_and(|member| member.primary == Some(self.me));
         if is_ours && pause > 0 {
             self.hold_writes_for(from, self.now.mono + pause.min(self.config.cluster_manual_failover_timeout));
         } else if pause == 0 && !self.is_handing_over() {
             self.release_writes_for(from);
         }
-        match self.succession.yielding.bequest {
+        match self.dataset.succession.yielding.bequest {
             // What others have is newer.
-            _ if self.succession.yielding.is_bereft() => Extent::default(),
+            _ if self.dataset.succession.yielding.is_bereft() => Extent::default(),
             _ if is_ours => self.extent(),
             Some(Bequest { to, end, .. }) if to == from => end,
             // A process that has never served these slots has nothing of them that anybody lacks.
@@ -80,7 +80,7 @@ impl<D: Disk> Node<D> {
 
     /// Whether an entry in the log gives this node's slots to a replica: its keys and its stream do not change any more.
     pub(in crate::node) fn is_handing_over(&self) -> bool {
-        self.succession.yielding.deposed
+        self.dataset.succession.yielding.deposed
     }
 
     /// A FAILOVER from this node to `successor` was applied; its kind is not known if a snapshot says so. Who has come back without its keys leaves nothing,
@@ -88,107 +88,109 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn handed_over(&mut self, successor: NodeId, kind: Option<FailoverKind>) {
         let claim = match kind {
             // It stays so until its state is the newest: the slots may have come back since.
-            _ if self.succession.yielding.is_bereft() => Claim::None,
+            _ if self.dataset.succession.yielding.is_bereft() => Claim::None,
             None => Claim::Possible,
             Some(FailoverKind::Manual) => Claim::All,
             Some(FailoverKind::Auto | FailoverKind::Force | FailoverKind::Takeover) => Claim::None,
         };
-        let end = if self.succession.yielding.is_bereft() { Extent::default() } else { self.extent() };
-        self.succession.yielding.bequest = Some(Bequest { to: successor, end, claim });
+        let end = if self.dataset.succession.yielding.is_bereft() { Extent::default() } else { self.extent() };
+        self.dataset.succession.yielding.bequest = Some(Bequest { to: successor, end, claim });
         self.disinherit();
-        self.foreign.follows();
+        self.dataset.foreign.follows();
         self.release_writes();
     }
 
     /// Whether this node was the primary of the shard, and still has the keys as they were at the end of that.
     pub(in crate::node) fn has_bequest(&self) -> bool {
-        self.succession.yielding.bequest.is_some_and(|bequest| bequest.end.reign > 0)
+        self.dataset.succession.yielding.bequest.is_some_and(|bequest| bequest.end.reign > 0)
     }
 
     /// Whether `successor` will have all keys that this node has, and nobody has changed any of them yet without that.
     pub(in crate::node) fn is_awaited_by(&self, successor: &NodeId) -> bool {
-        self.succession.yielding.bequest.is_some_and(|bequest| bequest.claim == Claim::All && bequest.to == *successor)
+        self.dataset.succession.yielding.bequest.is_some_and(|bequest| bequest.claim == Claim::All && bequest.to == *successor)
     }
 
     /// Whether a successor may still need what this node has: until a sync with it is complete.
     pub(in crate::node) fn is_awaited(&self) -> bool {
-        self.succession.yielding.bequest.is_some_and(|bequest| bequest.claim == Claim::All)
+        self.dataset.succession.yielding.bequest.is_some_and(|bequest| bequest.claim == Claim::All)
     }
 
     /// The keys are others', or this node's own again.
     pub(in crate::node) fn forget_bequest(&mut self) {
-        self.succession.yielding.bequest = None;
+        self.dataset.succession.yielding.bequest = None;
     }
 
     /// Own ranges that entries in the log's tail would take away, or whose keys this node does not have (yet).
     pub(in crate::node) fn refresh_leaving(&mut self) {
-        self.succession.yielding.leaving.clear();
-        let stopped = std::mem::take(&mut self.succession.yielding.deposed);
-        let summoned = self.succession.summoned.take();
-        for (_, entry) in self.raft.log().iter_from(self.state.last_applied() + 1) {
+        self.dataset.succession.yielding.leaving.clear();
+        let stopped = std::mem::take(&mut self.dataset.succession.yielding.deposed);
+        let summoned = self.dataset.succession.summoned.take();
+        for (_, entry) in self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1) {
             match &entry.body {
                 Body::App(change @ Change::SlotChange { ranges, .. }) if change.deposes() == Some(self.me) => {
-                    self.succession.yielding.leaving.extend(ranges);
+                    self.dataset.succession.yielding.leaving.extend(ranges);
                 }
                 Body::App(Change::SetReplicaOf { id, .. }) if *id == self.me => {
-                    self.succession.yielding.leaving.extend(self.state.ranges_of(&self.me))
+                    self.dataset.succession.yielding.leaving.extend(self.metadata.state.ranges_of(&self.me))
                 }
-                Body::App(Change::Failover { primary, .. }) if *primary == self.me => self.succession.yielding.deposed = true,
+                Body::App(Change::Failover { primary, .. }) if *primary == self.me => self.dataset.succession.yielding.deposed = true,
                 Body::App(Change::Failover { replica, primary, kind: FailoverKind::Manual, .. }) if *replica == self.me => {
-                    self.succession.summoned = Some(*primary);
+                    self.dataset.succession.summoned = Some(*primary);
                 }
                 _ => {}
             }
         }
-        self.todo.connect |= self.succession.summoned != summoned;
-        if self.succession.yielding.deposed && !stopped {
-            self.succession.yielding.inherited = None;
+        self.todo.connect |= self.dataset.succession.summoned != summoned;
+        if self.dataset.succession.yielding.deposed && !stopped {
+            self.dataset.succession.yielding.inherited = None;
         }
-        if self.succession.yielding.deposed || self.lacks_keys() {
-            self.succession.yielding.leaving = self.state.ranges_of(&self.me);
+        if self.dataset.succession.yielding.deposed || self.lacks_keys() {
+            self.dataset.succession.yielding.leaving = self.metadata.state.ranges_of(&self.me);
         }
     }
 
     /// Whether the keys of this node's slots are elsewhere: it has taken over and not caught up, or it has come back without them.
     pub(in crate::node) fn lacks_keys(&self) -> bool {
-        self.succession.predecessor().is_some() || self.succession.yielding.is_bereft()
+        self.dataset.succession.predecessor().is_some() || self.dataset.succession.yielding.is_bereft()
     }
 
     /// The slots are ours, or may be by the newest state, and the keys may be with others: so it is when a process starts without keys, or with
     /// those of its last save. Replicas, which may have more, would lose that to it.
     pub(in crate::node) fn become_bereft(&mut self) {
-        self.succession.yielding.bereft = Some(Bereft::Unasked);
+        self.dataset.succession.yielding.bereft = Some(Bereft::Unasked);
     }
 
     /// Once a turn: the leader is asked to promote the best replica. If there is none that has the keys, or nothing comes of it for node-timeout although
     /// somebody leads, what was lost is lost.
     pub(in crate::node) fn tend_bereft(&mut self) {
-        let Some(bereft) = self.succession.yielding.bereft else { return };
+        let Some(bereft) = self.dataset.succession.yielding.bereft else { return };
         let over = match bereft {
             // By an older state it may be without the replicas that it has, and without a leader nobody says who has the keys.
             _ if !self.knows_newest_state() || self.is_leaderless() => {
-                self.succession.yielding.bereft = Some(Bereft::Unasked);
-                return self.proposals.take_handover_back(&self.me);
+                self.dataset.succession.yielding.bereft = Some(Bereft::Unasked);
+                return self.metadata.proposals.take_handover_back(&self.me);
             }
-            _ if self.state.slot_count_of(&self.me) == 0 || self.state.replicas_of(&self.me).is_empty() => true,
+            _ if self.metadata.state.slot_count_of(&self.me) == 0 || self.metadata.state.replicas_of(&self.me).is_empty() => true,
             Bereft::Unasked => {
                 log::info!(
                     "This primary has just started, and its replicas may have newer keys: it serves when the leader has found out who has them"
                 );
-                self.succession.yielding.bereft = Some(Bereft::Until(self.now.mono + self.config.cluster_node_timeout));
+                self.dataset.succession.yielding.bereft = Some(Bereft::Until(self.now.mono + self.config.cluster_node_timeout));
                 self.hold_writes(self.now.mono + self.config.cluster_manual_failover_timeout);
                 !self.ask_for_successor()
             }
             // What it wishes for is in its log: it serves nobody until that is decided.
             Bereft::Until(_) if self.is_handing_over() => false,
             // Without a lease it would serve nobody, and overwrite what its replicas have all the same.
-            Bereft::Until(until) => until <= self.now.mono && self.lease.at(self.now.mono).is_some() || !self.proposals.gives_up(&self.me),
+            Bereft::Until(until) => {
+                until <= self.now.mono && self.dataset.lease.at(self.now.mono).is_some() || !self.metadata.proposals.gives_up(&self.me)
+            }
         };
         if over {
-            if let Some(Bereft::Until(until)) = self.succession.yielding.bereft {
+            if let Some(Bereft::Until(until)) = self.dataset.succession.yielding.bereft {
                 self.tell_settled(until);
             }
-            self.succession.yielding.bereft = None;
+            self.dataset.succession.yielding.bereft = None;
             self.lead_loaded_keys();
             self.drop_foreign_keys();
             self.refresh_leaving();
@@ -197,7 +199,7 @@ impl<D: Disk> Node<D> {
     }
 
     fn tell_settled(&self, until: Millis) {
-        match self.state.slot_count_of(&self.me) {
+        match self.metadata.state.slot_count_of(&self.me) {
             0 => log::info!("A replica has this shard's newest keys: it is the primary now"),
             _ if until <= self.now.mono => {
                 log::warn!("It was not settled within cluster-node-timeout who has the newest keys: this primary goes on with its own");
@@ -209,23 +211,23 @@ impl<D: Disk> Node<D> {
     /// The leader is to promote our best replica. It knows whether one that is flagged as failed is coming back \[N49\]. False if there is none, or it has
     /// said so already.
     pub(in crate::node) fn ask_for_successor(&mut self) -> bool {
-        if self.state.willing_replicas(&self.me).next().is_some() {
+        if self.metadata.state.willing_replicas(&self.me).next().is_some() {
             self.wish(WishKind::HandOver, self.me, None);
         }
-        self.proposals.gives_up(&self.me)
+        self.metadata.proposals.gives_up(&self.me)
     }
 
     /// FAILOVER_DONE came: who has taken over says what it has of this node's data.
     pub(in crate::node) fn receive_failover_done(&mut self, from: NodeId, has: Extent) {
-        self.succession.yielding.inherited = Some((from, has));
+        self.dataset.succession.yielding.inherited = Some((from, has));
     }
 
     /// Whether this node has what its successor may need, which has not said that it has all of it. That it has is also seen by a sync of this node's own
     /// with it, by which this node has nothing more to leave.
     pub(in crate::node) fn owes_inheritance(&self) -> bool {
-        let Some(Bequest { to, end, claim }) = self.succession.yielding.bequest else { return false };
-        let successor = self.state.member(&self.me).and_then(|me| me.primary).unwrap_or(to);
-        let has_all = self.succession.yielding.inherited.is_some_and(|(by, has)| by == successor && has >= end);
+        let Some(Bequest { to, end, claim }) = self.dataset.succession.yielding.bequest else { return false };
+        let successor = self.metadata.state.member(&self.me).and_then(|me| me.primary).unwrap_or(to);
+        let has_all = self.dataset.succession.yielding.inherited.is_some_and(|(by, has)| by == successor && has >= end);
         end.reign > 0 && claim != Claim::None && !has_all
     }
 }

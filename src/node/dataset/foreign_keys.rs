@@ -67,14 +67,14 @@ pub(in crate::node) fn others_slots(me: &NodeId, entry: &Entry<Change>) -> Vec<(
 impl<D: Disk> Node<D> {
     /// Whether this node is its shard's primary by the log.
     fn is_primary_by_log(&self) -> bool {
-        self.state.member(&self.me).is_some_and(|me| me.primary.is_none())
+        self.metadata.state.member(&self.me).is_some_and(|me| me.primary.is_none())
     }
 
     /// Whether this node decides what its shard's keys are: it is the primary, has them, and knows what the cluster knows.
     fn decides_over_keys(&self) -> bool {
         self.is_primary_by_log()
-            && self.following.primary().is_none()
-            && !self.foreign.uncertain
+            && self.dataset.following.primary().is_none()
+            && !self.dataset.foreign.uncertain
             && !self.lacks_keys()
             && !self.is_loading()
     }
@@ -85,8 +85,8 @@ impl<D: Disk> Node<D> {
         let slots = ranges.iter().flat_map(|(first, last)| (first.number()..=last.number()).filter_map(Slot::new));
         if self.decides_over_keys() {
             self.drop_keys_of(slots);
-        } else if self.is_primary_by_log() && (!self.foreign.uncertain || index > self.foreign.old) {
-            self.foreign.void.extend(slots);
+        } else if self.is_primary_by_log() && (!self.dataset.foreign.uncertain || index > self.dataset.foreign.old) {
+            self.dataset.foreign.void.extend(slots);
         }
     }
 
@@ -94,7 +94,7 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn drop_foreign_keys(&mut self) {
         if self.decides_over_keys() {
             let slots = self.foreign_slots(&self.me);
-            self.foreign.void.clear();
+            self.dataset.foreign.void.clear();
             self.drop_keys_of(slots.into_iter());
             self.tell_dropped();
         }
@@ -102,26 +102,28 @@ impl<D: Disk> Node<D> {
 
     /// Slots with keys here that are not this primary's, or were another's meanwhile.
     fn foreign_slots(&self, primary: &NodeId) -> Vec<Slot> {
-        let is_foreign = |slot: &Slot| self.foreign.void.contains(slot) || self.state.owner(*slot).is_some_and(|owner| owner != *primary);
-        Slot::all().filter(|slot| self.keyspace.count_in_slot(*slot) > 0 && is_foreign(slot)).collect()
+        let is_foreign = |slot: &Slot| {
+            self.dataset.foreign.void.contains(slot) || self.metadata.state.owner(*slot).is_some_and(|owner| owner != *primary)
+        };
+        Slot::all().filter(|slot| self.dataset.keyspace.count_in_slot(*slot) > 0 && is_foreign(slot)).collect()
     }
 
     /// Their memory is freed a slice a turn.
     fn drop_keys_of(&mut self, slots: impl Iterator<Item = Slot>) {
         for slot in slots {
-            let keys = self.keyspace.count_in_slot(slot);
+            let keys = self.dataset.keyspace.count_in_slot(slot);
             if keys > 0 {
-                self.keyspace.clear_slot(slot);
-                self.stream.feed(["CLUSTER", "FLUSHSLOT", &slot.to_string()].iter().map(|word| word.as_bytes()));
-                self.foreign.dropped.slots += 1;
-                self.foreign.dropped.keys += keys;
+                self.dataset.keyspace.clear_slot(slot);
+                self.dataset.stream.feed(["CLUSTER", "FLUSHSLOT", &slot.to_string()].iter().map(|word| word.as_bytes()));
+                self.dataset.foreign.dropped.slots += 1;
+                self.dataset.foreign.dropped.keys += keys;
             }
         }
     }
 
     /// One line for all that has gone since the last one.
     pub(in crate::node) fn tell_dropped(&mut self) {
-        let Dropped { slots, keys } = std::mem::take(&mut self.foreign.dropped);
+        let Dropped { slots, keys } = std::mem::take(&mut self.dataset.foreign.dropped);
         if slots > 0 {
             log::info!("Other shards own slots that had keys here, which are dropped: {keys} keys in {slots} slots");
         }
@@ -129,23 +131,23 @@ impl<D: Disk> Node<D> {
 
     /// This node comes into another cluster.
     pub(in crate::node) fn doubt_owners(&mut self) {
-        self.foreign = Foreign { unsaved: self.foreign.unsaved, ..Foreign::unknown(0) };
+        self.dataset.foreign = Foreign { unsaved: self.dataset.foreign.unsaved, ..Foreign::unknown(0) };
     }
 
     /// Once a turn: the state from the disk may be older than the keys. When it is known whose every slot is, keys of others' slots go; not before the stream can
     /// say so, or whoever has the same history would keep them. A replica's go with its next full sync. The keys were in the file, it may be by an operator's error.
     pub(in crate::node) fn settle_owners(&mut self) {
-        let Some(member) = self.state.member(&self.me).filter(|_| self.foreign.uncertain) else { return };
+        let Some(member) = self.metadata.state.member(&self.me).filter(|_| self.dataset.foreign.uncertain) else { return };
         let primary = member.primary.unwrap_or(self.me);
         if !self.knows_newest_state() || self.is_loading() || self.lacks_keys() {
             return;
         }
-        self.foreign.uncertain = false;
+        self.dataset.foreign.uncertain = false;
         let slots = self.foreign_slots(&primary);
         if !slots.is_empty() {
-            self.foreign.unsaved = Some(self.now.wall);
-            let keys: usize = slots.iter().map(|slot| self.keyspace.count_in_slot(*slot)).sum();
-            let (slots, file, suffix) = (slots.len(), &self.config.dbfilename, self.foreign.unsaved().unwrap_or_default());
+            self.dataset.foreign.unsaved = Some(self.now.wall);
+            let keys: usize = slots.iter().map(|slot| self.dataset.keyspace.count_in_slot(*slot)).sum();
+            let (slots, file, suffix) = (slots.len(), &self.config.dbfilename, self.dataset.foreign.unsaved().unwrap_or_default());
             log::warn!(
                 "{keys} keys here are in {slots} slots of other shards, and go. Is {file} another node's? It is kept as {file}{suffix} when the keys are saved next"
             );
@@ -155,11 +157,11 @@ impl<D: Disk> Node<D> {
 
     /// Asserts that no key is where another shard's are newer.
     pub(in crate::node) fn check_foreign(&self) {
-        if !self.keyspace.is_empty() && self.decides_over_keys() {
+        if !self.dataset.keyspace.is_empty() && self.decides_over_keys() {
             let from = u16::try_from(self.now.mono % CHECKED as u64).unwrap_or_default();
             let slots = (from..SLOT_COUNT).step_by(CHECKED).filter_map(Slot::new);
-            for slot in slots.filter(|slot| self.keyspace.count_in_slot(*slot) > 0) {
-                let owner = self.state.owner(slot);
+            for slot in slots.filter(|slot| self.dataset.keyspace.count_in_slot(*slot) > 0) {
+                let owner = self.metadata.state.owner(slot);
                 assert!(
                     owner.is_none_or(|owner| owner == self.me),
                     "a primary that has its shard's keys holds none of a slot that another owns"

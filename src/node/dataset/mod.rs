@@ -13,3 +13,37 @@ pub(in crate::node) mod role;
 pub(in crate::node) mod shutdown_readiness;
 pub(in crate::node) mod takeover;
 pub(in crate::node) mod write_lease;
+
+use crate::keyspace::Keyspace;
+use crate::replication::{History, Stream};
+use crate::types::{LogIndex, ReplId};
+
+/// See the module.
+pub(in crate::node) struct Dataset {
+    pub keyspace: Keyspace,
+    pub stream: Stream,
+    pub following: role::Following,
+    pub foreign: foreign_keys::Foreign,
+    pub feeding: primary::Feeding,
+    pub saving: rdb_save::Saving,
+    pub loading: rdb_load::Loading,
+    pub succession: takeover::Succession,
+    pub lease: write_lease::Lease,
+}
+
+impl Dataset {
+    /// No keys yet, with a history that begins here; `last_index` is that of the log as it was loaded.
+    pub fn new(keyspace: Keyspace, history: ReplId, last_index: LogIndex, loading: rdb_load::Loading) -> Self {
+        Self {
+            keyspace,
+            stream: Stream::new(History::new(history, 0)),
+            following: role::Following::default(),
+            foreign: foreign_keys::Foreign::unknown(last_index),
+            feeding: primary::Feeding::default(),
+            saving: rdb_save::Saving::default(),
+            loading,
+            succession: takeover::Succession::default(),
+            lease: write_lease::Lease::default(),
+        }
+    }
+}

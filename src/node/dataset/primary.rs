@@ -64,33 +64,33 @@ fn replica(sessions: &mut Sessions, conn: ConnId) -> Option<&mut Replica> {
 impl<D: Disk> Node<D> {
     /// Step 11 of before-sleep: more of what replicas asked for, and what this turn has added to the stream. What no one needs is dropped.
     pub(in crate::node) fn feed_replicas(&mut self) {
-        self.feeding.pressing = false;
+        self.dataset.feeding.pressing = false;
         self.ask_for_acks();
-        for at in 0..self.feeding.replicas.len() {
-            let conn = self.feeding.replicas[at];
+        for at in 0..self.dataset.feeding.replicas.len() {
+            let conn = self.dataset.feeding.replicas[at];
             match self.feed_replica(conn) {
                 Fed::Enough => self.check_output_limit(conn),
-                Fed::More => self.feeding.pressing = true,
+                Fed::More => self.dataset.feeding.pressing = true,
                 Fed::Finished => self.end_feeding(conn),
                 Fed::Lost(why) => self.drop_replica(conn, why),
             }
         }
         self.note_acked();
-        let sessions = &mut self.sessions;
-        self.feeding.replicas.retain(|conn| replica(sessions, *conn).is_some());
-        let needed = self.feeding.replicas.iter().filter_map(|conn| replica(sessions, *conn)?.needs()).min();
-        self.stream.trim(self.config.repl_backlog_size, needed.unwrap_or(u64::MAX));
+        let sessions = &mut self.io.sessions;
+        self.dataset.feeding.replicas.retain(|conn| replica(sessions, *conn).is_some());
+        let needed = self.dataset.feeding.replicas.iter().filter_map(|conn| replica(sessions, *conn)?.needs()).min();
+        self.dataset.stream.trim(self.config.repl_backlog_size, needed.unwrap_or(u64::MAX));
         let (now, lag) = (self.now.mono, self.config.min_replicas_max_lag);
         self.server.good_replicas = self.online_replicas().filter(|replica| seconds(replica.heard, now) <= lag).count() as u32;
     }
 
     /// Clients that have asked for data.
     pub(in crate::node) fn replicas(&self) -> impl Iterator<Item = &Client> {
-        let of = |conn: &ConnId| match &self.sessions.get(*conn)?.kind {
+        let of = |conn: &ConnId| match &self.io.sessions.get(*conn)?.kind {
             Kind::Client(client) => Some(&client.client),
             Kind::Bus(_) | Kind::Primary(_) => None,
         };
-        self.feeding.replicas.iter().filter_map(of)
+        self.dataset.feeding.replicas.iter().filter_map(of)
     }
 
     /// Those of them that follow the stream.
@@ -102,25 +102,25 @@ impl<D: Disk> Node<D> {
     fn note_acked(&mut self) {
         let members = self.online_replicas().filter(|replica| replica.profile.is_member);
         let Some(most) = members.map(|replica| replica.acked).max() else { return };
-        let before = self.feeding.acked(&self.stream).unwrap_or(0);
-        self.feeding.acked = Some((self.stream.history().id, most.max(before)));
+        let before = self.dataset.feeding.acked(&self.dataset.stream).unwrap_or(0);
+        self.dataset.feeding.acked = Some((self.dataset.stream.history().id, most.max(before)));
     }
 
     /// What is to be in the stream beside changes. Nothing while this node hands over: its successor waits for the end of the stream.
     pub(in crate::node) fn feed_words(&mut self, words: &[&[u8]]) -> bool {
-        let may = !self.feeding.replicas.is_empty() && !self.is_handing_over();
+        let may = !self.dataset.feeding.replicas.is_empty() && !self.is_handing_over();
         if may {
-            self.stream.feed(words.iter().copied());
+            self.dataset.stream.feed(words.iter().copied());
         }
         may
     }
 
     fn feed_replica(&mut self, conn: ConnId) -> Fed {
         let has_no_data = !(self.is_in_sync() || self.has_bequest()) || self.lacks_keys();
-        let Some(session) = self.sessions.get_mut(conn).filter(|session| !session.closing) else { return Fed::Enough };
+        let Some(session) = self.io.sessions.get_mut(conn).filter(|session| !session.closing) else { return Fed::Enough };
         let Kind::Client(client) = &mut session.kind else { return Fed::Enough };
         let asks = client.client.replica.as_ref().is_some_and(|replica| replica.is_asking());
-        let name = asks.then(|| replica_named(&self.state, &client.client));
+        let name = asks.then(|| replica_named(&self.metadata.state, &client.client));
         let Some(replica) = client.client.replica.as_deref_mut() else { return Fed::Enough };
         let room = ROOM.saturating_sub(session.transmit.len());
         let out = session.transmit.end();
@@ -132,16 +132,17 @@ impl<D: Disk> Node<D> {
             }
             let mark = self.rng.repl_id();
             let about = About { ctime: self.now.wall / 1000, used_memory: self.server.usage.resident_bytes, replication: None };
-            let start = replica.start(&mut self.keyspace, &mut self.stream, Offer { id: self.rng.repl_id(), mark, about }, out);
+            let start =
+                replica.start(&mut self.dataset.keyspace, &mut self.dataset.stream, Offer { id: self.rng.repl_id(), mark, about }, out);
             if start == Start::Later {
                 return Fed::Enough;
             }
             log::info!("Replica {} asks for data: {start}", name.unwrap_or_default());
             self.server.stats.sync_started(start);
         }
-        let fed = replica.feed(&mut self.keyspace, &self.stream, room, self.now.mono, out);
+        let fed = replica.feed(&mut self.dataset.keyspace, &self.dataset.stream, room, self.now.mono, out);
         if out.len() > before {
-            self.sessions.queue_output(conn);
+            self.io.sessions.queue_output(conn);
         }
         fed
     }
@@ -152,57 +153,57 @@ impl<D: Disk> Node<D> {
             Kind::Client(client) => client.client.replica.as_deref().is_some_and(|replica| replica.profile.is_member),
             Kind::Bus(_) | Kind::Primary(_) => false,
         };
-        let members: Vec<ConnId> = self.sessions.iter().filter(|(_, session)| is_member(session)).map(|(conn, _)| conn).collect();
+        let members: Vec<ConnId> = self.io.sessions.iter().filter(|(_, session)| is_member(session)).map(|(conn, _)| conn).collect();
         members.into_iter().for_each(|conn| self.close(conn));
     }
 
     /// The link is of no use any more.
     pub(in crate::node) fn drop_replica(&mut self, conn: ConnId, why: &str) {
-        if let Some(Kind::Client(client)) = self.sessions.get(conn).map(|session| &session.kind) {
-            log::warn!("Closing the link to replica {}: {why}", replica_named(&self.state, &client.client));
+        if let Some(Kind::Client(client)) = self.io.sessions.get(conn).map(|session| &session.kind) {
+            log::warn!("Closing the link to replica {}: {why}", replica_named(&self.metadata.state, &client.client));
         }
         self.close(conn);
     }
 
     /// It has got all that it asked for.
     fn end_feeding(&mut self, conn: ConnId) {
-        if let Some(session) = self.sessions.get_mut(conn) {
+        if let Some(session) = self.io.sessions.get_mut(conn) {
             session.closing = true;
-            self.sessions.queue_output(conn);
+            self.io.sessions.queue_output(conn);
         }
     }
 
     /// A client has read: if it is a replica for which there is more, that follows in the next turn.
     pub(in crate::node) fn replica_has_read(&mut self, conn: ConnId) {
-        let (now, feeding) = (self.now.mono, &mut self.feeding);
-        let unsent = self.sessions.get(conn).map_or(0, |session| session.transmit.len());
-        let Some(replica) = replica(&mut self.sessions, conn) else { return };
+        let (now, feeding) = (self.now.mono, &mut self.dataset.feeding);
+        let unsent = self.io.sessions.get(conn).map_or(0, |session| session.transmit.len());
+        let Some(replica) = replica(&mut self.io.sessions, conn) else { return };
         if !replica.is_online() {
             replica.heard = now;
         }
-        feeding.pressing |= unsent < ROOM / 2 && replica.has_more(&self.stream);
+        feeding.pressing |= unsent < ROOM / 2 && replica.has_more(&self.dataset.stream);
     }
 
     /// Cron: PINGs in the stream, lines for those that wait, the end of those that are silent, and of the stream if nobody has come back for it.
     pub(in crate::node) fn tend_replicas(&mut self) {
         let now = self.now.mono;
-        if now.saturating_sub(self.feeding.tended) < TEND_PERIOD {
+        if now.saturating_sub(self.dataset.feeding.tended) < TEND_PERIOD {
             return;
         }
-        self.feeding.tended = now;
+        self.dataset.feeding.tended = now;
         self.ping_replicas();
         let limit = self.config.repl_timeout.saturating_mul(1000);
-        for at in 0..self.feeding.replicas.len() {
-            let conn = self.feeding.replicas[at];
-            let Some(replica) = replica(&mut self.sessions, conn) else { continue };
+        for at in 0..self.dataset.feeding.replicas.len() {
+            let conn = self.dataset.feeding.replicas[at];
+            let Some(replica) = replica(&mut self.io.sessions, conn) else { continue };
             if replica.is_overdue(now, limit) {
                 let limit = self.config.repl_timeout;
                 self.drop_replica(conn, &format!("it has been silent for more than repl-timeout ({limit} s)"));
             } else if replica.is_kept_waiting() {
-                if let Some(session) = self.sessions.get_mut(conn).filter(|session| session.transmit.is_empty()) {
+                if let Some(session) = self.io.sessions.get_mut(conn).filter(|session| session.transmit.is_empty()) {
                     session.transmit.end().push(b'\n');
                 }
-                self.sessions.queue_output(conn);
+                self.io.sessions.queue_output(conn);
             }
         }
         self.forget_stream();
@@ -211,21 +212,21 @@ impl<D: Disk> Node<D> {
     /// `repl-ping-replica-period`.
     fn ping_replicas(&mut self) {
         let (now, period) = (self.now.mono, self.config.repl_ping_replica_period.saturating_mul(1000));
-        let due = now.saturating_sub(self.feeding.pinged) >= period;
+        let due = now.saturating_sub(self.dataset.feeding.pinged) >= period;
         if due && self.feed_words(&[b"PING"]) {
-            self.feeding.pinged = now;
+            self.dataset.feeding.pinged = now;
         }
     }
 
     /// `repl-backlog-ttl`: without a replica for so long, changes are not recorded any more.
     fn forget_stream(&mut self) {
-        let alone = self.feeding.replicas.is_empty() && self.stream.is_recording();
-        let since = alone.then(|| self.feeding.alone_since.unwrap_or(self.now.mono));
-        self.feeding.alone_since = since;
+        let alone = self.dataset.feeding.replicas.is_empty() && self.dataset.stream.is_recording();
+        let since = alone.then(|| self.dataset.feeding.alone_since.unwrap_or(self.now.mono));
+        self.dataset.feeding.alone_since = since;
         let ttl = self.config.repl_backlog_ttl.saturating_mul(1000);
         if ttl > 0 && since.is_some_and(|since| self.now.mono.saturating_sub(since) >= ttl) {
             log::info!("No replica has come for {} s: the replication backlog goes", self.config.repl_backlog_ttl);
-            self.stream.forget(self.rng.repl_id(), &mut self.keyspace);
+            self.dataset.stream.forget(self.rng.repl_id(), &mut self.dataset.keyspace);
         }
     }
 }

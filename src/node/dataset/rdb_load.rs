@@ -60,17 +60,17 @@ impl Load {
 impl<D: Disk> Node<D> {
     /// Whether the keys are still being loaded from the disk: until then this node holds none.
     pub fn is_loading(&self) -> bool {
-        self.loading.load.is_some()
+        self.dataset.loading.load.is_some()
     }
 
     /// Once a turn.
     pub(in crate::node) fn tend_loading(&mut self) -> Result<(), KeysError> {
-        let Some(mut load) = self.loading.load.take() else { return Ok(()) };
+        let Some(mut load) = self.dataset.loading.load.take() else { return Ok(()) };
         if !load.step(&mut self.files)? {
             if let Some(progress) = &mut self.server.persistence.loading {
                 progress.done = load.loader.bytes_read();
             }
-            self.loading.load = Some(load);
+            self.dataset.loading.load = Some(load);
             return Ok(());
         }
         self.files.close(&load.path);
@@ -83,13 +83,13 @@ impl<D: Disk> Node<D> {
         let began = self.server.persistence.loading.take().map_or(self.now.mono, |progress| progress.began.mono);
         let keys = loaded.keyspace.len();
         self.server.persistence.keys_loaded = keys as u64;
-        self.keyspace.replace(loaded.keyspace);
+        self.dataset.keyspace.replace(loaded.keyspace);
         if loaded.beyond {
             log::warn!("The RDB's repl-offset leaves no room to go on from: its keys begin a new history");
         }
         if let Some((id, offset)) = loaded.replication {
-            self.stream.restart(History::new(id, offset));
-            self.stream.follow(&mut self.keyspace);
+            self.dataset.stream.restart(History::new(id, offset));
+            self.dataset.stream.follow(&mut self.dataset.keyspace);
             self.lead_loaded_keys();
         }
         let seconds = self.now.mono.saturating_sub(began) as f64 / 1000.0;
@@ -102,11 +102,11 @@ impl<D: Disk> Node<D> {
     /// The keys from the disk are this node's own from now on, and their history goes on by its own changes. Until it is known that nobody has newer ones they
     /// are where another primary's stream may go on.
     pub(in crate::node) fn lead_loaded_keys(&mut self) {
-        let replica = self.state.member(&self.me).is_some_and(|me| me.primary.is_some());
+        let replica = self.metadata.state.member(&self.me).is_some_and(|me| me.primary.is_some());
         // Its primary, or its predecessor, is still followed.
-        let follows = self.following.primary().is_some();
+        let follows = self.dataset.following.primary().is_some();
         if !replica && !follows && !self.lacks_keys() && !self.is_loading() {
-            self.stream.lead(self.rng.repl_id(), &mut self.keyspace);
+            self.dataset.stream.lead(self.rng.repl_id(), &mut self.dataset.keyspace);
         }
     }
 }

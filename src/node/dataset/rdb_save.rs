@@ -145,18 +145,18 @@ impl Save {
 impl<D: Disk> Node<D> {
     /// SAVE.
     pub(in crate::node) fn save_for(&mut self, client: ConnId) {
-        self.saving.waiting.push(client);
+        self.dataset.saving.waiting.push(client);
         self.server.persistence.save_asked = true;
     }
 
     /// Cron: a save point may be reached. What has failed is tried again in any case: clients may not change anything before that.
     pub(in crate::node) fn review_save_points(&mut self) {
         let (now, persistence) = (self.now, &self.server.persistence);
-        let patient = persistence.failed && self.saving.tried.is_some_and(|tried| now.mono < tried + RETRY);
-        let changes = self.keyspace.dirty() - persistence.saved_dirty;
+        let patient = persistence.failed && self.dataset.saving.tried.is_some_and(|tried| now.mono < tried + RETRY);
+        let changes = self.dataset.keyspace.dirty() - persistence.saved_dirty;
         let since = now.wall.saturating_sub(persistence.saved_at);
         let due = self.config.save.are_reached(changes, since) || persistence.failed && !self.config.save.is_empty();
-        if self.saving.save.is_none() && !patient && due {
+        if self.dataset.saving.save.is_none() && !patient && due {
             log::info!("{changes} changes in {} seconds: saving", since / 1000);
             self.server.persistence.save_asked = true;
         }
@@ -164,16 +164,16 @@ impl<D: Disk> Node<D> {
 
     /// Once a turn: begins what is asked for, and goes on with it; true if there is more to do.
     pub(in crate::node) fn tend_saving(&mut self) -> bool {
-        if self.saving.save.is_none() && self.server.persistence.save_asked && !self.is_loading() {
+        if self.dataset.saving.save.is_none() && self.server.persistence.save_asked && !self.is_loading() {
             self.begin_save();
         }
-        let Some(mut save) = self.saving.save.take() else { return false };
-        match save.step(&mut self.keyspace, &mut self.files, &self.config) {
-            Ok(Step::More) => self.saving.save = Some(save),
+        let Some(mut save) = self.dataset.saving.save.take() else { return false };
+        match save.step(&mut self.dataset.keyspace, &mut self.files, &self.config) {
+            Ok(Step::More) => self.dataset.saving.save = Some(save),
             Ok(Step::Done) => {
-                save.writer.end(&mut self.keyspace);
+                save.writer.end(&mut self.dataset.keyspace);
                 if save.keeps.is_some() {
-                    self.foreign.saved();
+                    self.dataset.foreign.saved();
                 }
                 self.save_ended(Ok(save.dirty));
             }
@@ -187,12 +187,12 @@ impl<D: Disk> Node<D> {
                 self.save_ended(Err(error));
             }
         }
-        self.saving.save.is_some()
+        self.dataset.saving.save.is_some()
     }
 
     /// The last save before the end shows the keys as they are now.
     pub(in crate::node) fn save_anew(&mut self) {
-        if let Some(save) = self.saving.save.take() {
+        if let Some(save) = self.dataset.saving.save.take() {
             self.drop_save(save);
         }
         self.server.persistence.save_asked = true;
@@ -200,28 +200,29 @@ impl<D: Disk> Node<D> {
 
     /// With too many walks under way it is tried again by a later turn.
     fn begin_save(&mut self) {
-        let replication = self.stream.backlog().map(|_| (self.stream.history().id, self.stream.offset()));
+        let replication = self.dataset.stream.backlog().map(|_| (self.dataset.stream.history().id, self.dataset.stream.offset()));
         let about = About { ctime: self.now.wall / 1000, used_memory: self.server.usage.resident_bytes, replication };
         let format = Format { compress: self.config.rdbcompression, checksum: self.config.rdbchecksum };
-        let Some(writer) = Writer::begin(&mut self.keyspace, &about, format) else { return };
+        let Some(writer) = Writer::begin(&mut self.dataset.keyspace, &about, format) else { return };
         let persistence = &mut self.server.persistence;
         persistence.save_asked = false;
         persistence.saving_since.get_or_insert(self.now.mono);
-        self.saving.tried = Some(self.now.mono);
+        self.dataset.saving.tried = Some(self.now.mono);
         match Replacement::begin(&mut self.files, PathBuf::from(&self.config.dbfilename)) {
             Ok(file) => {
-                let (buffer, dirty, keeps) = (Vec::new(), self.keyspace.dirty(), self.foreign.unsaved());
-                self.saving.save = Some(Save { dirty, keeps, writer, file, buffer, written: 0, ahead: 0, unsynced: 0, stage: Stage::Keys });
+                let (buffer, dirty, keeps) = (Vec::new(), self.dataset.keyspace.dirty(), self.dataset.foreign.unsaved());
+                self.dataset.saving.save =
+                    Some(Save { dirty, keeps, writer, file, buffer, written: 0, ahead: 0, unsynced: 0, stage: Stage::Keys });
             }
             Err(error) => {
-                writer.end(&mut self.keyspace);
+                writer.end(&mut self.dataset.keyspace);
                 self.save_ended(Err(error));
             }
         }
     }
 
     fn drop_save(&mut self, save: Save) {
-        save.writer.end(&mut self.keyspace);
+        save.writer.end(&mut self.dataset.keyspace);
         save.file.abandon(&mut self.files);
     }
 
@@ -245,8 +246,8 @@ impl<D: Disk> Node<D> {
                 WaitOutcome::Failed(format!("ERR saving failed: {error}"))
             }
         };
-        for client in std::mem::take(&mut self.saving.waiting) {
-            self.waiting.finish(client, outcome.clone());
+        for client in std::mem::take(&mut self.dataset.saving.waiting) {
+            self.clients.waiting.finish(client, outcome.clone());
         }
         self.saved_at_end(result.is_ok());
     }
@@ -260,7 +261,7 @@ mod tests {
     #[test]
     fn a_save_that_failed_is_tried_again_though_nothing_can_change_before_that() {
         let mut net = Net::of(1);
-        net.until("a cluster of one", |net| net.nodes[0].state.member_count() == 1);
+        net.until("a cluster of one", |net| net.nodes[0].metadata.state.member_count() == 1);
         assert_eq!(net.ask(0, "CLUSTER ADDSLOTSRANGE 0 16383"), "+OK\r\n");
         net.nodes[0].files.inject(1, Fault::Fail);
         assert!(net.ask(0, "SAVE").starts_with("-ERR saving failed"));

@@ -35,13 +35,13 @@ impl<D: Disk> Node<D> {
     /// The link to the primary is up: the handshake begins.
     pub(in crate::node) fn primary_connected(&mut self, conn: ConnId, local: SocketAddr) {
         let seed = self.rng.next_u64();
-        let (Some(primary), Some(session)) = (self.following.primary(), self.sessions.get_mut(conn)) else { return };
+        let (Some(primary), Some(session)) = (self.dataset.following.primary(), self.io.sessions.get_mut(conn)) else { return };
         let Kind::Primary(link) = &mut session.kind else { return };
         let config = &self.config;
         let introduction = Introduction {
             user: &config.primaryuser,
             password: &config.primaryauth,
-            cluster: self.state.cluster_id(),
+            cluster: self.metadata.state.cluster_id(),
             primary,
             port: if config.replica_announce_port == 0 { config.announced_port() } else { config.replica_announce_port },
             ip: &config.replica_announce_ip,
@@ -50,11 +50,11 @@ impl<D: Disk> Node<D> {
             process: self.nonce,
         };
         // Who has nothing has nothing to go on with.
-        let has = (!self.keyspace.is_empty() || self.stream.backlog().is_some()).then(|| self.stream.history());
+        let has = (!self.dataset.keyspace.is_empty() || self.dataset.stream.backlog().is_some()).then(|| self.dataset.stream.history());
         link.local = Some(local);
         link.heard = self.now.mono;
         link.phase = Phase::Syncing(Box::new(Sync::begin(&introduction, has, seed, session.transmit.end())));
-        self.sessions.queue_output(conn);
+        self.io.sessions.queue_output(conn);
     }
 
     /// Takes what the primary has sent, unless what this node has goes with it.
@@ -62,7 +62,7 @@ impl<D: Disk> Node<D> {
         if self.is_at_its_end() {
             return;
         }
-        let Some(mut session) = self.sessions.lend(conn) else { return };
+        let Some(mut session) = self.io.sessions.lend(conn) else { return };
         let Kind::Primary(link) = &mut session.kind else { return self.give_back(conn, session) };
         let (mut used, now) = (0, self.now.mono);
         let streamed = matches!(link.phase, Phase::Streaming(_));
@@ -79,12 +79,12 @@ impl<D: Disk> Node<D> {
         }
         self.give_back(conn, session);
         if let Err(fault) = heard {
-            let primary = self.following.primary().map(|id| self.named(&id)).unwrap_or_default();
-            if self.following.failed(&fault.to_string()) {
+            let primary = self.dataset.following.primary().map(|id| self.named(&id)).unwrap_or_default();
+            if self.dataset.following.failed(&fault.to_string()) {
                 log::warn!("The link to the primary {primary} is closed, and will be tried again: {fault}");
             }
             if matches!(fault, Fault::Sync(SyncError::Rdb(_) | SyncError::Length { .. })) {
-                self.following.cannot_load();
+                self.dataset.following.cannot_load();
             }
             return self.close(conn);
         }
@@ -106,8 +106,8 @@ impl<D: Disk> Node<D> {
             let synced = sync.next(received, used, out);
             link.process = sync.process();
             let synced = synced?;
-            if sync.loads().is_some_and(|history| history.id != self.stream.history().id) {
-                self.following.diverged();
+            if sync.loads().is_some_and(|history| history.id != self.dataset.stream.history().id) {
+                self.dataset.following.diverged();
             }
             let Some(synced) = synced else { return Ok(()) };
             let reign = sync.reign();
@@ -123,23 +123,22 @@ impl<D: Disk> Node<D> {
     fn take_up(&mut self, synced: Synced, reign: u64) {
         match synced {
             Synced::Partial(id) => {
-                log::info!("The primary's stream goes on at offset {} of history {id}", self.stream.offset());
-                self.stream.rename(id);
+                log::info!("The primary's stream goes on at offset {} of history {id}", self.dataset.stream.offset());
+                self.dataset.stream.rename(id);
             }
             Synced::Full(keyspace, history) => {
                 log::info!("The primary's {} keys are here, at offset {} of history {}", keyspace.len(), history.offset, history.id);
-                self.keyspace.replace(*keyspace);
-                self.stream.restart(history);
+                self.dataset.keyspace.replace(*keyspace);
+                self.dataset.stream.restart(history);
             }
         }
-        self.following.synced(reign);
+        self.dataset.following.synced(reign);
         self.forget_bequest();
     }
 
     fn stream_reader(&mut self, link: &PrimaryLink) -> Box<StreamReader> {
         let local = link.local.unwrap_or(link.socket);
-        let client = Client { is_primary: true, ..Client::new(self.next_client, link.socket, local, self.now, true) };
-        self.next_client += 1;
+        let client = Client { is_primary: true, ..Client::new(self.io.next_client(), link.socket, local, self.now, true) };
         Box::new(StreamReader { client, parser: Parser::new(STREAMED), unfinished: Vec::new(), failed: false, is_closing: false })
     }
 
@@ -177,8 +176,8 @@ impl<D: Disk> Node<D> {
             if client.multi.is_some() {
                 unfinished.extend_from_slice(request);
             } else {
-                self.stream.relay(unfinished);
-                self.stream.relay(request);
+                self.dataset.stream.relay(unfinished);
+                self.dataset.stream.relay(request);
                 *unfinished = Vec::new();
             }
             let end = *used + parsed.used;
@@ -186,7 +185,7 @@ impl<D: Disk> Node<D> {
             *used = if given { 0 } else { end };
         }
         if asked {
-            acknowledgement(self.stream.offset(), out);
+            acknowledgement(self.dataset.stream.offset(), out);
         }
         received.drain(..std::mem::take(used));
         Ok(make_room(received, &reader.parser)?)
@@ -222,14 +221,14 @@ impl<D: Disk> Node<D> {
                 if let Err(fault) = ran {
                     log::debug!("the end of the primary's stream: {fault}");
                 }
-                reader.client.discard(&mut self.keyspace);
+                reader.client.discard(&mut self.dataset.keyspace);
             }
             Phase::Dialling | Phase::Syncing(_) => {}
         }
         if let Phase::Syncing(sync) = link.phase
             && let Some(partial) = sync.abandon()
         {
-            self.keyspace.discard(partial);
+            self.dataset.keyspace.discard(partial);
         }
         self.forget_primary_link(conn, was_up);
     }

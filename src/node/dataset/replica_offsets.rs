@@ -41,50 +41,52 @@ impl<D: Disk> Node<D> {
                 changed.push((id, offset));
             }
         }
-        if self.raft.leader_ready(self.state.last_applied()) {
+        if self.metadata.raft.leader_ready(self.metadata.state.last_applied()) {
             self.publish_copies(changed);
         }
     }
 
     fn known_copies(&self) -> Vec<(NodeId, u64)> {
-        let answered = self.raft.followers().filter(|(id, progress)| progress.acked_round() > 0 && self.state.member(id).is_some());
-        let said = answered.map(|(id, progress)| (*id, progress.extent(self.state.epoch_of(id).unwrap_or(0)).unwrap_or_default().offset));
+        let answered =
+            self.metadata.raft.followers().filter(|(id, progress)| progress.acked_round() > 0 && self.metadata.state.member(id).is_some());
+        let said =
+            answered.map(|(id, progress)| (*id, progress.extent(self.metadata.state.epoch_of(id).unwrap_or(0)).unwrap_or_default().offset));
         said.chain([(self.me, self.replication_offset())]).collect()
     }
 
     fn table_of_copies(&self) -> Vec<(NodeId, u64)> {
-        let members = self.views.copies.offsets.iter().filter(|(id, _)| self.state.member(id).is_some());
+        let members = self.views.copies.offsets.iter().filter(|(id, _)| self.metadata.state.member(id).is_some());
         members.map(|(id, offset)| (*id, *offset)).collect()
     }
 
     fn publish_copies(&mut self, changed: Vec<(NodeId, u64)>) {
-        let (term, now) = (self.raft.term(), self.now.mono);
+        let (term, now) = (self.metadata.raft.term(), self.now.mono);
         let all = self.views.copies.told.is_none_or(|(told_in, told)| told_in != term || now.saturating_sub(told) >= PERIOD);
         if all {
             self.views.copies.told = Some((term, now));
         }
         let news = if all { self.table_of_copies() } else { changed };
         if !news.is_empty() {
-            let links: Vec<ConnId> = self.links.all_up().collect();
-            links.into_iter().for_each(|conn| self.outbox.push(conn, Frame::ReplOffsets(news.clone())));
+            let links: Vec<ConnId> = self.metadata.links.all_up().collect();
+            links.into_iter().for_each(|conn| self.io.outbox.push(conn, Frame::ReplOffsets(news.clone())));
         }
     }
 
     /// A leader's link to a member is up: it may have missed something.
     pub(in crate::node) fn tell_copies(&mut self, id: NodeId) {
-        if let (true, Some(conn)) = (self.raft.is_leader() && !self.views.copies.offsets.is_empty(), self.links.up(&id)) {
-            self.outbox.push(conn, Frame::ReplOffsets(self.table_of_copies()));
+        if let (true, Some(conn)) = (self.metadata.raft.is_leader() && !self.views.copies.offsets.is_empty(), self.metadata.links.up(&id)) {
+            self.io.outbox.push(conn, Frame::ReplOffsets(self.table_of_copies()));
         }
     }
 
     /// REPL_OFFSETS came from `from`. Whom we do not know may be a member by what we have not applied yet; but for so many there is no room.
     pub(in crate::node) fn receive_copies(&mut self, from: &NodeId, offsets: Vec<(NodeId, u64)>) {
-        if self.raft.leader().is_some_and(|leader| leader != *from) {
+        if self.metadata.raft.leader().is_some_and(|leader| leader != *from) {
             return;
         }
         self.views.copies.offsets.extend(offsets.into_iter().filter(|(id, _)| *id != self.me));
         if self.views.copies.offsets.len() > MAX_MEMBERS {
-            self.views.copies.offsets.retain(|id, _| self.state.member(id).is_some());
+            self.views.copies.offsets.retain(|id, _| self.metadata.state.member(id).is_some());
         }
     }
 }
@@ -127,7 +129,7 @@ mod tests {
     #[test]
     fn a_node_shows_its_own_offset_and_those_of_its_own_replicas_as_they_are() {
         let mut net = Net::with_replicas();
-        net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
+        net.until("three voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 3));
         assert_eq!(net.ask(2, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
         all_name(&mut net, &[1, 2]);
         assert_eq!(net.ask(0, "SET one more"), "+OK\r\n");

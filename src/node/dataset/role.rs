@@ -104,41 +104,41 @@ impl Following {
 impl<D: Disk> Node<D> {
     /// Whether this node copies another one's keys.
     pub fn is_replica(&self) -> bool {
-        self.following.primary.is_some()
+        self.dataset.following.primary.is_some()
     }
 
     /// Whether this node's keys are those of its shard: always for a primary, for a replica once a sync with its primary is complete.
     pub fn is_in_sync(&self) -> bool {
-        self.following.primary.is_none() || self.following.in_sync
+        self.dataset.following.primary.is_none() || self.dataset.following.in_sync
     }
 
     /// How far this node's keys are in their history, in bytes of its stream. A replica that has nothing worth promoting says 0, any other at least 1.
     pub fn replication_offset(&self) -> u64 {
-        match self.following.primary {
-            None => self.stream.offset(),
-            Some(_) if self.following.in_sync => self.stream.offset().max(1),
+        match self.dataset.following.primary {
+            None => self.dataset.stream.offset(),
+            Some(_) if self.dataset.following.in_sync => self.dataset.stream.offset().max(1),
             Some(_) => 0,
         }
     }
 
     /// How much of its shard's data this node holds, to be compared with what others hold.
     pub(in crate::node) fn extent(&self) -> Extent {
-        Extent { reign: self.following.reign, offset: self.replication_offset() }
+        Extent { reign: self.dataset.following.reign, offset: self.replication_offset() }
     }
 
     /// What AE_ACK says: how much this node holds as a copy of the primary that its log names. While an entry in it is not applied, or its
     /// consequences are not drawn, that gives this node another one it says reign 0, which is no answer: an offset would be taken for one in that one's
     /// history \[N39\], and nothing for the truth \[N45\]. Nor has a primary an answer that lacks the keys of its slots \[N55\].
     pub(in crate::node) fn promised_extent(&self) -> Extent {
-        let primary = self.following.primary;
-        let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
+        let primary = self.dataset.following.primary;
+        let mut tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
         let moves = tail.any(|(_, entry)| match &entry.body {
             Body::App(Change::SetReplicaOf { id, .. }) => *id == self.me,
             Body::App(Change::Failover { primary: old, .. }) => *old == self.me || primary == Some(*old),
             _ => false,
         });
-        let lacks = self.state.slot_count_of(&self.me) > 0 && self.lacks_keys();
-        let is_settled = self.state.member(&self.me).is_some_and(|me| me.primary == primary) && !moves && !lacks;
+        let lacks = self.metadata.state.slot_count_of(&self.me) > 0 && self.lacks_keys();
+        let is_settled = self.metadata.state.member(&self.me).is_some_and(|me| me.primary == primary) && !moves && !lacks;
         let Extent { reign, offset } = self.extent();
         // A replica at its last save takes what it has with it; a former primary is still there for its successor.
         let offset = if self.is_at_its_end() && primary.is_some() && !self.owes_inheritance() { 0 } else { offset };
@@ -147,42 +147,42 @@ impl<D: Disk> Node<D> {
 
     /// This node is another one from now on, or in another cluster: whoever was its primary may be so no more, and is asked again.
     pub(in crate::node) fn part_from_primary(&mut self) {
-        if let Some(conn) = self.following.link {
+        if let Some(conn) = self.dataset.following.link {
             self.close(conn);
         }
     }
 
     /// What the primary has sent meanwhile is looked at in the next turn: the process does not end after all.
     pub(in crate::node) fn read_primary(&mut self) {
-        if let Some(conn) = self.following.link {
-            self.sessions.queue_input(conn);
+        if let Some(conn) = self.dataset.following.link {
+            self.io.sessions.queue_input(conn);
         }
     }
 
     /// The state may name another primary by now, or none. Who is no member, on its way from one cluster to another, keeps what it has.
     pub(in crate::node) fn review_primary(&mut self) {
-        let Some(me) = self.state.member(&self.me) else { return };
+        let Some(me) = self.metadata.state.member(&self.me) else { return };
         if me.primary.is_some() {
-            self.foreign.follows();
+            self.dataset.foreign.follows();
         }
-        let (primary, shard, failed) = (me.primary.or(self.succession.predecessor()), Some(me.shard), me.failed);
-        if primary == self.following.primary {
+        let (primary, shard, failed) = (me.primary.or(self.dataset.succession.predecessor()), Some(me.shard), me.failed);
+        if primary == self.dataset.following.primary {
             return;
         }
         // What has come from the former primary is run before that.
         self.part_from_primary();
-        let in_sync = match (self.following.primary, &primary) {
-            (Some(_), Some(_)) => self.following.in_sync && self.following.shard == shard,
+        let in_sync = match (self.dataset.following.primary, &primary) {
+            (Some(_), Some(_)) => self.dataset.following.in_sync && self.dataset.following.shard == shard,
             // A successor waits for no primary that has failed.
             (None, Some(successor)) => self.is_awaited_by(successor) && !failed,
             (_, None) => false,
         };
-        let reign = self.following.reign;
-        self.following = Following { primary, shard, in_sync, reign, down_since: self.now.mono, ..Following::default() };
+        let reign = self.dataset.following.reign;
+        self.dataset.following = Following { primary, shard, in_sync, reign, down_since: self.now.mono, ..Following::default() };
         match primary {
             Some(primary) => {
                 log::info!("This node is a replica of {}", self.named(&primary));
-                self.stream.follow(&mut self.keyspace);
+                self.dataset.stream.follow(&mut self.dataset.keyspace);
             }
             None => self.lead_own_keys(),
         }
@@ -195,15 +195,18 @@ impl<D: Disk> Node<D> {
         self.begin_reign();
         // What replicas were told of the reign was another's.
         self.part_from_replicas();
-        self.stream.lead(self.rng.repl_id(), &mut self.keyspace);
-        let slots = self.state.slot_count_of(&self.me);
+        self.dataset.stream.lead(self.rng.repl_id(), &mut self.dataset.keyspace);
+        let slots = self.metadata.state.slot_count_of(&self.me);
         if slots > 0 {
-            log::info!("This node is a primary, of {slots} slots; it goes on with what it has copied, keys: {}", self.keyspace.len());
+            log::info!(
+                "This node is a primary, of {slots} slots; it goes on with what it has copied, keys: {}",
+                self.dataset.keyspace.len()
+            );
             self.drop_foreign_keys();
         } else {
             log::info!("This node replicates nobody any more and owns no slots: its copies of keys go");
-            self.keyspace.clear();
-            self.stream.forget(self.rng.repl_id(), &mut self.keyspace);
+            self.dataset.keyspace.clear();
+            self.dataset.stream.forget(self.rng.repl_id(), &mut self.dataset.keyspace);
         }
     }
 
@@ -211,14 +214,14 @@ impl<D: Disk> Node<D> {
     /// have lost its keys and go on with others.
     fn begin_reign(&mut self) {
         // 63 bits, as every number on the bus.
-        let (applied, life) = (self.state.last_applied().min((1 << 43) - 1), self.incarnation.min((1 << 20) - 1));
-        self.following.reign = applied << 20 | life;
+        let (applied, life) = (self.metadata.state.last_applied().min((1 << 43) - 1), self.metadata.incarnation.min((1 << 20) - 1));
+        self.dataset.following.reign = applied << 20 | life;
     }
 
     /// Once a turn: who was a primary when its process began, or when it came into its cluster, numbers its reign once it knows all that is decided.
     pub(in crate::node) fn settle_reign(&mut self) {
-        let unsettled = self.following.reign == 0 && self.following.primary.is_none() && !self.is_joiner();
-        let leads = |node: &Self| node.state.member(&node.me).is_some_and(|me| me.primary.is_none());
+        let unsettled = self.dataset.following.reign == 0 && self.dataset.following.primary.is_none() && !self.is_joiner();
+        let leads = |node: &Self| node.metadata.state.member(&node.me).is_some_and(|me| me.primary.is_none());
         if unsettled && leads(self) && self.knows_newest_state() {
             self.begin_reign();
         }
@@ -226,45 +229,45 @@ impl<D: Disk> Node<D> {
 
     /// This node comes into another cluster, whose log numbers other reigns. What a replica holds stays what it is.
     pub(in crate::node) fn end_reign(&mut self) {
-        if self.following.primary.is_none() {
-            self.following.reign = 0;
+        if self.dataset.following.primary.is_none() {
+            self.dataset.following.reign = 0;
         }
     }
 
     /// Step 1 of before-sleep: a replica without a link to its primary dials it. Only by a state that is the cluster's newest: an old file may name
     /// one that has long been replaced, perhaps by this node. What is still loaded from the disk may be where the stream goes on.
     pub(in crate::node) fn connect_primary(&mut self) {
-        let idle = self.following.link.is_none() && !self.is_loading() && !self.is_at_its_end();
-        let Some(primary) = self.following.primary.filter(|_| idle) else { return };
+        let idle = self.dataset.following.link.is_none() && !self.is_loading() && !self.is_at_its_end();
+        let Some(primary) = self.dataset.following.primary.filter(|_| idle) else { return };
         let newest = self.knows_newest_state() && !self.is_leaderless();
         let Some(socket) = self.client_socket(&primary).filter(|_| newest) else { return };
-        if self.now.mono < self.following.dial_at {
-            return self.timers.at_most(Timer::Primary, self.following.dial_at);
+        if self.now.mono < self.dataset.following.dial_at {
+            return self.timers.at_most(Timer::Primary, self.dataset.following.dial_at);
         }
         let link = PrimaryLink { primary, socket, local: None, heard: self.now.mono, process: None, phase: Phase::Dialling };
-        let conn = self.sessions.insert(Kind::Primary(Box::new(link)));
-        self.following.link = Some(conn);
-        self.actions.push_back(Action::Dial { conn, socket, port: Port::Client });
+        let conn = self.io.sessions.insert(Kind::Primary(Box::new(link)));
+        self.dataset.following.link = Some(conn);
+        self.io.actions.push_back(Action::Dial { conn, socket, port: Port::Client });
         self.timers.set(Timer::Primary, self.now.mono + ACK_PERIOD);
     }
 
     /// Where a member's clients connect; `None` while that is not known.
     fn client_socket(&self, id: &NodeId) -> Option<SocketAddr> {
-        let address = &self.state.member(id)?.address;
+        let address = &self.metadata.state.member(id)?.address;
         Some(SocketAddr::new(address.ip.parse().ok()?, address.port))
     }
 
     /// A node greets: if it is the primary, it need not be waited for any longer.
     pub(in crate::node) fn primary_greets(&mut self, id: &NodeId) {
-        if self.following.primary != Some(*id) {
+        if self.dataset.following.primary != Some(*id) {
             return;
         }
         let now = self.now.mono;
         let stale = |link: &mut PrimaryLink| matches!(link.phase, Phase::Dialling) && now.saturating_sub(link.heard) >= STALE_DIAL;
-        if let Some(conn) = self.following.link.filter(|conn| self.sessions.primary_mut(*conn).is_some_and(stale)) {
+        if let Some(conn) = self.dataset.following.link.filter(|conn| self.io.sessions.primary_mut(*conn).is_some_and(stale)) {
             self.close(conn);
         }
-        self.following.dial_at = now;
+        self.dataset.following.dial_at = now;
         self.todo.connect = true;
     }
 
@@ -273,12 +276,12 @@ impl<D: Disk> Node<D> {
         if !self.timers.take_due(Timer::Primary, self.now.mono) {
             return;
         }
-        let Some(conn) = self.following.link else { return };
+        let Some(conn) = self.dataset.following.link else { return };
         if self.is_at_its_end() {
             return self.timers.set(Timer::Primary, self.now.mono + ACK_PERIOD);
         }
-        let elsewhere = self.following.primary.and_then(|primary| self.client_socket(&primary));
-        let Some(link) = self.sessions.primary_mut(conn) else { return };
+        let elsewhere = self.dataset.following.primary.and_then(|primary| self.client_socket(&primary));
+        let Some(link) = self.io.sessions.primary_mut(conn) else { return };
         let silent = self.now.mono.saturating_sub(link.heard);
         let given_up = match link.phase {
             Phase::Dialling => silent > self.config.cluster_node_timeout / 2 || elsewhere != Some(link.socket),
@@ -289,7 +292,7 @@ impl<D: Disk> Node<D> {
             return self.close(conn);
         }
         if matches!(link.phase, Phase::Streaming(_)) {
-            self.following.stands();
+            self.dataset.following.stands();
         }
         self.tell_offset(conn);
         self.timers.set(Timer::Primary, self.now.mono + ACK_PERIOD);
@@ -297,8 +300,8 @@ impl<D: Disk> Node<D> {
 
     /// Tells the primary how far this replica has run its stream, or, while its data is loaded, that this replica is there.
     pub(in crate::node) fn tell_offset(&mut self, conn: ConnId) {
-        let offset = self.stream.offset();
-        let Some(session) = self.sessions.get_mut(conn) else { return };
+        let offset = self.dataset.stream.offset();
+        let Some(session) = self.io.sessions.get_mut(conn) else { return };
         match &session.kind {
             Kind::Primary(link) => match &link.phase {
                 Phase::Streaming(_) => acknowledgement(offset, session.transmit.end()),
@@ -307,42 +310,43 @@ impl<D: Disk> Node<D> {
             },
             Kind::Bus(_) | Kind::Client(_) => return,
         }
-        self.sessions.queue_output(conn);
+        self.io.sessions.queue_output(conn);
     }
 
     /// The link to the primary is gone: it is dialled again after a pause.
     pub(in crate::node) fn forget_primary_link(&mut self, conn: ConnId, was_up: bool) {
-        if self.following.link != Some(conn) {
+        if self.dataset.following.link != Some(conn) {
             return;
         }
-        self.following.link = None;
-        let most = if self.following.bad_rdb { MAX_RDB_BACKOFF } else { MAX_BACKOFF };
-        self.following.backoff = (self.following.backoff * 2).clamp(MIN_BACKOFF, most);
-        self.following.dial_at = self.now.mono + self.rng.between(self.following.backoff / 2, self.following.backoff);
+        self.dataset.following.link = None;
+        let most = if self.dataset.following.bad_rdb { MAX_RDB_BACKOFF } else { MAX_BACKOFF };
+        self.dataset.following.backoff = (self.dataset.following.backoff * 2).clamp(MIN_BACKOFF, most);
+        self.dataset.following.dial_at =
+            self.now.mono + self.rng.between(self.dataset.following.backoff / 2, self.dataset.following.backoff);
         if was_up {
-            let primary = self.following.primary.as_ref();
+            let primary = self.dataset.following.primary.as_ref();
             let name = primary.map(|id| self.named(id)).unwrap_or_default();
-            let follows = self.state.member(&self.me).is_some_and(|me| me.primary.as_ref() == primary);
+            let follows = self.metadata.state.member(&self.me).is_some_and(|me| me.primary.as_ref() == primary);
             let next = if follows { ": connecting anew" } else { "" };
-            log::info!("The stream of the primary {name} has ended at offset {}{next}", self.stream.offset());
-            self.following.down_since = self.now.mono;
+            log::info!("The stream of the primary {name} has ended at offset {}{next}", self.dataset.stream.offset());
+            self.dataset.following.down_since = self.now.mono;
         }
         self.todo.connect = true;
     }
 
     /// What INFO and ROLE show of a replica, and what routing goes by.
     pub(in crate::node) fn upstream(&self) -> Option<Upstream> {
-        self.following.primary?;
-        let link = self.following.link.and_then(|conn| self.sessions.primary(conn));
+        self.dataset.following.primary?;
+        let link = self.dataset.following.link.and_then(|conn| self.io.sessions.primary(conn));
         let state = match link.map(|link| &link.phase) {
             Some(Phase::Streaming(_)) => UpstreamLink::Up,
             Some(Phase::Syncing(sync)) => match sync.progress() {
-                Some((read, total)) => UpstreamLink::Loading { read, total, since: self.following.down_since },
-                None => UpstreamLink::Down { since: self.following.down_since },
+                Some((read, total)) => UpstreamLink::Loading { read, total, since: self.dataset.following.down_since },
+                None => UpstreamLink::Down { since: self.dataset.following.down_since },
             },
-            _ => UpstreamLink::Down { since: self.following.down_since },
+            _ => UpstreamLink::Down { since: self.dataset.following.down_since },
         };
-        Some(Upstream { in_sync: self.following.in_sync, heard: link.map(|link| link.heard), link: state })
+        Some(Upstream { in_sync: self.dataset.following.in_sync, heard: link.map(|link| link.heard), link: state })
     }
 }
 

@@ -68,18 +68,18 @@ impl<D: Disk> Node<D> {
     /// Nothing is acknowledged any more that replicas could lack in the end. Also if slots have come back meanwhile, and were served.
     fn hold_for_replicas(&mut self, parting: &mut Parting, owed: Owed) {
         let has_replicas = owed != Owed::Nothing || self.replicas().next().is_some();
-        if has_replicas && self.state.slot_count_of(&self.me) > 0 && !self.pausing.is_own() {
-            parting.floor = Some(self.stream.offset());
+        if has_replicas && self.metadata.state.slot_count_of(&self.me) > 0 && !self.clients.pausing.is_own() {
+            parting.floor = Some(self.dataset.stream.offset());
             self.hold_writes(Millis::MAX);
-            self.feeding.asks_acks = true;
+            self.dataset.feeding.asks_acks = true;
         }
-        parting.floor.get_or_insert(self.stream.offset());
+        parting.floor.get_or_insert(self.dataset.stream.offset());
     }
 
     /// The successor may have gone, and the slots have come back: nobody has the time any more to copy what would be written.
     pub(in crate::node) fn hold_returned_slots(&mut self) {
-        let returned = self.state.slot_count_of(&self.me) > 0 && !self.state.replicas_of(&self.me).is_empty();
-        if returned && !self.pausing.is_own() {
+        let returned = self.metadata.state.slot_count_of(&self.me) > 0 && !self.metadata.state.replicas_of(&self.me).is_empty();
+        if returned && !self.clients.pausing.is_own() {
             self.hold_writes(Millis::MAX);
         }
     }
@@ -98,33 +98,34 @@ impl<D: Disk> Node<D> {
 
     fn may_ask(&self, parting: &Parting, owed: Owed) -> bool {
         let patient = parting.asked.is_some_and(|asked| self.now.mono < asked + ASK_AGAIN);
-        owed == Owed::Slots && !patient && !self.proposals.gives_up(&self.me)
+        owed == Owed::Slots && !patient && !self.metadata.proposals.gives_up(&self.me)
     }
 
     fn owed(&self, parting: &Parting) -> Owed {
-        let floor = parting.floor.unwrap_or(self.stream.offset());
+        let floor = parting.floor.unwrap_or(self.dataset.stream.offset());
         let strangers = || if self.strangers_lag(floor) { Owed::Copy } else { Owed::Nothing };
         let (near, connected) = (self.hears_leader(), self.member_replicas().next().is_some());
         if self.owes_inheritance() || self.is_handing_over() {
             return if near || connected { Owed::Inheritance } else { strangers() };
         }
         // Of an heir that lacks keys its predecessor has all of them.
-        if self.state.slot_count_of(&self.me) == 0 || self.succession.predecessor().is_some() {
+        if self.metadata.state.slot_count_of(&self.me) == 0 || self.dataset.succession.predecessor().is_some() {
             return strangers();
         }
-        let lives = self.state.replicas_of(&self.me).iter().any(|id| self.state.member(id).is_some_and(|member| !member.failed));
+        let lives =
+            self.metadata.state.replicas_of(&self.me).iter().any(|id| self.metadata.state.member(id).is_some_and(|member| !member.failed));
         match self.is_with_a_replica(floor) && !self.lacks_keys() {
             // Who lives and is reached dials within a second. Without a leader nobody says of the others that they are gone. Whether a replica has more than who has
             // just started nobody knows before the leader has looked: it is a predecessor, or feeds them.
             false if connected || lives && near => Owed::Copy,
-            true if near && self.state.able_replicas(&self.me).next().is_some() => Owed::Slots,
+            true if near && self.metadata.state.able_replicas(&self.me).next().is_some() => Owed::Slots,
             _ => strangers(),
         }
     }
 
     /// Whether a leader was heard so lately, by the time of the last turn, that it will be heard again, or another one.
     pub fn hears_leader(&self) -> bool {
-        self.outlook.leader_heard.is_some_and(|heard| self.now.mono.saturating_sub(heard) <= self.handover_patience())
+        self.metadata.outlook.leader_heard.is_some_and(|heard| self.now.mono.saturating_sub(heard) <= self.handover_patience())
     }
 
     fn member_replicas(&self) -> impl Iterator<Item = &Client> {
@@ -146,9 +147,9 @@ impl<D: Disk> Node<D> {
     /// The wait is over. Says what has not come of it, and what is known to be with nobody else.
     pub(in crate::node) fn tell_left_behind(&self, parting: &Parting) {
         let owed = self.owed(parting);
-        let floor = parting.floor.unwrap_or(self.stream.offset());
-        let serves = self.state.slot_count_of(&self.me) > 0 && !self.lacks_keys();
-        let alone = serves && !self.is_with_a_replica(floor) && !self.state.replicas_of(&self.me).is_empty();
+        let floor = parting.floor.unwrap_or(self.dataset.stream.offset());
+        let serves = self.metadata.state.slot_count_of(&self.me) > 0 && !self.lacks_keys();
+        let alone = serves && !self.is_with_a_replica(floor) && !self.metadata.state.replicas_of(&self.me).is_empty();
         match owed {
             Owed::Slots => return log::warn!("A replica has everything, but none has taken over in time: the shutdown goes on without"),
             Owed::Nothing if !alone => return,
@@ -158,8 +159,8 @@ impl<D: Disk> Node<D> {
             let Some(replica) = &client.replica else { continue };
             log::warn!(
                 "Lagging replica {} reported offset {} behind master, state={}.",
-                replica_named(&self.state, client),
-                self.stream.offset().saturating_sub(replica.acked),
+                replica_named(&self.metadata.state, client),
+                self.dataset.stream.offset().saturating_sub(replica.acked),
                 replica.state()
             );
         }
@@ -170,11 +171,15 @@ impl<D: Disk> Node<D> {
     }
 
     fn left_behind(&self) -> String {
-        let Some(acked) = self.feeding.acked(&self.stream) else {
-            return format!("all of its {} keys ({} writes since it has started)", self.keyspace.len(), self.keyspace.dirty());
+        let Some(acked) = self.dataset.feeding.acked(&self.dataset.stream) else {
+            return format!(
+                "all of its {} keys ({} writes since it has started)",
+                self.dataset.keyspace.len(),
+                self.dataset.keyspace.dirty()
+            );
         };
-        let bytes = self.stream.offset() - acked;
-        match self.stream.writes_since(acked) {
+        let bytes = self.dataset.stream.offset() - acked;
+        match self.dataset.stream.writes_since(acked) {
             Some(writes) => format!("{writes} writes ({bytes} bytes)"),
             None => format!("{bytes} bytes of its stream"),
         }

@@ -82,38 +82,38 @@ impl Succession {
 impl<D: Disk> Node<D> {
     /// CLUSTER FAILOVER.
     pub(in crate::node) fn begin_failover(&mut self, client: ConnId) {
-        let primary = self.state.member(&self.me).and_then(|me| me.primary);
-        let Some(primary) = primary.filter(|_| self.succession.attempt.is_none()) else {
-            return self.waiting.finish(client, WaitOutcome::Failed("ERR A failover is in progress already".to_owned()));
+        let primary = self.metadata.state.member(&self.me).and_then(|me| me.primary);
+        let Some(primary) = primary.filter(|_| self.dataset.succession.attempt.is_none()) else {
+            return self.clients.waiting.finish(client, WaitOutcome::Failed("ERR A failover is in progress already".to_owned()));
         };
         log::info!("Taking over from {}, as asked", self.named(&primary));
         let until = self.now.mono + self.config.cluster_manual_failover_timeout;
-        self.succession.attempt = Some(Attempt { client, until, proposed: false });
-        self.succession.question = Some(Question { primary, asked: None, end: None });
+        self.dataset.succession.attempt = Some(Attempt { client, until, proposed: false });
+        self.dataset.succession.question = Some(Question { primary, asked: None, end: None });
         self.timers.set(Timer::Succession, until);
         self.todo.connect = true;
     }
 
     /// A client was told this, or has left: a failover that it asked for and that was not granted is over.
     pub(in crate::node) fn failover_ended(&mut self, client: ConnId, outcome: &WaitOutcome) {
-        if self.succession.attempt.is_some_and(|attempt| attempt.client == client) {
+        if self.dataset.succession.attempt.is_some_and(|attempt| attempt.client == client) {
             self.call_failover_off(outcome.clone());
         }
     }
 
     /// The primary serves writes again, unless it has learned by now that it is none any more.
     fn call_failover_off(&mut self, outcome: WaitOutcome) {
-        let Some(attempt) = self.succession.attempt.take() else { return };
+        let Some(attempt) = self.dataset.succession.attempt.take() else { return };
         let why = outcome.clone().failure();
-        self.waiting.finish(attempt.client, outcome);
-        if let (false, Some(question)) = (self.succession.heir, self.succession.question) {
+        self.clients.waiting.finish(attempt.client, outcome);
+        if let (false, Some(question)) = (self.dataset.succession.heir, self.dataset.succession.question) {
             if let Some(why) = why {
                 log::warn!("Taking over from {} is called off: {why}", self.named(&question.primary));
             }
-            self.succession.question = None;
-            if let Some(conn) = self.links.up(&question.primary) {
-                let number = self.succession.next_question();
-                self.outbox.push(conn, Frame::FailoverPrepare { pause: 0, number });
+            self.dataset.succession.question = None;
+            if let Some(conn) = self.metadata.links.up(&question.primary) {
+                let number = self.dataset.succession.next_question();
+                self.io.outbox.push(conn, Frame::FailoverPrepare { pause: 0, number });
             }
         }
     }
@@ -121,16 +121,16 @@ impl<D: Disk> Node<D> {
     /// Once a turn: asks, proposes once this replica has caught up, serves once it has everything.
     pub(in crate::node) fn tend_succession(&mut self) {
         let late = self.timers.take_due(Timer::Succession, self.now.mono);
-        self.todo.connect |= self.succession.done.take().is_some();
-        let Some(question) = self.succession.question else { return };
-        if self.succession.heir {
+        self.todo.connect |= self.dataset.succession.done.take().is_some();
+        let Some(question) = self.dataset.succession.question else { return };
+        if self.dataset.succession.heir {
             return self.await_inheritance(question);
         }
-        let follows = self.state.member(&self.me).and_then(|me| me.primary) == Some(question.primary);
-        let Some(attempt) = self.succession.attempt else { return };
+        let follows = self.metadata.state.member(&self.me).and_then(|me| me.primary) == Some(question.primary);
+        let Some(attempt) = self.dataset.succession.attempt else { return };
         if late || !follows {
             // It may have come to it in another way: the primary has failed meanwhile.
-            let leads = !follows && self.state.slot_count_of(&self.me) > 0;
+            let leads = !follows && self.metadata.state.slot_count_of(&self.me) > 0;
             return self.call_failover_off(if leads { WaitOutcome::Done } else { attempt.failure(question, follows) });
         }
         // Without the link it is not known to be the same history, and the primary's clients would be held for as long as that takes.
@@ -138,9 +138,9 @@ impl<D: Disk> Node<D> {
             return;
         }
         self.put_question(question, attempt.until.saturating_sub(self.now.mono));
-        let end = self.succession.question.and_then(|question| question.end);
+        let end = self.dataset.succession.question.and_then(|question| question.end);
         if !attempt.proposed && end.is_some_and(|end| self.has_caught_up(end)) {
-            self.succession.attempt = Some(Attempt { proposed: true, ..attempt });
+            self.dataset.succession.attempt = Some(Attempt { proposed: true, ..attempt });
             self.propose_failover(question.primary, Part { client: attempt.client, number: 0 });
         }
     }
@@ -151,23 +151,23 @@ impl<D: Disk> Node<D> {
     }
 
     fn propose_failover(&mut self, primary: NodeId, part: Part) {
-        let Some(old) = self.state.member(&primary) else { return };
-        let (shard, epoch) = (old.shard, self.state.epoch(&old.shard));
+        let Some(old) = self.metadata.state.member(&primary) else { return };
+        let (shard, epoch) = (old.shard, self.metadata.state.epoch(&old.shard));
         self.propose(Change::Failover { replica: self.me, primary, shard, epoch, kind: FailoverKind::Manual }, Some(part));
     }
 
     /// Asks once on each link: writes are to be held for so long, and where does the stream end?
     fn put_question(&mut self, question: Question, pause: Millis) {
         let asked = question.asked.map(|(conn, _)| conn);
-        let Some(conn) = self.links.up(&question.primary).filter(|conn| asked != Some(*conn)) else { return };
-        let number = self.succession.next_question();
-        self.outbox.push(conn, Frame::FailoverPrepare { pause, number });
-        self.succession.question = Some(Question { asked: Some((conn, number)), end: None, ..question });
+        let Some(conn) = self.metadata.links.up(&question.primary).filter(|conn| asked != Some(*conn)) else { return };
+        let number = self.dataset.succession.next_question();
+        self.io.outbox.push(conn, Frame::FailoverPrepare { pause, number });
+        self.dataset.succession.question = Some(Question { asked: Some((conn, number)), end: None, ..question });
     }
 
     /// FAILOVER_OFFSET came by `conn`.
     pub(in crate::node) fn receive_failover_offset(&mut self, conn: ConnId, end: Extent, number: u64) {
-        if let Some(question) = self.succession.question.as_mut().filter(|question| question.asked == Some((conn, number))) {
+        if let Some(question) = self.dataset.succession.question.as_mut().filter(|question| question.asked == Some((conn, number))) {
             question.end = Some(end);
         }
     }
@@ -176,47 +176,47 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn succeed(&mut self, primary: NodeId, kind: FailoverKind) {
         match kind {
             // It may have been applied by an earlier process, whose keys are with others by now.
-            _ if self.succession.yielding.is_bereft() => {}
+            _ if self.dataset.succession.yielding.is_bereft() => {}
             FailoverKind::Manual => self.inherit(primary),
             // It was chosen for keys that it had, and its process has ended since.
-            _ if !self.following.has_copy() => self.become_bereft(),
+            _ if !self.dataset.following.has_copy() => self.become_bereft(),
             FailoverKind::Auto | FailoverKind::Force | FailoverKind::Takeover => {}
         }
     }
 
     /// The slots are somebody else's again: what this node may have waited for is not to come.
     pub(in crate::node) fn disinherit(&mut self) {
-        if std::mem::take(&mut self.succession.heir) {
-            (self.succession.question, self.succession.attempt) = (None, None);
+        if std::mem::take(&mut self.dataset.succession.heir) {
+            (self.dataset.succession.question, self.dataset.succession.attempt) = (None, None);
         }
     }
 
     fn inherit(&mut self, primary: NodeId) {
-        self.succession.heir = true;
-        self.succession.question = Some(Question { primary, asked: None, end: None });
+        self.dataset.succession.heir = true;
+        self.dataset.succession.question = Some(Question { primary, asked: None, end: None });
         self.hold_writes(self.now.mono + self.config.cluster_manual_failover_timeout);
         self.todo.connect = true;
     }
 
     /// Nobody is served before this node has what its predecessor had, or that one is gone \[N25\].
     fn await_inheritance(&mut self, question: Question) {
-        let predecessor = self.state.member(&question.primary);
-        let lost = self.state.slot_count_of(&self.me) == 0;
+        let predecessor = self.metadata.state.member(&question.primary);
+        let lost = self.metadata.state.slot_count_of(&self.me) == 0;
         let gone = lost
-            || self.raft.is_dead(&question.primary)
+            || self.metadata.raft.is_dead(&question.primary)
             || predecessor.is_none_or(|member| member.failed || member.primary != Some(self.me));
         if !gone && question.end.is_none_or(|end| self.extent() < end) {
             return self.put_question(question, 0);
         }
         let name = self.named(&question.primary);
         log::info!("This node has taken over from {name}{}", if gone { ", which is gone" } else { ", and has all that it had" });
-        if gone && !lost && !self.following.has_copy() {
+        if gone && !lost && !self.dataset.following.has_copy() {
             self.become_bereft();
         }
         if !gone {
             self.tell_predecessor(question.primary);
         }
-        (self.succession.heir, self.succession.question, self.succession.attempt) = (false, None, None);
+        (self.dataset.succession.heir, self.dataset.succession.question, self.dataset.succession.attempt) = (false, None, None);
         // Before anybody is served: its own changes are the stream from now on.
         self.review_primary();
         self.refresh_leaving();
@@ -225,9 +225,9 @@ impl<D: Disk> Node<D> {
 
     /// The old primary may be waiting for that with its end. It may not rely on who ends itself.
     fn tell_predecessor(&mut self, primary: NodeId) {
-        if let Some(conn) = self.links.up(&primary).filter(|_| !self.is_at_its_end()) {
-            self.outbox.push(conn, Frame::FailoverDone { has: self.extent() });
-            self.succession.done = Some(primary);
+        if let Some(conn) = self.metadata.links.up(&primary).filter(|_| !self.is_at_its_end()) {
+            self.io.outbox.push(conn, Frame::FailoverDone { has: self.extent() });
+            self.dataset.succession.done = Some(primary);
         }
     }
 }

@@ -46,9 +46,9 @@ impl Lease {
 impl<D: Disk> Node<D> {
     /// Takes over what Raft knows of the lease.
     pub(in crate::node) fn renew_lease(&mut self) {
-        let changed = self.lease.renew(self.raft.lease_end(), self.now.mono);
-        if changed && self.state.slot_count_of(&self.me) > 0 {
-            match self.lease.held {
+        let changed = self.dataset.lease.renew(self.metadata.raft.lease_end(), self.now.mono);
+        if changed && self.metadata.state.slot_count_of(&self.me) > 0 {
+            match self.dataset.lease.held {
                 true => log::info!("This node has a write lease and serves its slots"),
                 false => log::warn!("The write lease has run out: this node does not serve its slots until the leader grants another"),
             }
@@ -59,8 +59,8 @@ impl<D: Disk> Node<D> {
     /// under a lease which has lapsed since is closed instead \[N9\].
     pub fn transmit_buffer(&mut self, conn: ConnId, reading: Now) -> Option<&mut Transmit> {
         let now = self.take_reading(reading);
-        let Kind::Client(client) = &self.sessions.get(conn)?.kind else { return self.transmit(conn) };
-        if let Some(number) = client.client.under_lease.filter(|number| self.lease.at(now.mono) != Some(*number)) {
+        let Kind::Client(client) = &self.io.sessions.get(conn)?.kind else { return self.transmit(conn) };
+        if let Some(number) = client.client.under_lease.filter(|number| self.dataset.lease.at(now.mono) != Some(*number)) {
             log::debug!("closing client {} without its replies: write lease {number} has run out", client.client.id);
             self.close(conn);
             return None;
@@ -69,14 +69,14 @@ impl<D: Disk> Node<D> {
     }
 
     fn transmit(&mut self, conn: ConnId) -> Option<&mut Transmit> {
-        self.sessions.get_mut(conn).map(|session| &mut session.transmit)
+        self.io.sessions.get_mut(conn).map(|session| &mut session.transmit)
     }
 
     /// Whether a client's write to this slot would be acknowledged now.
     pub fn accepts_writes(&self, slot: Slot, now: Now) -> bool {
-        let leaving = self.succession.yielding.leaving.iter().any(|(first, last)| (*first..=*last).contains(&slot));
-        let held = self.machine.steady.would_read(now).is_some_and(|now| self.lease.at(now.mono).is_some());
-        self.outlook.usable && self.state.owner(slot) == Some(self.me) && !leaving && held
+        let leaving = self.dataset.succession.yielding.leaving.iter().any(|(first, last)| (*first..=*last).contains(&slot));
+        let held = self.machine.steady.would_read(now).is_some_and(|now| self.dataset.lease.at(now.mono).is_some());
+        self.metadata.outlook.usable && self.metadata.state.owner(slot) == Some(self.me) && !leaving && held
     }
 }
 
@@ -89,15 +89,15 @@ mod tests {
     #[test]
     fn what_was_held_over_a_lapse_is_served_under_the_next_lease() {
         let mut net = Net::of(1);
-        net.until("a cluster of one", |net| net.nodes[0].state.member_count() == 1);
+        net.until("a cluster of one", |net| net.nodes[0].metadata.state.member_count() == 1);
         assert_eq!(net.ask(0, "CLUSTER ADDSLOTSRANGE 0 16383"), "+OK\r\n");
         assert_eq!(net.ask(0, "CLIENT PAUSE 100 WRITE"), "+OK\r\n");
         let place = "10.0.0.9:9".parse().unwrap();
         let Accepted::Session(conn) = net.nodes[0].accepted(Port::Client, place, place) else { panic!("there is room") };
         net.give(0, conn, b"SET k 1\r\n");
         net.step();
-        assert!(net.nodes[0].lease.renew(0, net.now.mono), "it runs out");
-        net.until("the end of the pause", |net| net.nodes[0].pausing.held.is_empty());
+        assert!(net.nodes[0].dataset.lease.renew(0, net.now.mono), "it runs out");
+        net.until("the end of the pause", |net| net.nodes[0].clients.pausing.held.is_empty());
         net.step();
         let answer = net.nodes[0].transmit_buffer(conn, net.now).expect("the session goes on").as_slice();
         assert_eq!(answer, b"+OK\r\n");
@@ -107,12 +107,12 @@ mod tests {
     #[test]
     fn what_was_done_under_a_lease_is_not_told_after_it() {
         let mut net = Net::of(1);
-        net.until("a cluster of one", |net| net.nodes[0].state.member_count() == 1);
+        net.until("a cluster of one", |net| net.nodes[0].metadata.state.member_count() == 1);
         assert_eq!(net.ask(0, "CLUSTER ADDSLOTSRANGE 0 16383"), "+OK\r\n");
         let (writer, other) = (net.say(0, "SET k 1"), net.say(0, "PING"));
         let now = net.now;
         net.nodes[0].turn(&mut || now).unwrap();
-        net.nodes[0].lease.renew(now.mono + 100, now.mono);
+        net.nodes[0].dataset.lease.renew(now.mono + 100, now.mono);
         let late = Now { mono: now.mono + 100, ..now };
         assert!(net.nodes[0].transmit_buffer(writer, late).is_none());
         assert!(net.nodes[0].transmit_buffer(other, late).is_some_and(|answer| answer.as_slice() == b"+PONG\r\n"));

@@ -21,10 +21,10 @@ impl<D: Disk> Node<D> {
     pub fn accepted(&mut self, port: Port, remote: SocketAddr, local: SocketAddr) -> Accepted {
         match port {
             Port::Bus => {
-                if self.sessions.len() - self.sessions.client_count() >= MAX_INBOUND {
+                if self.io.sessions.len() - self.io.sessions.client_count() >= MAX_INBOUND {
                     return Accepted::Refused(b"");
                 }
-                Accepted::Session(self.sessions.insert(Kind::Bus(Box::new(BusSession {
+                Accepted::Session(self.io.sessions.insert(Kind::Bus(Box::new(BusSession {
                     end: BusEnd::Inbound,
                     peer: None,
                     remote_ip: remote.ip(),
@@ -37,15 +37,14 @@ impl<D: Disk> Node<D> {
             }
             Port::Client => {
                 self.server.stats.connections_received += 1;
-                if self.sessions.client_count() >= self.config.maxclients as usize {
+                if self.io.sessions.client_count() >= self.config.maxclients as usize {
                     self.server.stats.connections_rejected += 1;
                     return Accepted::Refused(b"-ERR max number of clients reached\r\n");
                 }
                 let authenticated = self.config.requirepass.is_empty();
-                let client = Client::new(self.next_client, remote, local, self.now, authenticated);
-                self.next_client += 1;
+                let client = Client::new(self.io.next_client(), remote, local, self.now, authenticated);
                 let parser = Parser::new(limits(&self.config, authenticated));
-                Accepted::Session(self.sessions.insert(Kind::Client(Box::new(ClientSession {
+                Accepted::Session(self.io.sessions.insert(Kind::Client(Box::new(ClientSession {
                     client,
                     parser,
                     held_up: false,
@@ -57,7 +56,7 @@ impl<D: Disk> Node<D> {
 
     /// A dialled link is up; `local` is our end of it.
     pub fn connected(&mut self, conn: ConnId, local: SocketAddr) {
-        let Some(bus) = self.sessions.bus_mut(conn) else { return self.primary_connected(conn, local) };
+        let Some(bus) = self.io.sessions.bus_mut(conn) else { return self.primary_connected(conn, local) };
         bus.local_ip = Some(local.ip());
         let BusEnd::Outbound { purpose } = bus.end else { return };
         self.learn_own_ip(local.ip());
@@ -67,7 +66,7 @@ impl<D: Disk> Node<D> {
             // Somebody listens there: that was the question.
             Purpose::Probe => return self.probe_accepted(conn),
         };
-        self.outbox.push(conn, Frame::Hello(hello));
+        self.io.outbox.push(conn, Frame::Hello(hello));
     }
 
     /// A connection ended, or a dial failed. Its session is gone.
@@ -80,39 +79,39 @@ impl<D: Disk> Node<D> {
     /// Where the shell puts what it reads; `None` while the connection is not to be read (it is closing, or held up).
     pub fn receive_buffer(&mut self, conn: ConnId) -> Option<&mut Vec<u8>> {
         let at_end = self.is_at_its_end();
-        let session = self.sessions.get_mut(conn)?;
+        let session = self.io.sessions.get_mut(conn)?;
         let is_held = at_end && matches!(session.kind, Kind::Primary(_));
         (!session.closing && !session.is_full() && !is_held).then_some(&mut session.receive)
     }
 
     /// `count` bytes were appended to the receive buffer.
     pub fn received(&mut self, conn: ConnId, count: usize) {
-        match self.sessions.get(conn).map(|session| &session.kind) {
+        match self.io.sessions.get(conn).map(|session| &session.kind) {
             Some(Kind::Client(_) | Kind::Primary(_)) => self.server.stats.net_input_bytes += count as u64,
-            Some(Kind::Bus(_)) => self.bus_stats.bytes_received += count as u64,
+            Some(Kind::Bus(_)) => self.io.bus_stats.bytes_received += count as u64,
             None => {}
         }
-        self.sessions.queue_input(conn);
+        self.io.sessions.queue_input(conn);
     }
 
     /// The next thing for the shell to do.
     pub fn next_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        self.io.actions.pop_front()
     }
 
     /// The next connection with something to write.
     pub fn next_dirty(&mut self) -> Option<ConnId> {
-        self.sessions.next_output()
+        self.io.sessions.next_output()
     }
 
     /// The shell has written what it could, `count` bytes. A session that was only to be flushed is closed once nothing is left.
     pub fn flushed(&mut self, conn: ConnId, count: usize) {
-        match self.sessions.get(conn).map(|session| &session.kind) {
+        match self.io.sessions.get(conn).map(|session| &session.kind) {
             Some(Kind::Client(_) | Kind::Primary(_)) => self.server.stats.net_output_bytes += count as u64,
-            Some(Kind::Bus(_)) => self.bus_stats.bytes_sent += count as u64,
+            Some(Kind::Bus(_)) => self.io.bus_stats.bytes_sent += count as u64,
             None => {}
         }
-        if let Some(session) = self.sessions.get_mut(conn).filter(|session| session.transmit.is_empty()) {
+        if let Some(session) = self.io.sessions.get_mut(conn).filter(|session| session.transmit.is_empty()) {
             if session.closing {
                 return self.close(conn);
             }
@@ -127,28 +126,28 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn close(&mut self, conn: ConnId) {
         let how = self.way_to_close(conn);
         if self.forget_session(conn) {
-            self.actions.push_back(Action::Close { conn, how });
+            self.io.actions.push_back(Action::Close { conn, how });
         }
     }
 
     /// Removes a session and what hung on it; false if it was gone already.
     pub(in crate::node) fn forget_session(&mut self, conn: ConnId) -> bool {
-        let Some(session) = self.sessions.remove(conn) else { return false };
+        let Some(session) = self.io.sessions.remove(conn) else { return false };
         match session.kind {
             Kind::Client(mut client) => {
                 if client.client.replica.as_ref().is_some_and(|replica| replica.is_online()) {
-                    log::info!("The link to replica {} has ended", replica_named(&self.state, &client.client));
+                    log::info!("The link to replica {} has ended", replica_named(&self.metadata.state, &client.client));
                 }
-                self.publishing.pubsub.leave(conn, &mut client.client.subscriptions);
-                client.client.leave(&mut self.keyspace);
-                self.waiting.forget(conn);
-                self.pausing.held.remove(&conn);
+                self.clients.publishing.pubsub.leave(conn, &mut client.client.subscriptions);
+                client.client.leave(&mut self.dataset.keyspace);
+                self.clients.waiting.forget(conn);
+                self.clients.pausing.held.remove(&conn);
                 self.reset_ended(conn);
                 self.failover_ended(conn, &WaitOutcome::Failed("the client that asked for it is gone".to_owned()));
             }
             Kind::Primary(link) => self.primary_lost(conn, *link, session.receive),
             Kind::Bus(bus) => match bus.end {
-                BusEnd::Inbound => self.raft.answer_link_closed(conn),
+                BusEnd::Inbound => self.metadata.raft.answer_link_closed(conn),
                 BusEnd::Outbound { purpose: Purpose::Link(id) } => self.link_lost(id, conn),
                 BusEnd::Outbound { purpose: Purpose::Meet } => self.meeting_lost(conn),
                 BusEnd::Outbound { purpose: Purpose::Ask(_) } => {}

@@ -101,12 +101,12 @@ impl<D: Disk> Node<D> {
         }
         let wanted = self.wanted_links();
         let unwanted: Vec<_> =
-            self.links.by_node.iter().filter(|(id, _)| !wanted.contains(*id)).map(|(id, link)| (*id, link.conn)).collect();
+            self.metadata.links.by_node.iter().filter(|(id, _)| !wanted.contains(*id)).map(|(id, link)| (*id, link.conn)).collect();
         for (id, conn) in unwanted {
             if let Some(conn) = conn {
                 self.close(conn);
             }
-            self.links.by_node.remove(&id);
+            self.metadata.links.by_node.remove(&id);
         }
         for id in wanted {
             self.dial_link(id);
@@ -118,12 +118,13 @@ impl<D: Disk> Node<D> {
     /// for something, and to other members while no leader is heard.
     fn wanted_links(&self) -> BTreeSet<NodeId> {
         let mut wanted = BTreeSet::new();
-        match self.raft.role() {
-            RoleName::Leader => wanted.extend(self.addresses.keys().chain(self.raft.voters())),
-            RoleName::Candidate | RoleName::PreCandidate => wanted.extend(self.raft.voters()),
+        match self.metadata.raft.role() {
+            RoleName::Leader => wanted.extend(self.metadata.addresses.keys().chain(self.metadata.raft.voters())),
+            RoleName::Candidate | RoleName::PreCandidate => wanted.extend(self.metadata.raft.voters()),
             RoleName::Follower | RoleName::Learner => {
-                let asks = !self.proposals.is_empty() || self.takeover.is_some() || self.succession.asks().is_some();
-                wanted.extend(self.raft.leader().filter(|leader| asks || self.links.by_node.contains_key(leader)));
+                let asks =
+                    !self.metadata.proposals.is_empty() || self.metadata.takeover.is_some() || self.dataset.succession.asks().is_some();
+                wanted.extend(self.metadata.raft.leader().filter(|leader| asks || self.metadata.links.by_node.contains_key(leader)));
             }
         }
         if self.is_leaderless() {
@@ -132,7 +133,7 @@ impl<D: Disk> Node<D> {
         wanted.extend(self.sponsor().map(|sponsor| sponsor.id));
         wanted.extend(self.doubted());
         wanted.extend(self.shows_own_ip());
-        wanted.extend(self.succession.asks());
+        wanted.extend(self.dataset.succession.asks());
         wanted.remove(&self.me);
         wanted
     }
@@ -141,14 +142,14 @@ impl<D: Disk> Node<D> {
     /// knows may vote no more, so the other members get their turn.
     fn informants(&self) -> impl Iterator<Item = NodeId> {
         let turn = (self.now.mono / self.config.cluster_node_timeout.max(1)) as usize * MAX_INFORMANTS;
-        let start = turn % self.addresses.len().max(1);
-        self.raft.voters().iter().chain(self.addresses.keys().cycle().skip(start).take(MAX_INFORMANTS)).copied()
+        let start = turn % self.metadata.addresses.len().max(1);
+        self.metadata.raft.voters().iter().chain(self.metadata.addresses.keys().cycle().skip(start).take(MAX_INFORMANTS)).copied()
     }
 
     fn dial_link(&mut self, id: NodeId) {
         let Some(socket) = self.place_of(&id) else { return };
         let now = self.now.mono;
-        let link = self.links.by_node.entry(id).or_default();
+        let link = self.metadata.links.by_node.entry(id).or_default();
         if link.greeted || (link.conn.is_some() && link.socket == Some(socket)) {
             return;
         }
@@ -157,12 +158,12 @@ impl<D: Disk> Node<D> {
             link.dial_at = now;
             self.close(conn);
         }
-        let dial_at = self.links.by_node.get(&id).map_or(now, |link| link.dial_at);
+        let dial_at = self.metadata.links.by_node.get(&id).map_or(now, |link| link.dial_at);
         if now < dial_at {
             return self.timers.at_most(Timer::Dial, dial_at);
         }
         let conn = self.dial(socket, Purpose::Link(id));
-        if let Some(link) = self.links.by_node.get_mut(&id) {
+        if let Some(link) = self.metadata.links.by_node.get_mut(&id) {
             (link.conn, link.socket) = (Some(conn), Some(socket));
             link.answered = now;
         }
@@ -170,8 +171,8 @@ impl<D: Disk> Node<D> {
 
     /// Where a node is to be dialled: where it was heard from since the cluster has learned its address, or else there, in turn.
     pub(in crate::node) fn place_of(&self, id: &NodeId) -> Option<SocketAddr> {
-        let elsewhere = self.links.by_node.get(id).is_some_and(|link| link.elsewhere);
-        let found = self.links.found.get(id).copied();
+        let elsewhere = self.metadata.links.by_node.get(id).is_some_and(|link| link.elsewhere);
+        let found = self.metadata.links.found.get(id).copied();
         let sponsor = self.sponsor().filter(|sponsor| sponsor.id == *id).map(|sponsor| &sponsor.address);
         let known = self.address_of(id).or(sponsor).and_then(bus_socket);
         if elsewhere { known.or(found) } else { found.or(known) }
@@ -179,14 +180,14 @@ impl<D: Disk> Node<D> {
 
     /// The members, or their addresses, have changed: what was found out by ourselves may be known to all, or over.
     pub(in crate::node) fn review_found(&mut self) {
-        let mut found = std::mem::take(&mut self.links.found);
+        let mut found = std::mem::take(&mut self.metadata.links.found);
         found.retain(|id, found| self.address_of(id).is_some_and(|known| bus_socket(known) != Some(*found)));
-        self.links.found = found;
+        self.metadata.links.found = found;
     }
 
     /// After a start: what was not applied yet may say where a member has gone.
     pub(in crate::node) fn note_addresses_in_tail(&mut self) {
-        let tail = self.raft.log().iter_from(self.state.last_applied() + 1);
+        let tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
         let moved = tail.filter_map(|(_, entry)| match &entry.body {
             Body::App(Change::NodeInfo { id, address, .. }) => Some((*id, bus_socket(address)?)),
             _ => None,
@@ -202,8 +203,8 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn dial_at_once(&mut self, id: &NodeId) {
         let now = self.now.mono;
         self.primary_greets(id);
-        let found = self.links.found.get(id).copied();
-        let Some(link) = self.links.by_node.get_mut(id).filter(|link| !link.greeted) else { return };
+        let found = self.metadata.links.found.get(id).copied();
+        let Some(link) = self.metadata.links.by_node.get_mut(id).filter(|link| !link.greeted) else { return };
         if link.conn.is_some() && now.saturating_sub(link.answered) < STALE_DIAL {
             return;
         }
@@ -211,7 +212,7 @@ impl<D: Disk> Node<D> {
             link.failed(found);
             self.close(conn);
         }
-        if let Some(link) = self.links.by_node.get_mut(id) {
+        if let Some(link) = self.metadata.links.by_node.get_mut(id) {
             link.dial_at = now;
         }
         self.todo.connect = true;
@@ -219,7 +220,7 @@ impl<D: Disk> Node<D> {
 
     /// A member greets: should we not reach it where the cluster knows it to be, we try there.
     pub(in crate::node) fn note_address(&mut self, conn: ConnId, id: NodeId) {
-        let greeted = self.sessions.bus(conn).and_then(|bus| bus_socket(&bus.peer.as_ref()?.address));
+        let greeted = self.io.sessions.bus(conn).and_then(|bus| bus_socket(&bus.peer.as_ref()?.address));
         if let Some(socket) = greeted {
             self.found_at(id, socket);
         }
@@ -228,13 +229,13 @@ impl<D: Disk> Node<D> {
     /// A member is at this place, by its own greeting or by a MEET. Its NODE_INFO tells everybody, once it hears from the leader.
     pub(in crate::node) fn found_at(&mut self, id: NodeId, socket: SocketAddr) {
         let Some(known) = self.address_of(&id).map(bus_socket) else { return };
-        if self.links.up(&id).is_some() {
+        if self.metadata.links.up(&id).is_some() {
             return;
         }
         if known == Some(socket) {
-            self.links.found.remove(&id);
+            self.metadata.links.found.remove(&id);
         } else {
-            self.links.found.insert(id, socket);
+            self.metadata.links.found.insert(id, socket);
         }
         self.todo.connect = true;
     }
@@ -251,22 +252,22 @@ impl<D: Disk> Node<D> {
             publishes: false,
             is_closing: false,
         };
-        let conn = self.sessions.insert(Kind::Bus(Box::new(session)));
-        self.actions.push_back(Action::Dial { conn, socket, port: Port::Bus });
+        let conn = self.io.sessions.insert(Kind::Bus(Box::new(session)));
+        self.io.actions.push_back(Action::Dial { conn, socket, port: Port::Bus });
         conn
     }
 
     /// HI came on the link to `id`: requests may go out.
     pub(in crate::node) fn link_greeted(&mut self, id: NodeId) {
-        let Some(link) = self.links.by_node.get_mut(&id) else { return };
+        let Some(link) = self.metadata.links.by_node.get_mut(&id) else { return };
         link.greeted = true;
         link.backoff = 0;
         link.answered = self.now.mono;
-        let end = link.conn.and_then(|conn| self.sessions.bus(conn)?.local_ip);
+        let end = link.conn.and_then(|conn| self.io.sessions.bus(conn)?.local_ip);
         if let Some(local) = end {
             self.shown_at(local);
         }
-        self.raft.link_up(id);
+        self.metadata.raft.link_up(id);
         self.tell_copies(id);
         self.todo.proposals = true;
         self.ask_to_be_added(id);
@@ -274,7 +275,7 @@ impl<D: Disk> Node<D> {
 
     /// Somebody else is where a node was dialled: it lost its disk, or its address was given away. Said once, however often that is tried.
     pub(in crate::node) fn answered_by_another(&mut self, conn: ConnId, dialled: NodeId, found: NodeId) {
-        if let Some(link) = self.links.by_node.get_mut(&dialled)
+        if let Some(link) = self.metadata.links.by_node.get_mut(&dialled)
             && link.other.replace(found) != Some(found)
         {
             let place = link.socket.map(|socket| socket.to_string()).unwrap_or_default();
@@ -285,8 +286,8 @@ impl<D: Disk> Node<D> {
 
     /// The session of the link to `id` is gone: dial again after a pause, if it is still wanted.
     pub(in crate::node) fn link_lost(&mut self, id: NodeId, conn: ConnId) {
-        let found = self.links.found.get(&id).copied();
-        let Some(link) = self.links.by_node.get_mut(&id).filter(|link| link.conn == Some(conn)) else { return };
+        let found = self.metadata.links.found.get(&id).copied();
+        let Some(link) = self.metadata.links.by_node.get_mut(&id).filter(|link| link.conn == Some(conn)) else { return };
         if !link.greeted {
             link.failed(found);
         }
@@ -295,28 +296,28 @@ impl<D: Disk> Node<D> {
         link.backoff = (link.backoff * 2).clamp(MIN_BACKOFF, MAX_BACKOFF);
         link.dial_at = (self.now.mono + self.rng.between(link.backoff / 2, link.backoff)).next_multiple_of(DIAL_GRID);
         self.timers.at_most(Timer::Dial, link.dial_at);
-        self.raft.link_down(id);
+        self.metadata.raft.link_down(id);
     }
 
     /// Every node's cluster or address changed, or ours did: close all links but `keep` and greet anew.
     pub(in crate::node) fn drop_bus_links(&mut self, keep: Option<ConnId>) {
-        let bus: Vec<_> = self.sessions.iter().filter(|(_, session)| matches!(session.kind, Kind::Bus(_))).map(|(id, _)| id).collect();
+        let bus: Vec<_> = self.io.sessions.iter().filter(|(_, session)| matches!(session.kind, Kind::Bus(_))).map(|(id, _)| id).collect();
         for conn in bus.into_iter().filter(|conn| Some(*conn) != keep) {
             self.close(conn);
         }
-        self.links = Links::default();
+        self.metadata.links = Links::default();
         self.todo.connect = true;
     }
 
     /// Cron: a link that does not answer is closed and dialled anew, an inbound one that never greeted is closed.
     pub(in crate::node) fn close_silent_links(&mut self) {
-        let patience = self.config.cluster_node_timeout / 2 + self.raft.slowness();
+        let patience = self.config.cluster_node_timeout / 2 + self.metadata.raft.slowness();
         let now = self.now.mono;
         // Without a leader, a greeting anew is how a node hears from one that does not count it as a member.
-        let expecting = self.raft.is_leader() || self.is_leaderless();
+        let expecting = self.metadata.raft.is_leader() || self.is_leaderless();
         let silent = |link: &&Link| (!link.greeted || expecting) && now.saturating_sub(link.answered) > patience;
-        let mut silent: Vec<_> = self.links.by_node.values().filter(silent).filter_map(|link| link.conn).collect();
-        silent.extend(self.sessions.iter().filter_map(|(id, session)| match &session.kind {
+        let mut silent: Vec<_> = self.metadata.links.by_node.values().filter(silent).filter_map(|link| link.conn).collect();
+        silent.extend(self.io.sessions.iter().filter_map(|(id, session)| match &session.kind {
             Kind::Bus(bus) if bus.peer.is_none() && now.saturating_sub(bus.since.mono) > patience => Some(id),
             _ => None,
         }));
@@ -356,14 +357,14 @@ mod tests {
 
         /// What node 0 dials is refused; it pauses and dials again.
         fn refuse_dial(&mut self) {
-            let conn = self.nodes[0].links.by_node[&self.nodes[1].me].conn.unwrap();
+            let conn = self.nodes[0].metadata.links.by_node[&self.nodes[1].me].conn.unwrap();
             self.disconnect(0, conn, Closed::Refused);
             self.pass(200);
         }
 
         /// Where node 0 dials node 1.
         fn dialled(&self) -> Option<SocketAddr> {
-            let link = self.nodes[0].links.by_node.get(&self.nodes[1].me)?;
+            let link = self.nodes[0].metadata.links.by_node.get(&self.nodes[1].me)?;
             assert!(!link.greeted);
             link.conn.and(link.socket)
         }

@@ -47,7 +47,7 @@ impl<D: Disk> Node<D> {
         value.truncate(start + argument.end);
         value.drain(..start + argument.start);
         value.shrink_to_fit();
-        self.keyspace.give_string(slot, &key, value);
+        self.dataset.keyspace.give_string(slot, &key, value);
         true
     }
 }

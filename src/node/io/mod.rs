@@ -9,3 +9,27 @@ pub(in crate::node) mod long_values;
 pub(in crate::node) mod pubsub_links;
 pub(in crate::node) mod sessions;
 pub(in crate::node) mod transmit;
+
+use crate::commands::BusStats;
+use crate::node::Action;
+use crate::node::outbox::Outbox;
+use std::collections::VecDeque;
+
+/// See the module.
+#[derive(Default)]
+pub(in crate::node) struct Io {
+    pub sessions: sessions::Sessions,
+    pub outbox: Outbox,
+    pub actions: VecDeque<Action>,
+    pub bus_stats: BusStats,
+    /// How many clients there have been.
+    clients: u64,
+}
+
+impl Io {
+    /// The next client's id; none is used twice.
+    pub fn next_client(&mut self) -> u64 {
+        self.clients += 1;
+        self.clients
+    }
+}

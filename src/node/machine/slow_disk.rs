@@ -22,8 +22,8 @@ pub(in crate::node) struct SlowDisk {
 impl<D: Disk> Node<D> {
     /// The turn's durable operation took so long, in so many syncs.
     pub(in crate::node) fn disk_took(&mut self, syncs: u64, took: Millis) {
-        self.raft.disk_took(syncs, took);
-        let (each, timeout, now) = (self.raft.sync_time(), self.config.election_timeout(), self.now.mono);
+        self.metadata.raft.disk_took(syncs, took);
+        let (each, timeout, now) = (self.metadata.raft.sync_time(), self.config.election_timeout(), self.now.mono);
         if each < timeout.div_ceil(PART) {
             if self.machine.slow_disk.said.take().is_some() {
                 log::info!("The disk of nodes.conf takes {each} ms for a sync again");
@@ -32,7 +32,7 @@ impl<D: Disk> Node<D> {
             self.machine.slow_disk.said = Some(now);
             log::warn!(
                 "The disk of nodes.conf takes {each} ms for a sync: elections are begun after {} ms instead of {timeout}, and every change waits for two such syncs",
-                self.raft.election_timeout()
+                self.metadata.raft.election_timeout()
             );
         }
     }
@@ -46,7 +46,7 @@ mod tests {
     /// Three vote, with E = 1 s and W = 5 s; a sync of each takes so long.
     fn net(syncs: [Millis; 3]) -> Net {
         let mut net = Net::with_members(3);
-        net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
+        net.until("three voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 3));
         for node in 0..3 {
             assert_eq!(net.ask(node, "CONFIG SET cluster-node-timeout 15000"), "+OK\r\n");
         }
@@ -57,7 +57,7 @@ mod tests {
 
     /// Who leads, and has its first entry applied.
     fn leader(net: &Net) -> Option<usize> {
-        (0..3).find(|node| net.is_up(*node) && net.nodes[*node].raft.leader_ready(net.nodes[*node].state.last_applied()))
+        (0..3).find(|node| net.is_up(*node) && net.nodes[*node].metadata.raft.leader_ready(net.nodes[*node].metadata.state.last_applied()))
     }
 
     fn elected(net: &mut Net, within: Millis) -> usize {
@@ -69,15 +69,15 @@ mod tests {
 
     /// For so long, with a change every second, nobody else leads.
     fn keeps_leading(net: &mut Net, at: usize, span: Millis) {
-        let (term, until) = (net.nodes[at].raft.term(), net.now.mono + span);
+        let (term, until) = (net.nodes[at].metadata.raft.term(), net.now.mono + span);
         for number in 0.. {
             let word = if number % 2 == 0 { "DELSLOTS" } else { "ADDSLOTS" };
             net.say(at, &format!("CLUSTER {word} 9000"));
             let next = net.now.mono + 1000;
             while net.now.mono < next {
                 net.step();
-                assert_eq!(net.nodes[at].raft.term(), term, "another election");
-                assert!(net.nodes[at].raft.is_leader(), "it has stepped down");
+                assert_eq!(net.nodes[at].metadata.raft.term(), term, "another election");
+                assert!(net.nodes[at].metadata.raft.is_leader(), "it has stepped down");
             }
             if net.now.mono >= until {
                 return;

@@ -57,11 +57,11 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn take_reading(&mut self, reading: Now) -> Now {
         let (now, back) = self.machine.steady.read(reading);
         if back > 0 {
-            let led = if self.raft.is_leader() { ", and the leadership" } else { "" };
+            let led = if self.metadata.raft.is_leader() { ", and the leadership" } else { "" };
             log::error!(
                 "The clock (CLOCK_BOOTTIME) has gone back by {back} ms: this node gives up its write lease{led}. Its host's clock is not to be trusted"
             );
-            self.raft.clock_went_back(now.mono);
+            self.metadata.raft.clock_went_back(now.mono);
             self.renew_lease();
         }
         now
@@ -112,15 +112,17 @@ mod tests {
     #[test]
     fn a_leader_whose_clock_goes_back_steps_down_and_follows() {
         let mut net = net();
-        let term = net.nodes[2].raft.term();
+        let term = net.nodes[2].metadata.raft.term();
         [0, 1].into_iter().for_each(|other| net.hold(other, 2, Port::Bus));
         back_by(&mut net, 2, 3_600_000);
-        net.until("it to step down by itself", |net| !net.nodes[2].raft.is_leader());
+        net.until("it to step down by itself", |net| !net.nodes[2].metadata.raft.is_leader());
         [0, 1].into_iter().for_each(|other| net.release(other, 2, Port::Bus));
         net.until("all to follow one leader", |net| {
-            net.nodes
-                .iter()
-                .all(|node| node.raft.term() > term && node.raft.leader().is_some() && node.raft.leader() == net.nodes[0].raft.leader())
+            net.nodes.iter().all(|node| {
+                node.metadata.raft.term() > term
+                    && node.metadata.raft.leader().is_some()
+                    && node.metadata.raft.leader() == net.nodes[0].metadata.raft.leader()
+            })
         });
         net.until("its primary to serve", serves);
         // Its timers run on by the clock as it is now.
@@ -131,12 +133,12 @@ mod tests {
     #[test]
     fn a_primary_whose_clock_goes_back_has_no_lease_until_it_is_granted_another() {
         let mut net = net();
-        let lapses = net.nodes[0].lease.lapses();
+        let lapses = net.nodes[0].dataset.lease.lapses();
         [1, 2].into_iter().for_each(|other| net.hold(other, 0, Port::Bus));
         back_by(&mut net, 0, 500);
         assert!(!serves(&net));
         net.say(0, "PING");
-        net.until("it to notice", |net| net.nodes[0].lease.lapses() == lapses + 1);
+        net.until("it to notice", |net| net.nodes[0].dataset.lease.lapses() == lapses + 1);
         assert!(net.nodes[0].machine.steady.behind > 400);
         // A grant for what it had said before does not count.
         [1, 2].into_iter().for_each(|other| net.release(other, 0, Port::Bus));

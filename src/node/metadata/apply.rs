@@ -35,15 +35,15 @@ impl<D: Disk> Node<D> {
     /// Applies what is committed. Outcomes of our own proposals reach whoever waits for them. What this node owns by then may be not its to serve: another
     /// entry takes it away, or its keys are elsewhere.
     pub(in crate::node) fn apply_committed(&mut self) {
-        let before = self.state.last_applied();
-        while self.state.last_applied() < self.raft.commit_index() {
-            let index = self.state.last_applied() + 1;
-            let entry = self.raft.log().get(index).expect("a committed entry that is not applied is in the log");
+        let before = self.metadata.state.last_applied();
+        while self.metadata.state.last_applied() < self.metadata.raft.commit_index() {
+            let index = self.metadata.state.last_applied() + 1;
+            let entry = self.metadata.raft.log().get(index).expect("a committed entry that is not applied is in the log");
             let leaver = match &entry.body {
-                Body::App(Change::NodeForget { id, .. }) => self.state.member(id).map(|member| (*id, member.address.join_nonce())),
+                Body::App(Change::NodeForget { id, .. }) => self.metadata.state.member(id).map(|member| (*id, member.address.join_nonce())),
                 _ => None,
             };
-            let outcome = self.state.apply(index, entry);
+            let outcome = self.metadata.state.apply(index, entry);
             let origin = entry.origin;
             let others = if outcome == Outcome::Applied { others_slots(&self.me, entry) } else { Vec::new() };
             let told = outcome == Outcome::Applied && self.is_of_this_life();
@@ -52,7 +52,7 @@ impl<D: Disk> Node<D> {
                 self.chronicle(change);
             }
             if outcome == Outcome::Applied {
-                note_changes(entry, &mut self.changed);
+                note_changes(entry, &mut self.metadata.changed);
                 if concerns(&self.me, entry) {
                     self.todo.rewrite_until(self.now.mono + REWRITE_PATIENCE);
                 }
@@ -64,7 +64,7 @@ impl<D: Disk> Node<D> {
                 _ => {}
             }
             if let Some((id, join_nonce)) = leaver.filter(|_| outcome == Outcome::Applied) {
-                self.forgotten.add(id, join_nonce, self.now.mono);
+                self.metadata.forgotten.add(id, join_nonce, self.now.mono);
                 self.say_farewell(&id);
             }
             self.todo.consequences = true;
@@ -73,16 +73,16 @@ impl<D: Disk> Node<D> {
             }
         }
         self.review_incarnation();
-        self.raft.applied(self.state.last_applied());
+        self.metadata.raft.applied(self.metadata.state.last_applied());
         self.tell_dropped();
-        if self.state.last_applied() > before {
+        if self.metadata.state.last_applied() > before {
             self.refresh_leaving();
         }
     }
 
     /// Whether the state is the cluster's newest, as far as can be known. That from the disk may be older than what this node did when it last ran.
     pub(in crate::node) fn knows_newest_state(&self) -> bool {
-        self.raft.is_newest(self.state.last_applied(), self.state.last_term())
+        self.metadata.raft.is_newest(self.metadata.state.last_applied(), self.metadata.state.last_term())
     }
 
     pub(in crate::node) fn is_own(&self, id: &ProposalId) -> bool {
@@ -91,23 +91,23 @@ impl<D: Disk> Node<D> {
 
     /// A snapshot replaces the whole state: who is not in it was forgotten, and what we had proposed may be decided in it.
     pub(in crate::node) fn replace_state(&mut self, state: State) {
-        for leaver in self.state.members().filter(|member| state.member(&member.id).is_none()) {
-            self.forgotten.add(leaver.id, leaver.address.join_nonce(), self.now.mono);
+        for leaver in self.metadata.state.members().filter(|member| state.member(&member.id).is_none()) {
+            self.metadata.forgotten.add(leaver.id, leaver.address.join_nonce(), self.now.mono);
         }
         let primary_in = |state: &State| state.member(&self.me).and_then(|me| me.primary);
-        let (former, served) = (primary_in(&self.state), self.state.slot_count_of(&self.me) > 0);
-        self.state = state;
+        let (former, served) = (primary_in(&self.metadata.state), self.metadata.state.slot_count_of(&self.me) > 0);
+        self.metadata.state = state;
         // Whether that was a planned failover is not known.
-        match (former, primary_in(&self.state)) {
-            (Some(primary), None) if self.state.slot_count_of(&self.me) > 0 => self.succeed(primary, FailoverKind::Manual),
+        match (former, primary_in(&self.metadata.state)) {
+            (Some(primary), None) if self.metadata.state.slot_count_of(&self.me) > 0 => self.succeed(primary, FailoverKind::Manual),
             (None, Some(successor)) if served => self.handed_over(successor, None),
             _ => {}
         }
-        self.changed = Changed::everything();
+        self.metadata.changed = Changed::everything();
         self.todo.consequences = true;
-        for n in self.proposals.numbers() {
+        for n in self.metadata.proposals.numbers() {
             let id = self.proposal_id(n);
-            if let Seen::Done(outcome) = self.state.outcome(&id) {
+            if let Seen::Done(outcome) = self.metadata.state.outcome(&id) {
                 self.proposal_applied(n, outcome);
             }
         }
@@ -119,7 +119,7 @@ impl<D: Disk> Node<D> {
         if !std::mem::take(&mut self.todo.consequences) {
             return;
         }
-        let changed = std::mem::take(&mut self.changed);
+        let changed = std::mem::take(&mut self.metadata.changed);
         if changed.members {
             self.refresh_members();
             self.announce_address();
@@ -132,8 +132,8 @@ impl<D: Disk> Node<D> {
         if changed.state {
             self.drop_foreign_keys();
         }
-        self.raft.set_max_lease(self.state.max_lease());
-        if self.state.member(&self.me).is_some() {
+        self.metadata.raft.set_max_lease(self.metadata.state.max_lease());
+        if self.metadata.state.member(&self.me).is_some() {
             self.joined();
             self.make_claims();
         }
@@ -144,27 +144,27 @@ impl<D: Disk> Node<D> {
 
     /// The members, and how they are reached.
     pub(in crate::node) fn refresh_members(&mut self) {
-        self.addresses = self.state.members().map(|member| (member.id, member.address.clone())).collect();
+        self.metadata.addresses = self.metadata.state.members().map(|member| (member.id, member.address.clone())).collect();
         self.review_found();
-        self.evidence.duplicates.retain(|id| self.addresses.contains_key(id));
+        self.metadata.evidence.duplicates.retain(|id| self.metadata.addresses.contains_key(id));
         self.review_evidence();
         self.refresh_audience();
-        self.raft.set_members(self.state.members().map(|member| member.id), self.now.mono);
+        self.metadata.raft.set_members(self.metadata.state.members().map(|member| member.id), self.now.mono);
         self.todo.connect = true;
     }
 
     /// How a node is reached that is a member, or whose NODE_JOIN is in the log's tail: it may be a voter already.
     pub(in crate::node) fn address_of(&self, node: &NodeId) -> Option<&Address> {
-        self.addresses.get(node).or_else(|| self.joins_in_tail(node))
+        self.metadata.addresses.get(node).or_else(|| self.joins_in_tail(node))
     }
 
     /// Whether a node is a member, or its NODE_JOIN is in the log's tail.
     pub(in crate::node) fn is_known(&self, node: &NodeId) -> bool {
-        self.state.member(node).is_some() || self.joins_in_tail(node).is_some()
+        self.metadata.state.member(node).is_some() || self.joins_in_tail(node).is_some()
     }
 
     fn joins_in_tail(&self, node: &NodeId) -> Option<&Address> {
-        let tail = self.raft.log().iter_from(self.state.last_applied() + 1);
+        let tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
         tail.rev().find_map(|(_, entry)| match &entry.body {
             Body::App(Change::NodeJoin { id, address, .. }) if id == node => Some(address),
             _ => None,
@@ -173,35 +173,35 @@ impl<D: Disk> Node<D> {
 
     /// Who owns slots, and whether all of them are served.
     pub(in crate::node) fn refresh_owners(&mut self) {
-        self.raft.set_slot_owners(self.state.slot_owners());
+        self.metadata.raft.set_slot_owners(self.metadata.state.slot_owners());
         let owners_live = self.refresh_vacancies();
-        self.outlook.covered = self.state.assigned_slots() == usize::from(SLOT_COUNT) && owners_live;
+        self.metadata.outlook.covered = self.metadata.state.assigned_slots() == usize::from(SLOT_COUNT) && owners_live;
     }
 
     /// What this node brought with it when it joined: slots that nobody owns become its own again \[N20\].
     fn make_claims(&mut self) {
-        let Standing::Claiming(claims) = &self.standing else { return };
-        if self.proposals.claims() {
+        let Standing::Claiming(claims) = &self.metadata.standing else { return };
+        if self.metadata.proposals.claims() {
             return;
         }
         let slots = claims.iter().flat_map(|(first, last)| (first.number()..=last.number()).filter_map(Slot::new));
-        let free: Vec<Slot> = slots.filter(|slot| self.state.owner(*slot).is_none()).collect();
+        let free: Vec<Slot> = slots.filter(|slot| self.metadata.state.owner(*slot).is_none()).collect();
         if free.is_empty() {
             // Each is ours by now, or another's.
-            self.standing = Standing::Member;
+            self.metadata.standing = Standing::Member;
             self.todo.rewrite = true;
             return self.drop_foreign_keys();
         }
-        let target = self.state.epoch_of(&self.me).map(|epoch| (self.me, epoch));
+        let target = self.metadata.state.epoch_of(&self.me).map(|epoch| (self.me, epoch));
         self.propose(Change::SlotChange { source: None, target, ranges: Slot::ranges(free) }, None);
     }
 
     /// Keeps the log in memory short (docs/protocol.md, "Compaction"). At the beginning of a turn, so that what a turn brought is there until its end.
     pub(in crate::node) fn trim_log(&mut self) {
-        let held = self.state.last_applied().saturating_sub(self.raft.log().snapshot_index());
+        let held = self.metadata.state.last_applied().saturating_sub(self.metadata.raft.log().snapshot_index());
         let kept = self.config.cluster_raft_log_kept;
         if held > 2 * kept {
-            self.raft.compact_to(self.state.last_applied() - kept);
+            self.metadata.raft.compact_to(self.metadata.state.last_applied() - kept);
         }
     }
 }
@@ -260,7 +260,7 @@ mod tests {
     impl Net {
         /// Node 0, which votes alone, appends a change; `ahead` is its state as it will be.
         fn append(&mut self, ahead: &mut State, change: Change) {
-            let raft = &mut self.nodes[0].raft;
+            let raft = &mut self.nodes[0].metadata.raft;
             let index = raft.append(None, change.clone()).unwrap();
             let entry = Entry { term: raft.term(), origin: None, body: Body::App(change) };
             assert_eq!(ahead.apply(index, &entry), Outcome::Applied);
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn who_takes_over_serves_nobody_in_the_turn_in_which_it_learns_of_it() {
         let mut net = Net::of(1);
-        net.until("a cluster of one", |net| net.nodes[0].state.member_count() == 1);
+        net.until("a cluster of one", |net| net.nodes[0].metadata.state.member_count() == 1);
         assert_eq!(net.ask(0, "CLUSTER ADDSLOTSRANGE 0 16383"), "+OK\r\n");
         // No lease of an earlier leader can be left.
         (0..300).for_each(|_| net.step());
@@ -280,7 +280,7 @@ mod tests {
         net.give(0, conn, b"MULTI\r\nCLUSTER MEET 10.0.0.1 7009\r\nSET key 1\r\nEXEC\r\n");
         net.nodes[0].turn(&mut || net.now).unwrap();
         let (me, other) = (net.nodes[0].me, NodeId::from_bytes([9; 20]));
-        let mut ahead = net.nodes[0].state.clone();
+        let mut ahead = net.nodes[0].metadata.state.clone();
         let mut address = Address { ip: "10.0.0.1".to_owned(), port: 7009, bus_port: 17_009, ..Address::default() };
         address.set_shard_id(ShardId::from_bytes([9; 20]));
         net.append(&mut ahead, Change::NodeJoin { id: other, address, voter: false });
@@ -291,15 +291,15 @@ mod tests {
         let change = Change::SetReplicaOf { id: me, source: shard(&ahead, me), primary: Some(other), target: shard(&ahead, other) };
         net.append(&mut ahead, change);
         net.nodes[0].turn(&mut || net.now).unwrap();
-        assert_eq!(net.nodes[0].state.slot_count_of(&other), 16384);
+        assert_eq!(net.nodes[0].metadata.state.slot_count_of(&other), 16384);
         let (shard, epoch) = shard(&ahead, other);
         net.append(&mut ahead, Change::Failover { replica: me, primary: other, shard, epoch, kind: FailoverKind::Manual });
-        net.nodes[0].waiting.finish(conn, WaitOutcome::Done);
+        net.nodes[0].clients.waiting.finish(conn, WaitOutcome::Done);
         net.nodes[0].turn(&mut || net.now).unwrap();
-        assert_eq!(net.nodes[0].state.slot_count_of(&me), 16384);
+        assert_eq!(net.nodes[0].metadata.state.slot_count_of(&me), 16384);
         let answer = net.nodes[0].transmit_buffer(conn, net.now).unwrap().as_slice().to_vec();
         let answer = String::from_utf8(answer).unwrap();
-        assert!(answer.ends_with("*2\r\n") && net.nodes[0].keyspace.is_empty(), "{answer}");
+        assert!(answer.ends_with("*2\r\n") && net.nodes[0].dataset.keyspace.is_empty(), "{answer}");
     }
 
     /// What redis-cli compares of CLUSTER NODES: who owns which slots.
@@ -313,13 +313,13 @@ mod tests {
     #[test]
     fn a_node_that_brings_slots_shows_them_before_they_are_its_own_again() {
         let mut net = Net::of(2);
-        net.until("clusters of one", |net| net.nodes.iter().all(|node| node.state.member_count() == 1));
+        net.until("clusters of one", |net| net.nodes.iter().all(|node| node.metadata.state.member_count() == 1));
         for (at, range) in ["0 8191", "8192 16383"].iter().enumerate() {
             assert_eq!(net.ask(at, &format!("CLUSTER ADDSLOTSRANGE {range}")), "+OK\r\n");
         }
         net.say(0, "CLUSTER MEET 10.0.0.1 7001");
         // redis-cli --cluster create goes on as soon as all show the same: all slots must be among that.
-        while net.nodes.iter().any(|node| node.state.assigned_slots() < 16384) {
+        while net.nodes.iter().any(|node| node.metadata.state.assigned_slots() < 16384) {
             let asked = [0, 1].map(|at| (at, net.say(at, "CLUSTER NODES")));
             net.step();
             let [one, other] = asked.map(|(at, conn)| owners_shown(&net.answer(at, conn).unwrap()));

@@ -86,12 +86,12 @@ impl<D: Disk> Node<D> {
     /// Founds a one-node cluster of this identity, without slots.
     pub(in crate::node) fn found_cluster(&mut self, cluster: ClusterId, shard: ShardId) {
         log::info!("Founding cluster {cluster}");
-        self.own_address.set_shard_id(shard);
-        self.own_address.set_join_nonce(None);
-        let join = Change::NodeJoin { id: self.me, address: self.own_address.clone(), voter: true };
+        self.metadata.own_address.set_shard_id(shard);
+        self.metadata.own_address.set_join_nonce(None);
+        let join = Change::NodeJoin { id: self.me, address: self.metadata.own_address.clone(), voter: true };
         let settings = raft_settings(&self.config);
         let raft = Raft::found(self.me, join, self.nonce, settings, self.rng.fork(), self.now.mono);
-        self.standing = Standing::Member;
+        self.metadata.standing = Standing::Member;
         self.begin_anew(raft, State::founding(cluster, self.me));
         self.drop_bus_links(None);
     }
@@ -99,7 +99,7 @@ impl<D: Disk> Node<D> {
     /// Goes back to the one-node cluster that a joiner had given up.
     pub(in crate::node) fn return_to(&mut self, fallback: Fallback) {
         let Fallback { state, term } = fallback;
-        self.own_address.set_join_nonce(state.member(&self.me).and_then(|member| member.address.join_nonce()));
+        self.metadata.own_address.set_join_nonce(state.member(&self.me).and_then(|member| member.address.join_nonce()));
         let log = Log::new(state.last_applied(), state.last_term());
         let hard = HardState { term, voted_for: None };
         let (voters, applied, settings) = (state.voters().clone(), state.last_applied(), raft_settings(&self.config));
@@ -131,16 +131,16 @@ impl<D: Disk> Node<D> {
         self.part_from_replicas();
         self.end_reign();
         self.doubt_owners();
-        self.raft = raft;
-        self.state = state;
-        self.leading = crate::node::metadata::leader::Leading::default();
-        self.whereabouts.doubt();
-        self.forgotten = crate::node::metadata::reset::ForgottenMembers::default();
-        self.forgotten.check = None;
-        self.reset = None;
-        self.joining.since = self.now.mono;
-        self.outlook.leader_heard = None;
-        self.joining.reconsider = true;
+        self.metadata.raft = raft;
+        self.metadata.state = state;
+        self.metadata.leading = crate::node::metadata::leader::Leading::default();
+        self.metadata.whereabouts.doubt();
+        self.metadata.forgotten = crate::node::metadata::reset::ForgottenMembers::default();
+        self.metadata.forgotten.check = None;
+        self.metadata.reset = None;
+        self.metadata.joining.since = self.now.mono;
+        self.metadata.outlook.leader_heard = None;
+        self.metadata.joining.reconsider = true;
         self.todo.rewrite = true;
         self.todo.consequences = true;
         self.refresh_members();

@@ -42,9 +42,9 @@ impl<D: Disk> Node<D> {
         let now = self.now.mono;
         if self.machine.clocks.told_at.take_if(|at| *at + 3 * TOLD_EVERY < now).is_some() {
             log::info!("The leader does not say any more that this node's clock is off");
-            self.raft.set_clock_off(false);
+            self.metadata.raft.set_clock_off(false);
         }
-        if !self.raft.is_leader() {
+        if !self.metadata.raft.is_leader() {
             return self.machine.clocks.said.clear();
         }
         let off: BTreeMap<NodeId, Rate> = self.clocks_that_are_off().collect();
@@ -59,18 +59,18 @@ impl<D: Disk> Node<D> {
             self.machine.clocks.tell_at = now + TOLD_EVERY;
             self.tell_clocks_off();
         }
-        if self.raft.clock_rate(&self.me).0 == Rate::Alone {
+        if self.metadata.raft.clock_rate(&self.me).0 == Rate::Alone {
             self.hand_over(None);
         }
     }
 
     fn clocks_that_are_off(&self) -> impl Iterator<Item = (NodeId, Rate)> {
-        let all = self.raft.followers().map(|(id, _)| *id).chain([self.me]);
-        all.map(|id| (id, self.raft.clock_rate(&id).0)).filter(|(_, rate)| matches!(rate, Rate::Alone | Rate::Disputed))
+        let all = self.metadata.raft.followers().map(|(id, _)| *id).chain([self.me]);
+        all.map(|id| (id, self.metadata.raft.clock_rate(&id).0)).filter(|(_, rate)| matches!(rate, Rate::Alone | Rate::Disputed))
     }
 
     fn say_clock_off(&self, id: &NodeId, rate: Rate) {
-        let faster = self.raft.clock_rate(id).1.unwrap_or(0);
+        let faster = self.metadata.raft.clock_rate(id).1.unwrap_or(0);
         let difference = difference(faster < 0, faster.unsigned_abs());
         match rate {
             Rate::Alone if *id == self.me => {
@@ -82,7 +82,7 @@ impl<D: Disk> Node<D> {
                     self.named(id)
                 );
             }
-            _ if self.raft.withholds_for_clock(id) => log::error!(
+            _ if self.metadata.raft.withholds_for_clock(id) => log::error!(
                 "The clock of {} runs {difference} than this leader's, and no majority tells which is right: it is granted no write lease",
                 self.named(id)
             ),
@@ -91,19 +91,20 @@ impl<D: Disk> Node<D> {
     }
 
     fn tell_clocks_off(&mut self) {
-        let withheld = self.machine.clocks.said.keys().filter(|id| **id != self.me && self.raft.withholds_for_clock(id));
-        let told: Vec<_> = withheld.filter_map(|id| Some((self.links.up(id)?, self.raft.clock_rate(id).1.unwrap_or(0)))).collect();
+        let withheld = self.machine.clocks.said.keys().filter(|id| **id != self.me && self.metadata.raft.withholds_for_clock(id));
+        let told: Vec<_> =
+            withheld.filter_map(|id| Some((self.metadata.links.up(id)?, self.metadata.raft.clock_rate(id).1.unwrap_or(0)))).collect();
         for (conn, faster) in told {
-            self.outbox.push(conn, Frame::ClockOff { slow: faster < 0, millionths: faster.unsigned_abs() });
+            self.io.outbox.push(conn, Frame::ClockOff { slow: faster < 0, millionths: faster.unsigned_abs() });
         }
     }
 
     /// CLOCK_OFF. The lease is the leader's to give; what is asked of this node is not to lead by such a clock.
     pub(in crate::node) fn receive_clock_off(&mut self, from: &NodeId, slow: bool, millionths: u64) {
-        if self.raft.leader() != Some(*from) {
+        if self.metadata.raft.leader() != Some(*from) {
             return;
         }
-        self.raft.set_clock_off(true);
+        self.metadata.raft.set_clock_off(true);
         if self.machine.clocks.told_at.replace(self.now.mono).is_none() {
             let difference = difference(slow, millionths);
             log::error!(
@@ -187,20 +188,20 @@ mod tests {
         let mut net = net();
         net.set_rate(0, 80);
         pass(&mut net, 10_000);
-        net.until("it to be found", |net| net.nodes[2].raft.withholds_for_clock(&net.nodes[0].me));
+        net.until("it to be found", |net| net.nodes[2].metadata.raft.withholds_for_clock(&net.nodes[0].me));
         cut_off(&mut net);
     }
 
     #[test]
     fn a_leader_at_double_rate_hands_over() {
         let mut net = net();
-        let term = net.nodes[2].raft.term();
+        let term = net.nodes[2].metadata.raft.term();
         net.set_rate(2, 200);
-        net.until("it to hand over", |net| net.nodes.iter().any(|node| node.raft.is_leader() && node.raft.term() > term));
+        net.until("it to hand over", |net| net.nodes.iter().any(|node| node.metadata.raft.is_leader() && node.metadata.raft.term() > term));
         // The next one finds it too, and tells it: it does not lead on if it is elected again, though its time-outs are the shortest.
         pass(&mut net, 20_000);
         net.until("it to be told", |net| net.nodes[2].machine.clocks.withheld());
-        assert!(!net.nodes[2].raft.is_leader());
+        assert!(!net.nodes[2].metadata.raft.is_leader());
         assert_eq!(writers(&net), [0]);
         cut_off(&mut net);
     }

@@ -61,30 +61,30 @@ impl Voice {
 impl<D: Disk> Node<D> {
     /// A frame came by this connection, whose peer has greeted. Binaries of version 1 do not say which process they are.
     pub(in crate::node) fn note_process(&mut self, conn: ConnId) {
-        let Some(peer) = self.sessions.bus(conn).and_then(|bus| bus.peer.as_ref()) else { return };
+        let Some(peer) = self.io.sessions.bus(conn).and_then(|bus| bus.peer.as_ref()) else { return };
         let (id, Some(nonce)) = (peer.id, peer.process) else { return };
-        let known = self.evidence.duplicates.voices.get_mut(&id);
-        if nonce == self.nonce || peer.cluster != self.state.cluster_id() {
+        let known = self.metadata.evidence.duplicates.voices.get_mut(&id);
+        if nonce == self.nonce || peer.cluster != self.metadata.state.cluster_id() {
             return;
         }
-        if known.as_ref().is_some_and(|voice| voice.last.nonce == nonce) || self.state.member(&id).is_none() {
+        if known.as_ref().is_some_and(|voice| voice.last.nonce == nonce) || self.metadata.state.member(&id).is_none() {
             return;
         }
         let process = Process { nonce, place: format!("{}:{}@{}", peer.address.ip, peer.address.port, peer.address.bus_port) };
         match known {
             Some(voice) => voice.change_to(process),
-            None => _ = self.evidence.duplicates.voices.insert(id, Voice::new(process)),
+            None => _ = self.metadata.evidence.duplicates.voices.insert(id, Voice::new(process)),
         }
         self.tell_of_duplicate(id);
     }
 
     /// How often this node has said that two processes have one id.
     pub fn duplicates_seen(&self) -> u64 {
-        self.bus_stats.duplicates
+        self.io.bus_stats.duplicates
     }
 
     fn tell_of_duplicate(&mut self, id: NodeId) {
-        let Some(voice) = self.evidence.duplicates.voices.get_mut(&id) else { return };
+        let Some(voice) = self.metadata.evidence.duplicates.voices.get_mut(&id) else { return };
         // Who speaks under our own id is never us.
         let certain = id == self.me || voice.returns >= CERTAIN;
         if !certain || self.now.mono < voice.quiet_until {
@@ -96,7 +96,7 @@ impl<D: Disk> Node<D> {
             "Two processes call themselves {id}: the one at {one}, and {other}. Both have one nodes.conf, or a copy of it: end one of them at once, \
              for what either has promised the other does not know"
         );
-        self.bus_stats.duplicates += 1;
+        self.io.bus_stats.duplicates += 1;
     }
 }
 
@@ -110,7 +110,7 @@ mod tests {
     fn speaks(net: &mut Net, process: u64) -> u64 {
         let (id, place) = (net.nodes[1].me, "10.0.0.1:17001".parse().unwrap());
         let Accepted::Session(conn) = net.nodes[0].accepted(Port::Bus, place, place) else { panic!("there is room") };
-        let hello = format!("HELLO {id} 10.0.0.1:7001@17001 {} 2 - - {process}", net.nodes[0].state.cluster_id());
+        let hello = format!("HELLO {id} 10.0.0.1:7001@17001 {} 2 - - {process}", net.nodes[0].metadata.state.cluster_id());
         for text in [hello, format!("PROBED {id} 1 unknown")] {
             let length = (text.len() + 8) as u32;
             net.give(0, conn, &[b"RAFT", &length.to_be_bytes()[..], text.as_bytes()].concat());

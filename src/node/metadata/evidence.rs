@@ -9,6 +9,7 @@
 
 use crate::node::io::links::bus_socket;
 use crate::node::io::sessions::{BusEnd, Kind, Phase, Purpose, Session};
+use crate::node::metadata::Metadata;
 use crate::node::metadata::duplicate_ids::Duplicates;
 use crate::node::{Closed, Closing, Node};
 use crate::replication;
@@ -96,29 +97,29 @@ impl Evidence {
 impl<D: Disk> Node<D> {
     /// Members have come, gone or moved.
     pub(in crate::node) fn review_evidence(&mut self) {
-        let Self { evidence, addresses, .. } = self;
+        let Metadata { evidence, addresses, .. } = &mut self.metadata;
         evidence.members.retain(|id, _| addresses.contains_key(id));
     }
 
     /// The shell says that a connection has ended; its session is still there. Returns the member, if it looks as if its process had.
     pub(in crate::node) fn note_end(&mut self, conn: ConnId, why: Closed) -> Option<NodeId> {
-        let session = self.sessions.get(conn)?;
+        let session = self.io.sessions.get(conn)?;
         let word = if matches!(session.kind, Kind::Bus(_)) { bus::CLOSING } else { replication::CLOSING };
         // What waits to be read may be the last word.
         let is_closing = |far: &Far| far.is_closing || session.receive.ends_with(word);
         let far = self.far(session).filter(|far| why == Closed::Eof && !is_closing(far))?;
-        let address = self.addresses.get(&far.id)?;
+        let address = self.metadata.addresses.get(&far.id)?;
         // The end of an earlier process may be seen late.
-        if self.evidence.process_of(&far.id).is_some_and(|last| last != far.process) {
+        if self.metadata.evidence.process_of(&far.id).is_some_and(|last| last != far.process) {
             return None;
         }
         let sockets = [address.bus_port, address.port].map(|port| SocketAddr::new(far.ip, port));
-        let led = self.raft.is_leader().then(|| self.raft.term());
-        let known = self.evidence.members.entry(far.id).or_default();
+        let led = self.metadata.raft.is_leader().then(|| self.metadata.raft.term());
+        let known = self.metadata.evidence.members.entry(far.id).or_default();
         let of_stream = far.of_stream || known.ended.is_some_and(|before| before.of_stream && before.process == far.process);
         let ended = Ended { process: far.process, sockets, at: self.now.mono, led, of_stream };
         (known.process, known.ended) = (Some(far.process), Some(ended));
-        self.evidence.undated.push(far.id);
+        self.metadata.evidence.undated.push(far.id);
         Some(far.id)
     }
 
@@ -126,8 +127,8 @@ impl<D: Disk> Node<D> {
     /// begun since may have been granted a lease that the asker knows nothing of, but not at once \[N46\], so that this holds for a while only. Behind a proxy the
     /// end may be the proxy's.
     pub(in crate::node) fn ended(&self, id: &NodeId) -> Option<Ended> {
-        let ended = self.evidence.members.get(id)?.ended?;
-        if !self.config.cluster_fast_failure_detection || !self.addresses.get(id)?.refuses_for_itself() {
+        let ended = self.metadata.evidence.members.get(id)?.ended?;
+        if !self.config.cluster_fast_failure_detection || !self.metadata.addresses.get(id)?.refuses_for_itself() {
             return None;
         }
         let is_fresh = self.now.mono.saturating_sub(ended.at) <= self.config.cluster_node_timeout / 2;
@@ -136,14 +137,14 @@ impl<D: Disk> Node<D> {
 
     /// Where a member's process is connected with this node: its bus port and its client port.
     pub(in crate::node) fn connected_at(&self, id: &NodeId) -> Option<[SocketAddr; 2]> {
-        let address = self.addresses.get(id)?;
-        let far = self.sessions.iter().filter_map(|(_, session)| self.far(session)).find(|far| far.id == *id)?;
+        let address = self.metadata.addresses.get(id)?;
+        let far = self.io.sessions.iter().filter_map(|(_, session)| self.far(session)).find(|far| far.id == *id)?;
         Some([address.bus_port, address.port].map(|port| SocketAddr::new(far.ip, port)))
     }
 
     /// Whether a connection with it is still there: its kernel has not closed it.
     pub(in crate::node) fn has_connection_with(&self, id: &NodeId) -> bool {
-        self.sessions.iter().any(|(_, session)| match &session.kind {
+        self.io.sessions.iter().any(|(_, session)| match &session.kind {
             Kind::Bus(bus) => bus.peer.as_ref().is_some_and(|peer| peer.id == *id),
             Kind::Primary(_) | Kind::Client(_) => self.far(session).is_some_and(|far| far.id == *id),
         })
@@ -154,7 +155,7 @@ impl<D: Disk> Node<D> {
     fn far(&self, session: &Session) -> Option<Far> {
         match &session.kind {
             Kind::Bus(bus) => {
-                let peer = bus.peer.as_ref().filter(|peer| peer.cluster == self.state.cluster_id() && !bus.publishes)?;
+                let peer = bus.peer.as_ref().filter(|peer| peer.cluster == self.metadata.state.cluster_id() && !bus.publishes)?;
                 let ip = bus.remote_ip.to_canonical();
                 let is_there = matches!(bus.end, BusEnd::Outbound { .. }) || self.is_known_at(&peer.id, ip);
                 is_there.then_some(Far { id: peer.id, process: peer.process?, ip, is_closing: bus.is_closing, of_stream: false })
@@ -174,18 +175,18 @@ impl<D: Disk> Node<D> {
     }
 
     fn is_known_at(&self, id: &NodeId, ip: IpAddr) -> bool {
-        self.addresses.get(id).and_then(bus_socket).is_some_and(|socket| socket.ip() == ip)
+        self.metadata.addresses.get(id).and_then(bus_socket).is_some_and(|socket| socket.ip() == ip)
     }
 
     /// How this node closes a connection, though it lives: so that its end is not taken for its process's.
     pub(in crate::node) fn way_to_close(&self, conn: ConnId) -> Closing {
-        let Some(session) = self.sessions.get(conn) else { return Closing::InOrder };
+        let Some(session) = self.io.sessions.get(conn) else { return Closing::InOrder };
         let word = match &session.kind {
             Kind::Bus(bus) if bus.peer.as_ref().is_some_and(|peer| peer.process.is_some()) => Some(bus::CLOSING),
             Kind::Primary(link) if link.process.is_some() => Some(replication::CLOSING),
             Kind::Client(client) => match client.client.replica.as_deref().filter(|replica| replica.member().is_some()) {
                 // Between two commands only.
-                Some(replica) if replica.is_online() && !replica.has_more(&self.stream) => Some(replication::CLOSING),
+                Some(replica) if replica.is_online() && !replica.has_more(&self.dataset.stream) => Some(replication::CLOSING),
                 Some(_) if !session.closing => None,
                 _ => return Closing::InOrder,
             },

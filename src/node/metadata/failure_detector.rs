@@ -76,12 +76,12 @@ impl<D: Disk> Node<D> {
     /// The shell says that a connection has ended or a dial has failed; its session is still there.
     pub(in crate::node) fn note_ended(&mut self, conn: ConnId, why: Closed) {
         let ended = self.note_end(conn, why);
-        self.deaths.suspects.extend(ended);
-        let Some(bus) = self.sessions.bus(conn) else { return };
+        self.metadata.deaths.suspects.extend(ended);
+        let Some(bus) = self.io.sessions.bus(conn) else { return };
         let was_up = bus.peer.is_some() && !bus.is_closing;
         match bus.end {
             BusEnd::Outbound { purpose: Purpose::Link(id) } if was_up || why == Closed::Refused => {
-                self.deaths.suspects.insert(id);
+                self.metadata.deaths.suspects.insert(id);
             }
             BusEnd::Outbound { purpose: Purpose::Probe } if why == Closed::Refused => self.probe_refused(conn),
             _ => {}
@@ -91,12 +91,12 @@ impl<D: Disk> Node<D> {
     /// Something came from this process, or one that does not say which it is: the node lives, or another process has taken its place. Whatever was seen
     /// before says nothing any more.
     pub(in crate::node) fn heard(&mut self, id: &NodeId, process: Option<u64>) {
-        if self.addresses.contains_key(id) {
-            self.evidence.heard(*id, process, self.now.mono);
+        if self.metadata.addresses.contains_key(id) {
+            self.metadata.evidence.heard(*id, process, self.now.mono);
         }
-        self.raft.clear_dead(id);
-        self.deaths.suspects.remove(id);
-        if self.deaths.inquiries.contains_key(id) {
+        self.metadata.raft.clear_dead(id);
+        self.metadata.deaths.suspects.remove(id);
+        if self.metadata.deaths.inquiries.contains_key(id) {
             self.end_inquiry(id);
         }
     }
@@ -104,27 +104,27 @@ impl<D: Disk> Node<D> {
     /// Once a turn, after the bus was read: leaders' questions are answered, and a leader looks into every suspicion of its own and draws its conclusions.
     pub(in crate::node) fn tend_deaths(&mut self) {
         self.timers.take_due(Timer::Deaths, self.now.mono);
-        self.evidence.date(self.now.mono);
+        self.metadata.evidence.date(self.now.mono);
         self.tend_errands();
-        if !self.raft.is_leader() || !self.config.cluster_fast_failure_detection {
-            self.deaths.suspects.clear();
+        if !self.metadata.raft.is_leader() || !self.config.cluster_fast_failure_detection {
+            self.metadata.deaths.suspects.clear();
             return self.drop_inquiries();
         }
-        if self.deaths.term != self.raft.term() {
+        if self.metadata.deaths.term != self.metadata.raft.term() {
             self.drop_inquiries();
-            self.deaths.term = self.raft.term();
-            self.deaths.suspects.extend(self.links.unreached());
+            self.metadata.deaths.term = self.metadata.raft.term();
+            self.metadata.deaths.suspects.extend(self.metadata.links.unreached());
         }
-        for id in std::mem::take(&mut self.deaths.suspects) {
+        for id in std::mem::take(&mut self.metadata.deaths.suspects) {
             self.inquire(id);
         }
-        for id in self.deaths.inquiries.keys().copied().collect::<Vec<_>>() {
+        for id in self.metadata.deaths.inquiries.keys().copied().collect::<Vec<_>>() {
             self.pursue(id);
         }
     }
 
     fn drop_inquiries(&mut self) {
-        if !std::mem::take(&mut self.deaths.inquiries).is_empty() {
+        if !std::mem::take(&mut self.metadata.deaths.inquiries).is_empty() {
             self.drop_own_probes(None);
         }
     }
@@ -132,23 +132,23 @@ impl<D: Disk> Node<D> {
     /// Only whose death somebody can make up for, and replicas, which clients read from: of others it is enough to hear after node-timeout. They may be
     /// back by then, and an owner of slots that is flagged as failed may take the whole cluster down.
     fn inquire(&mut self, id: NodeId) {
-        let owns = |id: &NodeId| self.state.slot_count_of(id) > 0;
-        let is_replaceable = owns(&id) && self.state.able_replicas(&id).next().is_some();
-        let is_replica = self.state.member(&id).and_then(|member| member.primary).is_some_and(|primary| owns(&primary));
-        if !(is_replaceable || is_replica) || self.raft.is_dead(&id) || self.deaths.inquiries.contains_key(&id) {
+        let owns = |id: &NodeId| self.metadata.state.slot_count_of(id) > 0;
+        let is_replaceable = owns(&id) && self.metadata.state.able_replicas(&id).next().is_some();
+        let is_replica = self.metadata.state.member(&id).and_then(|member| member.primary).is_some_and(|primary| owns(&primary));
+        if !(is_replaceable || is_replica) || self.metadata.raft.is_dead(&id) || self.metadata.deaths.inquiries.contains_key(&id) {
             return;
         }
         let Some(sockets) = self.place_to_be_refused(&id) else { return };
-        self.deaths.last_number += 1;
-        let (number, since) = (self.deaths.last_number, self.now.mono);
+        self.metadata.deaths.last_number += 1;
+        let (number, since) = (self.metadata.deaths.last_number, self.now.mono);
         let inquiry = Inquiry { number, since, refused: false, witness: None, asked: BTreeSet::new(), testimonies: Vec::new() };
-        self.deaths.inquiries.insert(id, inquiry);
+        self.metadata.deaths.inquiries.insert(id, inquiry);
         self.probe(id, None, number, sockets);
     }
 
     /// Where our own connection with the process was; without one, where the cluster knows it to be, if that means one machine to all.
     fn place_to_be_refused(&self, id: &NodeId) -> Option<[SocketAddr; 2]> {
-        let known = || ports(self.addresses.get(id)?).filter(|[bus, _]| !self.means_another_to_others(bus.ip()));
+        let known = || ports(self.metadata.addresses.get(id)?).filter(|[bus, _]| !self.means_another_to_others(bus.ip()));
         self.ended(id).map(|ended| ended.sockets).or_else(known)
     }
 
@@ -156,7 +156,7 @@ impl<D: Disk> Node<D> {
     fn means_another_to_others(&self, ip: IpAddr) -> bool {
         let is_local = |address: &Address| address.ip.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
         match ip {
-            ip if ip.is_loopback() => !self.addresses.values().all(is_local),
+            ip if ip.is_loopback() => !self.metadata.addresses.values().all(is_local),
             IpAddr::V4(ip) => ip.is_link_local(),
             IpAddr::V6(ip) => ip.is_unicast_link_local(),
         }
@@ -164,7 +164,7 @@ impl<D: Disk> Node<D> {
 
     /// Takes an inquiry one step further.
     fn pursue(&mut self, id: NodeId) {
-        let Some(inquiry) = self.deaths.inquiries.get(&id) else { return };
+        let Some(inquiry) = self.metadata.deaths.inquiries.get(&id) else { return };
         let now = self.now.mono;
         if now >= inquiry.since + PATIENCE {
             return self.end_inquiry(&id);
@@ -190,8 +190,8 @@ impl<D: Disk> Node<D> {
         if own.is_some_and(|ended| ended.of_stream) && self.share_stream(&self.me, id) {
             return true;
         }
-        let has_own = own.is_some_and(|ended| ended.led == Some(self.deaths.term));
-        let (last, heard) = (self.evidence.process_of(id), self.evidence.heard_at(id));
+        let has_own = own.is_some_and(|ended| ended.led == Some(self.metadata.deaths.term));
+        let (last, heard) = (self.metadata.evidence.process_of(id), self.metadata.evidence.heard_at(id));
         let holds = |testimony: &Testimony| {
             let is_meant = last.is_none_or(|last| last == testimony.process);
             is_meant && (has_own || (testimony.of_stream && heard <= testimony.at))
@@ -201,44 +201,44 @@ impl<D: Disk> Node<D> {
 
     /// Whether one of them replicates the other.
     fn share_stream(&self, one: &NodeId, other: &NodeId) -> bool {
-        let primary_of = |id: &NodeId| self.state.member(id).and_then(|member| member.primary);
+        let primary_of = |id: &NodeId| self.metadata.state.member(id).and_then(|member| member.primary);
         primary_of(one) == Some(*other) || primary_of(other) == Some(*one)
     }
 
     /// The process is dead.
     fn conclude(&mut self, id: NodeId) {
-        self.deaths.inquiries.remove(&id);
+        self.metadata.deaths.inquiries.remove(&id);
         log::warn!("The process of {id} is gone: its connections have ended, and its ports refuse new ones");
-        self.raft.set_dead(id);
+        self.metadata.raft.set_dead(id);
         self.tend_members();
     }
 
     /// Who is reached, is not suspected itself, and knows what is evidence.
     fn may_testify(&self, witness: &NodeId) -> bool {
-        let peer = self.links.up(witness).and_then(|conn| self.sessions.bus(conn)?.peer.as_ref());
-        peer.is_some_and(|peer| peer.process.is_some()) && !self.deaths.inquiries.contains_key(witness)
+        let peer = self.metadata.links.up(witness).and_then(|conn| self.io.sessions.bus(conn)?.peer.as_ref());
+        peer.is_some_and(|peer| peer.process.is_some()) && !self.metadata.deaths.inquiries.contains_key(witness)
     }
 
     /// Those come first that share a stream with the process; of others the one that has answered last is the likeliest to answer.
     fn ask_witness(&mut self, id: NodeId) {
-        let Some(inquiry) = self.deaths.inquiries.get(&id).filter(|inquiry| inquiry.asked.len() < MAX_WITNESSES) else { return };
+        let Some(inquiry) = self.metadata.deaths.inquiries.get(&id).filter(|inquiry| inquiry.asked.len() < MAX_WITNESSES) else { return };
         let fit =
             |witness: &&NodeId| **witness != self.me && **witness != id && !inquiry.asked.contains(witness) && self.may_testify(witness);
-        let heard = |witness: &NodeId| self.raft.progress(witness).map(|progress| progress.last_ack_sent_at());
+        let heard = |witness: &NodeId| self.metadata.raft.progress(witness).map(|progress| progress.last_ack_sent_at());
         let rank = |witness: &&NodeId| (self.share_stream(witness, &id), heard(witness));
-        let Some(&witness) = self.addresses.keys().filter(fit).max_by_key(rank) else { return };
-        let (Some(conn), Some(inquiry)) = (self.links.up(&witness), self.deaths.inquiries.get_mut(&id)) else { return };
+        let Some(&witness) = self.metadata.addresses.keys().filter(fit).max_by_key(rank) else { return };
+        let (Some(conn), Some(inquiry)) = (self.metadata.links.up(&witness), self.metadata.deaths.inquiries.get_mut(&id)) else { return };
         inquiry.asked.insert(witness);
         inquiry.witness = Some((witness, self.now.mono));
         let number = inquiry.number;
-        self.outbox.push(conn, Frame::Probe { id, number });
+        self.io.outbox.push(conn, Frame::Probe { id, number });
         self.timers.at_most(Timer::Deaths, self.now.mono + WITNESS_PATIENCE);
     }
 
     /// PROBED came from `from`. What belongs to an inquiry that is over is late.
     pub(in crate::node) fn receive_probed(&mut self, from: &NodeId, id: NodeId, number: u64, finding: Finding) {
         let (now, share_stream) = (self.now.mono, self.share_stream(from, &id));
-        let Some(inquiry) = self.deaths.inquiries.get_mut(&id).filter(|inquiry| inquiry.number == number) else { return };
+        let Some(inquiry) = self.metadata.deaths.inquiries.get_mut(&id).filter(|inquiry| inquiry.number == number) else { return };
         if inquiry.witness.take_if(|(witness, _)| witness == from).is_none() {
             return;
         }
@@ -255,7 +255,7 @@ impl<D: Disk> Node<D> {
 
     /// It has come to nothing. The link is dialled again anyway, and may be refused again.
     fn end_inquiry(&mut self, id: &NodeId) {
-        self.deaths.inquiries.remove(id);
+        self.metadata.deaths.inquiries.remove(id);
         self.drop_own_probes(Some(id));
     }
 }
@@ -264,11 +264,11 @@ impl<D: Disk> Node<D> {
 impl<D: Disk> Node<D> {
     /// PROBE came by `conn`. Who has no connection with that process, and had none, knows nothing of it.
     pub(in crate::node) fn receive_probe(&mut self, conn: ConnId, id: NodeId, number: u64) {
-        let errands = self.deaths.probes.iter().filter(|probe| probe.asker.is_some()).count();
+        let errands = self.metadata.deaths.probes.iter().filter(|probe| probe.asker.is_some()).count();
         let place = self.ended(&id).map(|ended| ended.sockets).or_else(|| self.connected_at(&id));
         match place.filter(|_| id != self.me && errands < MAX_ERRANDS) {
             Some(sockets) => self.probe(id, Some(conn), number, sockets),
-            None => self.outbox.push(conn, Frame::Probed { id, number, finding: Finding::Unknown }),
+            None => self.io.outbox.push(conn, Frame::Probed { id, number, finding: Finding::Unknown }),
         }
     }
 
@@ -277,29 +277,29 @@ impl<D: Disk> Node<D> {
         let after = self.ended(&of);
         let until = self.now.mono + WITNESS_PATIENCE;
         let mut probe = Probe { of, asker, number, dials: Vec::new(), after, until };
-        if !self.addresses.get(&of).is_some_and(Address::refuses_for_itself) {
+        if !self.metadata.addresses.get(&of).is_some_and(Address::refuses_for_itself) {
             return self.end_probe(probe, Finding::Unknown);
         }
         probe.dials = sockets.map(|socket| self.dial(socket, Purpose::Probe)).to_vec();
-        self.deaths.probes.push(probe);
+        self.metadata.deaths.probes.push(probe);
         if asker.is_some() {
             self.timers.at_most(Timer::Deaths, until);
         }
     }
 
     fn probe_with(&mut self, conn: ConnId) -> Option<usize> {
-        self.deaths.probes.iter().position(|probe| probe.dials.contains(&conn))
+        self.metadata.deaths.probes.iter().position(|probe| probe.dials.contains(&conn))
     }
 
     /// A port has refused.
     fn probe_refused(&mut self, conn: ConnId) {
         let Some(at) = self.probe_with(conn) else { return };
-        let probe = &mut self.deaths.probes[at];
+        let probe = &mut self.metadata.deaths.probes[at];
         probe.dials.retain(|dial| *dial != conn);
         let Probe { of, number, asker: None, .. } = *probe else { return };
         if probe.dials.is_empty() {
-            self.deaths.probes.swap_remove(at);
-            if let Some(inquiry) = self.deaths.inquiries.get_mut(&of).filter(|inquiry| inquiry.number == number) {
+            self.metadata.deaths.probes.swap_remove(at);
+            if let Some(inquiry) = self.metadata.deaths.inquiries.get_mut(&of).filter(|inquiry| inquiry.number == number) {
                 inquiry.refused = true;
             }
         }
@@ -309,7 +309,7 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn probe_accepted(&mut self, conn: ConnId) {
         match self.probe_with(conn) {
             Some(at) => {
-                let probe = self.deaths.probes.swap_remove(at);
+                let probe = self.metadata.deaths.probes.swap_remove(at);
                 self.end_probe(probe, Finding::Alive);
             }
             None => self.close(conn),
@@ -319,7 +319,7 @@ impl<D: Disk> Node<D> {
     /// The session of a dial is gone, and its port has neither refused nor taken it.
     pub(in crate::node) fn probe_failed(&mut self, conn: ConnId) {
         if let Some(at) = self.probe_with(conn) {
-            let probe = self.deaths.probes.swap_remove(at);
+            let probe = self.metadata.deaths.probes.swap_remove(at);
             self.end_probe(probe, Finding::Unknown);
         }
     }
@@ -328,7 +328,7 @@ impl<D: Disk> Node<D> {
         let Probe { of, asker, number, dials, .. } = probe;
         dials.into_iter().for_each(|dial| self.close(dial));
         match asker {
-            Some(leader) => self.outbox.push(leader, Frame::Probed { id: of, number, finding }),
+            Some(leader) => self.io.outbox.push(leader, Frame::Probed { id: of, number, finding }),
             None => self.end_inquiry(&of),
         }
     }
@@ -337,7 +337,7 @@ impl<D: Disk> Node<D> {
     fn tend_errands(&mut self) {
         let now = self.now.mono;
         let is_due = |probe: &mut Probe| probe.asker.is_some() && (probe.dials.is_empty() || now >= probe.until);
-        let due: Vec<Probe> = self.deaths.probes.extract_if(.., is_due).collect();
+        let due: Vec<Probe> = self.metadata.deaths.probes.extract_if(.., is_due).collect();
         for mut probe in due {
             match self.ended(&probe.of) {
                 Some(ended) if probe.dials.is_empty() && probe.after == Some(ended) => {
@@ -348,12 +348,12 @@ impl<D: Disk> Node<D> {
                 Some(ended) => {
                     probe.dials = ended.sockets.map(|socket| self.dial(socket, Purpose::Probe)).to_vec();
                     probe.after = Some(ended);
-                    self.deaths.probes.push(probe);
+                    self.metadata.deaths.probes.push(probe);
                 }
-                None => self.deaths.probes.push(probe),
+                None => self.metadata.deaths.probes.push(probe),
             }
         }
-        if let Some(until) = self.deaths.probes.iter().filter(|probe| probe.asker.is_some()).map(|probe| probe.until).min() {
+        if let Some(until) = self.metadata.deaths.probes.iter().filter(|probe| probe.asker.is_some()).map(|probe| probe.until).min() {
             self.timers.at_most(Timer::Deaths, until);
         }
     }
@@ -361,7 +361,7 @@ impl<D: Disk> Node<D> {
     /// Our own dials to this node, or all of them, are of no use any more.
     fn drop_own_probes(&mut self, of: Option<&NodeId>) {
         let own = |probe: &mut Probe| probe.asker.is_none() && of.is_none_or(|of| probe.of == *of);
-        let dropped: Vec<Probe> = self.deaths.probes.extract_if(.., own).collect();
+        let dropped: Vec<Probe> = self.metadata.deaths.probes.extract_if(.., own).collect();
         dropped.into_iter().flat_map(|probe| probe.dials).for_each(|dial| self.close(dial));
     }
 }

@@ -47,7 +47,7 @@ impl<D: Disk> Node<D> {
         match self.try_append(&entry) {
             Ok(Taken::Appended) => {}
             Ok(Taken::Waits) => {
-                let gated = &mut self.leading.gated;
+                let gated = &mut self.metadata.leading.gated;
                 gated.retain(|waiting| !waiting.is(&entry));
                 if gated.len() >= MAX_GATED {
                     return self.reject(entry, from, RejectReason::Busy);
@@ -61,14 +61,14 @@ impl<D: Disk> Node<D> {
 
     /// Step 8 of before-sleep: whatever need not wait any longer is taken up anew, and so is everything if this node does not lead any more.
     pub(in crate::node) fn review_gated(&mut self) {
-        if self.leading.gated.is_empty() {
+        if self.metadata.leading.gated.is_empty() {
             return;
         }
-        let leads = self.raft.leader_ready(self.state.last_applied());
-        let gated = std::mem::take(&mut self.leading.gated);
+        let leads = self.metadata.raft.leader_ready(self.metadata.state.last_applied());
+        let gated = std::mem::take(&mut self.metadata.leading.gated);
         let (waiting, released): (Vec<_>, Vec<_>) =
             gated.into_iter().partition(|gated| leads && gated.deposed().is_some_and(|node| self.must_wait(&node)));
-        self.leading.gated = waiting;
+        self.metadata.leading.gated = waiting;
         for Gated { entry, from } in released {
             self.take_proposal(entry, from);
         }
@@ -77,19 +77,19 @@ impl<D: Disk> Node<D> {
 
     /// Whether an entry against `node` is not to be appended now.
     pub(in crate::node) fn must_wait(&self, node: &NodeId) -> bool {
-        !self.raft.gate_is_open(node, self.now.mono) || self.raft.is_barred(node, self.now.mono)
+        !self.metadata.raft.gate_is_open(node, self.now.mono) || self.metadata.raft.is_barred(node, self.now.mono)
     }
 
     /// Raft is told against whom something waits at the gate. Who follows, and is only given time for its lease, is not among them.
     fn bar_gated(&mut self) {
-        let nodes = self.leading.gated.iter().filter_map(Gated::deposed);
-        let nodes = nodes.filter(|node| !self.raft.gate_is_open(node, self.now.mono)).collect();
-        self.raft.await_gate(nodes);
+        let nodes = self.metadata.leading.gated.iter().filter_map(Gated::deposed);
+        let nodes = nodes.filter(|node| !self.metadata.raft.gate_is_open(node, self.now.mono)).collect();
+        self.metadata.raft.await_gate(nodes);
     }
 
     fn reject(&mut self, entry: Entry<Change>, from: Option<ConnId>, reason: RejectReason) {
         match (from, entry.origin) {
-            (Some(conn), _) => self.outbox.push(conn, Frame::Reject { reason, entry }),
+            (Some(conn), _) => self.io.outbox.push(conn, Frame::Reject { reason, entry }),
             (None, Some(origin)) => self.proposal_rejected(origin.id.n, reason),
             (None, None) => log::debug!("A change of the leader's own is not appended: {reason:?}, {:?}", entry.body),
         }
@@ -113,11 +113,11 @@ mod tests {
         /// Node 0 leads, three vote, node 1 owns all slots but the last, which is node 2's.
         fn with_primaries() -> Self {
             let mut net = Self::of(3);
-            net.until("clusters of one", |net| net.nodes.iter().all(|node| node.state.member_count() == 1));
+            net.until("clusters of one", |net| net.nodes.iter().all(|node| node.metadata.state.member_count() == 1));
             for at in [1, 2] {
                 assert_eq!(net.ask(0, &format!("CLUSTER MEET 10.0.0.1 {}", 7000 + at)), "+OK\r\n");
             }
-            net.until("voters", |net| net.nodes.iter().all(|node| node.state.voters().len() == 3));
+            net.until("voters", |net| net.nodes.iter().all(|node| node.metadata.state.voters().len() == 3));
             assert_eq!(net.ask(1, "CLUSTER ADDSLOTSRANGE 0 16382"), "+OK\r\n");
             assert_eq!(net.ask(2, "CLUSTER ADDSLOTS 16383"), "+OK\r\n");
             net.until("leases", |net| net.serves(1, 0) && net.serves(2, 16_383));
@@ -130,7 +130,7 @@ mod tests {
 
         /// The slot is to go from `source` to `target`.
         fn change(&self, number: u16, source: usize, target: usize) -> Change {
-            let end = |of: usize| self.nodes[0].state.epoch_of(&self.nodes[of].me).map(|epoch| (self.nodes[of].me, epoch));
+            let end = |of: usize| self.nodes[0].metadata.state.epoch_of(&self.nodes[of].me).map(|epoch| (self.nodes[of].me, epoch));
             Change::SlotChange { source: end(source), target: end(target), ranges: vec![(slot(number), slot(number))] }
         }
 
@@ -142,23 +142,23 @@ mod tests {
         /// Node 1 is stopped, and the leader knows that it follows no more.
         fn stop_primary(&mut self) {
             self.stopped = Some(1);
-            self.until("it to follow no more", |net| !net.nodes[0].raft.gate_is_open(&net.nodes[1].me, net.now.mono));
+            self.until("it to follow no more", |net| !net.nodes[0].metadata.raft.gate_is_open(&net.nodes[1].me, net.now.mono));
         }
 
         fn owner_at(&self, at: usize, number: u16) -> usize {
-            let owner = self.nodes[at].state.owner(slot(number)).unwrap();
+            let owner = self.nodes[at].metadata.state.owner(slot(number)).unwrap();
             self.nodes.iter().position(|node| node.me == owner).unwrap()
         }
 
         fn waiting(&self) -> usize {
-            self.nodes[0].leading.gated.len()
+            self.nodes[0].metadata.leading.gated.len()
         }
     }
 
     #[test]
     fn a_primary_that_loses_slot_after_slot_keeps_its_lease() {
         let mut net = Net::with_primaries();
-        let (lapses, steps) = (net.nodes[1].lease.lapses(), 3 * LEASE / 5);
+        let (lapses, steps) = (net.nodes[1].dataset.lease.lapses(), 3 * LEASE / 5);
         for step in 0..steps as u16 {
             for at in 0..3 {
                 net.propose(at, 3 * step + at as u16, 1, 2);
@@ -166,7 +166,7 @@ mod tests {
             net.step();
             assert!(net.serves(1, 16_000), "without a lease after {step} turns");
         }
-        assert_eq!(net.nodes[1].lease.lapses(), lapses);
+        assert_eq!(net.nodes[1].dataset.lease.lapses(), lapses);
         // A few at a time: nothing waits for long.
         let moved = (0..3 * steps as u16).filter(|number| net.owner_at(0, *number) == 2).count();
         assert!(moved as u64 > 3 * steps - 60, "{moved} of {}", 3 * steps);
@@ -177,7 +177,7 @@ mod tests {
         let mut net = Net::with_primaries();
         net.stopped = Some(1);
         let begun = net.now.mono;
-        net.until("it to follow no more", |net| !net.nodes[0].raft.gate_is_open(&net.nodes[1].me, net.now.mono));
+        net.until("it to follow no more", |net| !net.nodes[0].metadata.raft.gate_is_open(&net.nodes[1].me, net.now.mono));
         net.propose(0, 5, 1, 0);
         net.propose(2, 6, 1, 2);
         net.propose(2, 16_383, 2, 0);

@@ -22,14 +22,14 @@ pub(in crate::node) struct Question {
 impl<D: Disk> Node<D> {
     /// A leader asks these members at once how much they hold.
     pub(in crate::node) fn ask_holdings(&mut self, members: &BTreeSet<NodeId>) -> Question {
-        let index = self.state.last_applied();
-        Question { term: self.raft.term(), round: self.raft.ask(members, self.now.mono), index }
+        let index = self.metadata.state.last_applied();
+        Question { term: self.metadata.raft.term(), round: self.metadata.raft.ask(members, self.now.mono), index }
     }
 
     /// What a member of this primary's shard has answered to that: none yet, or not while its shard changes \[N45\].
     pub(in crate::node) fn holding(&self, question: &Question, primary: &NodeId, id: &NodeId) -> Option<Extent> {
-        let since = self.state.epoch_of(primary).unwrap_or(0);
-        let said = match self.raft.progress(id) {
+        let since = self.metadata.state.epoch_of(primary).unwrap_or(0);
+        let said = match self.metadata.raft.progress(id) {
             _ if *id == self.me => Some(self.promised_extent()),
             Some(progress) if progress.acked_round() >= question.round && progress.match_index() >= question.index => {
                 progress.extent(since)
@@ -42,13 +42,13 @@ impl<D: Disk> Node<D> {
     /// Whether a member that is to be forgotten may hold what its shard's primary lacks \[N55\]. Not if its process is dead or it stays failed: nobody waits for
     /// it then. Nor if the primary, asked since, has begun its own reign: that begins with all that is left of those before it.
     pub(in crate::node) fn may_be_missed(&mut self, id: NodeId, asked: &mut Option<Question>) -> bool {
-        let Some(member) = self.state.member(&id) else { return false };
-        let Some(primary) = member.primary.filter(|primary| self.state.slot_count_of(primary) > 0) else { return false };
-        if self.raft.is_dead(&id) || member.failed && !self.answers_again(&id) {
+        let Some(member) = self.metadata.state.member(&id) else { return false };
+        let Some(primary) = member.primary.filter(|primary| self.metadata.state.slot_count_of(primary) > 0) else { return false };
+        if self.metadata.raft.is_dead(&id) || member.failed && !self.answers_again(&id) {
             return false;
         }
-        let shard_known = |question: &Question| question.index >= self.state.epoch_of(&primary).unwrap_or(0);
-        let Some(question) = asked.filter(|question| question.term == self.raft.term() && shard_known(question)) else {
+        let shard_known = |question: &Question| question.index >= self.metadata.state.epoch_of(&primary).unwrap_or(0);
+        let Some(question) = asked.filter(|question| question.term == self.metadata.raft.term() && shard_known(question)) else {
             *asked = Some(self.ask_holdings(&BTreeSet::from([id, primary])));
             return true;
         };

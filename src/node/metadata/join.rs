@@ -72,28 +72,28 @@ impl Joining {
 
 impl<D: Disk> Node<D> {
     pub(in crate::node) fn is_joiner(&self) -> bool {
-        self.standing.is_joiner()
+        self.metadata.standing.is_joiner()
     }
 
     /// Whether we are a cluster of one, and nobody has been promised a place in it: a cluster that is about to grow must not be given up.
     pub(in crate::node) fn is_singleton(&self) -> bool {
         // After a restart the others' NODE_JOINs may stand in the log's tail only.
-        let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
+        let mut tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
         let joins = tail.any(|(_, entry)| matches!(&entry.body, Body::App(Change::NodeJoin { id, .. }) if *id != self.me));
-        !self.is_joiner() && !joins && !self.proposals.joins_anybody() && self.addresses.keys().all(|id| *id == self.me)
+        !self.is_joiner() && !joins && !self.metadata.proposals.joins_anybody() && self.metadata.addresses.keys().all(|id| *id == self.me)
     }
 
     /// CLUSTER MEET: the outcome reaches `client` later.
     pub(in crate::node) fn begin_meeting(&mut self, client: ConnId, address: &Address) {
         let Some(socket) = bus_socket(address) else {
             let text = format!("ERR Invalid node address specified: {}:{}", address.ip, address.port);
-            return self.waiting.finish(client, WaitOutcome::Failed(text));
+            return self.clients.waiting.finish(client, WaitOutcome::Failed(text));
         };
-        if self.joining.meetings.len() >= MAX_MEETINGS {
-            return self.waiting.finish(client, WaitOutcome::Failed("ERR Too many CLUSTER MEET in progress".to_owned()));
+        if self.metadata.joining.meetings.len() >= MAX_MEETINGS {
+            return self.clients.waiting.finish(client, WaitOutcome::Failed("ERR Too many CLUSTER MEET in progress".to_owned()));
         }
         let deadline = self.now.mono + MEET_PATIENCE;
-        self.joining.meetings.push(Meeting { socket, client: Some(client), conn: None, dial_at: self.now.mono, deadline });
+        self.metadata.joining.meetings.push(Meeting { socket, client: Some(client), conn: None, dial_at: self.now.mono, deadline });
         self.todo.connect = true;
     }
 
@@ -102,26 +102,26 @@ impl<D: Disk> Node<D> {
         if self.is_joiner() {
             return;
         }
-        for at in 0..self.joining.meetings.len() {
-            let Meeting { conn, dial_at, .. } = self.joining.meetings[at];
+        for at in 0..self.metadata.joining.meetings.len() {
+            let Meeting { conn, dial_at, .. } = self.metadata.joining.meetings[at];
             if conn.is_none() && dial_at > self.now.mono {
                 self.timers.at_most(Timer::Dial, dial_at);
             } else if conn.is_none() {
-                let conn = self.dial(self.joining.meetings[at].socket, Purpose::Meet);
-                self.joining.meetings[at].conn = Some(conn);
+                let conn = self.dial(self.metadata.joining.meetings[at].socket, Purpose::Meet);
+                self.metadata.joining.meetings[at].conn = Some(conn);
             }
         }
     }
 
     /// HI came on a meeting's link.
     pub(in crate::node) fn meeting_greeted(&mut self, conn: ConnId, peer: &Greeting) {
-        if peer.cluster == self.state.cluster_id()
-            && let Some(meeting) = self.joining.meetings.iter().find(|meeting| meeting.conn == Some(conn))
+        if peer.cluster == self.metadata.state.cluster_id()
+            && let Some(meeting) = self.metadata.joining.meetings.iter().find(|meeting| meeting.conn == Some(conn))
         {
             self.fellow_met(meeting.socket, peer);
         }
         // It may not know yet that it was forgotten: should others tell it so too, it is a cluster of its own by the next dial, and joins as a new one.
-        if peer.cluster == self.state.cluster_id() {
+        if peer.cluster == self.metadata.state.cluster_id() {
             self.tell_stranger(conn, &peer.id);
         }
         if peer.id == self.me {
@@ -129,85 +129,85 @@ impl<D: Disk> Node<D> {
         }
         // A member is asked as well: what it says before it answers may be that it knows us no more.
         let singleton = self.is_singleton();
-        self.outbox.push(conn, Frame::Meet { singleton });
+        self.io.outbox.push(conn, Frame::Meet { singleton });
     }
 
     /// The link of a meeting is gone before an answer came: the peer may be about to step down to somebody else. It is dialled again.
     pub(in crate::node) fn meeting_lost(&mut self, conn: ConnId) {
         let again = self.now.mono + REDIAL;
-        if let Some(meeting) = self.joining.meetings.iter_mut().find(|meeting| meeting.conn == Some(conn)) {
+        if let Some(meeting) = self.metadata.joining.meetings.iter_mut().find(|meeting| meeting.conn == Some(conn)) {
             (meeting.conn, meeting.dial_at) = (None, again);
             self.timers.at_most(Timer::Dial, again);
         }
     }
 
     fn end_meeting(&mut self, conn: ConnId, result: Result<(), String>) {
-        let Some(at) = self.joining.meetings.iter().position(|meeting| meeting.conn == Some(conn)) else { return };
-        let meeting = self.joining.meetings.swap_remove(at);
-        self.joining.reconsider = true;
+        let Some(at) = self.metadata.joining.meetings.iter().position(|meeting| meeting.conn == Some(conn)) else { return };
+        let meeting = self.metadata.joining.meetings.swap_remove(at);
+        self.metadata.joining.reconsider = true;
         self.close(conn);
         self.answer_meeting(meeting, result);
     }
 
     fn answer_meeting(&mut self, meeting: Meeting, result: Result<(), String>) {
         if let Some(client) = meeting.client {
-            self.waiting.conclude(client, result);
+            self.clients.waiting.conclude(client, result);
         }
     }
 
     /// MEET came by `conn`: step down, invite, refuse, or put it off.
     pub(in crate::node) fn receive_meet(&mut self, conn: ConnId, peer: &Greeting, singleton: bool) {
-        if peer.cluster == self.state.cluster_id() {
+        if peer.cluster == self.metadata.state.cluster_id() {
             if self.doubts_membership() {
                 return self.defer_meet(conn, singleton);
             }
             // Ours already, but the peer does not know it: our NODE_JOIN got lost [N19]. Log and term stay.
-            if let Standing::Joiner(joiner) = &mut self.standing {
+            if let Standing::Joiner(joiner) = &mut self.metadata.standing {
                 joiner.sponsor = Sponsor { id: peer.id, address: peer.address.clone() };
                 self.todo.rewrite = true;
                 self.todo.connect = true;
             }
-            return self.outbox.push(conn, Frame::AddMe { join_nonce: self.own_address.join_nonce() });
+            return self.io.outbox.push(conn, Frame::AddMe { join_nonce: self.metadata.own_address.join_nonce() });
         }
         if self.is_joiner() {
             return self.defer_meet(conn, singleton);
         }
         if !self.is_singleton() {
             let answer = if singleton { Frame::Welcome } else { Frame::MeetRejected { reason: "both-in-clusters".to_owned() } };
-            return self.outbox.push(conn, answer);
+            return self.io.outbox.push(conn, answer);
         }
-        let pending = self.joining.meetings.iter().any(|meeting| meeting.conn.is_some());
+        let pending = self.metadata.joining.meetings.iter().any(|meeting| meeting.conn.is_some());
         if singleton && pending && peer.id > self.me {
             return self.defer_meet(conn, singleton);
         }
         self.step_down(peer, Some(conn));
         // Leaves after this turn's persist, as every frame does: first the disk, then ADD_ME [N19].
-        self.outbox.push(conn, Frame::AddMe { join_nonce: self.own_address.join_nonce() });
+        self.io.outbox.push(conn, Frame::AddMe { join_nonce: self.metadata.own_address.join_nonce() });
     }
 
     fn defer_meet(&mut self, conn: ConnId, singleton: bool) {
-        self.joining.deferred.retain(|deferred| deferred.conn != conn && self.sessions.get(deferred.conn).is_some());
-        self.joining.deferred.push(Deferred { conn, singleton });
+        self.metadata.joining.deferred.retain(|deferred| deferred.conn != conn && self.io.sessions.get(deferred.conn).is_some());
+        self.metadata.joining.deferred.push(Deferred { conn, singleton });
     }
 
     /// Nodes of our cluster that have forgotten us, as they say and no member does, are to meet us by a word typed here: we cannot take theirs \[N60\].
     pub(in crate::node) fn reject_deferred_fellows(&mut self) {
-        for Deferred { conn, singleton } in std::mem::take(&mut self.joining.deferred) {
-            let peer = self.sessions.bus(conn).and_then(|bus| bus.peer.as_ref());
-            match peer.is_some_and(|peer| peer.cluster == self.state.cluster_id()) {
-                true => self.outbox.push(conn, Frame::MeetRejected { reason: TAKES_ITSELF_FOR_A_MEMBER.to_owned() }),
-                false => self.joining.deferred.push(Deferred { conn, singleton }),
+        for Deferred { conn, singleton } in std::mem::take(&mut self.metadata.joining.deferred) {
+            let peer = self.io.sessions.bus(conn).and_then(|bus| bus.peer.as_ref());
+            match peer.is_some_and(|peer| peer.cluster == self.metadata.state.cluster_id()) {
+                true => self.io.outbox.push(conn, Frame::MeetRejected { reason: TAKES_ITSELF_FOR_A_MEMBER.to_owned() }),
+                false => self.metadata.joining.deferred.push(Deferred { conn, singleton }),
             }
         }
     }
 
     /// What was put off may be decided now.
     pub(in crate::node) fn reconsider_meets(&mut self) {
-        if !std::mem::take(&mut self.joining.reconsider) {
+        if !std::mem::take(&mut self.metadata.joining.reconsider) {
             return;
         }
-        for Deferred { conn, singleton } in std::mem::take(&mut self.joining.deferred) {
-            if let Some(peer) = self.sessions.bus(conn).and_then(|bus| bus.peer.clone()) {
+        for Deferred { conn, singleton } in std::mem::take(&mut self.metadata.joining.deferred) {
+            if let Some(peer) = self.io.sessions.bus(conn).and_then(|bus| bus.peer.clone()) {
                 self.receive_meet(conn, &peer, singleton);
             }
         }
@@ -219,18 +219,18 @@ impl<D: Disk> Node<D> {
         if self.is_joiner() {
             return;
         }
-        let known = self.addresses.get(&peer.id);
-        let met = self.joining.meetings.iter().any(|meeting| meeting.conn == Some(conn));
+        let known = self.metadata.addresses.get(&peer.id);
+        let met = self.metadata.joining.meetings.iter().any(|meeting| meeting.conn == Some(conn));
         if known.is_some_and(|known| known.join_nonce() != join_nonce) {
             if met || self.greets_with(&peer.id, join_nonce) {
-                self.joining.doubted.remove(&peer.id);
+                self.metadata.joining.doubted.remove(&peer.id);
                 self.end_earlier_life(peer.id);
             } else {
                 self.doubt(peer.id);
             }
         } else if known.is_none() && !met && self.was_forgotten(&peer.id, join_nonce) {
             self.tell_stranger(conn, &peer.id);
-        } else if known.is_none() && !self.proposals.joins(&peer.id) {
+        } else if known.is_none() && !self.metadata.proposals.joins(&peer.id) {
             let mut address = peer.address.clone();
             address.set_join_nonce(join_nonce);
             // A shard id of its own is drawn for the member; a joiner's announced one is kept if it has one.
@@ -245,10 +245,10 @@ impl<D: Disk> Node<D> {
     /// A member has lost its memory, it says so itself: it is forgotten, after the slots that it does not serve any more are released, one step
     /// for each time that it asks.
     fn end_earlier_life(&mut self, id: NodeId) {
-        let ranges = self.state.ranges_of(&id);
-        match self.state.epoch_of(&id) {
+        let ranges = self.metadata.state.ranges_of(&id);
+        match self.metadata.state.epoch_of(&id) {
             Some(epoch) if !ranges.is_empty() => {
-                if !self.proposals.releases(&id) {
+                if !self.metadata.proposals.releases(&id) {
                     self.propose(Change::SlotChange { source: Some((id, epoch)), target: None, ranges }, None);
                 }
             }
@@ -258,15 +258,15 @@ impl<D: Disk> Node<D> {
 
     /// Whether a node said this join nonce on the link to it that we have dialled.
     fn greets_with(&self, id: &NodeId, join_nonce: Option<u64>) -> bool {
-        let peer = self.links.up(id).and_then(|conn| self.sessions.bus(conn)?.peer.as_ref());
+        let peer = self.metadata.links.up(id).and_then(|conn| self.io.sessions.bus(conn)?.peer.as_ref());
         peer.is_some_and(|peer| peer.address.join_nonce() == join_nonce)
     }
 
     /// Asks a node itself which life it is in: it repeats its ADD_ME until then.
     fn doubt(&mut self, id: NodeId) {
         let until = self.now.mono + self.config.cluster_node_timeout;
-        if self.joining.doubted.insert(id, until).is_none() {
-            if let Some(conn) = self.links.get_mut(&id).and_then(|link| link.conn) {
+        if self.metadata.joining.doubted.insert(id, until).is_none() {
+            if let Some(conn) = self.metadata.links.get_mut(&id).and_then(|link| link.conn) {
                 self.close(conn);
             }
             self.todo.connect = true;
@@ -275,7 +275,7 @@ impl<D: Disk> Node<D> {
 
     /// The nodes that are doubted.
     pub(in crate::node) fn doubted(&self) -> impl Iterator<Item = NodeId> {
-        self.joining.doubted.keys().copied()
+        self.metadata.joining.doubted.keys().copied()
     }
 
     /// WELCOME: the peer's cluster takes us in; step down to it if we are still a cluster of one.
@@ -300,21 +300,21 @@ impl<D: Disk> Node<D> {
     /// Gives up our one-node cluster for the peer's; the old one stays on disk as fallback until we are a member.
     fn step_down(&mut self, peer: &Greeting, keep: Option<ConnId>) {
         log::info!("Joining cluster {} by way of {}", peer.cluster, peer.id);
-        let claims = self.state.ranges_of(&self.me);
-        let shard = self.state.member(&self.me).map_or_else(|| self.rng.shard_id(), |member| member.shard);
+        let claims = self.metadata.state.ranges_of(&self.me);
+        let shard = self.metadata.state.member(&self.me).map_or_else(|| self.rng.shard_id(), |member| member.shard);
         let nonce = Some(self.rng.next_u64() >> 1);
-        self.own_address.set_join_nonce(nonce);
-        let fallback = Some(Fallback { state: self.state.clone(), term: self.raft.term() });
+        self.metadata.own_address.set_join_nonce(nonce);
+        let fallback = Some(Fallback { state: self.metadata.state.clone(), term: self.metadata.raft.term() });
         let sponsor = Sponsor { id: peer.id, address: peer.address.clone() };
         self.join_as(Joiner { cluster: peer.cluster, shard, nonce, sponsor, claims, fallback });
         // Meetings with the node that takes us in have come true; others are dialled again once we have joined.
         let met = bus_socket(&peer.address);
-        for mut meeting in std::mem::take(&mut self.joining.meetings) {
+        for mut meeting in std::mem::take(&mut self.metadata.joining.meetings) {
             match met == Some(meeting.socket) {
                 true => self.answer_meeting(meeting, Ok(())),
                 false => {
                     meeting.conn = None;
-                    self.joining.meetings.push(meeting);
+                    self.metadata.joining.meetings.push(meeting);
                 }
             }
         }
@@ -324,20 +324,20 @@ impl<D: Disk> Node<D> {
     /// A joiner from now on.
     pub(in crate::node) fn join_as(&mut self, joiner: Joiner) {
         let cluster = joiner.cluster;
-        self.standing = Standing::Joiner(Box::new(joiner));
+        self.metadata.standing = Standing::Joiner(Box::new(joiner));
         self.become_joiner(cluster);
     }
 
     /// Who takes this joiner in.
     pub(in crate::node) fn sponsor(&self) -> Option<&Sponsor> {
-        self.standing.joiner().map(|joiner| &joiner.sponsor)
+        self.metadata.standing.joiner().map(|joiner| &joiner.sponsor)
     }
 
     /// A joiner's request, to the node that takes it in; once there is no way back, to any member that it knows.
     pub(in crate::node) fn ask_to_be_added(&mut self, id: NodeId) {
-        let fit = self.standing.joiner().is_some_and(|joiner| joiner.sponsor.id == id || joiner.fallback.is_none());
-        if let (true, Some(conn)) = (fit, self.links.up(&id)) {
-            self.outbox.push(conn, Frame::AddMe { join_nonce: self.own_address.join_nonce() });
+        let fit = self.metadata.standing.joiner().is_some_and(|joiner| joiner.sponsor.id == id || joiner.fallback.is_none());
+        if let (true, Some(conn)) = (fit, self.metadata.links.up(&id)) {
+            self.io.outbox.push(conn, Frame::AddMe { join_nonce: self.metadata.own_address.join_nonce() });
         }
     }
 
@@ -345,8 +345,8 @@ impl<D: Disk> Node<D> {
     /// acknowledged nothing we go with it.
     pub(in crate::node) fn follow_sponsor(&mut self, id: NodeId, cluster: ClusterId) {
         let is_sponsor = self.sponsor().is_some_and(|sponsor| sponsor.id == id);
-        let Standing::Joiner(joiner) = &mut self.standing else { return };
-        if !is_sponsor || joiner.fallback.is_none() || self.raft.term() > 0 {
+        let Standing::Joiner(joiner) = &mut self.metadata.standing else { return };
+        if !is_sponsor || joiner.fallback.is_none() || self.metadata.raft.term() > 0 {
             return;
         }
         log::info!("Joining cluster {cluster}, which {id} has joined");
@@ -357,17 +357,17 @@ impl<D: Disk> Node<D> {
 
     /// Whether a NODE_JOIN of ours with this nonce has been applied.
     fn has_joined(&self, nonce: Option<u64>) -> bool {
-        self.state.member(&self.me).is_some_and(|member| member.address.join_nonce() == nonce)
+        self.metadata.state.member(&self.me).is_some_and(|member| member.address.join_nonce() == nonce)
     }
 
     /// Whether what is applied now is about this node as it is: a joiner is also told of what an earlier life of it did.
     pub(in crate::node) fn is_of_this_life(&self) -> bool {
-        self.standing.joiner().is_none_or(|joiner| self.has_joined(joiner.nonce))
+        self.metadata.standing.joiner().is_none_or(|joiner| self.has_joined(joiner.nonce))
     }
 
     /// Whether a NODE_JOIN of ours with this nonce has been applied, or is in the log's tail.
     pub(in crate::node) fn log_has_joined(&self, nonce: Option<u64>) -> bool {
-        let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
+        let mut tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
         self.has_joined(nonce)
             || tail.any(|(_, entry)| match &entry.body {
                 Body::App(Change::NodeJoin { id, address, .. }) => *id == self.me && address.join_nonce() == nonce,
@@ -377,22 +377,22 @@ impl<D: Disk> Node<D> {
 
     /// Whether a leader may be followed on this link: a joiner follows only who knows that it joins, not who remembers an earlier life of it.
     pub(in crate::node) fn is_expected_by(&self, conn: ConnId) -> bool {
-        let known = self.sessions.bus(conn).and_then(|bus| bus.peer.as_ref()).and_then(|peer| peer.join_nonce);
-        self.standing.joiner().is_none_or(|joiner| known == joiner.nonce)
+        let known = self.io.sessions.bus(conn).and_then(|bus| bus.peer.as_ref()).and_then(|peer| peer.join_nonce);
+        self.metadata.standing.joiner().is_none_or(|joiner| known == joiner.nonce)
     }
 
     /// Applied entries made us a member: joined. Those of an earlier life do not count.
     pub(in crate::node) fn joined(&mut self) {
-        let Standing::Joiner(joiner) = &self.standing else { return };
+        let Standing::Joiner(joiner) = &self.metadata.standing else { return };
         if !self.has_joined(joiner.nonce) {
             return;
         }
         log::info!("Joined cluster {}", joiner.cluster);
-        self.standing = match joiner.claims.is_empty() {
+        self.metadata.standing = match joiner.claims.is_empty() {
             true => Standing::Member,
             false => Standing::Claiming(joiner.claims.clone()),
         };
-        self.joining.reconsider = true;
+        self.metadata.joining.reconsider = true;
         self.todo.rewrite = true;
         self.todo.connect = true;
     }
@@ -400,10 +400,10 @@ impl<D: Disk> Node<D> {
     /// Cron: overdue meetings are answered; a joiner that nobody took in goes back to what it was.
     pub(in crate::node) fn check_joining(&mut self) {
         let now = self.now.mono;
-        self.joining.doubted.retain(|_, until| now < *until);
-        while let Some(at) = self.joining.meetings.iter().position(|meeting| meeting.deadline <= now) {
-            let meeting = self.joining.meetings.swap_remove(at);
-            self.joining.reconsider = true;
+        self.metadata.joining.doubted.retain(|_, until| now < *until);
+        while let Some(at) = self.metadata.joining.meetings.iter().position(|meeting| meeting.deadline <= now) {
+            let meeting = self.metadata.joining.meetings.swap_remove(at);
+            self.metadata.joining.reconsider = true;
             if let Some(conn) = meeting.conn {
                 self.close(conn);
             }
@@ -414,25 +414,25 @@ impl<D: Disk> Node<D> {
         if let Some(id) = self.sponsor().map(|sponsor| sponsor.id) {
             self.ask_to_be_added(id);
         }
-        if now.saturating_sub(self.joining.since) > 4 * self.config.cluster_node_timeout {
+        if now.saturating_sub(self.metadata.joining.since) > 4 * self.config.cluster_node_timeout {
             self.revert();
         }
     }
 
     /// A joiner that took anything from a leader may have acknowledged it and must not forget it: there is no way back any more \[N19\].
     pub(in crate::node) fn burn_bridges(&mut self) {
-        if let Standing::Joiner(joiner) = &mut self.standing
-            && self.raft.term() > 0
+        if let Standing::Joiner(joiner) = &mut self.metadata.standing
+            && self.metadata.raft.term() > 0
         {
             self.todo.rewrite |= joiner.fallback.take().is_some();
         }
     }
 
     pub(in crate::node) fn revert(&mut self) {
-        let Standing::Joiner(joiner) = &mut self.standing else { return };
+        let Standing::Joiner(joiner) = &mut self.metadata.standing else { return };
         let Some(fallback) = joiner.fallback.take() else { return };
         log::warn!("Nobody took this node in: back to its own cluster {}", fallback.state.cluster_id());
-        self.standing = Standing::Member;
+        self.metadata.standing = Standing::Member;
         self.return_to(fallback);
     }
 }

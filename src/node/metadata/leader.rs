@@ -55,32 +55,32 @@ impl Leading {
 impl<D: Disk> Node<D> {
     /// PROPOSE came by `conn`.
     pub(in crate::node) fn receive_propose(&mut self, conn: ConnId, from: NodeId, entry: Entry<Change>) {
-        if !self.raft.leader_ready(self.state.last_applied()) {
+        if !self.metadata.raft.leader_ready(self.metadata.state.last_applied()) {
             // Before its own NOOP is applied, or when it does not lead at all, a node's state may be older than the proposer's membership.
-            return self.outbox.push(conn, Frame::Reject { reason: RejectReason::NotLeader, entry });
+            return self.io.outbox.push(conn, Frame::Reject { reason: RejectReason::NotLeader, entry });
         }
-        if self.state.member(&from).is_none() {
+        if self.metadata.state.member(&from).is_none() {
             self.tell_stranger(conn, &from);
-            return self.outbox.push(conn, Frame::Reject { reason: RejectReason::Rejected(Some(Reason::ProposerNotMember)), entry });
+            return self.io.outbox.push(conn, Frame::Reject { reason: RejectReason::Rejected(Some(Reason::ProposerNotMember)), entry });
         }
         if entry.origin.is_none_or(|origin| origin.id.proposer != from || !self.is_plausible(&origin.id)) {
-            return self.outbox.push(conn, Frame::Reject { reason: RejectReason::Rejected(None), entry });
+            return self.io.outbox.push(conn, Frame::Reject { reason: RejectReason::Rejected(None), entry });
         }
         self.take_proposal(entry, Some(conn));
     }
 
     /// Whether a member's incarnation can have come so far since it last proposed anything.
     fn is_plausible(&self, id: &ProposalId) -> bool {
-        let newest = self.state.newest_proposal(&id.proposer).map_or(0, |(incarnation, _)| incarnation);
+        let newest = self.metadata.state.newest_proposal(&id.proposer).map_or(0, |(incarnation, _)| incarnation);
         id.incarnation <= newest.saturating_add(INCARNATION_LEAD)
     }
 
     /// WISH came by `conn`.
     pub(in crate::node) fn receive_wish(&mut self, conn: ConnId, from: NodeId, wish: Wish) {
-        if !self.raft.leader_ready(self.state.last_applied()) {
+        if !self.metadata.raft.leader_ready(self.metadata.state.last_applied()) {
             return self.refuse_wish(wish, Some(conn), RejectReason::NotLeader);
         }
-        if self.state.member(&from).is_none() {
+        if self.metadata.state.member(&from).is_none() {
             self.tell_stranger(conn, &from);
             return self.refuse_wish(wish, Some(conn), RejectReason::Rejected(Some(Reason::ProposerNotMember)));
         }
@@ -90,10 +90,10 @@ impl<D: Disk> Node<D> {
     /// Appends a proposal of ours or another's, if it would be applied as things are \[N17\] and the gate is open.
     pub(in crate::node) fn try_append(&mut self, entry: &Entry<Change>) -> Result<Taken, RejectReason> {
         let Body::App(change) = &entry.body else { return Err(RejectReason::Rejected(None)) };
-        if !self.raft.leader_ready(self.state.last_applied()) {
+        if !self.metadata.raft.leader_ready(self.metadata.state.last_applied()) {
             return Err(RejectReason::NotLeader);
         }
-        match entry.origin.map_or(Seen::New, |origin| self.state.outcome(&origin.id)) {
+        match entry.origin.map_or(Seen::New, |origin| self.metadata.state.outcome(&origin.id)) {
             Seen::New => {}
             // Its proposer hears of it by applying it.
             Seen::Done(_) => return Ok(Taken::Appended),
@@ -103,7 +103,7 @@ impl<D: Disk> Node<D> {
         if self.is_in_tail(entry) {
             return Ok(Taken::Appended);
         }
-        match self.state.would(change) {
+        match self.metadata.state.would(change) {
             Outcome::Applied => {}
             Outcome::Stale => return Err(RejectReason::Conflict),
             Outcome::Rejected(reason) => return Err(RejectReason::Rejected(Some(reason))),
@@ -117,25 +117,25 @@ impl<D: Disk> Node<D> {
         if !self.all_speak(change.since()) {
             return Err(RejectReason::Rejected(None));
         }
-        if !self.raft.tail_has_room() {
+        if !self.metadata.raft.tail_has_room() {
             return Err(RejectReason::Busy);
         }
-        self.raft.append(entry.origin, change.clone()).map(|_| Taken::Appended).map_err(|_| RejectReason::NotLeader)
+        self.metadata.raft.append(entry.origin, change.clone()).map(|_| Taken::Appended).map_err(|_| RejectReason::NotLeader)
     }
 
     /// Whether every member speaks this version of the protocol, those included whose joining, or return to an older binary, is on its way \[N26\].
     fn all_speak(&self, version: u32) -> bool {
-        let tail = self.raft.log().iter_from(self.state.last_applied() + 1).filter_map(|(_, entry)| match &entry.body {
+        let tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1).filter_map(|(_, entry)| match &entry.body {
             Body::App(change) => change.address(),
             _ => None,
         });
         version <= OLDEST_VERSION
-            || self.state.members().map(|member| &member.address).chain(tail).all(|address| address.protocol_version() >= version)
+            || self.metadata.state.members().map(|member| &member.address).chain(tail).all(|address| address.protocol_version() >= version)
     }
 
     /// Whether this proposal, or this change of the leader's own, is in the log and not applied.
     fn is_in_tail(&self, entry: &Entry<Change>) -> bool {
-        let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
+        let mut tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
         match entry.origin {
             Some(origin) => tail.any(|(_, other)| other.origin.is_some_and(|other| other.id == origin.id)),
             None => tail.any(|(_, other)| other.body == entry.body),
@@ -144,58 +144,58 @@ impl<D: Disk> Node<D> {
 
     /// Puts a wish on the desk; it is looked at at once, and again whenever something was applied, until it is granted or too old.
     pub(in crate::node) fn take_wish(&mut self, wish: Wish, from: Option<ConnId>) {
-        if !self.raft.is_leader() || self.leading.asked.len() >= MAX_ASKED {
-            let reason = if self.raft.is_leader() { RejectReason::Busy } else { RejectReason::NotLeader };
+        if !self.metadata.raft.is_leader() || self.metadata.leading.asked.len() >= MAX_ASKED {
+            let reason = if self.metadata.raft.is_leader() { RejectReason::Busy } else { RejectReason::NotLeader };
             return self.refuse_wish(wish, from, reason);
         }
-        self.leading.asked.retain(|asked| (asked.wish, asked.from) != (wish, from));
-        self.leading.asked.push(Asked { wish, from, since: self.now.mono, question: None });
+        self.metadata.leading.asked.retain(|asked| (asked.wish, asked.from) != (wish, from));
+        self.metadata.leading.asked.push(Asked { wish, from, since: self.now.mono, question: None });
         self.review_wishes();
     }
 
     fn refuse_wish(&mut self, wish: Wish, from: Option<ConnId>, reason: RejectReason) {
         match from {
-            Some(conn) => self.outbox.push(conn, Frame::WishRefused { reason, wish }),
+            Some(conn) => self.io.outbox.push(conn, Frame::WishRefused { reason, wish }),
             None => self.wish_refused(wish, reason),
         }
     }
 
     /// Takes each wish on the desk one step further. Whoever wished sees the end of it in its own applied state.
     pub(in crate::node) fn review_wishes(&mut self) {
-        if self.leading.asked.is_empty() {
+        if self.metadata.leading.asked.is_empty() {
             return;
         }
-        let asked = std::mem::take(&mut self.leading.asked);
-        if !self.raft.is_leader() {
+        let asked = std::mem::take(&mut self.metadata.leading.asked);
+        if !self.metadata.raft.is_leader() {
             return;
         }
         let (now, patience) = (self.now.mono, 3 * self.config.cluster_node_timeout);
         for mut asked in asked.into_iter().filter(|asked| now.saturating_sub(asked.since) <= patience) {
             match self.grant(asked.wish, &mut asked.question) {
                 Granted::Yes => {}
-                Granted::Later => self.leading.asked.push(asked),
+                Granted::Later => self.metadata.leading.asked.push(asked),
                 Granted::Never(reason) => self.refuse_wish(asked.wish, asked.from, RejectReason::Rejected(reason)),
             }
         }
     }
 
     fn grant(&mut self, wish: Wish, question: &mut Option<Question>) -> Granted {
-        if !self.raft.leader_ready(self.state.last_applied()) {
+        if !self.metadata.raft.leader_ready(self.metadata.state.last_applied()) {
             return Granted::Later;
         }
         let id = wish.id;
         // A ready leader knows every life of a member that anybody has applied: this one is over [N37].
-        if self.state.member(&id).is_some() && !wish.is_about_a_member(&self.state) {
+        if self.metadata.state.member(&id).is_some() && !wish.is_about_a_member(&self.metadata.state) {
             return if wish.kind == WishKind::AddVoter { Granted::Never(Some(Reason::UnknownNode)) } else { Granted::Yes };
         }
         match wish.kind {
-            WishKind::AddVoter if self.state.member(&id).is_none() => Granted::Never(Some(Reason::UnknownNode)),
+            WishKind::AddVoter if self.metadata.state.member(&id).is_none() => Granted::Never(Some(Reason::UnknownNode)),
             // A voter must be a member: what becomes of it is known when that is applied.
             WishKind::AddVoter if self.is_leaving(&id) => Granted::Later,
             // Nor does it vote before it answers: a silent voter more may be one too many.
-            WishKind::AddVoter if !self.raft.is_voter(&id) && !self.raft.is_ready(&id, self.now.mono) => Granted::Later,
+            WishKind::AddVoter if !self.metadata.raft.is_voter(&id) && !self.metadata.raft.is_ready(&id, self.now.mono) => Granted::Later,
             WishKind::AddVoter => self.grant_voting(Body::AddVoter { ids: vec![id] }),
-            WishKind::DelVoter if self.raft.voters().len() > 1 && !self.can_spare(&id) => self.find_heirs(),
+            WishKind::DelVoter if self.metadata.raft.voters().len() > 1 && !self.can_spare(&id) => self.find_heirs(),
             WishKind::DelVoter => self.demote(id),
             WishKind::Forget if self.may_be_missed(id, question) => Granted::Later,
             WishKind::Forget => self.grant_forget(wish),
@@ -204,7 +204,7 @@ impl<D: Disk> Node<D> {
     }
 
     fn grant_voting(&mut self, body: Body<Change>) -> Granted {
-        match self.raft.change_voters(body, self.now.mono) {
+        match self.metadata.raft.change_voters(body, self.now.mono) {
             Ok(_) | Err(VotingRefused::AlreadyVoter | VotingRefused::NotVoter) => Granted::Yes,
             // Not the leader: it is handing over, and whoever wished asks the next one.
             Err(VotingRefused::NotReady | VotingRefused::InFlight | VotingRefused::NotLeader) => Granted::Later,
@@ -215,7 +215,7 @@ impl<D: Disk> Node<D> {
 
     /// DEL_VOTER by hand; a leader hands over first and leaves the rest to the next one.
     fn demote(&mut self, id: NodeId) -> Granted {
-        if id == self.me && self.raft.is_voter(&id) && self.raft.voters().len() > 1 {
+        if id == self.me && self.metadata.raft.is_voter(&id) && self.metadata.raft.voters().len() > 1 {
             self.hand_over(None);
             return Granted::Later;
         }
@@ -224,8 +224,8 @@ impl<D: Disk> Node<D> {
 
     /// A voter that cannot be spared is to leave: another takes its place first [N14], or two in one entry where one alone voted [N15].
     fn find_heirs(&mut self) -> Granted {
-        let wanted = if self.raft.voters().len() == 1 && self.config.cluster_raft_voters >= 3 { 2 } else { 1 };
-        let ids = self.raft.heirs(&self.prospects(), wanted, self.now.mono);
+        let wanted = if self.metadata.raft.voters().len() == 1 && self.config.cluster_raft_voters >= 3 { 2 } else { 1 };
+        let ids = self.metadata.raft.heirs(&self.prospects(), wanted, self.now.mono);
         if ids.is_empty() {
             return Granted::Later;
         }
@@ -236,13 +236,13 @@ impl<D: Disk> Node<D> {
     }
 
     fn can_spare(&self, id: &NodeId) -> bool {
-        self.raft.can_spare(id, self.now.mono)
+        self.metadata.raft.can_spare(id, self.now.mono)
     }
 
     /// The members as the plan of voters needs to know them.
     fn prospects(&self) -> Vec<Prospect<'_>> {
-        let eligible = |id: &NodeId| !self.state.demoted().contains(id) && !self.is_leaving(id);
-        let members = self.state.members();
+        let eligible = |id: &NodeId| !self.metadata.state.demoted().contains(id) && !self.is_leaving(id);
+        let members = self.metadata.state.members();
         members
             .map(|Member { id, address, failed, .. }| Prospect {
                 id: *id,
@@ -256,10 +256,10 @@ impl<D: Disk> Node<D> {
     /// A voter is demoted first; the demotion must be applied before the forgetting is appended.
     fn grant_forget(&mut self, wish: Wish) -> Granted {
         let id = wish.id;
-        let Some(epoch) = self.state.epoch_of(&id) else { return Granted::Yes };
+        let Some(epoch) = self.metadata.state.epoch_of(&id) else { return Granted::Yes };
         let change = Change::NodeForget { id, epoch };
-        if self.raft.is_voter(&id) {
-            return match wish.refused_by(&self.state) {
+        if self.metadata.raft.is_voter(&id) {
+            return match wish.refused_by(&self.metadata.state) {
                 Some(reason) => Granted::Never(Some(reason)),
                 None if !self.can_spare(&id) => self.find_heirs(),
                 None => match self.demote(id) {
@@ -271,28 +271,28 @@ impl<D: Disk> Node<D> {
         if self.is_leaving(&id) {
             return Granted::Later;
         }
-        match self.state.would(&change) {
+        match self.metadata.state.would(&change) {
             // It is granted when it has been applied: what stands before it in the log may make it stale. Not appended: handing over.
             Outcome::Applied => {
-                let _ = self.raft.append(None, change);
+                let _ = self.metadata.raft.append(None, change);
                 Granted::Later
             }
             // The demotion is not applied yet.
             Outcome::Stale => Granted::Later,
-            Outcome::Rejected(_) if self.state.voters().contains(&id) => Granted::Later,
+            Outcome::Rejected(_) if self.metadata.state.voters().contains(&id) => Granted::Later,
             Outcome::Rejected(reason) => Granted::Never(Some(reason)),
         }
     }
 
     /// Whether a NODE_FORGET of this member is in the log and not applied.
     fn is_leaving(&self, member: &NodeId) -> bool {
-        let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
+        let mut tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
         tail.any(|(_, entry)| matches!(&entry.body, Body::App(Change::NodeForget { id, .. }) if id == member))
     }
 
     /// Cron of a leader, and whenever somebody has been silent for too long: flags what fell silent and what answers again, and tends the voting set.
     pub(in crate::node) fn tend_members(&mut self) {
-        if self.raft.leader_ready(self.state.last_applied()) {
+        if self.metadata.raft.leader_ready(self.metadata.state.last_applied()) {
             self.flag_failures();
             self.tend_voters();
         }
@@ -303,15 +303,16 @@ impl<D: Disk> Node<D> {
         for change in self.failure_changes() {
             self.append_gated(change);
         }
-        let living = self.state.members().filter(|member| !member.failed);
-        let next = living.filter_map(|member| self.raft.fails_at(&member.id)).filter(|at| *at > self.now.mono).min();
+        let living = self.metadata.state.members().filter(|member| !member.failed);
+        let next = living.filter_map(|member| self.metadata.raft.fails_at(&member.id)).filter(|at| *at > self.now.mono).min();
         next.into_iter().for_each(|at| self.timers.set(Timer::Failure, at));
     }
 
     /// NODE_FAIL for who is silent for too long, NODE_RECOVER once a round is acknowledged again.
     fn failure_changes(&self) -> Vec<Change> {
-        let fails = |id: &NodeId| self.raft.fails_at(id).is_some_and(|at| at <= self.now.mono);
-        self.state
+        let fails = |id: &NodeId| self.metadata.raft.fails_at(id).is_some_and(|at| at <= self.now.mono);
+        self.metadata
+            .state
             .members()
             .filter_map(|member| match member.failed {
                 false if fails(&member.id) => Some(Change::NodeFail { id: member.id }),
@@ -325,20 +326,20 @@ impl<D: Disk> Node<D> {
     /// that they live.
     pub(in crate::node) fn answers_again(&self, id: &NodeId) -> bool {
         let (now, patience) = (self.now.mono, self.config.cluster_node_timeout / 2);
-        let answers = || self.raft.progress(id).is_some_and(|progress| progress.answers(now, patience));
-        *id == self.me || !self.raft.is_dead(id) && answers()
+        let answers = || self.metadata.raft.progress(id).is_some_and(|progress| progress.answers(now, patience));
+        *id == self.me || !self.metadata.raft.is_dead(id) && answers()
     }
 
     /// The next step of the plan, which hands over where it is the leader that should vote no more.
     fn tend_voters(&mut self) {
         let now = self.now.mono;
-        match self.raft.plan_voters(&self.prospects(), !self.leading.asked.is_empty(), now) {
+        match self.metadata.raft.plan_voters(&self.prospects(), !self.metadata.leading.asked.is_empty(), now) {
             None => {}
-            Some(Body::DelVoter { id, .. }) if id == self.me => drop(self.raft.transfer_to(None, now)),
+            Some(Body::DelVoter { id, .. }) if id == self.me => drop(self.metadata.raft.transfer_to(None, now)),
             Some(body) => {
                 let mut text = String::new();
                 format_body(&body, &mut text);
-                match self.raft.change_voters(body, now) {
+                match self.metadata.raft.change_voters(body, now) {
                     Ok(_) => log::info!("Changing who votes: {text}"),
                     Err(refused) => log::debug!("Voters stay as they are, no {text}: {refused}"),
                 }

@@ -26,8 +26,8 @@ impl<D: Disk> Node<D> {
 
     /// A leader begins to hand over, if there is a voter that can take it and it is not at it already.
     pub(in crate::node) fn hand_over(&mut self, target: Option<NodeId>) {
-        if self.raft.transfer_to(target, self.now.mono)
-            && let Some(target) = self.raft.transferring()
+        if self.metadata.raft.transfer_to(target, self.now.mono)
+            && let Some(target) = self.metadata.raft.transferring()
         {
             log::info!("Handing the leadership over to {target}");
         }
@@ -35,27 +35,27 @@ impl<D: Disk> Node<D> {
 
     /// CLUSTER RAFT TRANSFER: the leader is asked to hand over to this node.
     pub(in crate::node) fn take_over(&mut self, client: ConnId) {
-        if self.takeover.is_none() {
+        if self.metadata.takeover.is_none() {
             self.timers.set(Timer::Takeover, self.now.mono + self.handover_patience());
         }
-        self.takeover.get_or_insert_default().clients.push(client);
+        self.metadata.takeover.get_or_insert_default().clients.push(client);
         self.todo.connect = true;
     }
 
     /// Once a turn: asks a leader that was not asked yet; answers once this node leads, or too much time has passed.
     pub(in crate::node) fn tend_takeover(&mut self) {
         let late = self.timers.take_due(Timer::Takeover, self.now.mono);
-        let Some(takeover) = &mut self.takeover else { return };
-        let term = self.raft.term();
-        let conn = self.raft.leader().and_then(|leader| self.links.up(&leader));
+        let Some(takeover) = &mut self.metadata.takeover else { return };
+        let term = self.metadata.raft.term();
+        let conn = self.metadata.raft.leader().and_then(|leader| self.metadata.links.up(&leader));
         if let Some(conn) = conn.filter(|conn| takeover.asked != Some((term, *conn))) {
             takeover.asked = Some((term, conn));
-            self.outbox.push(conn, Frame::TransferLeader { term });
+            self.io.outbox.push(conn, Frame::TransferLeader { term });
         }
-        let outcome = if self.raft.is_leader() { WaitOutcome::Done } else { WaitOutcome::Timeout };
-        if self.raft.is_leader() || late {
-            let clients = self.takeover.take().into_iter().flat_map(|takeover| takeover.clients);
-            clients.for_each(|client| self.waiting.finish(client, outcome.clone()));
+        let outcome = if self.metadata.raft.is_leader() { WaitOutcome::Done } else { WaitOutcome::Timeout };
+        if self.metadata.raft.is_leader() || late {
+            let clients = self.metadata.takeover.take().into_iter().flat_map(|takeover| takeover.clients);
+            clients.for_each(|client| self.clients.waiting.finish(client, outcome.clone()));
         }
     }
 }
@@ -67,9 +67,9 @@ mod tests {
     /// Three vote, and node 1, which leads, owns nothing.
     fn net() -> Net {
         let mut net = Net::with_members(4);
-        net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
+        net.until("three voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 3));
         assert_eq!(net.ask(1, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
-        net.until("node 1 to be followed", |net| net.nodes.iter().all(|node| node.raft.leader() == Some(net.nodes[1].me)));
+        net.until("node 1 to be followed", |net| net.nodes.iter().all(|node| node.metadata.raft.leader() == Some(net.nodes[1].me)));
         net
     }
 
@@ -77,18 +77,21 @@ mod tests {
     fn a_leader_that_leaves_is_replaced_before_anybody_misses_it() {
         for way in ["FORGET", "RESET SOFT", "RESET HARD"] {
             let mut net = net();
-            let (id, term, begun) = (net.nodes[1].me, net.nodes[1].raft.term(), net.now.mono);
+            let (id, term, begun) = (net.nodes[1].me, net.nodes[1].metadata.raft.term(), net.now.mono);
             match way {
                 "FORGET" => net.say(0, &format!("CLUSTER FORGET {id}")),
                 reset => net.say(1, &format!("CLUSTER {reset}")),
             };
             net.until("the next leader's first entry", |net| {
-                let next = [0, 2, 3].map(|at| &net.nodes[at]).into_iter().find(|node| node.raft.is_leader() && node.raft.term() > term);
-                next.is_some_and(|next| next.state.last_term() == next.raft.term())
+                let next = [0, 2, 3]
+                    .map(|at| &net.nodes[at])
+                    .into_iter()
+                    .find(|node| node.metadata.raft.is_leader() && node.metadata.raft.term() > term);
+                next.is_some_and(|next| next.metadata.state.last_term() == next.metadata.raft.term())
             });
             let took = net.now.mono - begun;
             assert!(took <= 75 && took < net.nodes[0].config.election_timeout(), "{way}: after {took} ms");
-            net.until("it to be gone", |net| [0, 2, 3].iter().all(|at| net.nodes[*at].state.member(&id).is_none()));
+            net.until("it to be gone", |net| [0, 2, 3].iter().all(|at| net.nodes[*at].metadata.state.member(&id).is_none()));
         }
     }
 }

@@ -19,3 +19,92 @@ pub(in crate::node) mod own_address;
 pub(in crate::node) mod proposals;
 pub(in crate::node) mod quorum_recovery;
 pub(in crate::node) mod reset;
+
+use crate::cluster::{Address, Change, State};
+use crate::config::Config;
+use crate::node::io::links::Links;
+use crate::raft::{Raft, RoleName, Settings};
+use crate::rng::Rng;
+use crate::store::{Loaded, Standing};
+use crate::types::{Millis, NodeId, Now, Term};
+use std::collections::BTreeMap;
+
+/// What decides where links and proposals go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::node) struct Arrangement {
+    pub leader: Option<NodeId>,
+    pub term: Term,
+    pub role: RoleName,
+    pub leaderless: bool,
+    /// We lead, and our own NOOP is applied.
+    pub ready: bool,
+}
+
+/// Whether the cluster is there for its clients, as far as this node sees.
+#[derive(Default)]
+pub(in crate::node) struct Outlook {
+    /// When a leader was last heard (mono ms).
+    pub leader_heard: Option<Millis>,
+    /// Every slot is owned, and no owner is flagged as failed.
+    pub covered: bool,
+    /// `cluster_state:ok`.
+    pub usable: bool,
+    /// What links and proposals were last arranged for.
+    pub arranged_for: Option<Arrangement>,
+}
+
+/// See the module.
+pub(in crate::node) struct Metadata {
+    /// Counts the loads of nodes.conf.
+    pub incarnation: u64,
+    /// With the shard id among its keys; the IP is empty until it is known.
+    pub own_address: Address,
+    pub whereabouts: own_address::Whereabouts,
+    pub raft: Raft<Change>,
+    /// As of `last_applied`, never ahead of Raft's commit index.
+    pub state: State,
+    pub standing: Standing,
+    pub links: Links,
+    pub joining: join::Joining,
+    pub proposals: proposals::Proposals,
+    pub leading: leader::Leading,
+    pub evidence: evidence::Evidence,
+    pub deaths: failure_detector::Deaths,
+    pub reset: Option<reset::Reset>,
+    pub takeover: Option<leader_transfer::Takeover>,
+    /// Members that were forgotten while this process ran.
+    pub forgotten: reset::ForgottenMembers,
+    /// Every member's address, as it was applied.
+    pub addresses: BTreeMap<NodeId, Address>,
+    pub outlook: Outlook,
+    pub changed: apply::Changed,
+}
+
+impl Metadata {
+    /// As the file tells, knowing nothing of others yet.
+    pub fn new(config: &Config, loaded: Loaded, nonce: u64, settings: Settings, rng: Rng, now: Now) -> Self {
+        let own_address = bootstrap::own_address(config, &loaded);
+        let (commit, voters) = (loaded.state.last_applied(), loaded.state.voters().clone());
+        let raft = Raft::new(loaded.me, loaded.hard, loaded.log, voters, commit, nonce, settings, rng, now.mono);
+        Self {
+            incarnation: loaded.incarnation,
+            own_address,
+            whereabouts: own_address::Whereabouts::default(),
+            raft,
+            state: loaded.state,
+            standing: loaded.standing,
+            links: Links::default(),
+            joining: join::Joining::new(now.mono),
+            proposals: proposals::Proposals::default(),
+            leading: leader::Leading::default(),
+            evidence: evidence::Evidence::default(),
+            deaths: failure_detector::Deaths::default(),
+            reset: None,
+            takeover: None,
+            forgotten: reset::ForgottenMembers::default(),
+            addresses: BTreeMap::new(),
+            outlook: Outlook::default(),
+            changed: apply::Changed::default(),
+        }
+    }
+}

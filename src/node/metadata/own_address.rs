@@ -81,39 +81,44 @@ pub(in crate::node) fn settle_ip(config: &Config, address: &mut Address, known: 
 
 impl<D: Disk> Node<D> {
     fn own_ip(&self) -> Option<IpAddr> {
-        self.own_address.ip.parse().ok()
+        self.metadata.own_address.ip.parse().ok()
     }
 
     /// Whether others are told our IP. If not, they fill in where they hear us from: a node that was moved is found again by that.
     /// What is known to this host only is never told.
     pub(in crate::node) fn tells_ip(&self) -> bool {
-        is_fixed(&self.config) || (self.whereabouts.confirmed && self.own_ip().is_some_and(|ip| !ip.is_loopback()))
+        is_fixed(&self.config) || (self.metadata.whereabouts.confirmed && self.own_ip().is_some_and(|ip| !ip.is_loopback()))
     }
 
     /// A bus connection ends here at `local`: taken for our IP where none is known, and a sign that nothing stands before the one that is announced.
     pub(in crate::node) fn learn_own_ip(&mut self, local: IpAddr) {
-        if self.own_address.ip.is_empty() && !local.is_unspecified() {
-            self.own_address.ip = possible(&self.config, local.to_canonical()).to_string();
+        if self.metadata.own_address.ip.is_empty() && !local.is_unspecified() {
+            self.metadata.own_address.ip = possible(&self.config, local.to_canonical()).to_string();
             self.announce_now();
         }
-        if !self.own_address.refuses_for_itself() && may_refuse_for_itself(&self.config) && self.own_ip() == Some(local.to_canonical()) {
-            self.own_address.set_refuses_for_itself(true);
+        if !self.metadata.own_address.refuses_for_itself()
+            && may_refuse_for_itself(&self.config)
+            && self.own_ip() == Some(local.to_canonical())
+        {
+            self.metadata.own_address.set_refuses_for_itself(true);
             self.announce_now();
         }
     }
 
     /// Where a peer is that does not tell its IP. One on this host is reached by others where we are.
     pub(in crate::node) fn seen_at(&self, remote: IpAddr) -> String {
-        if remote.is_loopback() && self.tells_ip() { self.own_address.ip.clone() } else { remote.to_string() }
+        if remote.is_loopback() && self.tells_ip() { self.metadata.own_address.ip.clone() } else { remote.to_string() }
     }
 
     /// A member to be dialled because of the end that such a link has here: the cluster knows this node by what is a loopback address to each host, and that
     /// one by another \[N51\].
     pub(in crate::node) fn shows_own_ip(&self) -> Option<NodeId> {
         let ip = |address: &Address| address.ip.parse().ok().map(|ip: IpAddr| ip.is_loopback());
-        let is_hidden = ip(self.addresses.get(&self.me)?) == Some(true) && self.own_ip().is_some_and(|own| own.is_loopback());
+        let is_hidden = ip(self.metadata.addresses.get(&self.me)?) == Some(true) && self.own_ip().is_some_and(|own| own.is_loopback());
         let tells = |(_, address): &(&NodeId, &Address)| ip(address) == Some(false);
-        let tell = || self.addresses.iter().filter(|(id, _)| self.state.member(id).is_some_and(|member| !member.failed)).find(tells);
+        let tell = || {
+            self.metadata.addresses.iter().filter(|(id, _)| self.metadata.state.member(id).is_some_and(|member| !member.failed)).find(tells)
+        };
         if is_hidden && !is_fixed(&self.config) { tell().map(|(id, _)| *id) } else { None }
     }
 
@@ -126,21 +131,21 @@ impl<D: Disk> Node<D> {
 
     /// The leader reaches us by this link.
     pub(in crate::node) fn reached_by_leader(&mut self, conn: ConnId) {
-        if self.whereabouts.judged == Some(conn) || is_fixed(&self.config) {
+        if self.metadata.whereabouts.judged == Some(conn) || is_fixed(&self.config) {
             return;
         }
-        self.whereabouts.judged = Some(conn);
-        if let Some(local) = self.sessions.bus(conn).and_then(|bus| bus.local_ip) {
+        self.metadata.whereabouts.judged = Some(conn);
+        if let Some(local) = self.io.sessions.bus(conn).and_then(|bus| bus.local_ip) {
             self.judge_ip(local.to_canonical());
         }
     }
 
     /// Cron. Nobody dials a leader regularly: it goes by the ends of its own links.
     pub(in crate::node) fn judge_own_links(&mut self) {
-        if !self.raft.is_leader() || is_fixed(&self.config) || self.tells_ip() {
+        if !self.metadata.raft.is_leader() || is_fixed(&self.config) || self.tells_ip() {
             return;
         }
-        let ends: Vec<IpAddr> = self.sessions.iter().filter_map(|(_, session)| end_of_link(&session.kind)).collect();
+        let ends: Vec<IpAddr> = self.io.sessions.iter().filter_map(|(_, session)| end_of_link(&session.kind)).collect();
         let real: Vec<IpAddr> = ends.iter().copied().filter(|ip| !ip.is_loopback()).collect();
         let telling = if real.is_empty() { &ends } else { &real };
         let mut counts: BTreeMap<IpAddr, usize> = BTreeMap::new();
@@ -148,7 +153,7 @@ impl<D: Disk> Node<D> {
         let most = counts.iter().max_by_key(|(_, count)| **count).map(|(ip, _)| *ip);
         match self.own_ip().filter(|own| counts.contains_key(own)).or(most) {
             // One link may leave this host by another way than all the rest.
-            Some(ip) if self.own_ip() == Some(ip) || 2 * ends.len() >= self.addresses.len() => self.judge_ip(ip),
+            Some(ip) if self.own_ip() == Some(ip) || 2 * ends.len() >= self.metadata.addresses.len() => self.judge_ip(ip),
             _ => {}
         }
     }
@@ -157,11 +162,11 @@ impl<D: Disk> Node<D> {
     /// address that only this host knows gives way to any other, and never takes the place of one.
     fn judge_ip(&mut self, local: IpAddr) {
         let own = self.own_ip();
-        let replaces = replaces(local, own, self.whereabouts.confirmed);
-        self.whereabouts.confirmed |= replaces || own == Some(local);
+        let replaces = replaces(local, own, self.metadata.whereabouts.confirmed);
+        self.metadata.whereabouts.confirmed |= replaces || own == Some(local);
         if replaces {
             log::info!("This node is reached at {local}");
-            self.own_address.ip = local.to_string();
+            self.metadata.own_address.ip = local.to_string();
             self.announce_now();
         }
     }
@@ -170,28 +175,28 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn announce_now(&mut self) {
         if is_fixed(&self.config) {
             // Should the configuration say nothing of it one day, it is to be found out.
-            self.whereabouts.doubt();
+            self.metadata.whereabouts.doubt();
         }
-        self.whereabouts.due = self.now.mono;
+        self.metadata.whereabouts.due = self.now.mono;
         self.announce_address();
     }
 
     /// Proposes NODE_INFO if the cluster knows another address or other flags of ours than are true: at once after a change, and again after
     /// [`PERIOD`] if that came to nothing.
     pub(in crate::node) fn announce_address(&mut self) {
-        if self.now.mono < self.whereabouts.due || self.proposals.informs_of(&self.me) {
+        if self.now.mono < self.metadata.whereabouts.due || self.metadata.proposals.informs_of(&self.me) {
             return;
         }
-        let Some(member) = self.state.member(&self.me) else { return };
-        let mut address = self.own_address.clone().without_shard_id();
-        if !self.whereabouts.confirmed && !is_fixed(&self.config) && !member.address.ip.is_empty() {
+        let Some(member) = self.metadata.state.member(&self.me) else { return };
+        let mut address = self.metadata.own_address.clone().without_shard_id();
+        if !self.metadata.whereabouts.confirmed && !is_fixed(&self.config) && !member.address.ip.is_empty() {
             address.ip.clone_from(&member.address.ip);
         }
         let nofailover = self.config.cluster_replica_no_failover;
         if member.address == address && member.nofailover == nofailover {
             return;
         }
-        self.whereabouts.due = self.now.mono + PERIOD;
+        self.metadata.whereabouts.due = self.now.mono + PERIOD;
         self.propose(Change::NodeInfo { id: self.me, address, nofailover }, None);
     }
 
@@ -202,10 +207,10 @@ impl<D: Disk> Node<D> {
         let is_local = |socket: &SocketAddr| socket.ip().is_loopback();
         let worse = now.is_some_and(|now| is_local(&now)) && before.is_some_and(|before| !is_local(&before));
         self.found_at(peer.id, socket);
-        if before == now || worse || self.proposals.informs_of(&peer.id) {
+        if before == now || worse || self.metadata.proposals.informs_of(&peer.id) {
             return;
         }
-        let nofailover = self.state.member(&peer.id).is_some_and(|member| member.nofailover);
+        let nofailover = self.metadata.state.member(&peer.id).is_some_and(|member| member.nofailover);
         self.propose(Change::NodeInfo { id: peer.id, address: peer.address.clone().without_shard_id(), nofailover }, None);
     }
 }
@@ -256,11 +261,11 @@ mod tests {
         let mut net = Net::with_members(3);
         assert_eq!(net.ask(1, "CONFIG SET cluster-announce-ip 127.0.0.1"), "+OK\r\n");
         let id = net.nodes[1].me;
-        let known = |net: &Net, ip: &str| net.nodes.iter().all(|node| node.state.member(&id).unwrap().address.ip == ip);
+        let known = |net: &Net, ip: &str| net.nodes.iter().all(|node| node.metadata.state.member(&id).unwrap().address.ip == ip);
         net.until("all to know it there", |net| known(net, "127.0.0.1"));
-        let link = net.nodes[0].links.up(&id).unwrap();
+        let link = net.nodes[0].metadata.links.up(&id).unwrap();
         net.break_off(0, link);
-        net.until("the leader to reach it there", |net| net.nodes[0].links.up(&id).is_some());
+        net.until("the leader to reach it there", |net| net.nodes[0].metadata.links.up(&id).is_some());
         let begun = net.now.mono;
         net.nodes[1].config.cluster_announce_ip.clear();
         net.nodes[1].todo.connect = true;

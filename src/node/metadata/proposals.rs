@@ -147,39 +147,39 @@ impl Proposals {
 impl<D: Disk> Node<D> {
     /// Proposes a change; its outcome reaches `part`, if there is one.
     pub(in crate::node) fn propose(&mut self, change: Change, part: Option<Part>) {
-        if self.proposals.ahead() >= MAX_AHEAD {
+        if self.metadata.proposals.ahead() >= MAX_AHEAD {
             return self.decide(part, ChangeOutcome::Refused("ERR Too many changes of the cluster are pending".to_owned()));
         }
-        self.proposals.last += 1;
-        let n = self.proposals.last;
-        let (since, seen) = (self.now.mono, self.state.last_applied());
+        self.metadata.proposals.last += 1;
+        let n = self.metadata.proposals.last;
+        let (since, seen) = (self.now.mono, self.metadata.state.last_applied());
         let pending = Pending { change, part, since, attempts: 0, seen, sent: None, doubtful: false, after: None };
-        self.proposals.pending.insert(n, pending);
+        self.metadata.proposals.pending.insert(n, pending);
         self.send_proposal(n);
     }
 
     /// Asks the leader for a change of a member, as it is known here, that it makes itself.
     pub(in crate::node) fn wish(&mut self, kind: WishKind, id: NodeId, part: Option<Part>) {
-        let wish = Wish::new(kind, id, &self.state);
-        if wish.is_granted(&self.state) {
+        let wish = Wish::new(kind, id, &self.metadata.state);
+        if wish.is_granted(&self.metadata.state) {
             return self.decide(part, ChangeOutcome::Applied);
         }
-        if let Some(reason) = wish.refused_by(&self.state) {
+        if let Some(reason) = wish.refused_by(&self.metadata.state) {
             return self.decide(part, ChangeOutcome::Rejected(reason));
         }
-        if part.is_none() && self.proposals.wishes.iter().any(|pending| pending.wish == wish) {
+        if part.is_none() && self.metadata.proposals.wishes.iter().any(|pending| pending.wish == wish) {
             return;
         }
-        if self.proposals.wishes.len() >= MAX_WISHES {
+        if self.metadata.proposals.wishes.len() >= MAX_WISHES {
             return self.decide(part, ChangeOutcome::Refused("ERR Too many changes of the cluster are pending".to_owned()));
         }
-        self.proposals.wishes.push(PendingWish { wish, part, since: self.now.mono, sent: None });
-        self.send_wish(self.proposals.wishes.len() - 1);
+        self.metadata.proposals.wishes.push(PendingWish { wish, part, since: self.now.mono, sent: None });
+        self.send_wish(self.metadata.proposals.wishes.len() - 1);
     }
 
     /// The incarnation in which this node proposes: its own, unless that is in vain.
     pub(in crate::node) fn proposal_incarnation(&self) -> u64 {
-        self.proposals.raised.unwrap_or(self.incarnation)
+        self.metadata.proposals.raised.unwrap_or(self.metadata.incarnation)
     }
 
     pub(in crate::node) fn proposal_id(&self, n: u64) -> ProposalId {
@@ -189,24 +189,24 @@ impl<D: Disk> Node<D> {
     /// Something may have been applied as a proposal of this node that it never made: somebody lies, or its nodes.conf is an old one. What it proposes would
     /// count as old from there on, so it goes on above that. Its number of loads, which no other process of it has, keeps the ids of its processes apart \[N62\].
     pub(in crate::node) fn review_incarnation(&mut self) {
-        let Some((incarnation, next)) = self.state.newest_proposal(&self.me) else { return };
-        if (incarnation, next) <= (self.proposal_incarnation(), self.proposals.last + 1) {
+        let Some((incarnation, next)) = self.metadata.state.newest_proposal(&self.me) else { return };
+        if (incarnation, next) <= (self.proposal_incarnation(), self.metadata.proposals.last + 1) {
             return;
         }
         let Some(raised) = PROPOSAL_INCARNATION.take(incarnation + 1) else { return };
         log::warn!("Changes were proposed in the name of this node, which it never made: its own are of incarnation {raised} from now on");
-        self.proposals.raised = Some(raised);
-        self.proposals.last = self.proposals.last.max(self.incarnation.min(MAX_LOADS) << 32);
+        self.metadata.proposals.raised = Some(raised);
+        self.metadata.proposals.last = self.metadata.proposals.last.max(self.metadata.incarnation.min(MAX_LOADS) << 32);
         self.drop_pending();
     }
 
     /// The place where a proposal would go now.
     fn proposal_target(&self) -> Option<Target> {
-        let term = self.raft.term();
-        if self.raft.is_leader() {
-            return self.raft.leader_ready(self.state.last_applied()).then_some(Target::OwnLog(term));
+        let term = self.metadata.raft.term();
+        if self.metadata.raft.is_leader() {
+            return self.metadata.raft.leader_ready(self.metadata.state.last_applied()).then_some(Target::OwnLog(term));
         }
-        self.links.up(&self.raft.leader()?).map(|conn| Target::Leader(term, conn))
+        self.metadata.links.up(&self.metadata.raft.leader()?).map(|conn| Target::Leader(term, conn))
     }
 
     fn send_proposal(&mut self, n: u64) {
@@ -214,20 +214,20 @@ impl<D: Disk> Node<D> {
             self.todo.connect = true;
             return;
         };
-        let Some((&lowest, _)) = self.proposals.pending.first_key_value() else { return };
+        let Some((&lowest, _)) = self.metadata.proposals.pending.first_key_value() else { return };
         let id = self.proposal_id(n);
-        let Some(pending) = self.proposals.pending.get_mut(&n) else { return };
-        let waits = pending.after.is_some_and(|index| self.state.last_applied() <= index);
+        let Some(pending) = self.metadata.proposals.pending.get_mut(&n) else { return };
+        let waits = pending.after.is_some_and(|index| self.metadata.state.last_applied() <= index);
         if waits || pending.sent.is_some_and(|sent| sent.target == target) {
             return;
         }
         pending.doubtful |= pending.sent.is_some();
-        pending.sent = Some(Sent { target, applied: self.state.last_applied() });
+        pending.sent = Some(Sent { target, applied: self.metadata.state.last_applied() });
         pending.after = None;
         let entry = Entry { term: 0, origin: Some(Origin { id, lowest }), body: Body::App(pending.change.clone()) };
         match target {
             Target::OwnLog(_) => self.take_proposal(entry, None),
-            Target::Leader(_, conn) => self.outbox.push(conn, Frame::Propose(entry)),
+            Target::Leader(_, conn) => self.io.outbox.push(conn, Frame::Propose(entry)),
         }
     }
 
@@ -236,15 +236,15 @@ impl<D: Disk> Node<D> {
             self.todo.connect = true;
             return;
         };
-        let Some(pending) = self.proposals.wishes.get_mut(at) else { return };
+        let Some(pending) = self.metadata.proposals.wishes.get_mut(at) else { return };
         if pending.sent.is_some_and(|sent| sent.target == target) {
             return;
         }
-        pending.sent = Some(Sent { target, applied: self.state.last_applied() });
+        pending.sent = Some(Sent { target, applied: self.metadata.state.last_applied() });
         let wish = pending.wish;
         match target {
             Target::OwnLog(_) => self.take_wish(wish, None),
-            Target::Leader(_, conn) => self.outbox.push(conn, Frame::Wish(wish)),
+            Target::Leader(_, conn) => self.io.outbox.push(conn, Frame::Wish(wish)),
         }
     }
 
@@ -253,10 +253,10 @@ impl<D: Disk> Node<D> {
         if !std::mem::take(&mut self.todo.proposals) {
             return;
         }
-        for n in self.proposals.pending.keys().copied().collect::<Vec<_>>() {
+        for n in self.metadata.proposals.pending.keys().copied().collect::<Vec<_>>() {
             self.send_proposal(n);
         }
-        for at in 0..self.proposals.wishes.len() {
+        for at in 0..self.metadata.proposals.wishes.len() {
             self.send_wish(at);
         }
     }
@@ -273,15 +273,15 @@ impl<D: Disk> Node<D> {
         if matches!(reason, RejectReason::Rejected(_)) {
             return self.finish_wishes(|pending| pending.wish == wish, rejected(reason));
         }
-        let applied = self.state.last_applied();
-        for pending in self.proposals.wishes.iter_mut().filter(|pending| pending.wish == wish) {
+        let applied = self.metadata.state.last_applied();
+        for pending in self.metadata.proposals.wishes.iter_mut().filter(|pending| pending.wish == wish) {
             self.todo.proposals |= pending.sent.take().is_some_and(|sent| sent.applied < applied);
         }
     }
 
     pub(in crate::node) fn proposal_rejected(&mut self, n: u64, reason: RejectReason) {
-        let applied = self.state.last_applied();
-        let Some(pending) = self.proposals.pending.get_mut(&n) else { return };
+        let applied = self.metadata.state.last_applied();
+        let Some(pending) = self.metadata.proposals.pending.get_mut(&n) else { return };
         // Who is not the leader, or not ready, says nothing about the change: it may be in the log.
         pending.attempts += u32::from(reason == RejectReason::Conflict);
         if matches!(reason, RejectReason::Rejected(_)) || pending.attempts > MAX_ATTEMPTS {
@@ -299,24 +299,24 @@ impl<D: Disk> Node<D> {
 
     /// A change that no leader takes any more. It may be applied all the same if an earlier leader never answered: then that is the answer.
     fn give_up(&mut self, n: u64, why: ChangeOutcome) {
-        if let Some(pending) = self.proposals.pending.remove(&n) {
+        if let Some(pending) = self.metadata.proposals.pending.remove(&n) {
             self.decide(pending.part, if pending.doubtful { ChangeOutcome::Timeout } else { why });
         }
     }
 
     /// An entry of ours was applied.
     pub(in crate::node) fn proposal_applied(&mut self, n: u64, outcome: Outcome) {
-        let Some(mut pending) = self.proposals.pending.remove(&n) else { return };
+        let Some(mut pending) = self.metadata.proposals.pending.remove(&n) else { return };
         pending.attempts += 1;
         if outcome != Outcome::Stale || pending.attempts > MAX_ATTEMPTS {
             return self.decide(pending.part, settled(outcome));
         }
-        match self.state.renewed(&pending.change) {
+        match self.metadata.state.renewed(&pending.change) {
             Ok(change) => {
-                self.proposals.last += 1;
-                let n = self.proposals.last;
-                let seen = self.state.last_applied();
-                self.proposals.pending.insert(n, Pending { change, seen, sent: None, doubtful: false, after: None, ..pending });
+                self.metadata.proposals.last += 1;
+                let n = self.metadata.proposals.last;
+                let seen = self.metadata.state.last_applied();
+                self.metadata.proposals.pending.insert(n, Pending { change, seen, sent: None, doubtful: false, after: None, ..pending });
                 self.todo.proposals = true;
             }
             // Why it cannot be done any more says more than that it came too late.
@@ -326,16 +326,16 @@ impl<D: Disk> Node<D> {
 
     /// Entries were applied: what waited for that may go on.
     pub(in crate::node) fn review_proposals(&mut self) {
-        let applied = self.state.last_applied();
+        let applied = self.metadata.state.last_applied();
         // A leader that was not ready for a wish may be so now.
-        self.todo.proposals |= self.proposals.wishes.iter().any(|pending| pending.sent.is_none());
+        self.todo.proposals |= self.metadata.proposals.wishes.iter().any(|pending| pending.sent.is_none());
         let mut hopeless = Vec::new();
-        for (&n, pending) in &mut self.proposals.pending {
+        for (&n, pending) in &mut self.metadata.proposals.pending {
             if pending.after.is_none_or(|index| index >= applied) {
                 continue;
             }
             self.todo.proposals = true;
-            match self.state.renewed(&pending.change) {
+            match self.metadata.state.renewed(&pending.change) {
                 Ok(change) => (pending.change, pending.seen) = (change, applied),
                 Err(obstacle) => hopeless.push((n, obstacle)),
             }
@@ -343,14 +343,15 @@ impl<D: Disk> Node<D> {
         for (n, obstacle) in hopeless {
             self.give_up(n, ChangeOutcome::Refused(obstacle.to_string()));
         }
-        let granted: Vec<_> = self.proposals.wishes.extract_if(.., |pending| pending.wish.is_granted(&self.state)).collect();
+        let granted: Vec<_> =
+            self.metadata.proposals.wishes.extract_if(.., |pending| pending.wish.is_granted(&self.metadata.state)).collect();
         for pending in granted {
             self.decide(pending.part, ChangeOutcome::Applied);
         }
     }
 
     fn finish_wishes(&mut self, which: impl Fn(&PendingWish) -> bool, result: ChangeOutcome) {
-        let ended: Vec<_> = self.proposals.wishes.extract_if(.., |pending| which(pending)).collect();
+        let ended: Vec<_> = self.metadata.proposals.wishes.extract_if(.., |pending| which(pending)).collect();
         for pending in ended {
             self.decide(pending.part, result.clone());
         }
@@ -359,15 +360,15 @@ impl<D: Disk> Node<D> {
     /// Cron: what a leader has refused is asked again, for it may have become ready without anything being applied; what is too old is given
     /// up. It may still be applied, and the client is told so.
     pub(in crate::node) fn expire_proposals(&mut self) {
-        for pending in self.proposals.pending.values_mut().filter(|pending| pending.after.is_some()) {
+        for pending in self.metadata.proposals.pending.values_mut().filter(|pending| pending.after.is_some()) {
             pending.after = None;
             self.todo.proposals = true;
         }
-        self.todo.proposals |= self.proposals.wishes.iter().any(|pending| pending.sent.is_none());
+        self.todo.proposals |= self.metadata.proposals.wishes.iter().any(|pending| pending.sent.is_none());
         let Some(limit) = self.now.mono.checked_sub(3 * self.config.cluster_node_timeout) else { return };
-        let old: Vec<_> = self.proposals.pending.iter().filter(|(_, pending)| pending.since < limit).map(|(n, _)| *n).collect();
+        let old: Vec<_> = self.metadata.proposals.pending.iter().filter(|(_, pending)| pending.since < limit).map(|(n, _)| *n).collect();
         for n in old {
-            if let Some(pending) = self.proposals.pending.remove(&n) {
+            if let Some(pending) = self.metadata.proposals.pending.remove(&n) {
                 self.decide(pending.part, ChangeOutcome::Timeout);
             }
         }
@@ -379,18 +380,18 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn drop_proposals(&mut self) {
         self.drop_pending();
         self.finish_wishes(|_| true, ChangeOutcome::Timeout);
-        self.proposals.raised = None;
+        self.metadata.proposals.raised = None;
     }
 
     fn drop_pending(&mut self) {
-        for (_, pending) in std::mem::take(&mut self.proposals.pending) {
+        for (_, pending) in std::mem::take(&mut self.metadata.proposals.pending) {
             self.decide(pending.part, ChangeOutcome::Timeout);
         }
     }
 
     fn decide(&mut self, part: Option<Part>, result: ChangeOutcome) {
         if let Some(part) = part {
-            return self.waiting.decide(part, result);
+            return self.clients.waiting.decide(part, result);
         }
         match WaitOutcome::from(result) {
             // This node has wished to hand over, and goes on without that.

@@ -23,16 +23,16 @@ impl<D: Disk> Node<D> {
         if self.is_joiner() {
             return Err("ERR This node waits to be added to a cluster: recover on one of its members".to_owned());
         }
-        if self.raft.is_leader() {
+        if self.metadata.raft.is_leader() {
             return Err("ERR There is nothing to recover: this node leads its cluster".to_owned());
         }
         if self.without_leader_for() <= self.config.cluster_node_timeout {
             let limit = self.config.cluster_node_timeout;
             return Err(format!("ERR There is nothing to recover before this node has been without a leader for {limit} ms"));
         }
-        let mut state = self.state.clone();
+        let mut state = self.metadata.state.clone();
         // The lost voters may have committed all of it, and told clients so.
-        for (index, entry) in self.raft.log().iter_from(state.last_applied() + 1) {
+        for (index, entry) in self.metadata.raft.log().iter_from(state.last_applied() + 1) {
             let _ = state.apply(index, entry);
         }
         if state.member(&self.me).is_none() {
@@ -53,36 +53,36 @@ impl<D: Disk> Node<D> {
         log::warn!("Recovering cluster {former} by force, without its other voters, as cluster {cluster}");
         self.todo.keep_file_of = Some(former);
         self.begin_anew(raft, state);
-        self.changed = Changed::everything();
+        self.metadata.changed = Changed::everything();
         // It leads as soon as its timers are looked at: a second such request of this turn has nothing to recover.
-        self.outlook.leader_heard = Some(self.now.mono);
+        self.metadata.outlook.leader_heard = Some(self.now.mono);
         self.drop_bus_links(None);
         Ok(())
     }
 
     /// How long no leader has been heard; since we belong to this cluster, or the process began, if none was (ms).
     pub(in crate::node) fn without_leader_for(&self) -> Millis {
-        self.now.mono.saturating_sub(self.outlook.leader_heard.unwrap_or(self.joining.since))
+        self.now.mono.saturating_sub(self.metadata.outlook.leader_heard.unwrap_or(self.metadata.joining.since))
     }
 
     /// A peer greets from a cluster that was recovered from ours. Without a leader for long enough we go over to it, and never come back: in the
     /// old cluster this node is as good as dead, in the new one it is a learner that has acknowledged nothing. True if it did.
     pub(in crate::node) fn follow_recovery(&mut self, peer: &Greeting) -> bool {
-        if !peer.ancestors.contains(&self.state.cluster_id()) {
+        if !peer.ancestors.contains(&self.metadata.state.cluster_id()) {
             return false;
         }
-        if self.raft.is_leader() || self.without_leader_for() <= self.config.cluster_node_timeout {
+        if self.metadata.raft.is_leader() || self.without_leader_for() <= self.config.cluster_node_timeout {
             // It greets again and again.
-            if self.joining.declined.replace(peer.cluster) != Some(peer.cluster) {
+            if self.metadata.joining.declined.replace(peer.cluster) != Some(peer.cluster) {
                 log::warn!("Cluster {} was recovered by force from ours, which has or had a leader just now: not going over", peer.cluster);
             }
             return false;
         }
         log::warn!("Going over to cluster {}, which was recovered by force from ours", peer.cluster);
-        self.todo.keep_file_of = Some(self.state.cluster_id());
+        self.todo.keep_file_of = Some(self.metadata.state.cluster_id());
         let claims = self.slots_to_claim();
-        let shard = self.own_address.shard_id().unwrap_or_else(|| self.rng.shard_id());
-        let nonce = self.own_address.join_nonce();
+        let shard = self.metadata.own_address.shard_id().unwrap_or_else(|| self.rng.shard_id());
+        let nonce = self.metadata.own_address.join_nonce();
         let sponsor = Sponsor { id: peer.id, address: peer.address.clone() };
         self.join_as(Joiner { cluster: peer.cluster, shard, nonce, sponsor, claims, fallback: None });
         self.drop_bus_links(None);
@@ -91,8 +91,8 @@ impl<D: Disk> Node<D> {
 
     /// What this node owns or already meant to claim: its keys there are kept until it is known whose the slots are.
     fn slots_to_claim(&self) -> Vec<(Slot, Slot)> {
-        let own = self.state.ranges_of(&self.me);
-        let all = own.iter().chain(self.standing.claims());
+        let own = self.metadata.state.ranges_of(&self.me);
+        let all = own.iter().chain(self.metadata.standing.claims());
         let slots: BTreeSet<Slot> = all.flat_map(|(first, last)| (first.number()..=last.number()).filter_map(Slot::new)).collect();
         Slot::ranges(slots)
     }
@@ -106,16 +106,16 @@ mod tests {
     #[test]
     fn a_recovered_cluster_goes_on_at_the_terms_of_its_log() {
         let mut net = Net::with_members(3);
-        net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
-        let survivor = (0..3).find(|at| !net.nodes[*at].raft.is_leader()).unwrap();
-        let (voter, reach) = (net.nodes[(survivor + 1) % 3].me, net.nodes[survivor].raft.term() + (1 << 24));
+        net.until("three voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 3));
+        let survivor = (0..3).find(|at| !net.nodes[*at].metadata.raft.is_leader()).unwrap();
+        let (voter, reach) = (net.nodes[(survivor + 1) % 3].me, net.nodes[survivor].metadata.raft.term() + (1 << 24));
         net.hear(survivor, voter, &[&format!("VOTE_REQ {voter} {reach} 0 0 1 transfer")]);
         (0..3).filter(|at| *at != survivor).for_each(|at| net.kill(at));
-        net.until("the term", |net| net.nodes[survivor].raft.term() >= reach);
-        let last_term = net.nodes[survivor].raft.log().last_term();
+        net.until("the term", |net| net.nodes[survivor].metadata.raft.term() >= reach);
+        let last_term = net.nodes[survivor].metadata.raft.log().last_term();
         net.until("the leader to be missed", |net| net.nodes[survivor].is_leaderless());
         assert_eq!(net.ask(survivor, "CLUSTER RECOVER QUORUM"), "+OK\r\n");
-        net.until("it to lead", |net| net.nodes[survivor].raft.is_leader());
-        assert_eq!(net.nodes[survivor].raft.term(), last_term + 1);
+        net.until("it to lead", |net| net.nodes[survivor].metadata.raft.is_leader());
+        assert_eq!(net.nodes[survivor].metadata.raft.term(), last_term + 1);
     }
 }

@@ -68,41 +68,42 @@ pub(in crate::node) struct Reset {
 impl<D: Disk> Node<D> {
     /// CLUSTER FORGET. The tools send it to every node, so that one just forgotten answers OK.
     pub(in crate::node) fn forget_member(&mut self, id: NodeId, part: Part) {
-        if self.state.member(&id).is_none() && !self.forgotten.is_recent(&id, self.now.mono) {
-            return self.waiting.decide(part, ChangeOutcome::Refused(format!("ERR Unknown node {id}")));
+        if self.metadata.state.member(&id).is_none() && !self.metadata.forgotten.is_recent(&id, self.now.mono) {
+            return self.clients.waiting.decide(part, ChangeOutcome::Refused(format!("ERR Unknown node {id}")));
         }
         self.wish(WishKind::Forget, id, Some(part));
     }
 
     /// CLUSTER RESET. A member leaves through the leader first, so that nobody counts on what it forgets.
     pub(in crate::node) fn begin_reset(&mut self, client: ConnId, hard: bool) {
-        if self.is_singleton() || (self.is_joiner() && self.raft.term() == 0) {
+        if self.is_singleton() || (self.is_joiner() && self.metadata.raft.term() == 0) {
             self.reset_now(hard);
-            return self.waiting.finish(client, WaitOutcome::Done);
+            return self.clients.waiting.finish(client, WaitOutcome::Done);
         }
-        if self.raft.leader().is_none() || self.is_leaderless() {
+        if self.metadata.raft.leader().is_none() || self.is_leaderless() {
             if self.is_awaited() {
                 return self
+                    .clients
                     .waiting
                     .finish(client, WaitOutcome::Failed("ERR The successor of this node may not have all of its keys yet".to_owned()));
             }
             if hard {
                 // Under a new id nothing that the old one acknowledged is asked of us again.
                 self.reset_now(true);
-                return self.waiting.finish(client, WaitOutcome::Done);
+                return self.clients.waiting.finish(client, WaitOutcome::Done);
             }
             let text = "ERR CLUSTER RESET SOFT needs the cluster's leader, which cannot be reached now; CLUSTER RESET HARD goes on without";
-            return self.waiting.finish(client, WaitOutcome::Failed(text.to_owned()));
+            return self.clients.waiting.finish(client, WaitOutcome::Failed(text.to_owned()));
         }
-        if self.reset.is_some() {
-            return self.waiting.finish(client, WaitOutcome::Failed("ERR A CLUSTER RESET is in progress already".to_owned()));
+        if self.metadata.reset.is_some() {
+            return self.clients.waiting.finish(client, WaitOutcome::Failed("ERR A CLUSTER RESET is in progress already".to_owned()));
         }
-        if !self.state.replicas_of(&self.me).is_empty() {
-            return self.waiting.finish(client, WaitOutcome::Failed(Reason::HasReplicas.message().to_owned()));
+        if !self.metadata.state.replicas_of(&self.me).is_empty() {
+            return self.clients.waiting.finish(client, WaitOutcome::Failed(Reason::HasReplicas.message().to_owned()));
         }
-        self.reset = Some(Reset { client, hard, asked: false, since: self.now.mono });
-        let ranges = self.state.ranges_of(&self.me);
-        if let (false, Some(epoch)) = (ranges.is_empty(), self.state.epoch_of(&self.me)) {
+        self.metadata.reset = Some(Reset { client, hard, asked: false, since: self.now.mono });
+        let ranges = self.metadata.state.ranges_of(&self.me);
+        if let (false, Some(epoch)) = (ranges.is_empty(), self.metadata.state.epoch_of(&self.me)) {
             let release = Change::SlotChange { source: Some((self.me, epoch)), target: None, ranges };
             self.propose(release, Some(Part { client, number: 0 }));
         }
@@ -111,20 +112,20 @@ impl<D: Disk> Node<D> {
 
     /// Entries were applied: once our slots are gone the leader is asked to forget us, and once it has we are alone.
     pub(in crate::node) fn continue_reset(&mut self) {
-        let Some(reset) = self.reset else { return };
-        if self.state.member(&self.me).is_none() {
+        let Some(reset) = self.metadata.reset else { return };
+        if self.metadata.state.member(&self.me).is_none() {
             return self.finish_reset();
         }
-        if !reset.asked && self.state.slot_count_of(&self.me) == 0 {
-            self.reset = Some(Reset { asked: true, ..reset });
+        if !reset.asked && self.metadata.state.slot_count_of(&self.me) == 0 {
+            self.metadata.reset = Some(Reset { asked: true, ..reset });
             self.wish(WishKind::Forget, self.me, Some(Part { client: reset.client, number: 0 }));
         }
     }
 
     fn finish_reset(&mut self) {
-        if let Some(reset) = self.reset.take() {
+        if let Some(reset) = self.metadata.reset.take() {
             // The new identity is on disk with the next turn's persist.
-            self.waiting.finish_next_turn(reset.client, WaitOutcome::Done);
+            self.clients.waiting.finish_next_turn(reset.client, WaitOutcome::Done);
             self.reset_now(reset.hard);
         }
     }
@@ -132,26 +133,26 @@ impl<D: Disk> Node<D> {
     /// Cron: a RESET that nothing is heard of is called off, or it would come true long after anybody wants it.
     pub(in crate::node) fn expire_reset(&mut self) {
         let patience = 3 * self.config.cluster_node_timeout;
-        if let Some(reset) = self.reset.filter(|reset| self.now.mono.saturating_sub(reset.since) > patience) {
-            self.reset = None;
-            self.waiting.finish(reset.client, WaitOutcome::Timeout);
+        if let Some(reset) = self.metadata.reset.filter(|reset| self.now.mono.saturating_sub(reset.since) > patience) {
+            self.metadata.reset = None;
+            self.clients.waiting.finish(reset.client, WaitOutcome::Timeout);
         }
     }
 
     /// A client was told how its request ended, or has left: a RESET of its is over.
     pub(in crate::node) fn reset_ended(&mut self, client: ConnId) {
-        if self.reset.is_some_and(|reset| reset.client == client) {
-            self.reset = None;
+        if self.metadata.reset.is_some_and(|reset| reset.client == client) {
+            self.metadata.reset = None;
         }
     }
 
     /// We are no member any more. A joiner that has acknowledged nothing has a way back.
     pub(in crate::node) fn leave_as_forgotten(&mut self) {
-        if self.standing.joiner().is_some_and(|joiner| joiner.fallback.is_some()) {
+        if self.metadata.standing.joiner().is_some_and(|joiner| joiner.fallback.is_some()) {
             return self.revert();
         }
         log::warn!("The cluster has forgotten this node: it is a cluster of its own now");
-        match self.reset {
+        match self.metadata.reset {
             Some(_) => self.finish_reset(),
             None => self.reset_now(false),
         }
@@ -159,7 +160,7 @@ impl<D: Disk> Node<D> {
 
     /// Becomes a new one-node cluster without slots, under a new id if `hard`.
     fn reset_now(&mut self, hard: bool) {
-        self.reset = None;
+        self.metadata.reset = None;
         if hard {
             self.me = self.rng.node_id();
         }
@@ -170,26 +171,26 @@ impl<D: Disk> Node<D> {
     /// Tells a node of our cluster that it is no member any more. A ready leader speaks for its whole log, anybody else for what it has
     /// applied: whoever has been taken in again has a log beyond that, or waits to be a member.
     pub(in crate::node) fn tell_stranger(&mut self, conn: ConnId, id: &NodeId) {
-        if self.is_known(id) || self.state.member(&self.me).is_none() {
+        if self.is_known(id) || self.metadata.state.member(&self.me).is_none() {
             return;
         }
-        let log = self.raft.log();
-        let (last_term, last_index) = match self.raft.leader_ready(self.state.last_applied()) {
+        let log = self.metadata.raft.log();
+        let (last_term, last_index) = match self.metadata.raft.leader_ready(self.metadata.state.last_applied()) {
             true => (log.last_term(), log.last_index()),
-            false => (self.state.last_term(), self.state.last_applied()),
+            false => (self.metadata.state.last_term(), self.metadata.state.last_applied()),
         };
-        self.outbox.push(conn, Frame::Forgotten { last_term, last_index, join_nonce: self.forgotten.nonce(id) });
+        self.io.outbox.push(conn, Frame::Forgotten { last_term, last_index, join_nonce: self.metadata.forgotten.nonce(id) });
     }
 
     /// A leader's last word to a member that it has just forgotten, while their link is still up.
     pub(in crate::node) fn say_farewell(&mut self, id: &NodeId) {
-        if let (true, Some(conn)) = (self.raft.is_leader(), self.links.up(id)) {
+        if let (true, Some(conn)) = (self.metadata.raft.is_leader(), self.metadata.links.up(id)) {
             self.tell_stranger(conn, id);
         }
     }
 
     /// Whether this life of a node, which asks to be added by itself, was forgotten: only a MEET brings it back.
     pub(in crate::node) fn was_forgotten(&self, id: &NodeId, join_nonce: Option<u64>) -> bool {
-        join_nonce.is_some() && self.forgotten.nonce(id) == join_nonce
+        join_nonce.is_some() && self.metadata.forgotten.nonce(id) == join_nonce
     }
 }

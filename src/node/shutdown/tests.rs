@@ -14,9 +14,9 @@ const P: usize = 0;
 #[test]
 fn the_end_waits_for_no_timer() {
     let mut net = Net::with_replicas();
-    net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
+    net.until("three voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 3));
     net.all_equal(0);
-    let leader = (0..3).find(|at| net.nodes[*at].raft.is_leader()).unwrap();
+    let leader = (0..3).find(|at| net.nodes[*at].metadata.raft.is_leader()).unwrap();
     assert_eq!(net.ask(leader, "CONFIG SET save '3600 1'"), "+OK\r\n");
     let begun = net.now.mono;
     net.nodes[leader].shutdown(Signal::Term);
@@ -27,9 +27,9 @@ fn the_end_waits_for_no_timer() {
 impl Node<MemoryDisk> {
     /// As if its peers did not know the newest frames.
     fn take_peers_for_old(&mut self) {
-        let conns: Vec<ConnId> = self.sessions.iter().map(|(conn, _)| conn).collect();
+        let conns: Vec<ConnId> = self.io.sessions.iter().map(|(conn, _)| conn).collect();
         for conn in conns {
-            if let Some(peer) = self.sessions.bus_mut(conn).and_then(|bus| bus.peer.as_mut()) {
+            if let Some(peer) = self.io.sessions.bus_mut(conn).and_then(|bus| bus.peer.as_mut()) {
                 peer.version = OLDEST_VERSION;
             }
         }
@@ -58,12 +58,12 @@ fn a_transaction_that_waited_writes_nothing_once_the_last_save_has_begun() {
     net.nodes[P].shutdown(Signal::Term);
     net.until("the last save", |net| net.nodes[P].ending == Ending::Saving);
     // What it waited for is decided while the keys are being saved.
-    net.nodes[P].waiting.finish(client, WaitOutcome::Done);
+    net.nodes[P].clients.waiting.finish(client, WaitOutcome::Done);
     net.step();
     assert!(net.is_up(P), "the save takes several turns");
     assert_eq!(answered(&mut net, client), "");
     net.until("the end", |net| !net.is_up(P));
-    assert_eq!(net.nodes[P].keyspace.len(), 0);
+    assert_eq!(net.nodes[P].dataset.keyspace.len(), 0);
 }
 
 #[test]
@@ -73,12 +73,12 @@ fn nobody_is_served_during_the_last_save_whoever_ends_a_pause() {
     (0..3).for_each(|_| net.step());
     net.nodes[P].shutdown(Signal::Term);
     net.until("the last save", |net| net.nodes[P].ending == Ending::Saving);
-    net.nodes[P].waiting.finish(client, WaitOutcome::Done);
+    net.nodes[P].clients.waiting.finish(client, WaitOutcome::Done);
     let writer = net.say(P, "SET late 1");
     while net.is_up(P) {
         net.step();
         assert_eq!(
-            (net.nodes[P].keyspace.len(), net.nodes[P].sessions.get(writer).is_some_and(|session| !session.transmit.is_empty())),
+            (net.nodes[P].dataset.keyspace.len(), net.nodes[P].io.sessions.get(writer).is_some_and(|session| !session.transmit.is_empty())),
             (0, false)
         );
     }
@@ -90,14 +90,14 @@ fn a_transaction_that_waited_is_held_as_any_write_is() {
     net.all_equal(P);
     let client = suspended(&mut net);
     net.nodes[P].hold_writes(Millis::MAX);
-    net.nodes[P].waiting.finish(client, WaitOutcome::Done);
+    net.nodes[P].clients.waiting.finish(client, WaitOutcome::Done);
     for _ in 0..20 {
         net.step();
         assert_eq!(answered(&mut net, client), "");
     }
-    assert_eq!(net.nodes[P].keyspace.len(), 50);
+    assert_eq!(net.nodes[P].dataset.keyspace.len(), 50);
     net.nodes[P].release_writes();
-    net.until("its end", |net| net.nodes[P].keyspace.len() == 51);
+    net.until("its end", |net| net.nodes[P].dataset.keyspace.len() == 51);
     assert_eq!(answered(&mut net, client), "+OK\r\n+OK\r\n");
 }
 
@@ -106,7 +106,7 @@ fn a_transaction_that_waited_is_held_as_any_write_is() {
 fn a_transaction_that_pauses_clients_ends() {
     let mut net = Net::with_members(1);
     let client = net.say(P, "MULTI\r\nCLIENT PAUSE 100000\r\nSET a 1\r\nCLIENT UNPAUSE\r\nEXEC");
-    net.until("its end", |net| net.nodes[P].keyspace.len() == 1);
+    net.until("its end", |net| net.nodes[P].dataset.keyspace.len() == 1);
     (0..3).for_each(|_| net.step());
     assert!(net.answer(P, client).unwrap().ends_with("*3\r\n+OK\r\n+OK\r\n+OK\r\n"));
 }

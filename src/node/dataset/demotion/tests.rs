@@ -15,7 +15,7 @@ fn what_an_entry_takes_away_is_not_served_though_it_is_not_applied() {
     for kind in 0..3 {
         let mut net = Net::with_a_leading_replica();
         let (id, replica) = (net.nodes[P].me, net.nodes[R].me);
-        let state = &net.nodes[LEADER].state;
+        let state = &net.nodes[LEADER].metadata.state;
         let (shard, epoch) = (state.member(&id).unwrap().shard, state.epoch_of(&id).unwrap());
         let change = match kind {
             0 => Change::SlotChange { source: Some((id, epoch)), target: None, ranges: vec![(slot, slot)] },
@@ -23,13 +23,13 @@ fn what_an_entry_takes_away_is_not_served_though_it_is_not_applied() {
             _ => Change::Failover { replica, primary: id, shard, epoch, kind: FailoverKind::Manual },
         };
         net.hold(P, LEADER, Port::Bus);
-        let index = net.nodes[LEADER].raft.append(None, change).unwrap();
-        net.until("the entry", |net| net.nodes[P].raft.log().last_index() >= index);
+        let index = net.nodes[LEADER].metadata.raft.append(None, change).unwrap();
+        net.until("the entry", |net| net.nodes[P].metadata.raft.log().last_index() >= index);
         net.say(P, "SET last 1");
         for _ in 0..20 {
             net.step();
-            assert!(net.nodes[P].state.last_applied() < index && !net.nodes[P].accepts_writes(slot, net.now), "{kind}");
+            assert!(net.nodes[P].metadata.state.last_applied() < index && !net.nodes[P].accepts_writes(slot, net.now), "{kind}");
         }
-        assert_eq!(net.nodes[P].keyspace.len(), 50);
+        assert_eq!(net.nodes[P].dataset.keyspace.len(), 50);
     }
 }

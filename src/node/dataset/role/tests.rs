@@ -35,9 +35,9 @@ fn who_has_more_than_its_successor_gets_all_keys() {
     let mut net = Net::with_replicas();
     net.all_equal(0);
     // The link breaks, and the primary writes on: its successor knows nothing of that.
-    let link = net.nodes[1].following.link.unwrap();
+    let link = net.nodes[1].dataset.following.link.unwrap();
     net.nodes[1].close(link);
-    net.nodes[1].following.dial_at = Millis::MAX;
+    net.nodes[1].dataset.following.dial_at = Millis::MAX;
     assert_eq!(net.ask(0, "SET lost 1"), "+OK\r\n");
     assert!(net.nodes[1].is_in_sync() && net.history(1).offset < net.history(0).offset);
     net.fail_over(1, 0, FailoverKind::Force);
@@ -51,10 +51,10 @@ fn what_was_received_is_run_before_a_replica_leads() {
     let mut net = Net::with_replicas();
     net.all_equal(0);
     // In the receive buffer, with half a command behind it, when the primary is gone.
-    let (link, before) = (net.nodes[1].following.link.unwrap(), net.history(1).offset);
+    let (link, before) = (net.nodes[1].dataset.following.link.unwrap(), net.history(1).offset);
     net.give(1, link, b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n*1\r\n$5\r\nMULTI\r\n*2\r\n$3\r\nDEL\r\n$1\r\nk\r\n*2\r\n$3\r\nDEL\r\n$1");
     net.nodes[1].disconnected(link, Closed::Eof);
-    assert_eq!((net.history(1).offset, net.nodes[1].keyspace.len()), (before + 27, 51));
+    assert_eq!((net.history(1).offset, net.nodes[1].dataset.keyspace.len()), (before + 27, 51));
     assert!(net.nodes[1].is_in_sync() && net.nodes[1].replication_offset() == before + 27);
 }
 
@@ -87,17 +87,17 @@ fn what_no_primary_sends_ends_its_link_and_is_not_run() {
     for lines in foreign {
         net.all_equal(0);
         net.hold(0, 1, Port::Client);
-        let (link, before) = (net.nodes[1].following.link.unwrap(), net.history(1).offset);
+        let (link, before) = (net.nodes[1].dataset.following.link.unwrap(), net.history(1).offset);
         let good = request("SET key:0 1");
         let bytes: Vec<u8> =
             good.iter().copied().chain(lines.iter().flat_map(|line| request(line))).chain(request("SET key:0 3")).collect();
         net.give(1, link, &bytes);
         net.step();
-        assert_ne!(net.nodes[1].following.link, Some(link), "{lines:?}");
+        assert_ne!(net.nodes[1].dataset.following.link, Some(link), "{lines:?}");
         assert_eq!(net.history(1).offset, before + good.len() as u64, "{lines:?}: what came before it counts");
         assert_eq!(net.nodes[1].config.requirepass, "", "{lines:?}");
         // The primary knows nothing of that write: it goes on where it is, with as many bytes.
-        net.nodes[0].stream.feed(["SET", "key:0", "1"].map(str::as_bytes).into_iter());
+        net.nodes[0].dataset.stream.feed(["SET", "key:0", "1"].map(str::as_bytes).into_iter());
         net.release(0, 1, Port::Client);
     }
     net.all_equal(0);
@@ -117,14 +117,14 @@ fn a_long_value_of_the_stream_is_whole_and_its_buffer_is_not_kept() {
     for at in [0, 1, 2] {
         for (key, length) in [("long", 3 << 20), ("{t}b", 3 << 20), ("key:1", (3 << 20) + 1), ("key:0", 6)] {
             let slot = crate::keyspace::key_slot(key.as_bytes());
-            let value = net.nodes[at].keyspace.get(slot, key.as_bytes(), 0);
+            let value = net.nodes[at].dataset.keyspace.get(slot, key.as_bytes(), 0);
             assert!(value.is_some_and(|crate::keyspace::Value::String(value)| value.len() == length), "{at} {key}");
         }
-        net.nodes[at].keyspace.check();
+        net.nodes[at].dataset.keyspace.check();
     }
     for at in [1, 2] {
-        let link = net.nodes[at].following.link.unwrap();
-        let kept = net.nodes[at].sessions.get_mut(link).unwrap().receive.capacity();
+        let link = net.nodes[at].dataset.following.link.unwrap();
+        let kept = net.nodes[at].io.sessions.get_mut(link).unwrap().receive.capacity();
         assert!(kept < 1 << 20, "{kept} bytes");
     }
 }
@@ -133,16 +133,16 @@ fn a_long_value_of_the_stream_is_whole_and_its_buffer_is_not_kept() {
 fn a_primary_that_sends_it_again_and_again_is_dialled_once_a_second_and_named_once() {
     let mut net = Net::with_replicas();
     net.all_equal(0);
-    net.nodes[0].stream.feed(["CONFIG", "SET", "requirepass", "x"].map(str::as_bytes).into_iter());
+    net.nodes[0].dataset.stream.feed(["CONFIG", "SET", "requirepass", "x"].map(str::as_bytes).into_iter());
     let (mut links, mut last) = (0, None);
     for _ in 0..2000 {
         net.step();
-        let link = net.nodes[1].following.link;
+        let link = net.nodes[1].dataset.following.link;
         links += usize::from(link.is_some() && link != last);
         last = link;
     }
     assert!((5..=25).contains(&links), "{links} in 10 s");
-    assert!(!net.nodes[1].following.fault.is_empty(), "it is remembered, so that the log says it once");
+    assert!(!net.nodes[1].dataset.following.fault.is_empty(), "it is remembered, so that the log says it once");
     assert!(net.nodes[1].is_in_sync(), "what it has is a copy up to there");
 }
 
@@ -154,7 +154,7 @@ fn a_primary_that_is_told_to_end_does_not_before_its_successor_was_sent_everythi
     assert_eq!(net.ask(0, &format!("*3\r\n$3\r\nSET\r\n$4\r\nlong\r\n${}\r\n{long}", long.len())), "+OK\r\n");
     net.nodes[0].shutdown(Signal::Term);
     let successor =
-        |net: &Net| (1..3).find(|at| net.nodes[*at].state.slot_count_of(&net.nodes[*at].me) > 0 && !net.nodes[*at].lacks_keys());
+        |net: &Net| (1..3).find(|at| net.nodes[*at].metadata.state.slot_count_of(&net.nodes[*at].me) > 0 && !net.nodes[*at].lacks_keys());
     net.until("a successor", |net| successor(net).is_some());
     let at = successor(&net).unwrap();
     assert_eq!(net.ask(at, "EXISTS long"), ":1\r\n");
@@ -164,13 +164,13 @@ fn a_primary_that_is_told_to_end_does_not_before_its_successor_was_sent_everythi
 fn a_failover_by_request_waits_for_the_link() {
     let mut net = Net::with_replicas();
     net.all_equal(0);
-    let link = net.nodes[1].following.link.unwrap();
+    let link = net.nodes[1].dataset.following.link.unwrap();
     net.break_off(1, link);
-    net.nodes[1].following.dial_at = Millis::MAX;
+    net.nodes[1].dataset.following.dial_at = Millis::MAX;
     // The primary has another history, and less of it.
-    net.nodes[0].stream.restart(crate::replication::History::new(crate::types::ReplId::from_bytes([9; 20]), 5));
+    net.nodes[0].dataset.stream.restart(crate::replication::History::new(crate::types::ReplId::from_bytes([9; 20]), 5));
     assert!(net.ask(1, "CLUSTER FAILOVER").starts_with("-TIMEOUT"));
-    assert_eq!(net.nodes[1].state.slot_count_of(&net.nodes[0].me), 16384);
+    assert_eq!(net.nodes[1].metadata.state.slot_count_of(&net.nodes[0].me), 16384);
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn an_answer_to_an_earlier_question_is_none_to_the_last() {
     let mut stale = Vec::new();
     crate::wire::bus::encode(&crate::wire::bus::Frame::FailoverOffset { end, number: 0 }, 1, &mut stale).unwrap();
     for _ in 0..3 {
-        let link = net.nodes[1].links.up(&primary).unwrap();
+        let link = net.nodes[1].metadata.links.up(&primary).unwrap();
         net.give(1, link, &stale);
         net.step();
     }
@@ -200,29 +200,29 @@ fn a_primary_whose_rdb_cannot_be_loaded_is_asked_less_and_less_often() {
     net.all_equal(0);
     // It answers nothing by itself.
     net.hold(0, 1, Port::Client);
-    let link = net.nodes[1].following.link.unwrap();
+    let link = net.nodes[1].dataset.following.link.unwrap();
     net.break_off(1, link);
     let mut pauses = Vec::new();
     for _ in 0..15 {
-        net.nodes[1].following.dial_at = 0;
+        net.nodes[1].dataset.following.dial_at = 0;
         net.nodes[1].todo.connect = true;
-        net.until("a link", |net| net.nodes[1].following.link.is_some());
-        let link = net.nodes[1].following.link.unwrap();
+        net.until("a link", |net| net.nodes[1].dataset.following.link.is_some());
+        let link = net.nodes[1].dataset.following.link.unwrap();
         let id = "1".repeat(40);
         net.give(1, link, format!("+PONG\r\n+OK 1\r\n+OK 7\r\n+OK\r\n+OK\r\n+OK\r\n+FULLRESYNC {id} 5\r\n$9\r\nNO RDB AT").as_bytes());
-        net.until("its end", |net| net.nodes[1].following.link != Some(link));
-        pauses.push(net.nodes[1].following.dial_at.saturating_sub(net.now.mono));
+        net.until("its end", |net| net.nodes[1].dataset.following.link != Some(link));
+        pauses.push(net.nodes[1].dataset.following.dial_at.saturating_sub(net.now.mono));
     }
     assert!(pauses[0] <= 100 && pauses[14] > 29_000 && pauses[14] <= 60_000, "{pauses:?}");
     net.release(0, 1, Port::Client);
-    net.nodes[1].following.dial_at = 0;
+    net.nodes[1].dataset.following.dial_at = 0;
     net.nodes[1].todo.connect = true;
     net.all_equal(0);
     // A link that has stood for a while and merely breaks is soon there again.
     (0..250).for_each(|_| net.step());
-    let link = net.nodes[1].following.link.unwrap();
+    let link = net.nodes[1].dataset.following.link.unwrap();
     net.break_off(1, link);
-    assert!(net.nodes[1].following.dial_at <= net.now.mono + 50);
+    assert!(net.nodes[1].dataset.following.dial_at <= net.now.mono + 50);
 }
 
 /// Nodes 1 and 2 replicate node 0 as before, and will not take over from it.
@@ -232,7 +232,9 @@ fn with_faithful_replicas() -> Net {
     for at in [1, 2] {
         assert_eq!(net.ask(at, "CONFIG SET cluster-replica-no-failover yes"), "+OK\r\n");
         let id = net.nodes[at].me;
-        net.until("all to know", |net| net.nodes.iter().all(|node| node.state.member(&id).is_some_and(|member| member.nofailover)));
+        net.until("all to know", |net| {
+            net.nodes.iter().all(|node| node.metadata.state.member(&id).is_some_and(|member| member.nofailover))
+        });
     }
     net
 }
@@ -246,8 +248,8 @@ fn a_stranger_at_its_primary_s_address_is_not_copied() {
     assert_eq!(net.info(0, "connected_slaves"), 0);
     assert_eq!((net.info(0, "sync_full"), net.info(0, "sync_partial_ok"), net.info(0, "sync_partial_err")), (0, 0, 0));
     for at in [1, 2] {
-        assert_eq!((net.history(at), net.nodes[at].keyspace.len()), (before, 50));
-        assert!(net.nodes[at].following.primary().is_some() && !net.in_sync(at), "it tries again and again");
+        assert_eq!((net.history(at), net.nodes[at].dataset.keyspace.len()), (before, 50));
+        assert!(net.nodes[at].dataset.following.primary().is_some() && !net.in_sync(at), "it tries again and again");
     }
 }
 
@@ -267,23 +269,23 @@ fn who_is_in_another_cluster_is_no_primary_any_more() {
         (0..400).for_each(|_| net.step());
         assert_eq!(net.info(0, "connected_slaves"), 2, "no leader is needed to go on");
         assert_eq!(net.ask(recovered, "CLUSTER RECOVER QUORUM"), "+OK\r\n");
-        let clusters = [0, 1, 2].map(|at| net.nodes[at].state.cluster_id());
+        let clusters = [0, 1, 2].map(|at| net.nodes[at].metadata.state.cluster_id());
         (0..1000).for_each(|_| net.step());
         let left = [1, 2].into_iter().filter(|at| clusters[*at] == clusters[0]).count() as u64;
         assert_eq!(net.info(0, "connected_slaves"), left);
-        net.nodes[0].stream.feed([&b"SET"[..], b"late", b"1"].into_iter());
+        net.nodes[0].dataset.stream.feed([&b"SET"[..], b"late", b"1"].into_iter());
         (0..200).for_each(|_| net.step());
         for at in [1, 2] {
             let fellow = clusters[at] == clusters[0];
             assert_eq!((net.in_sync(at), net.history(at).offset == net.history(0).offset), (fellow, fellow), "{recovered} {at}");
-            assert_eq!(net.nodes[at].following.primary(), Some(net.nodes[0].me));
+            assert_eq!(net.nodes[at].dataset.following.primary(), Some(net.nodes[0].me));
         }
     }
 }
 
 /// Whoever of the two has the slots.
 fn owner(net: &Net, among: [usize; 2]) -> Option<usize> {
-    among.into_iter().find(|at| net.nodes[*at].state.slot_count_of(&net.nodes[*at].me) > 0)
+    among.into_iter().find(|at| net.nodes[*at].metadata.state.slot_count_of(&net.nodes[*at].me) > 0)
 }
 
 #[test]
@@ -328,7 +330,9 @@ fn who_has_what_a_primary_lost_does_not_take_over_from_what_it_has_now() {
     for at in [1, 2] {
         assert_eq!(net.ask(at, "CONFIG SET cluster-replica-no-failover no"), "+OK\r\n");
         let id = net.nodes[at].me;
-        net.until("all to know", |net| net.nodes.iter().all(|node| node.state.member(&id).is_some_and(|member| !member.nofailover)));
+        net.until("all to know", |net| {
+            net.nodes.iter().all(|node| node.metadata.state.member(&id).is_some_and(|member| !member.nofailover))
+        });
     }
     net.kill(0);
     net.until("a successor", |net| owner(net, [1, 2]).is_some());
@@ -354,22 +358,22 @@ fn each_process_of_a_primary_reigns_anew() {
         net.fail_over(to, from, FailoverKind::Manual);
         net.all_equal(to);
     }
-    let before = net.nodes[0].following.reign;
-    assert_eq!(before >> 20, net.nodes[0].state.last_applied());
+    let before = net.nodes[0].dataset.following.reign;
+    assert_eq!(before >> 20, net.nodes[0].metadata.state.last_applied());
     net.kill(0);
     net.start(0);
-    assert!(net.nodes[0].state.last_applied() < before >> 20 && net.nodes[0].following.primary().is_none());
-    net.until("its reign", |net| net.nodes[0].following.reign > 0);
-    assert!(net.nodes[0].following.reign > before);
-    assert_eq!(net.nodes[0].following.reign >> 20, before >> 20, "only the process is another one");
+    assert!(net.nodes[0].metadata.state.last_applied() < before >> 20 && net.nodes[0].dataset.following.primary().is_none());
+    net.until("its reign", |net| net.nodes[0].dataset.following.reign > 0);
+    assert!(net.nodes[0].dataset.following.reign > before);
+    assert_eq!(net.nodes[0].dataset.following.reign >> 20, before >> 20, "only the process is another one");
 }
 
 #[test]
 fn a_reign_is_numbered_by_the_log_of_its_cluster() {
     let mut net = Net::with_members(2);
-    let joined = net.nodes[1].state.epoch_of(&net.nodes[1].me).unwrap();
-    net.until("its reign", |net| net.nodes[1].following.reign > 0);
-    assert!(net.nodes[1].following.reign >> 20 >= joined, "it began in a cluster of one, earlier in another log");
+    let joined = net.nodes[1].metadata.state.epoch_of(&net.nodes[1].me).unwrap();
+    net.until("its reign", |net| net.nodes[1].dataset.following.reign > 0);
+    assert!(net.nodes[1].dataset.following.reign >> 20 >= joined, "it began in a cluster of one, earlier in another log");
 }
 
 #[test]
@@ -380,16 +384,16 @@ fn a_primary_is_dialled_by_the_newest_state_only() {
     net.start(1);
     for _ in 0..100 {
         net.step();
-        assert!(net.nodes[1].following.link.is_none(), "its file may be old");
+        assert!(net.nodes[1].dataset.following.link.is_none(), "its file may be old");
     }
     let mut net = with_faithful_replicas();
     hold_bus(&mut net, 1);
     (0..300).for_each(|_| net.step());
-    let link = net.nodes[1].following.link.unwrap();
+    let link = net.nodes[1].dataset.following.link.unwrap();
     net.break_off(1, link);
     for _ in 0..300 {
         net.step();
-        assert!(net.nodes[1].following.link.is_none(), "it has heard no leader for long");
+        assert!(net.nodes[1].dataset.following.link.is_none(), "it has heard no leader for long");
     }
 }
 
@@ -402,8 +406,8 @@ fn who_gets_another_history_has_nothing_before_that_is_whole() {
         assert_eq!(net.ask(0, &format!("SET long:{number} {long}")), "+OK\r\n");
     }
     net.all_equal(0);
-    net.nodes[0].stream.restart(crate::replication::History::new(crate::types::ReplId::from_bytes([9; 20]), 5));
-    let link = net.nodes[1].following.link.unwrap();
+    net.nodes[0].dataset.stream.restart(crate::replication::History::new(crate::types::ReplId::from_bytes([9; 20]), 5));
+    let link = net.nodes[1].dataset.following.link.unwrap();
     net.break_off(1, link);
     assert!(net.nodes[1].replication_offset() > 0, "a broken link changes nothing");
     net.until("the news", |net| net.nodes[1].replication_offset() == 0);
@@ -416,10 +420,10 @@ fn who_comes_to_another_shard_has_nothing_of_it() {
     let (first, second) = (net.nodes[0].me, net.nodes[2].me);
     assert_eq!(net.ask(1, &format!("CLUSTER REPLICATE {first}")), "+OK\r\n");
     assert_eq!(net.ask(0, "SET key 1"), "+OK\r\n");
-    net.until("a copy", |net| net.in_sync(1) && net.nodes[1].keyspace.len() == 1);
+    net.until("a copy", |net| net.in_sync(1) && net.nodes[1].dataset.keyspace.len() == 1);
     net.hold(2, 1, Port::Client);
     assert_eq!(net.ask(1, &format!("CLUSTER REPLICATE {second}")), "+OK\r\n");
-    net.until("the other primary", |net| net.nodes[1].following.primary() == Some(second));
+    net.until("the other primary", |net| net.nodes[1].dataset.following.primary() == Some(second));
     assert_eq!(net.nodes[1].replication_offset(), 0);
 }
 
@@ -435,7 +439,7 @@ fn whoever_changes_keys_of_the_disk_before_it_knows_whose_they_are_gets_all_keys
         net.hold(1, other, Port::Bus);
     }
     net.start(1);
-    net.until("the keys of the disk", |net| net.nodes[1].keyspace.len() == 50 && !net.nodes[1].is_loading());
+    net.until("the keys of the disk", |net| net.nodes[1].dataset.keyspace.len() == 50 && !net.nodes[1].is_loading());
     assert_eq!((net.ask(1, "FLUSHALL"), net.ask(1, "DBSIZE")), ("+OK\r\n".to_owned(), ":0\r\n".to_owned()));
     for other in [0, 2] {
         net.release(other, 1, Port::Bus);
@@ -449,7 +453,7 @@ fn whoever_changes_keys_of_the_disk_before_it_knows_whose_they_are_gets_all_keys
 #[test]
 fn a_history_that_begins_at_the_greatest_offset_of_a_file_goes_on() {
     let mut net = Net::with_members(3);
-    net.nodes[0].stream.restart(History::new(ReplId::from_bytes([7; 20]), RDB_OFFSET.greatest));
+    net.nodes[0].dataset.stream.restart(History::new(ReplId::from_bytes([7; 20]), RDB_OFFSET.greatest));
     let primary = net.nodes[0].me;
     for replica in [1, 2] {
         assert_eq!(net.ask(replica, &format!("CLUSTER REPLICATE {primary}")), "+OK\r\n");

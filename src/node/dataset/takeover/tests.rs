@@ -68,17 +68,17 @@ fn a_successor_waits_for_what_was_written_after_the_pause_ran_out() {
     // The proposal is on its way for longer than the primary holds its clients' writes.
     net.hold(R, LEADER, Port::Bus);
     let asker = net.say(R, "CLUSTER FAILOVER");
-    net.until("the pause", |net| net.nodes[P].pausing.in_force().is_some());
+    net.until("the pause", |net| net.nodes[P].clients.pausing.in_force().is_some());
     let writer = net.say(P, "SET last 1");
     net.hold(P, R, Port::Client);
-    net.until("the pause to end", |net| net.nodes[P].pausing.in_force().is_none());
-    net.until("the write", |net| net.nodes[P].keyspace.len() == 51);
+    net.until("the pause to end", |net| net.nodes[P].clients.pausing.in_force().is_none());
+    net.until("the write", |net| net.nodes[P].dataset.keyspace.len() == 51);
     assert_eq!(net.answer(P, writer).as_deref(), Some("+OK\r\n"));
     let late = net.answer(R, asker).expect("the attempt is given up");
     assert!(late.starts_with("-TIMEOUT"), "{late}");
     net.release(R, LEADER, Port::Bus);
     let heir = net.nodes[R].me;
-    net.until("the slots", |net| (0..3).all(|at| net.nodes[at].state.slot_count_of(&heir) > 0));
+    net.until("the slots", |net| (0..3).all(|at| net.nodes[at].metadata.state.slot_count_of(&heir) > 0));
     for _ in 0..100 {
         net.step();
         assert!(!serves(&net, R) && !serves(&net, P));
@@ -97,16 +97,16 @@ fn a_predecessor_waits_until_its_successor_knows_that_it_is_one() {
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
     net.hold(LEADER, R, Port::Bus);
     let (replica, primary) = (net.nodes[R].me, net.nodes[P].me);
-    let state = &net.nodes[LEADER].state;
+    let state = &net.nodes[LEADER].metadata.state;
     let shard = state.member(&primary).unwrap().shard;
     let change = Change::Failover { replica, primary, shard, epoch: state.epoch(&shard), kind: FailoverKind::Manual };
-    net.nodes[LEADER].raft.append(None, change).unwrap();
-    net.until("the old primary to follow", |net| net.nodes[P].state.slot_count_of(&replica) > 0);
+    net.nodes[LEADER].metadata.raft.append(None, change).unwrap();
+    net.until("the old primary to follow", |net| net.nodes[P].metadata.state.slot_count_of(&replica) > 0);
     let_streams_go(&mut net);
-    net.break_off(R, net.nodes[R].following.link().unwrap());
+    net.break_off(R, net.nodes[R].dataset.following.link().unwrap());
     for _ in 0..100 {
         net.step();
-        assert_eq!(net.nodes[P].keyspace.len(), 51);
+        assert_eq!(net.nodes[P].dataset.keyspace.len(), 51);
     }
     net.release(LEADER, R, Port::Bus);
     whoever_serves_has_all(&mut net);
@@ -122,11 +122,11 @@ fn an_heir_that_has_lost_the_slots_meanwhile_waits_for_nobody() {
     let takeovers =
         [(replica, primary, FailoverKind::Manual), (primary, replica, FailoverKind::Takeover), (replica, primary, FailoverKind::Force)];
     for (to, from, kind) in takeovers {
-        let state = &net.nodes[LEADER].state;
+        let state = &net.nodes[LEADER].metadata.state;
         let shard = state.member(&from).unwrap().shard;
         let change = Change::Failover { replica: to, primary: from, shard, epoch: state.epoch(&shard), kind };
-        net.nodes[LEADER].raft.append(None, change).unwrap();
-        net.until("the slots to go", |net| net.nodes[P].state.slot_count_of(&to) > 0);
+        net.nodes[LEADER].metadata.raft.append(None, change).unwrap();
+        net.until("the slots to go", |net| net.nodes[P].metadata.state.slot_count_of(&to) > 0);
     }
     net.release(LEADER, R, Port::Bus);
     net.until("R to serve", |net| serves(net, R));
@@ -134,7 +134,7 @@ fn an_heir_that_has_lost_the_slots_meanwhile_waits_for_nobody() {
 
 /// The primary's answer has overtaken the last of its stream. From then on R hears nothing but that.
 fn only_the_stream_is_missing(net: &mut Net) -> u64 {
-    net.until("the answer", |net| net.nodes[R].succession.question.is_some_and(|question| question.end.is_some()));
+    net.until("the answer", |net| net.nodes[R].dataset.succession.question.is_some_and(|question| question.end.is_some()));
     net.hold(LEADER, R, Port::Bus);
     (0..3).for_each(|_| net.step());
     let_streams_go(net);
@@ -148,7 +148,7 @@ fn a_replica_proposes_as_soon_as_it_has_caught_up() {
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
     net.say(R, "CLUSTER FAILOVER");
     let begun = only_the_stream_is_missing(&mut net);
-    net.until("the proposal", |net| !net.nodes[R].proposals.is_empty());
+    net.until("the proposal", |net| !net.nodes[R].metadata.proposals.is_empty());
     assert!(net.now.mono - begun <= 10, "after {} ms", net.now.mono - begun);
     net.release(LEADER, R, Port::Bus);
     nothing_is_lost(&mut net, R);
@@ -173,11 +173,11 @@ fn a_manual_failover_waits_for_no_timer() {
         (0..run).for_each(|_| net.step());
         net.say(to, "CLUSTER FAILOVER");
         let writer = net.say(from, "SET last 1");
-        net.until("the pause", |net| net.nodes[from].pausing.in_force().is_some());
+        net.until("the pause", |net| net.nodes[from].clients.pausing.in_force().is_some());
         let begun = net.now.mono;
         net.until("the successor to serve", |net| serves(net, to));
         assert!(net.now.mono - begun <= 25, "{run}: after {} ms", net.now.mono - begun);
-        net.until("the redirection", |net| net.nodes[from].pausing.in_force().is_none());
+        net.until("the redirection", |net| net.nodes[from].clients.pausing.in_force().is_none());
         net.disconnect(from, writer, crate::node::Closed::Eof);
     }
 }
@@ -186,7 +186,7 @@ fn a_manual_failover_waits_for_no_timer() {
 fn a_successor_whose_link_breaks_goes_on_with_its_predecessor() {
     let mut net = net();
     half_done(&mut net);
-    let link = net.nodes[R].following.link().unwrap();
+    let link = net.nodes[R].dataset.following.link().unwrap();
     net.break_off(R, link);
     for _ in 0..50 {
         net.step();
@@ -203,7 +203,7 @@ fn a_successor_that_restarts_as_a_replica_gets_all_keys_from_its_predecessor() {
     half_done(&mut net);
     net.kill(R);
     net.start(R);
-    assert!(net.nodes[R].state.member(&net.nodes[R].me).unwrap().primary.is_some(), "the entry is in its log only");
+    assert!(net.nodes[R].metadata.state.member(&net.nodes[R].me).unwrap().primary.is_some(), "the entry is in its log only");
     let_streams_go(&mut net);
     net.until("somebody to serve", |net| serves(net, R) || serves(net, P));
     let primary = if serves(&net, R) { R } else { P };
@@ -218,7 +218,7 @@ fn a_successor_that_restarts_as_the_primary_gives_the_slots_back() {
     (0..300).for_each(|_| net.step());
     net.kill(R);
     net.start(R);
-    assert!(net.nodes[R].state.slot_count_of(&net.nodes[R].me) > 0);
+    assert!(net.nodes[R].metadata.state.slot_count_of(&net.nodes[R].me) > 0);
     let_streams_go(&mut net);
     nothing_is_lost(&mut net, P);
 }
@@ -249,26 +249,26 @@ fn a_successor_that_came_back_without_keys_leaves_the_slots_to_another_replica()
 #[test]
 fn a_predecessor_that_was_forgotten_and_came_again_has_nothing_to_leave() {
     let mut net = Net::with_members(5);
-    net.until("five voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 5));
+    net.until("five voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 5));
     assert_eq!(net.ask(LEADER, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
     let (old, heir) = (net.nodes[P].me, net.nodes[R].me);
     assert_eq!(net.ask(R, &format!("CLUSTER REPLICATE {old}")), "+OK\r\n");
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
-    net.until("a copy", |net| net.in_sync(R) && net.nodes[R].keyspace.len() == 1);
+    net.until("a copy", |net| net.in_sync(R) && net.nodes[R].dataset.keyspace.len() == 1);
     // R hears of all this only when it is over.
-    let state = &net.nodes[LEADER].state;
+    let state = &net.nodes[LEADER].metadata.state;
     let shard = state.member(&old).unwrap().shard;
     let change = Change::Failover { replica: heir, primary: old, shard, epoch: state.epoch(&shard), kind: FailoverKind::Manual };
-    net.nodes[LEADER].raft.append(None, change).unwrap();
+    net.nodes[LEADER].metadata.raft.append(None, change).unwrap();
     net.stopped = Some(R);
-    net.until("it to hand over", |net| net.nodes[P].state.slot_count_of(&old) == 0);
+    net.until("it to hand over", |net| net.nodes[P].metadata.state.slot_count_of(&old) == 0);
     assert_eq!(net.ask(LEADER, &format!("CLUSTER DELVOTER {old}")), "+OK\r\n");
     // As a leader does that asks nobody [N55].
-    let epoch = net.nodes[LEADER].state.epoch(&shard);
-    net.nodes[LEADER].raft.append(None, Change::NodeForget { id: old, epoch }).unwrap();
-    net.until("it to leave", |net| net.nodes[P].state.member_count() == 1);
+    let epoch = net.nodes[LEADER].metadata.state.epoch(&shard);
+    net.nodes[LEADER].metadata.raft.append(None, Change::NodeForget { id: old, epoch }).unwrap();
+    net.until("it to leave", |net| net.nodes[P].metadata.state.member_count() == 1);
     assert_eq!(net.ask(LEADER, "CLUSTER MEET 10.0.0.1 7000"), "+OK\r\n");
-    net.until("it to join", |net| net.nodes[P].state.member(&heir).is_some() && net.nodes[P].knows_newest_state());
+    net.until("it to join", |net| net.nodes[P].metadata.state.member(&heir).is_some() && net.nodes[P].knows_newest_state());
     assert_eq!(net.ask(P, &format!("CLUSTER REPLICATE {heir}")), "+OK\r\n");
     assert!(!net.nodes[P].has_bequest(), "what it gave away in its earlier life is long gone");
     net.stopped = None;
@@ -285,7 +285,7 @@ fn a_successor_that_restarts_and_has_served_gives_the_slots_back() {
     net.all_equal(R);
     net.kill(R);
     net.start(R);
-    assert!(net.nodes[R].state.member(&net.nodes[R].me).unwrap().primary.is_some(), "the entry is in its log only");
+    assert!(net.nodes[R].metadata.state.member(&net.nodes[R].me).unwrap().primary.is_some(), "the entry is in its log only");
     whoever_serves_has_all(&mut net);
 }
 
@@ -301,21 +301,21 @@ fn a_successor_that_restarts_and_was_the_primary_before_gives_the_slots_back() {
     net.all_equal(R);
     net.kill(R);
     net.start(R);
-    assert!(net.nodes[R].state.member(&net.nodes[R].me).unwrap().primary.is_some(), "all of that is in its log only");
+    assert!(net.nodes[R].metadata.state.member(&net.nodes[R].me).unwrap().primary.is_some(), "all of that is in its log only");
     whoever_serves_has_all(&mut net);
 }
 
 #[test]
 fn keys_of_slots_that_others_own_by_now_go_by_the_stream() {
     let mut net = Net::with_members(5);
-    net.until("five voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 5));
+    net.until("five voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 5));
     assert_eq!(net.ask(LEADER, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
     let (primary, other) = (net.nodes[P].me, net.nodes[LEADER].me);
     assert_eq!(net.ask(R, &format!("CLUSTER REPLICATE {primary}")), "+OK\r\n");
     for key in ["kept", "last"] {
         assert_eq!(net.ask(P, &format!("SET {key} 1")), "+OK\r\n");
     }
-    net.until("a copy", |net| net.in_sync(R) && net.nodes[R].keyspace.len() == 2);
+    net.until("a copy", |net| net.in_sync(R) && net.nodes[R].dataset.keyspace.len() == 2);
     for at in [P, R] {
         assert_eq!(net.ask(at, "SAVE"), "+OK\r\n");
     }
@@ -326,23 +326,25 @@ fn keys_of_slots_that_others_own_by_now_go_by_the_stream() {
     net.kill(P);
     net.start(P);
     net.start(R);
-    net.until("another sync", |net| net.in_sync(R) && net.nodes[R].following.link().is_some() && net.nodes[P].keyspace.len() == 1);
+    net.until("another sync", |net| {
+        net.in_sync(R) && net.nodes[R].dataset.following.link().is_some() && net.nodes[P].dataset.keyspace.len() == 1
+    });
     (0..100).for_each(|_| net.step());
-    assert_eq!((net.nodes[R].keyspace.len(), net.info(P, "sync_partial_ok")), (1, 1));
+    assert_eq!((net.nodes[R].dataset.keyspace.len(), net.info(P, "sync_partial_ok")), (1, 1));
 }
 
 #[test]
 fn who_has_nothing_says_so_and_who_does_not_know_yet_says_nothing() {
     let mut net = net();
     let (primary, replica) = (net.nodes[P].me, net.nodes[R].me);
-    net.nodes[R].following.diverged();
+    net.nodes[R].dataset.following.diverged();
     let Extent { reign, offset } = net.nodes[R].promised_extent();
     assert!(reign > 0 && offset == 0);
     // It has the entry, and is not told yet that it is committed.
-    let shard = net.nodes[LEADER].state.member(&primary).unwrap().shard;
+    let shard = net.nodes[LEADER].metadata.state.member(&primary).unwrap().shard;
     let change = Change::Failover { replica, primary, shard, epoch: 1, kind: FailoverKind::Manual };
-    net.nodes[LEADER].raft.append(None, change).unwrap();
-    net.until("the entry", |net| net.nodes[P].raft.log().last_index() > net.nodes[P].state.last_applied());
+    net.nodes[LEADER].metadata.raft.append(None, change).unwrap();
+    net.until("the entry", |net| net.nodes[P].metadata.raft.log().last_index() > net.nodes[P].metadata.state.last_applied());
     assert_eq!(net.nodes[P].promised_extent(), Extent::default());
 }
 
@@ -351,15 +353,15 @@ fn what_a_replica_says_while_its_shard_changes_is_no_answer() {
     let mut net = net();
     let (primary, heir) = (net.nodes[P].me, net.nodes[R].me);
     assert_eq!(net.ask(LEADER, "CONFIG SET replica-priority 0"), "+OK\r\n");
-    net.until("one that may take over", |net| net.nodes[LEADER].state.willing_replicas(&primary).count() == 1);
+    net.until("one that may take over", |net| net.nodes[LEADER].metadata.state.willing_replicas(&primary).count() == 1);
     net.nodes[P].shutdown(Signal::Term);
-    net.until("the wish", |net| net.nodes[LEADER].leading.handovers().next().is_some());
-    let shard = net.nodes[P].state.member(&primary).unwrap().shard;
+    net.until("the wish", |net| net.nodes[LEADER].metadata.leading.handovers().next().is_some());
+    let shard = net.nodes[P].metadata.state.member(&primary).unwrap().shard;
     let stale = Change::Failover { replica: heir, primary, shard, epoch: 1, kind: FailoverKind::Manual };
-    net.nodes[LEADER].raft.append(None, stale).unwrap();
+    net.nodes[LEADER].metadata.raft.append(None, stale).unwrap();
     net.until("a successor", |net| {
-        let is_done = net.nodes[P].state.slot_count_of(&primary) == 0;
-        assert!(is_done || net.nodes[P].proposals.gives_up(&primary), "nobody has said that there is none");
+        let is_done = net.nodes[P].metadata.state.slot_count_of(&primary) == 0;
+        assert!(is_done || net.nodes[P].metadata.proposals.gives_up(&primary), "nobody has said that there is none");
         is_done
     });
 }
@@ -367,7 +369,7 @@ fn what_a_replica_says_while_its_shard_changes_is_no_answer() {
 #[test]
 fn a_primary_whose_file_does_not_name_its_replicas_takes_nothing_from_them() {
     let mut net = Net::with_members(3);
-    net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
+    net.until("three voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 3));
     assert_eq!(net.ask(LEADER, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
     // So long that its file says all of this.
     (0..300).for_each(|_| net.step());
@@ -383,7 +385,7 @@ fn a_primary_whose_file_does_not_name_its_replicas_takes_nothing_from_them() {
     net.all_equal(P);
     net.kill(P);
     net.start(P);
-    assert!(net.nodes[P].state.replicas_of(&net.nodes[P].me).is_empty(), "that is in its log only");
+    assert!(net.nodes[P].metadata.state.replicas_of(&net.nodes[P].me).is_empty(), "that is in its log only");
     whoever_serves_has_all(&mut net);
 }
 
@@ -396,11 +398,11 @@ fn who_came_back_without_keys_overwrites_nothing_before_it_may_serve() {
     assert_eq!(net.ask(LEADER, "CONFIG SET cluster-node-timeout 5000"), "+OK\r\n");
     net.kill(P);
     net.start(P);
-    net.until("the leader to be heard", |net| net.nodes[P].raft.leader().is_some());
+    net.until("the leader to be heard", |net| net.nodes[P].metadata.raft.leader().is_some());
     net.hold(P, LEADER, Port::Bus);
     for _ in 0..600 {
         net.step();
-        assert_eq!(net.nodes[R].keyspace.len(), 51);
+        assert_eq!(net.nodes[R].dataset.keyspace.len(), 51);
     }
     net.release(P, LEADER, Port::Bus);
     whoever_serves_has_all(&mut net);
@@ -411,18 +413,18 @@ fn a_primary_that_answers_again_keeps_its_slots() {
     let mut net = net();
     net.hold(P, LEADER, Port::Bus);
     let id = net.nodes[P].me;
-    net.until("the flag", |net| net.nodes[LEADER].state.member(&id).unwrap().failed);
+    net.until("the flag", |net| net.nodes[LEADER].metadata.state.member(&id).unwrap().failed);
     net.hold(R, LEADER, Port::Bus);
     net.release(P, LEADER, Port::Bus);
-    let answers = |net: &Net| net.nodes[LEADER].raft.progress(&id).unwrap().answers(net.now.mono, 100);
+    let answers = |net: &Net| net.nodes[LEADER].metadata.raft.progress(&id).unwrap().answers(net.now.mono, 100);
     net.until("an answer", answers);
     // From now on all is there that a successor was sought for.
     net.release(R, LEADER, Port::Bus);
     let begun = net.now.mono;
-    net.until("the flag to go", |net| net.nodes.iter().all(|node| !node.state.member(&id).unwrap().failed));
+    net.until("the flag to go", |net| net.nodes.iter().all(|node| !node.metadata.state.member(&id).unwrap().failed));
     assert!(net.now.mono - begun <= 25, "after {} ms", net.now.mono - begun);
     (0..100).for_each(|_| net.step());
-    assert!(serves(&net, P) && net.nodes[P].state.slot_count_of(&id) > 0);
+    assert!(serves(&net, P) && net.nodes[P].metadata.state.slot_count_of(&id) > 0);
 }
 
 #[test]
@@ -431,13 +433,13 @@ fn a_wish_to_hand_over_waits_at_the_gate() {
     let id = net.nodes[P].me;
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
     net.nodes[P].shutdown(Signal::Term);
-    net.until("the wish", |net| net.nodes[LEADER].leading.handovers().next().is_some());
+    net.until("the wish", |net| net.nodes[LEADER].metadata.leading.handovers().next().is_some());
     net.hold(P, LEADER, Port::Bus);
-    net.until("it to follow no more", |net| !net.nodes[LEADER].raft.gate_is_open(&id, net.now.mono));
-    let index = net.nodes[LEADER].raft.log().last_index();
+    net.until("it to follow no more", |net| !net.nodes[LEADER].metadata.raft.gate_is_open(&id, net.now.mono));
+    let index = net.nodes[LEADER].metadata.raft.log().last_index();
     for _ in 0..10 {
         net.step();
-        assert_eq!(net.nodes[LEADER].raft.log().last_index(), index, "it is not known to hold what it lacks");
+        assert_eq!(net.nodes[LEADER].metadata.raft.log().last_index(), index, "it is not known to hold what it lacks");
     }
     net.release(P, LEADER, Port::Bus);
     net.until("a successor", |net| serves(net, R) || serves(net, LEADER));
@@ -450,7 +452,7 @@ fn a_former_primary_that_shows_clients_nothing_feeds_its_successor() {
     let mut net = net();
     assert_eq!(net.ask(P, "CONFIG SET replica-serve-stale-data no"), "+OK\r\n");
     half_done(&mut net);
-    let link = net.nodes[R].following.link().unwrap();
+    let link = net.nodes[R].dataset.following.link().unwrap();
     net.break_off(R, link);
     let_streams_go(&mut net);
     nothing_is_lost(&mut net, R);
@@ -470,7 +472,7 @@ fn who_was_chosen_for_keys_that_it_has_no_more_leaves_the_slots_to_others() {
     for kind in [FailoverKind::Force, FailoverKind::Manual] {
         let mut net = net();
         net.hold(P, R, Port::Client);
-        net.nodes[R].following.diverged();
+        net.nodes[R].dataset.following.diverged();
         net.fail_over(R, P, kind);
         assert!(!serves(&net, R));
         if kind == FailoverKind::Manual {

@@ -82,7 +82,7 @@ impl Net {
     /// A frame's text, made to fit where the node is.
     fn frame(&self, word: &Word) -> String {
         let node = &self.nodes[0];
-        let (term, last) = (node.raft.term(), (node.raft.log().last_index(), node.raft.log().last_term()));
+        let (term, last) = (node.metadata.raft.term(), (node.metadata.raft.log().last_index(), node.metadata.raft.log().last_term()));
         match word {
             Word::Append { entry, edges: [quorum, commit, round, lease] } => {
                 let entry = entry.replace("ME", &node.me.to_string());
@@ -104,15 +104,15 @@ impl Net {
     /// The node's own state with these numbers, from a leader of the next term.
     fn snapshot(&self, (last_index, last_term, max_lease): (u64, u64, u64)) -> String {
         let (node, mut text) = (&self.nodes[0], String::new());
-        node.state.write_snapshot(None, &mut text);
+        node.metadata.state.write_snapshot(None, &mut text);
         let own = format!(
             " lastApplied {} snapshotTerm {} maxLease {} ",
-            node.state.last_applied(),
-            node.state.last_term(),
-            node.state.max_lease()
+            node.metadata.state.last_applied(),
+            node.metadata.state.last_term(),
+            node.metadata.state.max_lease()
         );
         let text = text.replace(&own, &format!(" lastApplied {last_index} snapshotTerm {last_term} maxLease {max_lease} "));
-        let (term, crc) = (node.raft.term() + 1, crc32fast::hash(text.as_bytes()));
+        let (term, crc) = (node.metadata.raft.term() + 1, crc32fast::hash(text.as_bytes()));
         format!("INSTALL_SNAPSHOT {STRANGER} {term} {last_index} {last_term} 1 {} {crc:08x}\n{text}", text.len())
     }
 
@@ -125,7 +125,7 @@ impl Net {
 
     fn founded() -> Self {
         let mut net = Self::of(1);
-        net.until("it to lead", |net| net.nodes[0].raft.is_leader() && net.nodes[0].state.last_applied() > 1);
+        net.until("it to lead", |net| net.nodes[0].metadata.raft.is_leader() && net.nodes[0].metadata.state.last_applied() > 1);
         net
     }
 }
@@ -142,7 +142,7 @@ proptest! {
         net.kill(0);
         net.start(0);
         net.step();
-        let (last, term) = (net.nodes[0].raft.log().last_index(), net.nodes[0].raft.log().last_term());
+        let (last, term) = (net.nodes[0].metadata.raft.log().last_index(), net.nodes[0].metadata.raft.log().last_term());
         prop_assert!(last < 1 << 43 && term < 1 << 62, "{last} {term}");
     }
 }
@@ -150,17 +150,17 @@ proptest! {
 #[test]
 fn a_snapshot_from_the_end_of_all_numbers_is_not_installed() {
     let mut net = Net::founded();
-    let before = net.nodes[0].state.last_applied();
+    let before = net.nodes[0].metadata.state.last_applied();
     for index in [(1 << 63) - 1, (1 << 42) + 1, 1 << 42, 1 << 40, before + (1 << 32)] {
         net.hear_word(&Word::Snapshot { last_index: index - before, last_term: 1, max_lease: 0 });
-        assert_eq!(net.nodes[0].state.last_applied(), before, "{index}");
+        assert_eq!(net.nodes[0].metadata.state.last_applied(), before, "{index}");
     }
     for lease in [3_600_001, (1 << 63) - 1] {
         net.hear_word(&Word::Snapshot { last_index: 5, last_term: 1, max_lease: lease });
-        assert_eq!(net.nodes[0].state.last_applied(), before);
+        assert_eq!(net.nodes[0].metadata.state.last_applied(), before);
     }
     net.hear_word(&Word::Snapshot { last_index: 5, last_term: 1, max_lease: 3_600_000 });
-    assert_eq!((net.nodes[0].state.last_applied(), net.nodes[0].state.max_lease()), (before + 5, 3_600_000));
+    assert_eq!((net.nodes[0].metadata.state.last_applied(), net.nodes[0].metadata.state.max_lease()), (before + 5, 3_600_000));
 }
 
 #[test]
@@ -170,20 +170,20 @@ fn a_lease_of_more_than_an_hour_does_not_stay_as_the_largest() {
         net.hear_word(&Word::Append { entry: format!("NOOP {lease}"), edges: [0, 0, 1, 5000] });
         net.hear_word(&Word::Append { entry: "NOOP 5000".to_owned(), edges: [0, 0, 1, lease] });
     }
-    assert_eq!(net.nodes[0].state.max_lease(), net.nodes[0].raft.settings().lease);
+    assert_eq!(net.nodes[0].metadata.state.max_lease(), net.nodes[0].metadata.raft.settings().lease);
     net.hear_word(&Word::Append { entry: "NOOP 3600000".to_owned(), edges: [0, 0, 1, 5000] });
-    assert_eq!(net.nodes[0].state.max_lease(), 3_600_000);
+    assert_eq!(net.nodes[0].metadata.state.max_lease(), 3_600_000);
 }
 
 /// Within the bound, frame by frame, as far as indices go: who has come there can still bring its state to others.
 #[test]
 fn who_has_taken_snapshots_step_by_step_is_understood() {
     let mut net = Net::founded();
-    let mut index = net.nodes[0].state.last_applied();
+    let mut index = net.nodes[0].metadata.state.last_applied();
     for more in [1 << 31, (1 << 32) - 1, (1 << 32) - 1] {
         net.hear_word(&Word::Snapshot { last_index: more, last_term: 1, max_lease: 0 });
         index += more;
-        assert_eq!(net.nodes[0].state.last_applied(), index);
+        assert_eq!(net.nodes[0].metadata.state.last_applied(), index);
     }
     let reads = |index: u64| {
         let text = format!("INSTALL_SNAPSHOT {STRANGER} 1 {index} 1 1 0 00000000");
@@ -196,59 +196,64 @@ fn who_has_taken_snapshots_step_by_step_is_understood() {
 #[test]
 fn nobody_leads_in_term_0() {
     let mut net = Net::founded();
-    let before = (net.nodes[0].raft.term(), net.nodes[0].raft.leader());
+    let before = (net.nodes[0].metadata.raft.term(), net.nodes[0].metadata.raft.leader());
     net.hear(0, STRANGER, &[&format!("AE {STRANGER} 0 0 0 0 0 0 1 - - 1000")]);
     net.step();
-    assert_eq!((net.nodes[0].raft.term(), net.nodes[0].raft.leader()), before);
+    assert_eq!((net.nodes[0].metadata.raft.term(), net.nodes[0].metadata.raft.leader()), before);
 }
 
 /// Each frame is within the bound beside the receiver's own term; between the receivers nothing is.
 #[test]
 fn voters_that_were_led_far_apart_come_together() {
     let mut net = Net::with_members(4);
-    net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
-    let leader = net.nodes.iter().position(|node| node.raft.is_leader()).unwrap();
-    let term = net.nodes[leader].raft.term();
-    let voters = (0..4).filter(|at| *at != leader && net.nodes[*at].raft.is_voter(&net.nodes[*at].me)).collect::<Vec<_>>();
+    net.until("three voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 3));
+    let leader = net.nodes.iter().position(|node| node.metadata.raft.is_leader()).unwrap();
+    let term = net.nodes[leader].metadata.raft.term();
+    let voters = (0..4).filter(|at| *at != leader && net.nodes[*at].metadata.raft.is_voter(&net.nodes[*at].me)).collect::<Vec<_>>();
     for (at, steps) in voters.into_iter().zip([2, 4]) {
         let frames: Vec<String> = (1..=steps).map(|n: u64| format!("AE {STRANGER} {} 0 0 0 0 0 1 - - 1000", term + (n << 24))).collect();
         net.hear(at, STRANGER, &frames.iter().map(String::as_str).collect::<Vec<_>>());
         net.step();
-        assert!(net.nodes[at].raft.term() >= term + (steps << 24));
+        assert!(net.nodes[at].metadata.raft.term() >= term + (steps << 24));
     }
     net.until("all to follow one leader", |net| {
-        let leader = net.nodes[0].raft.leader();
-        leader.is_some() && net.nodes.iter().all(|node| node.raft.leader() == leader && node.raft.term() > term + (4 << 24))
+        let leader = net.nodes[0].metadata.raft.leader();
+        leader.is_some()
+            && net.nodes.iter().all(|node| node.metadata.raft.leader() == leader && node.metadata.raft.term() > term + (4 << 24))
     });
-    net.until("a change to be taken", |net| net.nodes.iter().all(|node| node.raft.commit_index() == node.raft.log().last_index()));
+    net.until("a change to be taken", |net| {
+        net.nodes.iter().all(|node| node.metadata.raft.commit_index() == node.metadata.raft.log().last_index())
+    });
 }
 
 /// Its nonce stands in HI. The cluster comes after it, where there is room, and it comes into the cluster.
 #[test]
 fn a_joiner_that_a_stranger_has_led_comes_in_all_the_same() {
     let mut net = Net::of(2);
-    net.until("clusters of one", |net| net.nodes.iter().all(|node| node.state.member_count() == 1));
-    let (cluster, joiner) = (net.nodes[0].state.cluster_id(), net.nodes[1].me);
+    net.until("clusters of one", |net| net.nodes.iter().all(|node| node.metadata.state.member_count() == 1));
+    let (cluster, joiner) = (net.nodes[0].metadata.state.cluster_id(), net.nodes[1].me);
     let _ = net.say(0, "CLUSTER MEET 10.0.0.1 7001");
-    net.until("it to step down", |net| net.nodes[1].state.cluster_id() == cluster);
+    net.until("it to step down", |net| net.nodes[1].metadata.state.cluster_id() == cluster);
     net.hold(0, 1, Port::Bus);
     for term in [(1u64 << 62) - 1, 1 << 61, (1 << 61) - 1] {
         net.hear(1, STRANGER, &[&format!("AE {STRANGER} {term} 0 0 0 0 0 1 - - 1000")]);
         net.step();
     }
-    let led = net.nodes[1].raft.term();
+    let led = net.nodes[1].metadata.raft.term();
     assert!(((1 << 61) - 1..1 << 62).contains(&led), "{led}");
     net.release(0, 1, Port::Bus);
-    net.until("it to be a member", |net| net.nodes[1].state.member(&joiner).is_some() && net.nodes[0].state.member_count() == 2);
-    assert!(net.nodes[0].raft.term() >= led && net.nodes[0].raft.term() < led + (1 << 25));
+    net.until("it to be a member", |net| {
+        net.nodes[1].metadata.state.member(&joiner).is_some() && net.nodes[0].metadata.state.member_count() == 2
+    });
+    assert!(net.nodes[0].metadata.raft.term() >= led && net.nodes[0].metadata.raft.term() < led + (1 << 25));
 }
 
 /// It is closed on, and nothing else.
 #[test]
 fn a_snapshot_that_cannot_be_installed_deposes_nobody() {
     let mut net = Net::with_members(3);
-    net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
-    let (term, leader) = (net.nodes[0].raft.term(), net.nodes[0].raft.leader());
+    net.until("three voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 3));
+    let (term, leader) = (net.nodes[0].metadata.raft.term(), net.nodes[0].metadata.raft.leader());
     let long_lease = net.snapshot((1000, 1, 3_600_001));
     let no_state = format!("INSTALL_SNAPSHOT {STRANGER} {} 1000 1 1 1 {:08x}\n\n", term + 1, crc32fast::hash(b"\n"));
     let another_index = net.snapshot((1000, 1, 5000)).replacen(" 1000 ", " 1001 ", 1);
@@ -256,7 +261,7 @@ fn a_snapshot_that_cannot_be_installed_deposes_nobody() {
         for at in 0..3 {
             net.hear(at, STRANGER, &[&frame]);
             net.step();
-            let raft = &net.nodes[at].raft;
+            let raft = &net.nodes[at].metadata.raft;
             assert_eq!((raft.term(), raft.leader()), (term, leader), "{at}: {frame}");
         }
     }

@@ -14,11 +14,11 @@ const OTHER: usize = 3;
 
 impl Net {
     fn is_dead(&self) -> bool {
-        self.nodes[LEADER].raft.is_dead(&self.nodes[P].me)
+        self.nodes[LEADER].metadata.raft.is_dead(&self.nodes[P].me)
     }
 
     fn is_flagged(&self) -> bool {
-        self.nodes[LEADER].state.member(&self.nodes[P].me).unwrap().failed
+        self.nodes[LEADER].metadata.state.member(&self.nodes[P].me).unwrap().failed
     }
 
     fn serves_keys(&self, at: usize) -> bool {
@@ -160,7 +160,7 @@ fn who_may_be_elsewhere_than_it_says_is_not_dead_for_being_refused() {
     let mut net = Net::with_a_leading_replica();
     assert_eq!(net.ask(P, "CONFIG SET cluster-fast-failure-detection no"), "+OK\r\n");
     let id = net.nodes[P].me;
-    net.until("all to know", |net| (0..3).all(|at| !net.nodes[at].addresses[&id].refuses_for_itself()));
+    net.until("all to know", |net| (0..3).all(|at| !net.nodes[at].metadata.addresses[&id].refuses_for_itself()));
     net.kill(P);
     net.lives_on();
 }
@@ -237,7 +237,7 @@ fn a_replica_s_bus_link_alone_is_one_witness_as_any_other() {
 fn nor_is_a_leader_s_own_bus_link_more_though_it_replicates_the_other() {
     let mut net = Net::with_a_leading_replica();
     net.refuse_all(&[R, LEADER]);
-    let stream = net.nodes[LEADER].following.link().unwrap();
+    let stream = net.nodes[LEADER].dataset.following.link().unwrap();
     net.break_off(LEADER, stream);
     net.sever(LEADER, P, Closed::Eof);
     net.stays_alive(100);
@@ -250,14 +250,14 @@ fn who_shares_the_stream_is_asked_first_and_unknown_leaves_it_to_the_next() {
     net.hold(OTHER, LEADER, Port::Bus);
     net.kill(P);
     let (id, replica, other) = (net.nodes[P].me, net.nodes[R].me, net.nodes[OTHER].me);
-    let asked = |net: &Net| net.nodes[LEADER].deaths.inquiries.get(&id).map(|inquiry| inquiry.asked.clone()).unwrap_or_default();
+    let asked = |net: &Net| net.nodes[LEADER].metadata.deaths.inquiries.get(&id).map(|inquiry| inquiry.asked.clone()).unwrap_or_default();
     net.until("a question", |net| !asked(net).is_empty());
     assert_eq!(asked(&net), BTreeSet::from([replica]));
     net.answer_for_the_replica(id, Finding::Unknown);
     net.until("the next question", |net| asked(net) == BTreeSet::from([replica, other]));
     net.release(OTHER, LEADER, Port::Bus);
     (0..3).for_each(|_| net.step());
-    assert!(!net.is_dead() && net.nodes[LEADER].deaths.inquiries.contains_key(&id), "the other one knows nothing, and it goes on");
+    assert!(!net.is_dead() && net.nodes[LEADER].metadata.deaths.inquiries.contains_key(&id), "the other one knows nothing, and it goes on");
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn what_was_seen_before_an_election_is_no_evidence_of_the_leader() {
     net.hold(R, LEADER, Port::Bus);
     net.kill(P);
     let id = net.nodes[P].me;
-    net.until("the inquiry", |net| net.nodes[LEADER].deaths.inquiries.contains_key(&id));
+    net.until("the inquiry", |net| net.nodes[LEADER].metadata.deaths.inquiries.contains_key(&id));
     let process = net.nodes[LEADER].ended(&id).map(|ended| ended.process);
     let inquiry = |of_stream| Inquiry {
         number: 0,
@@ -278,7 +278,7 @@ fn what_was_seen_before_an_election_is_no_evidence_of_the_leader() {
     };
     let leader = &mut net.nodes[LEADER];
     assert!(leader.is_proven(&id, &inquiry(false)) && leader.is_proven(&id, &inquiry(true)));
-    leader.deaths.term += 1;
+    leader.metadata.deaths.term += 1;
     assert!(!leader.is_proven(&id, &inquiry(false)) && leader.is_proven(&id, &inquiry(true)), "a later leadership");
     // It has heard another process since.
     leader.heard(&id, Some(process.unwrap() ^ 1));
@@ -305,11 +305,11 @@ fn a_loopback_address_is_nobody_s_unless_it_is_everybody_s() {
     let mut net = Net::with_a_neutral_leader();
     let (id, leader) = (net.nodes[P].me, &mut net.nodes[LEADER]);
     for (ip, is_known) in [("10.0.0.9", true), ("127.0.0.1", false), ("::1", false), ("169.254.1.1", false), ("fe80::1", false)] {
-        leader.addresses.get_mut(&id).unwrap().ip = ip.to_owned();
+        leader.metadata.addresses.get_mut(&id).unwrap().ip = ip.to_owned();
         assert_eq!(leader.place_to_be_refused(&id).is_some(), is_known, "{ip}");
     }
     for (ip, is_known) in [("127.0.0.1", true), ("169.254.1.1", false)] {
-        leader.addresses.values_mut().for_each(|address| address.ip = ip.to_owned());
+        leader.metadata.addresses.values_mut().for_each(|address| address.ip = ip.to_owned());
         assert_eq!(leader.place_to_be_refused(&id).is_some(), is_known, "{ip} for all");
     }
 }
@@ -320,8 +320,8 @@ impl Net {
         let mut net = Self::with_a_leading_replica();
         assert_eq!(net.ask(LEADER, "CONFIG SET replica-priority 0"), "+OK\r\n");
         let id = net.nodes[P].me;
-        net.until("one that may take over", |net| net.nodes[LEADER].state.willing_replicas(&id).count() == 1);
-        net.nodes[R].following.diverged();
+        net.until("one that may take over", |net| net.nodes[LEADER].metadata.state.willing_replicas(&id).count() == 1);
+        net.nodes[R].dataset.following.diverged();
         net.kill(P);
         net.until("the flag", |net| net.is_dead() && net.is_flagged());
         (0..100).for_each(|_| net.step());
@@ -332,8 +332,8 @@ impl Net {
     /// The connection of two nodes that the first has dialled to this port of the second.
     fn link_between(&self, at: usize, other: usize, port: Port) -> ConnId {
         match port {
-            Port::Bus => self.nodes[at].links.up(&self.nodes[other].me).unwrap(),
-            Port::Client => self.nodes[at].following.link().unwrap(),
+            Port::Bus => self.nodes[at].metadata.links.up(&self.nodes[other].me).unwrap(),
+            Port::Client => self.nodes[at].dataset.following.link().unwrap(),
         }
     }
 
@@ -341,17 +341,17 @@ impl Net {
     fn answer_for_the_replica(&mut self, id: NodeId, finding: Finding) {
         let witness = self.nodes[R].me;
         self.until("the question", |net| {
-            let inquiry = net.nodes[LEADER].deaths.inquiries.get(&id);
+            let inquiry = net.nodes[LEADER].metadata.deaths.inquiries.get(&id);
             inquiry.is_some_and(|inquiry| inquiry.witness.is_some_and(|(asked, _)| asked == witness))
         });
-        let number = self.nodes[LEADER].deaths.inquiries[&id].number;
+        let number = self.nodes[LEADER].metadata.deaths.inquiries[&id].number;
         self.tell_leader(&Frame::Probed { id, number, finding });
     }
 
     fn tell_leader(&mut self, frame: &Frame) {
         let mut bytes = Vec::new();
         encode(frame, PROTOCOL_VERSION, &mut bytes).unwrap();
-        let link = self.nodes[LEADER].links.up(&self.nodes[R].me).unwrap();
+        let link = self.nodes[LEADER].metadata.links.up(&self.nodes[R].me).unwrap();
         self.give(LEADER, link, &bytes);
     }
 }
@@ -359,8 +359,8 @@ impl Net {
 impl<D: Disk> Node<D> {
     /// As if the other end had not said which process it is.
     fn forget_process(&mut self, id: &NodeId) {
-        for conn in self.sessions.iter().map(|(conn, _)| conn).collect::<Vec<_>>() {
-            match &mut self.sessions.get_mut(conn).unwrap().kind {
+        for conn in self.io.sessions.iter().map(|(conn, _)| conn).collect::<Vec<_>>() {
+            match &mut self.io.sessions.get_mut(conn).unwrap().kind {
                 Kind::Bus(bus) => bus.peer.iter_mut().filter(|peer| peer.id == *id).for_each(|peer| peer.process = None),
                 Kind::Primary(link) => link.process = link.process.filter(|_| link.primary != *id),
                 Kind::Client(_) => {}
@@ -375,7 +375,7 @@ fn who_was_dead_and_comes_back_recovers() {
     let mut net = Net::with_a_dead_primary();
     net.start(P);
     let (id, begun) = (net.nodes[P].me, net.now.mono);
-    net.until("the flag to go", |net| net.nodes.iter().all(|node| node.state.member(&id).is_some_and(|member| !member.failed)));
+    net.until("the flag to go", |net| net.nodes.iter().all(|node| node.metadata.state.member(&id).is_some_and(|member| !member.failed)));
     assert!(!net.is_dead() && net.now.mono - begun <= 200, "after {} ms", net.now.mono - begun);
     net.until("it to serve", |net| net.serves_keys(P));
 }
@@ -387,7 +387,7 @@ fn who_was_dead_and_greets_lives() {
     net.refuse(LEADER, P, Port::Bus);
     net.start(P);
     net.until("its greeting", |net| net.nodes[LEADER].has_connection_with(&net.nodes[P].me));
-    assert!(!net.is_dead() && net.nodes[LEADER].links.up(&net.nodes[P].me).is_none());
+    assert!(!net.is_dead() && net.nodes[LEADER].metadata.links.up(&net.nodes[P].me).is_none());
 }
 
 #[test]
@@ -406,7 +406,7 @@ fn what_a_witness_saw_before_a_process_came_back_says_nothing_of_it() {
     let id = net.nodes[P].me;
     for _ in 0..400 {
         net.step();
-        assert!(!net.nodes[LEADER].raft.is_dead(&id) && !net.nodes[LEADER].state.member(&id).unwrap().failed);
+        assert!(!net.nodes[LEADER].metadata.raft.is_dead(&id) && !net.nodes[LEADER].metadata.state.member(&id).unwrap().failed);
     }
 }
 
@@ -419,9 +419,10 @@ fn what_was_found_out_of_an_earlier_process_is_void() {
     (0..10).for_each(|_| net.step());
     net.start(P);
     let id = net.nodes[P].me;
-    net.until("the link", |net| net.nodes[LEADER].links.up(&id).is_some());
+    net.until("the link", |net| net.nodes[LEADER].metadata.links.up(&id).is_some());
     net.hold(P, LEADER, Port::Bus);
-    let links: Vec<ConnId> = net.nodes[LEADER].sessions.iter().filter(|(_, session)| is_with(session, &id)).map(|(conn, _)| conn).collect();
+    let links: Vec<ConnId> =
+        net.nodes[LEADER].io.sessions.iter().filter(|(_, session)| is_with(session, &id)).map(|(conn, _)| conn).collect();
     links.into_iter().for_each(|link| net.break_off(LEADER, link));
     net.release(R, LEADER, Port::Bus);
     for _ in 0..100 {
@@ -436,8 +437,8 @@ fn an_answer_to_an_earlier_inquiry_is_none_to_this() {
     net.hold(R, LEADER, Port::Bus);
     net.kill(P);
     let id = net.nodes[P].me;
-    net.until("the question", |net| net.nodes[LEADER].deaths.inquiries.get(&id).is_some_and(|inquiry| inquiry.witness.is_some()));
-    let number = net.nodes[LEADER].deaths.inquiries[&id].number - 1;
+    net.until("the question", |net| net.nodes[LEADER].metadata.deaths.inquiries.get(&id).is_some_and(|inquiry| inquiry.witness.is_some()));
+    let number = net.nodes[LEADER].metadata.deaths.inquiries[&id].number - 1;
     let process = net.nodes[LEADER].ended(&id).map(|ended| ended.process);
     let ended = process.map(|process| bus::Ended { process, age: 0, of_stream: true });
     net.tell_leader(&Frame::Probed { id, number, finding: Finding::Dead(ended) });

@@ -9,10 +9,10 @@ fn a_leader_takes_its_own_flag_back() {
     const LEADER: usize = 0;
     const SURVIVOR: usize = 1;
     let mut net = Net::with_members(3);
-    net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
-    assert!(net.nodes[LEADER].raft.is_leader());
+    net.until("three voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 3));
+    assert!(net.nodes[LEADER].metadata.raft.is_leader());
     let survivor = net.nodes[SURVIVOR].me;
-    let flagged = |net: &Net, at: usize| net.nodes[at].state.member(&survivor).is_some_and(|member| member.failed);
+    let flagged = |net: &Net, at: usize| net.nodes[at].metadata.state.member(&survivor).is_some_and(|member| member.failed);
     net.stopped = Some(SURVIVOR);
     net.until("the flag", |net| flagged(net, LEADER));
     net.stopped = None;
@@ -20,9 +20,9 @@ fn a_leader_takes_its_own_flag_back() {
     // Nobody has had the time to hear that it answers again.
     net.kill(LEADER);
     net.kill(2);
-    net.until("the recovery to be allowed", |net| net.nodes[SURVIVOR].raft.leader().is_none());
+    net.until("the recovery to be allowed", |net| net.nodes[SURVIVOR].metadata.raft.leader().is_none());
     while net.ask(SURVIVOR, "CLUSTER RECOVER QUORUM") != "+OK\r\n" {}
-    net.until("it to lead", |net| net.nodes[SURVIVOR].raft.is_leader());
+    net.until("it to lead", |net| net.nodes[SURVIVOR].metadata.raft.is_leader());
     net.until("the flag to go", |net| !flagged(net, SURVIVOR));
 }
 
@@ -33,12 +33,12 @@ fn an_entry_type_is_appended_once_every_member_has_said_that_it_knows_it() {
     net.until("the leader to know all", |net| net.nodes[0].all_speak(PROTOCOL_VERSION));
     assert!(!net.nodes[0].all_speak(PROTOCOL_VERSION + 1));
     // As a binary of version 1 announces itself: it goes on saying so while that stands in the log only, and after.
-    let (id, mut address) = (net.nodes[OLD].me, net.nodes[OLD].own_address.clone());
+    let (id, mut address) = (net.nodes[OLD].me, net.nodes[OLD].metadata.own_address.clone());
     address.keys.remove("protocol-version");
-    net.nodes[0].raft.append(None, Change::NodeInfo { id, address, nofailover: false }).unwrap();
+    net.nodes[0].metadata.raft.append(None, Change::NodeInfo { id, address, nofailover: false }).unwrap();
     assert!(!net.nodes[0].all_speak(PROTOCOL_VERSION) && net.nodes[0].all_speak(OLDEST_VERSION));
     net.until("it to be applied", |net| {
-        net.nodes.iter().all(|node| node.state.member(&id).unwrap().address.protocol_version() == OLDEST_VERSION)
+        net.nodes.iter().all(|node| node.metadata.state.member(&id).unwrap().address.protocol_version() == OLDEST_VERSION)
     });
     assert!(!net.nodes[0].all_speak(PROTOCOL_VERSION));
     net.until("the node to say otherwise", |net| net.nodes[0].all_speak(PROTOCOL_VERSION));
@@ -47,8 +47,8 @@ fn an_entry_type_is_appended_once_every_member_has_said_that_it_knows_it() {
 /// Three members, all of whom vote; who leads, and one that does not and has proposed a change.
 fn with_a_follower() -> (Net, usize, usize) {
     let mut net = Net::with_members(3);
-    net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
-    let leader = net.nodes.iter().position(|node| node.raft.is_leader()).unwrap();
+    net.until("three voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 3));
+    let leader = net.nodes.iter().position(|node| node.metadata.raft.is_leader()).unwrap();
     let at = (leader + 1) % 3;
     assert_eq!(net.ask(at, "CLUSTER DELSLOTS 9"), "+OK\r\n");
     (net, leader, at)
@@ -63,7 +63,7 @@ fn proposal(of: &NodeId, incarnation: u64, n: u64, lowest: u64) -> String {
 fn nobody_proposes_in_another_s_name_or_in_an_incarnation_beyond_reason() {
     let (mut net, leader, at) = with_a_follower();
     let (member, other) = (net.nodes[at].me, net.nodes[(leader + 2) % 3].me);
-    let newest = |net: &Net| net.nodes[leader].state.newest_proposal(&member);
+    let newest = |net: &Net| net.nodes[leader].metadata.state.newest_proposal(&member);
     let before = newest(&net).unwrap();
     let beyond = before.0 + INCARNATION_LEAD + 1;
     net.hear(leader, other, &[&proposal(&member, before.0 + 1, 1, 1)]);
@@ -80,7 +80,7 @@ fn a_member_goes_on_above_what_was_proposed_in_its_name() {
     let (mut net, leader, at) = with_a_follower();
     let me = net.nodes[at].me;
     for slot in 0..8 {
-        let said = |net: &Net| net.nodes[leader].state.newest_proposal(&me).unwrap();
+        let said = |net: &Net| net.nodes[leader].metadata.state.newest_proposal(&me).unwrap();
         let (incarnation, next) = said(&net);
         let lie = if slot % 2 == 0 { proposal(&me, incarnation + 1000, 1, 1) } else { proposal(&me, incarnation, 1 << 50, 1 << 50) };
         net.hear(leader, me, &[&lie]);
@@ -89,9 +89,11 @@ fn a_member_goes_on_above_what_was_proposed_in_its_name() {
             net.kill(at);
             net.start(at);
         }
-        net.until("it to know", |net| net.nodes[at].state.newest_proposal(&me) == net.nodes[leader].state.newest_proposal(&me));
+        net.until("it to know", |net| {
+            net.nodes[at].metadata.state.newest_proposal(&me) == net.nodes[leader].metadata.state.newest_proposal(&me)
+        });
         assert_eq!(net.ask(at, &format!("CLUSTER DELSLOTS {slot}")), "+OK\r\n");
-        assert_eq!(net.nodes[at].incarnation, if slot > 3 { slot - 2 } else { 1 }, "reigns are counted by that");
+        assert_eq!(net.nodes[at].metadata.incarnation, if slot > 3 { slot - 2 } else { 1 }, "reigns are counted by that");
     }
 }
 
@@ -101,30 +103,32 @@ fn after_a_recovery_nobody_has_proposed_anything() {
     let me = net.nodes[at].me;
     // A leader of version 1 appends it.
     let origin = crate::raft::Origin { id: ProposalId { proposer: me, incarnation: 1 << 62, n: 1 }, lowest: 1 };
-    net.nodes[leader].raft.append(Some(origin), Change::NodeRecover { id: me }).unwrap();
-    net.until("it to be applied", |net| net.nodes[at].state.newest_proposal(&me).is_some_and(|(incarnation, _)| incarnation == 1 << 62));
+    net.nodes[leader].metadata.raft.append(Some(origin), Change::NodeRecover { id: me }).unwrap();
+    net.until("it to be applied", |net| {
+        net.nodes[at].metadata.state.newest_proposal(&me).is_some_and(|(incarnation, _)| incarnation == 1 << 62)
+    });
     assert_ne!(net.ask(at, "CLUSTER DELSLOTS 5"), "+OK\r\n", "there is no higher one");
     (0..3).filter(|other| *other != at).for_each(|other| net.kill(other));
     net.until("the leader to be missed", |net| net.nodes[at].is_leaderless());
     assert_eq!(net.ask(at, "CLUSTER RECOVER QUORUM"), "+OK\r\n");
-    net.until("it to lead", |net| net.nodes[at].raft.is_leader());
+    net.until("it to lead", |net| net.nodes[at].metadata.raft.is_leader());
     assert_eq!(net.ask(at, "CLUSTER DELSLOTS 5"), "+OK\r\n");
 }
 
 #[test]
 fn a_leader_appends_no_more_than_others_take() {
     let (mut net, leader, at) = with_a_follower();
-    let (id, mut address) = (net.nodes[at].me, net.nodes[at].own_address.clone());
+    let (id, mut address) = (net.nodes[at].me, net.nodes[at].metadata.own_address.clone());
     (0..7).for_each(|n| drop(address.keys.insert(format!("k{n}"), "x".repeat(250))));
     let change = Change::NodeInfo { id, address, nofailover: false };
     let node = &mut net.nodes[leader];
-    while node.raft.tail_has_room() {
-        node.raft.append(None, change.clone()).unwrap();
+    while node.metadata.raft.tail_has_room() {
+        node.metadata.raft.append(None, change.clone()).unwrap();
     }
-    assert!(node.raft.log().len() > 4096);
+    assert!(node.metadata.raft.log().len() > 4096);
     let one_more = Entry { term: 0, origin: None, body: Body::App(Change::NodeRecover { id }) };
     assert!(matches!(node.try_append(&one_more), Err(RejectReason::Busy)));
-    net.until("room", |net| net.nodes[leader].raft.tail_has_room());
+    net.until("room", |net| net.nodes[leader].metadata.raft.tail_has_room());
     assert!(net.nodes[leader].try_append(&one_more).is_ok());
 }
 
@@ -132,16 +136,16 @@ fn a_leader_appends_no_more_than_others_take() {
 #[test]
 fn an_address_that_leaves_no_room_is_not_appended_and_applied_by_everybody() {
     let (mut net, leader, at) = with_a_follower();
-    let (id, mut address) = (net.nodes[at].me, net.nodes[at].own_address.clone());
+    let (id, mut address) = (net.nodes[at].me, net.nodes[at].metadata.own_address.clone());
     address.keys = (0..16).map(|n| (format!("k{n}"), "v".to_owned())).collect();
     assert!(address.is_valid());
     let change = Change::NodeInfo { id, address: address.clone(), nofailover: false };
     let entry = Entry { term: 0, origin: None, body: Body::App(change.clone()) };
     assert!(matches!(net.nodes[leader].try_append(&entry), Err(RejectReason::Rejected(Some(Reason::BadAddress)))));
-    assert_eq!(net.nodes[leader].state.would(&change), Outcome::Applied);
-    let index = net.nodes[leader].raft.append(None, change).unwrap();
-    net.until("it to be applied", |net| net.nodes.iter().all(|node| node.state.last_applied() >= index));
+    assert_eq!(net.nodes[leader].metadata.state.would(&change), Outcome::Applied);
+    let index = net.nodes[leader].metadata.raft.append(None, change).unwrap();
+    net.until("it to be applied", |net| net.nodes.iter().all(|node| node.metadata.state.last_applied() >= index));
     let mut text = String::new();
-    net.nodes[at].state.write_snapshot(None, &mut text);
-    assert_eq!(crate::cluster::parse_snapshot(&text, false).unwrap().0, net.nodes[at].state);
+    net.nodes[at].metadata.state.write_snapshot(None, &mut text);
+    assert_eq!(crate::cluster::parse_snapshot(&text, false).unwrap().0, net.nodes[at].metadata.state);
 }

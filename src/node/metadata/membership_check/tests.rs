@@ -6,18 +6,18 @@ const FAR: &str = "FORGOTTEN 1000000 1000000 -";
 impl Net {
     fn with_voters(count: usize) -> Self {
         let mut net = Self::with_members(count);
-        net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
+        net.until("three voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 3));
         net
     }
 
     /// Who runs, and is in the cluster of node 0.
     fn fellows(&self) -> Vec<usize> {
-        let cluster = self.nodes[0].state.cluster_id();
-        (0..self.nodes.len()).filter(|at| self.is_up(*at) && self.nodes[*at].state.cluster_id() == cluster).collect()
+        let cluster = self.nodes[0].metadata.state.cluster_id();
+        (0..self.nodes.len()).filter(|at| self.is_up(*at) && self.nodes[*at].metadata.state.cluster_id() == cluster).collect()
     }
 
     fn is_alone(&self, at: usize) -> bool {
-        self.nodes[at].state.member_count() == 1
+        self.nodes[at].metadata.state.member_count() == 1
     }
 
     fn run(&mut self, millis: Millis) {
@@ -48,7 +48,7 @@ fn a_cluster_does_not_dissolve_at_a_strangers_word() {
 fn who_is_forgotten_hears_it_at_once_and_asks() {
     for down in [false, true] {
         let mut net = Net::with_voters(4);
-        let leader = (0..4).find(|at| net.nodes[*at].raft.is_leader()).unwrap();
+        let leader = (0..4).find(|at| net.nodes[*at].metadata.raft.is_leader()).unwrap();
         let leaver = (1..4).find(|at| *at != leader).unwrap();
         let id = net.nodes[leaver].me;
         if down {
@@ -69,7 +69,7 @@ fn who_is_forgotten_hears_it_at_once_and_asks() {
 #[test]
 fn who_knows_nobody_any_more_is_told_by_whom_its_own_client_names() {
     let mut net = Net::with_voters(4);
-    let leader = (0..4).find(|at| net.nodes[*at].raft.is_leader()).unwrap();
+    let leader = (0..4).find(|at| net.nodes[*at].metadata.raft.is_leader()).unwrap();
     let leaver = (1..4).find(|at| *at != leader).unwrap();
     let id = net.nodes[leaver].me;
     net.kill(leaver);
@@ -81,8 +81,8 @@ fn who_knows_nobody_any_more_is_told_by_whom_its_own_client_names() {
     assert!(!net.is_alone(leaver));
     net.accept(leaver, leader, crate::node::Port::Bus);
     // As if it had them all at places where they are no more.
-    net.nodes[leaver].addresses.clear();
+    net.nodes[leaver].metadata.addresses.clear();
     assert_eq!(net.ask(leaver, &format!("CLUSTER MEET 10.0.0.1 {}", 7000 + leader)), "+OK\r\n");
-    net.until("it to have joined", |net| net.nodes[leaver].state.member_count() == 4);
-    assert_eq!(net.nodes[leaver].state.cluster_id(), net.nodes[leader].state.cluster_id());
+    net.until("it to have joined", |net| net.nodes[leaver].metadata.state.member_count() == 4);
+    assert_eq!(net.nodes[leaver].metadata.state.cluster_id(), net.nodes[leader].metadata.state.cluster_id());
 }

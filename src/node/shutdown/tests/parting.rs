@@ -12,7 +12,7 @@ const AT_ONCE: Millis = 100;
 /// Node 0 has all slots and some keys. Node 1 is its replica and not in step yet, node 2 has nothing and leads.
 fn with_a_new_replica() -> Net {
     let mut net = Net::with_members(3);
-    net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
+    net.until("three voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 3));
     assert_eq!(net.ask(OTHER, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
     for number in 0..50 {
         assert_eq!(net.ask(P, &format!("SET key:{number} {number}")), "+OK\r\n");
@@ -20,7 +20,7 @@ fn with_a_new_replica() -> Net {
     let primary = net.nodes[P].me;
     net.hold(P, R, Port::Client);
     assert_eq!(net.ask(R, &format!("CLUSTER REPLICATE {primary}")), "+OK\r\n");
-    net.until("it to ask for data", |net| net.nodes[R].following.link().is_some());
+    net.until("it to ask for data", |net| net.nodes[R].dataset.following.link().is_some());
     net
 }
 
@@ -72,7 +72,7 @@ fn a_replica_that_gets_all_keys_is_waited_for() {
 fn a_replica_that_has_to_dial_again_is_waited_for() {
     let mut net = with_one_replica();
     net.refuse(R, P, Port::Client);
-    net.break_off(R, net.nodes[R].following.link().unwrap());
+    net.break_off(R, net.nodes[R].dataset.following.link().unwrap());
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
     net.nodes[P].shutdown(Signal::Term);
     stays(&mut net, P, 3000);
@@ -127,7 +127,7 @@ fn who_has_just_started_with_the_newest_keys_leaves_them_to_a_replica() {
     net.kill(P);
     net.start(R);
     net.start(P);
-    net.until("the doubt", |net| net.nodes[P].succession.yielding.is_bereft() && net.nodes[P].knows_newest_state());
+    net.until("the doubt", |net| net.nodes[P].dataset.succession.yielding.is_bereft() && net.nodes[P].knows_newest_state());
     net.nodes[P].shutdown(Signal::Term);
     ends_and_leaves_all_to(&mut net, R);
 }
@@ -136,7 +136,7 @@ fn who_has_just_started_with_the_newest_keys_leaves_them_to_a_replica() {
 fn one_replica_that_has_everything_is_enough() {
     let mut net = Net::with_a_leading_replica();
     net.refuse(R, P, Port::Client);
-    net.break_off(R, net.nodes[R].following.link().unwrap());
+    net.break_off(R, net.nodes[R].dataset.following.link().unwrap());
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
     net.nodes[P].shutdown(Signal::Term);
     ends_at_once(&mut net, P);
@@ -160,7 +160,7 @@ fn a_replica_that_hangs_is_waited_for_until_the_time_is_over_and_nothing_is_ackn
     assert_eq!(net.answer(P, writer), None);
     let begun = net.now.mono;
     while net.is_up(P) {
-        assert!(net.nodes[P].sessions.get(writer).is_some_and(|session| session.transmit.is_empty()));
+        assert!(net.nodes[P].io.sessions.get(writer).is_some_and(|session| session.transmit.is_empty()));
         net.step();
     }
     assert!(net.now.mono - begun <= 200, "{} ms too late", net.now.mono - begun);
@@ -175,7 +175,7 @@ fn without_a_replica_that_lives_nothing_is_waited_for() {
     let mut net = with_one_replica();
     net.kill(R);
     let replica = net.nodes[R].me;
-    net.until("the flag", |net| net.nodes[P].state.member(&replica).is_some_and(|member| member.failed));
+    net.until("the flag", |net| net.nodes[P].metadata.state.member(&replica).is_some_and(|member| member.failed));
     net.nodes[P].shutdown(Signal::Term);
     ends_at_once(&mut net, P);
 }
@@ -184,7 +184,7 @@ fn without_a_replica_that_lives_nothing_is_waited_for() {
 #[test]
 fn all_nodes_may_be_told_to_end_at_the_same_time() {
     let mut net = Net::with_replicas();
-    net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
+    net.until("three voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 3));
     net.all_equal(P);
     let begun = net.now.mono;
     (0..3).for_each(|at| net.nodes[at].shutdown(Signal::Term));
@@ -197,14 +197,14 @@ fn a_replica_that_may_not_take_over_is_to_have_everything_too() {
     let mut net = with_one_replica();
     assert_eq!(net.ask(R, "CONFIG SET replica-priority 0"), "+OK\r\n");
     let primary = net.nodes[P].me;
-    net.until("it to be known", |net| net.nodes[P].state.willing_replicas(&primary).next().is_none());
+    net.until("it to be known", |net| net.nodes[P].metadata.state.willing_replicas(&primary).next().is_none());
     net.delay(P, R, Port::Client);
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
     net.nodes[P].shutdown(Signal::Term);
     stays(&mut net, P, 2000);
     net.arrive(P, R, Port::Client);
     ends_at_once(&mut net, P);
-    assert_eq!(net.nodes[R].keyspace.len(), 51);
+    assert_eq!(net.nodes[R].dataset.keyspace.len(), 51);
 }
 
 /// It has everything, and is no successor. The leadership takes longer.
@@ -213,14 +213,14 @@ fn what_replicas_have_in_the_end_is_everything() {
     let mut net = with_one_replica();
     assert_eq!(net.ask(R, "CONFIG SET replica-priority 0"), "+OK\r\n");
     let primary = net.nodes[P].me;
-    net.until("it to be known", |net| net.nodes[P].state.willing_replicas(&primary).next().is_none());
+    net.until("it to be known", |net| net.nodes[P].metadata.state.willing_replicas(&primary).next().is_none());
     net.nodes[P].shutdown(Signal::Term);
     net.nodes[P].turn(&mut || net.now).unwrap();
     let writer = net.say(P, "SET late 1");
     while net.is_up(P) {
         net.step();
         assert_eq!(
-            (net.nodes[P].keyspace.len(), net.nodes[P].sessions.get(writer).is_some_and(|session| !session.transmit.is_empty())),
+            (net.nodes[P].dataset.keyspace.len(), net.nodes[P].io.sessions.get(writer).is_some_and(|session| !session.transmit.is_empty())),
             (50, false)
         );
     }
@@ -247,8 +247,8 @@ fn slots_that_come_back_are_given_to_another_replica() {
 fn slots_that_come_back_late_take_no_writes() {
     let mut net = with_one_replica();
     assert_eq!(net.ask(P, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
-    net.until("its first entry", |net| net.nodes[P].raft.leader_ready(net.nodes[P].state.last_applied()));
-    net.nodes[P].ending = Ending::HandingOver(net.nodes[P].raft.term());
+    net.until("its first entry", |net| net.nodes[P].metadata.raft.leader_ready(net.nodes[P].metadata.state.last_applied()));
+    net.nodes[P].ending = Ending::HandingOver(net.nodes[P].metadata.raft.term());
     net.nodes[P].tend_ending();
     let writer = net.say(P, "SET last 1");
     net.until("the end", |net| !net.is_up(P));
@@ -280,10 +280,10 @@ fn a_replica_at_its_last_save_is_no_successor() {
     assert_eq!(net.nodes[R].promised_extent().offset, 0);
     assert!(net.nodes[R].promised_extent().reign > 0);
     // Nor does it run or acknowledge any more. The stream ends with the process, which shows that it is dead.
-    let link = net.nodes[R].following.link().unwrap();
-    let told = |net: &Net| (net.history(R).offset, net.nodes[R].sessions.get(link).unwrap().transmit.len());
+    let link = net.nodes[R].dataset.following.link().unwrap();
+    let told = |net: &Net| (net.history(R).offset, net.nodes[R].io.sessions.get(link).unwrap().transmit.len());
     let before = told(&net);
-    net.nodes[R].sessions.get_mut(link).unwrap().receive.extend_from_slice(b"*1\r\n$4\r\nPING\r\n");
+    net.nodes[R].io.sessions.get_mut(link).unwrap().receive.extend_from_slice(b"*1\r\n$4\r\nPING\r\n");
     net.nodes[R].run_primary(link);
     net.nodes[R].tend_primary();
     assert!(net.nodes[R].receive_buffer(link).is_none() && told(&net) == before);
@@ -300,7 +300,7 @@ fn who_is_to_end_safely_does_not_while_nobody_has_its_slots() {
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
     net.nodes[P].shutdown(Signal::Term);
     stays(&mut net, P, 3000);
-    assert!(net.nodes[P].ending == Ending::No && net.nodes[P].pausing.in_force().is_none());
+    assert!(net.nodes[P].ending == Ending::No && net.nodes[P].clients.pausing.in_force().is_none());
     let asker = net.say(P, "SHUTDOWN SAFE NOW");
     (0..3).for_each(|_| net.step());
     assert_eq!(net.answer(P, asker).as_deref(), Some("-ERR Errors trying to SHUTDOWN. Check logs.\r\n"));

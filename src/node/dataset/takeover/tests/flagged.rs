@@ -8,9 +8,9 @@ fn with_a_flagged_replica() -> Net {
     let mut net = net();
     let (replica, other) = (net.nodes[R].me, net.nodes[LEADER].me);
     assert_eq!(net.ask(LEADER, "CONFIG SET cluster-replica-no-failover yes"), "+OK\r\n");
-    net.until("all to know", |net| net.nodes.iter().all(|node| node.state.member(&other).unwrap().nofailover));
+    net.until("all to know", |net| net.nodes.iter().all(|node| node.metadata.state.member(&other).unwrap().nofailover));
     net.hold(R, LEADER, Port::Bus);
-    net.until("the flag", |net| [P, LEADER].iter().all(|at| net.nodes[*at].state.member(&replica).unwrap().failed));
+    net.until("the flag", |net| [P, LEADER].iter().all(|at| net.nodes[*at].metadata.state.member(&replica).unwrap().failed));
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
     net.all_equal(P);
     net
@@ -27,7 +27,7 @@ fn a_replica_whose_flag_is_about_to_go_takes_over_from_a_restarted_primary() {
     net.release(R, LEADER, Port::Bus);
     let replica = net.nodes[R].me;
     net.until("an answer", |net| net.nodes[LEADER].answers_again(&replica));
-    assert!(net.nodes[LEADER].state.member(&replica).unwrap().failed, "it is not even proposed");
+    assert!(net.nodes[LEADER].metadata.state.member(&replica).unwrap().failed, "it is not even proposed");
     restart(&mut net, P);
     whoever_serves_has_all(&mut net);
 }
@@ -36,12 +36,12 @@ fn a_replica_whose_flag_is_about_to_go_takes_over_from_a_restarted_primary() {
 fn a_flag_that_the_log_takes_back_is_waited_for() {
     let mut net = with_a_flagged_replica();
     let (primary, replica) = (net.nodes[P].me, net.nodes[R].me);
-    net.nodes[LEADER].raft.append(None, Change::NodeRecover { id: replica }).unwrap();
-    let wish = Wish::new(WishKind::HandOver, primary, &net.nodes[LEADER].state);
+    net.nodes[LEADER].metadata.raft.append(None, Change::NodeRecover { id: replica }).unwrap();
+    let wish = Wish::new(WishKind::HandOver, primary, &net.nodes[LEADER].metadata.state);
     net.nodes[LEADER].take_wish(wish, None);
-    assert!(net.nodes[LEADER].leading.handovers().next().is_some() && !net.nodes[LEADER].answers_again(&replica));
+    assert!(net.nodes[LEADER].metadata.leading.handovers().next().is_some() && !net.nodes[LEADER].answers_again(&replica));
     net.release(R, LEADER, Port::Bus);
-    net.until("a successor", |net| net.nodes[P].state.slot_count_of(&primary) == 0);
+    net.until("a successor", |net| net.nodes[P].metadata.state.slot_count_of(&primary) == 0);
     assert_eq!(net.ask(R, "GET last"), "$1\r\n1\r\n");
 }
 
@@ -52,12 +52,12 @@ fn nobody_waits_for_a_replica_that_is_dead() {
         let (primary, replica) = (net.nodes[P].me, net.nodes[R].me);
         assert_eq!(net.ask(R, &format!("CLUSTER REPLICATE {primary}")), "+OK\r\n");
         if members == 3 {
-            net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
+            net.until("three voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 3));
             assert_eq!(net.ask(LEADER, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
         }
         net.until("a copy", |net| net.in_sync(R));
         net.kill(R);
-        net.until("the flag", |net| net.nodes[P].state.member(&replica).unwrap().failed);
+        net.until("the flag", |net| net.nodes[P].metadata.state.member(&replica).unwrap().failed);
         // Else the gate would wait for R's leases once more: what is committed is known from the last rewrite.
         assert_eq!(net.ask(P, "CLUSTER SAVECONFIG"), "+OK\r\n");
         restart(&mut net, P);

@@ -5,11 +5,11 @@ use super::*;
 /// R replicates P, node 2 leads, node 3 is nobody's replica.
 fn four() -> (Net, String) {
     let mut net = Net::with_members(4);
-    net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
+    net.until("three voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 3));
     let old = net.nodes[P].me.to_string();
     assert_eq!(net.ask(R, &format!("CLUSTER REPLICATE {old}")), "+OK\r\n");
     net.until("a copy", |net| net.in_sync(R));
-    if !net.nodes[LEADER].raft.is_leader() {
+    if !net.nodes[LEADER].metadata.raft.is_leader() {
         assert_eq!(net.ask(LEADER, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
     }
     (net, old)
@@ -26,7 +26,7 @@ fn half_done_of_four() -> (Net, String) {
 }
 
 fn is_member(net: &Net, id: &str) -> bool {
-    net.nodes[LEADER].state.members().any(|member| member.id.to_string() == id)
+    net.nodes[LEADER].metadata.state.members().any(|member| member.id.to_string() == id)
 }
 
 /// What is asked of one node is granted as soon as R has the last write, and not before.
@@ -71,7 +71,7 @@ fn a_new_leader_asks_before_it_forgets_a_predecessor() {
     let (mut net, old) = half_done_of_four();
     net.say(R, &format!("CLUSTER FORGET {old}"));
     (0..10).for_each(|_| net.step());
-    let next = net.nodes[LEADER].raft.voters().iter().find(|id| **id != net.nodes[LEADER].me && **id != net.nodes[P].me).copied();
+    let next = net.nodes[LEADER].metadata.raft.voters().iter().find(|id| **id != net.nodes[LEADER].me && **id != net.nodes[P].me).copied();
     let next = net.nodes.iter().position(|node| Some(node.me) == next).unwrap();
     assert_eq!(net.ask(next, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
     for _ in 0..100 {
@@ -99,7 +99,7 @@ fn a_predecessor_that_is_dead_is_not_waited_for() {
 fn a_replica_of_a_primary_without_keys_is_not_forgotten() {
     let (mut net, _) = four();
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
-    net.until("a copy", |net| net.nodes[R].keyspace.len() == 1);
+    net.until("a copy", |net| net.nodes[R].dataset.keyspace.len() == 1);
     let replica = net.nodes[R].me.to_string();
     net.kill(P);
     net.start(P);
@@ -119,7 +119,7 @@ fn without_a_leader_a_predecessor_is_not_reset() {
     for at in [LEADER, 3] {
         net.hold(at, P, Port::Bus);
     }
-    net.until("no leader", |net| net.nodes[P].raft.leader().is_none());
+    net.until("no leader", |net| net.nodes[P].metadata.raft.leader().is_none());
     assert_eq!(net.ask(P, "CLUSTER RESET HARD"), "-ERR The successor of this node may not have all of its keys yet\r\n");
-    assert_eq!(net.nodes[P].keyspace.len(), 1);
+    assert_eq!(net.nodes[P].dataset.keyspace.len(), 1);
 }

@@ -6,14 +6,14 @@ use crate::types::{LogIndex, Slot};
 /// P owns all slots, with one key, R replicates it, node 2 leads.
 fn three() -> Net {
     let mut net = Net::with_members(4);
-    net.until("three voters", |net| net.nodes.iter().all(|node| node.raft.voters().len() == 3));
+    net.until("three voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 3));
     let primary = net.nodes[P].me;
     assert_eq!(net.ask(R, &format!("CLUSTER REPLICATE {primary}")), "+OK\r\n");
-    if !net.nodes[LEADER].raft.is_leader() {
+    if !net.nodes[LEADER].metadata.raft.is_leader() {
         assert_eq!(net.ask(LEADER, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
     }
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
-    net.until("a copy", |net| net.in_sync(R) && net.nodes[R].keyspace.len() == 1);
+    net.until("a copy", |net| net.in_sync(R) && net.nodes[R].dataset.keyspace.len() == 1);
     net
 }
 
@@ -23,9 +23,9 @@ fn slot() -> Slot {
 
 /// The leader appends the change of the slot's owner.
 fn append_move(net: &mut Net, from: usize, to: usize) -> LogIndex {
-    let end = |of: usize| net.nodes[LEADER].state.epoch_of(&net.nodes[of].me).map(|epoch| (net.nodes[of].me, epoch));
+    let end = |of: usize| net.nodes[LEADER].metadata.state.epoch_of(&net.nodes[of].me).map(|epoch| (net.nodes[of].me, epoch));
     let change = Change::SlotChange { source: end(from), target: end(to), ranges: vec![(slot(), slot())] };
-    net.nodes[LEADER].raft.append(None, change).unwrap()
+    net.nodes[LEADER].metadata.raft.append(None, change).unwrap()
 }
 
 /// What the slot holds is written over and deleted where it is now. Then it goes back.
@@ -52,7 +52,7 @@ fn a_successor_drops_the_keys_of_a_slot_that_its_predecessor_had_lost() {
         append_move(&mut net, P, LEADER);
         net.fail_over(R, P, kind);
         net.until("R to serve the rest", |net| net.nodes[R].accepts_writes(Slot::new(0).unwrap(), net.now));
-        assert_eq!(net.nodes[R].keyspace.len(), 0);
+        assert_eq!(net.nodes[R].dataset.keyspace.len(), 0);
         is_not_there_when_the_slot_comes_back(&mut net, R);
         serves_nothing_old(&mut net, R);
     }
@@ -63,15 +63,15 @@ fn a_slot_that_has_gone_and_come_back_before_its_owner_heard_of_it_is_empty() {
     let mut net = three();
     net.hold(P, LEADER, Port::Bus);
     let index = append_move(&mut net, P, LEADER);
-    net.until("the entry", |net| net.nodes[P].raft.log().last_index() >= index);
+    net.until("the entry", |net| net.nodes[P].metadata.raft.log().last_index() >= index);
     net.hold(LEADER, P, Port::Bus);
     net.release(P, LEADER, Port::Bus);
     is_not_there_when_the_slot_comes_back(&mut net, P);
-    net.until("it to be back", |net| net.nodes[LEADER].state.owner(slot()) == Some(net.nodes[P].me));
-    assert!(net.nodes[P].state.last_applied() < index);
+    net.until("it to be back", |net| net.nodes[LEADER].metadata.state.owner(slot()) == Some(net.nodes[P].me));
+    assert!(net.nodes[P].metadata.state.last_applied() < index);
     net.release(LEADER, P, Port::Bus);
     serves_nothing_old(&mut net, P);
-    net.until("R to follow", |net| net.nodes[R].keyspace.is_empty());
+    net.until("R to follow", |net| net.nodes[R].dataset.keyspace.is_empty());
 }
 
 /// It owns the slot while it has not got the predecessor's keys, loses it, and gets it back before it has them.
@@ -83,7 +83,7 @@ fn an_heir_drops_the_keys_of_a_slot_that_went_and_came_back_meanwhile() {
     net.fail_over(R, P, FailoverKind::Manual);
     append_move(&mut net, R, LEADER);
     is_not_there_when_the_slot_comes_back(&mut net, R);
-    net.until("it to be back", |net| net.nodes[R].state.owner(slot()) == Some(net.nodes[R].me));
+    net.until("it to be back", |net| net.nodes[R].metadata.state.owner(slot()) == Some(net.nodes[R].me));
     assert!(net.nodes[R].lacks_keys());
     net.release(P, R, Port::Client);
     serves_nothing_old(&mut net, R);
@@ -101,8 +101,8 @@ fn a_slot_that_has_gone_and_come_back_while_its_owner_was_down_is_empty() {
     net.kill(P);
     append_move(&mut net, P, LEADER);
     is_not_there_when_the_slot_comes_back(&mut net, P);
-    net.until("it to be back", |net| net.nodes[LEADER].state.owner(slot()) == Some(net.nodes[P].me));
-    assert_eq!(net.nodes[LEADER].state.member(&replica).unwrap().primary, None);
+    net.until("it to be back", |net| net.nodes[LEADER].metadata.state.owner(slot()) == Some(net.nodes[P].me));
+    assert_eq!(net.nodes[LEADER].metadata.state.member(&replica).unwrap().primary, None);
     net.start(P);
     net.until("the slot to be served", |net| serves(net, P));
     assert_eq!(net.ask(P, "GET last"), "$-1\r\n");
@@ -118,13 +118,13 @@ fn a_file_with_keys_of_others_slots_stays_beside_the_next_one() {
     assert_eq!(net.ask(P, "SAVE"), "+OK\r\n");
     net.kill(P);
     append_move(&mut net, P, LEADER);
-    net.until("the slot to be gone", |net| net.nodes[LEADER].state.owner(slot()) == Some(net.nodes[LEADER].me));
+    net.until("the slot to be gone", |net| net.nodes[LEADER].metadata.state.owner(slot()) == Some(net.nodes[LEADER].me));
     net.start(P);
-    net.until("the key to go", |net| net.nodes[P].keyspace.len() == 1);
-    let beside = net.nodes[P].foreign.unsaved().expect("the file may be the last that has it");
+    net.until("the key to go", |net| net.nodes[P].dataset.keyspace.len() == 1);
+    let beside = net.nodes[P].dataset.foreign.unsaved().expect("the file may be the last that has it");
     let beside = std::path::PathBuf::from(format!("dump.rdb{beside}"));
     assert_eq!(net.nodes[P].files.read(&beside).unwrap(), None);
     assert_eq!(net.ask(P, "SAVE"), "+OK\r\n");
     assert!(net.nodes[P].files.read(&beside).unwrap().is_some());
-    assert_eq!(net.nodes[P].foreign.unsaved(), None, "the next save has all that there is");
+    assert_eq!(net.nodes[P].dataset.foreign.unsaved(), None, "the next save has all that there is");
 }
