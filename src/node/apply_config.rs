@@ -12,13 +12,13 @@ use std::path::PathBuf;
 impl<D: Disk> Node<D> {
     /// CONFIG SET changed something: Raft's times, and what this node announces of itself.
     pub(in crate::node) fn take_up_config(&mut self) {
-        if !std::mem::take(&mut self.server.config_changed) {
+        if !std::mem::take(&mut self.out.server.config_changed) {
             return;
         }
-        std::mem::take(&mut self.config.warnings).iter().for_each(|warning| log::warn!("{warning}"));
-        self.metadata.raft.set_settings(raft_settings(&self.config));
-        let mut address = announced(&self.config);
-        settle_ip(&self.config, &mut address, &self.metadata.own_address);
+        std::mem::take(&mut self.view.config.warnings).iter().for_each(|warning| log::warn!("{warning}"));
+        self.metadata.raft.set_settings(raft_settings(&self.view.config));
+        let mut address = announced(&self.view.config);
+        settle_ip(&self.view.config, &mut address, &self.metadata.own_address);
         if let Some(shard) = self.metadata.own_address.shard_id() {
             address.set_shard_id(shard);
         }
@@ -29,15 +29,15 @@ impl<D: Disk> Node<D> {
             // Nobody takes a NODE_INFO: the others go by our greeting, which said something else.
             self.drop_bus_links(None);
         }
-        self.todo.consequences = true;
+        self.out.todo.consequences = true;
     }
 
     /// CONFIG REWRITE: the file as it is, with the values in use. The old file stays whole until the new one is on disk.
     pub(in crate::node) fn rewrite_config(&mut self) -> Result<(), String> {
-        let Some(path) = self.config.file.clone() else {
+        let Some(path) = self.view.config.file.clone() else {
             return Err("ERR The server is running without a config file".to_owned());
         };
-        replace(&mut self.files, path, &self.config).map_err(|error| format!("ERR Rewriting config file: {error}"))
+        replace(&mut self.files, path, &self.view.config).map_err(|error| format!("ERR Rewriting config file: {error}"))
     }
 }
 

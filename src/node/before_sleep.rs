@@ -43,7 +43,7 @@ fn persist<D: Disk>(node: &mut Node<D>, clock: &mut dyn FnMut() -> Now) -> Resul
     let syncs = node.store.disk().sync_times().count() - syncs;
     if syncs > 0 {
         node.read_clock(clock);
-        node.disk_took(syncs, node.now.mono.saturating_sub(begun));
+        node.disk_took(syncs, node.view.now.mono.saturating_sub(begun));
     }
     node.metadata.raft.persisted(Durable { term: receipt.term(), voted_for: receipt.voted_for(), last_index: receipt.last_index() });
     Ok(receipt)
@@ -51,20 +51,21 @@ fn persist<D: Disk>(node: &mut Node<D>, clock: &mut dyn FnMut() -> Now) -> Resul
 
 /// Also tells when that began (mono ms).
 fn write_what_is_due<D: Disk>(node: &mut Node<D>, clock: &mut dyn FnMut() -> Now) -> Result<(Persisted, Millis), Fatal> {
-    if let Some(cluster) = node.todo.keep_file_of.take() {
+    if let Some(cluster) = node.out.todo.keep_file_of.take() {
         node.store.keep_copy(&cluster.to_string())?;
     }
-    let full = node.todo.rewrite || node.metadata.raft.needs_rewrite() || node.todo.rewrite_by.is_some_and(|by| by <= node.now.mono);
+    let full =
+        node.out.todo.rewrite || node.metadata.raft.needs_rewrite() || node.out.todo.rewrite_by.is_some_and(|by| by <= node.view.now.mono);
     let grown = node.metadata.raft.unpersisted_from() <= node.metadata.raft.log().last_index();
     if full || grown {
         node.read_clock(clock);
     }
-    let now = node.now.mono;
-    if !full && !grown && node.timers.take_due(Timer::Synced, now) {
+    let now = node.view.now.mono;
+    if !full && !grown && node.out.timers.take_due(Timer::Synced, now) {
         node.store.idle_synced()?;
     }
     let image = Image {
-        me: node.me,
+        me: node.metadata.me,
         incarnation: node.metadata.incarnation,
         hard: node.metadata.raft.hard(),
         state: &node.metadata.state,
@@ -73,38 +74,38 @@ fn write_what_is_due<D: Disk>(node: &mut Node<D>, clock: &mut dyn FnMut() -> Now
     };
     let receipt = node.store.persist(&image, full)?;
     if full {
-        node.todo.rewrite = false;
-        node.todo.rewrite_by = None;
+        node.out.todo.rewrite = false;
+        node.out.todo.rewrite_by = None;
     }
     if grown {
-        node.timers.set(Timer::Synced, now + IDLE_SYNCED);
+        node.out.timers.set(Timer::Synced, now + IDLE_SYNCED);
     }
     Ok((receipt, now))
 }
 
 /// 3. A leader's own copy counts only now that it is on disk: a cluster of one commits here, any other with the acks that came in.
 fn commit_and_apply<D: Disk>(node: &mut Node<D>, _receipt: &Persisted) {
-    node.metadata.raft.advance_commit(node.now.mono);
+    node.metadata.raft.advance_commit(node.view.now.mono);
     node.apply_committed();
 }
 
 /// 4. "I have it" follows having it.
 fn deferred_acks<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
-    if let Some(ack) = node.metadata.raft.take_acks(node.promised_extent(), node.now.mono) {
+    if let Some(ack) = node.metadata.raft.take_acks(node.promised_extent(), node.view.now.mono) {
         node.send(receipt, ack);
     }
 }
 
 /// 5. A vote follows its votedFor.
 fn deferred_votes<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
-    for vote in node.metadata.raft.take_votes(node.now.mono) {
+    for vote in node.metadata.raft.take_votes(node.view.now.mono) {
         node.send(receipt, vote);
     }
 }
 
 /// 6. A candidate's request follows its term and its vote for itself.
 fn vote_requests<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
-    for request in node.metadata.raft.take_vote_requests(node.now.mono) {
+    for request in node.metadata.raft.take_vote_requests(node.view.now.mono) {
         node.send(receipt, request);
     }
 }
@@ -117,7 +118,7 @@ fn replicate<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
         state.write_snapshot(None, &mut text);
         Some((state.last_applied(), state.last_term(), text.into_bytes()))
     };
-    let messages = node.metadata.raft.replicate(node.now.mono, &mut snapshot);
+    let messages = node.metadata.raft.replicate(node.view.now.mono, &mut snapshot);
     for message in messages {
         node.send(receipt, message);
     }

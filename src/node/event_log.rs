@@ -39,7 +39,7 @@ impl<D: Disk> Node<D> {
     }
 
     fn chronicle_failover(&self, replica: &NodeId, primary: &NodeId, kind: FailoverKind) {
-        let told = match (*replica == self.me, *primary == self.me) {
+        let told = match (*replica == self.metadata.me, *primary == self.metadata.me) {
             (true, _) => format!("This node takes over from {}", self.named(primary)),
             (_, true) => format!("{} takes over from this node, which becomes its replica", self.named(replica)),
             _ => format!("{} takes over from {}", self.named(replica), self.named(primary)),

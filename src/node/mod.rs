@@ -22,6 +22,7 @@ mod outbox;
 mod shutdown;
 mod timers;
 mod todo;
+mod view;
 mod views;
 
 pub use errors::{Fatal, KeysError, StartError};
@@ -34,9 +35,9 @@ use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::rng::Rng;
 use crate::store::{Disk, Loaded, Standing, Store};
-use crate::types::{ConnId, Millis, NodeId, Now};
+use crate::types::{ConnId, Millis, Now};
 use std::net::SocketAddr;
-use timers::{Timer, Timers};
+use timers::Timer;
 
 /// What the shell is to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -94,28 +95,15 @@ pub enum Accepted {
 
 /// A node.
 pub struct Node<D: Disk> {
-    config: Config,
-    rng: Rng,
-    /// Drawn at start, for lease tokens \[N3\].
-    nonce: u64,
+    view: view::View,
+    out: view::Effects,
+    metadata: metadata::Metadata,
+    dataset: dataset::Dataset,
     machine: machine::Machine,
-    /// Never goes back.
-    now: Now,
-
-    me: NodeId,
     store: Store<D>,
     /// The disk, for files beside nodes.conf.
     files: D,
-
-    io: io::Io,
-    metadata: metadata::Metadata,
-    dataset: dataset::Dataset,
-    clients: clients::Clients,
-
-    server: Server,
     views: views::Views,
-    todo: todo::Todo,
-    timers: Timers,
     /// Keys are left to be expired or freed.
     busy: bool,
     ending: shutdown::Ending,
@@ -132,7 +120,7 @@ impl<D: Disk> Node<D> {
         let metadata::bootstrap::Origin { store, loaded, fresh } = metadata::bootstrap::open(&config, disk, &mut rng)?;
         let mut node = Self::as_loaded(config, store, loaded, rng, now)?;
         if fresh {
-            let (cluster, shard) = (node.metadata.state.cluster_id(), node.rng.shard_id());
+            let (cluster, shard) = (node.metadata.state.cluster_id(), node.out.rng.shard_id());
             node.found_cluster(cluster, shard);
         }
         if !node.metadata.raft.has_term_left() {
@@ -145,7 +133,7 @@ impl<D: Disk> Node<D> {
         node.note_addresses_in_tail();
         node.refresh_owners();
         node.become_bereft();
-        node.timers.set(Timer::Cron, now.mono);
+        node.out.timers.set(Timer::Cron, now.mono);
         Ok(node)
     }
 
@@ -155,27 +143,19 @@ impl<D: Disk> Node<D> {
         let settings = metadata::bootstrap::raft_settings(&config);
         let last_index = loaded.log.last_index();
         let (files, loading, persistence) = dataset::rdb_load::begin(&config, store.disk().beside(), &mut rng, now)?;
-        let me = loaded.me;
         let metadata = metadata::Metadata::new(&config, loaded, nonce, settings, rng.fork(), now);
         let server = Server { run_id: rng.node_id().to_string(), started: now, persistence, ..Server::default() };
         let keyspace = Keyspace::new(rng.next_u64());
+        let dataset = dataset::Dataset::new(keyspace, rng.repl_id(), last_index, loading);
         Ok(Self {
-            dataset: dataset::Dataset::new(keyspace, rng.repl_id(), last_index, loading),
-            config,
-            rng,
-            nonce,
+            view: view::View { config, nonce, now },
+            out: view::Effects::new(rng, server),
+            metadata,
+            dataset,
             machine: machine::Machine::new(now),
-            now,
-            me,
             store,
             files,
-            io: io::Io::default(),
-            metadata,
-            clients: clients::Clients::default(),
-            server,
             views: views::Views::default(),
-            todo: todo::Todo { rewrite: true, connect: true, consequences: true, ..todo::Todo::default() },
-            timers: Timers::default(),
             busy: false,
             ending: shutdown::Ending::No,
         })
@@ -187,7 +167,7 @@ impl<D: Disk> Node<D> {
     /// [`Fatal`]: end the process, let no byte out.
     pub fn turn(&mut self, clock: &mut dyn FnMut() -> Now) -> Result<(), Fatal> {
         self.read_clock(clock);
-        self.clients.waiting.begin_turn();
+        self.out.clients.waiting.begin_turn();
         self.trim_log();
         self.read_bus();
         self.arrange();
@@ -221,10 +201,10 @@ impl<D: Disk> Node<D> {
 
     fn next_turn(&self) -> Millis {
         let grown = self.metadata.raft.unpersisted_from() <= self.metadata.raft.log().last_index();
-        let pressing = self.todo.is_pressing()
-            || self.io.sessions.has_input()
-            || !self.io.outbox.is_empty()
-            || !self.clients.publishing.pubsub.outgoing.is_empty()
+        let pressing = self.out.todo.is_pressing()
+            || self.out.io.sessions.has_input()
+            || !self.out.io.outbox.is_empty()
+            || !self.out.clients.publishing.pubsub.outgoing.is_empty()
             || grown
             || self.metadata.raft.needs_rewrite()
             || self.metadata.joining.reconsider
@@ -232,19 +212,19 @@ impl<D: Disk> Node<D> {
             || self.can_go_on_ending()
             || self.busy;
         if pressing {
-            return self.now.mono;
+            return self.view.now.mono;
         }
-        let timers = [self.timers.next(), self.metadata.raft.next_deadline(), self.todo.rewrite_by, self.next_expiry()];
-        timers.into_iter().flatten().min().unwrap_or(self.now.mono)
+        let timers = [self.out.timers.next(), self.metadata.raft.next_deadline(), self.out.todo.rewrite_by, self.next_expiry()];
+        timers.into_iter().flatten().min().unwrap_or(self.view.now.mono)
     }
 
     fn run_timers(&mut self) {
-        self.metadata.raft.tick(self.now.mono);
+        self.metadata.raft.tick(self.view.now.mono);
         self.end_pause();
-        if self.timers.take_due(Timer::Failure, self.now.mono) {
+        if self.out.timers.take_due(Timer::Failure, self.view.now.mono) {
             self.tend_members();
         }
-        if self.timers.take_due(Timer::Cron, self.now.mono) {
+        if self.out.timers.take_due(Timer::Cron, self.view.now.mono) {
             self.cron();
         }
         self.tend_primary();
@@ -254,8 +234,8 @@ impl<D: Disk> Node<D> {
 
     /// Slow checks. As often as failure detection needs, at most ten times a second.
     fn cron(&mut self) {
-        let period = (self.config.cluster_node_timeout / 10).clamp(100, 1000);
-        self.timers.set(Timer::Cron, self.now.mono + period);
+        let period = (self.view.config.cluster_node_timeout / 10).clamp(100, 1000);
+        self.out.timers.set(Timer::Cron, self.view.now.mono + period);
         self.close_silent_links();
         self.close_silent_lanes();
         self.close_idle_clients();
@@ -272,16 +252,16 @@ impl<D: Disk> Node<D> {
         self.judge_own_links();
         self.announce_address();
         // Claims that were not granted yet are looked at again.
-        self.todo.consequences |= matches!(self.metadata.standing, Standing::Claiming(_));
+        self.out.todo.consequences |= matches!(self.metadata.standing, Standing::Claiming(_));
         self.refresh_views();
         self.review_save_points();
     }
 
     /// Whether no leader has been heard for so long that the cluster counts as down.
     fn is_leaderless(&self) -> bool {
-        let limit = self.config.cluster_node_timeout;
+        let limit = self.view.config.cluster_node_timeout;
         !self.metadata.raft.is_leader()
-            && self.metadata.outlook.leader_heard.is_none_or(|heard| self.now.mono.saturating_sub(heard) > limit)
+            && self.metadata.outlook.leader_heard.is_none_or(|heard| self.view.now.mono.saturating_sub(heard) > limit)
     }
 
     /// A new leader, term or role: links and proposals go elsewhere.
@@ -298,11 +278,11 @@ impl<D: Disk> Node<D> {
         };
         if self.metadata.outlook.arranged_for != Some(wanted) {
             self.metadata.outlook.arranged_for = Some(wanted);
-            self.todo.connect = true;
-            self.todo.proposals = true;
+            self.out.todo.connect = true;
+            self.out.todo.proposals = true;
         }
         if self.metadata.raft.is_leader() {
-            self.metadata.outlook.leader_heard = Some(self.now.mono);
+            self.metadata.outlook.leader_heard = Some(self.view.now.mono);
         }
         self.refresh_leaving();
         self.settle_reign();
@@ -312,6 +292,6 @@ impl<D: Disk> Node<D> {
     }
 
     fn covered_enough(&self) -> bool {
-        self.metadata.outlook.covered || !self.config.cluster_require_full_coverage
+        self.metadata.outlook.covered || !self.view.config.cluster_require_full_coverage
     }
 }

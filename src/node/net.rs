@@ -8,6 +8,7 @@ use crate::commands::UpstreamLink;
 use crate::config::{Launch, from_args};
 use crate::replication::History;
 use crate::store::MemoryDisk;
+use crate::types::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A node and its session.
@@ -137,7 +138,7 @@ impl Net {
         self.up.insert(at);
         self.until("a cluster of one", |net| net.nodes[at].metadata.state.member_count() == 1);
         assert_eq!(self.ask(at, "CLUSTER ADDSLOTSRANGE 0 16383"), "+OK\r\n");
-        self.until("it to serve", |net| net.nodes[at].metadata.state.slot_count_of(&net.nodes[at].me) > 0);
+        self.until("it to serve", |net| net.nodes[at].metadata.state.slot_count_of(&net.nodes[at].metadata.me) > 0);
         while self.ask(at, "SET strange 1") != "+OK\r\n" {}
     }
 
@@ -186,7 +187,7 @@ impl Net {
         self.held.retain(|held| *held != (from, to, port));
         let waiting: Vec<End> =
             self.peers.iter().filter(|(end, (peer, by))| (end.0, peer.0, *by) == (from, to, port)).map(|(end, _)| *end).collect();
-        waiting.into_iter().for_each(|(at, conn)| self.nodes[at].io.sessions.queue_output(conn));
+        waiting.into_iter().for_each(|(at, conn)| self.nodes[at].out.io.sessions.queue_output(conn));
     }
 
     /// 5 ms, and one turn of every node to which something has happened, or that has something to do by then: the others sleep.
@@ -363,7 +364,7 @@ impl Net {
         assert_eq!(net.ask(0, "CLUSTER ADDSLOTSRANGE 0 16383"), "+OK\r\n");
         for at in 1..count {
             assert_eq!(net.ask(0, &format!("CLUSTER MEET 10.0.0.1 {}", 7000 + at)), "+OK\r\n");
-            let primary = net.nodes[0].me;
+            let primary = net.nodes[0].metadata.me;
             net.until("the primary to be known", |net| {
                 net.nodes[at].metadata.state.member(&primary).is_some() && net.nodes[at].metadata.raft.leader().is_some()
             });
@@ -374,7 +375,7 @@ impl Net {
     /// Nodes 1 and 2 replicate node 0, which has some keys.
     pub fn with_replicas() -> Self {
         let mut net = Self::with_members(3);
-        let primary = net.nodes[0].me;
+        let primary = net.nodes[0].metadata.me;
         for at in [1, 2] {
             assert_eq!(net.ask(at, &format!("CLUSTER REPLICATE {primary}")), "+OK\r\n");
         }
@@ -397,25 +398,25 @@ impl Net {
     /// Node 1 replicates node 0, which has some keys. Three vote, and node 2 leads; it and node 3 have nothing to do with those keys.
     pub fn with_a_neutral_leader() -> Self {
         let mut net = Self::with_members(4);
-        let primary = net.nodes[0].me;
+        let primary = net.nodes[0].metadata.me;
         assert_eq!(net.ask(1, &format!("CLUSTER REPLICATE {primary}")), "+OK\r\n");
         net.until("the replica to be in sync", |net| net.in_sync(1));
         for number in 0..50 {
             assert_eq!(net.ask(0, &format!("SET key:{number} {number}")), "+OK\r\n");
         }
         net.until("three voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 3));
-        let leader = net.nodes[2].me;
+        let leader = net.nodes[2].metadata.me;
         assert_eq!(net.ask(2, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
         net.until("all to follow", |net| net.nodes.iter().all(|node| node.metadata.raft.leader() == Some(leader)));
         net.until("all keys to be there", |net| net.history(1).offset == net.history(0).offset);
-        net.until("its links", |net| [0, 1, 3].iter().all(|at| net.nodes[2].metadata.links.up(&net.nodes[*at].me).is_some()));
+        net.until("its links", |net| [0, 1, 3].iter().all(|at| net.nodes[2].metadata.links.up(&net.nodes[*at].metadata.me).is_some()));
         net
     }
 
     /// The leader lets `replica` take over from `primary`.
     pub fn fail_over(&mut self, replica: usize, primary: usize, kind: FailoverKind) {
         let leader = self.nodes.iter().position(|node| node.metadata.raft.is_leader()).unwrap();
-        let (replica, primary) = (self.nodes[replica].me, self.nodes[primary].me);
+        let (replica, primary) = (self.nodes[replica].metadata.me, self.nodes[primary].metadata.me);
         let state = &self.nodes[leader].metadata.state;
         let shard = state.member(&primary).unwrap().shard;
         let change = Change::Failover { replica, primary, shard, epoch: state.epoch(&shard), kind };

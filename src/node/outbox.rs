@@ -46,14 +46,14 @@ impl<D: Disk> Node<D> {
     /// Lets the outbox out. What it holds speaks of our term at most, so that is what it needs.
     pub(in crate::node) fn send_outbox(&mut self, receipt: &Persisted) {
         let needs = Needs { term: self.metadata.raft.term(), ..Needs::default() };
-        for (conn, frame) in std::mem::take(&mut self.io.outbox.frames) {
+        for (conn, frame) in std::mem::take(&mut self.out.io.outbox.frames) {
             self.let_out(receipt, &needs, conn, &frame);
         }
     }
 
     fn let_out(&mut self, receipt: &Persisted, needs: &Needs, conn: ConnId, frame: &Frame) {
         assert!(receipt.covers(needs), "a message leaves only when what it promises is on disk: {needs:?} against {receipt:?}");
-        let Some(session) = self.io.sessions.get_mut(conn).filter(|session| !session.closing) else { return };
+        let Some(session) = self.out.io.sessions.get_mut(conn).filter(|session| !session.closing) else { return };
         let peer = if let Kind::Bus(bus) = &session.kind { bus.peer.as_ref() } else { None };
         // Who has not greeted yet is sent our greeting, which all know.
         let version = peer.map_or(OLDEST_VERSION, |peer| peer.version);
@@ -65,23 +65,23 @@ impl<D: Disk> Node<D> {
         let unsent = session.transmit.len();
         self.count_sent(frame);
         if unsent > MAX_UNSENT {
-            self.io.bus_stats.buffer_limit_exceeded += 1;
+            self.out.io.bus_stats.buffer_limit_exceeded += 1;
             log::warn!("closing a bus link with {unsent} bytes that its peer does not read");
             return self.close(conn);
         }
-        self.io.sessions.queue_output(conn);
+        self.out.io.sessions.queue_output(conn);
     }
 
     /// Lets frames of PUBLISH out, written once for all links. They promise nothing.
     pub(in crate::node) fn let_out_published(&mut self, _receipt: &Persisted, conn: ConnId, batch: &Batch) {
-        let Some(session) = self.io.sessions.get_mut(conn).filter(|session| !session.closing) else { return };
+        let Some(session) = self.out.io.sessions.get_mut(conn).filter(|session| !session.closing) else { return };
         session.transmit.end().extend_from_slice(&batch.bytes);
-        *self.io.bus_stats.sent.entry("publish").or_default() += batch.frames;
-        self.io.sessions.queue_output(conn);
+        *self.out.io.bus_stats.sent.entry("publish").or_default() += batch.frames;
+        self.out.io.sessions.queue_output(conn);
     }
 
     fn count_sent(&mut self, frame: &Frame) {
-        *self.io.bus_stats.sent.entry(frame.stats_name()).or_default() += 1;
-        self.io.bus_stats.snapshots_sent += u64::from(matches!(frame, Frame::Raft(Message::InstallSnapshot(_))));
+        *self.out.io.bus_stats.sent.entry(frame.stats_name()).or_default() += 1;
+        self.out.io.bus_stats.snapshots_sent += u64::from(matches!(frame, Frame::Raft(Message::InstallSnapshot(_))));
     }
 }

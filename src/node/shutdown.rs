@@ -44,8 +44,8 @@ impl<D: Disk> Node<D> {
     /// with the next turn.
     pub fn shutdown(&mut self, signal: Signal) {
         let options = match signal {
-            Signal::Term => self.config.shutdown_on_sigterm,
-            Signal::Int => self.config.shutdown_on_sigint,
+            Signal::Term => self.view.config.shutdown_on_sigterm,
+            Signal::Int => self.view.config.shutdown_on_sigint,
         };
         match self.ending {
             Ending::No => self.begin_shutdown(options),
@@ -67,7 +67,7 @@ impl<D: Disk> Node<D> {
     /// `safe`: the shutdown is called off if nobody has taken this primary's slots.
     fn refuse_to_end(&mut self) -> bool {
         let ShutdownOptions { safe, force, .. } = self.dataset.saving.last_words;
-        let refuses = safe && !force && (self.metadata.state.slot_count_of(&self.me) > 0 || self.owes_inheritance());
+        let refuses = safe && !force && (self.metadata.state.slot_count_of(&self.metadata.me) > 0 || self.owes_inheritance());
         if refuses {
             log::error!("This node is a primary with slots, and nobody has taken over all that it has, can't exit");
             self.call_off();
@@ -90,14 +90,14 @@ impl<D: Disk> Node<D> {
         self.hold_everything(false);
         self.read_primary();
         self.release_writes();
-        self.todo.connect = true;
-        self.clients.waiting.shutdown_aborted();
+        self.out.todo.connect = true;
+        self.out.clients.waiting.shutdown_aborted();
     }
 
     /// Nothing is left to hand over. While the keys are saved nobody changes them: what was acknowledged is in the file.
     fn save_and_end(&mut self) {
         let wanted = match self.dataset.saving.last_words.save {
-            LastSave::IfUsual => !self.config.save.is_empty(),
+            LastSave::IfUsual => !self.view.config.save.is_empty(),
             LastSave::Yes => true,
             LastSave::No => false,
         };
@@ -127,7 +127,7 @@ impl<D: Disk> Node<D> {
     fn end_now(&mut self) {
         self.ending = Ending::Now;
         self.hold_everything(true);
-        self.todo.rewrite = true;
+        self.out.todo.rewrite = true;
     }
 
     /// Once a turn, before the disk is written: begins to hand over, tries again, or ends.
@@ -136,7 +136,7 @@ impl<D: Disk> Node<D> {
             log::info!("Shutting down");
             self.ending = Ending::GivingSlotsUp(self.begin_parting());
         }
-        let late = self.timers.take_due(Timer::Exit, self.now.mono);
+        let late = self.out.timers.take_due(Timer::Exit, self.view.now.mono);
         if let Ending::GivingSlotsUp(parting) = self.ending {
             return self.tend_parting(parting);
         }
@@ -145,7 +145,7 @@ impl<D: Disk> Node<D> {
 
     fn tend_parting(&mut self, parting: Parting) {
         if let Some(parting) = self.part(parting) {
-            self.timers.set(Timer::Exit, self.parting_deadline(&parting));
+            self.out.timers.set(Timer::Exit, self.parting_deadline(&parting));
             self.ending = Ending::GivingSlotsUp(parting);
             return;
         }
@@ -154,7 +154,7 @@ impl<D: Disk> Node<D> {
         }
         self.tell_left_behind(&parting);
         self.ending = Ending::HandingOver(self.metadata.raft.term());
-        self.timers.set(Timer::Exit, self.now.mono + self.handover_patience());
+        self.out.timers.set(Timer::Exit, self.view.now.mono + self.handover_patience());
         self.tend_handing_over(false);
     }
 
@@ -183,7 +183,7 @@ impl<D: Disk> Node<D> {
     /// Whether nothing is gained by staying, for a node that was asked to end in this term: somebody else leads and commits, or nobody could.
     fn is_dispensable(&self, asked_in: Term) -> bool {
         if self.metadata.raft.is_leader() {
-            return self.metadata.raft.voters().iter().all(|voter| *voter == self.me);
+            return self.metadata.raft.voters().iter().all(|voter| *voter == self.metadata.me);
         }
         // In the same term we did not lead, or have lost the majority. In a later one our vote may be needed, and our ack for the first entry.
         self.metadata.raft.term() <= asked_in || self.metadata.state.last_term() == self.metadata.raft.term()
@@ -192,7 +192,7 @@ impl<D: Disk> Node<D> {
     /// The end of a turn: if it was the last one, the shell is told.
     pub(in crate::node) fn exit_if_ended(&mut self) {
         if self.ending == Ending::Now {
-            self.io.actions.push_back(Action::Exit(0));
+            self.out.io.actions.push_back(Action::Exit(0));
         }
     }
 }

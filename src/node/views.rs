@@ -31,12 +31,12 @@ pub(in crate::node) struct Views {
 impl<D: Disk> Node<D> {
     /// The options in use.
     pub fn config(&self) -> &Config {
-        &self.config
+        &self.view.config
     }
 
     /// This node's id.
     pub fn id(&self) -> NodeId {
-        self.me
+        self.metadata.me
     }
 
     /// Where it says that it is reached.
@@ -66,7 +66,7 @@ impl<D: Disk> Node<D> {
 
     /// What the shell knows of the process: its id, its memory, its CPU time.
     pub fn server_mut(&mut self) -> &mut Server {
-        &mut self.server
+        &mut self.out.server
     }
 
     /// Asserts every invariant, also those between the rooms.
@@ -94,7 +94,7 @@ impl<D: Disk> Node<D> {
     /// Cron: what CLUSTER LINKS and CLUSTER NODES show of the bus.
     pub(in crate::node) fn refresh_views(&mut self) {
         self.views.links =
-            self.io.sessions.iter().filter_map(|(id, session)| self.link_view(id, &session.kind, session.transmit.len())).collect();
+            self.out.io.sessions.iter().filter_map(|(id, session)| self.link_view(id, &session.kind, session.transmit.len())).collect();
         let handshake = |socket: std::net::SocketAddr| {
             let mut name = [0; 20];
             name[..2].copy_from_slice(&socket.port().to_be_bytes());
@@ -116,7 +116,7 @@ impl<D: Disk> Node<D> {
             BusEnd::Outbound { purpose: Purpose::Link(id) | Purpose::Publish(id) } => (id, true),
             BusEnd::Outbound { purpose: Purpose::Ask(_) | Purpose::Meet | Purpose::Probe } => return None,
         };
-        let send_buffer = self.io.sessions.get(id).map_or(0, |session| session.transmit.capacity());
+        let send_buffer = self.out.io.sessions.get(id).map_or(0, |session| session.transmit.capacity());
         Some(LinkView { node, outbound, greeted: peer.is_some(), created: bus.since.wall, heard: bus.heard, send_buffer, unsent })
     }
 
@@ -124,12 +124,12 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn next_expiry(&self) -> Option<Millis> {
         let told = self.wanted_notes().expired && self.may_expire_keys();
         let last = self.dataset.keyspace.next_expiry().filter(|_| told)?;
-        Some(self.now.mono.saturating_add(last.saturating_sub(self.now.wall)).saturating_add(1))
+        Some(self.view.now.mono.saturating_add(last.saturating_sub(self.view.now.wall)).saturating_add(1))
     }
 
     /// To expire a key is to change it.
     fn may_expire_keys(&self) -> bool {
-        self.clients.pausing.in_force().is_none() && !self.is_handing_over()
+        self.out.clients.pausing.in_force().is_none() && !self.is_handing_over()
     }
 
     /// Removes expired keys and frees what was cleared, a slice a turn; true if there is more to do.
@@ -139,9 +139,9 @@ impl<D: Disk> Node<D> {
             return !freed;
         }
         self.dataset.keyspace.want_notes(self.wanted_notes());
-        self.dataset.keyspace.expire_some(self.now.wall, EXPIRE_BUDGET);
+        self.dataset.keyspace.expire_some(self.view.now.wall, EXPIRE_BUDGET);
         self.settle_notes();
-        !freed || self.dataset.keyspace.next_expiry().is_some_and(|at| at <= self.now.wall)
+        !freed || self.dataset.keyspace.next_expiry().is_some_and(|at| at <= self.view.now.wall)
     }
 }
 

@@ -108,12 +108,12 @@ impl<D: Disk> Node<D> {
             Wait::Shutdown(_) => Waiter::Shutdown,
             _ => Waiter::One,
         };
-        self.clients.waiting.waiters.insert(client, waiter);
+        self.out.clients.waiting.waiters.insert(client, waiter);
         let part = Part { client, number: 0 };
         match wait {
             Wait::Changes(changes) => {
                 if changes.is_empty() {
-                    self.clients.waiting.finish(client, WaitOutcome::Changes(Vec::new()));
+                    self.out.clients.waiting.finish(client, WaitOutcome::Changes(Vec::new()));
                 }
                 for (number, change) in changes.into_iter().enumerate() {
                     self.propose(change, Some(Part { client, number }));
@@ -127,33 +127,33 @@ impl<D: Disk> Node<D> {
             Wait::RecoverQuorum => {
                 // On disk with this turn's persist, before its step 10.
                 let result = self.recover_quorum();
-                self.clients.waiting.conclude(client, result);
+                self.out.clients.waiting.conclude(client, result);
             }
             Wait::SaveConfig => {
                 // Step 2 of this turn comes before its step 10, and a failed save ends the process.
-                self.todo.rewrite = true;
-                self.clients.waiting.finish(client, WaitOutcome::Done);
+                self.out.todo.rewrite = true;
+                self.out.clients.waiting.finish(client, WaitOutcome::Done);
             }
             Wait::RewriteConfig => {
                 let result = self.rewrite_config();
-                self.clients.waiting.conclude(client, result);
+                self.out.clients.waiting.conclude(client, result);
             }
             Wait::Lead => self.take_over(client),
             Wait::Failover => self.begin_failover(client),
             Wait::Replicas { written, count, until } => self.await_acks(AckWait { client, written, count, until, asked: false }),
             Wait::Pause(pause) => {
                 self.pause_clients(Some(pause));
-                self.clients.waiting.finish(client, WaitOutcome::Done);
+                self.out.clients.waiting.finish(client, WaitOutcome::Done);
             }
             Wait::Unpause => {
                 self.pause_clients(None);
-                self.clients.waiting.finish(client, WaitOutcome::Done);
+                self.out.clients.waiting.finish(client, WaitOutcome::Done);
             }
             Wait::Save => self.save_for(client),
             Wait::Shutdown(options) => self.begin_shutdown(options),
             Wait::AbortShutdown => {
                 let result = self.abort_shutdown();
-                self.clients.waiting.conclude(client, result);
+                self.out.clients.waiting.conclude(client, result);
             }
         }
     }

@@ -83,25 +83,25 @@ impl ClientList for Others<'_> {
 impl<D: Disk> Node<D> {
     /// Sends a message to this node's subscribers, outside of any client's command.
     pub(in crate::node) fn publish_here(&mut self, scope: Scope, channel: &[u8], message: &[u8]) {
-        let limit = self.config.client_output_buffer_limit.pubsub.hard;
-        let mut others = Others::new(&mut self.io.sessions, None, limit);
-        self.clients.publishing.pubsub.publish(scope, channel, message, &mut others);
+        let limit = self.view.config.client_output_buffer_limit.pubsub.hard;
+        let mut others = Others::new(&mut self.out.io.sessions, None, limit);
+        self.out.clients.publishing.pubsub.publish(scope, channel, message, &mut others);
         let overrun = others.overrun;
         self.close_overrun(&overrun);
     }
 
     /// What this node wants to know of keys that expire, or are made.
     pub(in crate::node) fn wanted_notes(&self) -> Wanted {
-        notify::wanted(self.config.notify_keyspace_events)
+        notify::wanted(self.view.config.notify_keyspace_events)
     }
 
     /// What the keyspace did by itself since the last command is told, to replicas and as events.
     pub(in crate::node) fn settle_notes(&mut self) {
         let notes = self.dataset.keyspace.take_notes();
         self.dataset.stream.feed_expired(&notes);
-        let (events, limit) = (self.config.notify_keyspace_events, self.config.client_output_buffer_limit.pubsub.hard);
-        let mut others = Others::new(&mut self.io.sessions, None, limit);
-        notify::publish_notes(events, &notes, &mut self.clients.publishing.pubsub, &mut others);
+        let (events, limit) = (self.view.config.notify_keyspace_events, self.view.config.client_output_buffer_limit.pubsub.hard);
+        let mut others = Others::new(&mut self.out.io.sessions, None, limit);
+        notify::publish_notes(events, &notes, &mut self.out.clients.publishing.pubsub, &mut others);
         let overrun = others.overrun;
         self.close_overrun(&overrun);
     }
@@ -109,33 +109,33 @@ impl<D: Disk> Node<D> {
     /// Closes subscribers that are beyond the hard limit.
     pub(in crate::node) fn close_overrun(&mut self, overrun: &[ConnId]) {
         for conn in overrun {
-            if let Some(Kind::Client(client)) = self.io.sessions.get(*conn).map(|session| &session.kind) {
+            if let Some(Kind::Client(client)) = self.out.io.sessions.get(*conn).map(|session| &session.kind) {
                 let Client { id, addr, .. } = &client.client;
                 log::warn!("closing subscriber {id} at {addr}: what it does not read is beyond client-output-buffer-limit");
             }
-            self.server.stats.output_limit_disconnections += 1;
+            self.out.server.stats.output_limit_disconnections += 1;
             self.close(*conn);
         }
     }
 
     /// Whether this node serves a slot's shard channels: it owns the slot, or replicates the owner.
     fn serves_channels_of(&self, slot: Slot) -> bool {
-        let primary = self.metadata.state.member(&self.me).and_then(|me| me.primary);
-        self.metadata.state.owner(slot).is_some_and(|owner| owner == self.me || Some(owner) == primary)
+        let primary = self.metadata.state.member(&self.metadata.me).and_then(|me| me.primary);
+        self.metadata.state.owner(slot).is_some_and(|owner| owner == self.metadata.me || Some(owner) == primary)
     }
 
     /// Owners of slots have changed: who listens to shard channels that are served elsewhere now is told that it does not any more.
     pub(in crate::node) fn end_foreign_subscriptions(&mut self) {
-        let foreign: Vec<Slot> = self.clients.publishing.pubsub.shard_slots().filter(|slot| !self.serves_channels_of(*slot)).collect();
+        let foreign: Vec<Slot> = self.out.clients.publishing.pubsub.shard_slots().filter(|slot| !self.serves_channels_of(*slot)).collect();
         for slot in foreign {
             let scope = Scope::Shard(slot);
-            for (conn, name) in self.clients.publishing.pubsub.subscribed_to_slot(slot) {
-                let Some(session) = self.io.sessions.get_mut(conn) else { continue };
+            for (conn, name) in self.out.clients.publishing.pubsub.subscribed_to_slot(slot) {
+                let Some(session) = self.out.io.sessions.get_mut(conn) else { continue };
                 let Kind::Client(client) = &mut session.kind else { continue };
                 let (resp3, own) = (client.client.resp3, &mut client.client.subscriptions);
-                self.clients.publishing.pubsub.unsubscribe(conn, own, scope, &name);
+                self.out.clients.publishing.pubsub.unsubscribe(conn, own, scope, &name);
                 confirm(&mut Reply::new(session.transmit.end(), resp3), own, scope, scope.unsubscribe_word(), Some(&name));
-                self.io.sessions.queue_output(conn);
+                self.out.io.sessions.queue_output(conn);
             }
         }
     }

@@ -30,10 +30,10 @@ pub(in crate::node) enum Step<'a> {
 impl<D: Disk> Node<D> {
     /// Serves every client with input, each by a fresh reading of the clock: those before it may have taken long, or the process was stopped.
     pub(in crate::node) fn run_clients(&mut self, clock: &mut dyn FnMut() -> Now) {
-        for _ in 0..self.io.sessions.input_count(Input::Clients) {
-            let Some(conn) = self.io.sessions.next_input(Input::Clients) else { continue };
+        for _ in 0..self.out.io.sessions.input_count(Input::Clients) {
+            let Some(conn) = self.out.io.sessions.next_input(Input::Clients) else { continue };
             self.read_clock(clock);
-            match self.io.sessions.primary(conn) {
+            match self.out.io.sessions.primary(conn) {
                 Some(_) => self.run_primary(conn),
                 None => self.run_client(conn),
             }
@@ -41,7 +41,7 @@ impl<D: Disk> Node<D> {
     }
 
     fn run_client(&mut self, conn: ConnId) {
-        let Some(mut session) = self.io.sessions.lend(conn) else { return };
+        let Some(mut session) = self.out.io.sessions.lend(conn) else { return };
         let mut received = std::mem::take(&mut session.receive);
         let mut used = 0;
         let mut flow = Flow::Done;
@@ -105,14 +105,14 @@ impl<D: Disk> Node<D> {
         if args.is_empty() {
             // A replica that loads shows by empty lines that it is there.
             if let Some(replica) = &mut client.replica {
-                replica.heard = self.now.mono;
+                replica.heard = self.view.now.mono;
             }
             return Flow::Done;
         }
         let was_authenticated = client.authenticated;
         let flow = self.run(conn, client, session.transmit.end(), Step::Execute(args));
         if client.authenticated != was_authenticated {
-            parser.set_limits(limits(&self.config, client.authenticated));
+            parser.set_limits(limits(&self.view.config, client.authenticated));
         }
         if client.is_replica() {
             self.dataset.feeding.add(conn);
@@ -126,15 +126,15 @@ impl<D: Disk> Node<D> {
 
     pub(in crate::node) fn run(&mut self, conn: ConnId, client: &mut Client, out: &mut Vec<u8>, step: Step<'_>) -> Flow {
         let (resp3, upstream) = (client.resp3, self.upstream());
-        let limit = self.config.client_output_buffer_limit.pubsub.hard;
+        let limit = self.view.config.client_output_buffer_limit.pubsub.hard;
         self.dataset.keyspace.want_notes(self.wanted_notes());
         let (awaited, has_bequest, offset) = (self.is_awaited(), self.has_bequest(), self.replication_offset());
         let written = (!client.is_primary && !self.dataset.stream.is_own()).then(|| self.dataset.keyspace.dirty());
-        let mut others = Others::new(&mut self.io.sessions, Some(Asking { conn, resp3 }), limit);
-        let outsiders = outsiders(&self.me, &self.metadata.own_address, &self.metadata.standing, &self.views.handshakes);
+        let mut others = Others::new(&mut self.out.io.sessions, Some(Asking { conn, resp3 }), limit);
+        let outsiders = outsiders(&self.metadata.me, &self.metadata.own_address, &self.metadata.standing, &self.views.handshakes);
         let mut context = Context {
             // For the primary's stream nothing has expired: which keys have is said in it.
-            now: if client.is_primary { Now { wall: 0, ..self.now } } else { self.now },
+            now: if client.is_primary { Now { wall: 0, ..self.view.now } } else { self.view.now },
             slot: NO_SLOT,
             client,
             conn,
@@ -142,7 +142,7 @@ impl<D: Disk> Node<D> {
             keyspace: &mut self.dataset.keyspace,
             stream: &mut self.dataset.stream,
             cluster: Cluster {
-                me: self.me,
+                me: self.metadata.me,
                 address: &self.metadata.own_address,
                 state: &self.metadata.state,
                 raft: &self.metadata.raft,
@@ -152,26 +152,26 @@ impl<D: Disk> Node<D> {
                 claims: self.metadata.standing.claims(),
                 offset,
                 offsets: self.views.copies.offsets(),
-                stats: &self.io.bus_stats,
+                stats: &self.out.io.bus_stats,
                 leaving: &self.dataset.succession.yielding.leaving,
                 awaited,
                 has_bequest,
-                lease: self.dataset.lease.at(self.now.mono),
+                lease: self.dataset.lease.at(self.view.now.mono),
                 lease_lapses: self.dataset.lease.lapses(),
                 lease_withheld: self.machine.clocks.withheld(),
                 upstream,
                 reign: self.dataset.following.reign(),
-                process: self.nonce,
+                process: self.view.nonce,
                 usable: self.metadata.outlook.usable,
-                last_contact: if self.metadata.raft.is_leader() { Some(self.now.mono) } else { self.metadata.outlook.leader_heard },
+                last_contact: if self.metadata.raft.is_leader() { Some(self.view.now.mono) } else { self.metadata.outlook.leader_heard },
                 proposals_pending: self.metadata.proposals.len(),
                 store: self.store.work(),
             },
-            config: &mut self.config,
-            pubsub: &mut self.clients.publishing.pubsub,
-            server: &mut self.server,
+            config: &mut self.view.config,
+            pubsub: &mut self.out.clients.publishing.pubsub,
+            server: &mut self.out.server,
             clients: &mut others,
-            pause: self.clients.pausing.in_force(),
+            pause: self.out.clients.pausing.in_force(),
         };
         let flow = match step {
             Step::Execute(args) => commands::execute(&mut context, args),
@@ -187,28 +187,28 @@ impl<D: Disk> Node<D> {
     /// If more was written than this, these are no more the keys of a history that another primary goes on with.
     fn part_from_history(&mut self, written: u64) {
         if self.dataset.keyspace.dirty() != written {
-            self.dataset.stream.forget(self.rng.repl_id(), &mut self.dataset.keyspace);
+            self.dataset.stream.forget(self.out.rng.repl_id(), &mut self.dataset.keyspace);
         }
     }
 
     pub(in crate::node) fn give_back(&mut self, conn: ConnId, session: Session) {
         let output = !session.transmit.is_empty() || session.closing;
-        self.io.sessions.give_back(conn, session);
+        self.out.io.sessions.give_back(conn, session);
         if output {
-            self.io.sessions.queue_output(conn);
+            self.out.io.sessions.queue_output(conn);
         }
     }
 
     /// Step 10 of before-sleep: those whose change has been applied or refused. A transaction that may not go on yet is looked at again.
     pub(in crate::node) fn answer_decided(&mut self) {
-        for (conn, outcome) in self.clients.waiting.take_decided() {
+        for (conn, outcome) in self.out.clients.waiting.take_decided() {
             self.reset_ended(conn);
             self.failover_ended(conn, &outcome);
             if self.holds_rest(conn) {
-                self.clients.waiting.decide_later(conn, outcome);
+                self.out.clients.waiting.decide_later(conn, outcome);
                 continue;
             }
-            let Some(mut session) = self.io.sessions.lend(conn) else { continue };
+            let Some(mut session) = self.out.io.sessions.lend(conn) else { continue };
             let mut flow = Flow::Done;
             if let Kind::Client(client) = &mut session.kind {
                 flow = self.run(conn, &mut client.client, session.transmit.end(), Step::Resume(outcome));
@@ -216,7 +216,7 @@ impl<D: Disk> Node<D> {
             }
             self.give_back(conn, session);
             // What it had sent behind the command that waited.
-            self.io.sessions.queue_input(conn);
+            self.out.io.sessions.queue_input(conn);
             if let Flow::Wait(wait) = flow {
                 self.begin_wait(conn, wait);
             }
@@ -225,9 +225,10 @@ impl<D: Disk> Node<D> {
 
     /// Cron: clients that have been silent for longer than the `timeout` option allows are closed.
     pub(in crate::node) fn close_idle_clients(&mut self) {
-        let Some(limit) = self.config.timeout.checked_mul(1000).filter(|limit| *limit > 0) else { return };
-        let now: Millis = self.now.mono;
+        let Some(limit) = self.view.config.timeout.checked_mul(1000).filter(|limit| *limit > 0) else { return };
+        let now: Millis = self.view.now.mono;
         let idle: Vec<ConnId> = self
+            .out
             .io
             .sessions
             .iter()
@@ -245,13 +246,13 @@ impl<D: Disk> Node<D> {
 impl<D: Disk> Node<D> {
     /// `client-output-buffer-limit`, by what is left after a flush: closes a client beyond the hard limit, or for too long beyond the soft one.
     pub(in crate::node) fn check_output_limit(&mut self, conn: ConnId) {
-        let (limits, now) = (self.config.client_output_buffer_limit, self.now.mono);
-        let Some(session) = self.io.sessions.get_mut(conn) else { return };
+        let (limits, now) = (self.view.config.client_output_buffer_limit, self.view.now.mono);
+        let Some(session) = self.out.io.sessions.get_mut(conn) else { return };
         let Kind::Client(client) = &mut session.kind else { return };
         let behind =
             client.client.replica.as_ref().filter(|replica| replica.has_asked()).map(|replica| replica.behind(&self.dataset.stream));
         let limit = match behind {
-            Some(_) => limits.replica.at_least(self.config.repl_backlog_size),
+            Some(_) => limits.replica.at_least(self.view.config.repl_backlog_size),
             None if client.client.subscriptions.is_empty() => limits.normal,
             None => limits.pubsub,
         };
@@ -266,7 +267,7 @@ impl<D: Disk> Node<D> {
                 None => format!("client {} at {}", client.client.id, client.client.addr),
             };
             log::warn!("closing {who}: {unsent} bytes that it does not read are beyond client-output-buffer-limit");
-            self.server.stats.output_limit_disconnections += 1;
+            self.out.server.stats.output_limit_disconnections += 1;
             self.close(conn);
         }
     }
@@ -274,22 +275,22 @@ impl<D: Disk> Node<D> {
     /// A client that had too much unsent has read: what it asked meanwhile is served by the next turn, which follows at once.
     pub(in crate::node) fn resume_held_up(&mut self, conn: ConnId) {
         self.replica_has_read(conn);
-        let Some(session) = self.io.sessions.get_mut(conn).filter(|session| session.transmit.len() < MAX_UNSENT) else { return };
+        let Some(session) = self.out.io.sessions.get_mut(conn).filter(|session| session.transmit.len() < MAX_UNSENT) else { return };
         if let Kind::Client(client) = &mut session.kind
             && std::mem::take(&mut client.held_up)
         {
-            self.io.sessions.queue_input(conn);
+            self.out.io.sessions.queue_input(conn);
         }
     }
 
     /// Cron: who reads nothing at all is never flushed.
     pub(in crate::node) fn check_output_limits(&mut self) {
-        let limits = self.config.client_output_buffer_limit;
-        if limits.normal.soft == 0 && (limits.pubsub.soft == 0 || self.clients.publishing.pubsub.is_empty()) {
+        let limits = self.view.config.client_output_buffer_limit;
+        if limits.normal.soft == 0 && (limits.pubsub.soft == 0 || self.out.clients.publishing.pubsub.is_empty()) {
             return;
         }
         let behind = |session: &Session| matches!(session.kind, Kind::Client(_)) && !session.transmit.is_empty();
-        let clients = self.io.sessions.iter().filter(|(_, session)| behind(session)).map(|(id, _)| id);
+        let clients = self.out.io.sessions.iter().filter(|(_, session)| behind(session)).map(|(id, _)| id);
         for conn in clients.collect::<Vec<_>>() {
             self.check_output_limit(conn);
         }

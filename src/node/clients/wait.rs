@@ -28,15 +28,15 @@ impl<D: Disk> Node<D> {
     /// The client hears of it with the next step 10 that finds enough replicas.
     pub(in crate::node) fn await_acks(&mut self, wait: AckWait) {
         if let Some(until) = wait.until {
-            self.timers.at_most(Timer::Acks, until);
+            self.out.timers.at_most(Timer::Acks, until);
         }
         self.dataset.feeding.waits.push(wait);
     }
 
     /// Before step 10 of before-sleep: who has waited for enough replicas, or long enough.
     pub(in crate::node) fn count_acks(&mut self) {
-        let now = self.now.mono;
-        let due = self.timers.take_due(Timer::Acks, now);
+        let now = self.view.now.mono;
+        let due = self.out.timers.take_due(Timer::Acks, now);
         if self.dataset.feeding.waits.is_empty() {
             return;
         }
@@ -48,14 +48,14 @@ impl<D: Disk> Node<D> {
             let count = acked.iter().filter(|acked| **acked >= wait.written.offset).count() as u64;
             let over = count >= wait.count || wait.until.is_some_and(|until| until <= now);
             match (deposed, over) {
-                (true, _) => self.clients.waiting.finish(wait.client, WaitOutcome::Failed(DEPOSED.to_owned())),
-                (false, true) => self.clients.waiting.finish(wait.client, WaitOutcome::Replicas(count)),
+                (true, _) => self.out.clients.waiting.finish(wait.client, WaitOutcome::Failed(DEPOSED.to_owned())),
+                (false, true) => self.out.clients.waiting.finish(wait.client, WaitOutcome::Replicas(count)),
                 (false, false) => self.dataset.feeding.asks_acks |= !std::mem::replace(&mut wait.asked, true),
             }
-            !deposed && !over && self.io.sessions.get(wait.client).is_some()
+            !deposed && !over && self.out.io.sessions.get(wait.client).is_some()
         });
         if due && let Some(until) = waits.iter().filter_map(|wait| wait.until).min() {
-            self.timers.set(Timer::Acks, until);
+            self.out.timers.set(Timer::Acks, until);
         }
         self.dataset.feeding.waits = waits;
     }
@@ -98,10 +98,10 @@ mod tests {
         }
         net.all_equal(P);
         net.give(P, client, b"WAIT 1 200\r\nGET lost\r\n");
-        net.until("both answers", |net| net.nodes[P].io.sessions.get(client).is_some_and(|session| session.transmit.len() > 9));
+        net.until("both answers", |net| net.nodes[P].out.io.sessions.get(client).is_some_and(|session| session.transmit.len() > 9));
         assert_eq!(net.answer(P, client).as_deref(), Some("+OK\r\n:0\r\n$-1\r\n"));
         net.give(P, client, b"SET kept 1\r\nWAIT 2 2000\r\n");
-        net.until("two replicas", |net| net.nodes[P].io.sessions.get(client).is_some_and(|session| session.transmit.len() > 22));
+        net.until("two replicas", |net| net.nodes[P].out.io.sessions.get(client).is_some_and(|session| session.transmit.len() > 22));
         assert_eq!(net.answer(P, client).as_deref(), Some("+OK\r\n:0\r\n$-1\r\n+OK\r\n:2\r\n"));
     }
 }

@@ -62,9 +62,9 @@ enum Bereft {
 impl<D: Disk> Node<D> {
     /// FAILOVER_PREPARE came: where our stream ends. No pause ends the one that was asked for before, unless what it was for is in the log already.
     pub(in crate::node) fn prepare_failover(&mut self, from: NodeId, pause: Millis) -> Extent {
-        let is_ours = self.metadata.state.member(&from).is_some_and(|member| member.primary == Some(self.me));
+        let is_ours = self.metadata.state.member(&from).is_some_and(|member| member.primary == Some(self.metadata.me));
         if is_ours && pause > 0 {
-            self.hold_writes_for(from, self.now.mono + pause.min(self.config.cluster_manual_failover_timeout));
+            self.hold_writes_for(from, self.view.now.mono + pause.min(self.view.config.cluster_manual_failover_timeout));
         } else if pause == 0 && !self.is_handing_over() {
             self.release_writes_for(from);
         }
@@ -127,25 +127,27 @@ impl<D: Disk> Node<D> {
         let summoned = self.dataset.succession.summoned.take();
         for (_, entry) in self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1) {
             match &entry.body {
-                Body::App(change @ Change::SlotChange { ranges, .. }) if change.deposes() == Some(self.me) => {
+                Body::App(change @ Change::SlotChange { ranges, .. }) if change.deposes() == Some(self.metadata.me) => {
                     self.dataset.succession.yielding.leaving.extend(ranges);
                 }
-                Body::App(Change::SetReplicaOf { id, .. }) if *id == self.me => {
-                    self.dataset.succession.yielding.leaving.extend(self.metadata.state.ranges_of(&self.me))
+                Body::App(Change::SetReplicaOf { id, .. }) if *id == self.metadata.me => {
+                    self.dataset.succession.yielding.leaving.extend(self.metadata.state.ranges_of(&self.metadata.me))
                 }
-                Body::App(Change::Failover { primary, .. }) if *primary == self.me => self.dataset.succession.yielding.deposed = true,
-                Body::App(Change::Failover { replica, primary, kind: FailoverKind::Manual, .. }) if *replica == self.me => {
+                Body::App(Change::Failover { primary, .. }) if *primary == self.metadata.me => {
+                    self.dataset.succession.yielding.deposed = true
+                }
+                Body::App(Change::Failover { replica, primary, kind: FailoverKind::Manual, .. }) if *replica == self.metadata.me => {
                     self.dataset.succession.summoned = Some(*primary);
                 }
                 _ => {}
             }
         }
-        self.todo.connect |= self.dataset.succession.summoned != summoned;
+        self.out.todo.connect |= self.dataset.succession.summoned != summoned;
         if self.dataset.succession.yielding.deposed && !stopped {
             self.dataset.succession.yielding.inherited = None;
         }
         if self.dataset.succession.yielding.deposed || self.lacks_keys() {
-            self.dataset.succession.yielding.leaving = self.metadata.state.ranges_of(&self.me);
+            self.dataset.succession.yielding.leaving = self.metadata.state.ranges_of(&self.metadata.me);
         }
     }
 
@@ -168,22 +170,27 @@ impl<D: Disk> Node<D> {
             // By an older state it may be without the replicas that it has, and without a leader nobody says who has the keys.
             _ if !self.knows_newest_state() || self.is_leaderless() => {
                 self.dataset.succession.yielding.bereft = Some(Bereft::Unasked);
-                return self.metadata.proposals.take_handover_back(&self.me);
+                return self.metadata.proposals.take_handover_back(&self.metadata.me);
             }
-            _ if self.metadata.state.slot_count_of(&self.me) == 0 || self.metadata.state.replicas_of(&self.me).is_empty() => true,
+            _ if self.metadata.state.slot_count_of(&self.metadata.me) == 0
+                || self.metadata.state.replicas_of(&self.metadata.me).is_empty() =>
+            {
+                true
+            }
             Bereft::Unasked => {
                 log::info!(
                     "This primary has just started, and its replicas may have newer keys: it serves when the leader has found out who has them"
                 );
-                self.dataset.succession.yielding.bereft = Some(Bereft::Until(self.now.mono + self.config.cluster_node_timeout));
-                self.hold_writes(self.now.mono + self.config.cluster_manual_failover_timeout);
+                self.dataset.succession.yielding.bereft = Some(Bereft::Until(self.view.now.mono + self.view.config.cluster_node_timeout));
+                self.hold_writes(self.view.now.mono + self.view.config.cluster_manual_failover_timeout);
                 !self.ask_for_successor()
             }
             // What it wishes for is in its log: it serves nobody until that is decided.
             Bereft::Until(_) if self.is_handing_over() => false,
             // Without a lease it would serve nobody, and overwrite what its replicas have all the same.
             Bereft::Until(until) => {
-                until <= self.now.mono && self.dataset.lease.at(self.now.mono).is_some() || !self.metadata.proposals.gives_up(&self.me)
+                until <= self.view.now.mono && self.dataset.lease.at(self.view.now.mono).is_some()
+                    || !self.metadata.proposals.gives_up(&self.metadata.me)
             }
         };
         if over {
@@ -199,9 +206,9 @@ impl<D: Disk> Node<D> {
     }
 
     fn tell_settled(&self, until: Millis) {
-        match self.metadata.state.slot_count_of(&self.me) {
+        match self.metadata.state.slot_count_of(&self.metadata.me) {
             0 => log::info!("A replica has this shard's newest keys: it is the primary now"),
-            _ if until <= self.now.mono => {
+            _ if until <= self.view.now.mono => {
                 log::warn!("It was not settled within cluster-node-timeout who has the newest keys: this primary goes on with its own");
             }
             _ => log::info!("No replica can take over with newer keys: this primary goes on with its own"),
@@ -211,10 +218,10 @@ impl<D: Disk> Node<D> {
     /// The leader is to promote our best replica. It knows whether one that is flagged as failed is coming back \[N49\]. False if there is none, or it has
     /// said so already.
     pub(in crate::node) fn ask_for_successor(&mut self) -> bool {
-        if self.metadata.state.willing_replicas(&self.me).next().is_some() {
-            self.wish(WishKind::HandOver, self.me, None);
+        if self.metadata.state.willing_replicas(&self.metadata.me).next().is_some() {
+            self.wish(WishKind::HandOver, self.metadata.me, None);
         }
-        self.metadata.proposals.gives_up(&self.me)
+        self.metadata.proposals.gives_up(&self.metadata.me)
     }
 
     /// FAILOVER_DONE came: who has taken over says what it has of this node's data.
@@ -226,7 +233,7 @@ impl<D: Disk> Node<D> {
     /// with it, by which this node has nothing more to leave.
     pub(in crate::node) fn owes_inheritance(&self) -> bool {
         let Some(Bequest { to, end, claim }) = self.dataset.succession.yielding.bequest else { return false };
-        let successor = self.metadata.state.member(&self.me).and_then(|me| me.primary).unwrap_or(to);
+        let successor = self.metadata.state.member(&self.metadata.me).and_then(|me| me.primary).unwrap_or(to);
         let has_all = self.dataset.succession.yielding.inherited.is_some_and(|(by, has)| by == successor && has >= end);
         end.reign > 0 && claim != Claim::None && !has_all
     }

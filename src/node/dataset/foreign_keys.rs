@@ -67,7 +67,7 @@ pub(in crate::node) fn others_slots(me: &NodeId, entry: &Entry<Change>) -> Vec<(
 impl<D: Disk> Node<D> {
     /// Whether this node is its shard's primary by the log.
     fn is_primary_by_log(&self) -> bool {
-        self.metadata.state.member(&self.me).is_some_and(|me| me.primary.is_none())
+        self.metadata.state.member(&self.metadata.me).is_some_and(|me| me.primary.is_none())
     }
 
     /// Whether this node decides what its shard's keys are: it is the primary, has them, and knows what the cluster knows.
@@ -93,7 +93,7 @@ impl<D: Disk> Node<D> {
     /// Who decides over its shard's keys from now on, or is told of all slots at once, has none in slots that are another's, or were so meanwhile.
     pub(in crate::node) fn drop_foreign_keys(&mut self) {
         if self.decides_over_keys() {
-            let slots = self.foreign_slots(&self.me);
+            let slots = self.foreign_slots(&self.metadata.me);
             self.dataset.foreign.void.clear();
             self.drop_keys_of(slots.into_iter());
             self.tell_dropped();
@@ -137,17 +137,17 @@ impl<D: Disk> Node<D> {
     /// Once a turn: the state from the disk may be older than the keys. When it is known whose every slot is, keys of others' slots go; not before the stream can
     /// say so, or whoever has the same history would keep them. A replica's go with its next full sync. The keys were in the file, it may be by an operator's error.
     pub(in crate::node) fn settle_owners(&mut self) {
-        let Some(member) = self.metadata.state.member(&self.me).filter(|_| self.dataset.foreign.uncertain) else { return };
-        let primary = member.primary.unwrap_or(self.me);
+        let Some(member) = self.metadata.state.member(&self.metadata.me).filter(|_| self.dataset.foreign.uncertain) else { return };
+        let primary = member.primary.unwrap_or(self.metadata.me);
         if !self.knows_newest_state() || self.is_loading() || self.lacks_keys() {
             return;
         }
         self.dataset.foreign.uncertain = false;
         let slots = self.foreign_slots(&primary);
         if !slots.is_empty() {
-            self.dataset.foreign.unsaved = Some(self.now.wall);
+            self.dataset.foreign.unsaved = Some(self.view.now.wall);
             let keys: usize = slots.iter().map(|slot| self.dataset.keyspace.count_in_slot(*slot)).sum();
-            let (slots, file, suffix) = (slots.len(), &self.config.dbfilename, self.dataset.foreign.unsaved().unwrap_or_default());
+            let (slots, file, suffix) = (slots.len(), &self.view.config.dbfilename, self.dataset.foreign.unsaved().unwrap_or_default());
             log::warn!(
                 "{keys} keys here are in {slots} slots of other shards, and go. Is {file} another node's? It is kept as {file}{suffix} when the keys are saved next"
             );
@@ -158,12 +158,12 @@ impl<D: Disk> Node<D> {
     /// Asserts that no key is where another shard's are newer.
     pub(in crate::node) fn check_foreign(&self) {
         if !self.dataset.keyspace.is_empty() && self.decides_over_keys() {
-            let from = u16::try_from(self.now.mono % CHECKED as u64).unwrap_or_default();
+            let from = u16::try_from(self.view.now.mono % CHECKED as u64).unwrap_or_default();
             let slots = (from..SLOT_COUNT).step_by(CHECKED).filter_map(Slot::new);
             for slot in slots.filter(|slot| self.dataset.keyspace.count_in_slot(*slot) > 0) {
                 let owner = self.metadata.state.owner(slot);
                 assert!(
-                    owner.is_none_or(|owner| owner == self.me),
+                    owner.is_none_or(|owner| owner == self.metadata.me),
                     "a primary that has its shard's keys holds none of a slot that another owns"
                 );
             }

@@ -76,17 +76,17 @@ impl<D: Disk> Node<D> {
             }
         }
         self.note_acked();
-        let sessions = &mut self.io.sessions;
+        let sessions = &mut self.out.io.sessions;
         self.dataset.feeding.replicas.retain(|conn| replica(sessions, *conn).is_some());
         let needed = self.dataset.feeding.replicas.iter().filter_map(|conn| replica(sessions, *conn)?.needs()).min();
-        self.dataset.stream.trim(self.config.repl_backlog_size, needed.unwrap_or(u64::MAX));
-        let (now, lag) = (self.now.mono, self.config.min_replicas_max_lag);
-        self.server.good_replicas = self.online_replicas().filter(|replica| seconds(replica.heard, now) <= lag).count() as u32;
+        self.dataset.stream.trim(self.view.config.repl_backlog_size, needed.unwrap_or(u64::MAX));
+        let (now, lag) = (self.view.now.mono, self.view.config.min_replicas_max_lag);
+        self.out.server.good_replicas = self.online_replicas().filter(|replica| seconds(replica.heard, now) <= lag).count() as u32;
     }
 
     /// Clients that have asked for data.
     pub(in crate::node) fn replicas(&self) -> impl Iterator<Item = &Client> {
-        let of = |conn: &ConnId| match &self.io.sessions.get(*conn)?.kind {
+        let of = |conn: &ConnId| match &self.out.io.sessions.get(*conn)?.kind {
             Kind::Client(client) => Some(&client.client),
             Kind::Bus(_) | Kind::Primary(_) => None,
         };
@@ -117,7 +117,7 @@ impl<D: Disk> Node<D> {
 
     fn feed_replica(&mut self, conn: ConnId) -> Fed {
         let has_no_data = !(self.is_in_sync() || self.has_bequest()) || self.lacks_keys();
-        let Some(session) = self.io.sessions.get_mut(conn).filter(|session| !session.closing) else { return Fed::Enough };
+        let Some(session) = self.out.io.sessions.get_mut(conn).filter(|session| !session.closing) else { return Fed::Enough };
         let Kind::Client(client) = &mut session.kind else { return Fed::Enough };
         let asks = client.client.replica.as_ref().is_some_and(|replica| replica.is_asking());
         let name = asks.then(|| replica_named(&self.metadata.state, &client.client));
@@ -130,19 +130,19 @@ impl<D: Disk> Node<D> {
                 out.extend_from_slice(b"-NOMASTERLINK Can't SYNC while not connected with my master\r\n");
                 return Fed::Finished;
             }
-            let mark = self.rng.repl_id();
-            let about = About { ctime: self.now.wall / 1000, used_memory: self.server.usage.resident_bytes, replication: None };
+            let mark = self.out.rng.repl_id();
+            let about = About { ctime: self.view.now.wall / 1000, used_memory: self.out.server.usage.resident_bytes, replication: None };
             let start =
-                replica.start(&mut self.dataset.keyspace, &mut self.dataset.stream, Offer { id: self.rng.repl_id(), mark, about }, out);
+                replica.start(&mut self.dataset.keyspace, &mut self.dataset.stream, Offer { id: self.out.rng.repl_id(), mark, about }, out);
             if start == Start::Later {
                 return Fed::Enough;
             }
             log::info!("Replica {} asks for data: {start}", name.unwrap_or_default());
-            self.server.stats.sync_started(start);
+            self.out.server.stats.sync_started(start);
         }
-        let fed = replica.feed(&mut self.dataset.keyspace, &self.dataset.stream, room, self.now.mono, out);
+        let fed = replica.feed(&mut self.dataset.keyspace, &self.dataset.stream, room, self.view.now.mono, out);
         if out.len() > before {
-            self.io.sessions.queue_output(conn);
+            self.out.io.sessions.queue_output(conn);
         }
         fed
     }
@@ -153,13 +153,13 @@ impl<D: Disk> Node<D> {
             Kind::Client(client) => client.client.replica.as_deref().is_some_and(|replica| replica.profile.is_member),
             Kind::Bus(_) | Kind::Primary(_) => false,
         };
-        let members: Vec<ConnId> = self.io.sessions.iter().filter(|(_, session)| is_member(session)).map(|(conn, _)| conn).collect();
+        let members: Vec<ConnId> = self.out.io.sessions.iter().filter(|(_, session)| is_member(session)).map(|(conn, _)| conn).collect();
         members.into_iter().for_each(|conn| self.close(conn));
     }
 
     /// The link is of no use any more.
     pub(in crate::node) fn drop_replica(&mut self, conn: ConnId, why: &str) {
-        if let Some(Kind::Client(client)) = self.io.sessions.get(conn).map(|session| &session.kind) {
+        if let Some(Kind::Client(client)) = self.out.io.sessions.get(conn).map(|session| &session.kind) {
             log::warn!("Closing the link to replica {}: {why}", replica_named(&self.metadata.state, &client.client));
         }
         self.close(conn);
@@ -167,17 +167,17 @@ impl<D: Disk> Node<D> {
 
     /// It has got all that it asked for.
     fn end_feeding(&mut self, conn: ConnId) {
-        if let Some(session) = self.io.sessions.get_mut(conn) {
+        if let Some(session) = self.out.io.sessions.get_mut(conn) {
             session.closing = true;
-            self.io.sessions.queue_output(conn);
+            self.out.io.sessions.queue_output(conn);
         }
     }
 
     /// A client has read: if it is a replica for which there is more, that follows in the next turn.
     pub(in crate::node) fn replica_has_read(&mut self, conn: ConnId) {
-        let (now, feeding) = (self.now.mono, &mut self.dataset.feeding);
-        let unsent = self.io.sessions.get(conn).map_or(0, |session| session.transmit.len());
-        let Some(replica) = replica(&mut self.io.sessions, conn) else { return };
+        let (now, feeding) = (self.view.now.mono, &mut self.dataset.feeding);
+        let unsent = self.out.io.sessions.get(conn).map_or(0, |session| session.transmit.len());
+        let Some(replica) = replica(&mut self.out.io.sessions, conn) else { return };
         if !replica.is_online() {
             replica.heard = now;
         }
@@ -186,24 +186,24 @@ impl<D: Disk> Node<D> {
 
     /// Cron: PINGs in the stream, lines for those that wait, the end of those that are silent, and of the stream if nobody has come back for it.
     pub(in crate::node) fn tend_replicas(&mut self) {
-        let now = self.now.mono;
+        let now = self.view.now.mono;
         if now.saturating_sub(self.dataset.feeding.tended) < TEND_PERIOD {
             return;
         }
         self.dataset.feeding.tended = now;
         self.ping_replicas();
-        let limit = self.config.repl_timeout.saturating_mul(1000);
+        let limit = self.view.config.repl_timeout.saturating_mul(1000);
         for at in 0..self.dataset.feeding.replicas.len() {
             let conn = self.dataset.feeding.replicas[at];
-            let Some(replica) = replica(&mut self.io.sessions, conn) else { continue };
+            let Some(replica) = replica(&mut self.out.io.sessions, conn) else { continue };
             if replica.is_overdue(now, limit) {
-                let limit = self.config.repl_timeout;
+                let limit = self.view.config.repl_timeout;
                 self.drop_replica(conn, &format!("it has been silent for more than repl-timeout ({limit} s)"));
             } else if replica.is_kept_waiting() {
-                if let Some(session) = self.io.sessions.get_mut(conn).filter(|session| session.transmit.is_empty()) {
+                if let Some(session) = self.out.io.sessions.get_mut(conn).filter(|session| session.transmit.is_empty()) {
                     session.transmit.end().push(b'\n');
                 }
-                self.io.sessions.queue_output(conn);
+                self.out.io.sessions.queue_output(conn);
             }
         }
         self.forget_stream();
@@ -211,7 +211,7 @@ impl<D: Disk> Node<D> {
 
     /// `repl-ping-replica-period`.
     fn ping_replicas(&mut self) {
-        let (now, period) = (self.now.mono, self.config.repl_ping_replica_period.saturating_mul(1000));
+        let (now, period) = (self.view.now.mono, self.view.config.repl_ping_replica_period.saturating_mul(1000));
         let due = now.saturating_sub(self.dataset.feeding.pinged) >= period;
         if due && self.feed_words(&[b"PING"]) {
             self.dataset.feeding.pinged = now;
@@ -221,12 +221,12 @@ impl<D: Disk> Node<D> {
     /// `repl-backlog-ttl`: without a replica for so long, changes are not recorded any more.
     fn forget_stream(&mut self) {
         let alone = self.dataset.feeding.replicas.is_empty() && self.dataset.stream.is_recording();
-        let since = alone.then(|| self.dataset.feeding.alone_since.unwrap_or(self.now.mono));
+        let since = alone.then(|| self.dataset.feeding.alone_since.unwrap_or(self.view.now.mono));
         self.dataset.feeding.alone_since = since;
-        let ttl = self.config.repl_backlog_ttl.saturating_mul(1000);
-        if ttl > 0 && since.is_some_and(|since| self.now.mono.saturating_sub(since) >= ttl) {
-            log::info!("No replica has come for {} s: the replication backlog goes", self.config.repl_backlog_ttl);
-            self.dataset.stream.forget(self.rng.repl_id(), &mut self.dataset.keyspace);
+        let ttl = self.view.config.repl_backlog_ttl.saturating_mul(1000);
+        if ttl > 0 && since.is_some_and(|since| self.view.now.mono.saturating_sub(since) >= ttl) {
+            log::info!("No replica has come for {} s: the replication backlog goes", self.view.config.repl_backlog_ttl);
+            self.dataset.stream.forget(self.out.rng.repl_id(), &mut self.dataset.keyspace);
         }
     }
 }

@@ -67,7 +67,7 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn tend_loading(&mut self) -> Result<(), KeysError> {
         let Some(mut load) = self.dataset.loading.load.take() else { return Ok(()) };
         if !load.step(&mut self.files)? {
-            if let Some(progress) = &mut self.server.persistence.loading {
+            if let Some(progress) = &mut self.out.server.persistence.loading {
                 progress.done = load.loader.bytes_read();
             }
             self.dataset.loading.load = Some(load);
@@ -80,9 +80,9 @@ impl<D: Disk> Node<D> {
     fn take_up_keys(&mut self, load: Load) -> Result<(), KeysError> {
         let bytes = load.loader.bytes_read();
         let loaded = load.loader.finish().map_err(|error| KeysError::Damaged { path: load.path, error })?;
-        let began = self.server.persistence.loading.take().map_or(self.now.mono, |progress| progress.began.mono);
+        let began = self.out.server.persistence.loading.take().map_or(self.view.now.mono, |progress| progress.began.mono);
         let keys = loaded.keyspace.len();
-        self.server.persistence.keys_loaded = keys as u64;
+        self.out.server.persistence.keys_loaded = keys as u64;
         self.dataset.keyspace.replace(loaded.keyspace);
         if loaded.beyond {
             log::warn!("The RDB's repl-offset leaves no room to go on from: its keys begin a new history");
@@ -92,9 +92,9 @@ impl<D: Disk> Node<D> {
             self.dataset.stream.follow(&mut self.dataset.keyspace);
             self.lead_loaded_keys();
         }
-        let seconds = self.now.mono.saturating_sub(began) as f64 / 1000.0;
+        let seconds = self.view.now.mono.saturating_sub(began) as f64 / 1000.0;
         // A replica dials its primary only now.
-        self.todo.connect = true;
+        self.out.todo.connect = true;
         log::info!("Done loading RDB, keys loaded: {keys}. {bytes} bytes in {seconds:.3} seconds");
         Ok(())
     }
@@ -102,11 +102,11 @@ impl<D: Disk> Node<D> {
     /// The keys from the disk are this node's own from now on, and their history goes on by its own changes. Until it is known that nobody has newer ones they
     /// are where another primary's stream may go on.
     pub(in crate::node) fn lead_loaded_keys(&mut self) {
-        let replica = self.metadata.state.member(&self.me).is_some_and(|me| me.primary.is_some());
+        let replica = self.metadata.state.member(&self.metadata.me).is_some_and(|me| me.primary.is_some());
         // Its primary, or its predecessor, is still followed.
         let follows = self.dataset.following.primary().is_some();
         if !replica && !follows && !self.lacks_keys() && !self.is_loading() {
-            self.dataset.stream.lead(self.rng.repl_id(), &mut self.dataset.keyspace);
+            self.dataset.stream.lead(self.out.rng.repl_id(), &mut self.dataset.keyspace);
         }
     }
 }

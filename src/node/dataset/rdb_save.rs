@@ -146,29 +146,29 @@ impl<D: Disk> Node<D> {
     /// SAVE.
     pub(in crate::node) fn save_for(&mut self, client: ConnId) {
         self.dataset.saving.waiting.push(client);
-        self.server.persistence.save_asked = true;
+        self.out.server.persistence.save_asked = true;
     }
 
     /// Cron: a save point may be reached. What has failed is tried again in any case: clients may not change anything before that.
     pub(in crate::node) fn review_save_points(&mut self) {
-        let (now, persistence) = (self.now, &self.server.persistence);
+        let (now, persistence) = (self.view.now, &self.out.server.persistence);
         let patient = persistence.failed && self.dataset.saving.tried.is_some_and(|tried| now.mono < tried + RETRY);
         let changes = self.dataset.keyspace.dirty() - persistence.saved_dirty;
         let since = now.wall.saturating_sub(persistence.saved_at);
-        let due = self.config.save.are_reached(changes, since) || persistence.failed && !self.config.save.is_empty();
+        let due = self.view.config.save.are_reached(changes, since) || persistence.failed && !self.view.config.save.is_empty();
         if self.dataset.saving.save.is_none() && !patient && due {
             log::info!("{changes} changes in {} seconds: saving", since / 1000);
-            self.server.persistence.save_asked = true;
+            self.out.server.persistence.save_asked = true;
         }
     }
 
     /// Once a turn: begins what is asked for, and goes on with it; true if there is more to do.
     pub(in crate::node) fn tend_saving(&mut self) -> bool {
-        if self.dataset.saving.save.is_none() && self.server.persistence.save_asked && !self.is_loading() {
+        if self.dataset.saving.save.is_none() && self.out.server.persistence.save_asked && !self.is_loading() {
             self.begin_save();
         }
         let Some(mut save) = self.dataset.saving.save.take() else { return false };
-        match save.step(&mut self.dataset.keyspace, &mut self.files, &self.config) {
+        match save.step(&mut self.dataset.keyspace, &mut self.files, &self.view.config) {
             Ok(Step::More) => self.dataset.saving.save = Some(save),
             Ok(Step::Done) => {
                 save.writer.end(&mut self.dataset.keyspace);
@@ -179,7 +179,7 @@ impl<D: Disk> Node<D> {
             }
             Ok(Step::Voided) => {
                 self.drop_save(save);
-                self.server.persistence.save_asked = true;
+                self.out.server.persistence.save_asked = true;
                 return true;
             }
             Err(error) => {
@@ -195,20 +195,20 @@ impl<D: Disk> Node<D> {
         if let Some(save) = self.dataset.saving.save.take() {
             self.drop_save(save);
         }
-        self.server.persistence.save_asked = true;
+        self.out.server.persistence.save_asked = true;
     }
 
     /// With too many walks under way it is tried again by a later turn.
     fn begin_save(&mut self) {
         let replication = self.dataset.stream.backlog().map(|_| (self.dataset.stream.history().id, self.dataset.stream.offset()));
-        let about = About { ctime: self.now.wall / 1000, used_memory: self.server.usage.resident_bytes, replication };
-        let format = Format { compress: self.config.rdbcompression, checksum: self.config.rdbchecksum };
+        let about = About { ctime: self.view.now.wall / 1000, used_memory: self.out.server.usage.resident_bytes, replication };
+        let format = Format { compress: self.view.config.rdbcompression, checksum: self.view.config.rdbchecksum };
         let Some(writer) = Writer::begin(&mut self.dataset.keyspace, &about, format) else { return };
-        let persistence = &mut self.server.persistence;
+        let persistence = &mut self.out.server.persistence;
         persistence.save_asked = false;
-        persistence.saving_since.get_or_insert(self.now.mono);
-        self.dataset.saving.tried = Some(self.now.mono);
-        match Replacement::begin(&mut self.files, PathBuf::from(&self.config.dbfilename)) {
+        persistence.saving_since.get_or_insert(self.view.now.mono);
+        self.dataset.saving.tried = Some(self.view.now.mono);
+        match Replacement::begin(&mut self.files, PathBuf::from(&self.view.config.dbfilename)) {
             Ok(file) => {
                 let (buffer, dirty, keeps) = (Vec::new(), self.dataset.keyspace.dirty(), self.dataset.foreign.unsaved());
                 self.dataset.saving.save =
@@ -228,26 +228,26 @@ impl<D: Disk> Node<D> {
 
     /// A save came to its end, with the count of changes of its beginning, or failed.
     fn save_ended(&mut self, result: io::Result<u64>) {
-        let persistence = &mut self.server.persistence;
-        let began = persistence.saving_since.take().unwrap_or(self.now.mono);
-        persistence.took = Some(self.now.mono.saturating_sub(began));
+        let persistence = &mut self.out.server.persistence;
+        let began = persistence.saving_since.take().unwrap_or(self.view.now.mono);
+        persistence.took = Some(self.view.now.mono.saturating_sub(began));
         persistence.failed = result.is_err();
         let outcome = match &result {
             Ok(dirty) => {
                 persistence.saved_dirty = *dirty;
-                persistence.saved_at = self.now.wall;
+                persistence.saved_at = self.view.now.wall;
                 persistence.saves += 1;
                 log::info!("DB saved on disk");
                 WaitOutcome::Done
             }
             Err(error) => {
-                let file = &self.config.dbfilename;
+                let file = &self.view.config.dbfilename;
                 log::error!("Saving to {file}.tmp, which is to take the place of {file}, has failed: {file} stays as it was: {error}");
                 WaitOutcome::Failed(format!("ERR saving failed: {error}"))
             }
         };
         for client in std::mem::take(&mut self.dataset.saving.waiting) {
-            self.clients.waiting.finish(client, outcome.clone());
+            self.out.clients.waiting.finish(client, outcome.clone());
         }
         self.saved_at_end(result.is_ok());
     }
@@ -266,7 +266,7 @@ mod tests {
         net.nodes[0].files.inject(1, Fault::Fail);
         assert!(net.ask(0, "SAVE").starts_with("-ERR saving failed"));
         assert!(net.ask(0, "SET k 1").starts_with("-MISCONF"));
-        net.until("a good save", |net| !net.nodes[0].server.persistence.failed);
+        net.until("a good save", |net| !net.nodes[0].out.server.persistence.failed);
         assert_eq!(net.ask(0, "SET k 1"), "+OK\r\n");
     }
 }

@@ -34,10 +34,10 @@ enum Fault {
 impl<D: Disk> Node<D> {
     /// The link to the primary is up: the handshake begins.
     pub(in crate::node) fn primary_connected(&mut self, conn: ConnId, local: SocketAddr) {
-        let seed = self.rng.next_u64();
-        let (Some(primary), Some(session)) = (self.dataset.following.primary(), self.io.sessions.get_mut(conn)) else { return };
+        let seed = self.out.rng.next_u64();
+        let (Some(primary), Some(session)) = (self.dataset.following.primary(), self.out.io.sessions.get_mut(conn)) else { return };
         let Kind::Primary(link) = &mut session.kind else { return };
-        let config = &self.config;
+        let config = &self.view.config;
         let introduction = Introduction {
             user: &config.primaryuser,
             password: &config.primaryauth,
@@ -46,15 +46,15 @@ impl<D: Disk> Node<D> {
             port: if config.replica_announce_port == 0 { config.announced_port() } else { config.replica_announce_port },
             ip: &config.replica_announce_ip,
             version: REDIS_VERSION,
-            me: self.me,
-            process: self.nonce,
+            me: self.metadata.me,
+            process: self.view.nonce,
         };
         // Who has nothing has nothing to go on with.
         let has = (!self.dataset.keyspace.is_empty() || self.dataset.stream.backlog().is_some()).then(|| self.dataset.stream.history());
         link.local = Some(local);
-        link.heard = self.now.mono;
+        link.heard = self.view.now.mono;
         link.phase = Phase::Syncing(Box::new(Sync::begin(&introduction, has, seed, session.transmit.end())));
-        self.io.sessions.queue_output(conn);
+        self.out.io.sessions.queue_output(conn);
     }
 
     /// Takes what the primary has sent, unless what this node has goes with it.
@@ -62,9 +62,9 @@ impl<D: Disk> Node<D> {
         if self.is_at_its_end() {
             return;
         }
-        let Some(mut session) = self.io.sessions.lend(conn) else { return };
+        let Some(mut session) = self.out.io.sessions.lend(conn) else { return };
         let Kind::Primary(link) = &mut session.kind else { return self.give_back(conn, session) };
-        let (mut used, now) = (0, self.now.mono);
+        let (mut used, now) = (0, self.view.now.mono);
         let streamed = matches!(link.phase, Phase::Streaming(_));
         let heard = self.hear_primary(conn, link, &mut session.receive, &mut used, session.transmit.end());
         link.heard = now;
@@ -138,7 +138,7 @@ impl<D: Disk> Node<D> {
 
     fn stream_reader(&mut self, link: &PrimaryLink) -> Box<StreamReader> {
         let local = link.local.unwrap_or(link.socket);
-        let client = Client { is_primary: true, ..Client::new(self.io.next_client(), link.socket, local, self.now, true) };
+        let client = Client { is_primary: true, ..Client::new(self.out.io.next_client(), link.socket, local, self.view.now, true) };
         Box::new(StreamReader { client, parser: Parser::new(STREAMED), unfinished: Vec::new(), failed: false, is_closing: false })
     }
 
@@ -193,7 +193,7 @@ impl<D: Disk> Node<D> {
 
     /// Runs one command. One that no primary sends ends the link: what comes behind it may mean anything. A write that fails does not, as in Redis.
     fn run_streamed(&mut self, conn: ConnId, client: &mut Client, args: Args<'_>, failed: &mut bool) -> Result<(), Fault> {
-        let (errors, mut reply) = (self.server.stats.error_replies, Vec::new());
+        let (errors, mut reply) = (self.out.server.stats.error_replies, Vec::new());
         let flow = self.run(conn, client, &mut reply, Step::Execute(args));
         let shown = reply[..reply.len().min(256)].escape_ascii();
         let writes = || client.last_command.is_some_and(|id| table().get(id).command.has(Flag::Write));
@@ -203,7 +203,7 @@ impl<D: Disk> Node<D> {
         if reply.starts_with(b"-") && !writes() {
             return Err(Fault::Refused { name: name_of(args), reply: shown.to_string() });
         }
-        if self.server.stats.error_replies != errors && !std::mem::replace(failed, true) {
+        if self.out.server.stats.error_replies != errors && !std::mem::replace(failed, true) {
             log::error!(
                 "A command of the primary's stream fails here, so the copies of its keys may differ: {} answers {shown}",
                 name_of(args)

@@ -51,7 +51,7 @@ impl<D: Disk> Node<D> {
             self.metadata.raft.followers().filter(|(id, progress)| progress.acked_round() > 0 && self.metadata.state.member(id).is_some());
         let said =
             answered.map(|(id, progress)| (*id, progress.extent(self.metadata.state.epoch_of(id).unwrap_or(0)).unwrap_or_default().offset));
-        said.chain([(self.me, self.replication_offset())]).collect()
+        said.chain([(self.metadata.me, self.replication_offset())]).collect()
     }
 
     fn table_of_copies(&self) -> Vec<(NodeId, u64)> {
@@ -60,7 +60,7 @@ impl<D: Disk> Node<D> {
     }
 
     fn publish_copies(&mut self, changed: Vec<(NodeId, u64)>) {
-        let (term, now) = (self.metadata.raft.term(), self.now.mono);
+        let (term, now) = (self.metadata.raft.term(), self.view.now.mono);
         let all = self.views.copies.told.is_none_or(|(told_in, told)| told_in != term || now.saturating_sub(told) >= PERIOD);
         if all {
             self.views.copies.told = Some((term, now));
@@ -68,14 +68,14 @@ impl<D: Disk> Node<D> {
         let news = if all { self.table_of_copies() } else { changed };
         if !news.is_empty() {
             let links: Vec<ConnId> = self.metadata.links.all_up().collect();
-            links.into_iter().for_each(|conn| self.io.outbox.push(conn, Frame::ReplOffsets(news.clone())));
+            links.into_iter().for_each(|conn| self.out.io.outbox.push(conn, Frame::ReplOffsets(news.clone())));
         }
     }
 
     /// A leader's link to a member is up: it may have missed something.
     pub(in crate::node) fn tell_copies(&mut self, id: NodeId) {
         if let (true, Some(conn)) = (self.metadata.raft.is_leader() && !self.views.copies.offsets.is_empty(), self.metadata.links.up(&id)) {
-            self.io.outbox.push(conn, Frame::ReplOffsets(self.table_of_copies()));
+            self.out.io.outbox.push(conn, Frame::ReplOffsets(self.table_of_copies()));
         }
     }
 
@@ -84,7 +84,7 @@ impl<D: Disk> Node<D> {
         if self.metadata.raft.leader().is_some_and(|leader| leader != *from) {
             return;
         }
-        self.views.copies.offsets.extend(offsets.into_iter().filter(|(id, _)| *id != self.me));
+        self.views.copies.offsets.extend(offsets.into_iter().filter(|(id, _)| *id != self.metadata.me));
         if self.views.copies.offsets.len() > MAX_MEMBERS {
             self.views.copies.offsets.retain(|id, _| self.metadata.state.member(id).is_some());
         }
@@ -136,7 +136,7 @@ mod tests {
         net.all_equal(0);
         for (at, of) in [(0, 0), (0, 1), (0, 2), (1, 1)] {
             let mut shown = || {
-                let (own, offset) = (net.nodes[of].me.to_string(), net.history(of).offset);
+                let (own, offset) = (net.nodes[of].metadata.me.to_string(), net.history(of).offset);
                 let shards = net.ask(at, "CLUSTER SHARDS");
                 let member = shards.split(&own).nth(1).unwrap();
                 member.split("replication-offset\r\n").nth(1).unwrap().starts_with(&format!(":{offset}\r\n"))

@@ -133,12 +133,12 @@ impl<D: Disk> Node<D> {
         let primary = self.dataset.following.primary;
         let mut tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
         let moves = tail.any(|(_, entry)| match &entry.body {
-            Body::App(Change::SetReplicaOf { id, .. }) => *id == self.me,
-            Body::App(Change::Failover { primary: old, .. }) => *old == self.me || primary == Some(*old),
+            Body::App(Change::SetReplicaOf { id, .. }) => *id == self.metadata.me,
+            Body::App(Change::Failover { primary: old, .. }) => *old == self.metadata.me || primary == Some(*old),
             _ => false,
         });
-        let lacks = self.metadata.state.slot_count_of(&self.me) > 0 && self.lacks_keys();
-        let is_settled = self.metadata.state.member(&self.me).is_some_and(|me| me.primary == primary) && !moves && !lacks;
+        let lacks = self.metadata.state.slot_count_of(&self.metadata.me) > 0 && self.lacks_keys();
+        let is_settled = self.metadata.state.member(&self.metadata.me).is_some_and(|me| me.primary == primary) && !moves && !lacks;
         let Extent { reign, offset } = self.extent();
         // A replica at its last save takes what it has with it; a former primary is still there for its successor.
         let offset = if self.is_at_its_end() && primary.is_some() && !self.owes_inheritance() { 0 } else { offset };
@@ -155,13 +155,13 @@ impl<D: Disk> Node<D> {
     /// What the primary has sent meanwhile is looked at in the next turn: the process does not end after all.
     pub(in crate::node) fn read_primary(&mut self) {
         if let Some(conn) = self.dataset.following.link {
-            self.io.sessions.queue_input(conn);
+            self.out.io.sessions.queue_input(conn);
         }
     }
 
     /// The state may name another primary by now, or none. Who is no member, on its way from one cluster to another, keeps what it has.
     pub(in crate::node) fn review_primary(&mut self) {
-        let Some(me) = self.metadata.state.member(&self.me) else { return };
+        let Some(me) = self.metadata.state.member(&self.metadata.me) else { return };
         if me.primary.is_some() {
             self.dataset.foreign.follows();
         }
@@ -178,7 +178,7 @@ impl<D: Disk> Node<D> {
             (_, None) => false,
         };
         let reign = self.dataset.following.reign;
-        self.dataset.following = Following { primary, shard, in_sync, reign, down_since: self.now.mono, ..Following::default() };
+        self.dataset.following = Following { primary, shard, in_sync, reign, down_since: self.view.now.mono, ..Following::default() };
         match primary {
             Some(primary) => {
                 log::info!("This node is a replica of {}", self.named(&primary));
@@ -186,7 +186,7 @@ impl<D: Disk> Node<D> {
             }
             None => self.lead_own_keys(),
         }
-        self.todo.connect = true;
+        self.out.todo.connect = true;
     }
 
     /// No replica any more: with slots, as a primary that goes on with its predecessor's keys; without, as one that has none.
@@ -195,8 +195,8 @@ impl<D: Disk> Node<D> {
         self.begin_reign();
         // What replicas were told of the reign was another's.
         self.part_from_replicas();
-        self.dataset.stream.lead(self.rng.repl_id(), &mut self.dataset.keyspace);
-        let slots = self.metadata.state.slot_count_of(&self.me);
+        self.dataset.stream.lead(self.out.rng.repl_id(), &mut self.dataset.keyspace);
+        let slots = self.metadata.state.slot_count_of(&self.metadata.me);
         if slots > 0 {
             log::info!(
                 "This node is a primary, of {slots} slots; it goes on with what it has copied, keys: {}",
@@ -206,7 +206,7 @@ impl<D: Disk> Node<D> {
         } else {
             log::info!("This node replicates nobody any more and owns no slots: its copies of keys go");
             self.dataset.keyspace.clear();
-            self.dataset.stream.forget(self.rng.repl_id(), &mut self.dataset.keyspace);
+            self.dataset.stream.forget(self.out.rng.repl_id(), &mut self.dataset.keyspace);
         }
     }
 
@@ -221,7 +221,7 @@ impl<D: Disk> Node<D> {
     /// Once a turn: who was a primary when its process began, or when it came into its cluster, numbers its reign once it knows all that is decided.
     pub(in crate::node) fn settle_reign(&mut self) {
         let unsettled = self.dataset.following.reign == 0 && self.dataset.following.primary.is_none() && !self.is_joiner();
-        let leads = |node: &Self| node.metadata.state.member(&node.me).is_some_and(|me| me.primary.is_none());
+        let leads = |node: &Self| node.metadata.state.member(&node.metadata.me).is_some_and(|me| me.primary.is_none());
         if unsettled && leads(self) && self.knows_newest_state() {
             self.begin_reign();
         }
@@ -241,14 +241,14 @@ impl<D: Disk> Node<D> {
         let Some(primary) = self.dataset.following.primary.filter(|_| idle) else { return };
         let newest = self.knows_newest_state() && !self.is_leaderless();
         let Some(socket) = self.client_socket(&primary).filter(|_| newest) else { return };
-        if self.now.mono < self.dataset.following.dial_at {
-            return self.timers.at_most(Timer::Primary, self.dataset.following.dial_at);
+        if self.view.now.mono < self.dataset.following.dial_at {
+            return self.out.timers.at_most(Timer::Primary, self.dataset.following.dial_at);
         }
-        let link = PrimaryLink { primary, socket, local: None, heard: self.now.mono, process: None, phase: Phase::Dialling };
-        let conn = self.io.sessions.insert(Kind::Primary(Box::new(link)));
+        let link = PrimaryLink { primary, socket, local: None, heard: self.view.now.mono, process: None, phase: Phase::Dialling };
+        let conn = self.out.io.sessions.insert(Kind::Primary(Box::new(link)));
         self.dataset.following.link = Some(conn);
-        self.io.actions.push_back(Action::Dial { conn, socket, port: Port::Client });
-        self.timers.set(Timer::Primary, self.now.mono + ACK_PERIOD);
+        self.out.io.actions.push_back(Action::Dial { conn, socket, port: Port::Client });
+        self.out.timers.set(Timer::Primary, self.view.now.mono + ACK_PERIOD);
     }
 
     /// Where a member's clients connect; `None` while that is not known.
@@ -262,30 +262,30 @@ impl<D: Disk> Node<D> {
         if self.dataset.following.primary != Some(*id) {
             return;
         }
-        let now = self.now.mono;
+        let now = self.view.now.mono;
         let stale = |link: &mut PrimaryLink| matches!(link.phase, Phase::Dialling) && now.saturating_sub(link.heard) >= STALE_DIAL;
-        if let Some(conn) = self.dataset.following.link.filter(|conn| self.io.sessions.primary_mut(*conn).is_some_and(stale)) {
+        if let Some(conn) = self.dataset.following.link.filter(|conn| self.out.io.sessions.primary_mut(*conn).is_some_and(stale)) {
             self.close(conn);
         }
         self.dataset.following.dial_at = now;
-        self.todo.connect = true;
+        self.out.todo.connect = true;
     }
 
     /// Timers: once a second the primary hears how far this replica is. One that says nothing for too long is given up.
     pub(in crate::node) fn tend_primary(&mut self) {
-        if !self.timers.take_due(Timer::Primary, self.now.mono) {
+        if !self.out.timers.take_due(Timer::Primary, self.view.now.mono) {
             return;
         }
         let Some(conn) = self.dataset.following.link else { return };
         if self.is_at_its_end() {
-            return self.timers.set(Timer::Primary, self.now.mono + ACK_PERIOD);
+            return self.out.timers.set(Timer::Primary, self.view.now.mono + ACK_PERIOD);
         }
         let elsewhere = self.dataset.following.primary.and_then(|primary| self.client_socket(&primary));
-        let Some(link) = self.io.sessions.primary_mut(conn) else { return };
-        let silent = self.now.mono.saturating_sub(link.heard);
+        let Some(link) = self.out.io.sessions.primary_mut(conn) else { return };
+        let silent = self.view.now.mono.saturating_sub(link.heard);
         let given_up = match link.phase {
-            Phase::Dialling => silent > self.config.cluster_node_timeout / 2 || elsewhere != Some(link.socket),
-            _ => silent > self.config.repl_timeout * 1000,
+            Phase::Dialling => silent > self.view.config.cluster_node_timeout / 2 || elsewhere != Some(link.socket),
+            _ => silent > self.view.config.repl_timeout * 1000,
         };
         if given_up {
             log::warn!("The primary at {} has said nothing for {silent} ms: connecting to it anew", link.socket);
@@ -295,13 +295,13 @@ impl<D: Disk> Node<D> {
             self.dataset.following.stands();
         }
         self.tell_offset(conn);
-        self.timers.set(Timer::Primary, self.now.mono + ACK_PERIOD);
+        self.out.timers.set(Timer::Primary, self.view.now.mono + ACK_PERIOD);
     }
 
     /// Tells the primary how far this replica has run its stream, or, while its data is loaded, that this replica is there.
     pub(in crate::node) fn tell_offset(&mut self, conn: ConnId) {
         let offset = self.dataset.stream.offset();
-        let Some(session) = self.io.sessions.get_mut(conn) else { return };
+        let Some(session) = self.out.io.sessions.get_mut(conn) else { return };
         match &session.kind {
             Kind::Primary(link) => match &link.phase {
                 Phase::Streaming(_) => acknowledgement(offset, session.transmit.end()),
@@ -310,7 +310,7 @@ impl<D: Disk> Node<D> {
             },
             Kind::Bus(_) | Kind::Client(_) => return,
         }
-        self.io.sessions.queue_output(conn);
+        self.out.io.sessions.queue_output(conn);
     }
 
     /// The link to the primary is gone: it is dialled again after a pause.
@@ -322,22 +322,22 @@ impl<D: Disk> Node<D> {
         let most = if self.dataset.following.bad_rdb { MAX_RDB_BACKOFF } else { MAX_BACKOFF };
         self.dataset.following.backoff = (self.dataset.following.backoff * 2).clamp(MIN_BACKOFF, most);
         self.dataset.following.dial_at =
-            self.now.mono + self.rng.between(self.dataset.following.backoff / 2, self.dataset.following.backoff);
+            self.view.now.mono + self.out.rng.between(self.dataset.following.backoff / 2, self.dataset.following.backoff);
         if was_up {
             let primary = self.dataset.following.primary.as_ref();
             let name = primary.map(|id| self.named(id)).unwrap_or_default();
-            let follows = self.metadata.state.member(&self.me).is_some_and(|me| me.primary.as_ref() == primary);
+            let follows = self.metadata.state.member(&self.metadata.me).is_some_and(|me| me.primary.as_ref() == primary);
             let next = if follows { ": connecting anew" } else { "" };
             log::info!("The stream of the primary {name} has ended at offset {}{next}", self.dataset.stream.offset());
-            self.dataset.following.down_since = self.now.mono;
+            self.dataset.following.down_since = self.view.now.mono;
         }
-        self.todo.connect = true;
+        self.out.todo.connect = true;
     }
 
     /// What INFO and ROLE show of a replica, and what routing goes by.
     pub(in crate::node) fn upstream(&self) -> Option<Upstream> {
         self.dataset.following.primary?;
-        let link = self.dataset.following.link.and_then(|conn| self.io.sessions.primary(conn));
+        let link = self.dataset.following.link.and_then(|conn| self.out.io.sessions.primary(conn));
         let state = match link.map(|link| &link.phase) {
             Some(Phase::Streaming(_)) => UpstreamLink::Up,
             Some(Phase::Syncing(sync)) => match sync.progress() {

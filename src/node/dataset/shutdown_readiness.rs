@@ -43,7 +43,7 @@ enum Owed {
 
 impl<D: Disk> Node<D> {
     pub(in crate::node) fn begin_parting(&self) -> Parting {
-        let until = self.now.mono.saturating_add(self.config.shutdown_timeout.saturating_mul(1000));
+        let until = self.view.now.mono.saturating_add(self.view.config.shutdown_timeout.saturating_mul(1000));
         Parting { until, floor: None, asked: None, told: false }
     }
 
@@ -51,15 +51,15 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn part(&mut self, mut parting: Parting) -> Option<Parting> {
         let owed = self.owed(&parting);
         self.hold_for_replicas(&mut parting, owed);
-        if owed == Owed::Nothing || parting.until <= self.now.mono {
+        if owed == Owed::Nothing || parting.until <= self.view.now.mono {
             return None;
         }
         if !parting.told {
-            log::info!("Waiting for replicas before shutting down, for at most {} s; writes wait too", self.config.shutdown_timeout);
+            log::info!("Waiting for replicas before shutting down, for at most {} s; writes wait too", self.view.config.shutdown_timeout);
             parting.told = true;
         }
         if self.may_ask(&parting, owed) {
-            parting.asked = Some(self.now.mono);
+            parting.asked = Some(self.view.now.mono);
             self.ask_for_successor();
         }
         Some(parting)
@@ -68,7 +68,7 @@ impl<D: Disk> Node<D> {
     /// Nothing is acknowledged any more that replicas could lack in the end. Also if slots have come back meanwhile, and were served.
     fn hold_for_replicas(&mut self, parting: &mut Parting, owed: Owed) {
         let has_replicas = owed != Owed::Nothing || self.replicas().next().is_some();
-        if has_replicas && self.metadata.state.slot_count_of(&self.me) > 0 && !self.clients.pausing.is_own() {
+        if has_replicas && self.metadata.state.slot_count_of(&self.metadata.me) > 0 && !self.out.clients.pausing.is_own() {
             parting.floor = Some(self.dataset.stream.offset());
             self.hold_writes(Millis::MAX);
             self.dataset.feeding.asks_acks = true;
@@ -78,15 +78,16 @@ impl<D: Disk> Node<D> {
 
     /// The successor may have gone, and the slots have come back: nobody has the time any more to copy what would be written.
     pub(in crate::node) fn hold_returned_slots(&mut self) {
-        let returned = self.metadata.state.slot_count_of(&self.me) > 0 && !self.metadata.state.replicas_of(&self.me).is_empty();
-        if returned && !self.clients.pausing.is_own() {
+        let returned =
+            self.metadata.state.slot_count_of(&self.metadata.me) > 0 && !self.metadata.state.replicas_of(&self.metadata.me).is_empty();
+        if returned && !self.out.clients.pausing.is_own() {
             self.hold_writes(Millis::MAX);
         }
     }
 
     /// When it is to be looked at again, if nothing happens before (mono ms).
     pub(in crate::node) fn parting_deadline(&self, parting: &Parting) -> Millis {
-        let again = parting.asked.map(|asked| asked + ASK_AGAIN).filter(|again| *again > self.now.mono);
+        let again = parting.asked.map(|asked| asked + ASK_AGAIN).filter(|again| *again > self.view.now.mono);
         again.map_or(parting.until, |again| again.min(parting.until))
     }
 
@@ -97,8 +98,8 @@ impl<D: Disk> Node<D> {
     }
 
     fn may_ask(&self, parting: &Parting, owed: Owed) -> bool {
-        let patient = parting.asked.is_some_and(|asked| self.now.mono < asked + ASK_AGAIN);
-        owed == Owed::Slots && !patient && !self.metadata.proposals.gives_up(&self.me)
+        let patient = parting.asked.is_some_and(|asked| self.view.now.mono < asked + ASK_AGAIN);
+        owed == Owed::Slots && !patient && !self.metadata.proposals.gives_up(&self.metadata.me)
     }
 
     fn owed(&self, parting: &Parting) -> Owed {
@@ -109,23 +110,27 @@ impl<D: Disk> Node<D> {
             return if near || connected { Owed::Inheritance } else { strangers() };
         }
         // Of an heir that lacks keys its predecessor has all of them.
-        if self.metadata.state.slot_count_of(&self.me) == 0 || self.dataset.succession.predecessor().is_some() {
+        if self.metadata.state.slot_count_of(&self.metadata.me) == 0 || self.dataset.succession.predecessor().is_some() {
             return strangers();
         }
-        let lives =
-            self.metadata.state.replicas_of(&self.me).iter().any(|id| self.metadata.state.member(id).is_some_and(|member| !member.failed));
+        let lives = self
+            .metadata
+            .state
+            .replicas_of(&self.metadata.me)
+            .iter()
+            .any(|id| self.metadata.state.member(id).is_some_and(|member| !member.failed));
         match self.is_with_a_replica(floor) && !self.lacks_keys() {
             // Who lives and is reached dials within a second. Without a leader nobody says of the others that they are gone. Whether a replica has more than who has
             // just started nobody knows before the leader has looked: it is a predecessor, or feeds them.
             false if connected || lives && near => Owed::Copy,
-            true if near && self.metadata.state.able_replicas(&self.me).next().is_some() => Owed::Slots,
+            true if near && self.metadata.state.able_replicas(&self.metadata.me).next().is_some() => Owed::Slots,
             _ => strangers(),
         }
     }
 
     /// Whether a leader was heard so lately, by the time of the last turn, that it will be heard again, or another one.
     pub fn hears_leader(&self) -> bool {
-        self.metadata.outlook.leader_heard.is_some_and(|heard| self.now.mono.saturating_sub(heard) <= self.handover_patience())
+        self.metadata.outlook.leader_heard.is_some_and(|heard| self.view.now.mono.saturating_sub(heard) <= self.handover_patience())
     }
 
     fn member_replicas(&self) -> impl Iterator<Item = &Client> {
@@ -148,8 +153,8 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn tell_left_behind(&self, parting: &Parting) {
         let owed = self.owed(parting);
         let floor = parting.floor.unwrap_or(self.dataset.stream.offset());
-        let serves = self.metadata.state.slot_count_of(&self.me) > 0 && !self.lacks_keys();
-        let alone = serves && !self.is_with_a_replica(floor) && !self.metadata.state.replicas_of(&self.me).is_empty();
+        let serves = self.metadata.state.slot_count_of(&self.metadata.me) > 0 && !self.lacks_keys();
+        let alone = serves && !self.is_with_a_replica(floor) && !self.metadata.state.replicas_of(&self.metadata.me).is_empty();
         match owed {
             Owed::Slots => return log::warn!("A replica has everything, but none has taken over in time: the shutdown goes on without"),
             Owed::Nothing if !alone => return,

@@ -82,16 +82,16 @@ impl Succession {
 impl<D: Disk> Node<D> {
     /// CLUSTER FAILOVER.
     pub(in crate::node) fn begin_failover(&mut self, client: ConnId) {
-        let primary = self.metadata.state.member(&self.me).and_then(|me| me.primary);
+        let primary = self.metadata.state.member(&self.metadata.me).and_then(|me| me.primary);
         let Some(primary) = primary.filter(|_| self.dataset.succession.attempt.is_none()) else {
-            return self.clients.waiting.finish(client, WaitOutcome::Failed("ERR A failover is in progress already".to_owned()));
+            return self.out.clients.waiting.finish(client, WaitOutcome::Failed("ERR A failover is in progress already".to_owned()));
         };
         log::info!("Taking over from {}, as asked", self.named(&primary));
-        let until = self.now.mono + self.config.cluster_manual_failover_timeout;
+        let until = self.view.now.mono + self.view.config.cluster_manual_failover_timeout;
         self.dataset.succession.attempt = Some(Attempt { client, until, proposed: false });
         self.dataset.succession.question = Some(Question { primary, asked: None, end: None });
-        self.timers.set(Timer::Succession, until);
-        self.todo.connect = true;
+        self.out.timers.set(Timer::Succession, until);
+        self.out.todo.connect = true;
     }
 
     /// A client was told this, or has left: a failover that it asked for and that was not granted is over.
@@ -105,7 +105,7 @@ impl<D: Disk> Node<D> {
     fn call_failover_off(&mut self, outcome: WaitOutcome) {
         let Some(attempt) = self.dataset.succession.attempt.take() else { return };
         let why = outcome.clone().failure();
-        self.clients.waiting.finish(attempt.client, outcome);
+        self.out.clients.waiting.finish(attempt.client, outcome);
         if let (false, Some(question)) = (self.dataset.succession.heir, self.dataset.succession.question) {
             if let Some(why) = why {
                 log::warn!("Taking over from {} is called off: {why}", self.named(&question.primary));
@@ -113,31 +113,31 @@ impl<D: Disk> Node<D> {
             self.dataset.succession.question = None;
             if let Some(conn) = self.metadata.links.up(&question.primary) {
                 let number = self.dataset.succession.next_question();
-                self.io.outbox.push(conn, Frame::FailoverPrepare { pause: 0, number });
+                self.out.io.outbox.push(conn, Frame::FailoverPrepare { pause: 0, number });
             }
         }
     }
 
     /// Once a turn: asks, proposes once this replica has caught up, serves once it has everything.
     pub(in crate::node) fn tend_succession(&mut self) {
-        let late = self.timers.take_due(Timer::Succession, self.now.mono);
-        self.todo.connect |= self.dataset.succession.done.take().is_some();
+        let late = self.out.timers.take_due(Timer::Succession, self.view.now.mono);
+        self.out.todo.connect |= self.dataset.succession.done.take().is_some();
         let Some(question) = self.dataset.succession.question else { return };
         if self.dataset.succession.heir {
             return self.await_inheritance(question);
         }
-        let follows = self.metadata.state.member(&self.me).and_then(|me| me.primary) == Some(question.primary);
+        let follows = self.metadata.state.member(&self.metadata.me).and_then(|me| me.primary) == Some(question.primary);
         let Some(attempt) = self.dataset.succession.attempt else { return };
         if late || !follows {
             // It may have come to it in another way: the primary has failed meanwhile.
-            let leads = !follows && self.metadata.state.slot_count_of(&self.me) > 0;
+            let leads = !follows && self.metadata.state.slot_count_of(&self.metadata.me) > 0;
             return self.call_failover_off(if leads { WaitOutcome::Done } else { attempt.failure(question, follows) });
         }
         // Without the link it is not known to be the same history, and the primary's clients would be held for as long as that takes.
         if self.upstream().is_none_or(|upstream| upstream.link != UpstreamLink::Up) {
             return;
         }
-        self.put_question(question, attempt.until.saturating_sub(self.now.mono));
+        self.put_question(question, attempt.until.saturating_sub(self.view.now.mono));
         let end = self.dataset.succession.question.and_then(|question| question.end);
         if !attempt.proposed && end.is_some_and(|end| self.has_caught_up(end)) {
             self.dataset.succession.attempt = Some(Attempt { proposed: true, ..attempt });
@@ -153,7 +153,7 @@ impl<D: Disk> Node<D> {
     fn propose_failover(&mut self, primary: NodeId, part: Part) {
         let Some(old) = self.metadata.state.member(&primary) else { return };
         let (shard, epoch) = (old.shard, self.metadata.state.epoch(&old.shard));
-        self.propose(Change::Failover { replica: self.me, primary, shard, epoch, kind: FailoverKind::Manual }, Some(part));
+        self.propose(Change::Failover { replica: self.metadata.me, primary, shard, epoch, kind: FailoverKind::Manual }, Some(part));
     }
 
     /// Asks once on each link: writes are to be held for so long, and where does the stream end?
@@ -161,7 +161,7 @@ impl<D: Disk> Node<D> {
         let asked = question.asked.map(|(conn, _)| conn);
         let Some(conn) = self.metadata.links.up(&question.primary).filter(|conn| asked != Some(*conn)) else { return };
         let number = self.dataset.succession.next_question();
-        self.io.outbox.push(conn, Frame::FailoverPrepare { pause, number });
+        self.out.io.outbox.push(conn, Frame::FailoverPrepare { pause, number });
         self.dataset.succession.question = Some(Question { asked: Some((conn, number)), end: None, ..question });
     }
 
@@ -194,17 +194,17 @@ impl<D: Disk> Node<D> {
     fn inherit(&mut self, primary: NodeId) {
         self.dataset.succession.heir = true;
         self.dataset.succession.question = Some(Question { primary, asked: None, end: None });
-        self.hold_writes(self.now.mono + self.config.cluster_manual_failover_timeout);
-        self.todo.connect = true;
+        self.hold_writes(self.view.now.mono + self.view.config.cluster_manual_failover_timeout);
+        self.out.todo.connect = true;
     }
 
     /// Nobody is served before this node has what its predecessor had, or that one is gone \[N25\].
     fn await_inheritance(&mut self, question: Question) {
         let predecessor = self.metadata.state.member(&question.primary);
-        let lost = self.metadata.state.slot_count_of(&self.me) == 0;
+        let lost = self.metadata.state.slot_count_of(&self.metadata.me) == 0;
         let gone = lost
             || self.metadata.raft.is_dead(&question.primary)
-            || predecessor.is_none_or(|member| member.failed || member.primary != Some(self.me));
+            || predecessor.is_none_or(|member| member.failed || member.primary != Some(self.metadata.me));
         if !gone && question.end.is_none_or(|end| self.extent() < end) {
             return self.put_question(question, 0);
         }
@@ -226,7 +226,7 @@ impl<D: Disk> Node<D> {
     /// The old primary may be waiting for that with its end. It may not rely on who ends itself.
     fn tell_predecessor(&mut self, primary: NodeId) {
         if let Some(conn) = self.metadata.links.up(&primary).filter(|_| !self.is_at_its_end()) {
-            self.io.outbox.push(conn, Frame::FailoverDone { has: self.extent() });
+            self.out.io.outbox.push(conn, Frame::FailoverDone { has: self.extent() });
             self.dataset.succession.done = Some(primary);
         }
     }

@@ -46,8 +46,8 @@ impl Lease {
 impl<D: Disk> Node<D> {
     /// Takes over what Raft knows of the lease.
     pub(in crate::node) fn renew_lease(&mut self) {
-        let changed = self.dataset.lease.renew(self.metadata.raft.lease_end(), self.now.mono);
-        if changed && self.metadata.state.slot_count_of(&self.me) > 0 {
+        let changed = self.dataset.lease.renew(self.metadata.raft.lease_end(), self.view.now.mono);
+        if changed && self.metadata.state.slot_count_of(&self.metadata.me) > 0 {
             match self.dataset.lease.held {
                 true => log::info!("This node has a write lease and serves its slots"),
                 false => log::warn!("The write lease has run out: this node does not serve its slots until the leader grants another"),
@@ -59,7 +59,7 @@ impl<D: Disk> Node<D> {
     /// under a lease which has lapsed since is closed instead \[N9\].
     pub fn transmit_buffer(&mut self, conn: ConnId, reading: Now) -> Option<&mut Transmit> {
         let now = self.take_reading(reading);
-        let Kind::Client(client) = &self.io.sessions.get(conn)?.kind else { return self.transmit(conn) };
+        let Kind::Client(client) = &self.out.io.sessions.get(conn)?.kind else { return self.transmit(conn) };
         if let Some(number) = client.client.under_lease.filter(|number| self.dataset.lease.at(now.mono) != Some(*number)) {
             log::debug!("closing client {} without its replies: write lease {number} has run out", client.client.id);
             self.close(conn);
@@ -69,14 +69,14 @@ impl<D: Disk> Node<D> {
     }
 
     fn transmit(&mut self, conn: ConnId) -> Option<&mut Transmit> {
-        self.io.sessions.get_mut(conn).map(|session| &mut session.transmit)
+        self.out.io.sessions.get_mut(conn).map(|session| &mut session.transmit)
     }
 
     /// Whether a client's write to this slot would be acknowledged now.
     pub fn accepts_writes(&self, slot: Slot, now: Now) -> bool {
         let leaving = self.dataset.succession.yielding.leaving.iter().any(|(first, last)| (*first..=*last).contains(&slot));
         let held = self.machine.steady.would_read(now).is_some_and(|now| self.dataset.lease.at(now.mono).is_some());
-        self.metadata.outlook.usable && self.metadata.state.owner(slot) == Some(self.me) && !leaving && held
+        self.metadata.outlook.usable && self.metadata.state.owner(slot) == Some(self.metadata.me) && !leaving && held
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
         net.give(0, conn, b"SET k 1\r\n");
         net.step();
         assert!(net.nodes[0].dataset.lease.renew(0, net.now.mono), "it runs out");
-        net.until("the end of the pause", |net| net.nodes[0].clients.pausing.held.is_empty());
+        net.until("the end of the pause", |net| net.nodes[0].out.clients.pausing.held.is_empty());
         net.step();
         let answer = net.nodes[0].transmit_buffer(conn, net.now).expect("the session goes on").as_slice();
         assert_eq!(answer, b"+OK\r\n");

@@ -21,30 +21,30 @@ impl<D: Disk> Node<D> {
     pub fn accepted(&mut self, port: Port, remote: SocketAddr, local: SocketAddr) -> Accepted {
         match port {
             Port::Bus => {
-                if self.io.sessions.len() - self.io.sessions.client_count() >= MAX_INBOUND {
+                if self.out.io.sessions.len() - self.out.io.sessions.client_count() >= MAX_INBOUND {
                     return Accepted::Refused(b"");
                 }
-                Accepted::Session(self.io.sessions.insert(Kind::Bus(Box::new(BusSession {
+                Accepted::Session(self.out.io.sessions.insert(Kind::Bus(Box::new(BusSession {
                     end: BusEnd::Inbound,
                     peer: None,
                     remote_ip: remote.ip(),
                     local_ip: Some(local.ip()),
-                    since: self.now,
+                    since: self.view.now,
                     heard: 0,
                     publishes: false,
                     is_closing: false,
                 }))))
             }
             Port::Client => {
-                self.server.stats.connections_received += 1;
-                if self.io.sessions.client_count() >= self.config.maxclients as usize {
-                    self.server.stats.connections_rejected += 1;
+                self.out.server.stats.connections_received += 1;
+                if self.out.io.sessions.client_count() >= self.view.config.maxclients as usize {
+                    self.out.server.stats.connections_rejected += 1;
                     return Accepted::Refused(b"-ERR max number of clients reached\r\n");
                 }
-                let authenticated = self.config.requirepass.is_empty();
-                let client = Client::new(self.io.next_client(), remote, local, self.now, authenticated);
-                let parser = Parser::new(limits(&self.config, authenticated));
-                Accepted::Session(self.io.sessions.insert(Kind::Client(Box::new(ClientSession {
+                let authenticated = self.view.config.requirepass.is_empty();
+                let client = Client::new(self.out.io.next_client(), remote, local, self.view.now, authenticated);
+                let parser = Parser::new(limits(&self.view.config, authenticated));
+                Accepted::Session(self.out.io.sessions.insert(Kind::Client(Box::new(ClientSession {
                     client,
                     parser,
                     held_up: false,
@@ -56,7 +56,7 @@ impl<D: Disk> Node<D> {
 
     /// A dialled link is up; `local` is our end of it.
     pub fn connected(&mut self, conn: ConnId, local: SocketAddr) {
-        let Some(bus) = self.io.sessions.bus_mut(conn) else { return self.primary_connected(conn, local) };
+        let Some(bus) = self.out.io.sessions.bus_mut(conn) else { return self.primary_connected(conn, local) };
         bus.local_ip = Some(local.ip());
         let BusEnd::Outbound { purpose } = bus.end else { return };
         self.learn_own_ip(local.ip());
@@ -66,7 +66,7 @@ impl<D: Disk> Node<D> {
             // Somebody listens there: that was the question.
             Purpose::Probe => return self.probe_accepted(conn),
         };
-        self.io.outbox.push(conn, Frame::Hello(hello));
+        self.out.io.outbox.push(conn, Frame::Hello(hello));
     }
 
     /// A connection ended, or a dial failed. Its session is gone.
@@ -79,39 +79,39 @@ impl<D: Disk> Node<D> {
     /// Where the shell puts what it reads; `None` while the connection is not to be read (it is closing, or held up).
     pub fn receive_buffer(&mut self, conn: ConnId) -> Option<&mut Vec<u8>> {
         let at_end = self.is_at_its_end();
-        let session = self.io.sessions.get_mut(conn)?;
+        let session = self.out.io.sessions.get_mut(conn)?;
         let is_held = at_end && matches!(session.kind, Kind::Primary(_));
         (!session.closing && !session.is_full() && !is_held).then_some(&mut session.receive)
     }
 
     /// `count` bytes were appended to the receive buffer.
     pub fn received(&mut self, conn: ConnId, count: usize) {
-        match self.io.sessions.get(conn).map(|session| &session.kind) {
-            Some(Kind::Client(_) | Kind::Primary(_)) => self.server.stats.net_input_bytes += count as u64,
-            Some(Kind::Bus(_)) => self.io.bus_stats.bytes_received += count as u64,
+        match self.out.io.sessions.get(conn).map(|session| &session.kind) {
+            Some(Kind::Client(_) | Kind::Primary(_)) => self.out.server.stats.net_input_bytes += count as u64,
+            Some(Kind::Bus(_)) => self.out.io.bus_stats.bytes_received += count as u64,
             None => {}
         }
-        self.io.sessions.queue_input(conn);
+        self.out.io.sessions.queue_input(conn);
     }
 
     /// The next thing for the shell to do.
     pub fn next_action(&mut self) -> Option<Action> {
-        self.io.actions.pop_front()
+        self.out.io.actions.pop_front()
     }
 
     /// The next connection with something to write.
     pub fn next_dirty(&mut self) -> Option<ConnId> {
-        self.io.sessions.next_output()
+        self.out.io.sessions.next_output()
     }
 
     /// The shell has written what it could, `count` bytes. A session that was only to be flushed is closed once nothing is left.
     pub fn flushed(&mut self, conn: ConnId, count: usize) {
-        match self.io.sessions.get(conn).map(|session| &session.kind) {
-            Some(Kind::Client(_) | Kind::Primary(_)) => self.server.stats.net_output_bytes += count as u64,
-            Some(Kind::Bus(_)) => self.io.bus_stats.bytes_sent += count as u64,
+        match self.out.io.sessions.get(conn).map(|session| &session.kind) {
+            Some(Kind::Client(_) | Kind::Primary(_)) => self.out.server.stats.net_output_bytes += count as u64,
+            Some(Kind::Bus(_)) => self.out.io.bus_stats.bytes_sent += count as u64,
             None => {}
         }
-        if let Some(session) = self.io.sessions.get_mut(conn).filter(|session| session.transmit.is_empty()) {
+        if let Some(session) = self.out.io.sessions.get_mut(conn).filter(|session| session.transmit.is_empty()) {
             if session.closing {
                 return self.close(conn);
             }
@@ -126,22 +126,22 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn close(&mut self, conn: ConnId) {
         let how = self.way_to_close(conn);
         if self.forget_session(conn) {
-            self.io.actions.push_back(Action::Close { conn, how });
+            self.out.io.actions.push_back(Action::Close { conn, how });
         }
     }
 
     /// Removes a session and what hung on it; false if it was gone already.
     pub(in crate::node) fn forget_session(&mut self, conn: ConnId) -> bool {
-        let Some(session) = self.io.sessions.remove(conn) else { return false };
+        let Some(session) = self.out.io.sessions.remove(conn) else { return false };
         match session.kind {
             Kind::Client(mut client) => {
                 if client.client.replica.as_ref().is_some_and(|replica| replica.is_online()) {
                     log::info!("The link to replica {} has ended", replica_named(&self.metadata.state, &client.client));
                 }
-                self.clients.publishing.pubsub.leave(conn, &mut client.client.subscriptions);
+                self.out.clients.publishing.pubsub.leave(conn, &mut client.client.subscriptions);
                 client.client.leave(&mut self.dataset.keyspace);
-                self.clients.waiting.forget(conn);
-                self.clients.pausing.held.remove(&conn);
+                self.out.clients.waiting.forget(conn);
+                self.out.clients.pausing.held.remove(&conn);
                 self.reset_ended(conn);
                 self.failover_ended(conn, &WaitOutcome::Failed("the client that asked for it is gone".to_owned()));
             }

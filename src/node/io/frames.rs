@@ -34,8 +34,8 @@ pub(in crate::node) enum Fault {
 impl<D: Disk> Node<D> {
     /// Handles every whole frame that has come in.
     pub(in crate::node) fn read_bus(&mut self) {
-        for _ in 0..self.io.sessions.input_count(Input::Bus) {
-            if let Some(conn) = self.io.sessions.next_input(Input::Bus) {
+        for _ in 0..self.out.io.sessions.input_count(Input::Bus) {
+            if let Some(conn) = self.out.io.sessions.next_input(Input::Bus) {
                 self.read_link(conn, usize::MAX);
             }
         }
@@ -43,16 +43,16 @@ impl<D: Disk> Node<D> {
 
     /// Handles what has come in on one link, up to about this many bytes; how many that were. The rest is for the next turn.
     pub(in crate::node) fn read_link(&mut self, conn: ConnId, budget: usize) -> usize {
-        let Some(session) = self.io.sessions.get_mut(conn) else { return 0 };
+        let Some(session) = self.out.io.sessions.get_mut(conn) else { return 0 };
         let mut received = std::mem::take(&mut session.receive);
         let mut used = 0;
         let result = self.read_frames(conn, &received, &mut used, budget);
         if let Err(fault) = result {
-            let peer = self.io.sessions.bus(conn).map(|bus| bus.remote_ip.to_string()).unwrap_or_default();
+            let peer = self.out.io.sessions.bus(conn).map(|bus| bus.remote_ip.to_string()).unwrap_or_default();
             log::warn!("closing a bus link with {peer}: {fault}");
             self.close(conn);
         }
-        if let Some(session) = self.io.sessions.get_mut(conn) {
+        if let Some(session) = self.out.io.sessions.get_mut(conn) {
             received.drain(..used);
             if received.is_empty() {
                 received.shrink_to(KEPT_CAPACITY);
@@ -64,13 +64,15 @@ impl<D: Disk> Node<D> {
 
     fn read_frames(&mut self, conn: ConnId, received: &[u8], used: &mut usize, budget: usize) -> Result<(), Fault> {
         // A frame may close its own link: what comes behind it is nobody's any more.
-        while self.io.sessions.get(conn).is_some_and(|session| !session.closing) {
+        while self.out.io.sessions.get(conn).is_some_and(|session| !session.closing) {
             if *used >= budget {
-                self.io.sessions.queue_input(conn);
+                self.out.io.sessions.queue_input(conn);
                 return Ok(());
             }
             match bus::decode(&received[*used..]) {
-                Ok(None) if received.len() - *used > MAX_GREETING && self.io.sessions.bus(conn).is_some_and(|bus| bus.peer.is_none()) => {
+                Ok(None)
+                    if received.len() - *used > MAX_GREETING && self.out.io.sessions.bus(conn).is_some_and(|bus| bus.peer.is_none()) =>
+                {
                     return Err(Fault::OutOfPlace("a long frame before the greeting"));
                 }
                 Ok(None) => return Ok(()),
@@ -82,7 +84,7 @@ impl<D: Disk> Node<D> {
                     *used += length;
                     log::error!("refusing an AE with an entry of unknown type {kind}: is this binary older than the leader's?");
                     if self.friend(conn)? == Some(append.leader) {
-                        self.metadata.raft.refuse_append(conn, append.leader, append.term, append.round, self.now.mono)?;
+                        self.metadata.raft.refuse_append(conn, append.leader, append.term, append.round, self.view.now.mono)?;
                     }
                 }
                 Err(error) => return Err(error.into()),
@@ -92,9 +94,9 @@ impl<D: Disk> Node<D> {
     }
 
     fn receive_frame(&mut self, conn: ConnId, frame: Frame) -> Result<(), Fault> {
-        *self.io.bus_stats.received.entry(frame.stats_name()).or_default() += 1;
-        let Some(bus) = self.io.sessions.bus_mut(conn) else { return Ok(()) };
-        bus.heard = self.now.wall;
+        *self.out.io.bus_stats.received.entry(frame.stats_name()).or_default() += 1;
+        let Some(bus) = self.out.io.sessions.bus_mut(conn) else { return Ok(()) };
+        bus.heard = self.view.now.wall;
         let (end, publishes) = (bus.end, bus.publishes);
         // What was published may have waited here while its sender died: it says nothing of whether that lives.
         if let Some((id, process)) = bus.peer.as_ref().filter(|_| !publishes).map(|peer| (peer.id, peer.process)) {
@@ -104,7 +106,7 @@ impl<D: Disk> Node<D> {
         match (end, frame) {
             (_, Frame::Closing) => {
                 self.friend(conn)?;
-                if let Some(bus) = self.io.sessions.bus_mut(conn) {
+                if let Some(bus) = self.out.io.sessions.bus_mut(conn) {
                     bus.is_closing = true;
                 }
                 Ok(())
@@ -143,40 +145,40 @@ impl<D: Disk> Node<D> {
 
     /// Who is at the other end, once it has said so.
     fn peer(&self, conn: ConnId) -> Option<Greeting> {
-        self.io.sessions.bus(conn)?.peer.clone()
+        self.out.io.sessions.bus(conn)?.peer.clone()
     }
 
     /// The peer's id if it is of our cluster; frames of other clusters are dropped and counted. Before a greeting nothing is taken.
     fn friend(&mut self, conn: ConnId) -> Result<Option<NodeId>, Fault> {
-        let peer = self.io.sessions.bus(conn).and_then(|bus| bus.peer.as_ref());
+        let peer = self.out.io.sessions.bus(conn).and_then(|bus| bus.peer.as_ref());
         let peer = peer.ok_or(Fault::OutOfPlace("a frame before the greeting"))?;
         if peer.cluster == self.metadata.state.cluster_id() {
             return Ok(Some(peer.id));
         }
-        self.io.bus_stats.foreign += 1;
+        self.out.io.bus_stats.foreign += 1;
         Ok(None)
     }
 
     /// Our own greeting, to `peer` if that is known. The IP stays empty while we are not sure of it.
     pub(in crate::node) fn greeting(&self, peer: Option<&NodeId>) -> Greeting {
         let join_nonce = peer.and_then(|id| self.address_of(id)).and_then(Address::join_nonce);
-        let (id, mut address, cluster) = (self.me, self.metadata.own_address.clone(), self.metadata.state.cluster_id());
+        let (id, mut address, cluster) = (self.metadata.me, self.metadata.own_address.clone(), self.metadata.state.cluster_id());
         if !self.tells_ip() {
             address.ip.clear();
         }
         let ancestors = self.metadata.state.ancestors().to_vec();
-        Greeting { id, address, cluster, version: PROTOCOL_VERSION, join_nonce, ancestors, process: Some(self.nonce) }
+        Greeting { id, address, cluster, version: PROTOCOL_VERSION, join_nonce, ancestors, process: Some(self.view.nonce) }
     }
 
     /// The peer has said who it is; an IP that it did not tell is filled in.
     fn introduce(&mut self, conn: ConnId, mut greeting: Greeting) {
-        let Some(bus) = self.io.sessions.bus_mut(conn) else { return };
+        let Some(bus) = self.out.io.sessions.bus_mut(conn) else { return };
         let (remote, local) = (bus.remote_ip.to_canonical(), bus.local_ip);
         if greeting.address.ip.is_empty() {
             greeting.address.ip = self.seen_at(remote);
         }
         self.heard(&greeting.id, greeting.process);
-        if let Some(bus) = self.io.sessions.bus_mut(conn) {
+        if let Some(bus) = self.out.io.sessions.bus_mut(conn) {
             bus.peer = Some(greeting);
         }
         self.note_process(conn);
@@ -186,7 +188,7 @@ impl<D: Disk> Node<D> {
     }
 
     fn receive_hello(&mut self, conn: ConnId, greeting: Greeting) -> Result<(), Fault> {
-        if self.io.sessions.bus(conn).is_some_and(|bus| bus.peer.is_some()) {
+        if self.out.io.sessions.bus(conn).is_some_and(|bus| bus.peer.is_some()) {
             return Err(Fault::OutOfPlace("a second HELLO"));
         }
         let (id, cluster) = (greeting.id, greeting.cluster);
@@ -195,7 +197,7 @@ impl<D: Disk> Node<D> {
         if self.peer(conn).is_some_and(|peer| self.follow_recovery(&peer)) {
             return Ok(());
         }
-        self.io.outbox.push(conn, Frame::Hi(self.greeting(Some(&id))));
+        self.out.io.outbox.push(conn, Frame::Hi(self.greeting(Some(&id))));
         if cluster == self.metadata.state.cluster_id() {
             self.tell_stranger(conn, &id);
             self.note_address(conn, id);
@@ -205,7 +207,7 @@ impl<D: Disk> Node<D> {
     }
 
     fn receive_hi(&mut self, conn: ConnId, purpose: Purpose, greeting: Greeting) -> Result<(), Fault> {
-        if self.io.sessions.bus(conn).is_some_and(|bus| bus.peer.is_some()) {
+        if self.out.io.sessions.bus(conn).is_some_and(|bus| bus.peer.is_some()) {
             return Err(Fault::OutOfPlace("a second HI"));
         }
         let (id, cluster) = (greeting.id, greeting.cluster);
@@ -222,7 +224,7 @@ impl<D: Disk> Node<D> {
             Purpose::Publish(dialled) if dialled != id || cluster != self.metadata.state.cluster_id() => self.close(conn),
             // Not ours, or not yet (it is just joining): the link is closed by its silence and dialled again.
             Purpose::Link(_) if cluster != self.metadata.state.cluster_id() => {
-                self.io.bus_stats.foreign += 1;
+                self.out.io.bus_stats.foreign += 1;
                 self.follow_sponsor(id, cluster);
             }
             Purpose::Link(_) => self.link_greeted(id),
@@ -247,7 +249,7 @@ impl<D: Disk> Node<D> {
             Frame::FailoverPrepare { .. } if self.dataset.succession.predecessor().is_some() => {}
             Frame::FailoverPrepare { pause, number } => {
                 let end = self.prepare_failover(from, pause);
-                self.io.outbox.push(conn, Frame::FailoverOffset { end, number });
+                self.out.io.outbox.push(conn, Frame::FailoverOffset { end, number });
             }
             Frame::FailoverDone { has } => self.receive_failover_done(from, has),
             Frame::TransferLeader { term } => {
@@ -271,7 +273,7 @@ impl<D: Disk> Node<D> {
         match frame {
             Frame::Raft(message @ (Message::AppendAck(_) | Message::Vote(_))) => {
                 if let Some(link) = self.metadata.links.get_mut(&from) {
-                    link.answered = self.now.mono;
+                    link.answered = self.view.now.mono;
                 }
                 return self.step_raft(conn, from, message);
             }
@@ -294,12 +296,12 @@ impl<D: Disk> Node<D> {
             log::debug!("{from} knows an earlier life of this node only: not followed");
             return Ok(());
         }
-        match self.metadata.raft.step(conn, from, message, self.now.mono)? {
+        match self.metadata.raft.step(conn, from, message, self.view.now.mono)? {
             Step::Done => {}
             Step::Snapshot(snapshot) => self.install(conn, snapshot)?,
         }
         if leads && self.metadata.raft.leader() == Some(from) {
-            self.metadata.outlook.leader_heard = Some(self.now.mono);
+            self.metadata.outlook.leader_heard = Some(self.view.now.mono);
             self.burn_bridges();
             self.reached_by_leader(conn);
         }
@@ -321,9 +323,9 @@ impl<D: Disk> Node<D> {
             return Err(bad(format!("its maxLease is more than {} ms", LEASE.greatest)));
         }
         let voters = state.voters().clone();
-        self.metadata.raft.snapshot_installed(&snapshot, voters, conn, self.now.mono);
+        self.metadata.raft.snapshot_installed(&snapshot, voters, conn, self.view.now.mono);
         self.replace_state(state);
-        self.io.bus_stats.snapshots_installed += 1;
+        self.out.io.bus_stats.snapshots_installed += 1;
         Ok(())
     }
 }

@@ -95,8 +95,8 @@ pub(in crate::node) fn bus_socket(address: &Address) -> Option<SocketAddr> {
 impl<D: Disk> Node<D> {
     /// Step 1 of before-sleep: dial what is wanted, close what is not.
     pub(in crate::node) fn connect_links(&mut self) {
-        let due = self.timers.take_due(Timer::Dial, self.now.mono);
-        if !std::mem::take(&mut self.todo.connect) && !due {
+        let due = self.out.timers.take_due(Timer::Dial, self.view.now.mono);
+        if !std::mem::take(&mut self.out.todo.connect) && !due {
             return;
         }
         let wanted = self.wanted_links();
@@ -134,21 +134,21 @@ impl<D: Disk> Node<D> {
         wanted.extend(self.doubted());
         wanted.extend(self.shows_own_ip());
         wanted.extend(self.dataset.succession.asks());
-        wanted.remove(&self.me);
+        wanted.remove(&self.metadata.me);
         wanted
     }
 
     /// Whom a node greets that has not heard a leader for long. It may have been forgotten, which only the leader can say; the voters that it
     /// knows may vote no more, so the other members get their turn.
     fn informants(&self) -> impl Iterator<Item = NodeId> {
-        let turn = (self.now.mono / self.config.cluster_node_timeout.max(1)) as usize * MAX_INFORMANTS;
+        let turn = (self.view.now.mono / self.view.config.cluster_node_timeout.max(1)) as usize * MAX_INFORMANTS;
         let start = turn % self.metadata.addresses.len().max(1);
         self.metadata.raft.voters().iter().chain(self.metadata.addresses.keys().cycle().skip(start).take(MAX_INFORMANTS)).copied()
     }
 
     fn dial_link(&mut self, id: NodeId) {
         let Some(socket) = self.place_of(&id) else { return };
-        let now = self.now.mono;
+        let now = self.view.now.mono;
         let link = self.metadata.links.by_node.entry(id).or_default();
         if link.greeted || (link.conn.is_some() && link.socket == Some(socket)) {
             return;
@@ -160,7 +160,7 @@ impl<D: Disk> Node<D> {
         }
         let dial_at = self.metadata.links.by_node.get(&id).map_or(now, |link| link.dial_at);
         if now < dial_at {
-            return self.timers.at_most(Timer::Dial, dial_at);
+            return self.out.timers.at_most(Timer::Dial, dial_at);
         }
         let conn = self.dial(socket, Purpose::Link(id));
         if let Some(link) = self.metadata.links.by_node.get_mut(&id) {
@@ -201,7 +201,7 @@ impl<D: Disk> Node<D> {
     /// hears from its leader at once. Nor is a dial waited for that has had no answer in [`STALE_DIAL`]: its first packet was lost, and the kernel
     /// sends it again ever later. Or nobody is there: it counts as failed, as it may never last until that shows.
     pub(in crate::node) fn dial_at_once(&mut self, id: &NodeId) {
-        let now = self.now.mono;
+        let now = self.view.now.mono;
         self.primary_greets(id);
         let found = self.metadata.links.found.get(id).copied();
         let Some(link) = self.metadata.links.by_node.get_mut(id).filter(|link| !link.greeted) else { return };
@@ -215,12 +215,12 @@ impl<D: Disk> Node<D> {
         if let Some(link) = self.metadata.links.by_node.get_mut(id) {
             link.dial_at = now;
         }
-        self.todo.connect = true;
+        self.out.todo.connect = true;
     }
 
     /// A member greets: should we not reach it where the cluster knows it to be, we try there.
     pub(in crate::node) fn note_address(&mut self, conn: ConnId, id: NodeId) {
-        let greeted = self.io.sessions.bus(conn).and_then(|bus| bus_socket(&bus.peer.as_ref()?.address));
+        let greeted = self.out.io.sessions.bus(conn).and_then(|bus| bus_socket(&bus.peer.as_ref()?.address));
         if let Some(socket) = greeted {
             self.found_at(id, socket);
         }
@@ -237,7 +237,7 @@ impl<D: Disk> Node<D> {
         } else {
             self.metadata.links.found.insert(id, socket);
         }
-        self.todo.connect = true;
+        self.out.todo.connect = true;
     }
 
     /// Opens a session and asks the shell to connect it.
@@ -247,13 +247,13 @@ impl<D: Disk> Node<D> {
             peer: None,
             remote_ip: socket.ip(),
             local_ip: None,
-            since: self.now,
+            since: self.view.now,
             heard: 0,
             publishes: false,
             is_closing: false,
         };
-        let conn = self.io.sessions.insert(Kind::Bus(Box::new(session)));
-        self.io.actions.push_back(Action::Dial { conn, socket, port: Port::Bus });
+        let conn = self.out.io.sessions.insert(Kind::Bus(Box::new(session)));
+        self.out.io.actions.push_back(Action::Dial { conn, socket, port: Port::Bus });
         conn
     }
 
@@ -262,14 +262,14 @@ impl<D: Disk> Node<D> {
         let Some(link) = self.metadata.links.by_node.get_mut(&id) else { return };
         link.greeted = true;
         link.backoff = 0;
-        link.answered = self.now.mono;
-        let end = link.conn.and_then(|conn| self.io.sessions.bus(conn)?.local_ip);
+        link.answered = self.view.now.mono;
+        let end = link.conn.and_then(|conn| self.out.io.sessions.bus(conn)?.local_ip);
         if let Some(local) = end {
             self.shown_at(local);
         }
         self.metadata.raft.link_up(id);
         self.tell_copies(id);
-        self.todo.proposals = true;
+        self.out.todo.proposals = true;
         self.ask_to_be_added(id);
     }
 
@@ -294,30 +294,31 @@ impl<D: Disk> Node<D> {
         link.conn = None;
         link.greeted = false;
         link.backoff = (link.backoff * 2).clamp(MIN_BACKOFF, MAX_BACKOFF);
-        link.dial_at = (self.now.mono + self.rng.between(link.backoff / 2, link.backoff)).next_multiple_of(DIAL_GRID);
-        self.timers.at_most(Timer::Dial, link.dial_at);
+        link.dial_at = (self.view.now.mono + self.out.rng.between(link.backoff / 2, link.backoff)).next_multiple_of(DIAL_GRID);
+        self.out.timers.at_most(Timer::Dial, link.dial_at);
         self.metadata.raft.link_down(id);
     }
 
     /// Every node's cluster or address changed, or ours did: close all links but `keep` and greet anew.
     pub(in crate::node) fn drop_bus_links(&mut self, keep: Option<ConnId>) {
-        let bus: Vec<_> = self.io.sessions.iter().filter(|(_, session)| matches!(session.kind, Kind::Bus(_))).map(|(id, _)| id).collect();
+        let bus: Vec<_> =
+            self.out.io.sessions.iter().filter(|(_, session)| matches!(session.kind, Kind::Bus(_))).map(|(id, _)| id).collect();
         for conn in bus.into_iter().filter(|conn| Some(*conn) != keep) {
             self.close(conn);
         }
         self.metadata.links = Links::default();
-        self.todo.connect = true;
+        self.out.todo.connect = true;
     }
 
     /// Cron: a link that does not answer is closed and dialled anew, an inbound one that never greeted is closed.
     pub(in crate::node) fn close_silent_links(&mut self) {
-        let patience = self.config.cluster_node_timeout / 2 + self.metadata.raft.slowness();
-        let now = self.now.mono;
+        let patience = self.view.config.cluster_node_timeout / 2 + self.metadata.raft.slowness();
+        let now = self.view.now.mono;
         // Without a leader, a greeting anew is how a node hears from one that does not count it as a member.
         let expecting = self.metadata.raft.is_leader() || self.is_leaderless();
         let silent = |link: &&Link| (!link.greeted || expecting) && now.saturating_sub(link.answered) > patience;
         let mut silent: Vec<_> = self.metadata.links.by_node.values().filter(silent).filter_map(|link| link.conn).collect();
-        silent.extend(self.io.sessions.iter().filter_map(|(id, session)| match &session.kind {
+        silent.extend(self.out.io.sessions.iter().filter_map(|(id, session)| match &session.kind {
             Kind::Bus(bus) if bus.peer.is_none() && now.saturating_sub(bus.since.mono) > patience => Some(id),
             _ => None,
         }));
@@ -357,14 +358,14 @@ mod tests {
 
         /// What node 0 dials is refused; it pauses and dials again.
         fn refuse_dial(&mut self) {
-            let conn = self.nodes[0].metadata.links.by_node[&self.nodes[1].me].conn.unwrap();
+            let conn = self.nodes[0].metadata.links.by_node[&self.nodes[1].metadata.me].conn.unwrap();
             self.disconnect(0, conn, Closed::Refused);
             self.pass(200);
         }
 
         /// Where node 0 dials node 1.
         fn dialled(&self) -> Option<SocketAddr> {
-            let link = self.nodes[0].metadata.links.by_node.get(&self.nodes[1].me)?;
+            let link = self.nodes[0].metadata.links.by_node.get(&self.nodes[1].metadata.me)?;
             assert!(!link.greeted);
             link.conn.and(link.socket)
         }

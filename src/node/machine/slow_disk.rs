@@ -23,7 +23,7 @@ impl<D: Disk> Node<D> {
     /// The turn's durable operation took so long, in so many syncs.
     pub(in crate::node) fn disk_took(&mut self, syncs: u64, took: Millis) {
         self.metadata.raft.disk_took(syncs, took);
-        let (each, timeout, now) = (self.metadata.raft.sync_time(), self.config.election_timeout(), self.now.mono);
+        let (each, timeout, now) = (self.metadata.raft.sync_time(), self.view.config.election_timeout(), self.view.now.mono);
         if each < timeout.div_ceil(PART) {
             if self.machine.slow_disk.said.take().is_some() {
                 log::info!("The disk of nodes.conf takes {each} ms for a sync again");

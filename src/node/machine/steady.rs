@@ -50,7 +50,7 @@ impl Steady {
 impl<D: Disk> Node<D> {
     /// Reads the clock; everything until the next reading happens at this time.
     pub(in crate::node) fn read_clock(&mut self, clock: &mut dyn FnMut() -> Now) {
-        self.now = self.take_reading(clock());
+        self.view.now = self.take_reading(clock());
     }
 
     /// The time at this reading. If the clock went back, nothing is served or told any more that rested on the time before.

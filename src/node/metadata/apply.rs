@@ -45,7 +45,7 @@ impl<D: Disk> Node<D> {
             };
             let outcome = self.metadata.state.apply(index, entry);
             let origin = entry.origin;
-            let others = if outcome == Outcome::Applied { others_slots(&self.me, entry) } else { Vec::new() };
+            let others = if outcome == Outcome::Applied { others_slots(&self.metadata.me, entry) } else { Vec::new() };
             let told = outcome == Outcome::Applied && self.is_of_this_life();
             let succession = succession(entry).filter(|_| told);
             if let (true, Body::App(change)) = (told, &entry.body) {
@@ -53,21 +53,21 @@ impl<D: Disk> Node<D> {
             }
             if outcome == Outcome::Applied {
                 note_changes(entry, &mut self.metadata.changed);
-                if concerns(&self.me, entry) {
-                    self.todo.rewrite_until(self.now.mono + REWRITE_PATIENCE);
+                if concerns(&self.metadata.me, entry) {
+                    self.out.todo.rewrite_until(self.view.now.mono + REWRITE_PATIENCE);
                 }
             }
             self.part_with(index, &others);
             match succession {
-                Some((replica, primary, kind)) if replica == self.me => self.succeed(primary, kind),
-                Some((replica, primary, kind)) if primary == self.me => self.handed_over(replica, Some(kind)),
+                Some((replica, primary, kind)) if replica == self.metadata.me => self.succeed(primary, kind),
+                Some((replica, primary, kind)) if primary == self.metadata.me => self.handed_over(replica, Some(kind)),
                 _ => {}
             }
             if let Some((id, join_nonce)) = leaver.filter(|_| outcome == Outcome::Applied) {
-                self.metadata.forgotten.add(id, join_nonce, self.now.mono);
+                self.metadata.forgotten.add(id, join_nonce, self.view.now.mono);
                 self.say_farewell(&id);
             }
-            self.todo.consequences = true;
+            self.out.todo.consequences = true;
             if let Some(ProposalId { n, .. }) = origin.map(|origin| origin.id).filter(|id| self.is_own(id)) {
                 self.proposal_applied(n, outcome);
             }
@@ -86,25 +86,27 @@ impl<D: Disk> Node<D> {
     }
 
     pub(in crate::node) fn is_own(&self, id: &ProposalId) -> bool {
-        id.proposer == self.me && id.incarnation == self.proposal_incarnation()
+        id.proposer == self.metadata.me && id.incarnation == self.proposal_incarnation()
     }
 
     /// A snapshot replaces the whole state: who is not in it was forgotten, and what we had proposed may be decided in it.
     pub(in crate::node) fn replace_state(&mut self, state: State) {
         for leaver in self.metadata.state.members().filter(|member| state.member(&member.id).is_none()) {
-            self.metadata.forgotten.add(leaver.id, leaver.address.join_nonce(), self.now.mono);
+            self.metadata.forgotten.add(leaver.id, leaver.address.join_nonce(), self.view.now.mono);
         }
-        let primary_in = |state: &State| state.member(&self.me).and_then(|me| me.primary);
-        let (former, served) = (primary_in(&self.metadata.state), self.metadata.state.slot_count_of(&self.me) > 0);
+        let primary_in = |state: &State| state.member(&self.metadata.me).and_then(|me| me.primary);
+        let (former, served) = (primary_in(&self.metadata.state), self.metadata.state.slot_count_of(&self.metadata.me) > 0);
         self.metadata.state = state;
         // Whether that was a planned failover is not known.
         match (former, primary_in(&self.metadata.state)) {
-            (Some(primary), None) if self.metadata.state.slot_count_of(&self.me) > 0 => self.succeed(primary, FailoverKind::Manual),
+            (Some(primary), None) if self.metadata.state.slot_count_of(&self.metadata.me) > 0 => {
+                self.succeed(primary, FailoverKind::Manual)
+            }
             (None, Some(successor)) if served => self.handed_over(successor, None),
             _ => {}
         }
         self.metadata.changed = Changed::everything();
-        self.todo.consequences = true;
+        self.out.todo.consequences = true;
         for n in self.metadata.proposals.numbers() {
             let id = self.proposal_id(n);
             if let Seen::Done(outcome) = self.metadata.state.outcome(&id) {
@@ -116,7 +118,7 @@ impl<D: Disk> Node<D> {
 
     /// Step 9 of before-sleep: what applied entries mean for this node.
     pub(in crate::node) fn draw_consequences(&mut self) {
-        if !std::mem::take(&mut self.todo.consequences) {
+        if !std::mem::take(&mut self.out.todo.consequences) {
             return;
         }
         let changed = std::mem::take(&mut self.metadata.changed);
@@ -133,7 +135,7 @@ impl<D: Disk> Node<D> {
             self.drop_foreign_keys();
         }
         self.metadata.raft.set_max_lease(self.metadata.state.max_lease());
-        if self.metadata.state.member(&self.me).is_some() {
+        if self.metadata.state.member(&self.metadata.me).is_some() {
             self.joined();
             self.make_claims();
         }
@@ -149,8 +151,8 @@ impl<D: Disk> Node<D> {
         self.metadata.evidence.duplicates.retain(|id| self.metadata.addresses.contains_key(id));
         self.review_evidence();
         self.refresh_audience();
-        self.metadata.raft.set_members(self.metadata.state.members().map(|member| member.id), self.now.mono);
-        self.todo.connect = true;
+        self.metadata.raft.set_members(self.metadata.state.members().map(|member| member.id), self.view.now.mono);
+        self.out.todo.connect = true;
     }
 
     /// How a node is reached that is a member, or whose NODE_JOIN is in the log's tail: it may be a voter already.
@@ -189,17 +191,17 @@ impl<D: Disk> Node<D> {
         if free.is_empty() {
             // Each is ours by now, or another's.
             self.metadata.standing = Standing::Member;
-            self.todo.rewrite = true;
+            self.out.todo.rewrite = true;
             return self.drop_foreign_keys();
         }
-        let target = self.metadata.state.epoch_of(&self.me).map(|epoch| (self.me, epoch));
+        let target = self.metadata.state.epoch_of(&self.metadata.me).map(|epoch| (self.metadata.me, epoch));
         self.propose(Change::SlotChange { source: None, target, ranges: Slot::ranges(free) }, None);
     }
 
     /// Keeps the log in memory short (docs/protocol.md, "Compaction"). At the beginning of a turn, so that what a turn brought is there until its end.
     pub(in crate::node) fn trim_log(&mut self) {
         let held = self.metadata.state.last_applied().saturating_sub(self.metadata.raft.log().snapshot_index());
-        let kept = self.config.cluster_raft_log_kept;
+        let kept = self.view.config.cluster_raft_log_kept;
         if held > 2 * kept {
             self.metadata.raft.compact_to(self.metadata.state.last_applied() - kept);
         }
@@ -279,7 +281,7 @@ mod tests {
         let Accepted::Session(conn) = net.nodes[0].accepted(Port::Client, place, place) else { panic!("there is room") };
         net.give(0, conn, b"MULTI\r\nCLUSTER MEET 10.0.0.1 7009\r\nSET key 1\r\nEXEC\r\n");
         net.nodes[0].turn(&mut || net.now).unwrap();
-        let (me, other) = (net.nodes[0].me, NodeId::from_bytes([9; 20]));
+        let (me, other) = (net.nodes[0].metadata.me, NodeId::from_bytes([9; 20]));
         let mut ahead = net.nodes[0].metadata.state.clone();
         let mut address = Address { ip: "10.0.0.1".to_owned(), port: 7009, bus_port: 17_009, ..Address::default() };
         address.set_shard_id(ShardId::from_bytes([9; 20]));
@@ -294,7 +296,7 @@ mod tests {
         assert_eq!(net.nodes[0].metadata.state.slot_count_of(&other), 16384);
         let (shard, epoch) = shard(&ahead, other);
         net.append(&mut ahead, Change::Failover { replica: me, primary: other, shard, epoch, kind: FailoverKind::Manual });
-        net.nodes[0].clients.waiting.finish(conn, WaitOutcome::Done);
+        net.nodes[0].out.clients.waiting.finish(conn, WaitOutcome::Done);
         net.nodes[0].turn(&mut || net.now).unwrap();
         assert_eq!(net.nodes[0].metadata.state.slot_count_of(&me), 16384);
         let answer = net.nodes[0].transmit_buffer(conn, net.now).unwrap().as_slice().to_vec();

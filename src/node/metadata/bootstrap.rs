@@ -88,39 +88,40 @@ impl<D: Disk> Node<D> {
         log::info!("Founding cluster {cluster}");
         self.metadata.own_address.set_shard_id(shard);
         self.metadata.own_address.set_join_nonce(None);
-        let join = Change::NodeJoin { id: self.me, address: self.metadata.own_address.clone(), voter: true };
-        let settings = raft_settings(&self.config);
-        let raft = Raft::found(self.me, join, self.nonce, settings, self.rng.fork(), self.now.mono);
+        let join = Change::NodeJoin { id: self.metadata.me, address: self.metadata.own_address.clone(), voter: true };
+        let settings = raft_settings(&self.view.config);
+        let raft = Raft::found(self.metadata.me, join, self.view.nonce, settings, self.out.rng.fork(), self.view.now.mono);
         self.metadata.standing = Standing::Member;
-        self.begin_anew(raft, State::founding(cluster, self.me));
+        self.begin_anew(raft, State::founding(cluster, self.metadata.me));
         self.drop_bus_links(None);
     }
 
     /// Goes back to the one-node cluster that a joiner had given up.
     pub(in crate::node) fn return_to(&mut self, fallback: Fallback) {
         let Fallback { state, term } = fallback;
-        self.metadata.own_address.set_join_nonce(state.member(&self.me).and_then(|member| member.address.join_nonce()));
+        self.metadata.own_address.set_join_nonce(state.member(&self.metadata.me).and_then(|member| member.address.join_nonce()));
         let log = Log::new(state.last_applied(), state.last_term());
         let hard = HardState { term, voted_for: None };
-        let (voters, applied, settings) = (state.voters().clone(), state.last_applied(), raft_settings(&self.config));
-        let raft = Raft::new(self.me, hard, log, voters, applied, self.nonce, settings, self.rng.fork(), self.now.mono);
+        let (voters, applied, settings) = (state.voters().clone(), state.last_applied(), raft_settings(&self.view.config));
+        let raft =
+            Raft::new(self.metadata.me, hard, log, voters, applied, self.view.nonce, settings, self.out.rng.fork(), self.view.now.mono);
         self.begin_anew(raft, state);
         self.drop_bus_links(None);
     }
 
     /// Becomes a joiner of `cluster`: no log, no term, no vote.
     pub(in crate::node) fn become_joiner(&mut self, cluster: ClusterId) {
-        let settings = raft_settings(&self.config);
+        let settings = raft_settings(&self.view.config);
         let raft = Raft::new(
-            self.me,
+            self.metadata.me,
             HardState::default(),
             Log::new(0, 0),
             BTreeSet::new(),
             0,
-            self.nonce,
+            self.view.nonce,
             settings,
-            self.rng.fork(),
-            self.now.mono,
+            self.out.rng.fork(),
+            self.view.now.mono,
         );
         self.begin_anew(raft, State::empty(cluster));
     }
@@ -138,11 +139,11 @@ impl<D: Disk> Node<D> {
         self.metadata.forgotten = crate::node::metadata::reset::ForgottenMembers::default();
         self.metadata.forgotten.check = None;
         self.metadata.reset = None;
-        self.metadata.joining.since = self.now.mono;
+        self.metadata.joining.since = self.view.now.mono;
         self.metadata.outlook.leader_heard = None;
         self.metadata.joining.reconsider = true;
-        self.todo.rewrite = true;
-        self.todo.consequences = true;
+        self.out.todo.rewrite = true;
+        self.out.todo.consequences = true;
         self.refresh_members();
         self.refresh_owners();
     }

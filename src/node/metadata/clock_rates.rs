@@ -39,7 +39,7 @@ fn difference(slow: bool, millionths: u64) -> String {
 impl<D: Disk> Node<D> {
     /// Cron.
     pub(in crate::node) fn tend_clocks(&mut self) {
-        let now = self.now.mono;
+        let now = self.view.now.mono;
         if self.machine.clocks.told_at.take_if(|at| *at + 3 * TOLD_EVERY < now).is_some() {
             log::info!("The leader does not say any more that this node's clock is off");
             self.metadata.raft.set_clock_off(false);
@@ -59,13 +59,13 @@ impl<D: Disk> Node<D> {
             self.machine.clocks.tell_at = now + TOLD_EVERY;
             self.tell_clocks_off();
         }
-        if self.metadata.raft.clock_rate(&self.me).0 == Rate::Alone {
+        if self.metadata.raft.clock_rate(&self.metadata.me).0 == Rate::Alone {
             self.hand_over(None);
         }
     }
 
     fn clocks_that_are_off(&self) -> impl Iterator<Item = (NodeId, Rate)> {
-        let all = self.metadata.raft.followers().map(|(id, _)| *id).chain([self.me]);
+        let all = self.metadata.raft.followers().map(|(id, _)| *id).chain([self.metadata.me]);
         all.map(|id| (id, self.metadata.raft.clock_rate(&id).0)).filter(|(_, rate)| matches!(rate, Rate::Alone | Rate::Disputed))
     }
 
@@ -73,7 +73,7 @@ impl<D: Disk> Node<D> {
         let faster = self.metadata.raft.clock_rate(id).1.unwrap_or(0);
         let difference = difference(faster < 0, faster.unsigned_abs());
         match rate {
-            Rate::Alone if *id == self.me => {
+            Rate::Alone if *id == self.metadata.me => {
                 log::error!("This node's clock does not run as the others': it grants no write lease, and hands the leadership over");
             }
             Rate::Alone => {
@@ -91,11 +91,11 @@ impl<D: Disk> Node<D> {
     }
 
     fn tell_clocks_off(&mut self) {
-        let withheld = self.machine.clocks.said.keys().filter(|id| **id != self.me && self.metadata.raft.withholds_for_clock(id));
+        let withheld = self.machine.clocks.said.keys().filter(|id| **id != self.metadata.me && self.metadata.raft.withholds_for_clock(id));
         let told: Vec<_> =
             withheld.filter_map(|id| Some((self.metadata.links.up(id)?, self.metadata.raft.clock_rate(id).1.unwrap_or(0)))).collect();
         for (conn, faster) in told {
-            self.io.outbox.push(conn, Frame::ClockOff { slow: faster < 0, millionths: faster.unsigned_abs() });
+            self.out.io.outbox.push(conn, Frame::ClockOff { slow: faster < 0, millionths: faster.unsigned_abs() });
         }
     }
 
@@ -105,7 +105,7 @@ impl<D: Disk> Node<D> {
             return;
         }
         self.metadata.raft.set_clock_off(true);
-        if self.machine.clocks.told_at.replace(self.now.mono).is_none() {
+        if self.machine.clocks.told_at.replace(self.view.now.mono).is_none() {
             let difference = difference(slow, millionths);
             log::error!(
                 "This node's clock runs {difference} than the others', says the leader, {}: it grants it no write lease until they agree again",
@@ -188,7 +188,7 @@ mod tests {
         let mut net = net();
         net.set_rate(0, 80);
         pass(&mut net, 10_000);
-        net.until("it to be found", |net| net.nodes[2].metadata.raft.withholds_for_clock(&net.nodes[0].me));
+        net.until("it to be found", |net| net.nodes[2].metadata.raft.withholds_for_clock(&net.nodes[0].metadata.me));
         cut_off(&mut net);
     }
 

@@ -61,10 +61,10 @@ impl Voice {
 impl<D: Disk> Node<D> {
     /// A frame came by this connection, whose peer has greeted. Binaries of version 1 do not say which process they are.
     pub(in crate::node) fn note_process(&mut self, conn: ConnId) {
-        let Some(peer) = self.io.sessions.bus(conn).and_then(|bus| bus.peer.as_ref()) else { return };
+        let Some(peer) = self.out.io.sessions.bus(conn).and_then(|bus| bus.peer.as_ref()) else { return };
         let (id, Some(nonce)) = (peer.id, peer.process) else { return };
         let known = self.metadata.evidence.duplicates.voices.get_mut(&id);
-        if nonce == self.nonce || peer.cluster != self.metadata.state.cluster_id() {
+        if nonce == self.view.nonce || peer.cluster != self.metadata.state.cluster_id() {
             return;
         }
         if known.as_ref().is_some_and(|voice| voice.last.nonce == nonce) || self.metadata.state.member(&id).is_none() {
@@ -80,23 +80,23 @@ impl<D: Disk> Node<D> {
 
     /// How often this node has said that two processes have one id.
     pub fn duplicates_seen(&self) -> u64 {
-        self.io.bus_stats.duplicates
+        self.out.io.bus_stats.duplicates
     }
 
     fn tell_of_duplicate(&mut self, id: NodeId) {
         let Some(voice) = self.metadata.evidence.duplicates.voices.get_mut(&id) else { return };
         // Who speaks under our own id is never us.
-        let certain = id == self.me || voice.returns >= CERTAIN;
-        if !certain || self.now.mono < voice.quiet_until {
+        let certain = id == self.metadata.me || voice.returns >= CERTAIN;
+        if !certain || self.view.now.mono < voice.quiet_until {
             return;
         }
-        voice.quiet_until = self.now.mono + REPEAT;
+        voice.quiet_until = self.view.now.mono + REPEAT;
         let (one, other) = (&voice.last.place, voice.before.as_ref().map_or("this one", |before| before.place.as_str()));
         log::error!(
             "Two processes call themselves {id}: the one at {one}, and {other}. Both have one nodes.conf, or a copy of it: end one of them at once, \
              for what either has promised the other does not know"
         );
-        self.io.bus_stats.duplicates += 1;
+        self.out.io.bus_stats.duplicates += 1;
     }
 }
 
@@ -108,7 +108,7 @@ mod tests {
 
     /// A process that calls itself node 1 greets node 0 and says something; how often node 0 has told of two since.
     fn speaks(net: &mut Net, process: u64) -> u64 {
-        let (id, place) = (net.nodes[1].me, "10.0.0.1:17001".parse().unwrap());
+        let (id, place) = (net.nodes[1].metadata.me, "10.0.0.1:17001".parse().unwrap());
         let Accepted::Session(conn) = net.nodes[0].accepted(Port::Bus, place, place) else { panic!("there is room") };
         let hello = format!("HELLO {id} 10.0.0.1:7001@17001 {} 2 - - {process}", net.nodes[0].metadata.state.cluster_id());
         for text in [hello, format!("PROBED {id} 1 unknown")] {

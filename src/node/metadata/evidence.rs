@@ -103,7 +103,7 @@ impl<D: Disk> Node<D> {
 
     /// The shell says that a connection has ended; its session is still there. Returns the member, if it looks as if its process had.
     pub(in crate::node) fn note_end(&mut self, conn: ConnId, why: Closed) -> Option<NodeId> {
-        let session = self.io.sessions.get(conn)?;
+        let session = self.out.io.sessions.get(conn)?;
         let word = if matches!(session.kind, Kind::Bus(_)) { bus::CLOSING } else { replication::CLOSING };
         // What waits to be read may be the last word.
         let is_closing = |far: &Far| far.is_closing || session.receive.ends_with(word);
@@ -117,7 +117,7 @@ impl<D: Disk> Node<D> {
         let led = self.metadata.raft.is_leader().then(|| self.metadata.raft.term());
         let known = self.metadata.evidence.members.entry(far.id).or_default();
         let of_stream = far.of_stream || known.ended.is_some_and(|before| before.of_stream && before.process == far.process);
-        let ended = Ended { process: far.process, sockets, at: self.now.mono, led, of_stream };
+        let ended = Ended { process: far.process, sockets, at: self.view.now.mono, led, of_stream };
         (known.process, known.ended) = (Some(far.process), Some(ended));
         self.metadata.evidence.undated.push(far.id);
         Some(far.id)
@@ -128,23 +128,23 @@ impl<D: Disk> Node<D> {
     /// end may be the proxy's.
     pub(in crate::node) fn ended(&self, id: &NodeId) -> Option<Ended> {
         let ended = self.metadata.evidence.members.get(id)?.ended?;
-        if !self.config.cluster_fast_failure_detection || !self.metadata.addresses.get(id)?.refuses_for_itself() {
+        if !self.view.config.cluster_fast_failure_detection || !self.metadata.addresses.get(id)?.refuses_for_itself() {
             return None;
         }
-        let is_fresh = self.now.mono.saturating_sub(ended.at) <= self.config.cluster_node_timeout / 2;
+        let is_fresh = self.view.now.mono.saturating_sub(ended.at) <= self.view.config.cluster_node_timeout / 2;
         (is_fresh && !self.has_connection_with(id)).then_some(ended)
     }
 
     /// Where a member's process is connected with this node: its bus port and its client port.
     pub(in crate::node) fn connected_at(&self, id: &NodeId) -> Option<[SocketAddr; 2]> {
         let address = self.metadata.addresses.get(id)?;
-        let far = self.io.sessions.iter().filter_map(|(_, session)| self.far(session)).find(|far| far.id == *id)?;
+        let far = self.out.io.sessions.iter().filter_map(|(_, session)| self.far(session)).find(|far| far.id == *id)?;
         Some([address.bus_port, address.port].map(|port| SocketAddr::new(far.ip, port)))
     }
 
     /// Whether a connection with it is still there: its kernel has not closed it.
     pub(in crate::node) fn has_connection_with(&self, id: &NodeId) -> bool {
-        self.io.sessions.iter().any(|(_, session)| match &session.kind {
+        self.out.io.sessions.iter().any(|(_, session)| match &session.kind {
             Kind::Bus(bus) => bus.peer.as_ref().is_some_and(|peer| peer.id == *id),
             Kind::Primary(_) | Kind::Client(_) => self.far(session).is_some_and(|far| far.id == *id),
         })
@@ -180,7 +180,7 @@ impl<D: Disk> Node<D> {
 
     /// How this node closes a connection, though it lives: so that its end is not taken for its process's.
     pub(in crate::node) fn way_to_close(&self, conn: ConnId) -> Closing {
-        let Some(session) = self.io.sessions.get(conn) else { return Closing::InOrder };
+        let Some(session) = self.out.io.sessions.get(conn) else { return Closing::InOrder };
         let word = match &session.kind {
             Kind::Bus(bus) if bus.peer.as_ref().is_some_and(|peer| peer.process.is_some()) => Some(bus::CLOSING),
             Kind::Primary(link) if link.process.is_some() => Some(replication::CLOSING),

@@ -52,14 +52,14 @@ impl<D: Disk> Node<D> {
         let vacant = self.metadata.state.slot_owners().filter(failed).copied().collect();
         if self.metadata.leading.failovers.vacant != vacant {
             self.metadata.leading.failovers.vacant = vacant;
-            self.timers.at_most(Timer::Failover, self.now.mono);
+            self.out.timers.at_most(Timer::Failover, self.view.now.mono);
         }
         self.metadata.leading.failovers.vacant.is_empty()
     }
 
     /// Once a turn: every failed primary's place is filled as soon as somebody is known who can.
     pub(in crate::node) fn tend_failovers(&mut self) {
-        self.timers.take_due(Timer::Failover, self.now.mono);
+        self.out.timers.take_due(Timer::Failover, self.view.now.mono);
         if !self.metadata.raft.leader_ready(self.metadata.state.last_applied()) {
             return;
         }
@@ -141,7 +141,7 @@ impl<D: Disk> Node<D> {
 
     /// The replicas are asked once. What they say later is newer only, so the first answer of one that has caught up meanwhile will do.
     fn seek_successor(&mut self, primary: NodeId) -> Successor {
-        let now = self.now.mono;
+        let now = self.view.now.mono;
         let replicas: BTreeSet<NodeId> = self.metadata.state.able_replicas(&primary).map(|replica| replica.id).collect();
         if replicas.is_empty() {
             return Successor::Nobody;
@@ -159,7 +159,7 @@ impl<D: Disk> Node<D> {
         let all = missing().next().is_none();
         let until = missing().map(|replica| search.began + self.patience_with(replica, search.began)).max();
         if let Some(until) = until.filter(|until| now < *until) {
-            self.timers.at_most(Timer::Failover, until);
+            self.out.timers.at_most(Timer::Failover, until);
             return Successor::Sought;
         }
         match self.metadata.state.successor(&primary, |id| answer(id).unwrap_or_default()) {
@@ -172,7 +172,7 @@ impl<D: Disk> Node<D> {
     /// How long a replica that is not known to be dead may take to answer (ms). One that has answered lately may alone hold what WAIT has counted, and a disk or a
     /// way that is slow is no reason to lose that \[N57\]: it has as long as a leader is waited for.
     fn patience_with(&self, replica: &NodeId, asked: Millis) -> Millis {
-        let span = self.config.election_timeout();
+        let span = self.view.config.election_timeout();
         let answers = self.metadata.raft.progress(replica).is_some_and(|progress| progress.answered_lately(asked, span));
         // Its process has ended as this leader's own connection shows, though no other member may have had one with it to confirm that.
         let has_ended = self.ended(replica).is_some();
@@ -191,10 +191,10 @@ impl<D: Disk> Node<D> {
 
     /// Appends the FAILOVER, unless the gate is shut. It does not wait there like others: who is the best may have changed when the gate opens.
     fn promote(&mut self, replica: NodeId, primary: NodeId, kind: FailoverKind) {
-        let now = self.now.mono;
+        let now = self.view.now.mono;
         if self.must_wait(&primary) {
             let opens_at = self.metadata.raft.fails_at(&primary).filter(|at| *at > now);
-            return opens_at.into_iter().for_each(|at| self.timers.at_most(Timer::Failover, at));
+            return opens_at.into_iter().for_each(|at| self.out.timers.at_most(Timer::Failover, at));
         }
         let Some(old) = self.metadata.state.member(&primary) else { return };
         let (shard, epoch) = (old.shard, self.metadata.state.epoch(&old.shard));

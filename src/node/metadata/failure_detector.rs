@@ -77,7 +77,7 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn note_ended(&mut self, conn: ConnId, why: Closed) {
         let ended = self.note_end(conn, why);
         self.metadata.deaths.suspects.extend(ended);
-        let Some(bus) = self.io.sessions.bus(conn) else { return };
+        let Some(bus) = self.out.io.sessions.bus(conn) else { return };
         let was_up = bus.peer.is_some() && !bus.is_closing;
         match bus.end {
             BusEnd::Outbound { purpose: Purpose::Link(id) } if was_up || why == Closed::Refused => {
@@ -92,7 +92,7 @@ impl<D: Disk> Node<D> {
     /// before says nothing any more.
     pub(in crate::node) fn heard(&mut self, id: &NodeId, process: Option<u64>) {
         if self.metadata.addresses.contains_key(id) {
-            self.metadata.evidence.heard(*id, process, self.now.mono);
+            self.metadata.evidence.heard(*id, process, self.view.now.mono);
         }
         self.metadata.raft.clear_dead(id);
         self.metadata.deaths.suspects.remove(id);
@@ -103,10 +103,10 @@ impl<D: Disk> Node<D> {
 
     /// Once a turn, after the bus was read: leaders' questions are answered, and a leader looks into every suspicion of its own and draws its conclusions.
     pub(in crate::node) fn tend_deaths(&mut self) {
-        self.timers.take_due(Timer::Deaths, self.now.mono);
-        self.metadata.evidence.date(self.now.mono);
+        self.out.timers.take_due(Timer::Deaths, self.view.now.mono);
+        self.metadata.evidence.date(self.view.now.mono);
         self.tend_errands();
-        if !self.metadata.raft.is_leader() || !self.config.cluster_fast_failure_detection {
+        if !self.metadata.raft.is_leader() || !self.view.config.cluster_fast_failure_detection {
             self.metadata.deaths.suspects.clear();
             return self.drop_inquiries();
         }
@@ -140,7 +140,7 @@ impl<D: Disk> Node<D> {
         }
         let Some(sockets) = self.place_to_be_refused(&id) else { return };
         self.metadata.deaths.last_number += 1;
-        let (number, since) = (self.metadata.deaths.last_number, self.now.mono);
+        let (number, since) = (self.metadata.deaths.last_number, self.view.now.mono);
         let inquiry = Inquiry { number, since, refused: false, witness: None, asked: BTreeSet::new(), testimonies: Vec::new() };
         self.metadata.deaths.inquiries.insert(id, inquiry);
         self.probe(id, None, number, sockets);
@@ -165,11 +165,11 @@ impl<D: Disk> Node<D> {
     /// Takes an inquiry one step further.
     fn pursue(&mut self, id: NodeId) {
         let Some(inquiry) = self.metadata.deaths.inquiries.get(&id) else { return };
-        let now = self.now.mono;
+        let now = self.view.now.mono;
         if now >= inquiry.since + PATIENCE {
             return self.end_inquiry(&id);
         }
-        self.timers.at_most(Timer::Deaths, inquiry.since + PATIENCE);
+        self.out.timers.at_most(Timer::Deaths, inquiry.since + PATIENCE);
         if self.is_proven(&id, inquiry) {
             if inquiry.refused && !self.has_connection_with(&id) {
                 self.conclude(id);
@@ -177,7 +177,7 @@ impl<D: Disk> Node<D> {
             return;
         }
         match inquiry.witness.filter(|(witness, asked)| self.may_testify(witness) && now < asked + WITNESS_PATIENCE) {
-            Some((_, asked)) => self.timers.at_most(Timer::Deaths, asked + WITNESS_PATIENCE),
+            Some((_, asked)) => self.out.timers.at_most(Timer::Deaths, asked + WITNESS_PATIENCE),
             None => self.ask_witness(id),
         }
     }
@@ -187,7 +187,7 @@ impl<D: Disk> Node<D> {
     /// other process.
     fn is_proven(&self, id: &NodeId, inquiry: &Inquiry) -> bool {
         let own = self.ended(id);
-        if own.is_some_and(|ended| ended.of_stream) && self.share_stream(&self.me, id) {
+        if own.is_some_and(|ended| ended.of_stream) && self.share_stream(&self.metadata.me, id) {
             return true;
         }
         let has_own = own.is_some_and(|ended| ended.led == Some(self.metadata.deaths.term));
@@ -215,29 +215,30 @@ impl<D: Disk> Node<D> {
 
     /// Who is reached, is not suspected itself, and knows what is evidence.
     fn may_testify(&self, witness: &NodeId) -> bool {
-        let peer = self.metadata.links.up(witness).and_then(|conn| self.io.sessions.bus(conn)?.peer.as_ref());
+        let peer = self.metadata.links.up(witness).and_then(|conn| self.out.io.sessions.bus(conn)?.peer.as_ref());
         peer.is_some_and(|peer| peer.process.is_some()) && !self.metadata.deaths.inquiries.contains_key(witness)
     }
 
     /// Those come first that share a stream with the process; of others the one that has answered last is the likeliest to answer.
     fn ask_witness(&mut self, id: NodeId) {
         let Some(inquiry) = self.metadata.deaths.inquiries.get(&id).filter(|inquiry| inquiry.asked.len() < MAX_WITNESSES) else { return };
-        let fit =
-            |witness: &&NodeId| **witness != self.me && **witness != id && !inquiry.asked.contains(witness) && self.may_testify(witness);
+        let fit = |witness: &&NodeId| {
+            **witness != self.metadata.me && **witness != id && !inquiry.asked.contains(witness) && self.may_testify(witness)
+        };
         let heard = |witness: &NodeId| self.metadata.raft.progress(witness).map(|progress| progress.last_ack_sent_at());
         let rank = |witness: &&NodeId| (self.share_stream(witness, &id), heard(witness));
         let Some(&witness) = self.metadata.addresses.keys().filter(fit).max_by_key(rank) else { return };
         let (Some(conn), Some(inquiry)) = (self.metadata.links.up(&witness), self.metadata.deaths.inquiries.get_mut(&id)) else { return };
         inquiry.asked.insert(witness);
-        inquiry.witness = Some((witness, self.now.mono));
+        inquiry.witness = Some((witness, self.view.now.mono));
         let number = inquiry.number;
-        self.io.outbox.push(conn, Frame::Probe { id, number });
-        self.timers.at_most(Timer::Deaths, self.now.mono + WITNESS_PATIENCE);
+        self.out.io.outbox.push(conn, Frame::Probe { id, number });
+        self.out.timers.at_most(Timer::Deaths, self.view.now.mono + WITNESS_PATIENCE);
     }
 
     /// PROBED came from `from`. What belongs to an inquiry that is over is late.
     pub(in crate::node) fn receive_probed(&mut self, from: &NodeId, id: NodeId, number: u64, finding: Finding) {
-        let (now, share_stream) = (self.now.mono, self.share_stream(from, &id));
+        let (now, share_stream) = (self.view.now.mono, self.share_stream(from, &id));
         let Some(inquiry) = self.metadata.deaths.inquiries.get_mut(&id).filter(|inquiry| inquiry.number == number) else { return };
         if inquiry.witness.take_if(|(witness, _)| witness == from).is_none() {
             return;
@@ -266,16 +267,16 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn receive_probe(&mut self, conn: ConnId, id: NodeId, number: u64) {
         let errands = self.metadata.deaths.probes.iter().filter(|probe| probe.asker.is_some()).count();
         let place = self.ended(&id).map(|ended| ended.sockets).or_else(|| self.connected_at(&id));
-        match place.filter(|_| id != self.me && errands < MAX_ERRANDS) {
+        match place.filter(|_| id != self.metadata.me && errands < MAX_ERRANDS) {
             Some(sockets) => self.probe(id, Some(conn), number, sockets),
-            None => self.io.outbox.push(conn, Frame::Probed { id, number, finding: Finding::Unknown }),
+            None => self.out.io.outbox.push(conn, Frame::Probed { id, number, finding: Finding::Unknown }),
         }
     }
 
     /// Dials both ports of a member, unless nothing would follow from a refusal there.
     fn probe(&mut self, of: NodeId, asker: Option<ConnId>, number: u64, sockets: [SocketAddr; 2]) {
         let after = self.ended(&of);
-        let until = self.now.mono + WITNESS_PATIENCE;
+        let until = self.view.now.mono + WITNESS_PATIENCE;
         let mut probe = Probe { of, asker, number, dials: Vec::new(), after, until };
         if !self.metadata.addresses.get(&of).is_some_and(Address::refuses_for_itself) {
             return self.end_probe(probe, Finding::Unknown);
@@ -283,7 +284,7 @@ impl<D: Disk> Node<D> {
         probe.dials = sockets.map(|socket| self.dial(socket, Purpose::Probe)).to_vec();
         self.metadata.deaths.probes.push(probe);
         if asker.is_some() {
-            self.timers.at_most(Timer::Deaths, until);
+            self.out.timers.at_most(Timer::Deaths, until);
         }
     }
 
@@ -328,14 +329,14 @@ impl<D: Disk> Node<D> {
         let Probe { of, asker, number, dials, .. } = probe;
         dials.into_iter().for_each(|dial| self.close(dial));
         match asker {
-            Some(leader) => self.io.outbox.push(leader, Frame::Probed { id: of, number, finding }),
+            Some(leader) => self.out.io.outbox.push(leader, Frame::Probed { id: of, number, finding }),
             None => self.end_inquiry(&of),
         }
     }
 
     /// Both ports have refused, for a leader: that counts after the end of our own connection. The one may be seen a moment before the other.
     fn tend_errands(&mut self) {
-        let now = self.now.mono;
+        let now = self.view.now.mono;
         let is_due = |probe: &mut Probe| probe.asker.is_some() && (probe.dials.is_empty() || now >= probe.until);
         let due: Vec<Probe> = self.metadata.deaths.probes.extract_if(.., is_due).collect();
         for mut probe in due {
@@ -354,7 +355,7 @@ impl<D: Disk> Node<D> {
             }
         }
         if let Some(until) = self.metadata.deaths.probes.iter().filter(|probe| probe.asker.is_some()).map(|probe| probe.until).min() {
-            self.timers.at_most(Timer::Deaths, until);
+            self.out.timers.at_most(Timer::Deaths, until);
         }
     }
 

@@ -77,19 +77,19 @@ impl<D: Disk> Node<D> {
 
     /// Whether an entry against `node` is not to be appended now.
     pub(in crate::node) fn must_wait(&self, node: &NodeId) -> bool {
-        !self.metadata.raft.gate_is_open(node, self.now.mono) || self.metadata.raft.is_barred(node, self.now.mono)
+        !self.metadata.raft.gate_is_open(node, self.view.now.mono) || self.metadata.raft.is_barred(node, self.view.now.mono)
     }
 
     /// Raft is told against whom something waits at the gate. Who follows, and is only given time for its lease, is not among them.
     fn bar_gated(&mut self) {
         let nodes = self.metadata.leading.gated.iter().filter_map(Gated::deposed);
-        let nodes = nodes.filter(|node| !self.metadata.raft.gate_is_open(node, self.now.mono)).collect();
+        let nodes = nodes.filter(|node| !self.metadata.raft.gate_is_open(node, self.view.now.mono)).collect();
         self.metadata.raft.await_gate(nodes);
     }
 
     fn reject(&mut self, entry: Entry<Change>, from: Option<ConnId>, reason: RejectReason) {
         match (from, entry.origin) {
-            (Some(conn), _) => self.io.outbox.push(conn, Frame::Reject { reason, entry }),
+            (Some(conn), _) => self.out.io.outbox.push(conn, Frame::Reject { reason, entry }),
             (None, Some(origin)) => self.proposal_rejected(origin.id.n, reason),
             (None, None) => log::debug!("A change of the leader's own is not appended: {reason:?}, {:?}", entry.body),
         }
@@ -130,7 +130,9 @@ mod tests {
 
         /// The slot is to go from `source` to `target`.
         fn change(&self, number: u16, source: usize, target: usize) -> Change {
-            let end = |of: usize| self.nodes[0].metadata.state.epoch_of(&self.nodes[of].me).map(|epoch| (self.nodes[of].me, epoch));
+            let end = |of: usize| {
+                self.nodes[0].metadata.state.epoch_of(&self.nodes[of].metadata.me).map(|epoch| (self.nodes[of].metadata.me, epoch))
+            };
             Change::SlotChange { source: end(source), target: end(target), ranges: vec![(slot(number), slot(number))] }
         }
 
@@ -142,12 +144,12 @@ mod tests {
         /// Node 1 is stopped, and the leader knows that it follows no more.
         fn stop_primary(&mut self) {
             self.stopped = Some(1);
-            self.until("it to follow no more", |net| !net.nodes[0].metadata.raft.gate_is_open(&net.nodes[1].me, net.now.mono));
+            self.until("it to follow no more", |net| !net.nodes[0].metadata.raft.gate_is_open(&net.nodes[1].metadata.me, net.now.mono));
         }
 
         fn owner_at(&self, at: usize, number: u16) -> usize {
             let owner = self.nodes[at].metadata.state.owner(slot(number)).unwrap();
-            self.nodes.iter().position(|node| node.me == owner).unwrap()
+            self.nodes.iter().position(|node| node.metadata.me == owner).unwrap()
         }
 
         fn waiting(&self) -> usize {
@@ -177,7 +179,7 @@ mod tests {
         let mut net = Net::with_primaries();
         net.stopped = Some(1);
         let begun = net.now.mono;
-        net.until("it to follow no more", |net| !net.nodes[0].metadata.raft.gate_is_open(&net.nodes[1].me, net.now.mono));
+        net.until("it to follow no more", |net| !net.nodes[0].metadata.raft.gate_is_open(&net.nodes[1].metadata.me, net.now.mono));
         net.propose(0, 5, 1, 0);
         net.propose(2, 6, 1, 2);
         net.propose(2, 16_383, 2, 0);

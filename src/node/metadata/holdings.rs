@@ -23,14 +23,14 @@ impl<D: Disk> Node<D> {
     /// A leader asks these members at once how much they hold.
     pub(in crate::node) fn ask_holdings(&mut self, members: &BTreeSet<NodeId>) -> Question {
         let index = self.metadata.state.last_applied();
-        Question { term: self.metadata.raft.term(), round: self.metadata.raft.ask(members, self.now.mono), index }
+        Question { term: self.metadata.raft.term(), round: self.metadata.raft.ask(members, self.view.now.mono), index }
     }
 
     /// What a member of this primary's shard has answered to that: none yet, or not while its shard changes \[N45\].
     pub(in crate::node) fn holding(&self, question: &Question, primary: &NodeId, id: &NodeId) -> Option<Extent> {
         let since = self.metadata.state.epoch_of(primary).unwrap_or(0);
         let said = match self.metadata.raft.progress(id) {
-            _ if *id == self.me => Some(self.promised_extent()),
+            _ if *id == self.metadata.me => Some(self.promised_extent()),
             Some(progress) if progress.acked_round() >= question.round && progress.match_index() >= question.index => {
                 progress.extent(since)
             }

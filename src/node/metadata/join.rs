@@ -79,22 +79,25 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn is_singleton(&self) -> bool {
         // After a restart the others' NODE_JOINs may stand in the log's tail only.
         let mut tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
-        let joins = tail.any(|(_, entry)| matches!(&entry.body, Body::App(Change::NodeJoin { id, .. }) if *id != self.me));
-        !self.is_joiner() && !joins && !self.metadata.proposals.joins_anybody() && self.metadata.addresses.keys().all(|id| *id == self.me)
+        let joins = tail.any(|(_, entry)| matches!(&entry.body, Body::App(Change::NodeJoin { id, .. }) if *id != self.metadata.me));
+        !self.is_joiner()
+            && !joins
+            && !self.metadata.proposals.joins_anybody()
+            && self.metadata.addresses.keys().all(|id| *id == self.metadata.me)
     }
 
     /// CLUSTER MEET: the outcome reaches `client` later.
     pub(in crate::node) fn begin_meeting(&mut self, client: ConnId, address: &Address) {
         let Some(socket) = bus_socket(address) else {
             let text = format!("ERR Invalid node address specified: {}:{}", address.ip, address.port);
-            return self.clients.waiting.finish(client, WaitOutcome::Failed(text));
+            return self.out.clients.waiting.finish(client, WaitOutcome::Failed(text));
         };
         if self.metadata.joining.meetings.len() >= MAX_MEETINGS {
-            return self.clients.waiting.finish(client, WaitOutcome::Failed("ERR Too many CLUSTER MEET in progress".to_owned()));
+            return self.out.clients.waiting.finish(client, WaitOutcome::Failed("ERR Too many CLUSTER MEET in progress".to_owned()));
         }
-        let deadline = self.now.mono + MEET_PATIENCE;
-        self.metadata.joining.meetings.push(Meeting { socket, client: Some(client), conn: None, dial_at: self.now.mono, deadline });
-        self.todo.connect = true;
+        let deadline = self.view.now.mono + MEET_PATIENCE;
+        self.metadata.joining.meetings.push(Meeting { socket, client: Some(client), conn: None, dial_at: self.view.now.mono, deadline });
+        self.out.todo.connect = true;
     }
 
     /// Dials the meetings that have no connection; a joiner's wait until it has joined.
@@ -104,8 +107,8 @@ impl<D: Disk> Node<D> {
         }
         for at in 0..self.metadata.joining.meetings.len() {
             let Meeting { conn, dial_at, .. } = self.metadata.joining.meetings[at];
-            if conn.is_none() && dial_at > self.now.mono {
-                self.timers.at_most(Timer::Dial, dial_at);
+            if conn.is_none() && dial_at > self.view.now.mono {
+                self.out.timers.at_most(Timer::Dial, dial_at);
             } else if conn.is_none() {
                 let conn = self.dial(self.metadata.joining.meetings[at].socket, Purpose::Meet);
                 self.metadata.joining.meetings[at].conn = Some(conn);
@@ -124,20 +127,20 @@ impl<D: Disk> Node<D> {
         if peer.cluster == self.metadata.state.cluster_id() {
             self.tell_stranger(conn, &peer.id);
         }
-        if peer.id == self.me {
+        if peer.id == self.metadata.me {
             return self.end_meeting(conn, Ok(()));
         }
         // A member is asked as well: what it says before it answers may be that it knows us no more.
         let singleton = self.is_singleton();
-        self.io.outbox.push(conn, Frame::Meet { singleton });
+        self.out.io.outbox.push(conn, Frame::Meet { singleton });
     }
 
     /// The link of a meeting is gone before an answer came: the peer may be about to step down to somebody else. It is dialled again.
     pub(in crate::node) fn meeting_lost(&mut self, conn: ConnId) {
-        let again = self.now.mono + REDIAL;
+        let again = self.view.now.mono + REDIAL;
         if let Some(meeting) = self.metadata.joining.meetings.iter_mut().find(|meeting| meeting.conn == Some(conn)) {
             (meeting.conn, meeting.dial_at) = (None, again);
-            self.timers.at_most(Timer::Dial, again);
+            self.out.timers.at_most(Timer::Dial, again);
         }
     }
 
@@ -151,7 +154,7 @@ impl<D: Disk> Node<D> {
 
     fn answer_meeting(&mut self, meeting: Meeting, result: Result<(), String>) {
         if let Some(client) = meeting.client {
-            self.clients.waiting.conclude(client, result);
+            self.out.clients.waiting.conclude(client, result);
         }
     }
 
@@ -164,38 +167,38 @@ impl<D: Disk> Node<D> {
             // Ours already, but the peer does not know it: our NODE_JOIN got lost [N19]. Log and term stay.
             if let Standing::Joiner(joiner) = &mut self.metadata.standing {
                 joiner.sponsor = Sponsor { id: peer.id, address: peer.address.clone() };
-                self.todo.rewrite = true;
-                self.todo.connect = true;
+                self.out.todo.rewrite = true;
+                self.out.todo.connect = true;
             }
-            return self.io.outbox.push(conn, Frame::AddMe { join_nonce: self.metadata.own_address.join_nonce() });
+            return self.out.io.outbox.push(conn, Frame::AddMe { join_nonce: self.metadata.own_address.join_nonce() });
         }
         if self.is_joiner() {
             return self.defer_meet(conn, singleton);
         }
         if !self.is_singleton() {
             let answer = if singleton { Frame::Welcome } else { Frame::MeetRejected { reason: "both-in-clusters".to_owned() } };
-            return self.io.outbox.push(conn, answer);
+            return self.out.io.outbox.push(conn, answer);
         }
         let pending = self.metadata.joining.meetings.iter().any(|meeting| meeting.conn.is_some());
-        if singleton && pending && peer.id > self.me {
+        if singleton && pending && peer.id > self.metadata.me {
             return self.defer_meet(conn, singleton);
         }
         self.step_down(peer, Some(conn));
         // Leaves after this turn's persist, as every frame does: first the disk, then ADD_ME [N19].
-        self.io.outbox.push(conn, Frame::AddMe { join_nonce: self.metadata.own_address.join_nonce() });
+        self.out.io.outbox.push(conn, Frame::AddMe { join_nonce: self.metadata.own_address.join_nonce() });
     }
 
     fn defer_meet(&mut self, conn: ConnId, singleton: bool) {
-        self.metadata.joining.deferred.retain(|deferred| deferred.conn != conn && self.io.sessions.get(deferred.conn).is_some());
+        self.metadata.joining.deferred.retain(|deferred| deferred.conn != conn && self.out.io.sessions.get(deferred.conn).is_some());
         self.metadata.joining.deferred.push(Deferred { conn, singleton });
     }
 
     /// Nodes of our cluster that have forgotten us, as they say and no member does, are to meet us by a word typed here: we cannot take theirs \[N60\].
     pub(in crate::node) fn reject_deferred_fellows(&mut self) {
         for Deferred { conn, singleton } in std::mem::take(&mut self.metadata.joining.deferred) {
-            let peer = self.io.sessions.bus(conn).and_then(|bus| bus.peer.as_ref());
+            let peer = self.out.io.sessions.bus(conn).and_then(|bus| bus.peer.as_ref());
             match peer.is_some_and(|peer| peer.cluster == self.metadata.state.cluster_id()) {
-                true => self.io.outbox.push(conn, Frame::MeetRejected { reason: TAKES_ITSELF_FOR_A_MEMBER.to_owned() }),
+                true => self.out.io.outbox.push(conn, Frame::MeetRejected { reason: TAKES_ITSELF_FOR_A_MEMBER.to_owned() }),
                 false => self.metadata.joining.deferred.push(Deferred { conn, singleton }),
             }
         }
@@ -207,11 +210,11 @@ impl<D: Disk> Node<D> {
             return;
         }
         for Deferred { conn, singleton } in std::mem::take(&mut self.metadata.joining.deferred) {
-            if let Some(peer) = self.io.sessions.bus(conn).and_then(|bus| bus.peer.clone()) {
+            if let Some(peer) = self.out.io.sessions.bus(conn).and_then(|bus| bus.peer.clone()) {
                 self.receive_meet(conn, &peer, singleton);
             }
         }
-        self.todo.connect = true;
+        self.out.todo.connect = true;
     }
 
     /// ADD_ME: a joiner of our cluster asks for its NODE_JOIN, as the answer to our MEET or by itself after a WELCOME.
@@ -235,7 +238,7 @@ impl<D: Disk> Node<D> {
             address.set_join_nonce(join_nonce);
             // A shard id of its own is drawn for the member; a joiner's announced one is kept if it has one.
             if address.shard_id().is_none() {
-                address.keys.insert("shard-id".to_owned(), self.rng.shard_id().to_string());
+                address.keys.insert("shard-id".to_owned(), self.out.rng.shard_id().to_string());
             }
             self.propose(Change::NodeJoin { id: peer.id, address, voter: false }, None);
         }
@@ -258,18 +261,18 @@ impl<D: Disk> Node<D> {
 
     /// Whether a node said this join nonce on the link to it that we have dialled.
     fn greets_with(&self, id: &NodeId, join_nonce: Option<u64>) -> bool {
-        let peer = self.metadata.links.up(id).and_then(|conn| self.io.sessions.bus(conn)?.peer.as_ref());
+        let peer = self.metadata.links.up(id).and_then(|conn| self.out.io.sessions.bus(conn)?.peer.as_ref());
         peer.is_some_and(|peer| peer.address.join_nonce() == join_nonce)
     }
 
     /// Asks a node itself which life it is in: it repeats its ADD_ME until then.
     fn doubt(&mut self, id: NodeId) {
-        let until = self.now.mono + self.config.cluster_node_timeout;
+        let until = self.view.now.mono + self.view.config.cluster_node_timeout;
         if self.metadata.joining.doubted.insert(id, until).is_none() {
             if let Some(conn) = self.metadata.links.get_mut(&id).and_then(|link| link.conn) {
                 self.close(conn);
             }
-            self.todo.connect = true;
+            self.out.todo.connect = true;
         }
     }
 
@@ -300,9 +303,9 @@ impl<D: Disk> Node<D> {
     /// Gives up our one-node cluster for the peer's; the old one stays on disk as fallback until we are a member.
     fn step_down(&mut self, peer: &Greeting, keep: Option<ConnId>) {
         log::info!("Joining cluster {} by way of {}", peer.cluster, peer.id);
-        let claims = self.metadata.state.ranges_of(&self.me);
-        let shard = self.metadata.state.member(&self.me).map_or_else(|| self.rng.shard_id(), |member| member.shard);
-        let nonce = Some(self.rng.next_u64() >> 1);
+        let claims = self.metadata.state.ranges_of(&self.metadata.me);
+        let shard = self.metadata.state.member(&self.metadata.me).map_or_else(|| self.out.rng.shard_id(), |member| member.shard);
+        let nonce = Some(self.out.rng.next_u64() >> 1);
         self.metadata.own_address.set_join_nonce(nonce);
         let fallback = Some(Fallback { state: self.metadata.state.clone(), term: self.metadata.raft.term() });
         let sponsor = Sponsor { id: peer.id, address: peer.address.clone() };
@@ -337,7 +340,7 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn ask_to_be_added(&mut self, id: NodeId) {
         let fit = self.metadata.standing.joiner().is_some_and(|joiner| joiner.sponsor.id == id || joiner.fallback.is_none());
         if let (true, Some(conn)) = (fit, self.metadata.links.up(&id)) {
-            self.io.outbox.push(conn, Frame::AddMe { join_nonce: self.metadata.own_address.join_nonce() });
+            self.out.io.outbox.push(conn, Frame::AddMe { join_nonce: self.metadata.own_address.join_nonce() });
         }
     }
 
@@ -357,7 +360,7 @@ impl<D: Disk> Node<D> {
 
     /// Whether a NODE_JOIN of ours with this nonce has been applied.
     fn has_joined(&self, nonce: Option<u64>) -> bool {
-        self.metadata.state.member(&self.me).is_some_and(|member| member.address.join_nonce() == nonce)
+        self.metadata.state.member(&self.metadata.me).is_some_and(|member| member.address.join_nonce() == nonce)
     }
 
     /// Whether what is applied now is about this node as it is: a joiner is also told of what an earlier life of it did.
@@ -370,14 +373,14 @@ impl<D: Disk> Node<D> {
         let mut tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
         self.has_joined(nonce)
             || tail.any(|(_, entry)| match &entry.body {
-                Body::App(Change::NodeJoin { id, address, .. }) => *id == self.me && address.join_nonce() == nonce,
+                Body::App(Change::NodeJoin { id, address, .. }) => *id == self.metadata.me && address.join_nonce() == nonce,
                 _ => false,
             })
     }
 
     /// Whether a leader may be followed on this link: a joiner follows only who knows that it joins, not who remembers an earlier life of it.
     pub(in crate::node) fn is_expected_by(&self, conn: ConnId) -> bool {
-        let known = self.io.sessions.bus(conn).and_then(|bus| bus.peer.as_ref()).and_then(|peer| peer.join_nonce);
+        let known = self.out.io.sessions.bus(conn).and_then(|bus| bus.peer.as_ref()).and_then(|peer| peer.join_nonce);
         self.metadata.standing.joiner().is_none_or(|joiner| known == joiner.nonce)
     }
 
@@ -393,13 +396,13 @@ impl<D: Disk> Node<D> {
             false => Standing::Claiming(joiner.claims.clone()),
         };
         self.metadata.joining.reconsider = true;
-        self.todo.rewrite = true;
-        self.todo.connect = true;
+        self.out.todo.rewrite = true;
+        self.out.todo.connect = true;
     }
 
     /// Cron: overdue meetings are answered; a joiner that nobody took in goes back to what it was.
     pub(in crate::node) fn check_joining(&mut self) {
-        let now = self.now.mono;
+        let now = self.view.now.mono;
         self.metadata.joining.doubted.retain(|_, until| now < *until);
         while let Some(at) = self.metadata.joining.meetings.iter().position(|meeting| meeting.deadline <= now) {
             let meeting = self.metadata.joining.meetings.swap_remove(at);
@@ -414,7 +417,7 @@ impl<D: Disk> Node<D> {
         if let Some(id) = self.sponsor().map(|sponsor| sponsor.id) {
             self.ask_to_be_added(id);
         }
-        if now.saturating_sub(self.metadata.joining.since) > 4 * self.config.cluster_node_timeout {
+        if now.saturating_sub(self.metadata.joining.since) > 4 * self.view.config.cluster_node_timeout {
             self.revert();
         }
     }
@@ -424,7 +427,7 @@ impl<D: Disk> Node<D> {
         if let Standing::Joiner(joiner) = &mut self.metadata.standing
             && self.metadata.raft.term() > 0
         {
-            self.todo.rewrite |= joiner.fallback.take().is_some();
+            self.out.todo.rewrite |= joiner.fallback.take().is_some();
         }
     }
 

@@ -57,14 +57,14 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn receive_propose(&mut self, conn: ConnId, from: NodeId, entry: Entry<Change>) {
         if !self.metadata.raft.leader_ready(self.metadata.state.last_applied()) {
             // Before its own NOOP is applied, or when it does not lead at all, a node's state may be older than the proposer's membership.
-            return self.io.outbox.push(conn, Frame::Reject { reason: RejectReason::NotLeader, entry });
+            return self.out.io.outbox.push(conn, Frame::Reject { reason: RejectReason::NotLeader, entry });
         }
         if self.metadata.state.member(&from).is_none() {
             self.tell_stranger(conn, &from);
-            return self.io.outbox.push(conn, Frame::Reject { reason: RejectReason::Rejected(Some(Reason::ProposerNotMember)), entry });
+            return self.out.io.outbox.push(conn, Frame::Reject { reason: RejectReason::Rejected(Some(Reason::ProposerNotMember)), entry });
         }
         if entry.origin.is_none_or(|origin| origin.id.proposer != from || !self.is_plausible(&origin.id)) {
-            return self.io.outbox.push(conn, Frame::Reject { reason: RejectReason::Rejected(None), entry });
+            return self.out.io.outbox.push(conn, Frame::Reject { reason: RejectReason::Rejected(None), entry });
         }
         self.take_proposal(entry, Some(conn));
     }
@@ -149,13 +149,13 @@ impl<D: Disk> Node<D> {
             return self.refuse_wish(wish, from, reason);
         }
         self.metadata.leading.asked.retain(|asked| (asked.wish, asked.from) != (wish, from));
-        self.metadata.leading.asked.push(Asked { wish, from, since: self.now.mono, question: None });
+        self.metadata.leading.asked.push(Asked { wish, from, since: self.view.now.mono, question: None });
         self.review_wishes();
     }
 
     fn refuse_wish(&mut self, wish: Wish, from: Option<ConnId>, reason: RejectReason) {
         match from {
-            Some(conn) => self.io.outbox.push(conn, Frame::WishRefused { reason, wish }),
+            Some(conn) => self.out.io.outbox.push(conn, Frame::WishRefused { reason, wish }),
             None => self.wish_refused(wish, reason),
         }
     }
@@ -169,7 +169,7 @@ impl<D: Disk> Node<D> {
         if !self.metadata.raft.is_leader() {
             return;
         }
-        let (now, patience) = (self.now.mono, 3 * self.config.cluster_node_timeout);
+        let (now, patience) = (self.view.now.mono, 3 * self.view.config.cluster_node_timeout);
         for mut asked in asked.into_iter().filter(|asked| now.saturating_sub(asked.since) <= patience) {
             match self.grant(asked.wish, &mut asked.question) {
                 Granted::Yes => {}
@@ -193,7 +193,9 @@ impl<D: Disk> Node<D> {
             // A voter must be a member: what becomes of it is known when that is applied.
             WishKind::AddVoter if self.is_leaving(&id) => Granted::Later,
             // Nor does it vote before it answers: a silent voter more may be one too many.
-            WishKind::AddVoter if !self.metadata.raft.is_voter(&id) && !self.metadata.raft.is_ready(&id, self.now.mono) => Granted::Later,
+            WishKind::AddVoter if !self.metadata.raft.is_voter(&id) && !self.metadata.raft.is_ready(&id, self.view.now.mono) => {
+                Granted::Later
+            }
             WishKind::AddVoter => self.grant_voting(Body::AddVoter { ids: vec![id] }),
             WishKind::DelVoter if self.metadata.raft.voters().len() > 1 && !self.can_spare(&id) => self.find_heirs(),
             WishKind::DelVoter => self.demote(id),
@@ -204,7 +206,7 @@ impl<D: Disk> Node<D> {
     }
 
     fn grant_voting(&mut self, body: Body<Change>) -> Granted {
-        match self.metadata.raft.change_voters(body, self.now.mono) {
+        match self.metadata.raft.change_voters(body, self.view.now.mono) {
             Ok(_) | Err(VotingRefused::AlreadyVoter | VotingRefused::NotVoter) => Granted::Yes,
             // Not the leader: it is handing over, and whoever wished asks the next one.
             Err(VotingRefused::NotReady | VotingRefused::InFlight | VotingRefused::NotLeader) => Granted::Later,
@@ -215,7 +217,7 @@ impl<D: Disk> Node<D> {
 
     /// DEL_VOTER by hand; a leader hands over first and leaves the rest to the next one.
     fn demote(&mut self, id: NodeId) -> Granted {
-        if id == self.me && self.metadata.raft.is_voter(&id) && self.metadata.raft.voters().len() > 1 {
+        if id == self.metadata.me && self.metadata.raft.is_voter(&id) && self.metadata.raft.voters().len() > 1 {
             self.hand_over(None);
             return Granted::Later;
         }
@@ -224,8 +226,8 @@ impl<D: Disk> Node<D> {
 
     /// A voter that cannot be spared is to leave: another takes its place first [N14], or two in one entry where one alone voted [N15].
     fn find_heirs(&mut self) -> Granted {
-        let wanted = if self.metadata.raft.voters().len() == 1 && self.config.cluster_raft_voters >= 3 { 2 } else { 1 };
-        let ids = self.metadata.raft.heirs(&self.prospects(), wanted, self.now.mono);
+        let wanted = if self.metadata.raft.voters().len() == 1 && self.view.config.cluster_raft_voters >= 3 { 2 } else { 1 };
+        let ids = self.metadata.raft.heirs(&self.prospects(), wanted, self.view.now.mono);
         if ids.is_empty() {
             return Granted::Later;
         }
@@ -236,7 +238,7 @@ impl<D: Disk> Node<D> {
     }
 
     fn can_spare(&self, id: &NodeId) -> bool {
-        self.metadata.raft.can_spare(id, self.now.mono)
+        self.metadata.raft.can_spare(id, self.view.now.mono)
     }
 
     /// The members as the plan of voters needs to know them.
@@ -304,13 +306,13 @@ impl<D: Disk> Node<D> {
             self.append_gated(change);
         }
         let living = self.metadata.state.members().filter(|member| !member.failed);
-        let next = living.filter_map(|member| self.metadata.raft.fails_at(&member.id)).filter(|at| *at > self.now.mono).min();
-        next.into_iter().for_each(|at| self.timers.set(Timer::Failure, at));
+        let next = living.filter_map(|member| self.metadata.raft.fails_at(&member.id)).filter(|at| *at > self.view.now.mono).min();
+        next.into_iter().for_each(|at| self.out.timers.set(Timer::Failure, at));
     }
 
     /// NODE_FAIL for who is silent for too long, NODE_RECOVER once a round is acknowledged again.
     fn failure_changes(&self) -> Vec<Change> {
-        let fails = |id: &NodeId| self.metadata.raft.fails_at(id).is_some_and(|at| at <= self.now.mono);
+        let fails = |id: &NodeId| self.metadata.raft.fails_at(id).is_some_and(|at| at <= self.view.now.mono);
         self.metadata
             .state
             .members()
@@ -325,17 +327,17 @@ impl<D: Disk> Node<D> {
     /// Whether a member that is flagged as failed lives. Of a new leader's followers nothing is known before their first answer: neither that they are dead nor
     /// that they live.
     pub(in crate::node) fn answers_again(&self, id: &NodeId) -> bool {
-        let (now, patience) = (self.now.mono, self.config.cluster_node_timeout / 2);
+        let (now, patience) = (self.view.now.mono, self.view.config.cluster_node_timeout / 2);
         let answers = || self.metadata.raft.progress(id).is_some_and(|progress| progress.answers(now, patience));
-        *id == self.me || !self.metadata.raft.is_dead(id) && answers()
+        *id == self.metadata.me || !self.metadata.raft.is_dead(id) && answers()
     }
 
     /// The next step of the plan, which hands over where it is the leader that should vote no more.
     fn tend_voters(&mut self) {
-        let now = self.now.mono;
+        let now = self.view.now.mono;
         match self.metadata.raft.plan_voters(&self.prospects(), !self.metadata.leading.asked.is_empty(), now) {
             None => {}
-            Some(Body::DelVoter { id, .. }) if id == self.me => drop(self.metadata.raft.transfer_to(None, now)),
+            Some(Body::DelVoter { id, .. }) if id == self.metadata.me => drop(self.metadata.raft.transfer_to(None, now)),
             Some(body) => {
                 let mut text = String::new();
                 format_body(&body, &mut text);

@@ -21,12 +21,12 @@ pub(in crate::node) struct Takeover {
 impl<D: Disk> Node<D> {
     /// How long anybody waits for a hand-over: one that fails is called off after E, and there is time for another one.
     pub(in crate::node) fn handover_patience(&self) -> Millis {
-        2 * self.config.election_timeout()
+        2 * self.view.config.election_timeout()
     }
 
     /// A leader begins to hand over, if there is a voter that can take it and it is not at it already.
     pub(in crate::node) fn hand_over(&mut self, target: Option<NodeId>) {
-        if self.metadata.raft.transfer_to(target, self.now.mono)
+        if self.metadata.raft.transfer_to(target, self.view.now.mono)
             && let Some(target) = self.metadata.raft.transferring()
         {
             log::info!("Handing the leadership over to {target}");
@@ -36,26 +36,26 @@ impl<D: Disk> Node<D> {
     /// CLUSTER RAFT TRANSFER: the leader is asked to hand over to this node.
     pub(in crate::node) fn take_over(&mut self, client: ConnId) {
         if self.metadata.takeover.is_none() {
-            self.timers.set(Timer::Takeover, self.now.mono + self.handover_patience());
+            self.out.timers.set(Timer::Takeover, self.view.now.mono + self.handover_patience());
         }
         self.metadata.takeover.get_or_insert_default().clients.push(client);
-        self.todo.connect = true;
+        self.out.todo.connect = true;
     }
 
     /// Once a turn: asks a leader that was not asked yet; answers once this node leads, or too much time has passed.
     pub(in crate::node) fn tend_takeover(&mut self) {
-        let late = self.timers.take_due(Timer::Takeover, self.now.mono);
+        let late = self.out.timers.take_due(Timer::Takeover, self.view.now.mono);
         let Some(takeover) = &mut self.metadata.takeover else { return };
         let term = self.metadata.raft.term();
         let conn = self.metadata.raft.leader().and_then(|leader| self.metadata.links.up(&leader));
         if let Some(conn) = conn.filter(|conn| takeover.asked != Some((term, *conn))) {
             takeover.asked = Some((term, conn));
-            self.io.outbox.push(conn, Frame::TransferLeader { term });
+            self.out.io.outbox.push(conn, Frame::TransferLeader { term });
         }
         let outcome = if self.metadata.raft.is_leader() { WaitOutcome::Done } else { WaitOutcome::Timeout };
         if self.metadata.raft.is_leader() || late {
             let clients = self.metadata.takeover.take().into_iter().flat_map(|takeover| takeover.clients);
-            clients.for_each(|client| self.clients.waiting.finish(client, outcome.clone()));
+            clients.for_each(|client| self.out.clients.waiting.finish(client, outcome.clone()));
         }
     }
 }
@@ -69,7 +69,9 @@ mod tests {
         let mut net = Net::with_members(4);
         net.until("three voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 3));
         assert_eq!(net.ask(1, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
-        net.until("node 1 to be followed", |net| net.nodes.iter().all(|node| node.metadata.raft.leader() == Some(net.nodes[1].me)));
+        net.until("node 1 to be followed", |net| {
+            net.nodes.iter().all(|node| node.metadata.raft.leader() == Some(net.nodes[1].metadata.me))
+        });
         net
     }
 
@@ -77,7 +79,7 @@ mod tests {
     fn a_leader_that_leaves_is_replaced_before_anybody_misses_it() {
         for way in ["FORGET", "RESET SOFT", "RESET HARD"] {
             let mut net = net();
-            let (id, term, begun) = (net.nodes[1].me, net.nodes[1].metadata.raft.term(), net.now.mono);
+            let (id, term, begun) = (net.nodes[1].metadata.me, net.nodes[1].metadata.raft.term(), net.now.mono);
             match way {
                 "FORGET" => net.say(0, &format!("CLUSTER FORGET {id}")),
                 reset => net.say(1, &format!("CLUSTER {reset}")),
@@ -90,7 +92,7 @@ mod tests {
                 next.is_some_and(|next| next.metadata.state.last_term() == next.metadata.raft.term())
             });
             let took = net.now.mono - begun;
-            assert!(took <= 75 && took < net.nodes[0].config.election_timeout(), "{way}: after {took} ms");
+            assert!(took <= 75 && took < net.nodes[0].view.config.election_timeout(), "{way}: after {took} ms");
             net.until("it to be gone", |net| [0, 2, 3].iter().all(|at| net.nodes[*at].metadata.state.member(&id).is_none()));
         }
     }

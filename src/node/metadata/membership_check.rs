@@ -41,7 +41,7 @@ impl<D: Disk> Node<D> {
     /// Whether what comes by this link was said by a member of our state that we have dialled where that state has it, or by the node that a client
     /// of ours has named in CLUSTER MEET. Everybody else may be anybody \[N60\].
     fn is_first_hand(&self, conn: ConnId) -> bool {
-        match self.io.sessions.bus(conn).map(|bus| bus.end) {
+        match self.out.io.sessions.bus(conn).map(|bus| bus.end) {
             Some(BusEnd::Outbound { purpose: Purpose::Link(id) }) => {
                 self.metadata.links.place_of(&id, conn).is_some_and(|place| self.known_places(&id).contains(&place))
             }
@@ -68,22 +68,22 @@ impl<D: Disk> Node<D> {
 
     /// Asks members whether they count us as one: they say it to whoever greets them.
     fn check_membership(&mut self, conn: ConnId) {
-        let speaker = self.io.sessions.bus(conn).and_then(|bus| Some(bus.peer.as_ref()?.id));
+        let speaker = self.out.io.sessions.bus(conn).and_then(|bus| Some(bus.peer.as_ref()?.id));
         if let (Some(speaker), None) = (speaker, &self.metadata.forgotten.check) {
             log::info!("{speaker} says that the cluster has forgotten this node: asking its members");
             let asked = self.whom_to_ask(speaker).into_iter().map(|(id, socket)| self.dial(socket, Purpose::Ask(id))).collect();
-            self.metadata.forgotten.check = Some(MembershipCheck { asked, until: self.now.mono + ASK_PATIENCE });
+            self.metadata.forgotten.check = Some(MembershipCheck { asked, until: self.view.now.mono + ASK_PATIENCE });
         }
     }
 
     /// The speaker if it is a member, the voters, and others.
     fn whom_to_ask(&mut self, speaker: NodeId) -> Vec<(NodeId, SocketAddr)> {
-        let start = self.rng.below(self.metadata.addresses.len().max(1) as u64) as usize;
+        let start = self.out.rng.below(self.metadata.addresses.len().max(1) as u64) as usize;
         let others = self.metadata.addresses.keys().cycle().skip(start).take(self.metadata.addresses.len());
         let sponsor = self.sponsor().map(|sponsor| &sponsor.id);
         let first = std::iter::once(&speaker).chain(sponsor).chain(self.metadata.raft.voters());
         let all = first.chain(others).chain(self.addresses_in_tail().map(|(id, _)| id));
-        let mut seen = BTreeSet::from([self.me]);
+        let mut seen = BTreeSet::from([self.metadata.me]);
         let places = all.filter(|id| seen.insert(**id)).flat_map(|id| self.known_places(id).into_iter().map(|socket| (*id, socket)));
         places.take(MAX_ASKED).collect()
     }
@@ -102,7 +102,7 @@ impl<D: Disk> Node<D> {
 
     /// Cron: no member has said so in time, and nothing changes.
     pub(in crate::node) fn expire_membership_check(&mut self) {
-        let Some(check) = self.metadata.forgotten.check.take_if(|check| check.until <= self.now.mono) else { return };
+        let Some(check) = self.metadata.forgotten.check.take_if(|check| check.until <= self.view.now.mono) else { return };
         check.asked.into_iter().for_each(|conn| self.close(conn));
         self.reject_deferred_fellows();
     }

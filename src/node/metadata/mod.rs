@@ -55,6 +55,8 @@ pub(in crate::node) struct Outlook {
 
 /// See the module.
 pub(in crate::node) struct Metadata {
+    /// This node.
+    pub me: NodeId,
     /// Counts the loads of nodes.conf.
     pub incarnation: u64,
     /// With the shard id among its keys; the IP is empty until it is known.
@@ -87,6 +89,7 @@ impl Metadata {
         let (commit, voters) = (loaded.state.last_applied(), loaded.state.voters().clone());
         let raft = Raft::new(loaded.me, loaded.hard, loaded.log, voters, commit, nonce, settings, rng, now.mono);
         Self {
+            me: loaded.me,
             incarnation: loaded.incarnation,
             own_address,
             whereabouts: own_address::Whereabouts::default(),

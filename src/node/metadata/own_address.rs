@@ -87,17 +87,17 @@ impl<D: Disk> Node<D> {
     /// Whether others are told our IP. If not, they fill in where they hear us from: a node that was moved is found again by that.
     /// What is known to this host only is never told.
     pub(in crate::node) fn tells_ip(&self) -> bool {
-        is_fixed(&self.config) || (self.metadata.whereabouts.confirmed && self.own_ip().is_some_and(|ip| !ip.is_loopback()))
+        is_fixed(&self.view.config) || (self.metadata.whereabouts.confirmed && self.own_ip().is_some_and(|ip| !ip.is_loopback()))
     }
 
     /// A bus connection ends here at `local`: taken for our IP where none is known, and a sign that nothing stands before the one that is announced.
     pub(in crate::node) fn learn_own_ip(&mut self, local: IpAddr) {
         if self.metadata.own_address.ip.is_empty() && !local.is_unspecified() {
-            self.metadata.own_address.ip = possible(&self.config, local.to_canonical()).to_string();
+            self.metadata.own_address.ip = possible(&self.view.config, local.to_canonical()).to_string();
             self.announce_now();
         }
         if !self.metadata.own_address.refuses_for_itself()
-            && may_refuse_for_itself(&self.config)
+            && may_refuse_for_itself(&self.view.config)
             && self.own_ip() == Some(local.to_canonical())
         {
             self.metadata.own_address.set_refuses_for_itself(true);
@@ -114,12 +114,13 @@ impl<D: Disk> Node<D> {
     /// one by another \[N51\].
     pub(in crate::node) fn shows_own_ip(&self) -> Option<NodeId> {
         let ip = |address: &Address| address.ip.parse().ok().map(|ip: IpAddr| ip.is_loopback());
-        let is_hidden = ip(self.metadata.addresses.get(&self.me)?) == Some(true) && self.own_ip().is_some_and(|own| own.is_loopback());
+        let is_hidden =
+            ip(self.metadata.addresses.get(&self.metadata.me)?) == Some(true) && self.own_ip().is_some_and(|own| own.is_loopback());
         let tells = |(_, address): &(&NodeId, &Address)| ip(address) == Some(false);
         let tell = || {
             self.metadata.addresses.iter().filter(|(id, _)| self.metadata.state.member(id).is_some_and(|member| !member.failed)).find(tells)
         };
-        if is_hidden && !is_fixed(&self.config) { tell().map(|(id, _)| *id) } else { None }
+        if is_hidden && !is_fixed(&self.view.config) { tell().map(|(id, _)| *id) } else { None }
     }
 
     /// A link that was dialled is up, and ends here at `local`.
@@ -131,21 +132,21 @@ impl<D: Disk> Node<D> {
 
     /// The leader reaches us by this link.
     pub(in crate::node) fn reached_by_leader(&mut self, conn: ConnId) {
-        if self.metadata.whereabouts.judged == Some(conn) || is_fixed(&self.config) {
+        if self.metadata.whereabouts.judged == Some(conn) || is_fixed(&self.view.config) {
             return;
         }
         self.metadata.whereabouts.judged = Some(conn);
-        if let Some(local) = self.io.sessions.bus(conn).and_then(|bus| bus.local_ip) {
+        if let Some(local) = self.out.io.sessions.bus(conn).and_then(|bus| bus.local_ip) {
             self.judge_ip(local.to_canonical());
         }
     }
 
     /// Cron. Nobody dials a leader regularly: it goes by the ends of its own links.
     pub(in crate::node) fn judge_own_links(&mut self) {
-        if !self.metadata.raft.is_leader() || is_fixed(&self.config) || self.tells_ip() {
+        if !self.metadata.raft.is_leader() || is_fixed(&self.view.config) || self.tells_ip() {
             return;
         }
-        let ends: Vec<IpAddr> = self.io.sessions.iter().filter_map(|(_, session)| end_of_link(&session.kind)).collect();
+        let ends: Vec<IpAddr> = self.out.io.sessions.iter().filter_map(|(_, session)| end_of_link(&session.kind)).collect();
         let real: Vec<IpAddr> = ends.iter().copied().filter(|ip| !ip.is_loopback()).collect();
         let telling = if real.is_empty() { &ends } else { &real };
         let mut counts: BTreeMap<IpAddr, usize> = BTreeMap::new();
@@ -173,31 +174,31 @@ impl<D: Disk> Node<D> {
 
     /// What we announce has changed.
     pub(in crate::node) fn announce_now(&mut self) {
-        if is_fixed(&self.config) {
+        if is_fixed(&self.view.config) {
             // Should the configuration say nothing of it one day, it is to be found out.
             self.metadata.whereabouts.doubt();
         }
-        self.metadata.whereabouts.due = self.now.mono;
+        self.metadata.whereabouts.due = self.view.now.mono;
         self.announce_address();
     }
 
     /// Proposes NODE_INFO if the cluster knows another address or other flags of ours than are true: at once after a change, and again after
     /// [`PERIOD`] if that came to nothing.
     pub(in crate::node) fn announce_address(&mut self) {
-        if self.now.mono < self.metadata.whereabouts.due || self.metadata.proposals.informs_of(&self.me) {
+        if self.view.now.mono < self.metadata.whereabouts.due || self.metadata.proposals.informs_of(&self.metadata.me) {
             return;
         }
-        let Some(member) = self.metadata.state.member(&self.me) else { return };
+        let Some(member) = self.metadata.state.member(&self.metadata.me) else { return };
         let mut address = self.metadata.own_address.clone().without_shard_id();
-        if !self.metadata.whereabouts.confirmed && !is_fixed(&self.config) && !member.address.ip.is_empty() {
+        if !self.metadata.whereabouts.confirmed && !is_fixed(&self.view.config) && !member.address.ip.is_empty() {
             address.ip.clone_from(&member.address.ip);
         }
-        let nofailover = self.config.cluster_replica_no_failover;
+        let nofailover = self.view.config.cluster_replica_no_failover;
         if member.address == address && member.nofailover == nofailover {
             return;
         }
-        self.metadata.whereabouts.due = self.now.mono + PERIOD;
-        self.propose(Change::NodeInfo { id: self.me, address, nofailover }, None);
+        self.metadata.whereabouts.due = self.view.now.mono + PERIOD;
+        self.propose(Change::NodeInfo { id: self.metadata.me, address, nofailover }, None);
     }
 
     /// An operator's MEET at `socket` led to a fellow: if the cluster knows it elsewhere, it has moved, and who leads may not hear from it.
@@ -260,15 +261,15 @@ mod tests {
     fn who_is_known_by_a_loopback_address_while_others_are_not_finds_a_better_one() {
         let mut net = Net::with_members(3);
         assert_eq!(net.ask(1, "CONFIG SET cluster-announce-ip 127.0.0.1"), "+OK\r\n");
-        let id = net.nodes[1].me;
+        let id = net.nodes[1].metadata.me;
         let known = |net: &Net, ip: &str| net.nodes.iter().all(|node| node.metadata.state.member(&id).unwrap().address.ip == ip);
         net.until("all to know it there", |net| known(net, "127.0.0.1"));
         let link = net.nodes[0].metadata.links.up(&id).unwrap();
         net.break_off(0, link);
         net.until("the leader to reach it there", |net| net.nodes[0].metadata.links.up(&id).is_some());
         let begun = net.now.mono;
-        net.nodes[1].config.cluster_announce_ip.clear();
-        net.nodes[1].todo.connect = true;
+        net.nodes[1].view.config.cluster_announce_ip.clear();
+        net.nodes[1].out.todo.connect = true;
         net.until("all to know it elsewhere", |net| known(net, "10.0.0.1"));
         assert!(net.now.mono - begun <= 100, "after {} ms", net.now.mono - begun);
         assert!(net.nodes[1].shows_own_ip().is_none());

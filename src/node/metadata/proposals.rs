@@ -152,7 +152,7 @@ impl<D: Disk> Node<D> {
         }
         self.metadata.proposals.last += 1;
         let n = self.metadata.proposals.last;
-        let (since, seen) = (self.now.mono, self.metadata.state.last_applied());
+        let (since, seen) = (self.view.now.mono, self.metadata.state.last_applied());
         let pending = Pending { change, part, since, attempts: 0, seen, sent: None, doubtful: false, after: None };
         self.metadata.proposals.pending.insert(n, pending);
         self.send_proposal(n);
@@ -173,7 +173,7 @@ impl<D: Disk> Node<D> {
         if self.metadata.proposals.wishes.len() >= MAX_WISHES {
             return self.decide(part, ChangeOutcome::Refused("ERR Too many changes of the cluster are pending".to_owned()));
         }
-        self.metadata.proposals.wishes.push(PendingWish { wish, part, since: self.now.mono, sent: None });
+        self.metadata.proposals.wishes.push(PendingWish { wish, part, since: self.view.now.mono, sent: None });
         self.send_wish(self.metadata.proposals.wishes.len() - 1);
     }
 
@@ -183,13 +183,13 @@ impl<D: Disk> Node<D> {
     }
 
     pub(in crate::node) fn proposal_id(&self, n: u64) -> ProposalId {
-        ProposalId { proposer: self.me, incarnation: self.proposal_incarnation(), n }
+        ProposalId { proposer: self.metadata.me, incarnation: self.proposal_incarnation(), n }
     }
 
     /// Something may have been applied as a proposal of this node that it never made: somebody lies, or its nodes.conf is an old one. What it proposes would
     /// count as old from there on, so it goes on above that. Its number of loads, which no other process of it has, keeps the ids of its processes apart \[N62\].
     pub(in crate::node) fn review_incarnation(&mut self) {
-        let Some((incarnation, next)) = self.metadata.state.newest_proposal(&self.me) else { return };
+        let Some((incarnation, next)) = self.metadata.state.newest_proposal(&self.metadata.me) else { return };
         if (incarnation, next) <= (self.proposal_incarnation(), self.metadata.proposals.last + 1) {
             return;
         }
@@ -211,7 +211,7 @@ impl<D: Disk> Node<D> {
 
     fn send_proposal(&mut self, n: u64) {
         let Some(target) = self.proposal_target() else {
-            self.todo.connect = true;
+            self.out.todo.connect = true;
             return;
         };
         let Some((&lowest, _)) = self.metadata.proposals.pending.first_key_value() else { return };
@@ -227,13 +227,13 @@ impl<D: Disk> Node<D> {
         let entry = Entry { term: 0, origin: Some(Origin { id, lowest }), body: Body::App(pending.change.clone()) };
         match target {
             Target::OwnLog(_) => self.take_proposal(entry, None),
-            Target::Leader(_, conn) => self.io.outbox.push(conn, Frame::Propose(entry)),
+            Target::Leader(_, conn) => self.out.io.outbox.push(conn, Frame::Propose(entry)),
         }
     }
 
     fn send_wish(&mut self, at: usize) {
         let Some(target) = self.proposal_target() else {
-            self.todo.connect = true;
+            self.out.todo.connect = true;
             return;
         };
         let Some(pending) = self.metadata.proposals.wishes.get_mut(at) else { return };
@@ -244,13 +244,13 @@ impl<D: Disk> Node<D> {
         let wish = pending.wish;
         match target {
             Target::OwnLog(_) => self.take_wish(wish, None),
-            Target::Leader(_, conn) => self.io.outbox.push(conn, Frame::Wish(wish)),
+            Target::Leader(_, conn) => self.out.io.outbox.push(conn, Frame::Wish(wish)),
         }
     }
 
     /// Step 8 of before-sleep: what an event flagged goes out again, to where it has not been.
     pub(in crate::node) fn retry_proposals(&mut self) {
-        if !std::mem::take(&mut self.todo.proposals) {
+        if !std::mem::take(&mut self.out.todo.proposals) {
             return;
         }
         for n in self.metadata.proposals.pending.keys().copied().collect::<Vec<_>>() {
@@ -275,7 +275,7 @@ impl<D: Disk> Node<D> {
         }
         let applied = self.metadata.state.last_applied();
         for pending in self.metadata.proposals.wishes.iter_mut().filter(|pending| pending.wish == wish) {
-            self.todo.proposals |= pending.sent.take().is_some_and(|sent| sent.applied < applied);
+            self.out.todo.proposals |= pending.sent.take().is_some_and(|sent| sent.applied < applied);
         }
     }
 
@@ -294,7 +294,7 @@ impl<D: Disk> Node<D> {
             RejectReason::Conflict => pending.seen,
             _ => sent.map_or(applied, |sent| sent.applied),
         });
-        self.todo.consequences = true;
+        self.out.todo.consequences = true;
     }
 
     /// A change that no leader takes any more. It may be applied all the same if an earlier leader never answered: then that is the answer.
@@ -317,7 +317,7 @@ impl<D: Disk> Node<D> {
                 let n = self.metadata.proposals.last;
                 let seen = self.metadata.state.last_applied();
                 self.metadata.proposals.pending.insert(n, Pending { change, seen, sent: None, doubtful: false, after: None, ..pending });
-                self.todo.proposals = true;
+                self.out.todo.proposals = true;
             }
             // Why it cannot be done any more says more than that it came too late.
             Err(obstacle) => self.decide(pending.part, ChangeOutcome::Refused(obstacle.to_string())),
@@ -328,13 +328,13 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn review_proposals(&mut self) {
         let applied = self.metadata.state.last_applied();
         // A leader that was not ready for a wish may be so now.
-        self.todo.proposals |= self.metadata.proposals.wishes.iter().any(|pending| pending.sent.is_none());
+        self.out.todo.proposals |= self.metadata.proposals.wishes.iter().any(|pending| pending.sent.is_none());
         let mut hopeless = Vec::new();
         for (&n, pending) in &mut self.metadata.proposals.pending {
             if pending.after.is_none_or(|index| index >= applied) {
                 continue;
             }
-            self.todo.proposals = true;
+            self.out.todo.proposals = true;
             match self.metadata.state.renewed(&pending.change) {
                 Ok(change) => (pending.change, pending.seen) = (change, applied),
                 Err(obstacle) => hopeless.push((n, obstacle)),
@@ -362,10 +362,10 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn expire_proposals(&mut self) {
         for pending in self.metadata.proposals.pending.values_mut().filter(|pending| pending.after.is_some()) {
             pending.after = None;
-            self.todo.proposals = true;
+            self.out.todo.proposals = true;
         }
-        self.todo.proposals |= self.metadata.proposals.wishes.iter().any(|pending| pending.sent.is_none());
-        let Some(limit) = self.now.mono.checked_sub(3 * self.config.cluster_node_timeout) else { return };
+        self.out.todo.proposals |= self.metadata.proposals.wishes.iter().any(|pending| pending.sent.is_none());
+        let Some(limit) = self.view.now.mono.checked_sub(3 * self.view.config.cluster_node_timeout) else { return };
         let old: Vec<_> = self.metadata.proposals.pending.iter().filter(|(_, pending)| pending.since < limit).map(|(n, _)| *n).collect();
         for n in old {
             if let Some(pending) = self.metadata.proposals.pending.remove(&n) {
@@ -391,7 +391,7 @@ impl<D: Disk> Node<D> {
 
     fn decide(&mut self, part: Option<Part>, result: ChangeOutcome) {
         if let Some(part) = part {
-            return self.clients.waiting.decide(part, result);
+            return self.out.clients.waiting.decide(part, result);
         }
         match WaitOutcome::from(result) {
             // This node has wished to hand over, and goes on without that.

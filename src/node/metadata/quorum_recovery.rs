@@ -26,8 +26,8 @@ impl<D: Disk> Node<D> {
         if self.metadata.raft.is_leader() {
             return Err("ERR There is nothing to recover: this node leads its cluster".to_owned());
         }
-        if self.without_leader_for() <= self.config.cluster_node_timeout {
-            let limit = self.config.cluster_node_timeout;
+        if self.without_leader_for() <= self.view.config.cluster_node_timeout {
+            let limit = self.view.config.cluster_node_timeout;
             return Err(format!("ERR There is nothing to recover before this node has been without a leader for {limit} ms"));
         }
         let mut state = self.metadata.state.clone();
@@ -35,34 +35,35 @@ impl<D: Disk> Node<D> {
         for (index, entry) in self.metadata.raft.log().iter_from(state.last_applied() + 1) {
             let _ = state.apply(index, entry);
         }
-        if state.member(&self.me).is_none() {
+        if state.member(&self.metadata.me).is_none() {
             return Err("ERR By this node's log it has left the cluster: recover on a member".to_owned());
         }
-        let (cluster, former) = (self.rng.cluster_id(), state.cluster_id());
-        state.recover(cluster, self.me);
+        let (cluster, former) = (self.out.rng.cluster_id(), state.cluster_id());
+        state.recover(cluster, self.metadata.me);
         let log = Log::new(state.last_applied(), state.last_term());
         // Whatever term was heard of in the old cluster: nobody of the new one was there [N61].
         let hard = HardState { term: state.last_term(), voted_for: None };
-        let (voters, applied, settings) = (state.voters().clone(), state.last_applied(), raft_settings(&self.config));
-        let raft = Raft::new(self.me, hard, log, voters, applied, self.nonce, settings, self.rng.fork(), self.now.mono);
+        let (voters, applied, settings) = (state.voters().clone(), state.last_applied(), raft_settings(&self.view.config));
+        let raft =
+            Raft::new(self.metadata.me, hard, log, voters, applied, self.view.nonce, settings, self.out.rng.fork(), self.view.now.mono);
         if !raft.has_term_left() {
             return Err(
                 "ERR The last term of this node's log has no next one: recover on another member, or found a new cluster".to_owned()
             );
         }
         log::warn!("Recovering cluster {former} by force, without its other voters, as cluster {cluster}");
-        self.todo.keep_file_of = Some(former);
+        self.out.todo.keep_file_of = Some(former);
         self.begin_anew(raft, state);
         self.metadata.changed = Changed::everything();
         // It leads as soon as its timers are looked at: a second such request of this turn has nothing to recover.
-        self.metadata.outlook.leader_heard = Some(self.now.mono);
+        self.metadata.outlook.leader_heard = Some(self.view.now.mono);
         self.drop_bus_links(None);
         Ok(())
     }
 
     /// How long no leader has been heard; since we belong to this cluster, or the process began, if none was (ms).
     pub(in crate::node) fn without_leader_for(&self) -> Millis {
-        self.now.mono.saturating_sub(self.metadata.outlook.leader_heard.unwrap_or(self.metadata.joining.since))
+        self.view.now.mono.saturating_sub(self.metadata.outlook.leader_heard.unwrap_or(self.metadata.joining.since))
     }
 
     /// A peer greets from a cluster that was recovered from ours. Without a leader for long enough we go over to it, and never come back: in the
@@ -71,7 +72,7 @@ impl<D: Disk> Node<D> {
         if !peer.ancestors.contains(&self.metadata.state.cluster_id()) {
             return false;
         }
-        if self.metadata.raft.is_leader() || self.without_leader_for() <= self.config.cluster_node_timeout {
+        if self.metadata.raft.is_leader() || self.without_leader_for() <= self.view.config.cluster_node_timeout {
             // It greets again and again.
             if self.metadata.joining.declined.replace(peer.cluster) != Some(peer.cluster) {
                 log::warn!("Cluster {} was recovered by force from ours, which has or had a leader just now: not going over", peer.cluster);
@@ -79,9 +80,9 @@ impl<D: Disk> Node<D> {
             return false;
         }
         log::warn!("Going over to cluster {}, which was recovered by force from ours", peer.cluster);
-        self.todo.keep_file_of = Some(self.metadata.state.cluster_id());
+        self.out.todo.keep_file_of = Some(self.metadata.state.cluster_id());
         let claims = self.slots_to_claim();
-        let shard = self.metadata.own_address.shard_id().unwrap_or_else(|| self.rng.shard_id());
+        let shard = self.metadata.own_address.shard_id().unwrap_or_else(|| self.out.rng.shard_id());
         let nonce = self.metadata.own_address.join_nonce();
         let sponsor = Sponsor { id: peer.id, address: peer.address.clone() };
         self.join_as(Joiner { cluster: peer.cluster, shard, nonce, sponsor, claims, fallback: None });
@@ -91,7 +92,7 @@ impl<D: Disk> Node<D> {
 
     /// What this node owns or already meant to claim: its keys there are kept until it is known whose the slots are.
     fn slots_to_claim(&self) -> Vec<(Slot, Slot)> {
-        let own = self.metadata.state.ranges_of(&self.me);
+        let own = self.metadata.state.ranges_of(&self.metadata.me);
         let all = own.iter().chain(self.metadata.standing.claims());
         let slots: BTreeSet<Slot> = all.flat_map(|(first, last)| (first.number()..=last.number()).filter_map(Slot::new)).collect();
         Slot::ranges(slots)
@@ -108,7 +109,7 @@ mod tests {
         let mut net = Net::with_members(3);
         net.until("three voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 3));
         let survivor = (0..3).find(|at| !net.nodes[*at].metadata.raft.is_leader()).unwrap();
-        let (voter, reach) = (net.nodes[(survivor + 1) % 3].me, net.nodes[survivor].metadata.raft.term() + (1 << 24));
+        let (voter, reach) = (net.nodes[(survivor + 1) % 3].metadata.me, net.nodes[survivor].metadata.raft.term() + (1 << 24));
         net.hear(survivor, voter, &[&format!("VOTE_REQ {voter} {reach} 0 0 1 transfer")]);
         (0..3).filter(|at| *at != survivor).for_each(|at| net.kill(at));
         net.until("the term", |net| net.nodes[survivor].metadata.raft.term() >= reach);

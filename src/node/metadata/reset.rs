@@ -68,8 +68,8 @@ pub(in crate::node) struct Reset {
 impl<D: Disk> Node<D> {
     /// CLUSTER FORGET. The tools send it to every node, so that one just forgotten answers OK.
     pub(in crate::node) fn forget_member(&mut self, id: NodeId, part: Part) {
-        if self.metadata.state.member(&id).is_none() && !self.metadata.forgotten.is_recent(&id, self.now.mono) {
-            return self.clients.waiting.decide(part, ChangeOutcome::Refused(format!("ERR Unknown node {id}")));
+        if self.metadata.state.member(&id).is_none() && !self.metadata.forgotten.is_recent(&id, self.view.now.mono) {
+            return self.out.clients.waiting.decide(part, ChangeOutcome::Refused(format!("ERR Unknown node {id}")));
         }
         self.wish(WishKind::Forget, id, Some(part));
     }
@@ -78,11 +78,12 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn begin_reset(&mut self, client: ConnId, hard: bool) {
         if self.is_singleton() || (self.is_joiner() && self.metadata.raft.term() == 0) {
             self.reset_now(hard);
-            return self.clients.waiting.finish(client, WaitOutcome::Done);
+            return self.out.clients.waiting.finish(client, WaitOutcome::Done);
         }
         if self.metadata.raft.leader().is_none() || self.is_leaderless() {
             if self.is_awaited() {
                 return self
+                    .out
                     .clients
                     .waiting
                     .finish(client, WaitOutcome::Failed("ERR The successor of this node may not have all of its keys yet".to_owned()));
@@ -90,21 +91,21 @@ impl<D: Disk> Node<D> {
             if hard {
                 // Under a new id nothing that the old one acknowledged is asked of us again.
                 self.reset_now(true);
-                return self.clients.waiting.finish(client, WaitOutcome::Done);
+                return self.out.clients.waiting.finish(client, WaitOutcome::Done);
             }
             let text = "ERR CLUSTER RESET SOFT needs the cluster's leader, which cannot be reached now; CLUSTER RESET HARD goes on without";
-            return self.clients.waiting.finish(client, WaitOutcome::Failed(text.to_owned()));
+            return self.out.clients.waiting.finish(client, WaitOutcome::Failed(text.to_owned()));
         }
         if self.metadata.reset.is_some() {
-            return self.clients.waiting.finish(client, WaitOutcome::Failed("ERR A CLUSTER RESET is in progress already".to_owned()));
+            return self.out.clients.waiting.finish(client, WaitOutcome::Failed("ERR A CLUSTER RESET is in progress already".to_owned()));
         }
-        if !self.metadata.state.replicas_of(&self.me).is_empty() {
-            return self.clients.waiting.finish(client, WaitOutcome::Failed(Reason::HasReplicas.message().to_owned()));
+        if !self.metadata.state.replicas_of(&self.metadata.me).is_empty() {
+            return self.out.clients.waiting.finish(client, WaitOutcome::Failed(Reason::HasReplicas.message().to_owned()));
         }
-        self.metadata.reset = Some(Reset { client, hard, asked: false, since: self.now.mono });
-        let ranges = self.metadata.state.ranges_of(&self.me);
-        if let (false, Some(epoch)) = (ranges.is_empty(), self.metadata.state.epoch_of(&self.me)) {
-            let release = Change::SlotChange { source: Some((self.me, epoch)), target: None, ranges };
+        self.metadata.reset = Some(Reset { client, hard, asked: false, since: self.view.now.mono });
+        let ranges = self.metadata.state.ranges_of(&self.metadata.me);
+        if let (false, Some(epoch)) = (ranges.is_empty(), self.metadata.state.epoch_of(&self.metadata.me)) {
+            let release = Change::SlotChange { source: Some((self.metadata.me, epoch)), target: None, ranges };
             self.propose(release, Some(Part { client, number: 0 }));
         }
         self.continue_reset();
@@ -113,29 +114,29 @@ impl<D: Disk> Node<D> {
     /// Entries were applied: once our slots are gone the leader is asked to forget us, and once it has we are alone.
     pub(in crate::node) fn continue_reset(&mut self) {
         let Some(reset) = self.metadata.reset else { return };
-        if self.metadata.state.member(&self.me).is_none() {
+        if self.metadata.state.member(&self.metadata.me).is_none() {
             return self.finish_reset();
         }
-        if !reset.asked && self.metadata.state.slot_count_of(&self.me) == 0 {
+        if !reset.asked && self.metadata.state.slot_count_of(&self.metadata.me) == 0 {
             self.metadata.reset = Some(Reset { asked: true, ..reset });
-            self.wish(WishKind::Forget, self.me, Some(Part { client: reset.client, number: 0 }));
+            self.wish(WishKind::Forget, self.metadata.me, Some(Part { client: reset.client, number: 0 }));
         }
     }
 
     fn finish_reset(&mut self) {
         if let Some(reset) = self.metadata.reset.take() {
             // The new identity is on disk with the next turn's persist.
-            self.clients.waiting.finish_next_turn(reset.client, WaitOutcome::Done);
+            self.out.clients.waiting.finish_next_turn(reset.client, WaitOutcome::Done);
             self.reset_now(reset.hard);
         }
     }
 
     /// Cron: a RESET that nothing is heard of is called off, or it would come true long after anybody wants it.
     pub(in crate::node) fn expire_reset(&mut self) {
-        let patience = 3 * self.config.cluster_node_timeout;
-        if let Some(reset) = self.metadata.reset.filter(|reset| self.now.mono.saturating_sub(reset.since) > patience) {
+        let patience = 3 * self.view.config.cluster_node_timeout;
+        if let Some(reset) = self.metadata.reset.filter(|reset| self.view.now.mono.saturating_sub(reset.since) > patience) {
             self.metadata.reset = None;
-            self.clients.waiting.finish(reset.client, WaitOutcome::Timeout);
+            self.out.clients.waiting.finish(reset.client, WaitOutcome::Timeout);
         }
     }
 
@@ -162,16 +163,16 @@ impl<D: Disk> Node<D> {
     fn reset_now(&mut self, hard: bool) {
         self.metadata.reset = None;
         if hard {
-            self.me = self.rng.node_id();
+            self.metadata.me = self.out.rng.node_id();
         }
-        let (cluster, shard) = (self.rng.cluster_id(), self.rng.shard_id());
+        let (cluster, shard) = (self.out.rng.cluster_id(), self.out.rng.shard_id());
         self.found_cluster(cluster, shard);
     }
 
     /// Tells a node of our cluster that it is no member any more. A ready leader speaks for its whole log, anybody else for what it has
     /// applied: whoever has been taken in again has a log beyond that, or waits to be a member.
     pub(in crate::node) fn tell_stranger(&mut self, conn: ConnId, id: &NodeId) {
-        if self.is_known(id) || self.metadata.state.member(&self.me).is_none() {
+        if self.is_known(id) || self.metadata.state.member(&self.metadata.me).is_none() {
             return;
         }
         let log = self.metadata.raft.log();
@@ -179,7 +180,7 @@ impl<D: Disk> Node<D> {
             true => (log.last_term(), log.last_index()),
             false => (self.metadata.state.last_term(), self.metadata.state.last_applied()),
         };
-        self.io.outbox.push(conn, Frame::Forgotten { last_term, last_index, join_nonce: self.metadata.forgotten.nonce(id) });
+        self.out.io.outbox.push(conn, Frame::Forgotten { last_term, last_index, join_nonce: self.metadata.forgotten.nonce(id) });
     }
 
     /// A leader's last word to a member that it has just forgotten, while their link is still up.

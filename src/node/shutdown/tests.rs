@@ -27,9 +27,9 @@ fn the_end_waits_for_no_timer() {
 impl Node<MemoryDisk> {
     /// As if its peers did not know the newest frames.
     fn take_peers_for_old(&mut self) {
-        let conns: Vec<ConnId> = self.io.sessions.iter().map(|(conn, _)| conn).collect();
+        let conns: Vec<ConnId> = self.out.io.sessions.iter().map(|(conn, _)| conn).collect();
         for conn in conns {
-            if let Some(peer) = self.io.sessions.bus_mut(conn).and_then(|bus| bus.peer.as_mut()) {
+            if let Some(peer) = self.out.io.sessions.bus_mut(conn).and_then(|bus| bus.peer.as_mut()) {
                 peer.version = OLDEST_VERSION;
             }
         }
@@ -58,7 +58,7 @@ fn a_transaction_that_waited_writes_nothing_once_the_last_save_has_begun() {
     net.nodes[P].shutdown(Signal::Term);
     net.until("the last save", |net| net.nodes[P].ending == Ending::Saving);
     // What it waited for is decided while the keys are being saved.
-    net.nodes[P].clients.waiting.finish(client, WaitOutcome::Done);
+    net.nodes[P].out.clients.waiting.finish(client, WaitOutcome::Done);
     net.step();
     assert!(net.is_up(P), "the save takes several turns");
     assert_eq!(answered(&mut net, client), "");
@@ -73,12 +73,15 @@ fn nobody_is_served_during_the_last_save_whoever_ends_a_pause() {
     (0..3).for_each(|_| net.step());
     net.nodes[P].shutdown(Signal::Term);
     net.until("the last save", |net| net.nodes[P].ending == Ending::Saving);
-    net.nodes[P].clients.waiting.finish(client, WaitOutcome::Done);
+    net.nodes[P].out.clients.waiting.finish(client, WaitOutcome::Done);
     let writer = net.say(P, "SET late 1");
     while net.is_up(P) {
         net.step();
         assert_eq!(
-            (net.nodes[P].dataset.keyspace.len(), net.nodes[P].io.sessions.get(writer).is_some_and(|session| !session.transmit.is_empty())),
+            (
+                net.nodes[P].dataset.keyspace.len(),
+                net.nodes[P].out.io.sessions.get(writer).is_some_and(|session| !session.transmit.is_empty())
+            ),
             (0, false)
         );
     }
@@ -90,7 +93,7 @@ fn a_transaction_that_waited_is_held_as_any_write_is() {
     net.all_equal(P);
     let client = suspended(&mut net);
     net.nodes[P].hold_writes(Millis::MAX);
-    net.nodes[P].clients.waiting.finish(client, WaitOutcome::Done);
+    net.nodes[P].out.clients.waiting.finish(client, WaitOutcome::Done);
     for _ in 0..20 {
         net.step();
         assert_eq!(answered(&mut net, client), "");

@@ -14,7 +14,7 @@ fn what_an_entry_takes_away_is_not_served_though_it_is_not_applied() {
     let slot = crate::keyspace::key_slot(b"last");
     for kind in 0..3 {
         let mut net = Net::with_a_leading_replica();
-        let (id, replica) = (net.nodes[P].me, net.nodes[R].me);
+        let (id, replica) = (net.nodes[P].metadata.me, net.nodes[R].metadata.me);
         let state = &net.nodes[LEADER].metadata.state;
         let (shard, epoch) = (state.member(&id).unwrap().shard, state.epoch_of(&id).unwrap());
         let change = match kind {

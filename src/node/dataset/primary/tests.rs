@@ -20,7 +20,7 @@ fn primary() -> Net {
 }
 
 fn unsent(net: &Net, conn: ConnId) -> usize {
-    net.nodes[0].io.sessions.get(conn).expect("it is there").transmit.len()
+    net.nodes[0].out.io.sessions.get(conn).expect("it is there").transmit.len()
 }
 
 /// It reads so much of what it has been sent.
@@ -47,7 +47,7 @@ fn large_values_of_an_rdb_wait_one_at_a_time_and_do_not_count_as_unsent_stream()
         }
         // The stream that it is behind does count, but for what is on its way.
         let mut behind = 0;
-        while net.nodes[0].io.sessions.get(replica).is_some() {
+        while net.nodes[0].out.io.sessions.get(replica).is_some() {
             net.ask(0, &format!("SET a {}", "x".repeat(20_000)));
             behind += 20_000;
         }
@@ -59,7 +59,7 @@ fn large_values_of_an_rdb_wait_one_at_a_time_and_do_not_count_as_unsent_stream()
 fn follower(net: &mut Net) -> ConnId {
     let replica = net.say(0, "REPLCONF capa eof\r\nPSYNC ? -1");
     net.until("the end of the RDB", |net| {
-        let Kind::Client(client) = &net.nodes[0].io.sessions.get(replica).expect("it is there").kind else { return false };
+        let Kind::Client(client) = &net.nodes[0].out.io.sessions.get(replica).expect("it is there").kind else { return false };
         client
             .client
             .replica
@@ -82,7 +82,7 @@ fn what_would_have_an_answer_ends_a_replica_s_link() {
         let replica = follower(&mut net);
         net.give(0, replica, format!("{line}\r\nSET b 1\r\n").as_bytes());
         net.step();
-        assert!(net.nodes[0].io.sessions.get(replica).is_none(), "{line}");
+        assert!(net.nodes[0].out.io.sessions.get(replica).is_none(), "{line}");
     }
     assert_eq!(net.ask(0, "DBSIZE"), ":0\r\n");
     for line in ["", "REPLCONF ACK 5", "REPLCONF GETACK *", "PSYNC ? -1", "SYNC"] {

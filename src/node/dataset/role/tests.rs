@@ -95,7 +95,7 @@ fn what_no_primary_sends_ends_its_link_and_is_not_run() {
         net.step();
         assert_ne!(net.nodes[1].dataset.following.link, Some(link), "{lines:?}");
         assert_eq!(net.history(1).offset, before + good.len() as u64, "{lines:?}: what came before it counts");
-        assert_eq!(net.nodes[1].config.requirepass, "", "{lines:?}");
+        assert_eq!(net.nodes[1].view.config.requirepass, "", "{lines:?}");
         // The primary knows nothing of that write: it goes on where it is, with as many bytes.
         net.nodes[0].dataset.stream.feed(["SET", "key:0", "1"].map(str::as_bytes).into_iter());
         net.release(0, 1, Port::Client);
@@ -124,7 +124,7 @@ fn a_long_value_of_the_stream_is_whole_and_its_buffer_is_not_kept() {
     }
     for at in [1, 2] {
         let link = net.nodes[at].dataset.following.link.unwrap();
-        let kept = net.nodes[at].io.sessions.get_mut(link).unwrap().receive.capacity();
+        let kept = net.nodes[at].out.io.sessions.get_mut(link).unwrap().receive.capacity();
         assert!(kept < 1 << 20, "{kept} bytes");
     }
 }
@@ -153,8 +153,9 @@ fn a_primary_that_is_told_to_end_does_not_before_its_successor_was_sent_everythi
     let long = "x".repeat(12 << 20);
     assert_eq!(net.ask(0, &format!("*3\r\n$3\r\nSET\r\n$4\r\nlong\r\n${}\r\n{long}", long.len())), "+OK\r\n");
     net.nodes[0].shutdown(Signal::Term);
-    let successor =
-        |net: &Net| (1..3).find(|at| net.nodes[*at].metadata.state.slot_count_of(&net.nodes[*at].me) > 0 && !net.nodes[*at].lacks_keys());
+    let successor = |net: &Net| {
+        (1..3).find(|at| net.nodes[*at].metadata.state.slot_count_of(&net.nodes[*at].metadata.me) > 0 && !net.nodes[*at].lacks_keys())
+    };
     net.until("a successor", |net| successor(net).is_some());
     let at = successor(&net).unwrap();
     assert_eq!(net.ask(at, "EXISTS long"), ":1\r\n");
@@ -170,14 +171,14 @@ fn a_failover_by_request_waits_for_the_link() {
     // The primary has another history, and less of it.
     net.nodes[0].dataset.stream.restart(crate::replication::History::new(crate::types::ReplId::from_bytes([9; 20]), 5));
     assert!(net.ask(1, "CLUSTER FAILOVER").starts_with("-TIMEOUT"));
-    assert_eq!(net.nodes[1].metadata.state.slot_count_of(&net.nodes[0].me), 16384);
+    assert_eq!(net.nodes[1].metadata.state.slot_count_of(&net.nodes[0].metadata.me), 16384);
 }
 
 #[test]
 fn an_answer_to_an_earlier_question_is_none_to_the_last() {
     let mut net = Net::with_replicas();
     net.all_equal(0);
-    let (end, primary) = (net.nodes[0].extent(), net.nodes[0].me);
+    let (end, primary) = (net.nodes[0].extent(), net.nodes[0].metadata.me);
     net.hold(0, 1, Port::Client);
     assert_eq!(net.ask(0, "SET late 1"), "+OK\r\n");
     net.fail_over(1, 0, FailoverKind::Manual);
@@ -205,7 +206,7 @@ fn a_primary_whose_rdb_cannot_be_loaded_is_asked_less_and_less_often() {
     let mut pauses = Vec::new();
     for _ in 0..15 {
         net.nodes[1].dataset.following.dial_at = 0;
-        net.nodes[1].todo.connect = true;
+        net.nodes[1].out.todo.connect = true;
         net.until("a link", |net| net.nodes[1].dataset.following.link.is_some());
         let link = net.nodes[1].dataset.following.link.unwrap();
         let id = "1".repeat(40);
@@ -216,7 +217,7 @@ fn a_primary_whose_rdb_cannot_be_loaded_is_asked_less_and_less_often() {
     assert!(pauses[0] <= 100 && pauses[14] > 29_000 && pauses[14] <= 60_000, "{pauses:?}");
     net.release(0, 1, Port::Client);
     net.nodes[1].dataset.following.dial_at = 0;
-    net.nodes[1].todo.connect = true;
+    net.nodes[1].out.todo.connect = true;
     net.all_equal(0);
     // A link that has stood for a while and merely breaks is soon there again.
     (0..250).for_each(|_| net.step());
@@ -231,7 +232,7 @@ fn with_faithful_replicas() -> Net {
     net.all_equal(0);
     for at in [1, 2] {
         assert_eq!(net.ask(at, "CONFIG SET cluster-replica-no-failover yes"), "+OK\r\n");
-        let id = net.nodes[at].me;
+        let id = net.nodes[at].metadata.me;
         net.until("all to know", |net| {
             net.nodes.iter().all(|node| node.metadata.state.member(&id).is_some_and(|member| member.nofailover))
         });
@@ -278,14 +279,14 @@ fn who_is_in_another_cluster_is_no_primary_any_more() {
         for at in [1, 2] {
             let fellow = clusters[at] == clusters[0];
             assert_eq!((net.in_sync(at), net.history(at).offset == net.history(0).offset), (fellow, fellow), "{recovered} {at}");
-            assert_eq!(net.nodes[at].dataset.following.primary(), Some(net.nodes[0].me));
+            assert_eq!(net.nodes[at].dataset.following.primary(), Some(net.nodes[0].metadata.me));
         }
     }
 }
 
 /// Whoever of the two has the slots.
 fn owner(net: &Net, among: [usize; 2]) -> Option<usize> {
-    among.into_iter().find(|at| net.nodes[*at].metadata.state.slot_count_of(&net.nodes[*at].me) > 0)
+    among.into_iter().find(|at| net.nodes[*at].metadata.state.slot_count_of(&net.nodes[*at].metadata.me) > 0)
 }
 
 #[test]
@@ -329,7 +330,7 @@ fn who_has_what_a_primary_lost_does_not_take_over_from_what_it_has_now() {
     let mut net = with_an_emptied_primary();
     for at in [1, 2] {
         assert_eq!(net.ask(at, "CONFIG SET cluster-replica-no-failover no"), "+OK\r\n");
-        let id = net.nodes[at].me;
+        let id = net.nodes[at].metadata.me;
         net.until("all to know", |net| {
             net.nodes.iter().all(|node| node.metadata.state.member(&id).is_some_and(|member| !member.nofailover))
         });
@@ -371,7 +372,7 @@ fn each_process_of_a_primary_reigns_anew() {
 #[test]
 fn a_reign_is_numbered_by_the_log_of_its_cluster() {
     let mut net = Net::with_members(2);
-    let joined = net.nodes[1].metadata.state.epoch_of(&net.nodes[1].me).unwrap();
+    let joined = net.nodes[1].metadata.state.epoch_of(&net.nodes[1].metadata.me).unwrap();
     net.until("its reign", |net| net.nodes[1].dataset.following.reign > 0);
     assert!(net.nodes[1].dataset.following.reign >> 20 >= joined, "it began in a cluster of one, earlier in another log");
 }
@@ -417,7 +418,7 @@ fn who_gets_another_history_has_nothing_before_that_is_whole() {
 #[test]
 fn who_comes_to_another_shard_has_nothing_of_it() {
     let mut net = Net::with_members(3);
-    let (first, second) = (net.nodes[0].me, net.nodes[2].me);
+    let (first, second) = (net.nodes[0].metadata.me, net.nodes[2].metadata.me);
     assert_eq!(net.ask(1, &format!("CLUSTER REPLICATE {first}")), "+OK\r\n");
     assert_eq!(net.ask(0, "SET key 1"), "+OK\r\n");
     net.until("a copy", |net| net.in_sync(1) && net.nodes[1].dataset.keyspace.len() == 1);
@@ -454,7 +455,7 @@ fn whoever_changes_keys_of_the_disk_before_it_knows_whose_they_are_gets_all_keys
 fn a_history_that_begins_at_the_greatest_offset_of_a_file_goes_on() {
     let mut net = Net::with_members(3);
     net.nodes[0].dataset.stream.restart(History::new(ReplId::from_bytes([7; 20]), RDB_OFFSET.greatest));
-    let primary = net.nodes[0].me;
+    let primary = net.nodes[0].metadata.me;
     for replica in [1, 2] {
         assert_eq!(net.ask(replica, &format!("CLUSTER REPLICATE {primary}")), "+OK\r\n");
         net.until("it to be in sync", |net| net.in_sync(replica));

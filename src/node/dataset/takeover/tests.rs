@@ -68,16 +68,16 @@ fn a_successor_waits_for_what_was_written_after_the_pause_ran_out() {
     // The proposal is on its way for longer than the primary holds its clients' writes.
     net.hold(R, LEADER, Port::Bus);
     let asker = net.say(R, "CLUSTER FAILOVER");
-    net.until("the pause", |net| net.nodes[P].clients.pausing.in_force().is_some());
+    net.until("the pause", |net| net.nodes[P].out.clients.pausing.in_force().is_some());
     let writer = net.say(P, "SET last 1");
     net.hold(P, R, Port::Client);
-    net.until("the pause to end", |net| net.nodes[P].clients.pausing.in_force().is_none());
+    net.until("the pause to end", |net| net.nodes[P].out.clients.pausing.in_force().is_none());
     net.until("the write", |net| net.nodes[P].dataset.keyspace.len() == 51);
     assert_eq!(net.answer(P, writer).as_deref(), Some("+OK\r\n"));
     let late = net.answer(R, asker).expect("the attempt is given up");
     assert!(late.starts_with("-TIMEOUT"), "{late}");
     net.release(R, LEADER, Port::Bus);
-    let heir = net.nodes[R].me;
+    let heir = net.nodes[R].metadata.me;
     net.until("the slots", |net| (0..3).all(|at| net.nodes[at].metadata.state.slot_count_of(&heir) > 0));
     for _ in 0..100 {
         net.step();
@@ -96,7 +96,7 @@ fn a_predecessor_waits_until_its_successor_knows_that_it_is_one() {
     }
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
     net.hold(LEADER, R, Port::Bus);
-    let (replica, primary) = (net.nodes[R].me, net.nodes[P].me);
+    let (replica, primary) = (net.nodes[R].metadata.me, net.nodes[P].metadata.me);
     let state = &net.nodes[LEADER].metadata.state;
     let shard = state.member(&primary).unwrap().shard;
     let change = Change::Failover { replica, primary, shard, epoch: state.epoch(&shard), kind: FailoverKind::Manual };
@@ -116,7 +116,7 @@ fn a_predecessor_waits_until_its_successor_knows_that_it_is_one() {
 #[test]
 fn an_heir_that_has_lost_the_slots_meanwhile_waits_for_nobody() {
     let mut net = net();
-    let (replica, primary) = (net.nodes[R].me, net.nodes[P].me);
+    let (replica, primary) = (net.nodes[R].metadata.me, net.nodes[P].metadata.me);
     net.hold(LEADER, R, Port::Bus);
     net.hold(P, R, Port::Client);
     let takeovers =
@@ -173,11 +173,11 @@ fn a_manual_failover_waits_for_no_timer() {
         (0..run).for_each(|_| net.step());
         net.say(to, "CLUSTER FAILOVER");
         let writer = net.say(from, "SET last 1");
-        net.until("the pause", |net| net.nodes[from].clients.pausing.in_force().is_some());
+        net.until("the pause", |net| net.nodes[from].out.clients.pausing.in_force().is_some());
         let begun = net.now.mono;
         net.until("the successor to serve", |net| serves(net, to));
         assert!(net.now.mono - begun <= 25, "{run}: after {} ms", net.now.mono - begun);
-        net.until("the redirection", |net| net.nodes[from].clients.pausing.in_force().is_none());
+        net.until("the redirection", |net| net.nodes[from].out.clients.pausing.in_force().is_none());
         net.disconnect(from, writer, crate::node::Closed::Eof);
     }
 }
@@ -203,7 +203,7 @@ fn a_successor_that_restarts_as_a_replica_gets_all_keys_from_its_predecessor() {
     half_done(&mut net);
     net.kill(R);
     net.start(R);
-    assert!(net.nodes[R].metadata.state.member(&net.nodes[R].me).unwrap().primary.is_some(), "the entry is in its log only");
+    assert!(net.nodes[R].metadata.state.member(&net.nodes[R].metadata.me).unwrap().primary.is_some(), "the entry is in its log only");
     let_streams_go(&mut net);
     net.until("somebody to serve", |net| serves(net, R) || serves(net, P));
     let primary = if serves(&net, R) { R } else { P };
@@ -218,7 +218,7 @@ fn a_successor_that_restarts_as_the_primary_gives_the_slots_back() {
     (0..300).for_each(|_| net.step());
     net.kill(R);
     net.start(R);
-    assert!(net.nodes[R].metadata.state.slot_count_of(&net.nodes[R].me) > 0);
+    assert!(net.nodes[R].metadata.state.slot_count_of(&net.nodes[R].metadata.me) > 0);
     let_streams_go(&mut net);
     nothing_is_lost(&mut net, P);
 }
@@ -251,7 +251,7 @@ fn a_predecessor_that_was_forgotten_and_came_again_has_nothing_to_leave() {
     let mut net = Net::with_members(5);
     net.until("five voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 5));
     assert_eq!(net.ask(LEADER, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
-    let (old, heir) = (net.nodes[P].me, net.nodes[R].me);
+    let (old, heir) = (net.nodes[P].metadata.me, net.nodes[R].metadata.me);
     assert_eq!(net.ask(R, &format!("CLUSTER REPLICATE {old}")), "+OK\r\n");
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
     net.until("a copy", |net| net.in_sync(R) && net.nodes[R].dataset.keyspace.len() == 1);
@@ -285,7 +285,7 @@ fn a_successor_that_restarts_and_has_served_gives_the_slots_back() {
     net.all_equal(R);
     net.kill(R);
     net.start(R);
-    assert!(net.nodes[R].metadata.state.member(&net.nodes[R].me).unwrap().primary.is_some(), "the entry is in its log only");
+    assert!(net.nodes[R].metadata.state.member(&net.nodes[R].metadata.me).unwrap().primary.is_some(), "the entry is in its log only");
     whoever_serves_has_all(&mut net);
 }
 
@@ -301,7 +301,7 @@ fn a_successor_that_restarts_and_was_the_primary_before_gives_the_slots_back() {
     net.all_equal(R);
     net.kill(R);
     net.start(R);
-    assert!(net.nodes[R].metadata.state.member(&net.nodes[R].me).unwrap().primary.is_some(), "all of that is in its log only");
+    assert!(net.nodes[R].metadata.state.member(&net.nodes[R].metadata.me).unwrap().primary.is_some(), "all of that is in its log only");
     whoever_serves_has_all(&mut net);
 }
 
@@ -310,7 +310,7 @@ fn keys_of_slots_that_others_own_by_now_go_by_the_stream() {
     let mut net = Net::with_members(5);
     net.until("five voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 5));
     assert_eq!(net.ask(LEADER, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
-    let (primary, other) = (net.nodes[P].me, net.nodes[LEADER].me);
+    let (primary, other) = (net.nodes[P].metadata.me, net.nodes[LEADER].metadata.me);
     assert_eq!(net.ask(R, &format!("CLUSTER REPLICATE {primary}")), "+OK\r\n");
     for key in ["kept", "last"] {
         assert_eq!(net.ask(P, &format!("SET {key} 1")), "+OK\r\n");
@@ -336,7 +336,7 @@ fn keys_of_slots_that_others_own_by_now_go_by_the_stream() {
 #[test]
 fn who_has_nothing_says_so_and_who_does_not_know_yet_says_nothing() {
     let mut net = net();
-    let (primary, replica) = (net.nodes[P].me, net.nodes[R].me);
+    let (primary, replica) = (net.nodes[P].metadata.me, net.nodes[R].metadata.me);
     net.nodes[R].dataset.following.diverged();
     let Extent { reign, offset } = net.nodes[R].promised_extent();
     assert!(reign > 0 && offset == 0);
@@ -351,7 +351,7 @@ fn who_has_nothing_says_so_and_who_does_not_know_yet_says_nothing() {
 #[test]
 fn what_a_replica_says_while_its_shard_changes_is_no_answer() {
     let mut net = net();
-    let (primary, heir) = (net.nodes[P].me, net.nodes[R].me);
+    let (primary, heir) = (net.nodes[P].metadata.me, net.nodes[R].metadata.me);
     assert_eq!(net.ask(LEADER, "CONFIG SET replica-priority 0"), "+OK\r\n");
     net.until("one that may take over", |net| net.nodes[LEADER].metadata.state.willing_replicas(&primary).count() == 1);
     net.nodes[P].shutdown(Signal::Term);
@@ -373,7 +373,7 @@ fn a_primary_whose_file_does_not_name_its_replicas_takes_nothing_from_them() {
     assert_eq!(net.ask(LEADER, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
     // So long that its file says all of this.
     (0..300).for_each(|_| net.step());
-    let primary = net.nodes[P].me;
+    let primary = net.nodes[P].metadata.me;
     for at in [R, LEADER] {
         assert_eq!(net.ask(at, &format!("CLUSTER REPLICATE {primary}")), "+OK\r\n");
     }
@@ -385,7 +385,7 @@ fn a_primary_whose_file_does_not_name_its_replicas_takes_nothing_from_them() {
     net.all_equal(P);
     net.kill(P);
     net.start(P);
-    assert!(net.nodes[P].metadata.state.replicas_of(&net.nodes[P].me).is_empty(), "that is in its log only");
+    assert!(net.nodes[P].metadata.state.replicas_of(&net.nodes[P].metadata.me).is_empty(), "that is in its log only");
     whoever_serves_has_all(&mut net);
 }
 
@@ -412,7 +412,7 @@ fn who_came_back_without_keys_overwrites_nothing_before_it_may_serve() {
 fn a_primary_that_answers_again_keeps_its_slots() {
     let mut net = net();
     net.hold(P, LEADER, Port::Bus);
-    let id = net.nodes[P].me;
+    let id = net.nodes[P].metadata.me;
     net.until("the flag", |net| net.nodes[LEADER].metadata.state.member(&id).unwrap().failed);
     net.hold(R, LEADER, Port::Bus);
     net.release(P, LEADER, Port::Bus);
@@ -430,7 +430,7 @@ fn a_primary_that_answers_again_keeps_its_slots() {
 #[test]
 fn a_wish_to_hand_over_waits_at_the_gate() {
     let mut net = net();
-    let id = net.nodes[P].me;
+    let id = net.nodes[P].metadata.me;
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
     net.nodes[P].shutdown(Signal::Term);
     net.until("the wish", |net| net.nodes[LEADER].metadata.leading.handovers().next().is_some());

@@ -85,7 +85,7 @@ impl Net {
         let (term, last) = (node.metadata.raft.term(), (node.metadata.raft.log().last_index(), node.metadata.raft.log().last_term()));
         match word {
             Word::Append { entry, edges: [quorum, commit, round, lease] } => {
-                let entry = entry.replace("ME", &node.me.to_string());
+                let entry = entry.replace("ME", &node.metadata.me.to_string());
                 let (next, (index, last_term)) = (term + 1, last);
                 // Mostly what is sent is committed too.
                 let commit = if *commit == 0 { index + 1 } else { *commit };
@@ -209,7 +209,8 @@ fn voters_that_were_led_far_apart_come_together() {
     net.until("three voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 3));
     let leader = net.nodes.iter().position(|node| node.metadata.raft.is_leader()).unwrap();
     let term = net.nodes[leader].metadata.raft.term();
-    let voters = (0..4).filter(|at| *at != leader && net.nodes[*at].metadata.raft.is_voter(&net.nodes[*at].me)).collect::<Vec<_>>();
+    let voters =
+        (0..4).filter(|at| *at != leader && net.nodes[*at].metadata.raft.is_voter(&net.nodes[*at].metadata.me)).collect::<Vec<_>>();
     for (at, steps) in voters.into_iter().zip([2, 4]) {
         let frames: Vec<String> = (1..=steps).map(|n: u64| format!("AE {STRANGER} {} 0 0 0 0 0 1 - - 1000", term + (n << 24))).collect();
         net.hear(at, STRANGER, &frames.iter().map(String::as_str).collect::<Vec<_>>());
@@ -231,7 +232,7 @@ fn voters_that_were_led_far_apart_come_together() {
 fn a_joiner_that_a_stranger_has_led_comes_in_all_the_same() {
     let mut net = Net::of(2);
     net.until("clusters of one", |net| net.nodes.iter().all(|node| node.metadata.state.member_count() == 1));
-    let (cluster, joiner) = (net.nodes[0].metadata.state.cluster_id(), net.nodes[1].me);
+    let (cluster, joiner) = (net.nodes[0].metadata.state.cluster_id(), net.nodes[1].metadata.me);
     let _ = net.say(0, "CLUSTER MEET 10.0.0.1 7001");
     net.until("it to step down", |net| net.nodes[1].metadata.state.cluster_id() == cluster);
     net.hold(0, 1, Port::Bus);

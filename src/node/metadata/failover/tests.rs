@@ -12,7 +12,7 @@ const LEADER: usize = 2;
 
 impl Net {
     fn owns_slots(&self, at: usize) -> bool {
-        self.nodes[LEADER].metadata.state.slot_count_of(&self.nodes[at].me) > 0
+        self.nodes[LEADER].metadata.state.slot_count_of(&self.nodes[at].metadata.me) > 0
     }
 
     /// The leader appends a change. `at` has the entry, and hears no more of it.
@@ -40,7 +40,7 @@ fn with_one_that_has_most() -> Net {
     let mut net = Net::with_members(5);
     net.until("five voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 5));
     assert_eq!(net.ask(LEADER, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
-    let (primary, leader) = (net.nodes[P].me, net.nodes[LEADER].me);
+    let (primary, leader) = (net.nodes[P].metadata.me, net.nodes[LEADER].metadata.me);
     for at in [R, LEADER] {
         assert_eq!(net.ask(at, &format!("CLUSTER REPLICATE {primary}")), "+OK\r\n");
     }
@@ -110,7 +110,7 @@ fn behind_a_proxy_the_end_of_a_connection_says_nothing() {
     let mut net = with_one_that_has_most();
     net.release(R, LEADER, Port::Bus);
     assert_eq!(net.ask(R, "CONFIG SET cluster-fast-failure-detection no"), "+OK\r\n");
-    let replica = net.nodes[R].me;
+    let replica = net.nodes[R].metadata.me;
     net.until("the leader to know", |net| !net.nodes[LEADER].metadata.addresses[&replica].refuses_for_itself());
     net.kill(R);
     let took = chosen_after(&mut net, 0);
@@ -137,7 +137,7 @@ fn what_a_replica_had_before_is_nothing_of_its_primary_s() {
     net.until("it to lead", |net| net.nodes[LEADER].metadata.raft.leader_ready(net.nodes[LEADER].metadata.state.last_applied()));
     net.nodes[R].dataset.stream.restart(History::new(ReplId::from_bytes([9; 20]), 5000));
     assert_eq!(net.nodes[R].promised_extent().offset, 5000);
-    let (primary, replica) = (net.nodes[P].me, net.nodes[R].me);
+    let (primary, replica) = (net.nodes[P].metadata.me, net.nodes[R].metadata.me);
     let state = &net.nodes[LEADER].metadata.state;
     let end = |id: &NodeId| (state.member(id).unwrap().shard, state.epoch_of(id).unwrap());
     let change = Change::SetReplicaOf { id: replica, source: end(&replica), primary: Some(primary), target: end(&primary) };
@@ -159,7 +159,7 @@ fn what_a_replica_had_before_is_nothing_of_its_primary_s() {
 fn who_does_not_act_on_an_entry_yet_is_waited_for() {
     let mut net = Net::with_a_leading_replica();
     assert_eq!(net.ask(LEADER, "CONFIG SET replica-priority 0"), "+OK\r\n");
-    let (primary, replica) = (net.nodes[P].me, net.nodes[R].me);
+    let (primary, replica) = (net.nodes[P].metadata.me, net.nodes[R].metadata.me);
     net.until("one that may take over", |net| net.nodes[LEADER].metadata.state.willing_replicas(&primary).count() == 1);
     let shard = net.nodes[LEADER].metadata.state.member(&primary).unwrap().shard;
     let epoch = net.nodes[LEADER].metadata.state.epoch(&shard);
@@ -182,7 +182,7 @@ fn who_does_not_act_on_an_entry_yet_is_waited_for() {
 #[test]
 fn the_successor_is_chosen_when_the_gate_opens() {
     let mut net = Net::with_a_leading_replica();
-    let primary = net.nodes[P].me;
+    let primary = net.nodes[P].metadata.me;
     // Node 2 first.
     let allow = |net: &mut Net, word: &str, counts: [usize; 2]| {
         for (at, count) in [LEADER, R].into_iter().zip(counts) {

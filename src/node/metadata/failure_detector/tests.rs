@@ -14,11 +14,11 @@ const OTHER: usize = 3;
 
 impl Net {
     fn is_dead(&self) -> bool {
-        self.nodes[LEADER].metadata.raft.is_dead(&self.nodes[P].me)
+        self.nodes[LEADER].metadata.raft.is_dead(&self.nodes[P].metadata.me)
     }
 
     fn is_flagged(&self) -> bool {
-        self.nodes[LEADER].metadata.state.member(&self.nodes[P].me).unwrap().failed
+        self.nodes[LEADER].metadata.state.member(&self.nodes[P].metadata.me).unwrap().failed
     }
 
     fn serves_keys(&self, at: usize) -> bool {
@@ -113,7 +113,7 @@ fn who_is_gone_for_the_leader_alone_lives() {
     net.refuse_all(&[LEADER]);
     net.sever(LEADER, P, Closed::Eof);
     net.stays_alive(25);
-    assert!(net.nodes[LEADER].ended(&net.nodes[P].me).is_some(), "it has seen an end");
+    assert!(net.nodes[LEADER].ended(&net.nodes[P].metadata.me).is_some(), "it has seen an end");
     net.lives_on();
 }
 
@@ -147,19 +147,19 @@ fn who_keeps_a_link_open_lives() {
     net.sever(LEADER, P, Closed::Eof);
     // By a link of its own it asks the leader for something, and hears nothing.
     assert_eq!(net.ask(P, "CONFIG SET availability-zone east"), "+OK\r\n");
-    net.until("its link", |net| net.nodes[LEADER].has_connection_with(&net.nodes[P].me));
+    net.until("its link", |net| net.nodes[LEADER].has_connection_with(&net.nodes[P].metadata.me));
     for _ in 0..180 {
         net.step();
         assert!(!net.is_dead());
     }
-    assert!(net.nodes[LEADER].has_connection_with(&net.nodes[P].me));
+    assert!(net.nodes[LEADER].has_connection_with(&net.nodes[P].metadata.me));
 }
 
 #[test]
 fn who_may_be_elsewhere_than_it_says_is_not_dead_for_being_refused() {
     let mut net = Net::with_a_leading_replica();
     assert_eq!(net.ask(P, "CONFIG SET cluster-fast-failure-detection no"), "+OK\r\n");
-    let id = net.nodes[P].me;
+    let id = net.nodes[P].metadata.me;
     net.until("all to know", |net| (0..3).all(|at| !net.nodes[at].metadata.addresses[&id].refuses_for_itself()));
     net.kill(P);
     net.lives_on();
@@ -174,9 +174,9 @@ fn any_frame_voids_what_was_seen_before() {
     net.hold(R, LEADER, Port::Bus);
     [LEADER, R].into_iter().for_each(|at| net.sever(at, P, Closed::Eof));
     net.step();
-    assert!(net.nodes[LEADER].ended(&net.nodes[P].me).is_some());
+    assert!(net.nodes[LEADER].ended(&net.nodes[P].metadata.me).is_some());
     assert_eq!(net.ask(P, "CONFIG SET availability-zone east"), "+OK\r\n");
-    net.until("its greeting", |net| net.nodes[LEADER].has_connection_with(&net.nodes[P].me));
+    net.until("its greeting", |net| net.nodes[LEADER].has_connection_with(&net.nodes[P].metadata.me));
     net.sever(LEADER, P, Closed::Error);
     net.release(R, LEADER, Port::Bus);
     net.lives_on();
@@ -186,7 +186,7 @@ fn any_frame_voids_what_was_seen_before() {
 #[test]
 fn the_end_of_a_connection_with_an_older_binary_shows_nothing() {
     let mut net = Net::with_a_neutral_leader();
-    let id = net.nodes[P].me;
+    let id = net.nodes[P].metadata.me;
     for at in [R, LEADER] {
         net.nodes[at].forget_process(&id);
     }
@@ -202,12 +202,12 @@ fn what_a_witness_of_an_older_binary_says_is_no_evidence_nor_what_is_of_another_
         let mut net = Net::with_a_neutral_leader();
         net.refuse_all(&[R, LEADER, OTHER]);
         net.hold(R, LEADER, Port::Bus);
-        let (id, process) = (net.nodes[P].me, net.nodes[P].nonce);
+        let (id, process) = (net.nodes[P].metadata.me, net.nodes[P].view.nonce);
         net.sever(LEADER, P, if finding.is_some_and(|(_, age)| age > 0) { Closed::Error } else { Closed::Eof });
         let ended = finding.map(|(other, age)| bus::Ended { process: process ^ other, age, of_stream: true });
         net.answer_for_the_replica(id, Finding::Dead(ended));
         net.stays_alive(100);
-        let (witness, leader) = (net.nodes[R].me, &mut net.nodes[LEADER]);
+        let (witness, leader) = (net.nodes[R].metadata.me, &mut net.nodes[LEADER]);
         assert!(leader.may_testify(&witness));
         leader.forget_process(&witness);
         assert!(!leader.may_testify(&witness));
@@ -221,7 +221,7 @@ fn a_replica_s_bus_link_alone_is_one_witness_as_any_other() {
         let mut net = Net::with_a_neutral_leader();
         net.refuse_all(&[R, LEADER, OTHER]);
         net.hold(R, LEADER, Port::Bus);
-        let (id, process) = (net.nodes[P].me, net.nodes[P].nonce);
+        let (id, process) = (net.nodes[P].metadata.me, net.nodes[P].view.nonce);
         net.sever(LEADER, P, Closed::Error);
         net.answer_for_the_replica(id, Finding::Dead(Some(bus::Ended { process, age: 0, of_stream })));
         if of_stream {
@@ -249,7 +249,7 @@ fn who_shares_the_stream_is_asked_first_and_unknown_leaves_it_to_the_next() {
     net.hold(R, LEADER, Port::Bus);
     net.hold(OTHER, LEADER, Port::Bus);
     net.kill(P);
-    let (id, replica, other) = (net.nodes[P].me, net.nodes[R].me, net.nodes[OTHER].me);
+    let (id, replica, other) = (net.nodes[P].metadata.me, net.nodes[R].metadata.me, net.nodes[OTHER].metadata.me);
     let asked = |net: &Net| net.nodes[LEADER].metadata.deaths.inquiries.get(&id).map(|inquiry| inquiry.asked.clone()).unwrap_or_default();
     net.until("a question", |net| !asked(net).is_empty());
     assert_eq!(asked(&net), BTreeSet::from([replica]));
@@ -265,7 +265,7 @@ fn what_was_seen_before_an_election_is_no_evidence_of_the_leader() {
     let mut net = Net::with_a_neutral_leader();
     net.hold(R, LEADER, Port::Bus);
     net.kill(P);
-    let id = net.nodes[P].me;
+    let id = net.nodes[P].metadata.me;
     net.until("the inquiry", |net| net.nodes[LEADER].metadata.deaths.inquiries.contains_key(&id));
     let process = net.nodes[LEADER].ended(&id).map(|ended| ended.process);
     let inquiry = |of_stream| Inquiry {
@@ -288,14 +288,14 @@ fn what_was_seen_before_an_election_is_no_evidence_of_the_leader() {
 #[test]
 fn an_old_end_shows_nothing() {
     let mut net = Net::with_a_neutral_leader();
-    let (id, patience) = (net.nodes[P].me, net.nodes[R].config.cluster_node_timeout / 2);
+    let (id, patience) = (net.nodes[P].metadata.me, net.nodes[R].view.config.cluster_node_timeout / 2);
     net.kill(P);
     let begun = net.now.mono;
     net.until("the end", |net| net.nodes[R].ended(&id).is_some());
     let replica = &mut net.nodes[R];
-    replica.now.mono = begun + patience;
+    replica.view.now.mono = begun + patience;
     assert!(replica.ended(&id).is_some());
-    replica.now.mono += 10;
+    replica.view.now.mono += 10;
     assert!(replica.ended(&id).is_none(), "a process that has begun since may have been granted a lease");
 }
 
@@ -303,7 +303,7 @@ fn an_old_end_shows_nothing() {
 #[test]
 fn a_loopback_address_is_nobody_s_unless_it_is_everybody_s() {
     let mut net = Net::with_a_neutral_leader();
-    let (id, leader) = (net.nodes[P].me, &mut net.nodes[LEADER]);
+    let (id, leader) = (net.nodes[P].metadata.me, &mut net.nodes[LEADER]);
     for (ip, is_known) in [("10.0.0.9", true), ("127.0.0.1", false), ("::1", false), ("169.254.1.1", false), ("fe80::1", false)] {
         leader.metadata.addresses.get_mut(&id).unwrap().ip = ip.to_owned();
         assert_eq!(leader.place_to_be_refused(&id).is_some(), is_known, "{ip}");
@@ -319,7 +319,7 @@ impl Net {
     fn with_a_dead_primary() -> Self {
         let mut net = Self::with_a_leading_replica();
         assert_eq!(net.ask(LEADER, "CONFIG SET replica-priority 0"), "+OK\r\n");
-        let id = net.nodes[P].me;
+        let id = net.nodes[P].metadata.me;
         net.until("one that may take over", |net| net.nodes[LEADER].metadata.state.willing_replicas(&id).count() == 1);
         net.nodes[R].dataset.following.diverged();
         net.kill(P);
@@ -332,14 +332,14 @@ impl Net {
     /// The connection of two nodes that the first has dialled to this port of the second.
     fn link_between(&self, at: usize, other: usize, port: Port) -> ConnId {
         match port {
-            Port::Bus => self.nodes[at].metadata.links.up(&self.nodes[other].me).unwrap(),
+            Port::Bus => self.nodes[at].metadata.links.up(&self.nodes[other].metadata.me).unwrap(),
             Port::Client => self.nodes[at].dataset.following.link().unwrap(),
         }
     }
 
     /// What the leader hears from its witness, whose own answers are held up.
     fn answer_for_the_replica(&mut self, id: NodeId, finding: Finding) {
-        let witness = self.nodes[R].me;
+        let witness = self.nodes[R].metadata.me;
         self.until("the question", |net| {
             let inquiry = net.nodes[LEADER].metadata.deaths.inquiries.get(&id);
             inquiry.is_some_and(|inquiry| inquiry.witness.is_some_and(|(asked, _)| asked == witness))
@@ -351,7 +351,7 @@ impl Net {
     fn tell_leader(&mut self, frame: &Frame) {
         let mut bytes = Vec::new();
         encode(frame, PROTOCOL_VERSION, &mut bytes).unwrap();
-        let link = self.nodes[LEADER].metadata.links.up(&self.nodes[R].me).unwrap();
+        let link = self.nodes[LEADER].metadata.links.up(&self.nodes[R].metadata.me).unwrap();
         self.give(LEADER, link, &bytes);
     }
 }
@@ -359,8 +359,8 @@ impl Net {
 impl<D: Disk> Node<D> {
     /// As if the other end had not said which process it is.
     fn forget_process(&mut self, id: &NodeId) {
-        for conn in self.io.sessions.iter().map(|(conn, _)| conn).collect::<Vec<_>>() {
-            match &mut self.io.sessions.get_mut(conn).unwrap().kind {
+        for conn in self.out.io.sessions.iter().map(|(conn, _)| conn).collect::<Vec<_>>() {
+            match &mut self.out.io.sessions.get_mut(conn).unwrap().kind {
                 Kind::Bus(bus) => bus.peer.iter_mut().filter(|peer| peer.id == *id).for_each(|peer| peer.process = None),
                 Kind::Primary(link) => link.process = link.process.filter(|_| link.primary != *id),
                 Kind::Client(_) => {}
@@ -374,7 +374,7 @@ impl<D: Disk> Node<D> {
 fn who_was_dead_and_comes_back_recovers() {
     let mut net = Net::with_a_dead_primary();
     net.start(P);
-    let (id, begun) = (net.nodes[P].me, net.now.mono);
+    let (id, begun) = (net.nodes[P].metadata.me, net.now.mono);
     net.until("the flag to go", |net| net.nodes.iter().all(|node| node.metadata.state.member(&id).is_some_and(|member| !member.failed)));
     assert!(!net.is_dead() && net.now.mono - begun <= 200, "after {} ms", net.now.mono - begun);
     net.until("it to serve", |net| net.serves_keys(P));
@@ -386,8 +386,8 @@ fn who_was_dead_and_greets_lives() {
     let mut net = Net::with_a_dead_primary();
     net.refuse(LEADER, P, Port::Bus);
     net.start(P);
-    net.until("its greeting", |net| net.nodes[LEADER].has_connection_with(&net.nodes[P].me));
-    assert!(!net.is_dead() && net.nodes[LEADER].metadata.links.up(&net.nodes[P].me).is_none());
+    net.until("its greeting", |net| net.nodes[LEADER].has_connection_with(&net.nodes[P].metadata.me));
+    assert!(!net.is_dead() && net.nodes[LEADER].metadata.links.up(&net.nodes[P].metadata.me).is_none());
 }
 
 #[test]
@@ -403,7 +403,7 @@ fn what_a_witness_saw_before_a_process_came_back_says_nothing_of_it() {
         net.step();
     }
     net.release(R, LEADER, Port::Bus);
-    let id = net.nodes[P].me;
+    let id = net.nodes[P].metadata.me;
     for _ in 0..400 {
         net.step();
         assert!(!net.nodes[LEADER].metadata.raft.is_dead(&id) && !net.nodes[LEADER].metadata.state.member(&id).unwrap().failed);
@@ -418,11 +418,11 @@ fn what_was_found_out_of_an_earlier_process_is_void() {
     net.kill(P);
     (0..10).for_each(|_| net.step());
     net.start(P);
-    let id = net.nodes[P].me;
+    let id = net.nodes[P].metadata.me;
     net.until("the link", |net| net.nodes[LEADER].metadata.links.up(&id).is_some());
     net.hold(P, LEADER, Port::Bus);
     let links: Vec<ConnId> =
-        net.nodes[LEADER].io.sessions.iter().filter(|(_, session)| is_with(session, &id)).map(|(conn, _)| conn).collect();
+        net.nodes[LEADER].out.io.sessions.iter().filter(|(_, session)| is_with(session, &id)).map(|(conn, _)| conn).collect();
     links.into_iter().for_each(|link| net.break_off(LEADER, link));
     net.release(R, LEADER, Port::Bus);
     for _ in 0..100 {
@@ -436,7 +436,7 @@ fn an_answer_to_an_earlier_inquiry_is_none_to_this() {
     let mut net = Net::with_a_neutral_leader();
     net.hold(R, LEADER, Port::Bus);
     net.kill(P);
-    let id = net.nodes[P].me;
+    let id = net.nodes[P].metadata.me;
     net.until("the question", |net| net.nodes[LEADER].metadata.deaths.inquiries.get(&id).is_some_and(|inquiry| inquiry.witness.is_some()));
     let number = net.nodes[LEADER].metadata.deaths.inquiries[&id].number - 1;
     let process = net.nodes[LEADER].ended(&id).map(|ended| ended.process);

@@ -11,7 +11,7 @@ fn a_leader_takes_its_own_flag_back() {
     let mut net = Net::with_members(3);
     net.until("three voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 3));
     assert!(net.nodes[LEADER].metadata.raft.is_leader());
-    let survivor = net.nodes[SURVIVOR].me;
+    let survivor = net.nodes[SURVIVOR].metadata.me;
     let flagged = |net: &Net, at: usize| net.nodes[at].metadata.state.member(&survivor).is_some_and(|member| member.failed);
     net.stopped = Some(SURVIVOR);
     net.until("the flag", |net| flagged(net, LEADER));
@@ -33,7 +33,7 @@ fn an_entry_type_is_appended_once_every_member_has_said_that_it_knows_it() {
     net.until("the leader to know all", |net| net.nodes[0].all_speak(PROTOCOL_VERSION));
     assert!(!net.nodes[0].all_speak(PROTOCOL_VERSION + 1));
     // As a binary of version 1 announces itself: it goes on saying so while that stands in the log only, and after.
-    let (id, mut address) = (net.nodes[OLD].me, net.nodes[OLD].metadata.own_address.clone());
+    let (id, mut address) = (net.nodes[OLD].metadata.me, net.nodes[OLD].metadata.own_address.clone());
     address.keys.remove("protocol-version");
     net.nodes[0].metadata.raft.append(None, Change::NodeInfo { id, address, nofailover: false }).unwrap();
     assert!(!net.nodes[0].all_speak(PROTOCOL_VERSION) && net.nodes[0].all_speak(OLDEST_VERSION));
@@ -62,7 +62,7 @@ fn proposal(of: &NodeId, incarnation: u64, n: u64, lowest: u64) -> String {
 #[test]
 fn nobody_proposes_in_another_s_name_or_in_an_incarnation_beyond_reason() {
     let (mut net, leader, at) = with_a_follower();
-    let (member, other) = (net.nodes[at].me, net.nodes[(leader + 2) % 3].me);
+    let (member, other) = (net.nodes[at].metadata.me, net.nodes[(leader + 2) % 3].metadata.me);
     let newest = |net: &Net| net.nodes[leader].metadata.state.newest_proposal(&member);
     let before = newest(&net).unwrap();
     let beyond = before.0 + INCARNATION_LEAD + 1;
@@ -78,7 +78,7 @@ fn nobody_proposes_in_another_s_name_or_in_an_incarnation_beyond_reason() {
 #[test]
 fn a_member_goes_on_above_what_was_proposed_in_its_name() {
     let (mut net, leader, at) = with_a_follower();
-    let me = net.nodes[at].me;
+    let me = net.nodes[at].metadata.me;
     for slot in 0..8 {
         let said = |net: &Net| net.nodes[leader].metadata.state.newest_proposal(&me).unwrap();
         let (incarnation, next) = said(&net);
@@ -100,7 +100,7 @@ fn a_member_goes_on_above_what_was_proposed_in_its_name() {
 #[test]
 fn after_a_recovery_nobody_has_proposed_anything() {
     let (mut net, leader, at) = with_a_follower();
-    let me = net.nodes[at].me;
+    let me = net.nodes[at].metadata.me;
     // A leader of version 1 appends it.
     let origin = crate::raft::Origin { id: ProposalId { proposer: me, incarnation: 1 << 62, n: 1 }, lowest: 1 };
     net.nodes[leader].metadata.raft.append(Some(origin), Change::NodeRecover { id: me }).unwrap();
@@ -118,7 +118,7 @@ fn after_a_recovery_nobody_has_proposed_anything() {
 #[test]
 fn a_leader_appends_no_more_than_others_take() {
     let (mut net, leader, at) = with_a_follower();
-    let (id, mut address) = (net.nodes[at].me, net.nodes[at].metadata.own_address.clone());
+    let (id, mut address) = (net.nodes[at].metadata.me, net.nodes[at].metadata.own_address.clone());
     (0..7).for_each(|n| drop(address.keys.insert(format!("k{n}"), "x".repeat(250))));
     let change = Change::NodeInfo { id, address, nofailover: false };
     let node = &mut net.nodes[leader];
@@ -136,7 +136,7 @@ fn a_leader_appends_no_more_than_others_take() {
 #[test]
 fn an_address_that_leaves_no_room_is_not_appended_and_applied_by_everybody() {
     let (mut net, leader, at) = with_a_follower();
-    let (id, mut address) = (net.nodes[at].me, net.nodes[at].metadata.own_address.clone());
+    let (id, mut address) = (net.nodes[at].metadata.me, net.nodes[at].metadata.own_address.clone());
     address.keys = (0..16).map(|n| (format!("k{n}"), "v".to_owned())).collect();
     assert!(address.is_valid());
     let change = Change::NodeInfo { id, address: address.clone(), nofailover: false };

@@ -28,10 +28,10 @@ impl Net {
 #[test]
 fn a_cluster_does_not_dissolve_at_a_strangers_word() {
     let mut net = Net::with_voters(4);
-    let names = [NodeId::from_bytes([9; 20]), net.nodes[0].me, net.nodes[1].me];
+    let names = [NodeId::from_bytes([9; 20]), net.nodes[0].metadata.me, net.nodes[1].metadata.me];
     for name in names {
         for at in 0..4 {
-            if net.nodes[at].me != name {
+            if net.nodes[at].metadata.me != name {
                 net.hear(at, name, &[FAR]);
             }
         }
@@ -50,7 +50,7 @@ fn who_is_forgotten_hears_it_at_once_and_asks() {
         let mut net = Net::with_voters(4);
         let leader = (0..4).find(|at| net.nodes[*at].metadata.raft.is_leader()).unwrap();
         let leaver = (1..4).find(|at| *at != leader).unwrap();
-        let id = net.nodes[leaver].me;
+        let id = net.nodes[leaver].metadata.me;
         if down {
             net.kill(leaver);
         }
@@ -61,7 +61,7 @@ fn who_is_forgotten_hears_it_at_once_and_asks() {
         let since = net.now.mono;
         net.until("it to be alone", |net| net.is_alone(leaver));
         assert!(down || net.now.mono - since < 200, "{} ms", net.now.mono - since);
-        assert_eq!((net.nodes[leaver].me, net.fellows().len()), (id, 3));
+        assert_eq!((net.nodes[leaver].metadata.me, net.fellows().len()), (id, 3));
     }
 }
 
@@ -71,7 +71,7 @@ fn who_knows_nobody_any_more_is_told_by_whom_its_own_client_names() {
     let mut net = Net::with_voters(4);
     let leader = (0..4).find(|at| net.nodes[*at].metadata.raft.is_leader()).unwrap();
     let leaver = (1..4).find(|at| *at != leader).unwrap();
-    let id = net.nodes[leaver].me;
+    let id = net.nodes[leaver].metadata.me;
     net.kill(leaver);
     assert_eq!(net.ask(leader, &format!("CLUSTER FORGET {id}")), "+OK\r\n");
     net.start(leaver);

@@ -17,7 +17,7 @@ fn with_a_new_replica() -> Net {
     for number in 0..50 {
         assert_eq!(net.ask(P, &format!("SET key:{number} {number}")), "+OK\r\n");
     }
-    let primary = net.nodes[P].me;
+    let primary = net.nodes[P].metadata.me;
     net.hold(P, R, Port::Client);
     assert_eq!(net.ask(R, &format!("CLUSTER REPLICATE {primary}")), "+OK\r\n");
     net.until("it to ask for data", |net| net.nodes[R].dataset.following.link().is_some());
@@ -160,7 +160,7 @@ fn a_replica_that_hangs_is_waited_for_until_the_time_is_over_and_nothing_is_ackn
     assert_eq!(net.answer(P, writer), None);
     let begun = net.now.mono;
     while net.is_up(P) {
-        assert!(net.nodes[P].io.sessions.get(writer).is_some_and(|session| session.transmit.is_empty()));
+        assert!(net.nodes[P].out.io.sessions.get(writer).is_some_and(|session| session.transmit.is_empty()));
         net.step();
     }
     assert!(net.now.mono - begun <= 200, "{} ms too late", net.now.mono - begun);
@@ -174,7 +174,7 @@ fn without_a_replica_that_lives_nothing_is_waited_for() {
     ends_at_once(&mut net, P);
     let mut net = with_one_replica();
     net.kill(R);
-    let replica = net.nodes[R].me;
+    let replica = net.nodes[R].metadata.me;
     net.until("the flag", |net| net.nodes[P].metadata.state.member(&replica).is_some_and(|member| member.failed));
     net.nodes[P].shutdown(Signal::Term);
     ends_at_once(&mut net, P);
@@ -196,7 +196,7 @@ fn all_nodes_may_be_told_to_end_at_the_same_time() {
 fn a_replica_that_may_not_take_over_is_to_have_everything_too() {
     let mut net = with_one_replica();
     assert_eq!(net.ask(R, "CONFIG SET replica-priority 0"), "+OK\r\n");
-    let primary = net.nodes[P].me;
+    let primary = net.nodes[P].metadata.me;
     net.until("it to be known", |net| net.nodes[P].metadata.state.willing_replicas(&primary).next().is_none());
     net.delay(P, R, Port::Client);
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
@@ -212,7 +212,7 @@ fn a_replica_that_may_not_take_over_is_to_have_everything_too() {
 fn what_replicas_have_in_the_end_is_everything() {
     let mut net = with_one_replica();
     assert_eq!(net.ask(R, "CONFIG SET replica-priority 0"), "+OK\r\n");
-    let primary = net.nodes[P].me;
+    let primary = net.nodes[P].metadata.me;
     net.until("it to be known", |net| net.nodes[P].metadata.state.willing_replicas(&primary).next().is_none());
     net.nodes[P].shutdown(Signal::Term);
     net.nodes[P].turn(&mut || net.now).unwrap();
@@ -220,7 +220,10 @@ fn what_replicas_have_in_the_end_is_everything() {
     while net.is_up(P) {
         net.step();
         assert_eq!(
-            (net.nodes[P].dataset.keyspace.len(), net.nodes[P].io.sessions.get(writer).is_some_and(|session| !session.transmit.is_empty())),
+            (
+                net.nodes[P].dataset.keyspace.len(),
+                net.nodes[P].out.io.sessions.get(writer).is_some_and(|session| !session.transmit.is_empty())
+            ),
             (50, false)
         );
     }
@@ -281,9 +284,9 @@ fn a_replica_at_its_last_save_is_no_successor() {
     assert!(net.nodes[R].promised_extent().reign > 0);
     // Nor does it run or acknowledge any more. The stream ends with the process, which shows that it is dead.
     let link = net.nodes[R].dataset.following.link().unwrap();
-    let told = |net: &Net| (net.history(R).offset, net.nodes[R].io.sessions.get(link).unwrap().transmit.len());
+    let told = |net: &Net| (net.history(R).offset, net.nodes[R].out.io.sessions.get(link).unwrap().transmit.len());
     let before = told(&net);
-    net.nodes[R].io.sessions.get_mut(link).unwrap().receive.extend_from_slice(b"*1\r\n$4\r\nPING\r\n");
+    net.nodes[R].out.io.sessions.get_mut(link).unwrap().receive.extend_from_slice(b"*1\r\n$4\r\nPING\r\n");
     net.nodes[R].run_primary(link);
     net.nodes[R].tend_primary();
     assert!(net.nodes[R].receive_buffer(link).is_none() && told(&net) == before);
@@ -300,7 +303,7 @@ fn who_is_to_end_safely_does_not_while_nobody_has_its_slots() {
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
     net.nodes[P].shutdown(Signal::Term);
     stays(&mut net, P, 3000);
-    assert!(net.nodes[P].ending == Ending::No && net.nodes[P].clients.pausing.in_force().is_none());
+    assert!(net.nodes[P].ending == Ending::No && net.nodes[P].out.clients.pausing.in_force().is_none());
     let asker = net.say(P, "SHUTDOWN SAFE NOW");
     (0..3).for_each(|_| net.step());
     assert_eq!(net.answer(P, asker).as_deref(), Some("-ERR Errors trying to SHUTDOWN. Check logs.\r\n"));

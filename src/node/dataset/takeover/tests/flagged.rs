@@ -6,7 +6,7 @@ use crate::cluster::{Wish, WishKind};
 /// R, the only one that would take over, is flagged as failed, and has all keys.
 fn with_a_flagged_replica() -> Net {
     let mut net = net();
-    let (replica, other) = (net.nodes[R].me, net.nodes[LEADER].me);
+    let (replica, other) = (net.nodes[R].metadata.me, net.nodes[LEADER].metadata.me);
     assert_eq!(net.ask(LEADER, "CONFIG SET cluster-replica-no-failover yes"), "+OK\r\n");
     net.until("all to know", |net| net.nodes.iter().all(|node| node.metadata.state.member(&other).unwrap().nofailover));
     net.hold(R, LEADER, Port::Bus);
@@ -25,7 +25,7 @@ fn restart(net: &mut Net, at: usize) {
 fn a_replica_whose_flag_is_about_to_go_takes_over_from_a_restarted_primary() {
     let mut net = with_a_flagged_replica();
     net.release(R, LEADER, Port::Bus);
-    let replica = net.nodes[R].me;
+    let replica = net.nodes[R].metadata.me;
     net.until("an answer", |net| net.nodes[LEADER].answers_again(&replica));
     assert!(net.nodes[LEADER].metadata.state.member(&replica).unwrap().failed, "it is not even proposed");
     restart(&mut net, P);
@@ -35,7 +35,7 @@ fn a_replica_whose_flag_is_about_to_go_takes_over_from_a_restarted_primary() {
 #[test]
 fn a_flag_that_the_log_takes_back_is_waited_for() {
     let mut net = with_a_flagged_replica();
-    let (primary, replica) = (net.nodes[P].me, net.nodes[R].me);
+    let (primary, replica) = (net.nodes[P].metadata.me, net.nodes[R].metadata.me);
     net.nodes[LEADER].metadata.raft.append(None, Change::NodeRecover { id: replica }).unwrap();
     let wish = Wish::new(WishKind::HandOver, primary, &net.nodes[LEADER].metadata.state);
     net.nodes[LEADER].take_wish(wish, None);
@@ -49,7 +49,7 @@ fn a_flag_that_the_log_takes_back_is_waited_for() {
 fn nobody_waits_for_a_replica_that_is_dead() {
     for members in [2, 3] {
         let mut net = Net::with_members(members);
-        let (primary, replica) = (net.nodes[P].me, net.nodes[R].me);
+        let (primary, replica) = (net.nodes[P].metadata.me, net.nodes[R].metadata.me);
         assert_eq!(net.ask(R, &format!("CLUSTER REPLICATE {primary}")), "+OK\r\n");
         if members == 3 {
             net.until("three voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 3));

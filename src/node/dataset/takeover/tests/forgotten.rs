@@ -6,7 +6,7 @@ use super::*;
 fn four() -> (Net, String) {
     let mut net = Net::with_members(4);
     net.until("three voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 3));
-    let old = net.nodes[P].me.to_string();
+    let old = net.nodes[P].metadata.me.to_string();
     assert_eq!(net.ask(R, &format!("CLUSTER REPLICATE {old}")), "+OK\r\n");
     net.until("a copy", |net| net.in_sync(R));
     if !net.nodes[LEADER].metadata.raft.is_leader() {
@@ -71,8 +71,14 @@ fn a_new_leader_asks_before_it_forgets_a_predecessor() {
     let (mut net, old) = half_done_of_four();
     net.say(R, &format!("CLUSTER FORGET {old}"));
     (0..10).for_each(|_| net.step());
-    let next = net.nodes[LEADER].metadata.raft.voters().iter().find(|id| **id != net.nodes[LEADER].me && **id != net.nodes[P].me).copied();
-    let next = net.nodes.iter().position(|node| Some(node.me) == next).unwrap();
+    let next = net.nodes[LEADER]
+        .metadata
+        .raft
+        .voters()
+        .iter()
+        .find(|id| **id != net.nodes[LEADER].metadata.me && **id != net.nodes[P].metadata.me)
+        .copied();
+    let next = net.nodes.iter().position(|node| Some(node.metadata.me) == next).unwrap();
     assert_eq!(net.ask(next, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
     for _ in 0..100 {
         net.step();
@@ -100,7 +106,7 @@ fn a_replica_of_a_primary_without_keys_is_not_forgotten() {
     let (mut net, _) = four();
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
     net.until("a copy", |net| net.nodes[R].dataset.keyspace.len() == 1);
-    let replica = net.nodes[R].me.to_string();
+    let replica = net.nodes[R].metadata.me.to_string();
     net.kill(P);
     net.start(P);
     // Meanwhile nobody can be chosen.

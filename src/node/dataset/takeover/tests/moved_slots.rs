@@ -7,7 +7,7 @@ use crate::types::{LogIndex, Slot};
 fn three() -> Net {
     let mut net = Net::with_members(4);
     net.until("three voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 3));
-    let primary = net.nodes[P].me;
+    let primary = net.nodes[P].metadata.me;
     assert_eq!(net.ask(R, &format!("CLUSTER REPLICATE {primary}")), "+OK\r\n");
     if !net.nodes[LEADER].metadata.raft.is_leader() {
         assert_eq!(net.ask(LEADER, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
@@ -23,7 +23,8 @@ fn slot() -> Slot {
 
 /// The leader appends the change of the slot's owner.
 fn append_move(net: &mut Net, from: usize, to: usize) -> LogIndex {
-    let end = |of: usize| net.nodes[LEADER].metadata.state.epoch_of(&net.nodes[of].me).map(|epoch| (net.nodes[of].me, epoch));
+    let end =
+        |of: usize| net.nodes[LEADER].metadata.state.epoch_of(&net.nodes[of].metadata.me).map(|epoch| (net.nodes[of].metadata.me, epoch));
     let change = Change::SlotChange { source: end(from), target: end(to), ranges: vec![(slot(), slot())] };
     net.nodes[LEADER].metadata.raft.append(None, change).unwrap()
 }
@@ -67,7 +68,7 @@ fn a_slot_that_has_gone_and_come_back_before_its_owner_heard_of_it_is_empty() {
     net.hold(LEADER, P, Port::Bus);
     net.release(P, LEADER, Port::Bus);
     is_not_there_when_the_slot_comes_back(&mut net, P);
-    net.until("it to be back", |net| net.nodes[LEADER].metadata.state.owner(slot()) == Some(net.nodes[P].me));
+    net.until("it to be back", |net| net.nodes[LEADER].metadata.state.owner(slot()) == Some(net.nodes[P].metadata.me));
     assert!(net.nodes[P].metadata.state.last_applied() < index);
     net.release(LEADER, P, Port::Bus);
     serves_nothing_old(&mut net, P);
@@ -83,7 +84,7 @@ fn an_heir_drops_the_keys_of_a_slot_that_went_and_came_back_meanwhile() {
     net.fail_over(R, P, FailoverKind::Manual);
     append_move(&mut net, R, LEADER);
     is_not_there_when_the_slot_comes_back(&mut net, R);
-    net.until("it to be back", |net| net.nodes[R].metadata.state.owner(slot()) == Some(net.nodes[R].me));
+    net.until("it to be back", |net| net.nodes[R].metadata.state.owner(slot()) == Some(net.nodes[R].metadata.me));
     assert!(net.nodes[R].lacks_keys());
     net.release(P, R, Port::Client);
     serves_nothing_old(&mut net, R);
@@ -93,7 +94,7 @@ fn an_heir_drops_the_keys_of_a_slot_that_went_and_came_back_meanwhile() {
 #[test]
 fn a_slot_that_has_gone_and_come_back_while_its_owner_was_down_is_empty() {
     let mut net = three();
-    let replica = net.nodes[R].me;
+    let replica = net.nodes[R].metadata.me;
     assert_eq!(net.ask(R, "CLUSTER REPLICATE NO ONE"), "+OK\r\n");
     assert_eq!(net.ask(LEADER, "CONFIG SET cluster-require-full-coverage no"), "+OK\r\n");
     assert_eq!(net.ask(P, "SET kept 1"), "+OK\r\n");
@@ -101,7 +102,7 @@ fn a_slot_that_has_gone_and_come_back_while_its_owner_was_down_is_empty() {
     net.kill(P);
     append_move(&mut net, P, LEADER);
     is_not_there_when_the_slot_comes_back(&mut net, P);
-    net.until("it to be back", |net| net.nodes[LEADER].metadata.state.owner(slot()) == Some(net.nodes[P].me));
+    net.until("it to be back", |net| net.nodes[LEADER].metadata.state.owner(slot()) == Some(net.nodes[P].metadata.me));
     assert_eq!(net.nodes[LEADER].metadata.state.member(&replica).unwrap().primary, None);
     net.start(P);
     net.until("the slot to be served", |net| serves(net, P));
@@ -118,7 +119,7 @@ fn a_file_with_keys_of_others_slots_stays_beside_the_next_one() {
     assert_eq!(net.ask(P, "SAVE"), "+OK\r\n");
     net.kill(P);
     append_move(&mut net, P, LEADER);
-    net.until("the slot to be gone", |net| net.nodes[LEADER].metadata.state.owner(slot()) == Some(net.nodes[LEADER].me));
+    net.until("the slot to be gone", |net| net.nodes[LEADER].metadata.state.owner(slot()) == Some(net.nodes[LEADER].metadata.me));
     net.start(P);
     net.until("the key to go", |net| net.nodes[P].dataset.keyspace.len() == 1);
     let beside = net.nodes[P].dataset.foreign.unsaved().expect("the file may be the last that has it");

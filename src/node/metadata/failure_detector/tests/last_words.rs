@@ -4,7 +4,7 @@ use super::*;
 
 /// P gives all of its connections up.
 fn closes_all(net: &mut Net) {
-    let ends: Vec<ConnId> = net.nodes[P].io.sessions.iter().map(|(conn, _)| conn).collect();
+    let ends: Vec<ConnId> = net.nodes[P].out.io.sessions.iter().map(|(conn, _)| conn).collect();
     ends.into_iter().for_each(|conn| net.break_off(P, conn));
 }
 
@@ -44,7 +44,7 @@ fn a_connection_with_something_unsent_is_reset() {
     }
     assert_eq!(net.ask(P, "SET key:0 changed"), "+OK\r\n");
     net.until("an answer that cannot leave", |net| {
-        let links = net.nodes[P].io.sessions.iter().filter(|(_, session)| !session.transmit.is_empty());
+        let links = net.nodes[P].out.io.sessions.iter().filter(|(_, session)| !session.transmit.is_empty());
         links.filter(|(conn, _)| net.nodes[P].way_to_close(*conn) == Closing::Reset).count() >= 2
     });
     net.refuse_all(&[R, LEADER, OTHER]);
@@ -57,7 +57,7 @@ fn a_connection_with_something_unsent_is_reset() {
 fn what_a_node_closes_itself_shows_nothing() {
     let mut net = Net::with_a_neutral_leader();
     net.refuse_all(&[R, LEADER, OTHER]);
-    let link = net.nodes[LEADER].metadata.links.up(&net.nodes[P].me).unwrap();
+    let link = net.nodes[LEADER].metadata.links.up(&net.nodes[P].metadata.me).unwrap();
     net.break_off(LEADER, link);
     let stream = net.nodes[R].dataset.following.link().unwrap();
     net.break_off(R, stream);
