@@ -5,10 +5,11 @@
 pub(in crate::node) mod blocked_clients;
 pub(in crate::node) mod pause;
 pub(in crate::node) mod pubsub_delivery;
+pub(in crate::node) mod pubsub_links;
 pub(in crate::node) mod serve;
 pub(in crate::node) mod wait;
 
-use crate::node::io::pubsub_links::Publishing;
+use crate::node::clients::pubsub_links::Publishing;
 
 /// See the module.
 #[derive(Default)]

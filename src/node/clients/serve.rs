@@ -158,7 +158,7 @@ impl<D: Disk> Node<D> {
                 has_bequest,
                 lease: self.dataset.lease.at(self.view.now.mono),
                 lease_lapses: self.dataset.lease.lapses(),
-                lease_withheld: self.machine.clocks.withheld(),
+                lease_withheld: self.metadata.clocks.withheld(),
                 upstream,
                 reign: self.dataset.following.reign(),
                 process: self.view.nonce,

@@ -5,8 +5,8 @@
 
 use crate::cluster::Change;
 use crate::commands::{Upstream, UpstreamLink};
-use crate::node::io::links::STALE_DIAL;
 use crate::node::io::sessions::{Kind, Phase, Port, PrimaryLink};
+use crate::node::metadata::links::STALE_DIAL;
 use crate::node::timers::Timer;
 use crate::node::{Action, Node};
 use crate::raft::Body;

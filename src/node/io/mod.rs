@@ -4,9 +4,7 @@
 
 pub(in crate::node) mod connections;
 pub(in crate::node) mod frames;
-pub(in crate::node) mod links;
 pub(in crate::node) mod long_values;
-pub(in crate::node) mod pubsub_links;
 pub(in crate::node) mod sessions;
 pub(in crate::node) mod transmit;
 

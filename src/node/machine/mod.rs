@@ -7,7 +7,6 @@ pub(in crate::node) mod steady;
 
 use crate::node::machine::slow_disk::SlowDisk;
 use crate::node::machine::steady::Steady;
-use crate::node::metadata::clock_rates::Clocks;
 use crate::types::Now;
 
 /// What is known of the machine.
@@ -15,11 +14,10 @@ use crate::types::Now;
 pub(in crate::node) struct Machine {
     pub steady: Steady,
     pub slow_disk: SlowDisk,
-    pub clocks: Clocks,
 }
 
 impl Machine {
     pub fn new(now: Now) -> Self {
-        Self { steady: Steady::new(now), slow_disk: SlowDisk::default(), clocks: Clocks::default() }
+        Self { steady: Steady::new(now), slow_disk: SlowDisk::default() }
     }
 }

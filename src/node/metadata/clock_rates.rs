@@ -40,23 +40,23 @@ impl<D: Disk> Node<D> {
     /// Cron.
     pub(in crate::node) fn tend_clocks(&mut self) {
         let now = self.view.now.mono;
-        if self.machine.clocks.told_at.take_if(|at| *at + 3 * TOLD_EVERY < now).is_some() {
+        if self.metadata.clocks.told_at.take_if(|at| *at + 3 * TOLD_EVERY < now).is_some() {
             log::info!("The leader does not say any more that this node's clock is off");
             self.metadata.raft.set_clock_off(false);
         }
         if !self.metadata.raft.is_leader() {
-            return self.machine.clocks.said.clear();
+            return self.metadata.clocks.said.clear();
         }
         let off: BTreeMap<NodeId, Rate> = self.clocks_that_are_off().collect();
-        for (id, rate) in off.iter().filter(|(id, rate)| self.machine.clocks.said.get(id) != Some(rate)) {
+        for (id, rate) in off.iter().filter(|(id, rate)| self.metadata.clocks.said.get(id) != Some(rate)) {
             self.say_clock_off(id, *rate);
         }
-        for id in self.machine.clocks.said.keys().filter(|id| !off.contains_key(id)) {
+        for id in self.metadata.clocks.said.keys().filter(|id| !off.contains_key(id)) {
             log::info!("The clock of {} runs as the others' again", self.named(id));
         }
-        self.machine.clocks.said = off;
-        if self.machine.clocks.tell_at <= now {
-            self.machine.clocks.tell_at = now + TOLD_EVERY;
+        self.metadata.clocks.said = off;
+        if self.metadata.clocks.tell_at <= now {
+            self.metadata.clocks.tell_at = now + TOLD_EVERY;
             self.tell_clocks_off();
         }
         if self.metadata.raft.clock_rate(&self.metadata.me).0 == Rate::Alone {
@@ -91,7 +91,7 @@ impl<D: Disk> Node<D> {
     }
 
     fn tell_clocks_off(&mut self) {
-        let withheld = self.machine.clocks.said.keys().filter(|id| **id != self.metadata.me && self.metadata.raft.withholds_for_clock(id));
+        let withheld = self.metadata.clocks.said.keys().filter(|id| **id != self.metadata.me && self.metadata.raft.withholds_for_clock(id));
         let told: Vec<_> =
             withheld.filter_map(|id| Some((self.metadata.links.up(id)?, self.metadata.raft.clock_rate(id).1.unwrap_or(0)))).collect();
         for (conn, faster) in told {
@@ -105,7 +105,7 @@ impl<D: Disk> Node<D> {
             return;
         }
         self.metadata.raft.set_clock_off(true);
-        if self.machine.clocks.told_at.replace(self.view.now.mono).is_none() {
+        if self.metadata.clocks.told_at.replace(self.view.now.mono).is_none() {
             let difference = difference(slow, millionths);
             log::error!(
                 "This node's clock runs {difference} than the others', says the leader, {}: it grants it no write lease until they agree again",
@@ -170,7 +170,7 @@ mod tests {
         net.set_rate(0, 90);
         let peers = "CLUSTER RAFT PEERS";
         pass(&mut net, 20_000);
-        net.until("it to be found", |net| net.nodes[0].machine.clocks.withheld());
+        net.until("it to be found", |net| net.nodes[0].metadata.clocks.withheld());
         assert!(net.ask(2, peers).contains("\r\nalone\r\n"), "{}", net.ask(2, peers));
         assert_eq!(net.info(2, "cluster_clocks_off"), 1);
         net.until("its lease to end", |net| writers(net).is_empty());
@@ -179,7 +179,7 @@ mod tests {
         pass(&mut net, 50_000);
         net.until("it to serve again", |net| writers(net) == [0]);
         pass(&mut net, 30_000);
-        net.until("it to be over", |net| !net.nodes[0].machine.clocks.withheld());
+        net.until("it to be over", |net| !net.nodes[0].metadata.clocks.withheld());
         assert_eq!(net.info(2, "cluster_clocks_off"), 0);
     }
 
@@ -200,7 +200,7 @@ mod tests {
         net.until("it to hand over", |net| net.nodes.iter().any(|node| node.metadata.raft.is_leader() && node.metadata.raft.term() > term));
         // The next one finds it too, and tells it: it does not lead on if it is elected again, though its time-outs are the shortest.
         pass(&mut net, 20_000);
-        net.until("it to be told", |net| net.nodes[2].machine.clocks.withheld());
+        net.until("it to be told", |net| net.nodes[2].metadata.clocks.withheld());
         assert!(!net.nodes[2].metadata.raft.is_leader());
         assert_eq!(writers(&net), [0]);
         cut_off(&mut net);

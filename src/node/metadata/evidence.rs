@@ -7,10 +7,10 @@
 //! The kernel of a process that has ended closes its connections in order, or resets those with bytes that it had not read. A process that lives says a
 //! last word before it closes a connection in order, or resets it. So an end in order without that word says which process has ended \[N51\].
 
-use crate::node::io::links::bus_socket;
 use crate::node::io::sessions::{BusEnd, Kind, Phase, Purpose, Session};
 use crate::node::metadata::Metadata;
 use crate::node::metadata::duplicate_ids::Duplicates;
+use crate::node::metadata::links::bus_socket;
 use crate::node::{Closed, Closing, Node};
 use crate::replication;
 use crate::store::Disk;

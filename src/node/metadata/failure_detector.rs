@@ -4,9 +4,9 @@
 //! Contract: docs/protocol.md, "Known dead".
 
 use crate::cluster::Address;
-use crate::node::io::links::bus_socket;
 use crate::node::io::sessions::{BusEnd, Purpose};
 use crate::node::metadata::evidence::Ended;
+use crate::node::metadata::links::bus_socket;
 use crate::node::timers::Timer;
 use crate::node::{Closed, Node};
 use crate::store::Disk;

@@ -6,8 +6,8 @@
 use crate::cluster::{Address, Change, WishKind};
 use crate::commands::WaitOutcome;
 use crate::node::Node;
-use crate::node::io::links::bus_socket;
 use crate::node::io::sessions::Purpose;
+use crate::node::metadata::links::bus_socket;
 use crate::node::timers::Timer;
 use crate::raft::Body;
 use crate::store::{Disk, Fallback, Joiner, Sponsor, Standing};

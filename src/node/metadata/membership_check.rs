@@ -5,8 +5,8 @@
 
 use crate::cluster::{Address, Change};
 use crate::node::Node;
-use crate::node::io::links::bus_socket;
 use crate::node::io::sessions::{BusEnd, Purpose};
+use crate::node::metadata::links::bus_socket;
 use crate::raft::Body;
 use crate::store::Disk;
 use crate::types::{ConnId, LogIndex, Millis, NodeId, Term};

@@ -14,6 +14,7 @@ pub(in crate::node) mod holdings;
 pub(in crate::node) mod join;
 pub(in crate::node) mod leader;
 pub(in crate::node) mod leader_transfer;
+pub(in crate::node) mod links;
 pub(in crate::node) mod membership_check;
 pub(in crate::node) mod own_address;
 pub(in crate::node) mod proposals;
@@ -22,7 +23,7 @@ pub(in crate::node) mod reset;
 
 use crate::cluster::{Address, Change, State};
 use crate::config::Config;
-use crate::node::io::links::Links;
+use crate::node::metadata::links::Links;
 use crate::raft::{Raft, RoleName, Settings};
 use crate::rng::Rng;
 use crate::store::{Loaded, Standing};
@@ -80,6 +81,7 @@ pub(in crate::node) struct Metadata {
     pub addresses: BTreeMap<NodeId, Address>,
     pub outlook: Outlook,
     pub changed: apply::Changed,
+    pub clocks: clock_rates::Clocks,
 }
 
 impl Metadata {
@@ -108,6 +110,7 @@ impl Metadata {
             addresses: BTreeMap::new(),
             outlook: Outlook::default(),
             changed: apply::Changed::default(),
+            clocks: clock_rates::Clocks::default(),
         }
     }
 }

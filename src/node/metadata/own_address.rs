@@ -6,8 +6,8 @@
 use crate::cluster::{Address, Change};
 use crate::config::Config;
 use crate::node::Node;
-use crate::node::io::links::bus_socket;
 use crate::node::io::sessions::{BusEnd, Kind, Purpose};
+use crate::node::metadata::links::bus_socket;
 use crate::store::Disk;
 use crate::types::{ConnId, Millis, NodeId};
 use crate::wire::bus::Greeting;
