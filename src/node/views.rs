@@ -8,7 +8,6 @@ use crate::commands::{LinkView, Server};
 use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::node::Node;
-use crate::node::dataset::replica_offsets::Copies;
 use crate::node::io::sessions::{BusEnd, Kind, Purpose};
 use crate::raft::Raft;
 use crate::store::{Disk, Standing};
@@ -24,8 +23,6 @@ pub(in crate::node) struct Views {
     pub links: Vec<LinkView>,
     /// Addresses that are being met, each under a name that stands for its id.
     pub handshakes: Vec<(NodeId, Address)>,
-    /// How much of their shards' keys members have.
-    pub copies: Copies,
 }
 
 impl<D: Disk> Node<D> {

@@ -151,7 +151,7 @@ impl<D: Disk> Node<D> {
                 outsiders: &outsiders,
                 claims: self.metadata.standing.claims(),
                 offset,
-                offsets: self.views.copies.offsets(),
+                offsets: self.metadata.copies.offsets(),
                 stats: &self.out.io.bus_stats,
                 leaving: &self.dataset.succession.yielding.leaving,
                 awaited,

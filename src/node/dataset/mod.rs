@@ -8,7 +8,6 @@ pub(in crate::node) mod primary;
 pub(in crate::node) mod rdb_load;
 pub(in crate::node) mod rdb_save;
 pub(in crate::node) mod replica_link;
-pub(in crate::node) mod replica_offsets;
 pub(in crate::node) mod role;
 pub(in crate::node) mod shutdown_readiness;
 pub(in crate::node) mod takeover;

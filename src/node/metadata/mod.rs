@@ -19,6 +19,7 @@ pub(in crate::node) mod membership_check;
 pub(in crate::node) mod own_address;
 pub(in crate::node) mod proposals;
 pub(in crate::node) mod quorum_recovery;
+pub(in crate::node) mod replica_offsets;
 pub(in crate::node) mod reset;
 
 use crate::cluster::{Address, Change, State};
@@ -82,6 +83,8 @@ pub(in crate::node) struct Metadata {
     pub outlook: Outlook,
     pub changed: apply::Changed,
     pub clocks: clock_rates::Clocks,
+    /// How much of their shards' keys members have.
+    pub copies: replica_offsets::Copies,
 }
 
 impl Metadata {
@@ -111,6 +114,7 @@ impl Metadata {
             outlook: Outlook::default(),
             changed: apply::Changed::default(),
             clocks: clock_rates::Clocks::default(),
+            copies: replica_offsets::Copies::default(),
         }
     }
 }

@@ -33,9 +33,9 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn tend_copies(&mut self) {
         let mut changed = Vec::new();
         for (id, offset) in self.known_copies() {
-            let before = self.views.copies.offsets.get(&id).copied().unwrap_or(0);
+            let before = self.metadata.copies.offsets.get(&id).copied().unwrap_or(0);
             if before > 0 || offset > 0 {
-                self.views.copies.offsets.insert(id, offset);
+                self.metadata.copies.offsets.insert(id, offset);
             }
             if (before > 0) != (offset > 0) {
                 changed.push((id, offset));
@@ -55,15 +55,15 @@ impl<D: Disk> Node<D> {
     }
 
     fn table_of_copies(&self) -> Vec<(NodeId, u64)> {
-        let members = self.views.copies.offsets.iter().filter(|(id, _)| self.metadata.state.member(id).is_some());
+        let members = self.metadata.copies.offsets.iter().filter(|(id, _)| self.metadata.state.member(id).is_some());
         members.map(|(id, offset)| (*id, *offset)).collect()
     }
 
     fn publish_copies(&mut self, changed: Vec<(NodeId, u64)>) {
         let (term, now) = (self.metadata.raft.term(), self.view.now.mono);
-        let all = self.views.copies.told.is_none_or(|(told_in, told)| told_in != term || now.saturating_sub(told) >= PERIOD);
+        let all = self.metadata.copies.told.is_none_or(|(told_in, told)| told_in != term || now.saturating_sub(told) >= PERIOD);
         if all {
-            self.views.copies.told = Some((term, now));
+            self.metadata.copies.told = Some((term, now));
         }
         let news = if all { self.table_of_copies() } else { changed };
         if !news.is_empty() {
@@ -74,7 +74,9 @@ impl<D: Disk> Node<D> {
 
     /// A leader's link to a member is up: it may have missed something.
     pub(in crate::node) fn tell_copies(&mut self, id: NodeId) {
-        if let (true, Some(conn)) = (self.metadata.raft.is_leader() && !self.views.copies.offsets.is_empty(), self.metadata.links.up(&id)) {
+        if let (true, Some(conn)) =
+            (self.metadata.raft.is_leader() && !self.metadata.copies.offsets.is_empty(), self.metadata.links.up(&id))
+        {
             self.out.io.outbox.push(conn, Frame::ReplOffsets(self.table_of_copies()));
         }
     }
@@ -84,9 +86,9 @@ impl<D: Disk> Node<D> {
         if self.metadata.raft.leader().is_some_and(|leader| leader != *from) {
             return;
         }
-        self.views.copies.offsets.extend(offsets.into_iter().filter(|(id, _)| *id != self.metadata.me));
-        if self.views.copies.offsets.len() > MAX_MEMBERS {
-            self.views.copies.offsets.retain(|id, _| self.metadata.state.member(id).is_some());
+        self.metadata.copies.offsets.extend(offsets.into_iter().filter(|(id, _)| *id != self.metadata.me));
+        if self.metadata.copies.offsets.len() > MAX_MEMBERS {
+            self.metadata.copies.offsets.retain(|id, _| self.metadata.state.member(id).is_some());
         }
     }
 }
