@@ -94,6 +94,7 @@ impl<D: Disk> Node<D> {
         self.metadata.standing = Standing::Member;
         self.begin_anew(raft, State::founding(cluster, self.metadata.me));
         self.drop_bus_links(None);
+        self.leave_former_cluster();
     }
 
     /// Goes back to the one-node cluster that a joiner had given up.
@@ -107,6 +108,7 @@ impl<D: Disk> Node<D> {
             Raft::new(self.metadata.me, hard, log, voters, applied, self.view.nonce, settings, self.out.rng.fork(), self.view.now.mono);
         self.begin_anew(raft, state);
         self.drop_bus_links(None);
+        self.leave_former_cluster();
     }
 
     /// Becomes a joiner of `cluster`: no log, no term, no vote.
@@ -126,12 +128,16 @@ impl<D: Disk> Node<D> {
         self.begin_anew(raft, State::empty(cluster));
     }
 
-    pub(in crate::node) fn begin_anew(&mut self, raft: Raft<Change>, state: State) {
-        self.drop_proposals();
+    /// What replicated in the former cluster does so no more.
+    pub(in crate::node) fn leave_former_cluster(&mut self) {
         self.part_from_primary();
         self.part_from_replicas();
         self.end_reign();
         self.doubt_owners();
+    }
+
+    pub(in crate::node) fn begin_anew(&mut self, raft: Raft<Change>, state: State) {
+        self.drop_proposals();
         self.metadata.raft = raft;
         self.metadata.state = state;
         self.metadata.leading = crate::node::metadata::leader::Leading::default();

@@ -322,6 +322,7 @@ impl<D: Disk> Node<D> {
             }
         }
         self.drop_bus_links(keep);
+        self.leave_former_cluster();
     }
 
     /// A joiner from now on.
@@ -356,6 +357,7 @@ impl<D: Disk> Node<D> {
         joiner.cluster = cluster;
         self.become_joiner(cluster);
         self.drop_bus_links(None);
+        self.leave_former_cluster();
     }
 
     /// Whether a NODE_JOIN of ours with this nonce has been applied.

@@ -58,6 +58,7 @@ impl<D: Disk> Node<D> {
         // It leads as soon as its timers are looked at: a second such request of this turn has nothing to recover.
         self.metadata.outlook.leader_heard = Some(self.view.now.mono);
         self.drop_bus_links(None);
+        self.leave_former_cluster();
         Ok(())
     }
 
@@ -87,6 +88,7 @@ impl<D: Disk> Node<D> {
         let sponsor = Sponsor { id: peer.id, address: peer.address.clone() };
         self.join_as(Joiner { cluster: peer.cluster, shard, nonce, sponsor, claims, fallback: None });
         self.drop_bus_links(None);
+        self.leave_former_cluster();
         true
     }
 
