@@ -3,6 +3,7 @@
 //! Owns: passing new values on, and writing the configuration file. Must not: parse or check values (config does).
 
 use crate::node::Node;
+use crate::node::metadata::Metadata;
 use crate::node::metadata::bootstrap::{announced, raft_settings};
 use crate::node::metadata::own_address::settle_ip;
 use crate::store::{Disk, Replacement};
@@ -24,10 +25,10 @@ impl<D: Disk> Node<D> {
         }
         address.set_join_nonce(self.metadata.own_address.join_nonce());
         self.metadata.own_address = address;
-        self.announce_now();
+        self.with_metadata(Metadata::announce_now);
         if self.metadata.raft.leader().is_none() {
             // Nobody takes a NODE_INFO: the others go by our greeting, which said something else.
-            self.drop_bus_links(None);
+            self.with_metadata(|metadata, view, out| metadata.drop_bus_links(None, view, out));
         }
         self.out.todo.consequences = true;
     }

@@ -3,6 +3,7 @@
 //! Owns: the order, and the reason for each place in it. Must not: hold work of its own; every step is a small call into the room that does it.
 //! Contract: docs/architecture.md, "One turn of the loop".
 
+use crate::node::metadata::Metadata;
 use crate::node::timers::Timer;
 use crate::node::{Fatal, Node};
 use crate::raft::Durable;
@@ -30,8 +31,8 @@ pub(in crate::node) fn before_sleep<D: Disk>(node: &mut Node<D>, clock: &mut dyn
 
 /// 1. First, because a link that is dialled now may be up by the next turn, and it needs nothing from disk.
 fn connect<D: Disk>(node: &mut Node<D>) {
-    node.reconsider_meets();
-    node.connect_links();
+    node.with_metadata(Metadata::reconsider_meets);
+    node.with_metadata(Metadata::connect_links);
     node.connect_primary();
 }
 
@@ -91,7 +92,7 @@ fn commit_and_apply<D: Disk>(node: &mut Node<D>, _receipt: &Persisted) {
 
 /// 4. "I have it" follows having it.
 fn deferred_acks<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
-    if let Some(ack) = node.metadata.raft.take_acks(node.promised_extent(), node.view.now.mono) {
+    if let Some(ack) = node.metadata.raft.take_acks(node.metadata.promised_extent(&node.view), node.view.now.mono) {
         node.send(receipt, ack);
     }
 }
@@ -127,8 +128,8 @@ fn replicate<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
 /// 8. After 3 and 7: what was decided by then is not sent again, and a primary has been granted what it could be before more is appended against it.
 ///    What clients publish leaves after what Raft says. What a leader appends here is persisted by the next turn, which follows at once.
 fn proposals<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
-    node.review_gated();
-    node.retry_proposals();
+    node.with_metadata(Metadata::review_gated);
+    node.with_metadata(Metadata::retry_proposals);
     node.send_outbox(receipt);
     node.forward_published(receipt);
 }

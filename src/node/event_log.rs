@@ -9,7 +9,7 @@ use crate::store::Disk;
 use crate::types::NodeId;
 
 /// A node by its id and, if it is a member, by where clients reach it.
-fn named(state: &State, id: &NodeId) -> String {
+pub(in crate::node) fn named(state: &State, id: &NodeId) -> String {
     state.member(id).map_or_else(|| id.to_string(), |member| format!("{id} ({}:{})", member.address.ip, member.address.port))
 }
 
@@ -27,37 +27,37 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn named(&self, id: &NodeId) -> String {
         named(&self.metadata.state, id)
     }
+}
 
-    /// An entry with this change was applied.
-    pub(in crate::node) fn chronicle(&self, change: &Change) {
-        match change {
-            Change::Failover { replica, primary, kind, .. } => self.chronicle_failover(replica, primary, *kind),
-            Change::NodeFail { id } => log::warn!("{} is flagged as failed", self.named(id)),
-            Change::NodeRecover { id } => log::info!("{} answers again: it is not flagged as failed any more", self.named(id)),
-            _ => {}
-        }
+/// An entry with this change was applied.
+pub(in crate::node) fn applied(state: &State, me: &NodeId, change: &Change) {
+    match change {
+        Change::Failover { replica, primary, kind, .. } => failover(state, me, replica, primary, *kind),
+        Change::NodeFail { id } => log::warn!("{} is flagged as failed", named(state, id)),
+        Change::NodeRecover { id } => log::info!("{} answers again: it is not flagged as failed any more", named(state, id)),
+        _ => {}
     }
+}
 
-    fn chronicle_failover(&self, replica: &NodeId, primary: &NodeId, kind: FailoverKind) {
-        let told = match (*replica == self.metadata.me, *primary == self.metadata.me) {
-            (true, _) => format!("This node takes over from {}", self.named(primary)),
-            (_, true) => format!("{} takes over from this node, which becomes its replica", self.named(replica)),
-            _ => format!("{} takes over from {}", self.named(replica), self.named(primary)),
-        };
-        match kind {
-            FailoverKind::Auto => {
-                log::warn!("{told}: automatic failover, for the primary has failed. Writes that the replica did not have are lost")
-            }
-            FailoverKind::Manual => log::info!("{told}: planned failover. The primary hands over all that it has"),
-            FailoverKind::Force => {
-                log::warn!(
-                    "{told}: CLUSTER FAILOVER FORCE, which does without the primary's answer. Writes that the replica did not have are lost"
-                );
-            }
-            FailoverKind::Takeover => log::warn!(
-                "{told}: CLUSTER FAILOVER TAKEOVER, which waits for nothing. Writes that the replica did not have are lost, also those that the \
-                 old primary goes on to acknowledge until it hears of this or its write lease ends"
-            ),
+fn failover(state: &State, me: &NodeId, replica: &NodeId, primary: &NodeId, kind: FailoverKind) {
+    let told = match (*replica == *me, *primary == *me) {
+        (true, _) => format!("This node takes over from {}", named(state, primary)),
+        (_, true) => format!("{} takes over from this node, which becomes its replica", named(state, replica)),
+        _ => format!("{} takes over from {}", named(state, replica), named(state, primary)),
+    };
+    match kind {
+        FailoverKind::Auto => {
+            log::warn!("{told}: automatic failover, for the primary has failed. Writes that the replica did not have are lost")
         }
+        FailoverKind::Manual => log::info!("{told}: planned failover. The primary hands over all that it has"),
+        FailoverKind::Force => {
+            log::warn!(
+                "{told}: CLUSTER FAILOVER FORCE, which does without the primary's answer. Writes that the replica did not have are lost"
+            );
+        }
+        FailoverKind::Takeover => log::warn!(
+            "{told}: CLUSTER FAILOVER TAKEOVER, which waits for nothing. Writes that the replica did not have are lost, also those that the \
+             old primary goes on to acknowledge until it hears of this or its write lease ends"
+        ),
     }
 }

@@ -10,6 +10,7 @@
 mod apply_config;
 mod before_sleep;
 mod clients;
+mod consequences;
 mod dataset;
 mod errors;
 mod event_log;
@@ -36,6 +37,7 @@ use crate::keyspace::Keyspace;
 use crate::rng::Rng;
 use crate::store::{Disk, Loaded, Standing, Store};
 use crate::types::{ConnId, Millis, Now};
+use metadata::Metadata;
 use std::net::SocketAddr;
 use timers::Timer;
 
@@ -97,7 +99,7 @@ pub enum Accepted {
 pub struct Node<D: Disk> {
     view: view::View,
     out: view::Effects,
-    metadata: metadata::Metadata,
+    metadata: Metadata,
     dataset: dataset::Dataset,
     machine: machine::Machine,
     store: Store<D>,
@@ -121,7 +123,7 @@ impl<D: Disk> Node<D> {
         let mut node = Self::as_loaded(config, store, loaded, rng, now)?;
         if fresh {
             let (cluster, shard) = (node.metadata.state.cluster_id(), node.out.rng.shard_id());
-            node.found_cluster(cluster, shard);
+            node.with_metadata(|metadata, view, out| metadata.found_cluster(cluster, shard, view, out));
         }
         if !node.metadata.raft.has_term_left() {
             log::error!(
@@ -129,9 +131,9 @@ impl<D: Disk> Node<D> {
                 node.metadata.raft.term()
             );
         }
-        node.refresh_members();
-        node.note_addresses_in_tail();
-        node.refresh_owners();
+        node.with_metadata(Metadata::refresh_members);
+        node.with_metadata(|metadata, _, out| metadata.note_addresses_in_tail(out));
+        node.with_metadata(Metadata::refresh_owners);
         node.become_bereft();
         node.out.timers.set(Timer::Cron, now.mono);
         Ok(node)
@@ -143,12 +145,12 @@ impl<D: Disk> Node<D> {
         let settings = metadata::bootstrap::raft_settings(&config);
         let last_index = loaded.log.last_index();
         let (files, loading, persistence) = dataset::rdb_load::begin(&config, store.disk().beside(), &mut rng, now)?;
-        let metadata = metadata::Metadata::new(&config, loaded, nonce, settings, rng.fork(), now);
+        let metadata = Metadata::new(&config, loaded, nonce, settings, rng.fork(), now);
         let server = Server { run_id: rng.node_id().to_string(), started: now, persistence, ..Server::default() };
         let keyspace = Keyspace::new(rng.next_u64());
         let dataset = dataset::Dataset::new(keyspace, rng.repl_id(), last_index, loading);
         Ok(Self {
-            view: view::View { config, nonce, now },
+            view: view::View { config, nonce, now, held: view::Held::default() },
             out: view::Effects::new(rng, server),
             metadata,
             dataset,
@@ -168,11 +170,11 @@ impl<D: Disk> Node<D> {
     pub fn turn(&mut self, clock: &mut dyn FnMut() -> Now) -> Result<(), Fatal> {
         self.read_clock(clock);
         self.out.clients.waiting.begin_turn();
-        self.trim_log();
+        self.metadata.trim_log(&self.view);
         self.read_bus();
         self.arrange();
-        self.tend_deaths();
-        self.tend_failovers();
+        self.with_metadata(Metadata::tend_deaths);
+        self.with_metadata(Metadata::tend_failovers);
         self.read_publications();
         self.run_clients(clock);
         // After them: what a successor waits for may be the last of a stream, and then nothing else comes that would begin another turn.
@@ -184,7 +186,7 @@ impl<D: Disk> Node<D> {
         self.run_timers();
         self.tend_loading()?;
         self.arrange();
-        self.tend_takeover();
+        self.with_metadata(Metadata::tend_takeover);
         before_sleep::before_sleep(self, clock)?;
         self.arrange();
         self.exit_if_ended();
@@ -222,7 +224,7 @@ impl<D: Disk> Node<D> {
         self.metadata.raft.tick(self.view.now.mono);
         self.end_pause();
         if self.out.timers.take_due(Timer::Failure, self.view.now.mono) {
-            self.tend_members();
+            self.with_metadata(Metadata::tend_members);
         }
         if self.out.timers.take_due(Timer::Cron, self.view.now.mono) {
             self.cron();
@@ -236,37 +238,30 @@ impl<D: Disk> Node<D> {
     fn cron(&mut self) {
         let period = (self.view.config.cluster_node_timeout / 10).clamp(100, 1000);
         self.out.timers.set(Timer::Cron, self.view.now.mono + period);
-        self.close_silent_links();
+        self.with_metadata(Metadata::close_silent_links);
         self.close_silent_lanes();
         self.close_idle_clients();
         self.check_output_limits();
         self.tend_replicas();
-        self.expire_proposals();
-        self.expire_reset();
-        self.expire_membership_check();
-        self.check_joining();
-        self.tend_members();
-        self.tend_copies();
-        self.tend_clocks();
-        self.review_wishes();
-        self.judge_own_links();
-        self.announce_address();
+        self.with_metadata(Metadata::expire_proposals);
+        self.with_metadata(Metadata::expire_reset);
+        self.with_metadata(Metadata::expire_membership_check);
+        self.with_metadata(Metadata::check_joining);
+        self.with_metadata(Metadata::tend_members);
+        self.with_metadata(Metadata::tend_copies);
+        self.with_metadata(Metadata::tend_clocks);
+        self.with_metadata(Metadata::review_wishes);
+        self.with_metadata(Metadata::judge_own_links);
+        self.with_metadata(Metadata::announce_address);
         // Claims that were not granted yet are looked at again.
         self.out.todo.consequences |= matches!(self.metadata.standing, Standing::Claiming(_));
         self.refresh_views();
         self.review_save_points();
     }
 
-    /// Whether no leader has been heard for so long that the cluster counts as down.
-    fn is_leaderless(&self) -> bool {
-        let limit = self.view.config.cluster_node_timeout;
-        !self.metadata.raft.is_leader()
-            && self.metadata.outlook.leader_heard.is_none_or(|heard| self.view.now.mono.saturating_sub(heard) > limit)
-    }
-
     /// A new leader, term or role: links and proposals go elsewhere.
     fn arrange(&mut self) {
-        let leaderless = self.is_leaderless();
+        let leaderless = self.metadata.is_leaderless(&self.view);
         self.metadata.outlook.usable = self.covered_enough() && !leaderless;
         let ready = self.metadata.raft.leader_ready(self.metadata.state.last_applied());
         let wanted = metadata::Arrangement {
@@ -287,7 +282,7 @@ impl<D: Disk> Node<D> {
         self.refresh_leaving();
         self.settle_reign();
         self.renew_lease();
-        let muted = self.metadata.standing.joiner().is_some_and(|joiner| !self.log_has_joined(joiner.nonce));
+        let muted = self.metadata.standing.joiner().is_some_and(|joiner| !self.metadata.log_has_joined(joiner.nonce));
         self.metadata.raft.set_muted(muted);
     }
 

@@ -154,7 +154,7 @@ impl<D: Disk> Node<D> {
         }
         self.tell_left_behind(&parting);
         self.ending = Ending::HandingOver(self.metadata.raft.term());
-        self.out.timers.set(Timer::Exit, self.view.now.mono + self.handover_patience());
+        self.out.timers.set(Timer::Exit, self.view.now.mono + self.metadata.handover_patience(&self.view));
         self.tend_handing_over(false);
     }
 
@@ -168,7 +168,7 @@ impl<D: Disk> Node<D> {
             return self.save_and_end();
         }
         // Nobody may be fit to take it at the moment: then it is tried again with whatever comes in.
-        self.hand_over(None);
+        self.metadata.hand_over(None, &self.view);
     }
 
     /// Whether what the end waits for has come in this turn.

@@ -3,14 +3,17 @@
 //! Owns: what no part owns: the options, the clock's reading, and what leaves this turn. Must not: decide anything.
 //! Contract: docs/architecture.md, "Inside `node`".
 
+use crate::cluster::FailoverKind;
 use crate::commands::Server;
 use crate::config::Config;
 use crate::node::clients::Clients;
 use crate::node::io::Io;
+use crate::node::io::sessions::{BusEnd, Purpose};
 use crate::node::timers::Timers;
 use crate::node::todo::Todo;
 use crate::rng::Rng;
-use crate::types::Now;
+use crate::types::{ConnId, Extent, LogIndex, NodeId, Now, Slot};
+use std::net::SocketAddr;
 
 /// To look at.
 pub(in crate::node) struct View {
@@ -19,6 +22,24 @@ pub(in crate::node) struct View {
     pub nonce: u64,
     /// Never goes back.
     pub now: Now,
+    pub held: Held,
+}
+
+/// What this node holds of its shard's keys, as other parts are to know it; [`crate::node::Node`] looks at it anew after whatever may have changed it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::node) struct Held {
+    /// Whose replica it is by what it does, not by the log.
+    pub primary: Option<NodeId>,
+    /// How far its keys are.
+    pub extent: Extent,
+    /// The keys of its slots are elsewhere.
+    pub lacks_keys: bool,
+    /// What it has goes with it, and it owes it to nobody.
+    pub goes: bool,
+    /// A successor may still need what it has.
+    pub is_awaited: bool,
+    /// Whom it asks for what it lacks of these keys, or tells that it has them.
+    pub asks: Option<NodeId>,
 }
 
 /// Where effects go.
@@ -29,12 +50,62 @@ pub(in crate::node) struct Effects {
     pub io: Io,
     pub clients: Clients,
     pub server: Server,
+    /// Links of the bus that are gone: what hung on them is to hear of it.
+    pub lost: Vec<(ConnId, BusEnd)>,
+    /// Other connections that are given up; [`crate::node::Node`] ends them as soon as the part at work is done.
+    pub closes: Vec<ConnId>,
+    /// What the other parts are to do.
+    pub consequences: Vec<Consequence>,
+}
+
+/// What a change of the cluster's metadata means for the other parts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::node) enum Consequence {
+    /// These slots are another's, or were before this entry was applied.
+    SlotsOfOthers {
+        /// Of the entry.
+        index: LogIndex,
+        ranges: Vec<(Slot, Slot)>,
+    },
+    /// This node has taken over from a primary.
+    TakesOver { primary: NodeId, kind: FailoverKind },
+    /// A replica has taken over from this node; in which way is not known if a snapshot says so.
+    HandedOver { successor: NodeId, kind: Option<FailoverKind> },
+    /// This node is another one from now on, or in another cluster.
+    AnotherCluster,
+    /// Members have come, gone or moved.
+    Members,
+    /// What this node brought with it is its own again, or another's.
+    ClaimsSettled,
 }
 
 impl Effects {
     /// Of a process that has just begun.
     pub fn new(rng: Rng, server: Server) -> Self {
         let todo = Todo { rewrite: true, connect: true, consequences: true, ..Todo::default() };
-        Self { rng, todo, timers: Timers::default(), io: Io::default(), clients: Clients::default(), server }
+        Self {
+            rng,
+            todo,
+            timers: Timers::default(),
+            io: Io::default(),
+            clients: Clients::default(),
+            server,
+            lost: Vec::new(),
+            closes: Vec::new(),
+            consequences: Vec::new(),
+        }
+    }
+
+    /// Gives a connection up.
+    pub fn close(&mut self, conn: ConnId) {
+        match self.io.close_link(conn) {
+            Some(end) => self.lost.push((conn, end)),
+            None => self.closes.push(conn),
+        }
+    }
+
+    /// Opens a session on the bus and asks the shell to connect it.
+    pub fn dial(&mut self, socket: SocketAddr, purpose: Purpose, view: &View) -> ConnId {
+        self.io.dial(socket, purpose, view.now)
     }
 }

@@ -61,6 +61,11 @@ impl<D: Disk> Node<D> {
         &self.metadata.standing
     }
 
+    /// How often this node has said that two processes have one id.
+    pub fn duplicates_seen(&self) -> u64 {
+        self.out.io.bus_stats.duplicates
+    }
+
     /// What the shell knows of the process: its id, its memory, its CPU time.
     pub fn server_mut(&mut self) -> &mut Server {
         &mut self.out.server

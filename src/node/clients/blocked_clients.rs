@@ -6,6 +6,7 @@ use crate::cluster::{Address, WishKind};
 use crate::commands::{ChangeOutcome, Wait, WaitOutcome};
 use crate::node::Node;
 use crate::node::clients::wait::AckWait;
+use crate::node::metadata::Metadata;
 use crate::node::metadata::proposals::Part;
 use crate::store::Disk;
 use crate::types::ConnId;
@@ -116,17 +117,19 @@ impl<D: Disk> Node<D> {
                     self.out.clients.waiting.finish(client, WaitOutcome::Changes(Vec::new()));
                 }
                 for (number, change) in changes.into_iter().enumerate() {
-                    self.propose(change, Some(Part { client, number }));
+                    self.with_metadata(|metadata, view, out| metadata.propose(change, Some(Part { client, number }), view, out));
                 }
             }
-            Wait::Meet { ip, port, bus_port } => self.begin_meeting(client, &Address { ip, port, bus_port, ..Address::default() }),
-            Wait::Forget(id) => self.forget_member(id, part),
-            Wait::AddVoter(id) => self.wish(WishKind::AddVoter, id, Some(part)),
-            Wait::DelVoter(id) => self.wish(WishKind::DelVoter, id, Some(part)),
-            Wait::Reset { hard } => self.begin_reset(client, hard),
+            Wait::Meet { ip, port, bus_port } => self.with_metadata(|metadata, view, out| {
+                metadata.begin_meeting(client, &Address { ip, port, bus_port, ..Address::default() }, view, out)
+            }),
+            Wait::Forget(id) => self.with_metadata(|metadata, view, out| metadata.forget_member(id, part, view, out)),
+            Wait::AddVoter(id) => self.with_metadata(|metadata, view, out| metadata.wish(WishKind::AddVoter, id, Some(part), view, out)),
+            Wait::DelVoter(id) => self.with_metadata(|metadata, view, out| metadata.wish(WishKind::DelVoter, id, Some(part), view, out)),
+            Wait::Reset { hard } => self.with_metadata(|metadata, view, out| metadata.begin_reset(client, hard, view, out)),
             Wait::RecoverQuorum => {
                 // On disk with this turn's persist, before its step 10.
-                let result = self.recover_quorum();
+                let result = self.with_metadata(Metadata::recover_quorum);
                 self.out.clients.waiting.conclude(client, result);
             }
             Wait::SaveConfig => {
@@ -138,7 +141,7 @@ impl<D: Disk> Node<D> {
                 let result = self.rewrite_config();
                 self.out.clients.waiting.conclude(client, result);
             }
-            Wait::Lead => self.take_over(client),
+            Wait::Lead => self.with_metadata(|metadata, view, out| metadata.take_over(client, view, out)),
             Wait::Failover => self.begin_failover(client),
             Wait::Replicas { written, count, until } => self.await_acks(AckWait { client, written, count, until, asked: false }),
             Wait::Pause(pause) => {

@@ -107,8 +107,8 @@ impl<D: Disk> Node<D> {
             if now < lane.dial_at {
                 return false;
             }
-            let Some(socket) = self.place_of(&id) else { return false };
-            let conn = self.dial(socket, Purpose::Publish(id));
+            let Some(socket) = self.metadata.place_of(&id) else { return false };
+            let conn = self.out.io.dial(socket, Purpose::Publish(id), self.view.now);
             self.out.clients.publishing.lanes.insert(id, Lane { conn: Some(conn), moved: now, ..Lane::default() });
         }
         let unsent = self.unsent_on_lane(&id);
@@ -197,7 +197,7 @@ impl<D: Disk> Node<D> {
         if let Some(bus) = self.out.io.sessions.bus_mut(conn) {
             bus.publishes = true;
         }
-        if self.is_known(from) {
+        if self.metadata.is_known(from) {
             let scope = if sharded { Scope::Shard(key_slot(channel)) } else { Scope::Channel };
             self.publish_here(scope, channel, message);
         }

@@ -117,7 +117,7 @@ impl<D: Disk> Node<D> {
         if client.is_replica() {
             self.dataset.feeding.add(conn);
             if let Some((id, process)) = client.replica.as_ref().and_then(|replica| replica.member()) {
-                self.heard(&id, Some(process));
+                self.with_metadata(|metadata, view, out| metadata.heard(&id, Some(process), view, out));
             }
         }
         session.closing |= client.close_after_reply;
@@ -202,7 +202,7 @@ impl<D: Disk> Node<D> {
     /// Step 10 of before-sleep: those whose change has been applied or refused. A transaction that may not go on yet is looked at again.
     pub(in crate::node) fn answer_decided(&mut self) {
         for (conn, outcome) in self.out.clients.waiting.take_decided() {
-            self.reset_ended(conn);
+            self.metadata.reset_ended(conn);
             self.failover_ended(conn, &outcome);
             if self.holds_rest(conn) {
                 self.out.clients.waiting.decide_later(conn, outcome);

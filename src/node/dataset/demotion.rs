@@ -168,7 +168,7 @@ impl<D: Disk> Node<D> {
         let Some(bereft) = self.dataset.succession.yielding.bereft else { return };
         let over = match bereft {
             // By an older state it may be without the replicas that it has, and without a leader nobody says who has the keys.
-            _ if !self.knows_newest_state() || self.is_leaderless() => {
+            _ if !self.metadata.knows_newest_state() || self.metadata.is_leaderless(&self.view) => {
                 self.dataset.succession.yielding.bereft = Some(Bereft::Unasked);
                 return self.metadata.proposals.take_handover_back(&self.metadata.me);
             }
@@ -219,7 +219,7 @@ impl<D: Disk> Node<D> {
     /// said so already.
     pub(in crate::node) fn ask_for_successor(&mut self) -> bool {
         if self.metadata.state.willing_replicas(&self.metadata.me).next().is_some() {
-            self.wish(WishKind::HandOver, self.metadata.me, None);
+            self.with_metadata(|metadata, view, out| metadata.wish(WishKind::HandOver, metadata.me, None, view, out));
         }
         self.metadata.proposals.gives_up(&self.metadata.me)
     }

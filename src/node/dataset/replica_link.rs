@@ -69,7 +69,7 @@ impl<D: Disk> Node<D> {
         let heard = self.hear_primary(conn, link, &mut session.receive, &mut used, session.transmit.end());
         link.heard = now;
         if link.process.is_some() {
-            self.heard(&link.primary, link.process);
+            self.with_metadata(|metadata, view, out| metadata.heard(&link.primary, link.process, view, out));
         }
         let begun = !streamed && matches!(link.phase, Phase::Streaming(_));
         // Behind a fault nothing has a meaning.

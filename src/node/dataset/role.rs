@@ -3,13 +3,11 @@
 //! Owns: the primary that is followed, and the link to it as far as it is wanted. Must not: decide who replicates whom (the replicated state says it), or
 //! read what the primary sends (replica_link does). Contract: docs/protocol.md, "Replication".
 
-use crate::cluster::Change;
 use crate::commands::{Upstream, UpstreamLink};
 use crate::node::io::sessions::{Kind, Phase, Port, PrimaryLink};
 use crate::node::metadata::links::STALE_DIAL;
 use crate::node::timers::Timer;
 use crate::node::{Action, Node};
-use crate::raft::Body;
 use crate::replication::acknowledgement;
 use crate::store::Disk;
 use crate::types::{ConnId, Extent, Millis, NodeId, ShardId};
@@ -126,25 +124,6 @@ impl<D: Disk> Node<D> {
         Extent { reign: self.dataset.following.reign, offset: self.replication_offset() }
     }
 
-    /// What AE_ACK says: how much this node holds as a copy of the primary that its log names. While an entry in it is not applied, or its
-    /// consequences are not drawn, that gives this node another one it says reign 0, which is no answer: an offset would be taken for one in that one's
-    /// history \[N39\], and nothing for the truth \[N45\]. Nor has a primary an answer that lacks the keys of its slots \[N55\].
-    pub(in crate::node) fn promised_extent(&self) -> Extent {
-        let primary = self.dataset.following.primary;
-        let mut tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
-        let moves = tail.any(|(_, entry)| match &entry.body {
-            Body::App(Change::SetReplicaOf { id, .. }) => *id == self.metadata.me,
-            Body::App(Change::Failover { primary: old, .. }) => *old == self.metadata.me || primary == Some(*old),
-            _ => false,
-        });
-        let lacks = self.metadata.state.slot_count_of(&self.metadata.me) > 0 && self.lacks_keys();
-        let is_settled = self.metadata.state.member(&self.metadata.me).is_some_and(|me| me.primary == primary) && !moves && !lacks;
-        let Extent { reign, offset } = self.extent();
-        // A replica at its last save takes what it has with it; a former primary is still there for its successor.
-        let offset = if self.is_at_its_end() && primary.is_some() && !self.owes_inheritance() { 0 } else { offset };
-        if is_settled { Extent { reign: reign.max(1), offset } } else { Extent::default() }
-    }
-
     /// This node is another one from now on, or in another cluster: whoever was its primary may be so no more, and is asked again.
     pub(in crate::node) fn part_from_primary(&mut self) {
         if let Some(conn) = self.dataset.following.link {
@@ -220,9 +199,9 @@ impl<D: Disk> Node<D> {
 
     /// Once a turn: who was a primary when its process began, or when it came into its cluster, numbers its reign once it knows all that is decided.
     pub(in crate::node) fn settle_reign(&mut self) {
-        let unsettled = self.dataset.following.reign == 0 && self.dataset.following.primary.is_none() && !self.is_joiner();
+        let unsettled = self.dataset.following.reign == 0 && self.dataset.following.primary.is_none() && !self.metadata.is_joiner();
         let leads = |node: &Self| node.metadata.state.member(&node.metadata.me).is_some_and(|me| me.primary.is_none());
-        if unsettled && leads(self) && self.knows_newest_state() {
+        if unsettled && leads(self) && self.metadata.knows_newest_state() {
             self.begin_reign();
         }
     }
@@ -239,7 +218,7 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn connect_primary(&mut self) {
         let idle = self.dataset.following.link.is_none() && !self.is_loading() && !self.is_at_its_end();
         let Some(primary) = self.dataset.following.primary.filter(|_| idle) else { return };
-        let newest = self.knows_newest_state() && !self.is_leaderless();
+        let newest = self.metadata.knows_newest_state() && !self.metadata.is_leaderless(&self.view);
         let Some(socket) = self.client_socket(&primary).filter(|_| newest) else { return };
         if self.view.now.mono < self.dataset.following.dial_at {
             return self.out.timers.at_most(Timer::Primary, self.dataset.following.dial_at);

@@ -130,7 +130,10 @@ impl<D: Disk> Node<D> {
 
     /// Whether a leader was heard so lately, by the time of the last turn, that it will be heard again, or another one.
     pub fn hears_leader(&self) -> bool {
-        self.metadata.outlook.leader_heard.is_some_and(|heard| self.view.now.mono.saturating_sub(heard) <= self.handover_patience())
+        self.metadata
+            .outlook
+            .leader_heard
+            .is_some_and(|heard| self.view.now.mono.saturating_sub(heard) <= self.metadata.handover_patience(&self.view))
     }
 
     fn member_replicas(&self) -> impl Iterator<Item = &Client> {

@@ -153,7 +153,14 @@ impl<D: Disk> Node<D> {
     fn propose_failover(&mut self, primary: NodeId, part: Part) {
         let Some(old) = self.metadata.state.member(&primary) else { return };
         let (shard, epoch) = (old.shard, self.metadata.state.epoch(&old.shard));
-        self.propose(Change::Failover { replica: self.metadata.me, primary, shard, epoch, kind: FailoverKind::Manual }, Some(part));
+        self.with_metadata(|metadata, view, out| {
+            metadata.propose(
+                Change::Failover { replica: metadata.me, primary, shard, epoch, kind: FailoverKind::Manual },
+                Some(part),
+                view,
+                out,
+            )
+        });
     }
 
     /// Asks once on each link: writes are to be held for so long, and where does the stream end?

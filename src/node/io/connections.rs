@@ -6,8 +6,9 @@
 use crate::commands::{Client, WaitOutcome};
 use crate::node::clients::serve::limits;
 use crate::node::event_log::replica_named;
+use crate::node::io::closing;
 use crate::node::io::sessions::{BusEnd, BusSession, ClientSession, Kind, Purpose};
-use crate::node::{Accepted, Action, Closed, Node, Port};
+use crate::node::{Accepted, Action, Closed, Closing, Node, Port};
 use crate::store::Disk;
 use crate::types::ConnId;
 use crate::wire::{Frame, Parser};
@@ -59,12 +60,12 @@ impl<D: Disk> Node<D> {
         let Some(bus) = self.out.io.sessions.bus_mut(conn) else { return self.primary_connected(conn, local) };
         bus.local_ip = Some(local.ip());
         let BusEnd::Outbound { purpose } = bus.end else { return };
-        self.learn_own_ip(local.ip());
+        self.with_metadata(|metadata, view, out| metadata.learn_own_ip(local.ip(), view, out));
         let hello = match purpose {
             Purpose::Link(id) | Purpose::Ask(id) | Purpose::Publish(id) => self.greeting(Some(&id)),
             Purpose::Meet => self.greeting(None),
             // Somebody listens there: that was the question.
-            Purpose::Probe => return self.probe_accepted(conn),
+            Purpose::Probe => return self.with_metadata(|metadata, _, out| metadata.probe_accepted(conn, out)),
         };
         self.out.io.outbox.push(conn, Frame::Hello(hello));
     }
@@ -72,7 +73,7 @@ impl<D: Disk> Node<D> {
     /// A connection ended, or a dial failed. Its session is gone.
     pub fn disconnected(&mut self, conn: ConnId, why: Closed) {
         log::trace!("connection {conn:?} ended: {why:?}");
-        self.note_ended(conn, why);
+        self.with_metadata(|metadata, view, out| metadata.note_ended(conn, why, view, out));
         self.forget_session(conn);
     }
 
@@ -124,7 +125,7 @@ impl<D: Disk> Node<D> {
 
     /// Ends a session from our side.
     pub(in crate::node) fn close(&mut self, conn: ConnId) {
-        let how = self.way_to_close(conn);
+        let how = self.out.io.sessions.get(conn).map_or(Closing::InOrder, |session| closing::of(session, &self.dataset.stream));
         if self.forget_session(conn) {
             self.out.io.actions.push_back(Action::Close { conn, how });
         }
@@ -142,19 +143,26 @@ impl<D: Disk> Node<D> {
                 client.client.leave(&mut self.dataset.keyspace);
                 self.out.clients.waiting.forget(conn);
                 self.out.clients.pausing.held.remove(&conn);
-                self.reset_ended(conn);
+                self.metadata.reset_ended(conn);
                 self.failover_ended(conn, &WaitOutcome::Failed("the client that asked for it is gone".to_owned()));
             }
             Kind::Primary(link) => self.primary_lost(conn, *link, session.receive),
-            Kind::Bus(bus) => match bus.end {
-                BusEnd::Inbound => self.metadata.raft.answer_link_closed(conn),
-                BusEnd::Outbound { purpose: Purpose::Link(id) } => self.link_lost(id, conn),
-                BusEnd::Outbound { purpose: Purpose::Meet } => self.meeting_lost(conn),
-                BusEnd::Outbound { purpose: Purpose::Ask(_) } => {}
-                BusEnd::Outbound { purpose: Purpose::Probe } => self.probe_failed(conn),
-                BusEnd::Outbound { purpose: Purpose::Publish(id) } => self.lane_lost(id, conn),
-            },
+            Kind::Bus(bus) => self.link_ended(conn, bus.end),
         }
         true
+    }
+
+    /// A link of the bus is gone, and its session with it.
+    pub(in crate::node) fn link_ended(&mut self, conn: ConnId, end: BusEnd) {
+        match end {
+            BusEnd::Inbound => self.metadata.raft.answer_link_closed(conn),
+            BusEnd::Outbound { purpose: Purpose::Link(id) } => {
+                self.with_metadata(|metadata, view, out| metadata.link_lost(id, conn, view, out))
+            }
+            BusEnd::Outbound { purpose: Purpose::Meet } => self.with_metadata(|metadata, view, out| metadata.meeting_lost(conn, view, out)),
+            BusEnd::Outbound { purpose: Purpose::Ask(_) } => {}
+            BusEnd::Outbound { purpose: Purpose::Probe } => self.with_metadata(|metadata, _, out| metadata.probe_failed(conn, out)),
+            BusEnd::Outbound { purpose: Purpose::Publish(id) } => self.lane_lost(id, conn),
+        }
     }
 }

@@ -100,9 +100,9 @@ impl<D: Disk> Node<D> {
         let (end, publishes) = (bus.end, bus.publishes);
         // What was published may have waited here while its sender died: it says nothing of whether that lives.
         if let Some((id, process)) = bus.peer.as_ref().filter(|_| !publishes).map(|peer| (peer.id, peer.process)) {
-            self.heard(&id, process);
+            self.with_metadata(|metadata, view, out| metadata.heard(&id, process, view, out));
         }
-        self.note_process(conn);
+        self.with_metadata(|metadata, view, out| metadata.note_process(conn, view, out));
         match (end, frame) {
             (_, Frame::Closing) => {
                 self.friend(conn)?;
@@ -115,18 +115,24 @@ impl<D: Disk> Node<D> {
             (BusEnd::Outbound { purpose }, Frame::Hi(greeting)) => self.receive_hi(conn, purpose, greeting),
             (BusEnd::Inbound, Frame::Meet { singleton }) => {
                 let peer = self.peer(conn).ok_or(Fault::OutOfPlace("MEET before HELLO"))?;
-                self.receive_meet(conn, &peer, singleton);
+                self.with_metadata(|metadata, view, out| metadata.receive_meet(conn, &peer, singleton, view, out));
                 Ok(())
             }
             (BusEnd::Outbound { purpose: Purpose::Meet }, frame) => {
                 let peer = self.peer(conn).ok_or(Fault::OutOfPlace("an answer before HI"))?;
                 match frame {
-                    Frame::AddMe { join_nonce } => self.receive_add_me(conn, &peer, join_nonce),
-                    Frame::Welcome => self.receive_welcome(conn, &peer),
-                    Frame::MeetRejected { reason } => self.receive_meet_rejected(conn, &reason),
+                    Frame::AddMe { join_nonce } => {
+                        self.with_metadata(|metadata, view, out| metadata.receive_add_me(conn, &peer, join_nonce, view, out))
+                    }
+                    Frame::Welcome => self.with_metadata(|metadata, view, out| metadata.receive_welcome(conn, &peer, view, out)),
+                    Frame::MeetRejected { reason } => {
+                        self.with_metadata(|metadata, _, out| metadata.receive_meet_rejected(conn, &reason, out))
+                    }
                     // A node of the cluster that we believe ours: we go on as a cluster of one, and the meeting with it.
                     Frame::Forgotten { last_term, last_index, join_nonce } if peer.cluster == self.metadata.state.cluster_id() => {
-                        self.receive_forgotten(conn, last_term, last_index, join_nonce);
+                        self.with_metadata(|metadata, view, out| {
+                            metadata.receive_forgotten(conn, last_term, last_index, join_nonce, view, out)
+                        });
                     }
                     _ => return Err(Fault::OutOfPlace("what is no answer to MEET")),
                 }
@@ -161,9 +167,9 @@ impl<D: Disk> Node<D> {
 
     /// Our own greeting, to `peer` if that is known. The IP stays empty while we are not sure of it.
     pub(in crate::node) fn greeting(&self, peer: Option<&NodeId>) -> Greeting {
-        let join_nonce = peer.and_then(|id| self.address_of(id)).and_then(Address::join_nonce);
+        let join_nonce = peer.and_then(|id| self.metadata.address_of(id)).and_then(Address::join_nonce);
         let (id, mut address, cluster) = (self.metadata.me, self.metadata.own_address.clone(), self.metadata.state.cluster_id());
-        if !self.tells_ip() {
+        if !self.metadata.tells_ip(&self.view) {
             address.ip.clear();
         }
         let ancestors = self.metadata.state.ancestors().to_vec();
@@ -175,15 +181,15 @@ impl<D: Disk> Node<D> {
         let Some(bus) = self.out.io.sessions.bus_mut(conn) else { return };
         let (remote, local) = (bus.remote_ip.to_canonical(), bus.local_ip);
         if greeting.address.ip.is_empty() {
-            greeting.address.ip = self.seen_at(remote);
+            greeting.address.ip = self.metadata.seen_at(remote, &self.view);
         }
-        self.heard(&greeting.id, greeting.process);
+        self.with_metadata(|metadata, view, out| metadata.heard(&greeting.id, greeting.process, view, out));
         if let Some(bus) = self.out.io.sessions.bus_mut(conn) {
             bus.peer = Some(greeting);
         }
-        self.note_process(conn);
+        self.with_metadata(|metadata, view, out| metadata.note_process(conn, view, out));
         if let Some(local) = local {
-            self.learn_own_ip(local);
+            self.with_metadata(|metadata, view, out| metadata.learn_own_ip(local, view, out));
         }
     }
 
@@ -194,14 +200,15 @@ impl<D: Disk> Node<D> {
         let (id, cluster) = (greeting.id, greeting.cluster);
         self.introduce(conn, greeting);
         // Not after our own HELLO: who dials us counts us as a member or means to meet us, so a node that was forgotten is not taken along.
-        if self.peer(conn).is_some_and(|peer| self.follow_recovery(&peer)) {
+        if self.peer(conn).is_some_and(|peer| self.with_metadata(|metadata, view, out| metadata.follow_recovery(&peer, view, out))) {
             return Ok(());
         }
         self.out.io.outbox.push(conn, Frame::Hi(self.greeting(Some(&id))));
         if cluster == self.metadata.state.cluster_id() {
-            self.tell_stranger(conn, &id);
-            self.note_address(conn, id);
-            self.dial_at_once(&id);
+            self.with_metadata(|metadata, _, out| metadata.tell_stranger(conn, &id, out));
+            self.with_metadata(|metadata, _, out| metadata.note_address(conn, id, out));
+            self.primary_greets(&id);
+            self.with_metadata(|metadata, view, out| metadata.dial_at_once(&id, view, out));
         }
         Ok(())
     }
@@ -215,19 +222,22 @@ impl<D: Disk> Node<D> {
         match purpose {
             Purpose::Meet => {
                 if let Some(peer) = self.peer(conn) {
-                    self.meeting_greeted(conn, &peer);
+                    self.with_metadata(|metadata, view, out| metadata.meeting_greeted(conn, &peer, view, out));
                 }
             }
             Purpose::Probe => return Err(Fault::OutOfPlace("an answer to nothing")),
-            Purpose::Ask(asked) => self.ask_greeted(conn, asked == id && cluster == self.metadata.state.cluster_id()),
-            Purpose::Link(dialled) if dialled != id => self.answered_by_another(conn, dialled, id),
+            Purpose::Ask(asked) => self
+                .with_metadata(|metadata, _, out| metadata.ask_greeted(conn, asked == id && cluster == metadata.state.cluster_id(), out)),
+            Purpose::Link(dialled) if dialled != id => {
+                self.with_metadata(|metadata, _, out| metadata.answered_by_another(conn, dialled, id, out))
+            }
             Purpose::Publish(dialled) if dialled != id || cluster != self.metadata.state.cluster_id() => self.close(conn),
             // Not ours, or not yet (it is just joining): the link is closed by its silence and dialled again.
             Purpose::Link(_) if cluster != self.metadata.state.cluster_id() => {
                 self.out.io.bus_stats.foreign += 1;
-                self.follow_sponsor(id, cluster);
+                self.with_metadata(|metadata, view, out| metadata.follow_sponsor(id, cluster, view, out));
             }
-            Purpose::Link(_) => self.link_greeted(id),
+            Purpose::Link(_) => self.with_metadata(|metadata, view, out| metadata.link_greeted(id, view, out)),
             Purpose::Publish(_) => self.lane_greeted(id),
         }
         Ok(())
@@ -239,12 +249,14 @@ impl<D: Disk> Node<D> {
             Frame::Raft(
                 message @ (Message::Append(_) | Message::VoteRequest(_) | Message::InstallSnapshot(_) | Message::TimeoutNow { .. }),
             ) => return self.step_raft(conn, from, message),
-            Frame::Propose(entry) => self.receive_propose(conn, from, entry),
-            Frame::Wish(wish) => self.receive_wish(conn, from, wish),
-            Frame::Forgotten { last_term, last_index, join_nonce } => self.receive_forgotten(conn, last_term, last_index, join_nonce),
-            Frame::Probe { id, number } => self.receive_probe(conn, id, number),
-            Frame::ReplOffsets(offsets) => self.receive_copies(&from, offsets),
-            Frame::ClockOff { slow, millionths } => self.receive_clock_off(&from, slow, millionths),
+            Frame::Propose(entry) => self.with_metadata(|metadata, view, out| metadata.receive_propose(conn, from, entry, view, out)),
+            Frame::Wish(wish) => self.with_metadata(|metadata, view, out| metadata.receive_wish(conn, from, wish, view, out)),
+            Frame::Forgotten { last_term, last_index, join_nonce } => {
+                self.with_metadata(|metadata, view, out| metadata.receive_forgotten(conn, last_term, last_index, join_nonce, view, out))
+            }
+            Frame::Probe { id, number } => self.with_metadata(|metadata, view, out| metadata.receive_probe(conn, id, number, view, out)),
+            Frame::ReplOffsets(offsets) => self.metadata.receive_copies(&from, offsets),
+            Frame::ClockOff { slow, millionths } => self.metadata.receive_clock_off(&from, slow, millionths, &self.view),
             // Who waits for its own predecessor has nothing to pass on yet.
             Frame::FailoverPrepare { .. } if self.dataset.succession.predecessor().is_some() => {}
             Frame::FailoverPrepare { pause, number } => {
@@ -254,12 +266,12 @@ impl<D: Disk> Node<D> {
             Frame::FailoverDone { has } => self.receive_failover_done(from, has),
             Frame::TransferLeader { term } => {
                 if term == self.metadata.raft.term() {
-                    self.hand_over(Some(from));
+                    self.metadata.hand_over(Some(from), &self.view);
                 }
             }
             Frame::AddMe { join_nonce } => {
                 if let Some(peer) = self.peer(conn) {
-                    self.receive_add_me(conn, &peer, join_nonce);
+                    self.with_metadata(|metadata, view, out| metadata.receive_add_me(conn, &peer, join_nonce, view, out));
                 }
             }
             Frame::Publish { sharded, channel, message } => self.receive_publish(conn, &from, sharded, &channel, &message),
@@ -277,11 +289,15 @@ impl<D: Disk> Node<D> {
                 }
                 return self.step_raft(conn, from, message);
             }
-            Frame::Reject { reason, entry } => self.receive_reject(reason, &entry),
-            Frame::WishRefused { reason, wish } => self.wish_refused(wish, reason),
+            Frame::Reject { reason, entry } => self.with_metadata(|metadata, _, out| metadata.receive_reject(reason, &entry, out)),
+            Frame::WishRefused { reason, wish } => self.with_metadata(|metadata, _, out| metadata.wish_refused(wish, reason, out)),
             Frame::FailoverOffset { end, number } => self.receive_failover_offset(conn, end, number),
-            Frame::Probed { id, number, finding } => self.receive_probed(&from, id, number, finding),
-            Frame::Forgotten { last_term, last_index, join_nonce } => self.receive_forgotten(conn, last_term, last_index, join_nonce),
+            Frame::Probed { id, number, finding } => {
+                self.with_metadata(|metadata, view, out| metadata.receive_probed(&from, id, number, finding, view, out))
+            }
+            Frame::Forgotten { last_term, last_index, join_nonce } => {
+                self.with_metadata(|metadata, view, out| metadata.receive_forgotten(conn, last_term, last_index, join_nonce, view, out))
+            }
             _ => return Err(Fault::OutOfPlace("a request")),
         }
         Ok(())
@@ -290,9 +306,9 @@ impl<D: Disk> Node<D> {
     fn step_raft(&mut self, conn: ConnId, from: NodeId, message: Message<Change>) -> Result<(), Fault> {
         let leads = matches!(message, Message::Append(_) | Message::InstallSnapshot(_));
         if matches!(message, Message::VoteRequest(_)) {
-            self.tell_stranger(conn, &from);
+            self.with_metadata(|metadata, _, out| metadata.tell_stranger(conn, &from, out));
         }
-        if leads && !self.is_expected_by(conn) {
+        if leads && !self.metadata.is_expected_by(conn, &self.out) {
             log::debug!("{from} knows an earlier life of this node only: not followed");
             return Ok(());
         }
@@ -302,8 +318,8 @@ impl<D: Disk> Node<D> {
         }
         if leads && self.metadata.raft.leader() == Some(from) {
             self.metadata.outlook.leader_heard = Some(self.view.now.mono);
-            self.burn_bridges();
-            self.reached_by_leader(conn);
+            self.with_metadata(|metadata, _, out| metadata.burn_bridges(out));
+            self.with_metadata(|metadata, view, out| metadata.reached_by_leader(conn, view, out));
         }
         Ok(())
     }
@@ -324,7 +340,7 @@ impl<D: Disk> Node<D> {
         }
         let voters = state.voters().clone();
         self.metadata.raft.snapshot_installed(&snapshot, voters, conn, self.view.now.mono);
-        self.replace_state(state);
+        self.with_metadata(|metadata, view, out| metadata.replace_state(state, view, out));
         self.out.io.bus_stats.snapshots_installed += 1;
         Ok(())
     }

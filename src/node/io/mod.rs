@@ -2,6 +2,7 @@
 //!
 //! Owns: sessions and links, and what is unsent on them. Must not: decide what a frame means for members or keys (metadata and dataset do).
 
+pub(in crate::node) mod closing;
 pub(in crate::node) mod connections;
 pub(in crate::node) mod frames;
 pub(in crate::node) mod long_values;
@@ -11,7 +12,10 @@ pub(in crate::node) mod transmit;
 use crate::commands::BusStats;
 use crate::node::Action;
 use crate::node::outbox::Outbox;
+use crate::types::{ConnId, Now};
+use sessions::{BusEnd, BusSession, Kind, Port, Purpose};
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 
 /// See the module.
 #[derive(Default)]
@@ -29,5 +33,32 @@ impl Io {
     pub fn next_client(&mut self) -> u64 {
         self.clients += 1;
         self.clients
+    }
+
+    /// Opens a session on the bus and asks the shell to connect it.
+    pub fn dial(&mut self, socket: SocketAddr, purpose: Purpose, now: Now) -> ConnId {
+        let session = BusSession {
+            end: BusEnd::Outbound { purpose },
+            peer: None,
+            remote_ip: socket.ip(),
+            local_ip: None,
+            since: now,
+            heard: 0,
+            publishes: false,
+            is_closing: false,
+        };
+        let conn = self.sessions.insert(Kind::Bus(Box::new(session)));
+        self.actions.push_back(Action::Dial { conn, socket, port: Port::Bus });
+        conn
+    }
+
+    /// Ends a link of the bus from our side, if it is one that is there; what hangs on it is to hear of it.
+    pub fn close_link(&mut self, conn: ConnId) -> Option<BusEnd> {
+        let session = self.sessions.get(conn)?;
+        let Kind::Bus(bus) = &session.kind else { return None };
+        let (end, how) = (bus.end, closing::of_link(bus, session.transmit.is_empty()));
+        self.sessions.remove(conn);
+        self.actions.push_back(Action::Close { conn, how });
+        Some(end)
     }
 }

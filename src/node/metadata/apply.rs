@@ -4,10 +4,11 @@
 //! Must not: decide outcomes (cluster::apply does, the same on every node). Contract: docs/protocol.md, "What is replicated".
 
 use crate::cluster::{Address, Change, FailoverKind, Outcome, Seen, State};
-use crate::node::Node;
-use crate::node::dataset::foreign_keys::others_slots;
+use crate::node::event_log;
+use crate::node::metadata::Metadata;
+use crate::node::view::{Consequence, Effects, View};
 use crate::raft::{Body, Entry, ProposalId};
-use crate::store::{Disk, Standing};
+use crate::store::Standing;
 use crate::types::{Millis, NodeId, SLOT_COUNT, Slot};
 
 /// Reasons to rewrite nodes.conf that can wait are coalesced for so long (ms).
@@ -31,142 +32,111 @@ impl Changed {
     }
 }
 
-impl<D: Disk> Node<D> {
-    /// Applies what is committed. Outcomes of our own proposals reach whoever waits for them. What this node owns by then may be not its to serve: another
-    /// entry takes it away, or its keys are elsewhere.
-    pub(in crate::node) fn apply_committed(&mut self) {
-        let before = self.metadata.state.last_applied();
-        while self.metadata.state.last_applied() < self.metadata.raft.commit_index() {
-            let index = self.metadata.state.last_applied() + 1;
-            let entry = self.metadata.raft.log().get(index).expect("a committed entry that is not applied is in the log");
-            let leaver = match &entry.body {
-                Body::App(Change::NodeForget { id, .. }) => self.metadata.state.member(id).map(|member| (*id, member.address.join_nonce())),
-                _ => None,
-            };
-            let outcome = self.metadata.state.apply(index, entry);
-            let origin = entry.origin;
-            let others = if outcome == Outcome::Applied { others_slots(&self.metadata.me, entry) } else { Vec::new() };
-            let told = outcome == Outcome::Applied && self.is_of_this_life();
-            let succession = succession(entry).filter(|_| told);
+impl Metadata {
+    /// Applies the next entry that is committed; false if there is none. Outcomes of our own proposals reach whoever waits for them. What this node owns by then
+    /// may be not its to serve: another entry takes it away, or its keys are elsewhere.
+    pub fn apply_next(&mut self, view: &View, out: &mut Effects) -> bool {
+        if self.state.last_applied() >= self.raft.commit_index() {
+            return false;
+        }
+        let index = self.state.last_applied() + 1;
+        let entry = self.raft.log().get(index).expect("a committed entry that is not applied is in the log");
+        let leaver = match &entry.body {
+            Body::App(Change::NodeForget { id, .. }) => self.state.member(id).map(|member| (*id, member.address.join_nonce())),
+            _ => None,
+        };
+        let outcome = self.state.apply(index, entry);
+        let origin = entry.origin;
+        if outcome == Outcome::Applied {
+            let told = self.is_of_this_life();
             if let (true, Body::App(change)) = (told, &entry.body) {
-                self.chronicle(change);
+                event_log::applied(&self.state, &self.me, change);
             }
-            if outcome == Outcome::Applied {
-                note_changes(entry, &mut self.metadata.changed);
-                if concerns(&self.metadata.me, entry) {
-                    self.out.todo.rewrite_until(self.view.now.mono + REWRITE_PATIENCE);
+            note_changes(entry, &mut self.changed);
+            if concerns(&self.me, entry) {
+                out.todo.rewrite_until(view.now.mono + REWRITE_PATIENCE);
+            }
+            out.consequences.push(Consequence::SlotsOfOthers { index, ranges: others_slots(&self.me, entry) });
+            match succession(entry).filter(|_| told) {
+                Some((replica, primary, kind)) if replica == self.me => {
+                    out.consequences.push(Consequence::TakesOver { primary, kind });
                 }
-            }
-            self.part_with(index, &others);
-            match succession {
-                Some((replica, primary, kind)) if replica == self.metadata.me => self.succeed(primary, kind),
-                Some((replica, primary, kind)) if primary == self.metadata.me => self.handed_over(replica, Some(kind)),
+                Some((replica, primary, kind)) if primary == self.me => {
+                    out.consequences.push(Consequence::HandedOver { successor: replica, kind: Some(kind) });
+                }
                 _ => {}
             }
-            if let Some((id, join_nonce)) = leaver.filter(|_| outcome == Outcome::Applied) {
-                self.metadata.forgotten.add(id, join_nonce, self.view.now.mono);
-                self.say_farewell(&id);
-            }
-            self.out.todo.consequences = true;
-            if let Some(ProposalId { n, .. }) = origin.map(|origin| origin.id).filter(|id| self.is_own(id)) {
-                self.proposal_applied(n, outcome);
-            }
         }
-        self.review_incarnation();
-        self.metadata.raft.applied(self.metadata.state.last_applied());
-        self.tell_dropped();
-        if self.metadata.state.last_applied() > before {
-            self.refresh_leaving();
+        if let Some((id, join_nonce)) = leaver.filter(|_| outcome == Outcome::Applied) {
+            self.forgotten.add(id, join_nonce, view.now.mono);
+            self.say_farewell(&id, out);
         }
+        out.todo.consequences = true;
+        if let Some(ProposalId { n, .. }) = origin.map(|origin| origin.id).filter(|id| self.is_own(id)) {
+            self.proposal_applied(n, outcome, out);
+        }
+        true
     }
 
     /// Whether the state is the cluster's newest, as far as can be known. That from the disk may be older than what this node did when it last ran.
-    pub(in crate::node) fn knows_newest_state(&self) -> bool {
-        self.metadata.raft.is_newest(self.metadata.state.last_applied(), self.metadata.state.last_term())
+    pub fn knows_newest_state(&self) -> bool {
+        self.raft.is_newest(self.state.last_applied(), self.state.last_term())
     }
 
-    pub(in crate::node) fn is_own(&self, id: &ProposalId) -> bool {
-        id.proposer == self.metadata.me && id.incarnation == self.proposal_incarnation()
+    pub fn is_own(&self, id: &ProposalId) -> bool {
+        id.proposer == self.me && id.incarnation == self.proposal_incarnation()
     }
 
     /// A snapshot replaces the whole state: who is not in it was forgotten, and what we had proposed may be decided in it.
-    pub(in crate::node) fn replace_state(&mut self, state: State) {
-        for leaver in self.metadata.state.members().filter(|member| state.member(&member.id).is_none()) {
-            self.metadata.forgotten.add(leaver.id, leaver.address.join_nonce(), self.view.now.mono);
+    pub fn replace_state(&mut self, state: State, view: &View, out: &mut Effects) {
+        for leaver in self.state.members().filter(|member| state.member(&member.id).is_none()) {
+            self.forgotten.add(leaver.id, leaver.address.join_nonce(), view.now.mono);
         }
-        let primary_in = |state: &State| state.member(&self.metadata.me).and_then(|me| me.primary);
-        let (former, served) = (primary_in(&self.metadata.state), self.metadata.state.slot_count_of(&self.metadata.me) > 0);
-        self.metadata.state = state;
+        let primary_in = |state: &State| state.member(&self.me).and_then(|me| me.primary);
+        let (former, served) = (primary_in(&self.state), self.state.slot_count_of(&self.me) > 0);
+        self.state = state;
         // Whether that was a planned failover is not known.
-        match (former, primary_in(&self.metadata.state)) {
-            (Some(primary), None) if self.metadata.state.slot_count_of(&self.metadata.me) > 0 => {
-                self.succeed(primary, FailoverKind::Manual)
+        match (former, primary_in(&self.state)) {
+            (Some(primary), None) if self.state.slot_count_of(&self.me) > 0 => {
+                out.consequences.push(Consequence::TakesOver { primary, kind: FailoverKind::Manual });
             }
-            (None, Some(successor)) if served => self.handed_over(successor, None),
+            (None, Some(successor)) if served => out.consequences.push(Consequence::HandedOver { successor, kind: None }),
             _ => {}
         }
-        self.metadata.changed = Changed::everything();
-        self.out.todo.consequences = true;
-        for n in self.metadata.proposals.numbers() {
+        self.changed = Changed::everything();
+        out.todo.consequences = true;
+        for n in self.proposals.numbers() {
             let id = self.proposal_id(n);
-            if let Seen::Done(outcome) = self.metadata.state.outcome(&id) {
-                self.proposal_applied(n, outcome);
+            if let Seen::Done(outcome) = self.state.outcome(&id) {
+                self.proposal_applied(n, outcome, out);
             }
         }
-        self.review_incarnation();
-    }
-
-    /// Step 9 of before-sleep: what applied entries mean for this node.
-    pub(in crate::node) fn draw_consequences(&mut self) {
-        if !std::mem::take(&mut self.out.todo.consequences) {
-            return;
-        }
-        let changed = std::mem::take(&mut self.metadata.changed);
-        if changed.members {
-            self.refresh_members();
-            self.announce_address();
-        }
-        if changed.members || changed.owners {
-            self.refresh_owners();
-            self.end_foreign_subscriptions();
-        }
-        self.review_primary();
-        if changed.state {
-            self.drop_foreign_keys();
-        }
-        self.metadata.raft.set_max_lease(self.metadata.state.max_lease());
-        if self.metadata.state.member(&self.metadata.me).is_some() {
-            self.joined();
-            self.make_claims();
-        }
-        self.review_proposals();
-        self.review_wishes();
-        self.continue_reset();
+        self.review_incarnation(out);
     }
 
     /// The members, and how they are reached.
-    pub(in crate::node) fn refresh_members(&mut self) {
-        self.metadata.addresses = self.metadata.state.members().map(|member| (member.id, member.address.clone())).collect();
+    pub fn refresh_members(&mut self, view: &View, out: &mut Effects) {
+        self.addresses = self.state.members().map(|member| (member.id, member.address.clone())).collect();
         self.review_found();
-        self.metadata.evidence.duplicates.retain(|id| self.metadata.addresses.contains_key(id));
+        self.evidence.duplicates.retain(|id| self.addresses.contains_key(id));
         self.review_evidence();
-        self.refresh_audience();
-        self.metadata.raft.set_members(self.metadata.state.members().map(|member| member.id), self.view.now.mono);
-        self.out.todo.connect = true;
+        out.consequences.push(Consequence::Members);
+        self.raft.set_members(self.state.members().map(|member| member.id), view.now.mono);
+        out.todo.connect = true;
     }
 
     /// How a node is reached that is a member, or whose NODE_JOIN is in the log's tail: it may be a voter already.
-    pub(in crate::node) fn address_of(&self, node: &NodeId) -> Option<&Address> {
-        self.metadata.addresses.get(node).or_else(|| self.joins_in_tail(node))
+    pub fn address_of(&self, node: &NodeId) -> Option<&Address> {
+        self.addresses.get(node).or_else(|| self.joins_in_tail(node))
     }
 
     /// Whether a node is a member, or its NODE_JOIN is in the log's tail.
-    pub(in crate::node) fn is_known(&self, node: &NodeId) -> bool {
-        self.metadata.state.member(node).is_some() || self.joins_in_tail(node).is_some()
+    pub fn is_known(&self, node: &NodeId) -> bool {
+        self.state.member(node).is_some() || self.joins_in_tail(node).is_some()
     }
 
     fn joins_in_tail(&self, node: &NodeId) -> Option<&Address> {
-        let tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
+        let tail = self.raft.log().iter_from(self.state.last_applied() + 1);
         tail.rev().find_map(|(_, entry)| match &entry.body {
             Body::App(Change::NodeJoin { id, address, .. }) if id == node => Some(address),
             _ => None,
@@ -174,37 +144,46 @@ impl<D: Disk> Node<D> {
     }
 
     /// Who owns slots, and whether all of them are served.
-    pub(in crate::node) fn refresh_owners(&mut self) {
-        self.metadata.raft.set_slot_owners(self.metadata.state.slot_owners());
-        let owners_live = self.refresh_vacancies();
-        self.metadata.outlook.covered = self.metadata.state.assigned_slots() == usize::from(SLOT_COUNT) && owners_live;
+    pub fn refresh_owners(&mut self, view: &View, out: &mut Effects) {
+        self.raft.set_slot_owners(self.state.slot_owners());
+        let owners_live = self.refresh_vacancies(view, out);
+        self.outlook.covered = self.state.assigned_slots() == usize::from(SLOT_COUNT) && owners_live;
     }
 
     /// What this node brought with it when it joined: slots that nobody owns become its own again \[N20\].
-    fn make_claims(&mut self) {
-        let Standing::Claiming(claims) = &self.metadata.standing else { return };
-        if self.metadata.proposals.claims() {
+    pub fn make_claims(&mut self, view: &View, out: &mut Effects) {
+        let Standing::Claiming(claims) = &self.standing else { return };
+        if self.proposals.claims() {
             return;
         }
         let slots = claims.iter().flat_map(|(first, last)| (first.number()..=last.number()).filter_map(Slot::new));
-        let free: Vec<Slot> = slots.filter(|slot| self.metadata.state.owner(*slot).is_none()).collect();
+        let free: Vec<Slot> = slots.filter(|slot| self.state.owner(*slot).is_none()).collect();
         if free.is_empty() {
             // Each is ours by now, or another's.
-            self.metadata.standing = Standing::Member;
-            self.out.todo.rewrite = true;
-            return self.drop_foreign_keys();
+            self.standing = Standing::Member;
+            out.todo.rewrite = true;
+            return out.consequences.push(Consequence::ClaimsSettled);
         }
-        let target = self.metadata.state.epoch_of(&self.metadata.me).map(|epoch| (self.metadata.me, epoch));
-        self.propose(Change::SlotChange { source: None, target, ranges: Slot::ranges(free) }, None);
+        let target = self.state.epoch_of(&self.me).map(|epoch| (self.me, epoch));
+        self.propose(Change::SlotChange { source: None, target, ranges: Slot::ranges(free) }, None, view, out);
     }
 
     /// Keeps the log in memory short (docs/protocol.md, "Compaction"). At the beginning of a turn, so that what a turn brought is there until its end.
-    pub(in crate::node) fn trim_log(&mut self) {
-        let held = self.metadata.state.last_applied().saturating_sub(self.metadata.raft.log().snapshot_index());
-        let kept = self.view.config.cluster_raft_log_kept;
+    pub fn trim_log(&mut self, view: &View) {
+        let held = self.state.last_applied().saturating_sub(self.raft.log().snapshot_index());
+        let kept = view.config.cluster_raft_log_kept;
         if held > 2 * kept {
-            self.metadata.raft.compact_to(self.metadata.state.last_applied() - kept);
+            self.raft.compact_to(self.state.last_applied() - kept);
         }
+    }
+}
+
+/// The slots of an entry that are another's, or were before it.
+fn others_slots(me: &NodeId, entry: &Entry<Change>) -> Vec<(Slot, Slot)> {
+    let is_other = |end: &Option<(NodeId, u64)>| end.is_some_and(|(id, _)| id != *me);
+    match &entry.body {
+        Body::App(Change::SlotChange { source, target, ranges }) if is_other(source) || is_other(target) => ranges.clone(),
+        _ => Vec::new(),
     }
 }
 

@@ -5,8 +5,10 @@
 
 use crate::cluster::{Address, Change, State};
 use crate::config::Config;
+use crate::node::StartError;
+use crate::node::metadata::Metadata;
 use crate::node::metadata::own_address::{refuses_for_itself, settle_ip};
-use crate::node::{Node, StartError};
+use crate::node::view::{Consequence, Effects, View};
 use crate::raft::{HardState, Log, Raft, Settings};
 use crate::rng::Rng;
 use crate::store::{Disk, Fallback, Loaded, Standing, Store};
@@ -82,75 +84,65 @@ pub(in crate::node) fn open<D: Disk>(config: &Config, disk: D, rng: &mut Rng) ->
     Ok(Origin { store, loaded, fresh })
 }
 
-impl<D: Disk> Node<D> {
+impl Metadata {
     /// Founds a one-node cluster of this identity, without slots.
-    pub(in crate::node) fn found_cluster(&mut self, cluster: ClusterId, shard: ShardId) {
+    pub fn found_cluster(&mut self, cluster: ClusterId, shard: ShardId, view: &View, out: &mut Effects) {
         log::info!("Founding cluster {cluster}");
-        self.metadata.own_address.set_shard_id(shard);
-        self.metadata.own_address.set_join_nonce(None);
-        let join = Change::NodeJoin { id: self.metadata.me, address: self.metadata.own_address.clone(), voter: true };
-        let settings = raft_settings(&self.view.config);
-        let raft = Raft::found(self.metadata.me, join, self.view.nonce, settings, self.out.rng.fork(), self.view.now.mono);
-        self.metadata.standing = Standing::Member;
-        self.begin_anew(raft, State::founding(cluster, self.metadata.me));
-        self.drop_bus_links(None);
-        self.leave_former_cluster();
+        self.own_address.set_shard_id(shard);
+        self.own_address.set_join_nonce(None);
+        let join = Change::NodeJoin { id: self.me, address: self.own_address.clone(), voter: true };
+        let settings = raft_settings(&view.config);
+        let raft = Raft::found(self.me, join, view.nonce, settings, out.rng.fork(), view.now.mono);
+        self.standing = Standing::Member;
+        self.begin_anew(raft, State::founding(cluster, self.me), view, out);
+        self.drop_bus_links(None, view, out);
     }
 
     /// Goes back to the one-node cluster that a joiner had given up.
-    pub(in crate::node) fn return_to(&mut self, fallback: Fallback) {
+    pub fn return_to(&mut self, fallback: Fallback, view: &View, out: &mut Effects) {
         let Fallback { state, term } = fallback;
-        self.metadata.own_address.set_join_nonce(state.member(&self.metadata.me).and_then(|member| member.address.join_nonce()));
+        self.own_address.set_join_nonce(state.member(&self.me).and_then(|member| member.address.join_nonce()));
         let log = Log::new(state.last_applied(), state.last_term());
         let hard = HardState { term, voted_for: None };
-        let (voters, applied, settings) = (state.voters().clone(), state.last_applied(), raft_settings(&self.view.config));
-        let raft =
-            Raft::new(self.metadata.me, hard, log, voters, applied, self.view.nonce, settings, self.out.rng.fork(), self.view.now.mono);
-        self.begin_anew(raft, state);
-        self.drop_bus_links(None);
-        self.leave_former_cluster();
+        let (voters, applied, settings) = (state.voters().clone(), state.last_applied(), raft_settings(&view.config));
+        let raft = Raft::new(self.me, hard, log, voters, applied, view.nonce, settings, out.rng.fork(), view.now.mono);
+        self.begin_anew(raft, state, view, out);
+        self.drop_bus_links(None, view, out);
     }
 
     /// Becomes a joiner of `cluster`: no log, no term, no vote.
-    pub(in crate::node) fn become_joiner(&mut self, cluster: ClusterId) {
-        let settings = raft_settings(&self.view.config);
+    pub fn become_joiner(&mut self, cluster: ClusterId, view: &View, out: &mut Effects) {
+        let settings = raft_settings(&view.config);
         let raft = Raft::new(
-            self.metadata.me,
+            self.me,
             HardState::default(),
             Log::new(0, 0),
             BTreeSet::new(),
             0,
-            self.view.nonce,
+            view.nonce,
             settings,
-            self.out.rng.fork(),
-            self.view.now.mono,
+            out.rng.fork(),
+            view.now.mono,
         );
-        self.begin_anew(raft, State::empty(cluster));
+        self.begin_anew(raft, State::empty(cluster), view, out);
     }
 
-    /// What replicated in the former cluster does so no more.
-    pub(in crate::node) fn leave_former_cluster(&mut self) {
-        self.part_from_primary();
-        self.part_from_replicas();
-        self.end_reign();
-        self.doubt_owners();
-    }
-
-    pub(in crate::node) fn begin_anew(&mut self, raft: Raft<Change>, state: State) {
-        self.drop_proposals();
-        self.metadata.raft = raft;
-        self.metadata.state = state;
-        self.metadata.leading = crate::node::metadata::leader::Leading::default();
-        self.metadata.whereabouts.doubt();
-        self.metadata.forgotten = crate::node::metadata::reset::ForgottenMembers::default();
-        self.metadata.forgotten.check = None;
-        self.metadata.reset = None;
-        self.metadata.joining.since = self.view.now.mono;
-        self.metadata.outlook.leader_heard = None;
-        self.metadata.joining.reconsider = true;
-        self.out.todo.rewrite = true;
-        self.out.todo.consequences = true;
-        self.refresh_members();
-        self.refresh_owners();
+    pub fn begin_anew(&mut self, raft: Raft<Change>, state: State, view: &View, out: &mut Effects) {
+        self.drop_proposals(out);
+        out.consequences.push(Consequence::AnotherCluster);
+        self.raft = raft;
+        self.state = state;
+        self.leading = crate::node::metadata::leader::Leading::default();
+        self.whereabouts.doubt();
+        self.forgotten = crate::node::metadata::reset::ForgottenMembers::default();
+        self.forgotten.check = None;
+        self.reset = None;
+        self.joining.since = view.now.mono;
+        self.outlook.leader_heard = None;
+        self.joining.reconsider = true;
+        out.todo.rewrite = true;
+        out.todo.consequences = true;
+        self.refresh_members(view, out);
+        self.refresh_owners(view, out);
     }
 }

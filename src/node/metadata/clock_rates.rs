@@ -2,9 +2,10 @@
 //!
 //! Owns: what was said, on either side. Must not: measure anything, or withhold a lease (raft does). Contract: docs/protocol.md, "Clock rates".
 
-use crate::node::Node;
+use crate::node::event_log::named;
+use crate::node::metadata::Metadata;
+use crate::node::view::{Effects, View};
 use crate::raft::Rate;
-use crate::store::Disk;
 use crate::types::{Millis, NodeId};
 use crate::wire::bus::Frame;
 use std::collections::BTreeMap;
@@ -36,80 +37,82 @@ fn difference(slow: bool, millionths: u64) -> String {
     format!("{whole}.{tenths} % {}", if slow { "slower" } else { "faster" })
 }
 
-impl<D: Disk> Node<D> {
+impl Metadata {
     /// Cron.
-    pub(in crate::node) fn tend_clocks(&mut self) {
-        let now = self.view.now.mono;
-        if self.metadata.clocks.told_at.take_if(|at| *at + 3 * TOLD_EVERY < now).is_some() {
+    pub fn tend_clocks(&mut self, view: &View, out: &mut Effects) {
+        let now = view.now.mono;
+        if self.clocks.told_at.take_if(|at| *at + 3 * TOLD_EVERY < now).is_some() {
             log::info!("The leader does not say any more that this node's clock is off");
-            self.metadata.raft.set_clock_off(false);
+            self.raft.set_clock_off(false);
         }
-        if !self.metadata.raft.is_leader() {
-            return self.metadata.clocks.said.clear();
+        if !self.raft.is_leader() {
+            return self.clocks.said.clear();
         }
         let off: BTreeMap<NodeId, Rate> = self.clocks_that_are_off().collect();
-        for (id, rate) in off.iter().filter(|(id, rate)| self.metadata.clocks.said.get(id) != Some(rate)) {
+        for (id, rate) in off.iter().filter(|(id, rate)| self.clocks.said.get(id) != Some(rate)) {
             self.say_clock_off(id, *rate);
         }
-        for id in self.metadata.clocks.said.keys().filter(|id| !off.contains_key(id)) {
-            log::info!("The clock of {} runs as the others' again", self.named(id));
+        for id in self.clocks.said.keys().filter(|id| !off.contains_key(id)) {
+            log::info!("The clock of {} runs as the others' again", named(&self.state, id));
         }
-        self.metadata.clocks.said = off;
-        if self.metadata.clocks.tell_at <= now {
-            self.metadata.clocks.tell_at = now + TOLD_EVERY;
-            self.tell_clocks_off();
+        self.clocks.said = off;
+        if self.clocks.tell_at <= now {
+            self.clocks.tell_at = now + TOLD_EVERY;
+            self.tell_clocks_off(out);
         }
-        if self.metadata.raft.clock_rate(&self.metadata.me).0 == Rate::Alone {
-            self.hand_over(None);
+        if self.raft.clock_rate(&self.me).0 == Rate::Alone {
+            self.hand_over(None, view);
         }
     }
 
     fn clocks_that_are_off(&self) -> impl Iterator<Item = (NodeId, Rate)> {
-        let all = self.metadata.raft.followers().map(|(id, _)| *id).chain([self.metadata.me]);
-        all.map(|id| (id, self.metadata.raft.clock_rate(&id).0)).filter(|(_, rate)| matches!(rate, Rate::Alone | Rate::Disputed))
+        let all = self.raft.followers().map(|(id, _)| *id).chain([self.me]);
+        all.map(|id| (id, self.raft.clock_rate(&id).0)).filter(|(_, rate)| matches!(rate, Rate::Alone | Rate::Disputed))
     }
 
     fn say_clock_off(&self, id: &NodeId, rate: Rate) {
-        let faster = self.metadata.raft.clock_rate(id).1.unwrap_or(0);
+        let faster = self.raft.clock_rate(id).1.unwrap_or(0);
         let difference = difference(faster < 0, faster.unsigned_abs());
         match rate {
-            Rate::Alone if *id == self.metadata.me => {
+            Rate::Alone if *id == self.me => {
                 log::error!("This node's clock does not run as the others': it grants no write lease, and hands the leadership over");
             }
             Rate::Alone => {
                 log::error!(
                     "The clock of {} runs {difference} than most: it is granted no write lease until they agree again",
-                    self.named(id)
+                    named(&self.state, id)
                 );
             }
-            _ if self.metadata.raft.withholds_for_clock(id) => log::error!(
+            _ if self.raft.withholds_for_clock(id) => log::error!(
                 "The clock of {} runs {difference} than this leader's, and no majority tells which is right: it is granted no write lease",
-                self.named(id)
+                named(&self.state, id)
             ),
-            _ => log::error!("The clock of {} runs {difference} than this leader's, and no majority tells which is right", self.named(id)),
+            _ => log::error!(
+                "The clock of {} runs {difference} than this leader's, and no majority tells which is right",
+                named(&self.state, id)
+            ),
         }
     }
 
-    fn tell_clocks_off(&mut self) {
-        let withheld = self.metadata.clocks.said.keys().filter(|id| **id != self.metadata.me && self.metadata.raft.withholds_for_clock(id));
-        let told: Vec<_> =
-            withheld.filter_map(|id| Some((self.metadata.links.up(id)?, self.metadata.raft.clock_rate(id).1.unwrap_or(0)))).collect();
+    fn tell_clocks_off(&mut self, out: &mut Effects) {
+        let withheld = self.clocks.said.keys().filter(|id| **id != self.me && self.raft.withholds_for_clock(id));
+        let told: Vec<_> = withheld.filter_map(|id| Some((self.links.up(id)?, self.raft.clock_rate(id).1.unwrap_or(0)))).collect();
         for (conn, faster) in told {
-            self.out.io.outbox.push(conn, Frame::ClockOff { slow: faster < 0, millionths: faster.unsigned_abs() });
+            out.io.outbox.push(conn, Frame::ClockOff { slow: faster < 0, millionths: faster.unsigned_abs() });
         }
     }
 
     /// CLOCK_OFF. The lease is the leader's to give; what is asked of this node is not to lead by such a clock.
-    pub(in crate::node) fn receive_clock_off(&mut self, from: &NodeId, slow: bool, millionths: u64) {
-        if self.metadata.raft.leader() != Some(*from) {
+    pub fn receive_clock_off(&mut self, from: &NodeId, slow: bool, millionths: u64, view: &View) {
+        if self.raft.leader() != Some(*from) {
             return;
         }
-        self.metadata.raft.set_clock_off(true);
-        if self.metadata.clocks.told_at.replace(self.view.now.mono).is_none() {
+        self.raft.set_clock_off(true);
+        if self.clocks.told_at.replace(view.now.mono).is_none() {
             let difference = difference(slow, millionths);
             log::error!(
                 "This node's clock runs {difference} than the others', says the leader, {}: it grants it no write lease until they agree again",
-                self.named(from)
+                named(&self.state, from)
             );
         }
     }

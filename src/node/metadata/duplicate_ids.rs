@@ -3,8 +3,8 @@
 //! Owns: which process each member was last heard from, and saying so if there are two. Must not: take sides. Nobody can tell which of them remembers
 //! what the other has promised, so the operator has to end one. Contract: docs/operations.md, "nodes.conf"; \[N68\].
 
-use crate::node::Node;
-use crate::store::Disk;
+use crate::node::metadata::Metadata;
+use crate::node::view::{Effects, View};
 use crate::types::{ConnId, Millis, NodeId};
 use std::collections::BTreeMap;
 
@@ -58,45 +58,40 @@ impl Voice {
     }
 }
 
-impl<D: Disk> Node<D> {
+impl Metadata {
     /// A frame came by this connection, whose peer has greeted. Binaries of version 1 do not say which process they are.
-    pub(in crate::node) fn note_process(&mut self, conn: ConnId) {
-        let Some(peer) = self.out.io.sessions.bus(conn).and_then(|bus| bus.peer.as_ref()) else { return };
+    pub fn note_process(&mut self, conn: ConnId, view: &View, out: &mut Effects) {
+        let Some(peer) = out.io.sessions.bus(conn).and_then(|bus| bus.peer.as_ref()) else { return };
         let (id, Some(nonce)) = (peer.id, peer.process) else { return };
-        let known = self.metadata.evidence.duplicates.voices.get_mut(&id);
-        if nonce == self.view.nonce || peer.cluster != self.metadata.state.cluster_id() {
+        let known = self.evidence.duplicates.voices.get_mut(&id);
+        if nonce == view.nonce || peer.cluster != self.state.cluster_id() {
             return;
         }
-        if known.as_ref().is_some_and(|voice| voice.last.nonce == nonce) || self.metadata.state.member(&id).is_none() {
+        if known.as_ref().is_some_and(|voice| voice.last.nonce == nonce) || self.state.member(&id).is_none() {
             return;
         }
         let process = Process { nonce, place: format!("{}:{}@{}", peer.address.ip, peer.address.port, peer.address.bus_port) };
         match known {
             Some(voice) => voice.change_to(process),
-            None => _ = self.metadata.evidence.duplicates.voices.insert(id, Voice::new(process)),
+            None => _ = self.evidence.duplicates.voices.insert(id, Voice::new(process)),
         }
-        self.tell_of_duplicate(id);
+        self.tell_of_duplicate(id, view, out);
     }
 
-    /// How often this node has said that two processes have one id.
-    pub fn duplicates_seen(&self) -> u64 {
-        self.out.io.bus_stats.duplicates
-    }
-
-    fn tell_of_duplicate(&mut self, id: NodeId) {
-        let Some(voice) = self.metadata.evidence.duplicates.voices.get_mut(&id) else { return };
+    fn tell_of_duplicate(&mut self, id: NodeId, view: &View, out: &mut Effects) {
+        let Some(voice) = self.evidence.duplicates.voices.get_mut(&id) else { return };
         // Who speaks under our own id is never us.
-        let certain = id == self.metadata.me || voice.returns >= CERTAIN;
-        if !certain || self.view.now.mono < voice.quiet_until {
+        let certain = id == self.me || voice.returns >= CERTAIN;
+        if !certain || view.now.mono < voice.quiet_until {
             return;
         }
-        voice.quiet_until = self.view.now.mono + REPEAT;
+        voice.quiet_until = view.now.mono + REPEAT;
         let (one, other) = (&voice.last.place, voice.before.as_ref().map_or("this one", |before| before.place.as_str()));
         log::error!(
             "Two processes call themselves {id}: the one at {one}, and {other}. Both have one nodes.conf, or a copy of it: end one of them at once, \
              for what either has promised the other does not know"
         );
-        self.out.io.bus_stats.duplicates += 1;
+        out.io.bus_stats.duplicates += 1;
     }
 }
 

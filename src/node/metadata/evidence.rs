@@ -7,13 +7,13 @@
 //! The kernel of a process that has ended closes its connections in order, or resets those with bytes that it had not read. A process that lives says a
 //! last word before it closes a connection in order, or resets it. So an end in order without that word says which process has ended \[N51\].
 
-use crate::node::io::sessions::{BusEnd, Kind, Phase, Purpose, Session};
+use crate::node::Closed;
+use crate::node::io::sessions::{BusEnd, Kind, Phase, Session};
 use crate::node::metadata::Metadata;
 use crate::node::metadata::duplicate_ids::Duplicates;
 use crate::node::metadata::links::bus_socket;
-use crate::node::{Closed, Closing, Node};
+use crate::node::view::{Effects, View};
 use crate::replication;
-use crate::store::Disk;
 use crate::types::{ConnId, Millis, NodeId, Term};
 use crate::wire::bus;
 use std::collections::BTreeMap;
@@ -94,57 +94,57 @@ impl Evidence {
     }
 }
 
-impl<D: Disk> Node<D> {
+impl Metadata {
     /// Members have come, gone or moved.
-    pub(in crate::node) fn review_evidence(&mut self) {
-        let Metadata { evidence, addresses, .. } = &mut self.metadata;
+    pub fn review_evidence(&mut self) {
+        let Metadata { evidence, addresses, .. } = self;
         evidence.members.retain(|id, _| addresses.contains_key(id));
     }
 
     /// The shell says that a connection has ended; its session is still there. Returns the member, if it looks as if its process had.
-    pub(in crate::node) fn note_end(&mut self, conn: ConnId, why: Closed) -> Option<NodeId> {
-        let session = self.out.io.sessions.get(conn)?;
+    pub fn note_end(&mut self, conn: ConnId, why: Closed, view: &View, out: &mut Effects) -> Option<NodeId> {
+        let session = out.io.sessions.get(conn)?;
         let word = if matches!(session.kind, Kind::Bus(_)) { bus::CLOSING } else { replication::CLOSING };
         // What waits to be read may be the last word.
         let is_closing = |far: &Far| far.is_closing || session.receive.ends_with(word);
         let far = self.far(session).filter(|far| why == Closed::Eof && !is_closing(far))?;
-        let address = self.metadata.addresses.get(&far.id)?;
+        let address = self.addresses.get(&far.id)?;
         // The end of an earlier process may be seen late.
-        if self.metadata.evidence.process_of(&far.id).is_some_and(|last| last != far.process) {
+        if self.evidence.process_of(&far.id).is_some_and(|last| last != far.process) {
             return None;
         }
         let sockets = [address.bus_port, address.port].map(|port| SocketAddr::new(far.ip, port));
-        let led = self.metadata.raft.is_leader().then(|| self.metadata.raft.term());
-        let known = self.metadata.evidence.members.entry(far.id).or_default();
+        let led = self.raft.is_leader().then(|| self.raft.term());
+        let known = self.evidence.members.entry(far.id).or_default();
         let of_stream = far.of_stream || known.ended.is_some_and(|before| before.of_stream && before.process == far.process);
-        let ended = Ended { process: far.process, sockets, at: self.view.now.mono, led, of_stream };
+        let ended = Ended { process: far.process, sockets, at: view.now.mono, led, of_stream };
         (known.process, known.ended) = (Some(far.process), Some(ended));
-        self.metadata.evidence.undated.push(far.id);
+        self.evidence.undated.push(far.id);
         Some(far.id)
     }
 
     /// What shows that the process of a member has ended: the last that came from it was the end of a connection, and none is left. A process that has
     /// begun since may have been granted a lease that the asker knows nothing of, but not at once \[N46\], so that this holds for a while only. Behind a proxy the
     /// end may be the proxy's.
-    pub(in crate::node) fn ended(&self, id: &NodeId) -> Option<Ended> {
-        let ended = self.metadata.evidence.members.get(id)?.ended?;
-        if !self.view.config.cluster_fast_failure_detection || !self.metadata.addresses.get(id)?.refuses_for_itself() {
+    pub fn ended(&self, id: &NodeId, view: &View, out: &Effects) -> Option<Ended> {
+        let ended = self.evidence.members.get(id)?.ended?;
+        if !view.config.cluster_fast_failure_detection || !self.addresses.get(id)?.refuses_for_itself() {
             return None;
         }
-        let is_fresh = self.view.now.mono.saturating_sub(ended.at) <= self.view.config.cluster_node_timeout / 2;
-        (is_fresh && !self.has_connection_with(id)).then_some(ended)
+        let is_fresh = view.now.mono.saturating_sub(ended.at) <= view.config.cluster_node_timeout / 2;
+        (is_fresh && !self.has_connection_with(id, out)).then_some(ended)
     }
 
     /// Where a member's process is connected with this node: its bus port and its client port.
-    pub(in crate::node) fn connected_at(&self, id: &NodeId) -> Option<[SocketAddr; 2]> {
-        let address = self.metadata.addresses.get(id)?;
-        let far = self.out.io.sessions.iter().filter_map(|(_, session)| self.far(session)).find(|far| far.id == *id)?;
+    pub fn connected_at(&self, id: &NodeId, out: &Effects) -> Option<[SocketAddr; 2]> {
+        let address = self.addresses.get(id)?;
+        let far = out.io.sessions.iter().filter_map(|(_, session)| self.far(session)).find(|far| far.id == *id)?;
         Some([address.bus_port, address.port].map(|port| SocketAddr::new(far.ip, port)))
     }
 
     /// Whether a connection with it is still there: its kernel has not closed it.
-    pub(in crate::node) fn has_connection_with(&self, id: &NodeId) -> bool {
-        self.out.io.sessions.iter().any(|(_, session)| match &session.kind {
+    pub fn has_connection_with(&self, id: &NodeId, out: &Effects) -> bool {
+        out.io.sessions.iter().any(|(_, session)| match &session.kind {
             Kind::Bus(bus) => bus.peer.as_ref().is_some_and(|peer| peer.id == *id),
             Kind::Primary(_) | Kind::Client(_) => self.far(session).is_some_and(|far| far.id == *id),
         })
@@ -155,7 +155,7 @@ impl<D: Disk> Node<D> {
     fn far(&self, session: &Session) -> Option<Far> {
         match &session.kind {
             Kind::Bus(bus) => {
-                let peer = bus.peer.as_ref().filter(|peer| peer.cluster == self.metadata.state.cluster_id() && !bus.publishes)?;
+                let peer = bus.peer.as_ref().filter(|peer| peer.cluster == self.state.cluster_id() && !bus.publishes)?;
                 let ip = bus.remote_ip.to_canonical();
                 let is_there = matches!(bus.end, BusEnd::Outbound { .. }) || self.is_known_at(&peer.id, ip);
                 is_there.then_some(Far { id: peer.id, process: peer.process?, ip, is_closing: bus.is_closing, of_stream: false })
@@ -175,25 +175,6 @@ impl<D: Disk> Node<D> {
     }
 
     fn is_known_at(&self, id: &NodeId, ip: IpAddr) -> bool {
-        self.metadata.addresses.get(id).and_then(bus_socket).is_some_and(|socket| socket.ip() == ip)
-    }
-
-    /// How this node closes a connection, though it lives: so that its end is not taken for its process's.
-    pub(in crate::node) fn way_to_close(&self, conn: ConnId) -> Closing {
-        let Some(session) = self.out.io.sessions.get(conn) else { return Closing::InOrder };
-        let word = match &session.kind {
-            Kind::Bus(bus) if bus.peer.as_ref().is_some_and(|peer| peer.process.is_some()) => Some(bus::CLOSING),
-            Kind::Primary(link) if link.process.is_some() => Some(replication::CLOSING),
-            Kind::Client(client) => match client.client.replica.as_deref().filter(|replica| replica.member().is_some()) {
-                // Between two commands only.
-                Some(replica) if replica.is_online() && !replica.has_more(&self.dataset.stream) => Some(replication::CLOSING),
-                Some(_) if !session.closing => None,
-                _ => return Closing::InOrder,
-            },
-            // Who has heard our greeting, and has not greeted yet.
-            Kind::Bus(bus) if bus.peer.is_none() && matches!(bus.end, BusEnd::Outbound { purpose } if purpose != Purpose::Probe) => None,
-            Kind::Bus(_) | Kind::Primary(_) => return Closing::InOrder,
-        };
-        word.filter(|_| session.transmit.is_empty()).map_or(Closing::Reset, Closing::Saying)
+        self.addresses.get(id).and_then(bus_socket).is_some_and(|socket| socket.ip() == ip)
     }
 }

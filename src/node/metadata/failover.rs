@@ -4,12 +4,13 @@
 //! Contract: docs/protocol.md, "Failover".
 
 use crate::cluster::{Change, FailoverKind, Reason, Wish};
-use crate::node::Node;
+use crate::node::event_log::named;
+use crate::node::metadata::Metadata;
 use crate::node::metadata::holdings::Question;
 use crate::node::metadata::leader::Granted;
 use crate::node::timers::Timer;
+use crate::node::view::{Effects, View};
 use crate::raft::Body;
-use crate::store::Disk;
 use crate::types::{Millis, NodeId, Term};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,78 +46,74 @@ enum Successor {
     Found(NodeId),
 }
 
-impl<D: Disk> Node<D> {
+impl Metadata {
     /// The owners of slots, or who of them has failed, may have changed. Returns whether none of them has.
-    pub(in crate::node) fn refresh_vacancies(&mut self) -> bool {
-        let failed = |id: &&NodeId| self.metadata.state.member(id).is_some_and(|member| member.failed);
-        let vacant = self.metadata.state.slot_owners().filter(failed).copied().collect();
-        if self.metadata.leading.failovers.vacant != vacant {
-            self.metadata.leading.failovers.vacant = vacant;
-            self.out.timers.at_most(Timer::Failover, self.view.now.mono);
+    pub fn refresh_vacancies(&mut self, view: &View, out: &mut Effects) -> bool {
+        let failed = |id: &&NodeId| self.state.member(id).is_some_and(|member| member.failed);
+        let vacant = self.state.slot_owners().filter(failed).copied().collect();
+        if self.leading.failovers.vacant != vacant {
+            self.leading.failovers.vacant = vacant;
+            out.timers.at_most(Timer::Failover, view.now.mono);
         }
-        self.metadata.leading.failovers.vacant.is_empty()
+        self.leading.failovers.vacant.is_empty()
     }
 
     /// Once a turn: every failed primary's place is filled as soon as somebody is known who can.
-    pub(in crate::node) fn tend_failovers(&mut self) {
-        self.out.timers.take_due(Timer::Failover, self.view.now.mono);
-        if !self.metadata.raft.leader_ready(self.metadata.state.last_applied()) {
+    pub fn tend_failovers(&mut self, view: &View, out: &mut Effects) {
+        out.timers.take_due(Timer::Failover, view.now.mono);
+        if !self.raft.leader_ready(self.state.last_applied()) {
             return;
         }
-        if self.metadata.leading.failovers.term != self.metadata.raft.term() {
-            self.metadata.leading.failovers.term = self.metadata.raft.term();
-            self.metadata.leading.failovers.searches.clear();
-            self.metadata.leading.failovers.heirless.clear();
+        if self.leading.failovers.term != self.raft.term() {
+            self.leading.failovers.term = self.raft.term();
+            self.leading.failovers.searches.clear();
+            self.leading.failovers.heirless.clear();
         }
-        let yielding: BTreeSet<NodeId> = self.metadata.leading.handovers().collect();
-        let asked = !yielding.is_empty() || self.metadata.leading.asks_leavers();
-        self.metadata
-            .leading
-            .failovers
-            .searches
-            .retain(|primary, _| self.metadata.leading.failovers.vacant.contains(primary) || yielding.contains(primary));
-        self.metadata.leading.failovers.heirless.retain(|primary| self.metadata.leading.failovers.vacant.contains(primary));
+        let yielding: BTreeSet<NodeId> = self.leading.handovers().collect();
+        let asked = !yielding.is_empty() || self.leading.asks_leavers();
+        self.leading.failovers.searches.retain(|primary, _| self.leading.failovers.vacant.contains(primary) || yielding.contains(primary));
+        self.leading.failovers.heirless.retain(|primary| self.leading.failovers.vacant.contains(primary));
         if asked {
-            self.review_wishes();
+            self.review_wishes(view, out);
         }
-        for primary in self.metadata.leading.failovers.vacant.clone() {
+        for primary in self.leading.failovers.vacant.clone() {
             if self.is_shard_changing(&primary) {
                 continue;
             }
-            if self.answers_again(&primary) {
+            if self.answers_again(&primary, view) {
                 // It keeps its slots, and may have a lease for them: its flag goes at once.
-                self.tend_members();
+                self.tend_members(view, out);
                 continue;
             }
-            match self.seek_successor(primary) {
+            match self.seek_successor(primary, view, out) {
                 Successor::Sought => {}
                 Successor::Nobody => self.tell_heirless(primary),
-                Successor::Found(replica) => self.promote(replica, primary, FailoverKind::Auto),
+                Successor::Found(replica) => self.promote(replica, primary, FailoverKind::Auto, view, out),
             }
         }
     }
 
     /// A primary that lives wishes to hand over.
-    pub(in crate::node) fn grant_handover(&mut self, wish: Wish) -> Granted {
-        if wish.is_granted(&self.metadata.state) {
+    pub fn grant_handover(&mut self, wish: Wish, view: &View, out: &mut Effects) -> Granted {
+        if wish.is_granted(&self.state) {
             return Granted::Yes;
         }
-        if self.is_shard_changing(&wish.id) || self.is_replica_returning(&wish.id) {
+        if self.is_shard_changing(&wish.id) || self.is_replica_returning(&wish.id, view, out) {
             return Granted::Later;
         }
-        match self.seek_successor(wish.id) {
+        match self.seek_successor(wish.id, view, out) {
             Successor::Sought => return Granted::Later,
             Successor::Nobody => return Granted::Never(Some(Reason::NoSuccessor)),
-            Successor::Found(replica) => self.promote(replica, wish.id, FailoverKind::Manual),
+            Successor::Found(replica) => self.promote(replica, wish.id, FailoverKind::Manual, view, out),
         }
         Granted::Later
     }
 
     /// Whether somebody who would take over is flagged as failed and lives. The flag goes at once, and is not held against it \[N49\].
-    fn is_replica_returning(&mut self, primary: &NodeId) -> bool {
-        let returning = self.metadata.state.willing_replicas(primary).any(|replica| replica.failed && self.answers_again(&replica.id));
+    fn is_replica_returning(&mut self, primary: &NodeId, view: &View, out: &mut Effects) -> bool {
+        let returning = self.state.willing_replicas(primary).any(|replica| replica.failed && self.answers_again(&replica.id, view));
         if returning {
-            self.tend_members();
+            self.tend_members(view, out);
         }
         returning
     }
@@ -124,9 +121,9 @@ impl<D: Disk> Node<D> {
     /// Whether an entry that is in the log and not applied may change this primary's shard, or who of it may take over. Its replicas are asked anew after
     /// that: what they say meanwhile is nothing, whatever they have \[N45\].
     fn is_shard_changing(&mut self, primary: &NodeId) -> bool {
-        let shard_of = |id: &NodeId| self.metadata.state.member(id).map(|member| member.shard);
+        let shard_of = |id: &NodeId| self.state.member(id).map(|member| member.shard);
         let changed = shard_of(primary);
-        let mut tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
+        let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
         let changing = tail.any(|(_, entry)| match &entry.body {
             Body::App(Change::Failover { shard, .. }) => changed == Some(*shard),
             Body::App(Change::SetReplicaOf { source, target, .. }) => [source, target].iter().any(|(shard, _)| changed == Some(*shard)),
@@ -134,35 +131,35 @@ impl<D: Disk> Node<D> {
             _ => false,
         });
         if changing {
-            self.metadata.leading.failovers.searches.remove(primary);
+            self.leading.failovers.searches.remove(primary);
         }
         changing
     }
 
     /// The replicas are asked once. What they say later is newer only, so the first answer of one that has caught up meanwhile will do.
-    fn seek_successor(&mut self, primary: NodeId) -> Successor {
-        let now = self.view.now.mono;
-        let replicas: BTreeSet<NodeId> = self.metadata.state.able_replicas(&primary).map(|replica| replica.id).collect();
+    fn seek_successor(&mut self, primary: NodeId, view: &View, out: &mut Effects) -> Successor {
+        let now = view.now.mono;
+        let replicas: BTreeSet<NodeId> = self.state.able_replicas(&primary).map(|replica| replica.id).collect();
         if replicas.is_empty() {
             return Successor::Nobody;
         }
-        let search = match self.metadata.leading.failovers.searches.get(&primary) {
+        let search = match self.leading.failovers.searches.get(&primary) {
             Some(search) => *search,
             None => {
-                let search = Search { question: self.ask_holdings(&replicas), began: now };
-                self.metadata.leading.failovers.searches.insert(primary, search);
+                let search = Search { question: self.ask_holdings(&replicas, view), began: now };
+                self.leading.failovers.searches.insert(primary, search);
                 search
             }
         };
-        let answer = |id: &NodeId| self.holding(&search.question, &primary, id);
-        let missing = || replicas.iter().filter(|replica| !self.metadata.raft.is_dead(replica) && answer(replica).is_none());
+        let answer = |id: &NodeId| self.holding(&search.question, &primary, id, view);
+        let missing = || replicas.iter().filter(|replica| !self.raft.is_dead(replica) && answer(replica).is_none());
         let all = missing().next().is_none();
-        let until = missing().map(|replica| search.began + self.patience_with(replica, search.began)).max();
+        let until = missing().map(|replica| search.began + self.patience_with(replica, search.began, view, out)).max();
         if let Some(until) = until.filter(|until| now < *until) {
-            self.out.timers.at_most(Timer::Failover, until);
+            out.timers.at_most(Timer::Failover, until);
             return Successor::Sought;
         }
-        match self.metadata.state.successor(&primary, |id| answer(id).unwrap_or_default()) {
+        match self.state.successor(&primary, |id| answer(id).unwrap_or_default()) {
             Some(replica) => Successor::Found(replica),
             None if all => Successor::Nobody,
             None => Successor::Sought,
@@ -171,18 +168,18 @@ impl<D: Disk> Node<D> {
 
     /// How long a replica that is not known to be dead may take to answer (ms). One that has answered lately may alone hold what WAIT has counted, and a disk or a
     /// way that is slow is no reason to lose that \[N57\]: it has as long as a leader is waited for.
-    fn patience_with(&self, replica: &NodeId, asked: Millis) -> Millis {
-        let span = self.view.config.election_timeout();
-        let answers = self.metadata.raft.progress(replica).is_some_and(|progress| progress.answered_lately(asked, span));
+    fn patience_with(&self, replica: &NodeId, asked: Millis, view: &View, out: &Effects) -> Millis {
+        let span = view.config.election_timeout();
+        let answers = self.raft.progress(replica).is_some_and(|progress| progress.answered_lately(asked, span));
         // Its process has ended as this leader's own connection shows, though no other member may have had one with it to confirm that.
-        let has_ended = self.ended(replica).is_some();
+        let has_ended = self.ended(replica, view, out).is_some();
         if answers && !has_ended { span.max(PATIENCE) } else { PATIENCE }
     }
 
     /// Once for each failure: it is looked again and again.
     fn tell_heirless(&mut self, primary: NodeId) {
-        if self.metadata.leading.failovers.heirless.insert(primary) {
-            let name = self.named(&primary);
+        if self.leading.failovers.heirless.insert(primary) {
+            let name = named(&self.state, &primary);
             log::warn!(
                 "Nobody can take over from {name}: no replica that has its keys may and answers. Its slots wait for it, or for one that does"
             );
@@ -190,16 +187,16 @@ impl<D: Disk> Node<D> {
     }
 
     /// Appends the FAILOVER, unless the gate is shut. It does not wait there like others: who is the best may have changed when the gate opens.
-    fn promote(&mut self, replica: NodeId, primary: NodeId, kind: FailoverKind) {
-        let now = self.view.now.mono;
-        if self.must_wait(&primary) {
-            let opens_at = self.metadata.raft.fails_at(&primary).filter(|at| *at > now);
-            return opens_at.into_iter().for_each(|at| self.out.timers.at_most(Timer::Failover, at));
+    fn promote(&mut self, replica: NodeId, primary: NodeId, kind: FailoverKind, view: &View, out: &mut Effects) {
+        let now = view.now.mono;
+        if self.must_wait(&primary, view) {
+            let opens_at = self.raft.fails_at(&primary).filter(|at| *at > now);
+            return opens_at.into_iter().for_each(|at| out.timers.at_most(Timer::Failover, at));
         }
-        let Some(old) = self.metadata.state.member(&primary) else { return };
-        let (shard, epoch) = (old.shard, self.metadata.state.epoch(&old.shard));
-        if self.metadata.raft.append(None, Change::Failover { replica, primary, shard, epoch, kind }).is_ok() {
-            log::info!("Promoting {} in the place of {}", self.named(&replica), self.named(&primary));
+        let Some(old) = self.state.member(&primary) else { return };
+        let (shard, epoch) = (old.shard, self.state.epoch(&old.shard));
+        if self.raft.append(None, Change::Failover { replica, primary, shard, epoch, kind }).is_ok() {
+            log::info!("Promoting {} in the place of {}", named(&self.state, &replica), named(&self.state, &primary));
         }
     }
 }

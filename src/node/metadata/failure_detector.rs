@@ -4,12 +4,13 @@
 //! Contract: docs/protocol.md, "Known dead".
 
 use crate::cluster::Address;
+use crate::node::Closed;
 use crate::node::io::sessions::{BusEnd, Purpose};
+use crate::node::metadata::Metadata;
 use crate::node::metadata::evidence::Ended;
 use crate::node::metadata::links::bus_socket;
 use crate::node::timers::Timer;
-use crate::node::{Closed, Node};
-use crate::store::Disk;
+use crate::node::view::{Effects, View};
 use crate::types::{ConnId, Millis, NodeId, Term};
 use crate::wire::bus::{self, Finding, Frame};
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,16 +73,16 @@ pub(in crate::node) struct Deaths {
     probes: Vec<Probe>,
 }
 
-impl<D: Disk> Node<D> {
+impl Metadata {
     /// The shell says that a connection has ended or a dial has failed; its session is still there.
-    pub(in crate::node) fn note_ended(&mut self, conn: ConnId, why: Closed) {
-        let ended = self.note_end(conn, why);
-        self.metadata.deaths.suspects.extend(ended);
-        let Some(bus) = self.out.io.sessions.bus(conn) else { return };
+    pub fn note_ended(&mut self, conn: ConnId, why: Closed, view: &View, out: &mut Effects) {
+        let ended = self.note_end(conn, why, view, out);
+        self.deaths.suspects.extend(ended);
+        let Some(bus) = out.io.sessions.bus(conn) else { return };
         let was_up = bus.peer.is_some() && !bus.is_closing;
         match bus.end {
             BusEnd::Outbound { purpose: Purpose::Link(id) } if was_up || why == Closed::Refused => {
-                self.metadata.deaths.suspects.insert(id);
+                self.deaths.suspects.insert(id);
             }
             BusEnd::Outbound { purpose: Purpose::Probe } if why == Closed::Refused => self.probe_refused(conn),
             _ => {}
@@ -90,108 +91,108 @@ impl<D: Disk> Node<D> {
 
     /// Something came from this process, or one that does not say which it is: the node lives, or another process has taken its place. Whatever was seen
     /// before says nothing any more.
-    pub(in crate::node) fn heard(&mut self, id: &NodeId, process: Option<u64>) {
-        if self.metadata.addresses.contains_key(id) {
-            self.metadata.evidence.heard(*id, process, self.view.now.mono);
+    pub fn heard(&mut self, id: &NodeId, process: Option<u64>, view: &View, out: &mut Effects) {
+        if self.addresses.contains_key(id) {
+            self.evidence.heard(*id, process, view.now.mono);
         }
-        self.metadata.raft.clear_dead(id);
-        self.metadata.deaths.suspects.remove(id);
-        if self.metadata.deaths.inquiries.contains_key(id) {
-            self.end_inquiry(id);
+        self.raft.clear_dead(id);
+        self.deaths.suspects.remove(id);
+        if self.deaths.inquiries.contains_key(id) {
+            self.end_inquiry(id, out);
         }
     }
 
     /// Once a turn, after the bus was read: leaders' questions are answered, and a leader looks into every suspicion of its own and draws its conclusions.
-    pub(in crate::node) fn tend_deaths(&mut self) {
-        self.out.timers.take_due(Timer::Deaths, self.view.now.mono);
-        self.metadata.evidence.date(self.view.now.mono);
-        self.tend_errands();
-        if !self.metadata.raft.is_leader() || !self.view.config.cluster_fast_failure_detection {
-            self.metadata.deaths.suspects.clear();
-            return self.drop_inquiries();
+    pub fn tend_deaths(&mut self, view: &View, out: &mut Effects) {
+        out.timers.take_due(Timer::Deaths, view.now.mono);
+        self.evidence.date(view.now.mono);
+        self.tend_errands(view, out);
+        if !self.raft.is_leader() || !view.config.cluster_fast_failure_detection {
+            self.deaths.suspects.clear();
+            return self.drop_inquiries(out);
         }
-        if self.metadata.deaths.term != self.metadata.raft.term() {
-            self.drop_inquiries();
-            self.metadata.deaths.term = self.metadata.raft.term();
-            self.metadata.deaths.suspects.extend(self.metadata.links.unreached());
+        if self.deaths.term != self.raft.term() {
+            self.drop_inquiries(out);
+            self.deaths.term = self.raft.term();
+            self.deaths.suspects.extend(self.links.unreached());
         }
-        for id in std::mem::take(&mut self.metadata.deaths.suspects) {
-            self.inquire(id);
+        for id in std::mem::take(&mut self.deaths.suspects) {
+            self.inquire(id, view, out);
         }
-        for id in self.metadata.deaths.inquiries.keys().copied().collect::<Vec<_>>() {
-            self.pursue(id);
+        for id in self.deaths.inquiries.keys().copied().collect::<Vec<_>>() {
+            self.pursue(id, view, out);
         }
     }
 
-    fn drop_inquiries(&mut self) {
-        if !std::mem::take(&mut self.metadata.deaths.inquiries).is_empty() {
-            self.drop_own_probes(None);
+    fn drop_inquiries(&mut self, out: &mut Effects) {
+        if !std::mem::take(&mut self.deaths.inquiries).is_empty() {
+            self.drop_own_probes(None, out);
         }
     }
 
     /// Only whose death somebody can make up for, and replicas, which clients read from: of others it is enough to hear after node-timeout. They may be
     /// back by then, and an owner of slots that is flagged as failed may take the whole cluster down.
-    fn inquire(&mut self, id: NodeId) {
-        let owns = |id: &NodeId| self.metadata.state.slot_count_of(id) > 0;
-        let is_replaceable = owns(&id) && self.metadata.state.able_replicas(&id).next().is_some();
-        let is_replica = self.metadata.state.member(&id).and_then(|member| member.primary).is_some_and(|primary| owns(&primary));
-        if !(is_replaceable || is_replica) || self.metadata.raft.is_dead(&id) || self.metadata.deaths.inquiries.contains_key(&id) {
+    fn inquire(&mut self, id: NodeId, view: &View, out: &mut Effects) {
+        let owns = |id: &NodeId| self.state.slot_count_of(id) > 0;
+        let is_replaceable = owns(&id) && self.state.able_replicas(&id).next().is_some();
+        let is_replica = self.state.member(&id).and_then(|member| member.primary).is_some_and(|primary| owns(&primary));
+        if !(is_replaceable || is_replica) || self.raft.is_dead(&id) || self.deaths.inquiries.contains_key(&id) {
             return;
         }
-        let Some(sockets) = self.place_to_be_refused(&id) else { return };
-        self.metadata.deaths.last_number += 1;
-        let (number, since) = (self.metadata.deaths.last_number, self.view.now.mono);
+        let Some(sockets) = self.place_to_be_refused(&id, view, out) else { return };
+        self.deaths.last_number += 1;
+        let (number, since) = (self.deaths.last_number, view.now.mono);
         let inquiry = Inquiry { number, since, refused: false, witness: None, asked: BTreeSet::new(), testimonies: Vec::new() };
-        self.metadata.deaths.inquiries.insert(id, inquiry);
-        self.probe(id, None, number, sockets);
+        self.deaths.inquiries.insert(id, inquiry);
+        self.probe(id, None, number, sockets, view, out);
     }
 
     /// Where our own connection with the process was; without one, where the cluster knows it to be, if that means one machine to all.
-    fn place_to_be_refused(&self, id: &NodeId) -> Option<[SocketAddr; 2]> {
-        let known = || ports(self.metadata.addresses.get(id)?).filter(|[bus, _]| !self.means_another_to_others(bus.ip()));
-        self.ended(id).map(|ended| ended.sockets).or_else(known)
+    fn place_to_be_refused(&self, id: &NodeId, view: &View, out: &Effects) -> Option<[SocketAddr; 2]> {
+        let known = || ports(self.addresses.get(id)?).filter(|[bus, _]| !self.means_another_to_others(bus.ip()));
+        self.ended(id, view, out).map(|ended| ended.sockets).or_else(known)
     }
 
     /// Whether each host takes an address for its own, or its own network's. Where everybody is known by a loopback address, there is one host only.
     fn means_another_to_others(&self, ip: IpAddr) -> bool {
         let is_local = |address: &Address| address.ip.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
         match ip {
-            ip if ip.is_loopback() => !self.metadata.addresses.values().all(is_local),
+            ip if ip.is_loopback() => !self.addresses.values().all(is_local),
             IpAddr::V4(ip) => ip.is_link_local(),
             IpAddr::V6(ip) => ip.is_unicast_link_local(),
         }
     }
 
     /// Takes an inquiry one step further.
-    fn pursue(&mut self, id: NodeId) {
-        let Some(inquiry) = self.metadata.deaths.inquiries.get(&id) else { return };
-        let now = self.view.now.mono;
+    fn pursue(&mut self, id: NodeId, view: &View, out: &mut Effects) {
+        let Some(inquiry) = self.deaths.inquiries.get(&id) else { return };
+        let now = view.now.mono;
         if now >= inquiry.since + PATIENCE {
-            return self.end_inquiry(&id);
+            return self.end_inquiry(&id, out);
         }
-        self.out.timers.at_most(Timer::Deaths, inquiry.since + PATIENCE);
-        if self.is_proven(&id, inquiry) {
-            if inquiry.refused && !self.has_connection_with(&id) {
-                self.conclude(id);
+        out.timers.at_most(Timer::Deaths, inquiry.since + PATIENCE);
+        if self.is_proven(&id, inquiry, view, out) {
+            if inquiry.refused && !self.has_connection_with(&id, out) {
+                self.conclude(id, view, out);
             }
             return;
         }
-        match inquiry.witness.filter(|(witness, asked)| self.may_testify(witness) && now < asked + WITNESS_PATIENCE) {
-            Some((_, asked)) => self.out.timers.at_most(Timer::Deaths, asked + WITNESS_PATIENCE),
-            None => self.ask_witness(id),
+        match inquiry.witness.filter(|(witness, asked)| self.may_testify(witness, out) && now < asked + WITNESS_PATIENCE) {
+            Some((_, asked)) => out.timers.at_most(Timer::Deaths, asked + WITNESS_PATIENCE),
+            None => self.ask_witness(id, view, out),
         }
     }
 
     /// Whether somebody has shown that the process has ended, beside this node's refusals: this node by a connection of its own since its election, and anybody
     /// else too; or who shared a stream with it, which may be this node. What a witness saw counts only if this node has heard nothing since, and of no
     /// other process.
-    fn is_proven(&self, id: &NodeId, inquiry: &Inquiry) -> bool {
-        let own = self.ended(id);
-        if own.is_some_and(|ended| ended.of_stream) && self.share_stream(&self.metadata.me, id) {
+    fn is_proven(&self, id: &NodeId, inquiry: &Inquiry, view: &View, out: &Effects) -> bool {
+        let own = self.ended(id, view, out);
+        if own.is_some_and(|ended| ended.of_stream) && self.share_stream(&self.me, id) {
             return true;
         }
-        let has_own = own.is_some_and(|ended| ended.led == Some(self.metadata.deaths.term));
-        let (last, heard) = (self.metadata.evidence.process_of(id), self.metadata.evidence.heard_at(id));
+        let has_own = own.is_some_and(|ended| ended.led == Some(self.deaths.term));
+        let (last, heard) = (self.evidence.process_of(id), self.evidence.heard_at(id));
         let holds = |testimony: &Testimony| {
             let is_meant = last.is_none_or(|last| last == testimony.process);
             is_meant && (has_own || (testimony.of_stream && heard <= testimony.at))
@@ -201,45 +202,45 @@ impl<D: Disk> Node<D> {
 
     /// Whether one of them replicates the other.
     fn share_stream(&self, one: &NodeId, other: &NodeId) -> bool {
-        let primary_of = |id: &NodeId| self.metadata.state.member(id).and_then(|member| member.primary);
+        let primary_of = |id: &NodeId| self.state.member(id).and_then(|member| member.primary);
         primary_of(one) == Some(*other) || primary_of(other) == Some(*one)
     }
 
     /// The process is dead.
-    fn conclude(&mut self, id: NodeId) {
-        self.metadata.deaths.inquiries.remove(&id);
+    fn conclude(&mut self, id: NodeId, view: &View, out: &mut Effects) {
+        self.deaths.inquiries.remove(&id);
         log::warn!("The process of {id} is gone: its connections have ended, and its ports refuse new ones");
-        self.metadata.raft.set_dead(id);
-        self.tend_members();
+        self.raft.set_dead(id);
+        self.tend_members(view, out);
     }
 
     /// Who is reached, is not suspected itself, and knows what is evidence.
-    fn may_testify(&self, witness: &NodeId) -> bool {
-        let peer = self.metadata.links.up(witness).and_then(|conn| self.out.io.sessions.bus(conn)?.peer.as_ref());
-        peer.is_some_and(|peer| peer.process.is_some()) && !self.metadata.deaths.inquiries.contains_key(witness)
+    fn may_testify(&self, witness: &NodeId, out: &Effects) -> bool {
+        let peer = self.links.up(witness).and_then(|conn| out.io.sessions.bus(conn)?.peer.as_ref());
+        peer.is_some_and(|peer| peer.process.is_some()) && !self.deaths.inquiries.contains_key(witness)
     }
 
     /// Those come first that share a stream with the process; of others the one that has answered last is the likeliest to answer.
-    fn ask_witness(&mut self, id: NodeId) {
-        let Some(inquiry) = self.metadata.deaths.inquiries.get(&id).filter(|inquiry| inquiry.asked.len() < MAX_WITNESSES) else { return };
+    fn ask_witness(&mut self, id: NodeId, view: &View, out: &mut Effects) {
+        let Some(inquiry) = self.deaths.inquiries.get(&id).filter(|inquiry| inquiry.asked.len() < MAX_WITNESSES) else { return };
         let fit = |witness: &&NodeId| {
-            **witness != self.metadata.me && **witness != id && !inquiry.asked.contains(witness) && self.may_testify(witness)
+            **witness != self.me && **witness != id && !inquiry.asked.contains(witness) && self.may_testify(witness, out)
         };
-        let heard = |witness: &NodeId| self.metadata.raft.progress(witness).map(|progress| progress.last_ack_sent_at());
+        let heard = |witness: &NodeId| self.raft.progress(witness).map(|progress| progress.last_ack_sent_at());
         let rank = |witness: &&NodeId| (self.share_stream(witness, &id), heard(witness));
-        let Some(&witness) = self.metadata.addresses.keys().filter(fit).max_by_key(rank) else { return };
-        let (Some(conn), Some(inquiry)) = (self.metadata.links.up(&witness), self.metadata.deaths.inquiries.get_mut(&id)) else { return };
+        let Some(&witness) = self.addresses.keys().filter(fit).max_by_key(rank) else { return };
+        let (Some(conn), Some(inquiry)) = (self.links.up(&witness), self.deaths.inquiries.get_mut(&id)) else { return };
         inquiry.asked.insert(witness);
-        inquiry.witness = Some((witness, self.view.now.mono));
+        inquiry.witness = Some((witness, view.now.mono));
         let number = inquiry.number;
-        self.out.io.outbox.push(conn, Frame::Probe { id, number });
-        self.out.timers.at_most(Timer::Deaths, self.view.now.mono + WITNESS_PATIENCE);
+        out.io.outbox.push(conn, Frame::Probe { id, number });
+        out.timers.at_most(Timer::Deaths, view.now.mono + WITNESS_PATIENCE);
     }
 
     /// PROBED came from `from`. What belongs to an inquiry that is over is late.
-    pub(in crate::node) fn receive_probed(&mut self, from: &NodeId, id: NodeId, number: u64, finding: Finding) {
-        let (now, share_stream) = (self.view.now.mono, self.share_stream(from, &id));
-        let Some(inquiry) = self.metadata.deaths.inquiries.get_mut(&id).filter(|inquiry| inquiry.number == number) else { return };
+    pub fn receive_probed(&mut self, from: &NodeId, id: NodeId, number: u64, finding: Finding, view: &View, out: &mut Effects) {
+        let (now, share_stream) = (view.now.mono, self.share_stream(from, &id));
+        let Some(inquiry) = self.deaths.inquiries.get_mut(&id).filter(|inquiry| inquiry.number == number) else { return };
         if inquiry.witness.take_if(|(witness, _)| witness == from).is_none() {
             return;
         }
@@ -248,122 +249,122 @@ impl<D: Disk> Node<D> {
                 let of_stream = of_stream && share_stream;
                 inquiry.testimonies.push(Testimony { process, at: now.saturating_sub(age), of_stream });
             }
-            Finding::Alive => self.end_inquiry(&id),
+            Finding::Alive => self.end_inquiry(&id, out),
             // Neither confirms it nor ends it: the next one is asked.
             Finding::Dead(None) | Finding::Unknown => {}
         }
     }
 
     /// It has come to nothing. The link is dialled again anyway, and may be refused again.
-    fn end_inquiry(&mut self, id: &NodeId) {
-        self.metadata.deaths.inquiries.remove(id);
-        self.drop_own_probes(Some(id));
+    fn end_inquiry(&mut self, id: &NodeId, out: &mut Effects) {
+        self.deaths.inquiries.remove(id);
+        self.drop_own_probes(Some(id), out);
     }
 }
 
 /// The dials, and leaders' questions.
-impl<D: Disk> Node<D> {
+impl Metadata {
     /// PROBE came by `conn`. Who has no connection with that process, and had none, knows nothing of it.
-    pub(in crate::node) fn receive_probe(&mut self, conn: ConnId, id: NodeId, number: u64) {
-        let errands = self.metadata.deaths.probes.iter().filter(|probe| probe.asker.is_some()).count();
-        let place = self.ended(&id).map(|ended| ended.sockets).or_else(|| self.connected_at(&id));
-        match place.filter(|_| id != self.metadata.me && errands < MAX_ERRANDS) {
-            Some(sockets) => self.probe(id, Some(conn), number, sockets),
-            None => self.out.io.outbox.push(conn, Frame::Probed { id, number, finding: Finding::Unknown }),
+    pub fn receive_probe(&mut self, conn: ConnId, id: NodeId, number: u64, view: &View, out: &mut Effects) {
+        let errands = self.deaths.probes.iter().filter(|probe| probe.asker.is_some()).count();
+        let place = self.ended(&id, view, out).map(|ended| ended.sockets).or_else(|| self.connected_at(&id, out));
+        match place.filter(|_| id != self.me && errands < MAX_ERRANDS) {
+            Some(sockets) => self.probe(id, Some(conn), number, sockets, view, out),
+            None => out.io.outbox.push(conn, Frame::Probed { id, number, finding: Finding::Unknown }),
         }
     }
 
     /// Dials both ports of a member, unless nothing would follow from a refusal there.
-    fn probe(&mut self, of: NodeId, asker: Option<ConnId>, number: u64, sockets: [SocketAddr; 2]) {
-        let after = self.ended(&of);
-        let until = self.view.now.mono + WITNESS_PATIENCE;
+    fn probe(&mut self, of: NodeId, asker: Option<ConnId>, number: u64, sockets: [SocketAddr; 2], view: &View, out: &mut Effects) {
+        let after = self.ended(&of, view, out);
+        let until = view.now.mono + WITNESS_PATIENCE;
         let mut probe = Probe { of, asker, number, dials: Vec::new(), after, until };
-        if !self.metadata.addresses.get(&of).is_some_and(Address::refuses_for_itself) {
-            return self.end_probe(probe, Finding::Unknown);
+        if !self.addresses.get(&of).is_some_and(Address::refuses_for_itself) {
+            return self.end_probe(probe, Finding::Unknown, out);
         }
-        probe.dials = sockets.map(|socket| self.dial(socket, Purpose::Probe)).to_vec();
-        self.metadata.deaths.probes.push(probe);
+        probe.dials = sockets.map(|socket| out.dial(socket, Purpose::Probe, view)).to_vec();
+        self.deaths.probes.push(probe);
         if asker.is_some() {
-            self.out.timers.at_most(Timer::Deaths, until);
+            out.timers.at_most(Timer::Deaths, until);
         }
     }
 
     fn probe_with(&mut self, conn: ConnId) -> Option<usize> {
-        self.metadata.deaths.probes.iter().position(|probe| probe.dials.contains(&conn))
+        self.deaths.probes.iter().position(|probe| probe.dials.contains(&conn))
     }
 
     /// A port has refused.
     fn probe_refused(&mut self, conn: ConnId) {
         let Some(at) = self.probe_with(conn) else { return };
-        let probe = &mut self.metadata.deaths.probes[at];
+        let probe = &mut self.deaths.probes[at];
         probe.dials.retain(|dial| *dial != conn);
         let Probe { of, number, asker: None, .. } = *probe else { return };
         if probe.dials.is_empty() {
-            self.metadata.deaths.probes.swap_remove(at);
-            if let Some(inquiry) = self.metadata.deaths.inquiries.get_mut(&of).filter(|inquiry| inquiry.number == number) {
+            self.deaths.probes.swap_remove(at);
+            if let Some(inquiry) = self.deaths.inquiries.get_mut(&of).filter(|inquiry| inquiry.number == number) {
                 inquiry.refused = true;
             }
         }
     }
 
     /// Somebody listens there.
-    pub(in crate::node) fn probe_accepted(&mut self, conn: ConnId) {
+    pub fn probe_accepted(&mut self, conn: ConnId, out: &mut Effects) {
         match self.probe_with(conn) {
             Some(at) => {
-                let probe = self.metadata.deaths.probes.swap_remove(at);
-                self.end_probe(probe, Finding::Alive);
+                let probe = self.deaths.probes.swap_remove(at);
+                self.end_probe(probe, Finding::Alive, out);
             }
-            None => self.close(conn),
+            None => out.close(conn),
         }
     }
 
     /// The session of a dial is gone, and its port has neither refused nor taken it.
-    pub(in crate::node) fn probe_failed(&mut self, conn: ConnId) {
+    pub fn probe_failed(&mut self, conn: ConnId, out: &mut Effects) {
         if let Some(at) = self.probe_with(conn) {
-            let probe = self.metadata.deaths.probes.swap_remove(at);
-            self.end_probe(probe, Finding::Unknown);
+            let probe = self.deaths.probes.swap_remove(at);
+            self.end_probe(probe, Finding::Unknown, out);
         }
     }
 
-    fn end_probe(&mut self, probe: Probe, finding: Finding) {
+    fn end_probe(&mut self, probe: Probe, finding: Finding, out: &mut Effects) {
         let Probe { of, asker, number, dials, .. } = probe;
-        dials.into_iter().for_each(|dial| self.close(dial));
+        dials.into_iter().for_each(|dial| out.close(dial));
         match asker {
-            Some(leader) => self.out.io.outbox.push(leader, Frame::Probed { id: of, number, finding }),
-            None => self.end_inquiry(&of),
+            Some(leader) => out.io.outbox.push(leader, Frame::Probed { id: of, number, finding }),
+            None => self.end_inquiry(&of, out),
         }
     }
 
     /// Both ports have refused, for a leader: that counts after the end of our own connection. The one may be seen a moment before the other.
-    fn tend_errands(&mut self) {
-        let now = self.view.now.mono;
+    fn tend_errands(&mut self, view: &View, out: &mut Effects) {
+        let now = view.now.mono;
         let is_due = |probe: &mut Probe| probe.asker.is_some() && (probe.dials.is_empty() || now >= probe.until);
-        let due: Vec<Probe> = self.metadata.deaths.probes.extract_if(.., is_due).collect();
+        let due: Vec<Probe> = self.deaths.probes.extract_if(.., is_due).collect();
         for mut probe in due {
-            match self.ended(&probe.of) {
+            match self.ended(&probe.of, view, out) {
                 Some(ended) if probe.dials.is_empty() && probe.after == Some(ended) => {
                     let (process, age, of_stream) = (ended.process, now.saturating_sub(ended.at), ended.of_stream);
-                    self.end_probe(probe, Finding::Dead(Some(bus::Ended { process, age, of_stream })));
+                    self.end_probe(probe, Finding::Dead(Some(bus::Ended { process, age, of_stream })), out);
                 }
-                _ if now >= probe.until => self.end_probe(probe, Finding::Unknown),
+                _ if now >= probe.until => self.end_probe(probe, Finding::Unknown, out),
                 Some(ended) => {
-                    probe.dials = ended.sockets.map(|socket| self.dial(socket, Purpose::Probe)).to_vec();
+                    probe.dials = ended.sockets.map(|socket| out.dial(socket, Purpose::Probe, view)).to_vec();
                     probe.after = Some(ended);
-                    self.metadata.deaths.probes.push(probe);
+                    self.deaths.probes.push(probe);
                 }
-                None => self.metadata.deaths.probes.push(probe),
+                None => self.deaths.probes.push(probe),
             }
         }
-        if let Some(until) = self.metadata.deaths.probes.iter().filter(|probe| probe.asker.is_some()).map(|probe| probe.until).min() {
-            self.out.timers.at_most(Timer::Deaths, until);
+        if let Some(until) = self.deaths.probes.iter().filter(|probe| probe.asker.is_some()).map(|probe| probe.until).min() {
+            out.timers.at_most(Timer::Deaths, until);
         }
     }
 
     /// Our own dials to this node, or all of them, are of no use any more.
-    fn drop_own_probes(&mut self, of: Option<&NodeId>) {
+    fn drop_own_probes(&mut self, of: Option<&NodeId>, out: &mut Effects) {
         let own = |probe: &mut Probe| probe.asker.is_none() && of.is_none_or(|of| probe.of == *of);
-        let dropped: Vec<Probe> = self.metadata.deaths.probes.extract_if(.., own).collect();
-        dropped.into_iter().flat_map(|probe| probe.dials).for_each(|dial| self.close(dial));
+        let dropped: Vec<Probe> = self.deaths.probes.extract_if(.., own).collect();
+        dropped.into_iter().flat_map(|probe| probe.dials).for_each(|dial| out.close(dial));
     }
 }
 

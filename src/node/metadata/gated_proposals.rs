@@ -4,10 +4,10 @@
 //! Contract: docs/protocol.md, "The gate".
 
 use crate::cluster::Change;
-use crate::node::Node;
+use crate::node::metadata::Metadata;
 use crate::node::metadata::leader::Taken;
+use crate::node::view::{Effects, View};
 use crate::raft::{Body, Entry, Payload};
-use crate::store::Disk;
 use crate::types::{ConnId, NodeId};
 use crate::wire::bus::{Frame, RejectReason};
 
@@ -35,62 +35,62 @@ impl Gated {
     }
 }
 
-impl<D: Disk> Node<D> {
+impl Metadata {
     /// A leader's own change: appended at once, or as soon as the gate is open if it takes slots from somebody, unless it would have no effect by
     /// then. Nothing happens if it waits already, or is in the log.
-    pub(in crate::node) fn append_gated(&mut self, change: Change) {
-        self.take_proposal(Entry { term: 0, origin: None, body: Body::App(change) }, None);
+    pub fn append_gated(&mut self, change: Change, view: &View, out: &mut Effects) {
+        self.take_proposal(Entry { term: 0, origin: None, body: Body::App(change) }, None, view, out);
     }
 
     /// A leader appends the entry, or lets it wait for the gate, or refuses it to whoever proposed it.
-    pub(in crate::node) fn take_proposal(&mut self, entry: Entry<Change>, from: Option<ConnId>) {
-        match self.try_append(&entry) {
+    pub fn take_proposal(&mut self, entry: Entry<Change>, from: Option<ConnId>, view: &View, out: &mut Effects) {
+        match self.try_append(&entry, view) {
             Ok(Taken::Appended) => {}
             Ok(Taken::Waits) => {
-                let gated = &mut self.metadata.leading.gated;
+                let gated = &mut self.leading.gated;
                 gated.retain(|waiting| !waiting.is(&entry));
                 if gated.len() >= MAX_GATED {
-                    return self.reject(entry, from, RejectReason::Busy);
+                    return self.reject(entry, from, RejectReason::Busy, out);
                 }
                 gated.push(Gated { entry, from });
-                self.bar_gated();
+                self.bar_gated(view);
             }
-            Err(reason) => self.reject(entry, from, reason),
+            Err(reason) => self.reject(entry, from, reason, out),
         }
     }
 
     /// Step 8 of before-sleep: whatever need not wait any longer is taken up anew, and so is everything if this node does not lead any more.
-    pub(in crate::node) fn review_gated(&mut self) {
-        if self.metadata.leading.gated.is_empty() {
+    pub fn review_gated(&mut self, view: &View, out: &mut Effects) {
+        if self.leading.gated.is_empty() {
             return;
         }
-        let leads = self.metadata.raft.leader_ready(self.metadata.state.last_applied());
-        let gated = std::mem::take(&mut self.metadata.leading.gated);
+        let leads = self.raft.leader_ready(self.state.last_applied());
+        let gated = std::mem::take(&mut self.leading.gated);
         let (waiting, released): (Vec<_>, Vec<_>) =
-            gated.into_iter().partition(|gated| leads && gated.deposed().is_some_and(|node| self.must_wait(&node)));
-        self.metadata.leading.gated = waiting;
+            gated.into_iter().partition(|gated| leads && gated.deposed().is_some_and(|node| self.must_wait(&node, view)));
+        self.leading.gated = waiting;
         for Gated { entry, from } in released {
-            self.take_proposal(entry, from);
+            self.take_proposal(entry, from, view, out);
         }
-        self.bar_gated();
+        self.bar_gated(view);
     }
 
     /// Whether an entry against `node` is not to be appended now.
-    pub(in crate::node) fn must_wait(&self, node: &NodeId) -> bool {
-        !self.metadata.raft.gate_is_open(node, self.view.now.mono) || self.metadata.raft.is_barred(node, self.view.now.mono)
+    pub fn must_wait(&self, node: &NodeId, view: &View) -> bool {
+        !self.raft.gate_is_open(node, view.now.mono) || self.raft.is_barred(node, view.now.mono)
     }
 
     /// Raft is told against whom something waits at the gate. Who follows, and is only given time for its lease, is not among them.
-    fn bar_gated(&mut self) {
-        let nodes = self.metadata.leading.gated.iter().filter_map(Gated::deposed);
-        let nodes = nodes.filter(|node| !self.metadata.raft.gate_is_open(node, self.view.now.mono)).collect();
-        self.metadata.raft.await_gate(nodes);
+    fn bar_gated(&mut self, view: &View) {
+        let nodes = self.leading.gated.iter().filter_map(Gated::deposed);
+        let nodes = nodes.filter(|node| !self.raft.gate_is_open(node, view.now.mono)).collect();
+        self.raft.await_gate(nodes);
     }
 
-    fn reject(&mut self, entry: Entry<Change>, from: Option<ConnId>, reason: RejectReason) {
+    fn reject(&mut self, entry: Entry<Change>, from: Option<ConnId>, reason: RejectReason, out: &mut Effects) {
         match (from, entry.origin) {
-            (Some(conn), _) => self.out.io.outbox.push(conn, Frame::Reject { reason, entry }),
-            (None, Some(origin)) => self.proposal_rejected(origin.id.n, reason),
+            (Some(conn), _) => out.io.outbox.push(conn, Frame::Reject { reason, entry }),
+            (None, Some(origin)) => self.proposal_rejected(origin.id.n, reason, out),
             (None, None) => log::debug!("A change of the leader's own is not appended: {reason:?}, {:?}", entry.body),
         }
     }
@@ -138,7 +138,7 @@ mod tests {
 
         fn propose(&mut self, at: usize, number: u16, source: usize, target: usize) {
             let change = self.change(number, source, target);
-            self.nodes[at].propose(change, None);
+            self.nodes[at].with_metadata(|metadata, view, out| metadata.propose(change, None, view, out));
         }
 
         /// Node 1 is stopped, and the leader knows that it follows no more.
@@ -199,11 +199,11 @@ mod tests {
         let mut net = Net::with_primaries();
         net.stop_primary();
         let change = net.change(5, 1, 0);
-        net.nodes[0].append_gated(change.clone());
-        net.nodes[0].append_gated(change.clone());
+        net.nodes[0].with_metadata(|metadata, view, out| metadata.append_gated(change.clone(), view, out));
+        net.nodes[0].with_metadata(|metadata, view, out| metadata.append_gated(change.clone(), view, out));
         assert_eq!(net.waiting(), 1);
         net.until("the change", |net| net.owner_at(2, 5) == 0);
-        net.nodes[0].append_gated(change);
+        net.nodes[0].with_metadata(|metadata, view, out| metadata.append_gated(change, view, out));
         assert_eq!(net.waiting(), 0);
     }
 
@@ -225,7 +225,7 @@ mod tests {
         net.stop_primary();
         for number in 0..=MAX_GATED as u16 {
             let change = net.change(number, 1, 0);
-            net.nodes[0].append_gated(change);
+            net.nodes[0].with_metadata(|metadata, view, out| metadata.append_gated(change, view, out));
         }
         assert_eq!(net.waiting(), MAX_GATED);
     }

@@ -5,12 +5,13 @@
 
 use crate::cluster::{Address, Change, WishKind};
 use crate::commands::WaitOutcome;
-use crate::node::Node;
 use crate::node::io::sessions::Purpose;
+use crate::node::metadata::Metadata;
 use crate::node::metadata::links::bus_socket;
 use crate::node::timers::Timer;
+use crate::node::view::{Effects, View};
 use crate::raft::Body;
-use crate::store::{Disk, Fallback, Joiner, Sponsor, Standing};
+use crate::store::{Fallback, Joiner, Sponsor, Standing};
 use crate::types::{ClusterId, ConnId, Millis, NodeId};
 use crate::wire::bus::{Frame, Greeting};
 use std::collections::BTreeMap;
@@ -70,374 +71,369 @@ impl Joining {
     }
 }
 
-impl<D: Disk> Node<D> {
-    pub(in crate::node) fn is_joiner(&self) -> bool {
-        self.metadata.standing.is_joiner()
+impl Metadata {
+    pub fn is_joiner(&self) -> bool {
+        self.standing.is_joiner()
     }
 
     /// Whether we are a cluster of one, and nobody has been promised a place in it: a cluster that is about to grow must not be given up.
-    pub(in crate::node) fn is_singleton(&self) -> bool {
+    pub fn is_singleton(&self) -> bool {
         // After a restart the others' NODE_JOINs may stand in the log's tail only.
-        let mut tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
-        let joins = tail.any(|(_, entry)| matches!(&entry.body, Body::App(Change::NodeJoin { id, .. }) if *id != self.metadata.me));
-        !self.is_joiner()
-            && !joins
-            && !self.metadata.proposals.joins_anybody()
-            && self.metadata.addresses.keys().all(|id| *id == self.metadata.me)
+        let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
+        let joins = tail.any(|(_, entry)| matches!(&entry.body, Body::App(Change::NodeJoin { id, .. }) if *id != self.me));
+        !self.is_joiner() && !joins && !self.proposals.joins_anybody() && self.addresses.keys().all(|id| *id == self.me)
     }
 
     /// CLUSTER MEET: the outcome reaches `client` later.
-    pub(in crate::node) fn begin_meeting(&mut self, client: ConnId, address: &Address) {
+    pub fn begin_meeting(&mut self, client: ConnId, address: &Address, view: &View, out: &mut Effects) {
         let Some(socket) = bus_socket(address) else {
             let text = format!("ERR Invalid node address specified: {}:{}", address.ip, address.port);
-            return self.out.clients.waiting.finish(client, WaitOutcome::Failed(text));
+            return out.clients.waiting.finish(client, WaitOutcome::Failed(text));
         };
-        if self.metadata.joining.meetings.len() >= MAX_MEETINGS {
-            return self.out.clients.waiting.finish(client, WaitOutcome::Failed("ERR Too many CLUSTER MEET in progress".to_owned()));
+        if self.joining.meetings.len() >= MAX_MEETINGS {
+            return out.clients.waiting.finish(client, WaitOutcome::Failed("ERR Too many CLUSTER MEET in progress".to_owned()));
         }
-        let deadline = self.view.now.mono + MEET_PATIENCE;
-        self.metadata.joining.meetings.push(Meeting { socket, client: Some(client), conn: None, dial_at: self.view.now.mono, deadline });
-        self.out.todo.connect = true;
+        let deadline = view.now.mono + MEET_PATIENCE;
+        self.joining.meetings.push(Meeting { socket, client: Some(client), conn: None, dial_at: view.now.mono, deadline });
+        out.todo.connect = true;
     }
 
     /// Dials the meetings that have no connection; a joiner's wait until it has joined.
-    pub(in crate::node) fn dial_meetings(&mut self) {
+    pub fn dial_meetings(&mut self, view: &View, out: &mut Effects) {
         if self.is_joiner() {
             return;
         }
-        for at in 0..self.metadata.joining.meetings.len() {
-            let Meeting { conn, dial_at, .. } = self.metadata.joining.meetings[at];
-            if conn.is_none() && dial_at > self.view.now.mono {
-                self.out.timers.at_most(Timer::Dial, dial_at);
+        for at in 0..self.joining.meetings.len() {
+            let Meeting { conn, dial_at, .. } = self.joining.meetings[at];
+            if conn.is_none() && dial_at > view.now.mono {
+                out.timers.at_most(Timer::Dial, dial_at);
             } else if conn.is_none() {
-                let conn = self.dial(self.metadata.joining.meetings[at].socket, Purpose::Meet);
-                self.metadata.joining.meetings[at].conn = Some(conn);
+                let conn = out.dial(self.joining.meetings[at].socket, Purpose::Meet, view);
+                self.joining.meetings[at].conn = Some(conn);
             }
         }
     }
 
     /// HI came on a meeting's link.
-    pub(in crate::node) fn meeting_greeted(&mut self, conn: ConnId, peer: &Greeting) {
-        if peer.cluster == self.metadata.state.cluster_id()
-            && let Some(meeting) = self.metadata.joining.meetings.iter().find(|meeting| meeting.conn == Some(conn))
+    pub fn meeting_greeted(&mut self, conn: ConnId, peer: &Greeting, view: &View, out: &mut Effects) {
+        if peer.cluster == self.state.cluster_id()
+            && let Some(meeting) = self.joining.meetings.iter().find(|meeting| meeting.conn == Some(conn))
         {
-            self.fellow_met(meeting.socket, peer);
+            self.fellow_met(meeting.socket, peer, view, out);
         }
         // It may not know yet that it was forgotten: should others tell it so too, it is a cluster of its own by the next dial, and joins as a new one.
-        if peer.cluster == self.metadata.state.cluster_id() {
-            self.tell_stranger(conn, &peer.id);
+        if peer.cluster == self.state.cluster_id() {
+            self.tell_stranger(conn, &peer.id, out);
         }
-        if peer.id == self.metadata.me {
-            return self.end_meeting(conn, Ok(()));
+        if peer.id == self.me {
+            return self.end_meeting(conn, Ok(()), out);
         }
         // A member is asked as well: what it says before it answers may be that it knows us no more.
         let singleton = self.is_singleton();
-        self.out.io.outbox.push(conn, Frame::Meet { singleton });
+        out.io.outbox.push(conn, Frame::Meet { singleton });
     }
 
     /// The link of a meeting is gone before an answer came: the peer may be about to step down to somebody else. It is dialled again.
-    pub(in crate::node) fn meeting_lost(&mut self, conn: ConnId) {
-        let again = self.view.now.mono + REDIAL;
-        if let Some(meeting) = self.metadata.joining.meetings.iter_mut().find(|meeting| meeting.conn == Some(conn)) {
+    pub fn meeting_lost(&mut self, conn: ConnId, view: &View, out: &mut Effects) {
+        let again = view.now.mono + REDIAL;
+        if let Some(meeting) = self.joining.meetings.iter_mut().find(|meeting| meeting.conn == Some(conn)) {
             (meeting.conn, meeting.dial_at) = (None, again);
-            self.out.timers.at_most(Timer::Dial, again);
+            out.timers.at_most(Timer::Dial, again);
         }
     }
 
-    fn end_meeting(&mut self, conn: ConnId, result: Result<(), String>) {
-        let Some(at) = self.metadata.joining.meetings.iter().position(|meeting| meeting.conn == Some(conn)) else { return };
-        let meeting = self.metadata.joining.meetings.swap_remove(at);
-        self.metadata.joining.reconsider = true;
-        self.close(conn);
-        self.answer_meeting(meeting, result);
+    fn end_meeting(&mut self, conn: ConnId, result: Result<(), String>, out: &mut Effects) {
+        let Some(at) = self.joining.meetings.iter().position(|meeting| meeting.conn == Some(conn)) else { return };
+        let meeting = self.joining.meetings.swap_remove(at);
+        self.joining.reconsider = true;
+        out.close(conn);
+        self.answer_meeting(meeting, result, out);
     }
 
-    fn answer_meeting(&mut self, meeting: Meeting, result: Result<(), String>) {
+    fn answer_meeting(&mut self, meeting: Meeting, result: Result<(), String>, out: &mut Effects) {
         if let Some(client) = meeting.client {
-            self.out.clients.waiting.conclude(client, result);
+            out.clients.waiting.conclude(client, result);
         }
     }
 
     /// MEET came by `conn`: step down, invite, refuse, or put it off.
-    pub(in crate::node) fn receive_meet(&mut self, conn: ConnId, peer: &Greeting, singleton: bool) {
-        if peer.cluster == self.metadata.state.cluster_id() {
+    pub fn receive_meet(&mut self, conn: ConnId, peer: &Greeting, singleton: bool, view: &View, out: &mut Effects) {
+        if peer.cluster == self.state.cluster_id() {
             if self.doubts_membership() {
-                return self.defer_meet(conn, singleton);
+                return self.defer_meet(conn, singleton, out);
             }
             // Ours already, but the peer does not know it: our NODE_JOIN got lost [N19]. Log and term stay.
-            if let Standing::Joiner(joiner) = &mut self.metadata.standing {
+            if let Standing::Joiner(joiner) = &mut self.standing {
                 joiner.sponsor = Sponsor { id: peer.id, address: peer.address.clone() };
-                self.out.todo.rewrite = true;
-                self.out.todo.connect = true;
+                out.todo.rewrite = true;
+                out.todo.connect = true;
             }
-            return self.out.io.outbox.push(conn, Frame::AddMe { join_nonce: self.metadata.own_address.join_nonce() });
+            return out.io.outbox.push(conn, Frame::AddMe { join_nonce: self.own_address.join_nonce() });
         }
         if self.is_joiner() {
-            return self.defer_meet(conn, singleton);
+            return self.defer_meet(conn, singleton, out);
         }
         if !self.is_singleton() {
             let answer = if singleton { Frame::Welcome } else { Frame::MeetRejected { reason: "both-in-clusters".to_owned() } };
-            return self.out.io.outbox.push(conn, answer);
+            return out.io.outbox.push(conn, answer);
         }
-        let pending = self.metadata.joining.meetings.iter().any(|meeting| meeting.conn.is_some());
-        if singleton && pending && peer.id > self.metadata.me {
-            return self.defer_meet(conn, singleton);
+        let pending = self.joining.meetings.iter().any(|meeting| meeting.conn.is_some());
+        if singleton && pending && peer.id > self.me {
+            return self.defer_meet(conn, singleton, out);
         }
-        self.step_down(peer, Some(conn));
+        self.step_down(peer, Some(conn), view, out);
         // Leaves after this turn's persist, as every frame does: first the disk, then ADD_ME [N19].
-        self.out.io.outbox.push(conn, Frame::AddMe { join_nonce: self.metadata.own_address.join_nonce() });
+        out.io.outbox.push(conn, Frame::AddMe { join_nonce: self.own_address.join_nonce() });
     }
 
-    fn defer_meet(&mut self, conn: ConnId, singleton: bool) {
-        self.metadata.joining.deferred.retain(|deferred| deferred.conn != conn && self.out.io.sessions.get(deferred.conn).is_some());
-        self.metadata.joining.deferred.push(Deferred { conn, singleton });
+    fn defer_meet(&mut self, conn: ConnId, singleton: bool, out: &mut Effects) {
+        self.joining.deferred.retain(|deferred| deferred.conn != conn && out.io.sessions.get(deferred.conn).is_some());
+        self.joining.deferred.push(Deferred { conn, singleton });
     }
 
     /// Nodes of our cluster that have forgotten us, as they say and no member does, are to meet us by a word typed here: we cannot take theirs \[N60\].
-    pub(in crate::node) fn reject_deferred_fellows(&mut self) {
-        for Deferred { conn, singleton } in std::mem::take(&mut self.metadata.joining.deferred) {
-            let peer = self.out.io.sessions.bus(conn).and_then(|bus| bus.peer.as_ref());
-            match peer.is_some_and(|peer| peer.cluster == self.metadata.state.cluster_id()) {
-                true => self.out.io.outbox.push(conn, Frame::MeetRejected { reason: TAKES_ITSELF_FOR_A_MEMBER.to_owned() }),
-                false => self.metadata.joining.deferred.push(Deferred { conn, singleton }),
+    pub fn reject_deferred_fellows(&mut self, out: &mut Effects) {
+        for Deferred { conn, singleton } in std::mem::take(&mut self.joining.deferred) {
+            let peer = out.io.sessions.bus(conn).and_then(|bus| bus.peer.as_ref());
+            match peer.is_some_and(|peer| peer.cluster == self.state.cluster_id()) {
+                true => out.io.outbox.push(conn, Frame::MeetRejected { reason: TAKES_ITSELF_FOR_A_MEMBER.to_owned() }),
+                false => self.joining.deferred.push(Deferred { conn, singleton }),
             }
         }
     }
 
     /// What was put off may be decided now.
-    pub(in crate::node) fn reconsider_meets(&mut self) {
-        if !std::mem::take(&mut self.metadata.joining.reconsider) {
+    pub fn reconsider_meets(&mut self, view: &View, out: &mut Effects) {
+        if !std::mem::take(&mut self.joining.reconsider) {
             return;
         }
-        for Deferred { conn, singleton } in std::mem::take(&mut self.metadata.joining.deferred) {
-            if let Some(peer) = self.out.io.sessions.bus(conn).and_then(|bus| bus.peer.clone()) {
-                self.receive_meet(conn, &peer, singleton);
+        for Deferred { conn, singleton } in std::mem::take(&mut self.joining.deferred) {
+            if let Some(peer) = out.io.sessions.bus(conn).and_then(|bus| bus.peer.clone()) {
+                self.receive_meet(conn, &peer, singleton, view, out);
             }
         }
-        self.out.todo.connect = true;
+        out.todo.connect = true;
     }
 
     /// ADD_ME: a joiner of our cluster asks for its NODE_JOIN, as the answer to our MEET or by itself after a WELCOME.
-    pub(in crate::node) fn receive_add_me(&mut self, conn: ConnId, peer: &Greeting, join_nonce: Option<u64>) {
+    pub fn receive_add_me(&mut self, conn: ConnId, peer: &Greeting, join_nonce: Option<u64>, view: &View, out: &mut Effects) {
         if self.is_joiner() {
             return;
         }
-        let known = self.metadata.addresses.get(&peer.id);
-        let met = self.metadata.joining.meetings.iter().any(|meeting| meeting.conn == Some(conn));
+        let known = self.addresses.get(&peer.id);
+        let met = self.joining.meetings.iter().any(|meeting| meeting.conn == Some(conn));
         if known.is_some_and(|known| known.join_nonce() != join_nonce) {
-            if met || self.greets_with(&peer.id, join_nonce) {
-                self.metadata.joining.doubted.remove(&peer.id);
-                self.end_earlier_life(peer.id);
+            if met || self.greets_with(&peer.id, join_nonce, out) {
+                self.joining.doubted.remove(&peer.id);
+                self.end_earlier_life(peer.id, view, out);
             } else {
-                self.doubt(peer.id);
+                self.doubt(peer.id, view, out);
             }
         } else if known.is_none() && !met && self.was_forgotten(&peer.id, join_nonce) {
-            self.tell_stranger(conn, &peer.id);
-        } else if known.is_none() && !self.metadata.proposals.joins(&peer.id) {
+            self.tell_stranger(conn, &peer.id, out);
+        } else if known.is_none() && !self.proposals.joins(&peer.id) {
             let mut address = peer.address.clone();
             address.set_join_nonce(join_nonce);
             // A shard id of its own is drawn for the member; a joiner's announced one is kept if it has one.
             if address.shard_id().is_none() {
-                address.keys.insert("shard-id".to_owned(), self.out.rng.shard_id().to_string());
+                address.keys.insert("shard-id".to_owned(), out.rng.shard_id().to_string());
             }
-            self.propose(Change::NodeJoin { id: peer.id, address, voter: false }, None);
+            self.propose(Change::NodeJoin { id: peer.id, address, voter: false }, None, view, out);
         }
-        self.end_meeting(conn, Ok(()));
+        self.end_meeting(conn, Ok(()), out);
     }
 
     /// A member has lost its memory, it says so itself: it is forgotten, after the slots that it does not serve any more are released, one step
     /// for each time that it asks.
-    fn end_earlier_life(&mut self, id: NodeId) {
-        let ranges = self.metadata.state.ranges_of(&id);
-        match self.metadata.state.epoch_of(&id) {
+    fn end_earlier_life(&mut self, id: NodeId, view: &View, out: &mut Effects) {
+        let ranges = self.state.ranges_of(&id);
+        match self.state.epoch_of(&id) {
             Some(epoch) if !ranges.is_empty() => {
-                if !self.metadata.proposals.releases(&id) {
-                    self.propose(Change::SlotChange { source: Some((id, epoch)), target: None, ranges }, None);
+                if !self.proposals.releases(&id) {
+                    self.propose(Change::SlotChange { source: Some((id, epoch)), target: None, ranges }, None, view, out);
                 }
             }
-            _ => self.wish(WishKind::Forget, id, None),
+            _ => self.wish(WishKind::Forget, id, None, view, out),
         }
     }
 
     /// Whether a node said this join nonce on the link to it that we have dialled.
-    fn greets_with(&self, id: &NodeId, join_nonce: Option<u64>) -> bool {
-        let peer = self.metadata.links.up(id).and_then(|conn| self.out.io.sessions.bus(conn)?.peer.as_ref());
+    fn greets_with(&self, id: &NodeId, join_nonce: Option<u64>, out: &Effects) -> bool {
+        let peer = self.links.up(id).and_then(|conn| out.io.sessions.bus(conn)?.peer.as_ref());
         peer.is_some_and(|peer| peer.address.join_nonce() == join_nonce)
     }
 
     /// Asks a node itself which life it is in: it repeats its ADD_ME until then.
-    fn doubt(&mut self, id: NodeId) {
-        let until = self.view.now.mono + self.view.config.cluster_node_timeout;
-        if self.metadata.joining.doubted.insert(id, until).is_none() {
-            if let Some(conn) = self.metadata.links.get_mut(&id).and_then(|link| link.conn) {
-                self.close(conn);
+    fn doubt(&mut self, id: NodeId, view: &View, out: &mut Effects) {
+        let until = view.now.mono + view.config.cluster_node_timeout;
+        if self.joining.doubted.insert(id, until).is_none() {
+            if let Some(conn) = self.links.get_mut(&id).and_then(|link| link.conn) {
+                out.close(conn);
             }
-            self.out.todo.connect = true;
+            out.todo.connect = true;
         }
     }
 
     /// The nodes that are doubted.
-    pub(in crate::node) fn doubted(&self) -> impl Iterator<Item = NodeId> {
-        self.metadata.joining.doubted.keys().copied()
+    pub fn doubted(&self) -> impl Iterator<Item = NodeId> {
+        self.joining.doubted.keys().copied()
     }
 
     /// WELCOME: the peer's cluster takes us in; step down to it if we are still a cluster of one.
-    pub(in crate::node) fn receive_welcome(&mut self, conn: ConnId, peer: &Greeting) {
+    pub fn receive_welcome(&mut self, conn: ConnId, peer: &Greeting, view: &View, out: &mut Effects) {
         if !self.is_singleton() {
-            return self.end_meeting(conn, Err("ERR The node to meet is in another cluster, and so is this one by now".to_owned()));
+            return self.end_meeting(conn, Err("ERR The node to meet is in another cluster, and so is this one by now".to_owned()), out);
         }
-        self.end_meeting(conn, Ok(()));
-        self.step_down(peer, None);
+        self.end_meeting(conn, Ok(()), out);
+        self.step_down(peer, None, view, out);
     }
 
     /// MEET_REJECTED.
-    pub(in crate::node) fn receive_meet_rejected(&mut self, conn: ConnId, reason: &str) {
+    pub fn receive_meet_rejected(&mut self, conn: ConnId, reason: &str, out: &mut Effects) {
         if reason == TAKES_ITSELF_FOR_A_MEMBER {
             let text = "ERR The node to meet was forgotten and has not heard of it from a member that it knows: send it a CLUSTER MEET with a member's address";
-            return self.end_meeting(conn, Err(text.to_owned()));
+            return self.end_meeting(conn, Err(text.to_owned()), out);
         }
         let reason: String = reason.chars().filter(char::is_ascii_graphic).take(64).collect();
-        self.end_meeting(conn, Err(format!("ERR The node to meet is in another cluster ({reason})")));
+        self.end_meeting(conn, Err(format!("ERR The node to meet is in another cluster ({reason})")), out);
     }
 
     /// Gives up our one-node cluster for the peer's; the old one stays on disk as fallback until we are a member.
-    fn step_down(&mut self, peer: &Greeting, keep: Option<ConnId>) {
+    fn step_down(&mut self, peer: &Greeting, keep: Option<ConnId>, view: &View, out: &mut Effects) {
         log::info!("Joining cluster {} by way of {}", peer.cluster, peer.id);
-        let claims = self.metadata.state.ranges_of(&self.metadata.me);
-        let shard = self.metadata.state.member(&self.metadata.me).map_or_else(|| self.out.rng.shard_id(), |member| member.shard);
-        let nonce = Some(self.out.rng.next_u64() >> 1);
-        self.metadata.own_address.set_join_nonce(nonce);
-        let fallback = Some(Fallback { state: self.metadata.state.clone(), term: self.metadata.raft.term() });
+        let claims = self.state.ranges_of(&self.me);
+        let shard = self.state.member(&self.me).map_or_else(|| out.rng.shard_id(), |member| member.shard);
+        let nonce = Some(out.rng.next_u64() >> 1);
+        self.own_address.set_join_nonce(nonce);
+        let fallback = Some(Fallback { state: self.state.clone(), term: self.raft.term() });
         let sponsor = Sponsor { id: peer.id, address: peer.address.clone() };
-        self.join_as(Joiner { cluster: peer.cluster, shard, nonce, sponsor, claims, fallback });
+        self.join_as(Joiner { cluster: peer.cluster, shard, nonce, sponsor, claims, fallback }, view, out);
         // Meetings with the node that takes us in have come true; others are dialled again once we have joined.
         let met = bus_socket(&peer.address);
-        for mut meeting in std::mem::take(&mut self.metadata.joining.meetings) {
+        for mut meeting in std::mem::take(&mut self.joining.meetings) {
             match met == Some(meeting.socket) {
-                true => self.answer_meeting(meeting, Ok(())),
+                true => self.answer_meeting(meeting, Ok(()), out),
                 false => {
                     meeting.conn = None;
-                    self.metadata.joining.meetings.push(meeting);
+                    self.joining.meetings.push(meeting);
                 }
             }
         }
-        self.drop_bus_links(keep);
-        self.leave_former_cluster();
+        self.drop_bus_links(keep, view, out);
     }
 
     /// A joiner from now on.
-    pub(in crate::node) fn join_as(&mut self, joiner: Joiner) {
+    pub fn join_as(&mut self, joiner: Joiner, view: &View, out: &mut Effects) {
         let cluster = joiner.cluster;
-        self.metadata.standing = Standing::Joiner(Box::new(joiner));
-        self.become_joiner(cluster);
+        self.standing = Standing::Joiner(Box::new(joiner));
+        self.become_joiner(cluster, view, out);
     }
 
     /// Who takes this joiner in.
-    pub(in crate::node) fn sponsor(&self) -> Option<&Sponsor> {
-        self.metadata.standing.joiner().map(|joiner| &joiner.sponsor)
+    pub fn sponsor(&self) -> Option<&Sponsor> {
+        self.standing.joiner().map(|joiner| &joiner.sponsor)
     }
 
     /// A joiner's request, to the node that takes it in; once there is no way back, to any member that it knows.
-    pub(in crate::node) fn ask_to_be_added(&mut self, id: NodeId) {
-        let fit = self.metadata.standing.joiner().is_some_and(|joiner| joiner.sponsor.id == id || joiner.fallback.is_none());
-        if let (true, Some(conn)) = (fit, self.metadata.links.up(&id)) {
-            self.out.io.outbox.push(conn, Frame::AddMe { join_nonce: self.metadata.own_address.join_nonce() });
+    pub fn ask_to_be_added(&mut self, id: NodeId, out: &mut Effects) {
+        let fit = self.standing.joiner().is_some_and(|joiner| joiner.sponsor.id == id || joiner.fallback.is_none());
+        if let (true, Some(conn)) = (fit, self.links.up(&id)) {
+            out.io.outbox.push(conn, Frame::AddMe { join_nonce: self.own_address.join_nonce() });
         }
     }
 
     /// The node that takes us in greets with another cluster than we know it in: it has stepped down itself meanwhile. As long as we have
     /// acknowledged nothing we go with it.
-    pub(in crate::node) fn follow_sponsor(&mut self, id: NodeId, cluster: ClusterId) {
+    pub fn follow_sponsor(&mut self, id: NodeId, cluster: ClusterId, view: &View, out: &mut Effects) {
         let is_sponsor = self.sponsor().is_some_and(|sponsor| sponsor.id == id);
-        let Standing::Joiner(joiner) = &mut self.metadata.standing else { return };
-        if !is_sponsor || joiner.fallback.is_none() || self.metadata.raft.term() > 0 {
+        let Standing::Joiner(joiner) = &mut self.standing else { return };
+        if !is_sponsor || joiner.fallback.is_none() || self.raft.term() > 0 {
             return;
         }
         log::info!("Joining cluster {cluster}, which {id} has joined");
         joiner.cluster = cluster;
-        self.become_joiner(cluster);
-        self.drop_bus_links(None);
-        self.leave_former_cluster();
+        self.become_joiner(cluster, view, out);
+        self.drop_bus_links(None, view, out);
     }
 
     /// Whether a NODE_JOIN of ours with this nonce has been applied.
     fn has_joined(&self, nonce: Option<u64>) -> bool {
-        self.metadata.state.member(&self.metadata.me).is_some_and(|member| member.address.join_nonce() == nonce)
+        self.state.member(&self.me).is_some_and(|member| member.address.join_nonce() == nonce)
     }
 
     /// Whether what is applied now is about this node as it is: a joiner is also told of what an earlier life of it did.
-    pub(in crate::node) fn is_of_this_life(&self) -> bool {
-        self.metadata.standing.joiner().is_none_or(|joiner| self.has_joined(joiner.nonce))
+    pub fn is_of_this_life(&self) -> bool {
+        self.standing.joiner().is_none_or(|joiner| self.has_joined(joiner.nonce))
     }
 
     /// Whether a NODE_JOIN of ours with this nonce has been applied, or is in the log's tail.
-    pub(in crate::node) fn log_has_joined(&self, nonce: Option<u64>) -> bool {
-        let mut tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
+    pub fn log_has_joined(&self, nonce: Option<u64>) -> bool {
+        let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
         self.has_joined(nonce)
             || tail.any(|(_, entry)| match &entry.body {
-                Body::App(Change::NodeJoin { id, address, .. }) => *id == self.metadata.me && address.join_nonce() == nonce,
+                Body::App(Change::NodeJoin { id, address, .. }) => *id == self.me && address.join_nonce() == nonce,
                 _ => false,
             })
     }
 
     /// Whether a leader may be followed on this link: a joiner follows only who knows that it joins, not who remembers an earlier life of it.
-    pub(in crate::node) fn is_expected_by(&self, conn: ConnId) -> bool {
-        let known = self.out.io.sessions.bus(conn).and_then(|bus| bus.peer.as_ref()).and_then(|peer| peer.join_nonce);
-        self.metadata.standing.joiner().is_none_or(|joiner| known == joiner.nonce)
+    pub fn is_expected_by(&self, conn: ConnId, out: &Effects) -> bool {
+        let known = out.io.sessions.bus(conn).and_then(|bus| bus.peer.as_ref()).and_then(|peer| peer.join_nonce);
+        self.standing.joiner().is_none_or(|joiner| known == joiner.nonce)
     }
 
     /// Applied entries made us a member: joined. Those of an earlier life do not count.
-    pub(in crate::node) fn joined(&mut self) {
-        let Standing::Joiner(joiner) = &self.metadata.standing else { return };
+    pub fn joined(&mut self, out: &mut Effects) {
+        let Standing::Joiner(joiner) = &self.standing else { return };
         if !self.has_joined(joiner.nonce) {
             return;
         }
         log::info!("Joined cluster {}", joiner.cluster);
-        self.metadata.standing = match joiner.claims.is_empty() {
+        self.standing = match joiner.claims.is_empty() {
             true => Standing::Member,
             false => Standing::Claiming(joiner.claims.clone()),
         };
-        self.metadata.joining.reconsider = true;
-        self.out.todo.rewrite = true;
-        self.out.todo.connect = true;
+        self.joining.reconsider = true;
+        out.todo.rewrite = true;
+        out.todo.connect = true;
     }
 
     /// Cron: overdue meetings are answered; a joiner that nobody took in goes back to what it was.
-    pub(in crate::node) fn check_joining(&mut self) {
-        let now = self.view.now.mono;
-        self.metadata.joining.doubted.retain(|_, until| now < *until);
-        while let Some(at) = self.metadata.joining.meetings.iter().position(|meeting| meeting.deadline <= now) {
-            let meeting = self.metadata.joining.meetings.swap_remove(at);
-            self.metadata.joining.reconsider = true;
+    pub fn check_joining(&mut self, view: &View, out: &mut Effects) {
+        let now = view.now.mono;
+        self.joining.doubted.retain(|_, until| now < *until);
+        while let Some(at) = self.joining.meetings.iter().position(|meeting| meeting.deadline <= now) {
+            let meeting = self.joining.meetings.swap_remove(at);
+            self.joining.reconsider = true;
             if let Some(conn) = meeting.conn {
-                self.close(conn);
+                out.close(conn);
             }
             let text = format!("TIMEOUT The node to meet has not answered at {}; it may still join", meeting.socket);
-            self.answer_meeting(meeting, Err(text));
+            self.answer_meeting(meeting, Err(text), out);
         }
         // Its NODE_JOIN may have got lost with a leader: whoever has it on its way takes no second one.
         if let Some(id) = self.sponsor().map(|sponsor| sponsor.id) {
-            self.ask_to_be_added(id);
+            self.ask_to_be_added(id, out);
         }
-        if now.saturating_sub(self.metadata.joining.since) > 4 * self.view.config.cluster_node_timeout {
-            self.revert();
+        if now.saturating_sub(self.joining.since) > 4 * view.config.cluster_node_timeout {
+            self.revert(view, out);
         }
     }
 
     /// A joiner that took anything from a leader may have acknowledged it and must not forget it: there is no way back any more \[N19\].
-    pub(in crate::node) fn burn_bridges(&mut self) {
-        if let Standing::Joiner(joiner) = &mut self.metadata.standing
-            && self.metadata.raft.term() > 0
+    pub fn burn_bridges(&mut self, out: &mut Effects) {
+        if let Standing::Joiner(joiner) = &mut self.standing
+            && self.raft.term() > 0
         {
-            self.out.todo.rewrite |= joiner.fallback.take().is_some();
+            out.todo.rewrite |= joiner.fallback.take().is_some();
         }
     }
 
-    pub(in crate::node) fn revert(&mut self) {
-        let Standing::Joiner(joiner) = &mut self.metadata.standing else { return };
+    pub fn revert(&mut self, view: &View, out: &mut Effects) {
+        let Standing::Joiner(joiner) = &mut self.standing else { return };
         let Some(fallback) = joiner.fallback.take() else { return };
         log::warn!("Nobody took this node in: back to its own cluster {}", fallback.state.cluster_id());
-        self.metadata.standing = Standing::Member;
-        self.return_to(fallback);
+        self.standing = Standing::Member;
+        self.return_to(fallback, view, out);
     }
 }

@@ -4,13 +4,13 @@
 //! Contract: docs/protocol.md, "Log entries" and "Membership and voting".
 
 use crate::cluster::{Change, Member, Outcome, Reason, Seen, Wish, WishKind, format_body};
-use crate::node::Node;
+use crate::node::metadata::Metadata;
 use crate::node::metadata::failover::Failovers;
 use crate::node::metadata::gated_proposals::Gated;
 use crate::node::metadata::holdings::Question;
 use crate::node::timers::Timer;
+use crate::node::view::{Effects, View};
 use crate::raft::{Body, Entry, Payload, ProposalId, Prospect, VotingRefused};
-use crate::store::Disk;
 use crate::types::{ConnId, Millis, NodeId};
 use crate::wire::bus::{Frame, OLDEST_VERSION, RejectReason};
 
@@ -52,48 +52,48 @@ impl Leading {
     }
 }
 
-impl<D: Disk> Node<D> {
+impl Metadata {
     /// PROPOSE came by `conn`.
-    pub(in crate::node) fn receive_propose(&mut self, conn: ConnId, from: NodeId, entry: Entry<Change>) {
-        if !self.metadata.raft.leader_ready(self.metadata.state.last_applied()) {
+    pub fn receive_propose(&mut self, conn: ConnId, from: NodeId, entry: Entry<Change>, view: &View, out: &mut Effects) {
+        if !self.raft.leader_ready(self.state.last_applied()) {
             // Before its own NOOP is applied, or when it does not lead at all, a node's state may be older than the proposer's membership.
-            return self.out.io.outbox.push(conn, Frame::Reject { reason: RejectReason::NotLeader, entry });
+            return out.io.outbox.push(conn, Frame::Reject { reason: RejectReason::NotLeader, entry });
         }
-        if self.metadata.state.member(&from).is_none() {
-            self.tell_stranger(conn, &from);
-            return self.out.io.outbox.push(conn, Frame::Reject { reason: RejectReason::Rejected(Some(Reason::ProposerNotMember)), entry });
+        if self.state.member(&from).is_none() {
+            self.tell_stranger(conn, &from, out);
+            return out.io.outbox.push(conn, Frame::Reject { reason: RejectReason::Rejected(Some(Reason::ProposerNotMember)), entry });
         }
         if entry.origin.is_none_or(|origin| origin.id.proposer != from || !self.is_plausible(&origin.id)) {
-            return self.out.io.outbox.push(conn, Frame::Reject { reason: RejectReason::Rejected(None), entry });
+            return out.io.outbox.push(conn, Frame::Reject { reason: RejectReason::Rejected(None), entry });
         }
-        self.take_proposal(entry, Some(conn));
+        self.take_proposal(entry, Some(conn), view, out);
     }
 
     /// Whether a member's incarnation can have come so far since it last proposed anything.
     fn is_plausible(&self, id: &ProposalId) -> bool {
-        let newest = self.metadata.state.newest_proposal(&id.proposer).map_or(0, |(incarnation, _)| incarnation);
+        let newest = self.state.newest_proposal(&id.proposer).map_or(0, |(incarnation, _)| incarnation);
         id.incarnation <= newest.saturating_add(INCARNATION_LEAD)
     }
 
     /// WISH came by `conn`.
-    pub(in crate::node) fn receive_wish(&mut self, conn: ConnId, from: NodeId, wish: Wish) {
-        if !self.metadata.raft.leader_ready(self.metadata.state.last_applied()) {
-            return self.refuse_wish(wish, Some(conn), RejectReason::NotLeader);
+    pub fn receive_wish(&mut self, conn: ConnId, from: NodeId, wish: Wish, view: &View, out: &mut Effects) {
+        if !self.raft.leader_ready(self.state.last_applied()) {
+            return self.refuse_wish(wish, Some(conn), RejectReason::NotLeader, out);
         }
-        if self.metadata.state.member(&from).is_none() {
-            self.tell_stranger(conn, &from);
-            return self.refuse_wish(wish, Some(conn), RejectReason::Rejected(Some(Reason::ProposerNotMember)));
+        if self.state.member(&from).is_none() {
+            self.tell_stranger(conn, &from, out);
+            return self.refuse_wish(wish, Some(conn), RejectReason::Rejected(Some(Reason::ProposerNotMember)), out);
         }
-        self.take_wish(wish, Some(conn));
+        self.take_wish(wish, Some(conn), view, out);
     }
 
     /// Appends a proposal of ours or another's, if it would be applied as things are \[N17\] and the gate is open.
-    pub(in crate::node) fn try_append(&mut self, entry: &Entry<Change>) -> Result<Taken, RejectReason> {
+    pub fn try_append(&mut self, entry: &Entry<Change>, view: &View) -> Result<Taken, RejectReason> {
         let Body::App(change) = &entry.body else { return Err(RejectReason::Rejected(None)) };
-        if !self.metadata.raft.leader_ready(self.metadata.state.last_applied()) {
+        if !self.raft.leader_ready(self.state.last_applied()) {
             return Err(RejectReason::NotLeader);
         }
-        match entry.origin.map_or(Seen::New, |origin| self.metadata.state.outcome(&origin.id)) {
+        match entry.origin.map_or(Seen::New, |origin| self.state.outcome(&origin.id)) {
             Seen::New => {}
             // Its proposer hears of it by applying it.
             Seen::Done(_) => return Ok(Taken::Appended),
@@ -103,7 +103,7 @@ impl<D: Disk> Node<D> {
         if self.is_in_tail(entry) {
             return Ok(Taken::Appended);
         }
-        match self.metadata.state.would(change) {
+        match self.state.would(change) {
             Outcome::Applied => {}
             Outcome::Stale => return Err(RejectReason::Conflict),
             Outcome::Rejected(reason) => return Err(RejectReason::Rejected(Some(reason))),
@@ -111,31 +111,31 @@ impl<D: Disk> Node<D> {
         if change.address().is_some_and(|address| !address.leaves_room()) {
             return Err(RejectReason::Rejected(Some(Reason::BadAddress)));
         }
-        if change.deposes().is_some_and(|node| self.must_wait(&node)) {
+        if change.deposes().is_some_and(|node| self.must_wait(&node, view)) {
             return Ok(Taken::Waits);
         }
         if !self.all_speak(change.since()) {
             return Err(RejectReason::Rejected(None));
         }
-        if !self.metadata.raft.tail_has_room() {
+        if !self.raft.tail_has_room() {
             return Err(RejectReason::Busy);
         }
-        self.metadata.raft.append(entry.origin, change.clone()).map(|_| Taken::Appended).map_err(|_| RejectReason::NotLeader)
+        self.raft.append(entry.origin, change.clone()).map(|_| Taken::Appended).map_err(|_| RejectReason::NotLeader)
     }
 
     /// Whether every member speaks this version of the protocol, those included whose joining, or return to an older binary, is on its way \[N26\].
     fn all_speak(&self, version: u32) -> bool {
-        let tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1).filter_map(|(_, entry)| match &entry.body {
+        let tail = self.raft.log().iter_from(self.state.last_applied() + 1).filter_map(|(_, entry)| match &entry.body {
             Body::App(change) => change.address(),
             _ => None,
         });
         version <= OLDEST_VERSION
-            || self.metadata.state.members().map(|member| &member.address).chain(tail).all(|address| address.protocol_version() >= version)
+            || self.state.members().map(|member| &member.address).chain(tail).all(|address| address.protocol_version() >= version)
     }
 
     /// Whether this proposal, or this change of the leader's own, is in the log and not applied.
     fn is_in_tail(&self, entry: &Entry<Change>) -> bool {
-        let mut tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
+        let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
         match entry.origin {
             Some(origin) => tail.any(|(_, other)| other.origin.is_some_and(|other| other.id == origin.id)),
             None => tail.any(|(_, other)| other.body == entry.body),
@@ -143,70 +143,68 @@ impl<D: Disk> Node<D> {
     }
 
     /// Puts a wish on the desk; it is looked at at once, and again whenever something was applied, until it is granted or too old.
-    pub(in crate::node) fn take_wish(&mut self, wish: Wish, from: Option<ConnId>) {
-        if !self.metadata.raft.is_leader() || self.metadata.leading.asked.len() >= MAX_ASKED {
-            let reason = if self.metadata.raft.is_leader() { RejectReason::Busy } else { RejectReason::NotLeader };
-            return self.refuse_wish(wish, from, reason);
+    pub fn take_wish(&mut self, wish: Wish, from: Option<ConnId>, view: &View, out: &mut Effects) {
+        if !self.raft.is_leader() || self.leading.asked.len() >= MAX_ASKED {
+            let reason = if self.raft.is_leader() { RejectReason::Busy } else { RejectReason::NotLeader };
+            return self.refuse_wish(wish, from, reason, out);
         }
-        self.metadata.leading.asked.retain(|asked| (asked.wish, asked.from) != (wish, from));
-        self.metadata.leading.asked.push(Asked { wish, from, since: self.view.now.mono, question: None });
-        self.review_wishes();
+        self.leading.asked.retain(|asked| (asked.wish, asked.from) != (wish, from));
+        self.leading.asked.push(Asked { wish, from, since: view.now.mono, question: None });
+        self.review_wishes(view, out);
     }
 
-    fn refuse_wish(&mut self, wish: Wish, from: Option<ConnId>, reason: RejectReason) {
+    fn refuse_wish(&mut self, wish: Wish, from: Option<ConnId>, reason: RejectReason, out: &mut Effects) {
         match from {
-            Some(conn) => self.out.io.outbox.push(conn, Frame::WishRefused { reason, wish }),
-            None => self.wish_refused(wish, reason),
+            Some(conn) => out.io.outbox.push(conn, Frame::WishRefused { reason, wish }),
+            None => self.wish_refused(wish, reason, out),
         }
     }
 
     /// Takes each wish on the desk one step further. Whoever wished sees the end of it in its own applied state.
-    pub(in crate::node) fn review_wishes(&mut self) {
-        if self.metadata.leading.asked.is_empty() {
+    pub fn review_wishes(&mut self, view: &View, out: &mut Effects) {
+        if self.leading.asked.is_empty() {
             return;
         }
-        let asked = std::mem::take(&mut self.metadata.leading.asked);
-        if !self.metadata.raft.is_leader() {
+        let asked = std::mem::take(&mut self.leading.asked);
+        if !self.raft.is_leader() {
             return;
         }
-        let (now, patience) = (self.view.now.mono, 3 * self.view.config.cluster_node_timeout);
+        let (now, patience) = (view.now.mono, 3 * view.config.cluster_node_timeout);
         for mut asked in asked.into_iter().filter(|asked| now.saturating_sub(asked.since) <= patience) {
-            match self.grant(asked.wish, &mut asked.question) {
+            match self.grant(asked.wish, &mut asked.question, view, out) {
                 Granted::Yes => {}
-                Granted::Later => self.metadata.leading.asked.push(asked),
-                Granted::Never(reason) => self.refuse_wish(asked.wish, asked.from, RejectReason::Rejected(reason)),
+                Granted::Later => self.leading.asked.push(asked),
+                Granted::Never(reason) => self.refuse_wish(asked.wish, asked.from, RejectReason::Rejected(reason), out),
             }
         }
     }
 
-    fn grant(&mut self, wish: Wish, question: &mut Option<Question>) -> Granted {
-        if !self.metadata.raft.leader_ready(self.metadata.state.last_applied()) {
+    fn grant(&mut self, wish: Wish, question: &mut Option<Question>, view: &View, out: &mut Effects) -> Granted {
+        if !self.raft.leader_ready(self.state.last_applied()) {
             return Granted::Later;
         }
         let id = wish.id;
         // A ready leader knows every life of a member that anybody has applied: this one is over [N37].
-        if self.metadata.state.member(&id).is_some() && !wish.is_about_a_member(&self.metadata.state) {
+        if self.state.member(&id).is_some() && !wish.is_about_a_member(&self.state) {
             return if wish.kind == WishKind::AddVoter { Granted::Never(Some(Reason::UnknownNode)) } else { Granted::Yes };
         }
         match wish.kind {
-            WishKind::AddVoter if self.metadata.state.member(&id).is_none() => Granted::Never(Some(Reason::UnknownNode)),
+            WishKind::AddVoter if self.state.member(&id).is_none() => Granted::Never(Some(Reason::UnknownNode)),
             // A voter must be a member: what becomes of it is known when that is applied.
             WishKind::AddVoter if self.is_leaving(&id) => Granted::Later,
             // Nor does it vote before it answers: a silent voter more may be one too many.
-            WishKind::AddVoter if !self.metadata.raft.is_voter(&id) && !self.metadata.raft.is_ready(&id, self.view.now.mono) => {
-                Granted::Later
-            }
-            WishKind::AddVoter => self.grant_voting(Body::AddVoter { ids: vec![id] }),
-            WishKind::DelVoter if self.metadata.raft.voters().len() > 1 && !self.can_spare(&id) => self.find_heirs(),
-            WishKind::DelVoter => self.demote(id),
-            WishKind::Forget if self.may_be_missed(id, question) => Granted::Later,
-            WishKind::Forget => self.grant_forget(wish),
-            WishKind::HandOver => self.grant_handover(wish),
+            WishKind::AddVoter if !self.raft.is_voter(&id) && !self.raft.is_ready(&id, view.now.mono) => Granted::Later,
+            WishKind::AddVoter => self.grant_voting(Body::AddVoter { ids: vec![id] }, view),
+            WishKind::DelVoter if self.raft.voters().len() > 1 && !self.can_spare(&id, view) => self.find_heirs(view),
+            WishKind::DelVoter => self.demote(id, view),
+            WishKind::Forget if self.may_be_missed(id, question, view) => Granted::Later,
+            WishKind::Forget => self.grant_forget(wish, view),
+            WishKind::HandOver => self.grant_handover(wish, view, out),
         }
     }
 
-    fn grant_voting(&mut self, body: Body<Change>) -> Granted {
-        match self.metadata.raft.change_voters(body, self.view.now.mono) {
+    fn grant_voting(&mut self, body: Body<Change>, view: &View) -> Granted {
+        match self.raft.change_voters(body, view.now.mono) {
             Ok(_) | Err(VotingRefused::AlreadyVoter | VotingRefused::NotVoter) => Granted::Yes,
             // Not the leader: it is handing over, and whoever wished asks the next one.
             Err(VotingRefused::NotReady | VotingRefused::InFlight | VotingRefused::NotLeader) => Granted::Later,
@@ -216,35 +214,35 @@ impl<D: Disk> Node<D> {
     }
 
     /// DEL_VOTER by hand; a leader hands over first and leaves the rest to the next one.
-    fn demote(&mut self, id: NodeId) -> Granted {
-        if id == self.metadata.me && self.metadata.raft.is_voter(&id) && self.metadata.raft.voters().len() > 1 {
-            self.hand_over(None);
+    fn demote(&mut self, id: NodeId, view: &View) -> Granted {
+        if id == self.me && self.raft.is_voter(&id) && self.raft.voters().len() > 1 {
+            self.hand_over(None, view);
             return Granted::Later;
         }
-        self.grant_voting(Body::DelVoter { id, by_hand: true })
+        self.grant_voting(Body::DelVoter { id, by_hand: true }, view)
     }
 
     /// A voter that cannot be spared is to leave: another takes its place first [N14], or two in one entry where one alone voted [N15].
-    fn find_heirs(&mut self) -> Granted {
-        let wanted = if self.metadata.raft.voters().len() == 1 && self.view.config.cluster_raft_voters >= 3 { 2 } else { 1 };
-        let ids = self.metadata.raft.heirs(&self.prospects(), wanted, self.view.now.mono);
+    fn find_heirs(&mut self, view: &View) -> Granted {
+        let wanted = if self.raft.voters().len() == 1 && view.config.cluster_raft_voters >= 3 { 2 } else { 1 };
+        let ids = self.raft.heirs(&self.prospects(), wanted, view.now.mono);
         if ids.is_empty() {
             return Granted::Later;
         }
-        match self.grant_voting(Body::AddVoter { ids }) {
+        match self.grant_voting(Body::AddVoter { ids }, view) {
             Granted::Yes => Granted::Later,
             other => other,
         }
     }
 
-    fn can_spare(&self, id: &NodeId) -> bool {
-        self.metadata.raft.can_spare(id, self.view.now.mono)
+    fn can_spare(&self, id: &NodeId, view: &View) -> bool {
+        self.raft.can_spare(id, view.now.mono)
     }
 
     /// The members as the plan of voters needs to know them.
     fn prospects(&self) -> Vec<Prospect<'_>> {
-        let eligible = |id: &NodeId| !self.metadata.state.demoted().contains(id) && !self.is_leaving(id);
-        let members = self.metadata.state.members();
+        let eligible = |id: &NodeId| !self.state.demoted().contains(id) && !self.is_leaving(id);
+        let members = self.state.members();
         members
             .map(|Member { id, address, failed, .. }| Prospect {
                 id: *id,
@@ -256,15 +254,15 @@ impl<D: Disk> Node<D> {
     }
 
     /// A voter is demoted first; the demotion must be applied before the forgetting is appended.
-    fn grant_forget(&mut self, wish: Wish) -> Granted {
+    fn grant_forget(&mut self, wish: Wish, view: &View) -> Granted {
         let id = wish.id;
-        let Some(epoch) = self.metadata.state.epoch_of(&id) else { return Granted::Yes };
+        let Some(epoch) = self.state.epoch_of(&id) else { return Granted::Yes };
         let change = Change::NodeForget { id, epoch };
-        if self.metadata.raft.is_voter(&id) {
-            return match wish.refused_by(&self.metadata.state) {
+        if self.raft.is_voter(&id) {
+            return match wish.refused_by(&self.state) {
                 Some(reason) => Granted::Never(Some(reason)),
-                None if !self.can_spare(&id) => self.find_heirs(),
-                None => match self.demote(id) {
+                None if !self.can_spare(&id, view) => self.find_heirs(view),
+                None => match self.demote(id, view) {
                     Granted::Yes => Granted::Later,
                     other => other,
                 },
@@ -273,52 +271,51 @@ impl<D: Disk> Node<D> {
         if self.is_leaving(&id) {
             return Granted::Later;
         }
-        match self.metadata.state.would(&change) {
+        match self.state.would(&change) {
             // It is granted when it has been applied: what stands before it in the log may make it stale. Not appended: handing over.
             Outcome::Applied => {
-                let _ = self.metadata.raft.append(None, change);
+                let _ = self.raft.append(None, change);
                 Granted::Later
             }
             // The demotion is not applied yet.
             Outcome::Stale => Granted::Later,
-            Outcome::Rejected(_) if self.metadata.state.voters().contains(&id) => Granted::Later,
+            Outcome::Rejected(_) if self.state.voters().contains(&id) => Granted::Later,
             Outcome::Rejected(reason) => Granted::Never(Some(reason)),
         }
     }
 
     /// Whether a NODE_FORGET of this member is in the log and not applied.
     fn is_leaving(&self, member: &NodeId) -> bool {
-        let mut tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
+        let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
         tail.any(|(_, entry)| matches!(&entry.body, Body::App(Change::NodeForget { id, .. }) if id == member))
     }
 
     /// Cron of a leader, and whenever somebody has been silent for too long: flags what fell silent and what answers again, and tends the voting set.
-    pub(in crate::node) fn tend_members(&mut self) {
-        if self.metadata.raft.leader_ready(self.metadata.state.last_applied()) {
-            self.flag_failures();
-            self.tend_voters();
+    pub fn tend_members(&mut self, view: &View, out: &mut Effects) {
+        if self.raft.leader_ready(self.state.last_applied()) {
+            self.flag_failures(view, out);
+            self.tend_voters(view);
         }
     }
 
     /// The timer is set for who will be the next to have been silent for too long.
-    fn flag_failures(&mut self) {
-        for change in self.failure_changes() {
-            self.append_gated(change);
+    fn flag_failures(&mut self, view: &View, out: &mut Effects) {
+        for change in self.failure_changes(view) {
+            self.append_gated(change, view, out);
         }
-        let living = self.metadata.state.members().filter(|member| !member.failed);
-        let next = living.filter_map(|member| self.metadata.raft.fails_at(&member.id)).filter(|at| *at > self.view.now.mono).min();
-        next.into_iter().for_each(|at| self.out.timers.set(Timer::Failure, at));
+        let living = self.state.members().filter(|member| !member.failed);
+        let next = living.filter_map(|member| self.raft.fails_at(&member.id)).filter(|at| *at > view.now.mono).min();
+        next.into_iter().for_each(|at| out.timers.set(Timer::Failure, at));
     }
 
     /// NODE_FAIL for who is silent for too long, NODE_RECOVER once a round is acknowledged again.
-    fn failure_changes(&self) -> Vec<Change> {
-        let fails = |id: &NodeId| self.metadata.raft.fails_at(id).is_some_and(|at| at <= self.view.now.mono);
-        self.metadata
-            .state
+    fn failure_changes(&self, view: &View) -> Vec<Change> {
+        let fails = |id: &NodeId| self.raft.fails_at(id).is_some_and(|at| at <= view.now.mono);
+        self.state
             .members()
             .filter_map(|member| match member.failed {
                 false if fails(&member.id) => Some(Change::NodeFail { id: member.id }),
-                true if self.answers_again(&member.id) => Some(Change::NodeRecover { id: member.id }),
+                true if self.answers_again(&member.id, view) => Some(Change::NodeRecover { id: member.id }),
                 _ => None,
             })
             .collect()
@@ -326,22 +323,22 @@ impl<D: Disk> Node<D> {
 
     /// Whether a member that is flagged as failed lives. Of a new leader's followers nothing is known before their first answer: neither that they are dead nor
     /// that they live.
-    pub(in crate::node) fn answers_again(&self, id: &NodeId) -> bool {
-        let (now, patience) = (self.view.now.mono, self.view.config.cluster_node_timeout / 2);
-        let answers = || self.metadata.raft.progress(id).is_some_and(|progress| progress.answers(now, patience));
-        *id == self.metadata.me || !self.metadata.raft.is_dead(id) && answers()
+    pub fn answers_again(&self, id: &NodeId, view: &View) -> bool {
+        let (now, patience) = (view.now.mono, view.config.cluster_node_timeout / 2);
+        let answers = || self.raft.progress(id).is_some_and(|progress| progress.answers(now, patience));
+        *id == self.me || !self.raft.is_dead(id) && answers()
     }
 
     /// The next step of the plan, which hands over where it is the leader that should vote no more.
-    fn tend_voters(&mut self) {
-        let now = self.view.now.mono;
-        match self.metadata.raft.plan_voters(&self.prospects(), !self.metadata.leading.asked.is_empty(), now) {
+    fn tend_voters(&mut self, view: &View) {
+        let now = view.now.mono;
+        match self.raft.plan_voters(&self.prospects(), !self.leading.asked.is_empty(), now) {
             None => {}
-            Some(Body::DelVoter { id, .. }) if id == self.metadata.me => drop(self.metadata.raft.transfer_to(None, now)),
+            Some(Body::DelVoter { id, .. }) if id == self.me => drop(self.raft.transfer_to(None, now)),
             Some(body) => {
                 let mut text = String::new();
                 format_body(&body, &mut text);
-                match self.metadata.raft.change_voters(body, now) {
+                match self.raft.change_voters(body, now) {
                     Ok(_) => log::info!("Changing who votes: {text}"),
                     Err(refused) => log::debug!("Voters stay as they are, no {text}: {refused}"),
                 }

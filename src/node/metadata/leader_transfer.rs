@@ -4,9 +4,9 @@
 //! Contract: docs/protocol.md, "Leader transfer".
 
 use crate::commands::WaitOutcome;
-use crate::node::Node;
+use crate::node::metadata::Metadata;
 use crate::node::timers::Timer;
-use crate::store::Disk;
+use crate::node::view::{Effects, View};
 use crate::types::{ConnId, Millis, NodeId, Term};
 use crate::wire::bus::Frame;
 
@@ -18,44 +18,50 @@ pub(in crate::node) struct Takeover {
     asked: Option<(Term, ConnId)>,
 }
 
-impl<D: Disk> Node<D> {
+impl Metadata {
+    /// Whether no leader has been heard for so long that the cluster counts as down.
+    pub fn is_leaderless(&self, view: &View) -> bool {
+        let limit = view.config.cluster_node_timeout;
+        !self.raft.is_leader() && self.outlook.leader_heard.is_none_or(|heard| view.now.mono.saturating_sub(heard) > limit)
+    }
+
     /// How long anybody waits for a hand-over: one that fails is called off after E, and there is time for another one.
-    pub(in crate::node) fn handover_patience(&self) -> Millis {
-        2 * self.view.config.election_timeout()
+    pub fn handover_patience(&self, view: &View) -> Millis {
+        2 * view.config.election_timeout()
     }
 
     /// A leader begins to hand over, if there is a voter that can take it and it is not at it already.
-    pub(in crate::node) fn hand_over(&mut self, target: Option<NodeId>) {
-        if self.metadata.raft.transfer_to(target, self.view.now.mono)
-            && let Some(target) = self.metadata.raft.transferring()
+    pub fn hand_over(&mut self, target: Option<NodeId>, view: &View) {
+        if self.raft.transfer_to(target, view.now.mono)
+            && let Some(target) = self.raft.transferring()
         {
             log::info!("Handing the leadership over to {target}");
         }
     }
 
     /// CLUSTER RAFT TRANSFER: the leader is asked to hand over to this node.
-    pub(in crate::node) fn take_over(&mut self, client: ConnId) {
-        if self.metadata.takeover.is_none() {
-            self.out.timers.set(Timer::Takeover, self.view.now.mono + self.handover_patience());
+    pub fn take_over(&mut self, client: ConnId, view: &View, out: &mut Effects) {
+        if self.takeover.is_none() {
+            out.timers.set(Timer::Takeover, view.now.mono + self.handover_patience(view));
         }
-        self.metadata.takeover.get_or_insert_default().clients.push(client);
-        self.out.todo.connect = true;
+        self.takeover.get_or_insert_default().clients.push(client);
+        out.todo.connect = true;
     }
 
     /// Once a turn: asks a leader that was not asked yet; answers once this node leads, or too much time has passed.
-    pub(in crate::node) fn tend_takeover(&mut self) {
-        let late = self.out.timers.take_due(Timer::Takeover, self.view.now.mono);
-        let Some(takeover) = &mut self.metadata.takeover else { return };
-        let term = self.metadata.raft.term();
-        let conn = self.metadata.raft.leader().and_then(|leader| self.metadata.links.up(&leader));
+    pub fn tend_takeover(&mut self, view: &View, out: &mut Effects) {
+        let late = out.timers.take_due(Timer::Takeover, view.now.mono);
+        let Some(takeover) = &mut self.takeover else { return };
+        let term = self.raft.term();
+        let conn = self.raft.leader().and_then(|leader| self.links.up(&leader));
         if let Some(conn) = conn.filter(|conn| takeover.asked != Some((term, *conn))) {
             takeover.asked = Some((term, conn));
-            self.out.io.outbox.push(conn, Frame::TransferLeader { term });
+            out.io.outbox.push(conn, Frame::TransferLeader { term });
         }
-        let outcome = if self.metadata.raft.is_leader() { WaitOutcome::Done } else { WaitOutcome::Timeout };
-        if self.metadata.raft.is_leader() || late {
-            let clients = self.metadata.takeover.take().into_iter().flat_map(|takeover| takeover.clients);
-            clients.for_each(|client| self.out.clients.waiting.finish(client, outcome.clone()));
+        let outcome = if self.raft.is_leader() { WaitOutcome::Done } else { WaitOutcome::Timeout };
+        if self.raft.is_leader() || late {
+            let clients = self.takeover.take().into_iter().flat_map(|takeover| takeover.clients);
+            clients.for_each(|client| out.clients.waiting.finish(client, outcome.clone()));
         }
     }
 }

@@ -5,11 +5,11 @@
 //! Contract: docs/protocol.md, "Links".
 
 use crate::cluster::{Address, Change};
-use crate::node::io::sessions::{BusEnd, BusSession, Kind, Port, Purpose};
+use crate::node::io::sessions::{BusEnd, Kind, Purpose};
+use crate::node::metadata::Metadata;
 use crate::node::timers::Timer;
-use crate::node::{Action, Node};
+use crate::node::view::{Effects, View};
 use crate::raft::{Body, RoleName};
-use crate::store::Disk;
 use crate::types::{ConnId, Millis, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -92,239 +92,223 @@ pub(in crate::node) fn bus_socket(address: &Address) -> Option<SocketAddr> {
     Some(SocketAddr::new(address.ip.parse().ok()?, address.bus_port))
 }
 
-impl<D: Disk> Node<D> {
+impl Metadata {
     /// Step 1 of before-sleep: dial what is wanted, close what is not.
-    pub(in crate::node) fn connect_links(&mut self) {
-        let due = self.out.timers.take_due(Timer::Dial, self.view.now.mono);
-        if !std::mem::take(&mut self.out.todo.connect) && !due {
+    pub fn connect_links(&mut self, view: &View, out: &mut Effects) {
+        let due = out.timers.take_due(Timer::Dial, view.now.mono);
+        if !std::mem::take(&mut out.todo.connect) && !due {
             return;
         }
-        let wanted = self.wanted_links();
+        let wanted = self.wanted_links(view);
         let unwanted: Vec<_> =
-            self.metadata.links.by_node.iter().filter(|(id, _)| !wanted.contains(*id)).map(|(id, link)| (*id, link.conn)).collect();
+            self.links.by_node.iter().filter(|(id, _)| !wanted.contains(*id)).map(|(id, link)| (*id, link.conn)).collect();
         for (id, conn) in unwanted {
             if let Some(conn) = conn {
-                self.close(conn);
+                self.link_lost(id, conn, view, out);
+                out.close(conn);
             }
-            self.metadata.links.by_node.remove(&id);
+            self.links.by_node.remove(&id);
         }
         for id in wanted {
-            self.dial_link(id);
+            self.dial_link(id, view, out);
         }
-        self.dial_meetings();
+        self.dial_meetings(view, out);
     }
 
     /// Leader with everyone; candidate with voters; joiner with who takes it in; the rest on demand, which is: to the leader while it is asked
     /// for something, and to other members while no leader is heard.
-    fn wanted_links(&self) -> BTreeSet<NodeId> {
+    fn wanted_links(&self, view: &View) -> BTreeSet<NodeId> {
         let mut wanted = BTreeSet::new();
-        match self.metadata.raft.role() {
-            RoleName::Leader => wanted.extend(self.metadata.addresses.keys().chain(self.metadata.raft.voters())),
-            RoleName::Candidate | RoleName::PreCandidate => wanted.extend(self.metadata.raft.voters()),
+        match self.raft.role() {
+            RoleName::Leader => wanted.extend(self.addresses.keys().chain(self.raft.voters())),
+            RoleName::Candidate | RoleName::PreCandidate => wanted.extend(self.raft.voters()),
             RoleName::Follower | RoleName::Learner => {
-                let asks =
-                    !self.metadata.proposals.is_empty() || self.metadata.takeover.is_some() || self.dataset.succession.asks().is_some();
-                wanted.extend(self.metadata.raft.leader().filter(|leader| asks || self.metadata.links.by_node.contains_key(leader)));
+                let asks = !self.proposals.is_empty() || self.takeover.is_some() || view.held.asks.is_some();
+                wanted.extend(self.raft.leader().filter(|leader| asks || self.links.by_node.contains_key(leader)));
             }
         }
-        if self.is_leaderless() {
-            wanted.extend(self.informants());
+        if self.is_leaderless(view) {
+            wanted.extend(self.informants(view));
         }
         wanted.extend(self.sponsor().map(|sponsor| sponsor.id));
         wanted.extend(self.doubted());
-        wanted.extend(self.shows_own_ip());
-        wanted.extend(self.dataset.succession.asks());
-        wanted.remove(&self.metadata.me);
+        wanted.extend(self.shows_own_ip(view));
+        wanted.extend(view.held.asks);
+        wanted.remove(&self.me);
         wanted
     }
 
     /// Whom a node greets that has not heard a leader for long. It may have been forgotten, which only the leader can say; the voters that it
     /// knows may vote no more, so the other members get their turn.
-    fn informants(&self) -> impl Iterator<Item = NodeId> {
-        let turn = (self.view.now.mono / self.view.config.cluster_node_timeout.max(1)) as usize * MAX_INFORMANTS;
-        let start = turn % self.metadata.addresses.len().max(1);
-        self.metadata.raft.voters().iter().chain(self.metadata.addresses.keys().cycle().skip(start).take(MAX_INFORMANTS)).copied()
+    fn informants(&self, view: &View) -> impl Iterator<Item = NodeId> {
+        let turn = (view.now.mono / view.config.cluster_node_timeout.max(1)) as usize * MAX_INFORMANTS;
+        let start = turn % self.addresses.len().max(1);
+        self.raft.voters().iter().chain(self.addresses.keys().cycle().skip(start).take(MAX_INFORMANTS)).copied()
     }
 
-    fn dial_link(&mut self, id: NodeId) {
+    fn dial_link(&mut self, id: NodeId, view: &View, out: &mut Effects) {
         let Some(socket) = self.place_of(&id) else { return };
-        let now = self.view.now.mono;
-        let link = self.metadata.links.by_node.entry(id).or_default();
+        let now = view.now.mono;
+        let link = self.links.by_node.entry(id).or_default();
         if link.greeted || (link.conn.is_some() && link.socket == Some(socket)) {
             return;
         }
         // Dialled where it is no more: nobody may ever answer there.
         if let Some(conn) = link.conn.take() {
             link.dial_at = now;
-            self.close(conn);
+            out.close(conn);
         }
-        let dial_at = self.metadata.links.by_node.get(&id).map_or(now, |link| link.dial_at);
+        let dial_at = self.links.by_node.get(&id).map_or(now, |link| link.dial_at);
         if now < dial_at {
-            return self.out.timers.at_most(Timer::Dial, dial_at);
+            return out.timers.at_most(Timer::Dial, dial_at);
         }
-        let conn = self.dial(socket, Purpose::Link(id));
-        if let Some(link) = self.metadata.links.by_node.get_mut(&id) {
+        let conn = out.dial(socket, Purpose::Link(id), view);
+        if let Some(link) = self.links.by_node.get_mut(&id) {
             (link.conn, link.socket) = (Some(conn), Some(socket));
             link.answered = now;
         }
     }
 
     /// Where a node is to be dialled: where it was heard from since the cluster has learned its address, or else there, in turn.
-    pub(in crate::node) fn place_of(&self, id: &NodeId) -> Option<SocketAddr> {
-        let elsewhere = self.metadata.links.by_node.get(id).is_some_and(|link| link.elsewhere);
-        let found = self.metadata.links.found.get(id).copied();
+    pub fn place_of(&self, id: &NodeId) -> Option<SocketAddr> {
+        let elsewhere = self.links.by_node.get(id).is_some_and(|link| link.elsewhere);
+        let found = self.links.found.get(id).copied();
         let sponsor = self.sponsor().filter(|sponsor| sponsor.id == *id).map(|sponsor| &sponsor.address);
         let known = self.address_of(id).or(sponsor).and_then(bus_socket);
         if elsewhere { known.or(found) } else { found.or(known) }
     }
 
     /// The members, or their addresses, have changed: what was found out by ourselves may be known to all, or over.
-    pub(in crate::node) fn review_found(&mut self) {
-        let mut found = std::mem::take(&mut self.metadata.links.found);
+    pub fn review_found(&mut self) {
+        let mut found = std::mem::take(&mut self.links.found);
         found.retain(|id, found| self.address_of(id).is_some_and(|known| bus_socket(known) != Some(*found)));
-        self.metadata.links.found = found;
+        self.links.found = found;
     }
 
     /// After a start: what was not applied yet may say where a member has gone.
-    pub(in crate::node) fn note_addresses_in_tail(&mut self) {
-        let tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
+    pub fn note_addresses_in_tail(&mut self, out: &mut Effects) {
+        let tail = self.raft.log().iter_from(self.state.last_applied() + 1);
         let moved = tail.filter_map(|(_, entry)| match &entry.body {
             Body::App(Change::NodeInfo { id, address, .. }) => Some((*id, bus_socket(address)?)),
             _ => None,
         });
         for (id, socket) in moved.collect::<Vec<_>>() {
-            self.found_at(id, socket);
+            self.found_at(id, socket, out);
         }
     }
 
     /// A node greets: it is there, and a link to it that was to be dialled again after a pause need not wait. A node that was started again
     /// hears from its leader at once. Nor is a dial waited for that has had no answer in [`STALE_DIAL`]: its first packet was lost, and the kernel
     /// sends it again ever later. Or nobody is there: it counts as failed, as it may never last until that shows.
-    pub(in crate::node) fn dial_at_once(&mut self, id: &NodeId) {
-        let now = self.view.now.mono;
-        self.primary_greets(id);
-        let found = self.metadata.links.found.get(id).copied();
-        let Some(link) = self.metadata.links.by_node.get_mut(id).filter(|link| !link.greeted) else { return };
+    pub fn dial_at_once(&mut self, id: &NodeId, view: &View, out: &mut Effects) {
+        let now = view.now.mono;
+        let found = self.links.found.get(id).copied();
+        let Some(link) = self.links.by_node.get_mut(id).filter(|link| !link.greeted) else { return };
         if link.conn.is_some() && now.saturating_sub(link.answered) < STALE_DIAL {
             return;
         }
         if let Some(conn) = link.conn.take() {
             link.failed(found);
-            self.close(conn);
+            out.close(conn);
         }
-        if let Some(link) = self.metadata.links.by_node.get_mut(id) {
+        if let Some(link) = self.links.by_node.get_mut(id) {
             link.dial_at = now;
         }
-        self.out.todo.connect = true;
+        out.todo.connect = true;
     }
 
     /// A member greets: should we not reach it where the cluster knows it to be, we try there.
-    pub(in crate::node) fn note_address(&mut self, conn: ConnId, id: NodeId) {
-        let greeted = self.out.io.sessions.bus(conn).and_then(|bus| bus_socket(&bus.peer.as_ref()?.address));
+    pub fn note_address(&mut self, conn: ConnId, id: NodeId, out: &mut Effects) {
+        let greeted = out.io.sessions.bus(conn).and_then(|bus| bus_socket(&bus.peer.as_ref()?.address));
         if let Some(socket) = greeted {
-            self.found_at(id, socket);
+            self.found_at(id, socket, out);
         }
     }
 
     /// A member is at this place, by its own greeting or by a MEET. Its NODE_INFO tells everybody, once it hears from the leader.
-    pub(in crate::node) fn found_at(&mut self, id: NodeId, socket: SocketAddr) {
+    pub fn found_at(&mut self, id: NodeId, socket: SocketAddr, out: &mut Effects) {
         let Some(known) = self.address_of(&id).map(bus_socket) else { return };
-        if self.metadata.links.up(&id).is_some() {
+        if self.links.up(&id).is_some() {
             return;
         }
         if known == Some(socket) {
-            self.metadata.links.found.remove(&id);
+            self.links.found.remove(&id);
         } else {
-            self.metadata.links.found.insert(id, socket);
+            self.links.found.insert(id, socket);
         }
-        self.out.todo.connect = true;
-    }
-
-    /// Opens a session and asks the shell to connect it.
-    pub(in crate::node) fn dial(&mut self, socket: SocketAddr, purpose: Purpose) -> ConnId {
-        let session = BusSession {
-            end: BusEnd::Outbound { purpose },
-            peer: None,
-            remote_ip: socket.ip(),
-            local_ip: None,
-            since: self.view.now,
-            heard: 0,
-            publishes: false,
-            is_closing: false,
-        };
-        let conn = self.out.io.sessions.insert(Kind::Bus(Box::new(session)));
-        self.out.io.actions.push_back(Action::Dial { conn, socket, port: Port::Bus });
-        conn
+        out.todo.connect = true;
     }
 
     /// HI came on the link to `id`: requests may go out.
-    pub(in crate::node) fn link_greeted(&mut self, id: NodeId) {
-        let Some(link) = self.metadata.links.by_node.get_mut(&id) else { return };
+    pub fn link_greeted(&mut self, id: NodeId, view: &View, out: &mut Effects) {
+        let Some(link) = self.links.by_node.get_mut(&id) else { return };
         link.greeted = true;
         link.backoff = 0;
-        link.answered = self.view.now.mono;
-        let end = link.conn.and_then(|conn| self.out.io.sessions.bus(conn)?.local_ip);
+        link.answered = view.now.mono;
+        let end = link.conn.and_then(|conn| out.io.sessions.bus(conn)?.local_ip);
         if let Some(local) = end {
-            self.shown_at(local);
+            self.shown_at(local, view, out);
         }
-        self.metadata.raft.link_up(id);
-        self.tell_copies(id);
-        self.out.todo.proposals = true;
-        self.ask_to_be_added(id);
+        self.raft.link_up(id);
+        self.tell_copies(id, out);
+        out.todo.proposals = true;
+        self.ask_to_be_added(id, out);
     }
 
     /// Somebody else is where a node was dialled: it lost its disk, or its address was given away. Said once, however often that is tried.
-    pub(in crate::node) fn answered_by_another(&mut self, conn: ConnId, dialled: NodeId, found: NodeId) {
-        if let Some(link) = self.metadata.links.by_node.get_mut(&dialled)
+    pub fn answered_by_another(&mut self, conn: ConnId, dialled: NodeId, found: NodeId, out: &mut Effects) {
+        if let Some(link) = self.links.by_node.get_mut(&dialled)
             && link.other.replace(found) != Some(found)
         {
             let place = link.socket.map(|socket| socket.to_string()).unwrap_or_default();
             log::warn!("{found} answers at {place}, where {dialled} was dialled: has that one lost its nodes.conf, or its address?");
         }
-        self.close(conn);
+        out.close(conn);
     }
 
     /// The session of the link to `id` is gone: dial again after a pause, if it is still wanted.
-    pub(in crate::node) fn link_lost(&mut self, id: NodeId, conn: ConnId) {
-        let found = self.metadata.links.found.get(&id).copied();
-        let Some(link) = self.metadata.links.by_node.get_mut(&id).filter(|link| link.conn == Some(conn)) else { return };
+    pub fn link_lost(&mut self, id: NodeId, conn: ConnId, view: &View, out: &mut Effects) {
+        let found = self.links.found.get(&id).copied();
+        let Some(link) = self.links.by_node.get_mut(&id).filter(|link| link.conn == Some(conn)) else { return };
         if !link.greeted {
             link.failed(found);
         }
         link.conn = None;
         link.greeted = false;
         link.backoff = (link.backoff * 2).clamp(MIN_BACKOFF, MAX_BACKOFF);
-        link.dial_at = (self.view.now.mono + self.out.rng.between(link.backoff / 2, link.backoff)).next_multiple_of(DIAL_GRID);
-        self.out.timers.at_most(Timer::Dial, link.dial_at);
-        self.metadata.raft.link_down(id);
+        link.dial_at = (view.now.mono + out.rng.between(link.backoff / 2, link.backoff)).next_multiple_of(DIAL_GRID);
+        out.timers.at_most(Timer::Dial, link.dial_at);
+        self.raft.link_down(id);
     }
 
     /// Every node's cluster or address changed, or ours did: close all links but `keep` and greet anew.
-    pub(in crate::node) fn drop_bus_links(&mut self, keep: Option<ConnId>) {
-        let bus: Vec<_> =
-            self.out.io.sessions.iter().filter(|(_, session)| matches!(session.kind, Kind::Bus(_))).map(|(id, _)| id).collect();
+    pub fn drop_bus_links(&mut self, keep: Option<ConnId>, view: &View, out: &mut Effects) {
+        let bus: Vec<_> = out.io.sessions.iter().filter(|(_, session)| matches!(session.kind, Kind::Bus(_))).map(|(id, _)| id).collect();
         for conn in bus.into_iter().filter(|conn| Some(*conn) != keep) {
-            self.close(conn);
+            if let Some(BusEnd::Outbound { purpose: Purpose::Link(id) }) = out.io.sessions.bus(conn).map(|bus| bus.end) {
+                self.link_lost(id, conn, view, out);
+            }
+            out.close(conn);
         }
-        self.metadata.links = Links::default();
-        self.out.todo.connect = true;
+        self.links = Links::default();
+        out.todo.connect = true;
     }
 
     /// Cron: a link that does not answer is closed and dialled anew, an inbound one that never greeted is closed.
-    pub(in crate::node) fn close_silent_links(&mut self) {
-        let patience = self.view.config.cluster_node_timeout / 2 + self.metadata.raft.slowness();
-        let now = self.view.now.mono;
+    pub fn close_silent_links(&mut self, view: &View, out: &mut Effects) {
+        let patience = view.config.cluster_node_timeout / 2 + self.raft.slowness();
+        let now = view.now.mono;
         // Without a leader, a greeting anew is how a node hears from one that does not count it as a member.
-        let expecting = self.metadata.raft.is_leader() || self.is_leaderless();
+        let expecting = self.raft.is_leader() || self.is_leaderless(view);
         let silent = |link: &&Link| (!link.greeted || expecting) && now.saturating_sub(link.answered) > patience;
-        let mut silent: Vec<_> = self.metadata.links.by_node.values().filter(silent).filter_map(|link| link.conn).collect();
-        silent.extend(self.out.io.sessions.iter().filter_map(|(id, session)| match &session.kind {
+        let mut silent: Vec<_> = self.links.by_node.values().filter(silent).filter_map(|link| link.conn).collect();
+        silent.extend(out.io.sessions.iter().filter_map(|(id, session)| match &session.kind {
             Kind::Bus(bus) if bus.peer.is_none() && now.saturating_sub(bus.since.mono) > patience => Some(id),
             _ => None,
         }));
         for conn in silent {
             log::debug!("closing a bus link that did not answer for {patience} ms");
-            self.close(conn);
+            out.close(conn);
         }
     }
 }
@@ -332,6 +316,7 @@ impl<D: Disk> Node<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::Port;
     use crate::node::net::Net;
     use crate::node::{Accepted, Closed};
     use crate::wire::bus::{Frame, encode};

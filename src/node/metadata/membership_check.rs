@@ -4,11 +4,11 @@
 //! Contract: docs/protocol.md, "Who is listened to" \[N60\].
 
 use crate::cluster::{Address, Change};
-use crate::node::Node;
 use crate::node::io::sessions::{BusEnd, Purpose};
+use crate::node::metadata::Metadata;
 use crate::node::metadata::links::bus_socket;
+use crate::node::view::{Effects, View};
 use crate::raft::Body;
-use crate::store::Disk;
 use crate::types::{ConnId, LogIndex, Millis, NodeId, Term};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -26,24 +26,32 @@ pub(in crate::node) struct MembershipCheck {
     until: Millis,
 }
 
-impl<D: Disk> Node<D> {
+impl Metadata {
     /// A node says by `conn` that we are no member any more, by a log up to there. One that is behind ours may not know that we have come back
     /// \[N38\]; a joiner is no member yet and waits to be one, unless it is meant by its own nonce.
-    pub(in crate::node) fn receive_forgotten(&mut self, conn: ConnId, last_term: Term, last_index: LogIndex, join_nonce: Option<u64>) {
-        let own = (self.metadata.raft.log().last_term(), self.metadata.raft.log().last_index());
-        let joins_on = self.metadata.standing.joiner().is_some_and(|joiner| joiner.nonce.is_none() || joiner.nonce != join_nonce);
+    pub fn receive_forgotten(
+        &mut self,
+        conn: ConnId,
+        last_term: Term,
+        last_index: LogIndex,
+        join_nonce: Option<u64>,
+        view: &View,
+        out: &mut Effects,
+    ) {
+        let own = (self.raft.log().last_term(), self.raft.log().last_index());
+        let joins_on = self.standing.joiner().is_some_and(|joiner| joiner.nonce.is_none() || joiner.nonce != join_nonce);
         if (last_term, last_index) < own || joins_on || self.is_singleton() {
             return;
         }
-        if self.is_first_hand(conn) { self.leave_as_forgotten() } else { self.check_membership(conn) }
+        if self.is_first_hand(conn, out) { self.leave_as_forgotten(view, out) } else { self.check_membership(conn, view, out) }
     }
 
     /// Whether what comes by this link was said by a member of our state that we have dialled where that state has it, or by the node that a client
     /// of ours has named in CLUSTER MEET. Everybody else may be anybody \[N60\].
-    fn is_first_hand(&self, conn: ConnId) -> bool {
-        match self.out.io.sessions.bus(conn).map(|bus| bus.end) {
+    fn is_first_hand(&self, conn: ConnId, out: &Effects) -> bool {
+        match out.io.sessions.bus(conn).map(|bus| bus.end) {
             Some(BusEnd::Outbound { purpose: Purpose::Link(id) }) => {
-                self.metadata.links.place_of(&id, conn).is_some_and(|place| self.known_places(&id).contains(&place))
+                self.links.place_of(&id, conn).is_some_and(|place| self.known_places(&id).contains(&place))
             }
             Some(BusEnd::Outbound { purpose: Purpose::Ask(_) | Purpose::Meet }) => true,
             Some(BusEnd::Inbound | BusEnd::Outbound { purpose: Purpose::Publish(_) | Purpose::Probe }) | None => false,
@@ -54,12 +62,12 @@ impl<D: Disk> Node<D> {
     fn known_places(&self, id: &NodeId) -> BTreeSet<SocketAddr> {
         let sponsor = self.sponsor().filter(|sponsor| sponsor.id == *id).map(|sponsor| &sponsor.address);
         let tail = self.addresses_in_tail().filter(|(member, _)| *member == id).map(|(_, address)| address);
-        self.metadata.addresses.get(id).into_iter().chain(sponsor).chain(tail).filter_map(bus_socket).collect()
+        self.addresses.get(id).into_iter().chain(sponsor).chain(tail).filter_map(bus_socket).collect()
     }
 
     /// Whom the log tells of that is not applied yet: after a start that may be most of it.
     fn addresses_in_tail(&self) -> impl Iterator<Item = (&NodeId, &Address)> {
-        let tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
+        let tail = self.raft.log().iter_from(self.state.last_applied() + 1);
         tail.filter_map(|(_, entry)| match &entry.body {
             Body::App(Change::NodeJoin { id, address, .. } | Change::NodeInfo { id, address, .. }) => Some((id, address)),
             _ => None,
@@ -67,44 +75,44 @@ impl<D: Disk> Node<D> {
     }
 
     /// Asks members whether they count us as one: they say it to whoever greets them.
-    fn check_membership(&mut self, conn: ConnId) {
-        let speaker = self.out.io.sessions.bus(conn).and_then(|bus| Some(bus.peer.as_ref()?.id));
-        if let (Some(speaker), None) = (speaker, &self.metadata.forgotten.check) {
+    fn check_membership(&mut self, conn: ConnId, view: &View, out: &mut Effects) {
+        let speaker = out.io.sessions.bus(conn).and_then(|bus| Some(bus.peer.as_ref()?.id));
+        if let (Some(speaker), None) = (speaker, &self.forgotten.check) {
             log::info!("{speaker} says that the cluster has forgotten this node: asking its members");
-            let asked = self.whom_to_ask(speaker).into_iter().map(|(id, socket)| self.dial(socket, Purpose::Ask(id))).collect();
-            self.metadata.forgotten.check = Some(MembershipCheck { asked, until: self.view.now.mono + ASK_PATIENCE });
+            let asked = self.whom_to_ask(speaker, out).into_iter().map(|(id, socket)| out.dial(socket, Purpose::Ask(id), view)).collect();
+            self.forgotten.check = Some(MembershipCheck { asked, until: view.now.mono + ASK_PATIENCE });
         }
     }
 
     /// The speaker if it is a member, the voters, and others.
-    fn whom_to_ask(&mut self, speaker: NodeId) -> Vec<(NodeId, SocketAddr)> {
-        let start = self.out.rng.below(self.metadata.addresses.len().max(1) as u64) as usize;
-        let others = self.metadata.addresses.keys().cycle().skip(start).take(self.metadata.addresses.len());
+    fn whom_to_ask(&mut self, speaker: NodeId, out: &mut Effects) -> Vec<(NodeId, SocketAddr)> {
+        let start = out.rng.below(self.addresses.len().max(1) as u64) as usize;
+        let others = self.addresses.keys().cycle().skip(start).take(self.addresses.len());
         let sponsor = self.sponsor().map(|sponsor| &sponsor.id);
-        let first = std::iter::once(&speaker).chain(sponsor).chain(self.metadata.raft.voters());
+        let first = std::iter::once(&speaker).chain(sponsor).chain(self.raft.voters());
         let all = first.chain(others).chain(self.addresses_in_tail().map(|(id, _)| id));
-        let mut seen = BTreeSet::from([self.metadata.me]);
+        let mut seen = BTreeSet::from([self.me]);
         let places = all.filter(|id| seen.insert(**id)).flat_map(|id| self.known_places(id).into_iter().map(|socket| (*id, socket)));
         places.take(MAX_ASKED).collect()
     }
 
     /// Whether members are being asked.
-    pub(in crate::node) fn doubts_membership(&self) -> bool {
-        self.metadata.forgotten.check.is_some()
+    pub fn doubts_membership(&self) -> bool {
+        self.forgotten.check.is_some()
     }
 
     /// HI came from who was asked; it is to say more at once, if it has to.
-    pub(in crate::node) fn ask_greeted(&mut self, conn: ConnId, is_asked: bool) {
+    pub fn ask_greeted(&mut self, conn: ConnId, is_asked: bool, out: &mut Effects) {
         if !is_asked {
-            self.close(conn);
+            out.close(conn);
         }
     }
 
     /// Cron: no member has said so in time, and nothing changes.
-    pub(in crate::node) fn expire_membership_check(&mut self) {
-        let Some(check) = self.metadata.forgotten.check.take_if(|check| check.until <= self.view.now.mono) else { return };
-        check.asked.into_iter().for_each(|conn| self.close(conn));
-        self.reject_deferred_fellows();
+    pub fn expire_membership_check(&mut self, view: &View, out: &mut Effects) {
+        let Some(check) = self.forgotten.check.take_if(|check| check.until <= view.now.mono) else { return };
+        check.asked.into_iter().for_each(|conn| out.close(conn));
+        self.reject_deferred_fellows(out);
     }
 }
 

@@ -5,10 +5,10 @@
 
 use crate::cluster::{Address, Change};
 use crate::config::Config;
-use crate::node::Node;
 use crate::node::io::sessions::{BusEnd, Kind, Purpose};
+use crate::node::metadata::Metadata;
 use crate::node::metadata::links::bus_socket;
-use crate::store::Disk;
+use crate::node::view::{Effects, View};
 use crate::types::{ConnId, Millis, NodeId};
 use crate::wire::bus::Greeting;
 use std::collections::BTreeMap;
@@ -79,74 +79,68 @@ pub(in crate::node) fn settle_ip(config: &Config, address: &mut Address, known: 
     }
 }
 
-impl<D: Disk> Node<D> {
+impl Metadata {
     fn own_ip(&self) -> Option<IpAddr> {
-        self.metadata.own_address.ip.parse().ok()
+        self.own_address.ip.parse().ok()
     }
 
     /// Whether others are told our IP. If not, they fill in where they hear us from: a node that was moved is found again by that.
     /// What is known to this host only is never told.
-    pub(in crate::node) fn tells_ip(&self) -> bool {
-        is_fixed(&self.view.config) || (self.metadata.whereabouts.confirmed && self.own_ip().is_some_and(|ip| !ip.is_loopback()))
+    pub fn tells_ip(&self, view: &View) -> bool {
+        is_fixed(&view.config) || (self.whereabouts.confirmed && self.own_ip().is_some_and(|ip| !ip.is_loopback()))
     }
 
     /// A bus connection ends here at `local`: taken for our IP where none is known, and a sign that nothing stands before the one that is announced.
-    pub(in crate::node) fn learn_own_ip(&mut self, local: IpAddr) {
-        if self.metadata.own_address.ip.is_empty() && !local.is_unspecified() {
-            self.metadata.own_address.ip = possible(&self.view.config, local.to_canonical()).to_string();
-            self.announce_now();
+    pub fn learn_own_ip(&mut self, local: IpAddr, view: &View, out: &mut Effects) {
+        if self.own_address.ip.is_empty() && !local.is_unspecified() {
+            self.own_address.ip = possible(&view.config, local.to_canonical()).to_string();
+            self.announce_now(view, out);
         }
-        if !self.metadata.own_address.refuses_for_itself()
-            && may_refuse_for_itself(&self.view.config)
-            && self.own_ip() == Some(local.to_canonical())
-        {
-            self.metadata.own_address.set_refuses_for_itself(true);
-            self.announce_now();
+        if !self.own_address.refuses_for_itself() && may_refuse_for_itself(&view.config) && self.own_ip() == Some(local.to_canonical()) {
+            self.own_address.set_refuses_for_itself(true);
+            self.announce_now(view, out);
         }
     }
 
     /// Where a peer is that does not tell its IP. One on this host is reached by others where we are.
-    pub(in crate::node) fn seen_at(&self, remote: IpAddr) -> String {
-        if remote.is_loopback() && self.tells_ip() { self.metadata.own_address.ip.clone() } else { remote.to_string() }
+    pub fn seen_at(&self, remote: IpAddr, view: &View) -> String {
+        if remote.is_loopback() && self.tells_ip(view) { self.own_address.ip.clone() } else { remote.to_string() }
     }
 
     /// A member to be dialled because of the end that such a link has here: the cluster knows this node by what is a loopback address to each host, and that
     /// one by another \[N51\].
-    pub(in crate::node) fn shows_own_ip(&self) -> Option<NodeId> {
+    pub fn shows_own_ip(&self, view: &View) -> Option<NodeId> {
         let ip = |address: &Address| address.ip.parse().ok().map(|ip: IpAddr| ip.is_loopback());
-        let is_hidden =
-            ip(self.metadata.addresses.get(&self.metadata.me)?) == Some(true) && self.own_ip().is_some_and(|own| own.is_loopback());
+        let is_hidden = ip(self.addresses.get(&self.me)?) == Some(true) && self.own_ip().is_some_and(|own| own.is_loopback());
         let tells = |(_, address): &(&NodeId, &Address)| ip(address) == Some(false);
-        let tell = || {
-            self.metadata.addresses.iter().filter(|(id, _)| self.metadata.state.member(id).is_some_and(|member| !member.failed)).find(tells)
-        };
-        if is_hidden && !is_fixed(&self.view.config) { tell().map(|(id, _)| *id) } else { None }
+        let tell = || self.addresses.iter().filter(|(id, _)| self.state.member(id).is_some_and(|member| !member.failed)).find(tells);
+        if is_hidden && !is_fixed(&view.config) { tell().map(|(id, _)| *id) } else { None }
     }
 
     /// A link that was dialled is up, and ends here at `local`.
-    pub(in crate::node) fn shown_at(&mut self, local: IpAddr) {
-        if self.shows_own_ip().is_some() && !local.is_loopback() {
-            self.judge_ip(local.to_canonical());
+    pub fn shown_at(&mut self, local: IpAddr, view: &View, out: &mut Effects) {
+        if self.shows_own_ip(view).is_some() && !local.is_loopback() {
+            self.judge_ip(local.to_canonical(), view, out);
         }
     }
 
     /// The leader reaches us by this link.
-    pub(in crate::node) fn reached_by_leader(&mut self, conn: ConnId) {
-        if self.metadata.whereabouts.judged == Some(conn) || is_fixed(&self.view.config) {
+    pub fn reached_by_leader(&mut self, conn: ConnId, view: &View, out: &mut Effects) {
+        if self.whereabouts.judged == Some(conn) || is_fixed(&view.config) {
             return;
         }
-        self.metadata.whereabouts.judged = Some(conn);
-        if let Some(local) = self.out.io.sessions.bus(conn).and_then(|bus| bus.local_ip) {
-            self.judge_ip(local.to_canonical());
+        self.whereabouts.judged = Some(conn);
+        if let Some(local) = out.io.sessions.bus(conn).and_then(|bus| bus.local_ip) {
+            self.judge_ip(local.to_canonical(), view, out);
         }
     }
 
     /// Cron. Nobody dials a leader regularly: it goes by the ends of its own links.
-    pub(in crate::node) fn judge_own_links(&mut self) {
-        if !self.metadata.raft.is_leader() || is_fixed(&self.view.config) || self.tells_ip() {
+    pub fn judge_own_links(&mut self, view: &View, out: &mut Effects) {
+        if !self.raft.is_leader() || is_fixed(&view.config) || self.tells_ip(view) {
             return;
         }
-        let ends: Vec<IpAddr> = self.out.io.sessions.iter().filter_map(|(_, session)| end_of_link(&session.kind)).collect();
+        let ends: Vec<IpAddr> = out.io.sessions.iter().filter_map(|(_, session)| end_of_link(&session.kind)).collect();
         let real: Vec<IpAddr> = ends.iter().copied().filter(|ip| !ip.is_loopback()).collect();
         let telling = if real.is_empty() { &ends } else { &real };
         let mut counts: BTreeMap<IpAddr, usize> = BTreeMap::new();
@@ -154,65 +148,65 @@ impl<D: Disk> Node<D> {
         let most = counts.iter().max_by_key(|(_, count)| **count).map(|(ip, _)| *ip);
         match self.own_ip().filter(|own| counts.contains_key(own)).or(most) {
             // One link may leave this host by another way than all the rest.
-            Some(ip) if self.own_ip() == Some(ip) || 2 * ends.len() >= self.metadata.addresses.len() => self.judge_ip(ip),
+            Some(ip) if self.own_ip() == Some(ip) || 2 * ends.len() >= self.addresses.len() => self.judge_ip(ip, view, out),
             _ => {}
         }
     }
 
     /// Others reach us at `local`. The first look after a start decides, so that a host with several addresses keeps to one of them; an
     /// address that only this host knows gives way to any other, and never takes the place of one.
-    fn judge_ip(&mut self, local: IpAddr) {
+    fn judge_ip(&mut self, local: IpAddr, view: &View, out: &mut Effects) {
         let own = self.own_ip();
-        let replaces = replaces(local, own, self.metadata.whereabouts.confirmed);
-        self.metadata.whereabouts.confirmed |= replaces || own == Some(local);
+        let replaces = replaces(local, own, self.whereabouts.confirmed);
+        self.whereabouts.confirmed |= replaces || own == Some(local);
         if replaces {
             log::info!("This node is reached at {local}");
-            self.metadata.own_address.ip = local.to_string();
-            self.announce_now();
+            self.own_address.ip = local.to_string();
+            self.announce_now(view, out);
         }
     }
 
     /// What we announce has changed.
-    pub(in crate::node) fn announce_now(&mut self) {
-        if is_fixed(&self.view.config) {
+    pub fn announce_now(&mut self, view: &View, out: &mut Effects) {
+        if is_fixed(&view.config) {
             // Should the configuration say nothing of it one day, it is to be found out.
-            self.metadata.whereabouts.doubt();
+            self.whereabouts.doubt();
         }
-        self.metadata.whereabouts.due = self.view.now.mono;
-        self.announce_address();
+        self.whereabouts.due = view.now.mono;
+        self.announce_address(view, out);
     }
 
     /// Proposes NODE_INFO if the cluster knows another address or other flags of ours than are true: at once after a change, and again after
     /// [`PERIOD`] if that came to nothing.
-    pub(in crate::node) fn announce_address(&mut self) {
-        if self.view.now.mono < self.metadata.whereabouts.due || self.metadata.proposals.informs_of(&self.metadata.me) {
+    pub fn announce_address(&mut self, view: &View, out: &mut Effects) {
+        if view.now.mono < self.whereabouts.due || self.proposals.informs_of(&self.me) {
             return;
         }
-        let Some(member) = self.metadata.state.member(&self.metadata.me) else { return };
-        let mut address = self.metadata.own_address.clone().without_shard_id();
-        if !self.metadata.whereabouts.confirmed && !is_fixed(&self.view.config) && !member.address.ip.is_empty() {
+        let Some(member) = self.state.member(&self.me) else { return };
+        let mut address = self.own_address.clone().without_shard_id();
+        if !self.whereabouts.confirmed && !is_fixed(&view.config) && !member.address.ip.is_empty() {
             address.ip.clone_from(&member.address.ip);
         }
-        let nofailover = self.view.config.cluster_replica_no_failover;
+        let nofailover = view.config.cluster_replica_no_failover;
         if member.address == address && member.nofailover == nofailover {
             return;
         }
-        self.metadata.whereabouts.due = self.view.now.mono + PERIOD;
-        self.propose(Change::NodeInfo { id: self.metadata.me, address, nofailover }, None);
+        self.whereabouts.due = view.now.mono + PERIOD;
+        self.propose(Change::NodeInfo { id: self.me, address, nofailover }, None, view, out);
     }
 
     /// An operator's MEET at `socket` led to a fellow: if the cluster knows it elsewhere, it has moved, and who leads may not hear from it.
-    pub(in crate::node) fn fellow_met(&mut self, socket: SocketAddr, peer: &Greeting) {
+    pub fn fellow_met(&mut self, socket: SocketAddr, peer: &Greeting, view: &View, out: &mut Effects) {
         let Some(known) = self.address_of(&peer.id).filter(|known| known.join_nonce() == peer.address.join_nonce()) else { return };
         let (before, now) = (bus_socket(known), bus_socket(&peer.address));
         let is_local = |socket: &SocketAddr| socket.ip().is_loopback();
         let worse = now.is_some_and(|now| is_local(&now)) && before.is_some_and(|before| !is_local(&before));
-        self.found_at(peer.id, socket);
-        if before == now || worse || self.metadata.proposals.informs_of(&peer.id) {
+        self.found_at(peer.id, socket, out);
+        if before == now || worse || self.proposals.informs_of(&peer.id) {
             return;
         }
-        let nofailover = self.metadata.state.member(&peer.id).is_some_and(|member| member.nofailover);
-        self.propose(Change::NodeInfo { id: peer.id, address: peer.address.clone().without_shard_id(), nofailover }, None);
+        let nofailover = self.state.member(&peer.id).is_some_and(|member| member.nofailover);
+        self.propose(Change::NodeInfo { id: peer.id, address: peer.address.clone().without_shard_id(), nofailover }, None, view, out);
     }
 }
 
@@ -272,7 +266,7 @@ mod tests {
         net.nodes[1].out.todo.connect = true;
         net.until("all to know it elsewhere", |net| known(net, "10.0.0.1"));
         assert!(net.now.mono - begun <= 100, "after {} ms", net.now.mono - begun);
-        assert!(net.nodes[1].shows_own_ip().is_none());
+        assert!(net.nodes[1].metadata.shows_own_ip(&net.nodes[1].view).is_none());
     }
 
     #[test]

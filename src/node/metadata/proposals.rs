@@ -5,9 +5,9 @@
 
 use crate::cluster::{Change, MAX_OUTCOMES, Outcome, Reason, Wish, WishKind};
 use crate::commands::{ChangeOutcome, WaitOutcome};
-use crate::node::Node;
+use crate::node::metadata::Metadata;
+use crate::node::view::{Effects, View};
 use crate::raft::{Body, Entry, Origin, ProposalId};
-use crate::store::Disk;
 use crate::types::numbers::PROPOSAL_INCARNATION;
 use crate::types::{ConnId, LogIndex, Millis, NodeId, Term};
 use crate::wire::bus::{Frame, RejectReason};
@@ -144,148 +144,148 @@ impl Proposals {
     }
 }
 
-impl<D: Disk> Node<D> {
+impl Metadata {
     /// Proposes a change; its outcome reaches `part`, if there is one.
-    pub(in crate::node) fn propose(&mut self, change: Change, part: Option<Part>) {
-        if self.metadata.proposals.ahead() >= MAX_AHEAD {
-            return self.decide(part, ChangeOutcome::Refused("ERR Too many changes of the cluster are pending".to_owned()));
+    pub fn propose(&mut self, change: Change, part: Option<Part>, view: &View, out: &mut Effects) {
+        if self.proposals.ahead() >= MAX_AHEAD {
+            return self.decide(part, ChangeOutcome::Refused("ERR Too many changes of the cluster are pending".to_owned()), out);
         }
-        self.metadata.proposals.last += 1;
-        let n = self.metadata.proposals.last;
-        let (since, seen) = (self.view.now.mono, self.metadata.state.last_applied());
+        self.proposals.last += 1;
+        let n = self.proposals.last;
+        let (since, seen) = (view.now.mono, self.state.last_applied());
         let pending = Pending { change, part, since, attempts: 0, seen, sent: None, doubtful: false, after: None };
-        self.metadata.proposals.pending.insert(n, pending);
-        self.send_proposal(n);
+        self.proposals.pending.insert(n, pending);
+        self.send_proposal(n, view, out);
     }
 
     /// Asks the leader for a change of a member, as it is known here, that it makes itself.
-    pub(in crate::node) fn wish(&mut self, kind: WishKind, id: NodeId, part: Option<Part>) {
-        let wish = Wish::new(kind, id, &self.metadata.state);
-        if wish.is_granted(&self.metadata.state) {
-            return self.decide(part, ChangeOutcome::Applied);
+    pub fn wish(&mut self, kind: WishKind, id: NodeId, part: Option<Part>, view: &View, out: &mut Effects) {
+        let wish = Wish::new(kind, id, &self.state);
+        if wish.is_granted(&self.state) {
+            return self.decide(part, ChangeOutcome::Applied, out);
         }
-        if let Some(reason) = wish.refused_by(&self.metadata.state) {
-            return self.decide(part, ChangeOutcome::Rejected(reason));
+        if let Some(reason) = wish.refused_by(&self.state) {
+            return self.decide(part, ChangeOutcome::Rejected(reason), out);
         }
-        if part.is_none() && self.metadata.proposals.wishes.iter().any(|pending| pending.wish == wish) {
+        if part.is_none() && self.proposals.wishes.iter().any(|pending| pending.wish == wish) {
             return;
         }
-        if self.metadata.proposals.wishes.len() >= MAX_WISHES {
-            return self.decide(part, ChangeOutcome::Refused("ERR Too many changes of the cluster are pending".to_owned()));
+        if self.proposals.wishes.len() >= MAX_WISHES {
+            return self.decide(part, ChangeOutcome::Refused("ERR Too many changes of the cluster are pending".to_owned()), out);
         }
-        self.metadata.proposals.wishes.push(PendingWish { wish, part, since: self.view.now.mono, sent: None });
-        self.send_wish(self.metadata.proposals.wishes.len() - 1);
+        self.proposals.wishes.push(PendingWish { wish, part, since: view.now.mono, sent: None });
+        self.send_wish(self.proposals.wishes.len() - 1, view, out);
     }
 
     /// The incarnation in which this node proposes: its own, unless that is in vain.
-    pub(in crate::node) fn proposal_incarnation(&self) -> u64 {
-        self.metadata.proposals.raised.unwrap_or(self.metadata.incarnation)
+    pub fn proposal_incarnation(&self) -> u64 {
+        self.proposals.raised.unwrap_or(self.incarnation)
     }
 
-    pub(in crate::node) fn proposal_id(&self, n: u64) -> ProposalId {
-        ProposalId { proposer: self.metadata.me, incarnation: self.proposal_incarnation(), n }
+    pub fn proposal_id(&self, n: u64) -> ProposalId {
+        ProposalId { proposer: self.me, incarnation: self.proposal_incarnation(), n }
     }
 
     /// Something may have been applied as a proposal of this node that it never made: somebody lies, or its nodes.conf is an old one. What it proposes would
     /// count as old from there on, so it goes on above that. Its number of loads, which no other process of it has, keeps the ids of its processes apart \[N62\].
-    pub(in crate::node) fn review_incarnation(&mut self) {
-        let Some((incarnation, next)) = self.metadata.state.newest_proposal(&self.metadata.me) else { return };
-        if (incarnation, next) <= (self.proposal_incarnation(), self.metadata.proposals.last + 1) {
+    pub fn review_incarnation(&mut self, out: &mut Effects) {
+        let Some((incarnation, next)) = self.state.newest_proposal(&self.me) else { return };
+        if (incarnation, next) <= (self.proposal_incarnation(), self.proposals.last + 1) {
             return;
         }
         let Some(raised) = PROPOSAL_INCARNATION.take(incarnation + 1) else { return };
         log::warn!("Changes were proposed in the name of this node, which it never made: its own are of incarnation {raised} from now on");
-        self.metadata.proposals.raised = Some(raised);
-        self.metadata.proposals.last = self.metadata.proposals.last.max(self.metadata.incarnation.min(MAX_LOADS) << 32);
-        self.drop_pending();
+        self.proposals.raised = Some(raised);
+        self.proposals.last = self.proposals.last.max(self.incarnation.min(MAX_LOADS) << 32);
+        self.drop_pending(out);
     }
 
     /// The place where a proposal would go now.
     fn proposal_target(&self) -> Option<Target> {
-        let term = self.metadata.raft.term();
-        if self.metadata.raft.is_leader() {
-            return self.metadata.raft.leader_ready(self.metadata.state.last_applied()).then_some(Target::OwnLog(term));
+        let term = self.raft.term();
+        if self.raft.is_leader() {
+            return self.raft.leader_ready(self.state.last_applied()).then_some(Target::OwnLog(term));
         }
-        self.metadata.links.up(&self.metadata.raft.leader()?).map(|conn| Target::Leader(term, conn))
+        self.links.up(&self.raft.leader()?).map(|conn| Target::Leader(term, conn))
     }
 
-    fn send_proposal(&mut self, n: u64) {
+    fn send_proposal(&mut self, n: u64, view: &View, out: &mut Effects) {
         let Some(target) = self.proposal_target() else {
-            self.out.todo.connect = true;
+            out.todo.connect = true;
             return;
         };
-        let Some((&lowest, _)) = self.metadata.proposals.pending.first_key_value() else { return };
+        let Some((&lowest, _)) = self.proposals.pending.first_key_value() else { return };
         let id = self.proposal_id(n);
-        let Some(pending) = self.metadata.proposals.pending.get_mut(&n) else { return };
-        let waits = pending.after.is_some_and(|index| self.metadata.state.last_applied() <= index);
+        let Some(pending) = self.proposals.pending.get_mut(&n) else { return };
+        let waits = pending.after.is_some_and(|index| self.state.last_applied() <= index);
         if waits || pending.sent.is_some_and(|sent| sent.target == target) {
             return;
         }
         pending.doubtful |= pending.sent.is_some();
-        pending.sent = Some(Sent { target, applied: self.metadata.state.last_applied() });
+        pending.sent = Some(Sent { target, applied: self.state.last_applied() });
         pending.after = None;
         let entry = Entry { term: 0, origin: Some(Origin { id, lowest }), body: Body::App(pending.change.clone()) };
         match target {
-            Target::OwnLog(_) => self.take_proposal(entry, None),
-            Target::Leader(_, conn) => self.out.io.outbox.push(conn, Frame::Propose(entry)),
+            Target::OwnLog(_) => self.take_proposal(entry, None, view, out),
+            Target::Leader(_, conn) => out.io.outbox.push(conn, Frame::Propose(entry)),
         }
     }
 
-    fn send_wish(&mut self, at: usize) {
+    fn send_wish(&mut self, at: usize, view: &View, out: &mut Effects) {
         let Some(target) = self.proposal_target() else {
-            self.out.todo.connect = true;
+            out.todo.connect = true;
             return;
         };
-        let Some(pending) = self.metadata.proposals.wishes.get_mut(at) else { return };
+        let Some(pending) = self.proposals.wishes.get_mut(at) else { return };
         if pending.sent.is_some_and(|sent| sent.target == target) {
             return;
         }
-        pending.sent = Some(Sent { target, applied: self.metadata.state.last_applied() });
+        pending.sent = Some(Sent { target, applied: self.state.last_applied() });
         let wish = pending.wish;
         match target {
-            Target::OwnLog(_) => self.take_wish(wish, None),
-            Target::Leader(_, conn) => self.out.io.outbox.push(conn, Frame::Wish(wish)),
+            Target::OwnLog(_) => self.take_wish(wish, None, view, out),
+            Target::Leader(_, conn) => out.io.outbox.push(conn, Frame::Wish(wish)),
         }
     }
 
     /// Step 8 of before-sleep: what an event flagged goes out again, to where it has not been.
-    pub(in crate::node) fn retry_proposals(&mut self) {
-        if !std::mem::take(&mut self.out.todo.proposals) {
+    pub fn retry_proposals(&mut self, view: &View, out: &mut Effects) {
+        if !std::mem::take(&mut out.todo.proposals) {
             return;
         }
-        for n in self.metadata.proposals.pending.keys().copied().collect::<Vec<_>>() {
-            self.send_proposal(n);
+        for n in self.proposals.pending.keys().copied().collect::<Vec<_>>() {
+            self.send_proposal(n, view, out);
         }
-        for at in 0..self.metadata.proposals.wishes.len() {
-            self.send_wish(at);
+        for at in 0..self.proposals.wishes.len() {
+            self.send_wish(at, view, out);
         }
     }
 
     /// REJECT came from the leader.
-    pub(in crate::node) fn receive_reject(&mut self, reason: RejectReason, entry: &Entry<Change>) {
+    pub fn receive_reject(&mut self, reason: RejectReason, entry: &Entry<Change>, out: &mut Effects) {
         if let Some(Origin { id, .. }) = entry.origin.filter(|origin| self.is_own(&origin.id)) {
-            self.proposal_rejected(id.n, reason);
+            self.proposal_rejected(id.n, reason, out);
         }
     }
 
     /// WISH_REFUSED: another leader is asked, or this one again once it is ready; anything else is final.
-    pub(in crate::node) fn wish_refused(&mut self, wish: Wish, reason: RejectReason) {
+    pub fn wish_refused(&mut self, wish: Wish, reason: RejectReason, out: &mut Effects) {
         if matches!(reason, RejectReason::Rejected(_)) {
-            return self.finish_wishes(|pending| pending.wish == wish, rejected(reason));
+            return self.finish_wishes(|pending| pending.wish == wish, rejected(reason), out);
         }
-        let applied = self.metadata.state.last_applied();
-        for pending in self.metadata.proposals.wishes.iter_mut().filter(|pending| pending.wish == wish) {
-            self.out.todo.proposals |= pending.sent.take().is_some_and(|sent| sent.applied < applied);
+        let applied = self.state.last_applied();
+        for pending in self.proposals.wishes.iter_mut().filter(|pending| pending.wish == wish) {
+            out.todo.proposals |= pending.sent.take().is_some_and(|sent| sent.applied < applied);
         }
     }
 
-    pub(in crate::node) fn proposal_rejected(&mut self, n: u64, reason: RejectReason) {
-        let applied = self.metadata.state.last_applied();
-        let Some(pending) = self.metadata.proposals.pending.get_mut(&n) else { return };
+    pub fn proposal_rejected(&mut self, n: u64, reason: RejectReason, out: &mut Effects) {
+        let applied = self.state.last_applied();
+        let Some(pending) = self.proposals.pending.get_mut(&n) else { return };
         // Who is not the leader, or not ready, says nothing about the change: it may be in the log.
         pending.attempts += u32::from(reason == RejectReason::Conflict);
         if matches!(reason, RejectReason::Rejected(_)) || pending.attempts > MAX_ATTEMPTS {
-            return self.give_up(n, rejected(reason));
+            return self.give_up(n, rejected(reason), out);
         }
         // The id stays: this leader refused it, an earlier one may have appended it [N17].
         let sent = pending.sent.take();
@@ -294,104 +294,103 @@ impl<D: Disk> Node<D> {
             RejectReason::Conflict => pending.seen,
             _ => sent.map_or(applied, |sent| sent.applied),
         });
-        self.out.todo.consequences = true;
+        out.todo.consequences = true;
     }
 
     /// A change that no leader takes any more. It may be applied all the same if an earlier leader never answered: then that is the answer.
-    fn give_up(&mut self, n: u64, why: ChangeOutcome) {
-        if let Some(pending) = self.metadata.proposals.pending.remove(&n) {
-            self.decide(pending.part, if pending.doubtful { ChangeOutcome::Timeout } else { why });
+    fn give_up(&mut self, n: u64, why: ChangeOutcome, out: &mut Effects) {
+        if let Some(pending) = self.proposals.pending.remove(&n) {
+            self.decide(pending.part, if pending.doubtful { ChangeOutcome::Timeout } else { why }, out);
         }
     }
 
     /// An entry of ours was applied.
-    pub(in crate::node) fn proposal_applied(&mut self, n: u64, outcome: Outcome) {
-        let Some(mut pending) = self.metadata.proposals.pending.remove(&n) else { return };
+    pub fn proposal_applied(&mut self, n: u64, outcome: Outcome, out: &mut Effects) {
+        let Some(mut pending) = self.proposals.pending.remove(&n) else { return };
         pending.attempts += 1;
         if outcome != Outcome::Stale || pending.attempts > MAX_ATTEMPTS {
-            return self.decide(pending.part, settled(outcome));
+            return self.decide(pending.part, settled(outcome), out);
         }
-        match self.metadata.state.renewed(&pending.change) {
+        match self.state.renewed(&pending.change) {
             Ok(change) => {
-                self.metadata.proposals.last += 1;
-                let n = self.metadata.proposals.last;
-                let seen = self.metadata.state.last_applied();
-                self.metadata.proposals.pending.insert(n, Pending { change, seen, sent: None, doubtful: false, after: None, ..pending });
-                self.out.todo.proposals = true;
+                self.proposals.last += 1;
+                let n = self.proposals.last;
+                let seen = self.state.last_applied();
+                self.proposals.pending.insert(n, Pending { change, seen, sent: None, doubtful: false, after: None, ..pending });
+                out.todo.proposals = true;
             }
             // Why it cannot be done any more says more than that it came too late.
-            Err(obstacle) => self.decide(pending.part, ChangeOutcome::Refused(obstacle.to_string())),
+            Err(obstacle) => self.decide(pending.part, ChangeOutcome::Refused(obstacle.to_string()), out),
         }
     }
 
     /// Entries were applied: what waited for that may go on.
-    pub(in crate::node) fn review_proposals(&mut self) {
-        let applied = self.metadata.state.last_applied();
+    pub fn review_proposals(&mut self, out: &mut Effects) {
+        let applied = self.state.last_applied();
         // A leader that was not ready for a wish may be so now.
-        self.out.todo.proposals |= self.metadata.proposals.wishes.iter().any(|pending| pending.sent.is_none());
+        out.todo.proposals |= self.proposals.wishes.iter().any(|pending| pending.sent.is_none());
         let mut hopeless = Vec::new();
-        for (&n, pending) in &mut self.metadata.proposals.pending {
+        for (&n, pending) in &mut self.proposals.pending {
             if pending.after.is_none_or(|index| index >= applied) {
                 continue;
             }
-            self.out.todo.proposals = true;
-            match self.metadata.state.renewed(&pending.change) {
+            out.todo.proposals = true;
+            match self.state.renewed(&pending.change) {
                 Ok(change) => (pending.change, pending.seen) = (change, applied),
                 Err(obstacle) => hopeless.push((n, obstacle)),
             }
         }
         for (n, obstacle) in hopeless {
-            self.give_up(n, ChangeOutcome::Refused(obstacle.to_string()));
+            self.give_up(n, ChangeOutcome::Refused(obstacle.to_string()), out);
         }
-        let granted: Vec<_> =
-            self.metadata.proposals.wishes.extract_if(.., |pending| pending.wish.is_granted(&self.metadata.state)).collect();
+        let granted: Vec<_> = self.proposals.wishes.extract_if(.., |pending| pending.wish.is_granted(&self.state)).collect();
         for pending in granted {
-            self.decide(pending.part, ChangeOutcome::Applied);
+            self.decide(pending.part, ChangeOutcome::Applied, out);
         }
     }
 
-    fn finish_wishes(&mut self, which: impl Fn(&PendingWish) -> bool, result: ChangeOutcome) {
-        let ended: Vec<_> = self.metadata.proposals.wishes.extract_if(.., |pending| which(pending)).collect();
+    fn finish_wishes(&mut self, which: impl Fn(&PendingWish) -> bool, result: ChangeOutcome, out: &mut Effects) {
+        let ended: Vec<_> = self.proposals.wishes.extract_if(.., |pending| which(pending)).collect();
         for pending in ended {
-            self.decide(pending.part, result.clone());
+            self.decide(pending.part, result.clone(), out);
         }
     }
 
     /// Cron: what a leader has refused is asked again, for it may have become ready without anything being applied; what is too old is given
     /// up. It may still be applied, and the client is told so.
-    pub(in crate::node) fn expire_proposals(&mut self) {
-        for pending in self.metadata.proposals.pending.values_mut().filter(|pending| pending.after.is_some()) {
+    pub fn expire_proposals(&mut self, view: &View, out: &mut Effects) {
+        for pending in self.proposals.pending.values_mut().filter(|pending| pending.after.is_some()) {
             pending.after = None;
-            self.out.todo.proposals = true;
+            out.todo.proposals = true;
         }
-        self.out.todo.proposals |= self.metadata.proposals.wishes.iter().any(|pending| pending.sent.is_none());
-        let Some(limit) = self.view.now.mono.checked_sub(3 * self.view.config.cluster_node_timeout) else { return };
-        let old: Vec<_> = self.metadata.proposals.pending.iter().filter(|(_, pending)| pending.since < limit).map(|(n, _)| *n).collect();
+        out.todo.proposals |= self.proposals.wishes.iter().any(|pending| pending.sent.is_none());
+        let Some(limit) = view.now.mono.checked_sub(3 * view.config.cluster_node_timeout) else { return };
+        let old: Vec<_> = self.proposals.pending.iter().filter(|(_, pending)| pending.since < limit).map(|(n, _)| *n).collect();
         for n in old {
-            if let Some(pending) = self.metadata.proposals.pending.remove(&n) {
-                self.decide(pending.part, ChangeOutcome::Timeout);
+            if let Some(pending) = self.proposals.pending.remove(&n) {
+                self.decide(pending.part, ChangeOutcome::Timeout, out);
             }
         }
         // Another client's equal wish is younger, and has its own time.
-        self.finish_wishes(|pending| pending.since < limit, ChangeOutcome::Timeout);
+        self.finish_wishes(|pending| pending.since < limit, ChangeOutcome::Timeout, out);
     }
 
     /// The cluster that they were meant for is not ours any more; it may apply them all the same, and we shall not hear of it.
-    pub(in crate::node) fn drop_proposals(&mut self) {
-        self.drop_pending();
-        self.finish_wishes(|_| true, ChangeOutcome::Timeout);
-        self.metadata.proposals.raised = None;
+    pub fn drop_proposals(&mut self, out: &mut Effects) {
+        self.drop_pending(out);
+        self.finish_wishes(|_| true, ChangeOutcome::Timeout, out);
+        self.proposals.raised = None;
     }
 
-    fn drop_pending(&mut self) {
-        for (_, pending) in std::mem::take(&mut self.metadata.proposals.pending) {
-            self.decide(pending.part, ChangeOutcome::Timeout);
+    fn drop_pending(&mut self, out: &mut Effects) {
+        for (_, pending) in std::mem::take(&mut self.proposals.pending) {
+            self.decide(pending.part, ChangeOutcome::Timeout, out);
         }
     }
 
-    fn decide(&mut self, part: Option<Part>, result: ChangeOutcome) {
+    fn decide(&mut self, part: Option<Part>, result: ChangeOutcome, out: &mut Effects) {
         if let Some(part) = part {
-            return self.out.clients.waiting.decide(part, result);
+            return out.clients.waiting.decide(part, result);
         }
         match WaitOutcome::from(result) {
             // This node has wished to hand over, and goes on without that.

@@ -4,8 +4,8 @@
 //! Contract: docs/protocol.md, "Failover".
 
 use crate::cluster::MAX_MEMBERS;
-use crate::node::Node;
-use crate::store::Disk;
+use crate::node::metadata::Metadata;
+use crate::node::view::{Effects, View};
 use crate::types::{ConnId, Millis, NodeId, Term};
 use crate::wire::bus::Frame;
 use std::collections::BTreeMap;
@@ -28,67 +28,63 @@ impl Copies {
     }
 }
 
-impl<D: Disk> Node<D> {
+impl Metadata {
     /// Cron: what this node has, and of a leader what its followers have. Everybody hears of who has a copy now, or none any more.
-    pub(in crate::node) fn tend_copies(&mut self) {
+    pub fn tend_copies(&mut self, view: &View, out: &mut Effects) {
         let mut changed = Vec::new();
-        for (id, offset) in self.known_copies() {
-            let before = self.metadata.copies.offsets.get(&id).copied().unwrap_or(0);
+        for (id, offset) in self.known_copies(view) {
+            let before = self.copies.offsets.get(&id).copied().unwrap_or(0);
             if before > 0 || offset > 0 {
-                self.metadata.copies.offsets.insert(id, offset);
+                self.copies.offsets.insert(id, offset);
             }
             if (before > 0) != (offset > 0) {
                 changed.push((id, offset));
             }
         }
-        if self.metadata.raft.leader_ready(self.metadata.state.last_applied()) {
-            self.publish_copies(changed);
+        if self.raft.leader_ready(self.state.last_applied()) {
+            self.publish_copies(changed, view, out);
         }
     }
 
-    fn known_copies(&self) -> Vec<(NodeId, u64)> {
-        let answered =
-            self.metadata.raft.followers().filter(|(id, progress)| progress.acked_round() > 0 && self.metadata.state.member(id).is_some());
-        let said =
-            answered.map(|(id, progress)| (*id, progress.extent(self.metadata.state.epoch_of(id).unwrap_or(0)).unwrap_or_default().offset));
-        said.chain([(self.metadata.me, self.replication_offset())]).collect()
+    fn known_copies(&self, view: &View) -> Vec<(NodeId, u64)> {
+        let answered = self.raft.followers().filter(|(id, progress)| progress.acked_round() > 0 && self.state.member(id).is_some());
+        let said = answered.map(|(id, progress)| (*id, progress.extent(self.state.epoch_of(id).unwrap_or(0)).unwrap_or_default().offset));
+        said.chain([(self.me, view.held.extent.offset)]).collect()
     }
 
     fn table_of_copies(&self) -> Vec<(NodeId, u64)> {
-        let members = self.metadata.copies.offsets.iter().filter(|(id, _)| self.metadata.state.member(id).is_some());
+        let members = self.copies.offsets.iter().filter(|(id, _)| self.state.member(id).is_some());
         members.map(|(id, offset)| (*id, *offset)).collect()
     }
 
-    fn publish_copies(&mut self, changed: Vec<(NodeId, u64)>) {
-        let (term, now) = (self.metadata.raft.term(), self.view.now.mono);
-        let all = self.metadata.copies.told.is_none_or(|(told_in, told)| told_in != term || now.saturating_sub(told) >= PERIOD);
+    fn publish_copies(&mut self, changed: Vec<(NodeId, u64)>, view: &View, out: &mut Effects) {
+        let (term, now) = (self.raft.term(), view.now.mono);
+        let all = self.copies.told.is_none_or(|(told_in, told)| told_in != term || now.saturating_sub(told) >= PERIOD);
         if all {
-            self.metadata.copies.told = Some((term, now));
+            self.copies.told = Some((term, now));
         }
         let news = if all { self.table_of_copies() } else { changed };
         if !news.is_empty() {
-            let links: Vec<ConnId> = self.metadata.links.all_up().collect();
-            links.into_iter().for_each(|conn| self.out.io.outbox.push(conn, Frame::ReplOffsets(news.clone())));
+            let links: Vec<ConnId> = self.links.all_up().collect();
+            links.into_iter().for_each(|conn| out.io.outbox.push(conn, Frame::ReplOffsets(news.clone())));
         }
     }
 
     /// A leader's link to a member is up: it may have missed something.
-    pub(in crate::node) fn tell_copies(&mut self, id: NodeId) {
-        if let (true, Some(conn)) =
-            (self.metadata.raft.is_leader() && !self.metadata.copies.offsets.is_empty(), self.metadata.links.up(&id))
-        {
-            self.out.io.outbox.push(conn, Frame::ReplOffsets(self.table_of_copies()));
+    pub fn tell_copies(&mut self, id: NodeId, out: &mut Effects) {
+        if let (true, Some(conn)) = (self.raft.is_leader() && !self.copies.offsets.is_empty(), self.links.up(&id)) {
+            out.io.outbox.push(conn, Frame::ReplOffsets(self.table_of_copies()));
         }
     }
 
     /// REPL_OFFSETS came from `from`. Whom we do not know may be a member by what we have not applied yet; but for so many there is no room.
-    pub(in crate::node) fn receive_copies(&mut self, from: &NodeId, offsets: Vec<(NodeId, u64)>) {
-        if self.metadata.raft.leader().is_some_and(|leader| leader != *from) {
+    pub fn receive_copies(&mut self, from: &NodeId, offsets: Vec<(NodeId, u64)>) {
+        if self.raft.leader().is_some_and(|leader| leader != *from) {
             return;
         }
-        self.metadata.copies.offsets.extend(offsets.into_iter().filter(|(id, _)| *id != self.metadata.me));
-        if self.metadata.copies.offsets.len() > MAX_MEMBERS {
-            self.metadata.copies.offsets.retain(|id, _| self.metadata.state.member(id).is_some());
+        self.copies.offsets.extend(offsets.into_iter().filter(|(id, _)| *id != self.me));
+        if self.copies.offsets.len() > MAX_MEMBERS {
+            self.copies.offsets.retain(|id, _| self.state.member(id).is_some());
         }
     }
 }

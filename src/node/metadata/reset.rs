@@ -5,10 +5,10 @@
 
 use crate::cluster::{Change, Reason, WishKind};
 use crate::commands::{ChangeOutcome, WaitOutcome};
-use crate::node::Node;
+use crate::node::metadata::Metadata;
 use crate::node::metadata::membership_check::MembershipCheck;
 use crate::node::metadata::proposals::Part;
-use crate::store::Disk;
+use crate::node::view::{Effects, View};
 use crate::types::{ConnId, Millis, NodeId};
 use crate::wire::bus::Frame;
 use std::collections::BTreeMap;
@@ -65,133 +65,132 @@ pub(in crate::node) struct Reset {
     since: Millis,
 }
 
-impl<D: Disk> Node<D> {
+impl Metadata {
     /// CLUSTER FORGET. The tools send it to every node, so that one just forgotten answers OK.
-    pub(in crate::node) fn forget_member(&mut self, id: NodeId, part: Part) {
-        if self.metadata.state.member(&id).is_none() && !self.metadata.forgotten.is_recent(&id, self.view.now.mono) {
-            return self.out.clients.waiting.decide(part, ChangeOutcome::Refused(format!("ERR Unknown node {id}")));
+    pub fn forget_member(&mut self, id: NodeId, part: Part, view: &View, out: &mut Effects) {
+        if self.state.member(&id).is_none() && !self.forgotten.is_recent(&id, view.now.mono) {
+            return out.clients.waiting.decide(part, ChangeOutcome::Refused(format!("ERR Unknown node {id}")));
         }
-        self.wish(WishKind::Forget, id, Some(part));
+        self.wish(WishKind::Forget, id, Some(part), view, out);
     }
 
     /// CLUSTER RESET. A member leaves through the leader first, so that nobody counts on what it forgets.
-    pub(in crate::node) fn begin_reset(&mut self, client: ConnId, hard: bool) {
-        if self.is_singleton() || (self.is_joiner() && self.metadata.raft.term() == 0) {
-            self.reset_now(hard);
-            return self.out.clients.waiting.finish(client, WaitOutcome::Done);
+    pub fn begin_reset(&mut self, client: ConnId, hard: bool, view: &View, out: &mut Effects) {
+        if self.is_singleton() || (self.is_joiner() && self.raft.term() == 0) {
+            self.reset_now(hard, view, out);
+            return out.clients.waiting.finish(client, WaitOutcome::Done);
         }
-        if self.metadata.raft.leader().is_none() || self.is_leaderless() {
-            if self.is_awaited() {
-                return self
-                    .out
+        if self.raft.leader().is_none() || self.is_leaderless(view) {
+            if view.held.is_awaited {
+                return out
                     .clients
                     .waiting
                     .finish(client, WaitOutcome::Failed("ERR The successor of this node may not have all of its keys yet".to_owned()));
             }
             if hard {
                 // Under a new id nothing that the old one acknowledged is asked of us again.
-                self.reset_now(true);
-                return self.out.clients.waiting.finish(client, WaitOutcome::Done);
+                self.reset_now(true, view, out);
+                return out.clients.waiting.finish(client, WaitOutcome::Done);
             }
             let text = "ERR CLUSTER RESET SOFT needs the cluster's leader, which cannot be reached now; CLUSTER RESET HARD goes on without";
-            return self.out.clients.waiting.finish(client, WaitOutcome::Failed(text.to_owned()));
+            return out.clients.waiting.finish(client, WaitOutcome::Failed(text.to_owned()));
         }
-        if self.metadata.reset.is_some() {
-            return self.out.clients.waiting.finish(client, WaitOutcome::Failed("ERR A CLUSTER RESET is in progress already".to_owned()));
+        if self.reset.is_some() {
+            return out.clients.waiting.finish(client, WaitOutcome::Failed("ERR A CLUSTER RESET is in progress already".to_owned()));
         }
-        if !self.metadata.state.replicas_of(&self.metadata.me).is_empty() {
-            return self.out.clients.waiting.finish(client, WaitOutcome::Failed(Reason::HasReplicas.message().to_owned()));
+        if !self.state.replicas_of(&self.me).is_empty() {
+            return out.clients.waiting.finish(client, WaitOutcome::Failed(Reason::HasReplicas.message().to_owned()));
         }
-        self.metadata.reset = Some(Reset { client, hard, asked: false, since: self.view.now.mono });
-        let ranges = self.metadata.state.ranges_of(&self.metadata.me);
-        if let (false, Some(epoch)) = (ranges.is_empty(), self.metadata.state.epoch_of(&self.metadata.me)) {
-            let release = Change::SlotChange { source: Some((self.metadata.me, epoch)), target: None, ranges };
-            self.propose(release, Some(Part { client, number: 0 }));
+        self.reset = Some(Reset { client, hard, asked: false, since: view.now.mono });
+        let ranges = self.state.ranges_of(&self.me);
+        if let (false, Some(epoch)) = (ranges.is_empty(), self.state.epoch_of(&self.me)) {
+            let release = Change::SlotChange { source: Some((self.me, epoch)), target: None, ranges };
+            self.propose(release, Some(Part { client, number: 0 }), view, out);
         }
-        self.continue_reset();
+        self.continue_reset(view, out);
     }
 
     /// Entries were applied: once our slots are gone the leader is asked to forget us, and once it has we are alone.
-    pub(in crate::node) fn continue_reset(&mut self) {
-        let Some(reset) = self.metadata.reset else { return };
-        if self.metadata.state.member(&self.metadata.me).is_none() {
-            return self.finish_reset();
+    pub fn continue_reset(&mut self, view: &View, out: &mut Effects) {
+        let Some(reset) = self.reset else { return };
+        if self.state.member(&self.me).is_none() {
+            return self.finish_reset(view, out);
         }
-        if !reset.asked && self.metadata.state.slot_count_of(&self.metadata.me) == 0 {
-            self.metadata.reset = Some(Reset { asked: true, ..reset });
-            self.wish(WishKind::Forget, self.metadata.me, Some(Part { client: reset.client, number: 0 }));
+        if !reset.asked && self.state.slot_count_of(&self.me) == 0 {
+            self.reset = Some(Reset { asked: true, ..reset });
+            self.wish(WishKind::Forget, self.me, Some(Part { client: reset.client, number: 0 }), view, out);
         }
     }
 
-    fn finish_reset(&mut self) {
-        if let Some(reset) = self.metadata.reset.take() {
+    fn finish_reset(&mut self, view: &View, out: &mut Effects) {
+        if let Some(reset) = self.reset.take() {
             // The new identity is on disk with the next turn's persist.
-            self.out.clients.waiting.finish_next_turn(reset.client, WaitOutcome::Done);
-            self.reset_now(reset.hard);
+            out.clients.waiting.finish_next_turn(reset.client, WaitOutcome::Done);
+            self.reset_now(reset.hard, view, out);
         }
     }
 
     /// Cron: a RESET that nothing is heard of is called off, or it would come true long after anybody wants it.
-    pub(in crate::node) fn expire_reset(&mut self) {
-        let patience = 3 * self.view.config.cluster_node_timeout;
-        if let Some(reset) = self.metadata.reset.filter(|reset| self.view.now.mono.saturating_sub(reset.since) > patience) {
-            self.metadata.reset = None;
-            self.out.clients.waiting.finish(reset.client, WaitOutcome::Timeout);
+    pub fn expire_reset(&mut self, view: &View, out: &mut Effects) {
+        let patience = 3 * view.config.cluster_node_timeout;
+        if let Some(reset) = self.reset.filter(|reset| view.now.mono.saturating_sub(reset.since) > patience) {
+            self.reset = None;
+            out.clients.waiting.finish(reset.client, WaitOutcome::Timeout);
         }
     }
 
     /// A client was told how its request ended, or has left: a RESET of its is over.
-    pub(in crate::node) fn reset_ended(&mut self, client: ConnId) {
-        if self.metadata.reset.is_some_and(|reset| reset.client == client) {
-            self.metadata.reset = None;
+    pub fn reset_ended(&mut self, client: ConnId) {
+        if self.reset.is_some_and(|reset| reset.client == client) {
+            self.reset = None;
         }
     }
 
     /// We are no member any more. A joiner that has acknowledged nothing has a way back.
-    pub(in crate::node) fn leave_as_forgotten(&mut self) {
-        if self.metadata.standing.joiner().is_some_and(|joiner| joiner.fallback.is_some()) {
-            return self.revert();
+    pub fn leave_as_forgotten(&mut self, view: &View, out: &mut Effects) {
+        if self.standing.joiner().is_some_and(|joiner| joiner.fallback.is_some()) {
+            return self.revert(view, out);
         }
         log::warn!("The cluster has forgotten this node: it is a cluster of its own now");
-        match self.metadata.reset {
-            Some(_) => self.finish_reset(),
-            None => self.reset_now(false),
+        match self.reset {
+            Some(_) => self.finish_reset(view, out),
+            None => self.reset_now(false, view, out),
         }
     }
 
     /// Becomes a new one-node cluster without slots, under a new id if `hard`.
-    fn reset_now(&mut self, hard: bool) {
-        self.metadata.reset = None;
+    fn reset_now(&mut self, hard: bool, view: &View, out: &mut Effects) {
+        self.reset = None;
         if hard {
-            self.metadata.me = self.out.rng.node_id();
+            self.me = out.rng.node_id();
         }
-        let (cluster, shard) = (self.out.rng.cluster_id(), self.out.rng.shard_id());
-        self.found_cluster(cluster, shard);
+        let (cluster, shard) = (out.rng.cluster_id(), out.rng.shard_id());
+        self.found_cluster(cluster, shard, view, out);
     }
 
     /// Tells a node of our cluster that it is no member any more. A ready leader speaks for its whole log, anybody else for what it has
     /// applied: whoever has been taken in again has a log beyond that, or waits to be a member.
-    pub(in crate::node) fn tell_stranger(&mut self, conn: ConnId, id: &NodeId) {
-        if self.is_known(id) || self.metadata.state.member(&self.metadata.me).is_none() {
+    pub fn tell_stranger(&mut self, conn: ConnId, id: &NodeId, out: &mut Effects) {
+        if self.is_known(id) || self.state.member(&self.me).is_none() {
             return;
         }
-        let log = self.metadata.raft.log();
-        let (last_term, last_index) = match self.metadata.raft.leader_ready(self.metadata.state.last_applied()) {
+        let log = self.raft.log();
+        let (last_term, last_index) = match self.raft.leader_ready(self.state.last_applied()) {
             true => (log.last_term(), log.last_index()),
-            false => (self.metadata.state.last_term(), self.metadata.state.last_applied()),
+            false => (self.state.last_term(), self.state.last_applied()),
         };
-        self.out.io.outbox.push(conn, Frame::Forgotten { last_term, last_index, join_nonce: self.metadata.forgotten.nonce(id) });
+        out.io.outbox.push(conn, Frame::Forgotten { last_term, last_index, join_nonce: self.forgotten.nonce(id) });
     }
 
     /// A leader's last word to a member that it has just forgotten, while their link is still up.
-    pub(in crate::node) fn say_farewell(&mut self, id: &NodeId) {
-        if let (true, Some(conn)) = (self.metadata.raft.is_leader(), self.metadata.links.up(id)) {
-            self.tell_stranger(conn, id);
+    pub fn say_farewell(&mut self, id: &NodeId, out: &mut Effects) {
+        if let (true, Some(conn)) = (self.raft.is_leader(), self.links.up(id)) {
+            self.tell_stranger(conn, id, out);
         }
     }
 
     /// Whether this life of a node, which asks to be added by itself, was forgotten: only a MEET brings it back.
-    pub(in crate::node) fn was_forgotten(&self, id: &NodeId, join_nonce: Option<u64>) -> bool {
-        join_nonce.is_some() && self.metadata.forgotten.nonce(id) == join_nonce
+    pub fn was_forgotten(&self, id: &NodeId, join_nonce: Option<u64>) -> bool {
+        join_nonce.is_some() && self.forgotten.nonce(id) == join_nonce
     }
 }

@@ -268,7 +268,7 @@ fn a_predecessor_that_was_forgotten_and_came_again_has_nothing_to_leave() {
     net.nodes[LEADER].metadata.raft.append(None, Change::NodeForget { id: old, epoch }).unwrap();
     net.until("it to leave", |net| net.nodes[P].metadata.state.member_count() == 1);
     assert_eq!(net.ask(LEADER, "CLUSTER MEET 10.0.0.1 7000"), "+OK\r\n");
-    net.until("it to join", |net| net.nodes[P].metadata.state.member(&heir).is_some() && net.nodes[P].knows_newest_state());
+    net.until("it to join", |net| net.nodes[P].metadata.state.member(&heir).is_some() && net.nodes[P].metadata.knows_newest_state());
     assert_eq!(net.ask(P, &format!("CLUSTER REPLICATE {heir}")), "+OK\r\n");
     assert!(!net.nodes[P].has_bequest(), "what it gave away in its earlier life is long gone");
     net.stopped = None;
@@ -338,14 +338,14 @@ fn who_has_nothing_says_so_and_who_does_not_know_yet_says_nothing() {
     let mut net = net();
     let (primary, replica) = (net.nodes[P].metadata.me, net.nodes[R].metadata.me);
     net.nodes[R].dataset.following.diverged();
-    let Extent { reign, offset } = net.nodes[R].promised_extent();
+    let Extent { reign, offset } = net.nodes[R].metadata.promised_extent(&net.nodes[R].view);
     assert!(reign > 0 && offset == 0);
     // It has the entry, and is not told yet that it is committed.
     let shard = net.nodes[LEADER].metadata.state.member(&primary).unwrap().shard;
     let change = Change::Failover { replica, primary, shard, epoch: 1, kind: FailoverKind::Manual };
     net.nodes[LEADER].metadata.raft.append(None, change).unwrap();
     net.until("the entry", |net| net.nodes[P].metadata.raft.log().last_index() > net.nodes[P].metadata.state.last_applied());
-    assert_eq!(net.nodes[P].promised_extent(), Extent::default());
+    assert_eq!(net.nodes[P].metadata.promised_extent(&net.nodes[P].view), Extent::default());
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn what_a_replica_had_before_is_nothing_of_its_primary_s() {
     assert_eq!(net.ask(LEADER, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
     net.until("it to lead", |net| net.nodes[LEADER].metadata.raft.leader_ready(net.nodes[LEADER].metadata.state.last_applied()));
     net.nodes[R].dataset.stream.restart(History::new(ReplId::from_bytes([9; 20]), 5000));
-    assert_eq!(net.nodes[R].promised_extent().offset, 5000);
+    assert_eq!(net.nodes[R].metadata.promised_extent(&net.nodes[R].view).offset, 5000);
     let (primary, replica) = (net.nodes[P].metadata.me, net.nodes[R].metadata.me);
     let state = &net.nodes[LEADER].metadata.state;
     let end = |id: &NodeId| (state.member(id).unwrap().shard, state.epoch_of(id).unwrap());
@@ -167,7 +167,7 @@ fn who_does_not_act_on_an_entry_yet_is_waited_for() {
     let index = net.append_unheard(P, change);
     net.until("it to be applied", |net| net.owns_slots(R));
     let wish = Wish::new(crate::cluster::WishKind::HandOver, replica, &net.nodes[LEADER].metadata.state);
-    net.nodes[LEADER].take_wish(wish, None);
+    net.nodes[LEADER].with_metadata(|metadata, view, out| metadata.take_wish(wish, None, view, out));
     (0..2).for_each(|_| net.step());
     assert!(net.nodes[P].metadata.state.last_applied() < index);
     net.release(LEADER, P, Port::Bus);

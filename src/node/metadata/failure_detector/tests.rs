@@ -1,9 +1,11 @@
 //! Nodes in one process: whose process counts as ended, and whose does not.
 
 use super::*;
+use crate::node::Node;
 use crate::node::io::sessions::{Kind, Session};
 use crate::node::net::Net;
 use crate::node::{Action, Closing, Port};
+use crate::store::Disk;
 use crate::wire::bus::{CLOSING, PROTOCOL_VERSION, encode};
 
 const P: usize = 0;
@@ -113,7 +115,10 @@ fn who_is_gone_for_the_leader_alone_lives() {
     net.refuse_all(&[LEADER]);
     net.sever(LEADER, P, Closed::Eof);
     net.stays_alive(25);
-    assert!(net.nodes[LEADER].ended(&net.nodes[P].metadata.me).is_some(), "it has seen an end");
+    assert!(
+        net.nodes[LEADER].metadata.ended(&net.nodes[P].metadata.me, &net.nodes[LEADER].view, &net.nodes[LEADER].out).is_some(),
+        "it has seen an end"
+    );
     net.lives_on();
 }
 
@@ -147,12 +152,12 @@ fn who_keeps_a_link_open_lives() {
     net.sever(LEADER, P, Closed::Eof);
     // By a link of its own it asks the leader for something, and hears nothing.
     assert_eq!(net.ask(P, "CONFIG SET availability-zone east"), "+OK\r\n");
-    net.until("its link", |net| net.nodes[LEADER].has_connection_with(&net.nodes[P].metadata.me));
+    net.until("its link", |net| net.nodes[LEADER].metadata.has_connection_with(&net.nodes[P].metadata.me, &net.nodes[LEADER].out));
     for _ in 0..180 {
         net.step();
         assert!(!net.is_dead());
     }
-    assert!(net.nodes[LEADER].has_connection_with(&net.nodes[P].metadata.me));
+    assert!(net.nodes[LEADER].metadata.has_connection_with(&net.nodes[P].metadata.me, &net.nodes[LEADER].out));
 }
 
 #[test]
@@ -174,9 +179,9 @@ fn any_frame_voids_what_was_seen_before() {
     net.hold(R, LEADER, Port::Bus);
     [LEADER, R].into_iter().for_each(|at| net.sever(at, P, Closed::Eof));
     net.step();
-    assert!(net.nodes[LEADER].ended(&net.nodes[P].metadata.me).is_some());
+    assert!(net.nodes[LEADER].metadata.ended(&net.nodes[P].metadata.me, &net.nodes[LEADER].view, &net.nodes[LEADER].out).is_some());
     assert_eq!(net.ask(P, "CONFIG SET availability-zone east"), "+OK\r\n");
-    net.until("its greeting", |net| net.nodes[LEADER].has_connection_with(&net.nodes[P].metadata.me));
+    net.until("its greeting", |net| net.nodes[LEADER].metadata.has_connection_with(&net.nodes[P].metadata.me, &net.nodes[LEADER].out));
     net.sever(LEADER, P, Closed::Error);
     net.release(R, LEADER, Port::Bus);
     net.lives_on();
@@ -208,9 +213,9 @@ fn what_a_witness_of_an_older_binary_says_is_no_evidence_nor_what_is_of_another_
         net.answer_for_the_replica(id, Finding::Dead(ended));
         net.stays_alive(100);
         let (witness, leader) = (net.nodes[R].metadata.me, &mut net.nodes[LEADER]);
-        assert!(leader.may_testify(&witness));
+        assert!(leader.metadata.may_testify(&witness, &leader.out));
         leader.forget_process(&witness);
-        assert!(!leader.may_testify(&witness));
+        assert!(!leader.metadata.may_testify(&witness, &leader.out));
     }
 }
 
@@ -267,7 +272,7 @@ fn what_was_seen_before_an_election_is_no_evidence_of_the_leader() {
     net.kill(P);
     let id = net.nodes[P].metadata.me;
     net.until("the inquiry", |net| net.nodes[LEADER].metadata.deaths.inquiries.contains_key(&id));
-    let process = net.nodes[LEADER].ended(&id).map(|ended| ended.process);
+    let process = net.nodes[LEADER].metadata.ended(&id, &net.nodes[LEADER].view, &net.nodes[LEADER].out).map(|ended| ended.process);
     let inquiry = |of_stream| Inquiry {
         number: 0,
         since: 0,
@@ -277,12 +282,19 @@ fn what_was_seen_before_an_election_is_no_evidence_of_the_leader() {
         testimonies: vec![Testimony { process: process.unwrap(), at: Millis::MAX, of_stream }],
     };
     let leader = &mut net.nodes[LEADER];
-    assert!(leader.is_proven(&id, &inquiry(false)) && leader.is_proven(&id, &inquiry(true)));
+    assert!(
+        leader.metadata.is_proven(&id, &inquiry(false), &leader.view, &leader.out)
+            && leader.metadata.is_proven(&id, &inquiry(true), &leader.view, &leader.out)
+    );
     leader.metadata.deaths.term += 1;
-    assert!(!leader.is_proven(&id, &inquiry(false)) && leader.is_proven(&id, &inquiry(true)), "a later leadership");
+    assert!(
+        !leader.metadata.is_proven(&id, &inquiry(false), &leader.view, &leader.out)
+            && leader.metadata.is_proven(&id, &inquiry(true), &leader.view, &leader.out),
+        "a later leadership"
+    );
     // It has heard another process since.
-    leader.heard(&id, Some(process.unwrap() ^ 1));
-    assert!(!leader.is_proven(&id, &inquiry(true)));
+    leader.with_metadata(|metadata, view, out| metadata.heard(&id, Some(process.unwrap() ^ 1), view, out));
+    assert!(!leader.metadata.is_proven(&id, &inquiry(true), &leader.view, &leader.out));
 }
 
 #[test]
@@ -291,12 +303,15 @@ fn an_old_end_shows_nothing() {
     let (id, patience) = (net.nodes[P].metadata.me, net.nodes[R].view.config.cluster_node_timeout / 2);
     net.kill(P);
     let begun = net.now.mono;
-    net.until("the end", |net| net.nodes[R].ended(&id).is_some());
+    net.until("the end", |net| net.nodes[R].metadata.ended(&id, &net.nodes[R].view, &net.nodes[R].out).is_some());
     let replica = &mut net.nodes[R];
     replica.view.now.mono = begun + patience;
-    assert!(replica.ended(&id).is_some());
+    assert!(replica.metadata.ended(&id, &replica.view, &replica.out).is_some());
     replica.view.now.mono += 10;
-    assert!(replica.ended(&id).is_none(), "a process that has begun since may have been granted a lease");
+    assert!(
+        replica.metadata.ended(&id, &replica.view, &replica.out).is_none(),
+        "a process that has begun since may have been granted a lease"
+    );
 }
 
 /// The leader has had no link with it. Its own host would refuse.
@@ -306,11 +321,11 @@ fn a_loopback_address_is_nobody_s_unless_it_is_everybody_s() {
     let (id, leader) = (net.nodes[P].metadata.me, &mut net.nodes[LEADER]);
     for (ip, is_known) in [("10.0.0.9", true), ("127.0.0.1", false), ("::1", false), ("169.254.1.1", false), ("fe80::1", false)] {
         leader.metadata.addresses.get_mut(&id).unwrap().ip = ip.to_owned();
-        assert_eq!(leader.place_to_be_refused(&id).is_some(), is_known, "{ip}");
+        assert_eq!(leader.metadata.place_to_be_refused(&id, &leader.view, &leader.out).is_some(), is_known, "{ip}");
     }
     for (ip, is_known) in [("127.0.0.1", true), ("169.254.1.1", false)] {
         leader.metadata.addresses.values_mut().for_each(|address| address.ip = ip.to_owned());
-        assert_eq!(leader.place_to_be_refused(&id).is_some(), is_known, "{ip} for all");
+        assert_eq!(leader.metadata.place_to_be_refused(&id, &leader.view, &leader.out).is_some(), is_known, "{ip} for all");
     }
 }
 
@@ -366,7 +381,7 @@ impl<D: Disk> Node<D> {
                 Kind::Client(_) => {}
             }
         }
-        self.heard(id, None);
+        self.metadata.heard(id, None, &self.view, &mut self.out);
     }
 }
 
@@ -386,7 +401,7 @@ fn who_was_dead_and_greets_lives() {
     let mut net = Net::with_a_dead_primary();
     net.refuse(LEADER, P, Port::Bus);
     net.start(P);
-    net.until("its greeting", |net| net.nodes[LEADER].has_connection_with(&net.nodes[P].metadata.me));
+    net.until("its greeting", |net| net.nodes[LEADER].metadata.has_connection_with(&net.nodes[P].metadata.me, &net.nodes[LEADER].out));
     assert!(!net.is_dead() && net.nodes[LEADER].metadata.links.up(&net.nodes[P].metadata.me).is_none());
 }
 
@@ -439,7 +454,7 @@ fn an_answer_to_an_earlier_inquiry_is_none_to_this() {
     let id = net.nodes[P].metadata.me;
     net.until("the question", |net| net.nodes[LEADER].metadata.deaths.inquiries.get(&id).is_some_and(|inquiry| inquiry.witness.is_some()));
     let number = net.nodes[LEADER].metadata.deaths.inquiries[&id].number - 1;
-    let process = net.nodes[LEADER].ended(&id).map(|ended| ended.process);
+    let process = net.nodes[LEADER].metadata.ended(&id, &net.nodes[LEADER].view, &net.nodes[LEADER].out).map(|ended| ended.process);
     let ended = process.map(|process| bus::Ended { process, age: 0, of_stream: true });
     net.tell_leader(&Frame::Probed { id, number, finding: Finding::Dead(ended) });
     for _ in 0..30 {

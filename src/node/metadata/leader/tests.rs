@@ -30,18 +30,18 @@ fn a_leader_takes_its_own_flag_back() {
 fn an_entry_type_is_appended_once_every_member_has_said_that_it_knows_it() {
     const OLD: usize = 1;
     let mut net = Net::with_members(3);
-    net.until("the leader to know all", |net| net.nodes[0].all_speak(PROTOCOL_VERSION));
-    assert!(!net.nodes[0].all_speak(PROTOCOL_VERSION + 1));
+    net.until("the leader to know all", |net| net.nodes[0].metadata.all_speak(PROTOCOL_VERSION));
+    assert!(!net.nodes[0].metadata.all_speak(PROTOCOL_VERSION + 1));
     // As a binary of version 1 announces itself: it goes on saying so while that stands in the log only, and after.
     let (id, mut address) = (net.nodes[OLD].metadata.me, net.nodes[OLD].metadata.own_address.clone());
     address.keys.remove("protocol-version");
     net.nodes[0].metadata.raft.append(None, Change::NodeInfo { id, address, nofailover: false }).unwrap();
-    assert!(!net.nodes[0].all_speak(PROTOCOL_VERSION) && net.nodes[0].all_speak(OLDEST_VERSION));
+    assert!(!net.nodes[0].metadata.all_speak(PROTOCOL_VERSION) && net.nodes[0].metadata.all_speak(OLDEST_VERSION));
     net.until("it to be applied", |net| {
         net.nodes.iter().all(|node| node.metadata.state.member(&id).unwrap().address.protocol_version() == OLDEST_VERSION)
     });
-    assert!(!net.nodes[0].all_speak(PROTOCOL_VERSION));
-    net.until("the node to say otherwise", |net| net.nodes[0].all_speak(PROTOCOL_VERSION));
+    assert!(!net.nodes[0].metadata.all_speak(PROTOCOL_VERSION));
+    net.until("the node to say otherwise", |net| net.nodes[0].metadata.all_speak(PROTOCOL_VERSION));
 }
 
 /// Three members, all of whom vote; who leads, and one that does not and has proposed a change.
@@ -109,7 +109,7 @@ fn after_a_recovery_nobody_has_proposed_anything() {
     });
     assert_ne!(net.ask(at, "CLUSTER DELSLOTS 5"), "+OK\r\n", "there is no higher one");
     (0..3).filter(|other| *other != at).for_each(|other| net.kill(other));
-    net.until("the leader to be missed", |net| net.nodes[at].is_leaderless());
+    net.until("the leader to be missed", |net| net.nodes[at].metadata.is_leaderless(&net.nodes[at].view));
     assert_eq!(net.ask(at, "CLUSTER RECOVER QUORUM"), "+OK\r\n");
     net.until("it to lead", |net| net.nodes[at].metadata.raft.is_leader());
     assert_eq!(net.ask(at, "CLUSTER DELSLOTS 5"), "+OK\r\n");
@@ -127,9 +127,9 @@ fn a_leader_appends_no_more_than_others_take() {
     }
     assert!(node.metadata.raft.log().len() > 4096);
     let one_more = Entry { term: 0, origin: None, body: Body::App(Change::NodeRecover { id }) };
-    assert!(matches!(node.try_append(&one_more), Err(RejectReason::Busy)));
+    assert!(matches!(node.metadata.try_append(&one_more, &node.view), Err(RejectReason::Busy)));
     net.until("room", |net| net.nodes[leader].metadata.raft.tail_has_room());
-    assert!(net.nodes[leader].try_append(&one_more).is_ok());
+    assert!(net.nodes[leader].with_metadata(|metadata, view, _| metadata.try_append(&one_more, view)).is_ok());
 }
 
 /// Version 1 applies it, and cannot load what it has written then.
@@ -141,7 +141,10 @@ fn an_address_that_leaves_no_room_is_not_appended_and_applied_by_everybody() {
     assert!(address.is_valid());
     let change = Change::NodeInfo { id, address: address.clone(), nofailover: false };
     let entry = Entry { term: 0, origin: None, body: Body::App(change.clone()) };
-    assert!(matches!(net.nodes[leader].try_append(&entry), Err(RejectReason::Rejected(Some(Reason::BadAddress)))));
+    assert!(matches!(
+        net.nodes[leader].with_metadata(|metadata, view, _| metadata.try_append(&entry, view)),
+        Err(RejectReason::Rejected(Some(Reason::BadAddress)))
+    ));
     assert_eq!(net.nodes[leader].metadata.state.would(&change), Outcome::Applied);
     let index = net.nodes[leader].metadata.raft.append(None, change).unwrap();
     net.until("it to be applied", |net| net.nodes.iter().all(|node| node.metadata.state.last_applied() >= index));

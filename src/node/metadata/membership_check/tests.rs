@@ -36,9 +36,9 @@ fn a_cluster_does_not_dissolve_at_a_strangers_word() {
             }
         }
         net.run(100);
-        assert!(net.nodes.iter().filter(|node| node.doubts_membership()).count() > 2, "they ask");
+        assert!(net.nodes.iter().filter(|node| node.metadata.doubts_membership()).count() > 2, "they ask");
         net.run(3500);
-        assert!(!net.nodes.iter().any(|node| node.doubts_membership()), "not for ever");
+        assert!(!net.nodes.iter().any(|node| node.metadata.doubts_membership()), "not for ever");
         assert_eq!(net.fellows(), [0, 1, 2, 3]);
     }
     assert_eq!(net.ask(2, "CLUSTER DELSLOTS 7"), "+OK\r\n");

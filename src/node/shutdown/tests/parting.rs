@@ -127,7 +127,7 @@ fn who_has_just_started_with_the_newest_keys_leaves_them_to_a_replica() {
     net.kill(P);
     net.start(R);
     net.start(P);
-    net.until("the doubt", |net| net.nodes[P].dataset.succession.yielding.is_bereft() && net.nodes[P].knows_newest_state());
+    net.until("the doubt", |net| net.nodes[P].dataset.succession.yielding.is_bereft() && net.nodes[P].metadata.knows_newest_state());
     net.nodes[P].shutdown(Signal::Term);
     ends_and_leaves_all_to(&mut net, R);
 }
@@ -280,8 +280,8 @@ fn a_replica_at_its_last_save_is_no_successor() {
     let mut net = with_one_replica();
     net.nodes[R].shutdown(Signal::Term);
     net.until("the last save", |net| net.nodes[R].ending == Ending::Saving);
-    assert_eq!(net.nodes[R].promised_extent().offset, 0);
-    assert!(net.nodes[R].promised_extent().reign > 0);
+    assert_eq!(net.nodes[R].metadata.promised_extent(&net.nodes[R].view).offset, 0);
+    assert!(net.nodes[R].metadata.promised_extent(&net.nodes[R].view).reign > 0);
     // Nor does it run or acknowledge any more. The stream ends with the process, which shows that it is dead.
     let link = net.nodes[R].dataset.following.link().unwrap();
     let told = |net: &Net| (net.history(R).offset, net.nodes[R].out.io.sessions.get(link).unwrap().transmit.len());

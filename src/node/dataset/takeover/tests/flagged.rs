@@ -26,7 +26,7 @@ fn a_replica_whose_flag_is_about_to_go_takes_over_from_a_restarted_primary() {
     let mut net = with_a_flagged_replica();
     net.release(R, LEADER, Port::Bus);
     let replica = net.nodes[R].metadata.me;
-    net.until("an answer", |net| net.nodes[LEADER].answers_again(&replica));
+    net.until("an answer", |net| net.nodes[LEADER].metadata.answers_again(&replica, &net.nodes[LEADER].view));
     assert!(net.nodes[LEADER].metadata.state.member(&replica).unwrap().failed, "it is not even proposed");
     restart(&mut net, P);
     whoever_serves_has_all(&mut net);
@@ -38,8 +38,11 @@ fn a_flag_that_the_log_takes_back_is_waited_for() {
     let (primary, replica) = (net.nodes[P].metadata.me, net.nodes[R].metadata.me);
     net.nodes[LEADER].metadata.raft.append(None, Change::NodeRecover { id: replica }).unwrap();
     let wish = Wish::new(WishKind::HandOver, primary, &net.nodes[LEADER].metadata.state);
-    net.nodes[LEADER].take_wish(wish, None);
-    assert!(net.nodes[LEADER].metadata.leading.handovers().next().is_some() && !net.nodes[LEADER].answers_again(&replica));
+    net.nodes[LEADER].with_metadata(|metadata, view, out| metadata.take_wish(wish, None, view, out));
+    assert!(
+        net.nodes[LEADER].metadata.leading.handovers().next().is_some()
+            && !net.nodes[LEADER].metadata.answers_again(&replica, &net.nodes[LEADER].view)
+    );
     net.release(R, LEADER, Port::Bus);
     net.until("a successor", |net| net.nodes[P].metadata.state.slot_count_of(&primary) == 0);
     assert_eq!(net.ask(R, "GET last"), "$1\r\n1\r\n");

@@ -1,6 +1,7 @@
 //! How connections are closed by who lives, so that their ends show nothing.
 
 use super::*;
+use crate::node::io::closing;
 
 /// P gives all of its connections up.
 fn closes_all(net: &mut Net) {
@@ -45,7 +46,12 @@ fn a_connection_with_something_unsent_is_reset() {
     assert_eq!(net.ask(P, "SET key:0 changed"), "+OK\r\n");
     net.until("an answer that cannot leave", |net| {
         let links = net.nodes[P].out.io.sessions.iter().filter(|(_, session)| !session.transmit.is_empty());
-        links.filter(|(conn, _)| net.nodes[P].way_to_close(*conn) == Closing::Reset).count() >= 2
+        links
+            .filter(|(conn, _)| {
+                closing::of(net.nodes[P].out.io.sessions.get(*conn).unwrap(), &net.nodes[P].dataset.stream) == Closing::Reset
+            })
+            .count()
+            >= 2
     });
     net.refuse_all(&[R, LEADER, OTHER]);
     closes_all(&mut net);

@@ -1,0 +1,100 @@
+//! What the parts of a node do to each other: changes of the cluster become those of its keys and its clients.
+//!
+//! Owns: the order in which consequences are drawn. Must not: have work of its own; each is a small call into the part that does it.
+//! Contract: docs/protocol.md, "What is replicated".
+
+use crate::node::Node;
+use crate::node::metadata::Metadata;
+use crate::node::view::{Consequence, Effects, Held, View};
+use crate::store::Disk;
+
+impl<D: Disk> Node<D> {
+    /// Lets the metadata work, and draws what follows for the other parts.
+    pub(in crate::node) fn with_metadata<R>(&mut self, work: impl FnOnce(&mut Metadata, &View, &mut Effects) -> R) -> R {
+        let result = work(&mut self.metadata, &self.view, &mut self.out);
+        self.settle();
+        result
+    }
+
+    /// What a part has left to do for the others: connections that it gave up, and what follows for them.
+    pub(in crate::node) fn settle(&mut self) {
+        loop {
+            for (conn, end) in std::mem::take(&mut self.out.lost) {
+                self.link_ended(conn, end);
+            }
+            for conn in std::mem::take(&mut self.out.closes) {
+                self.close(conn);
+            }
+            for consequence in std::mem::take(&mut self.out.consequences) {
+                self.draw(consequence);
+            }
+            if self.out.lost.is_empty() && self.out.closes.is_empty() && self.out.consequences.is_empty() {
+                break;
+            }
+        }
+        self.view.held = Held {
+            primary: self.dataset.following.primary(),
+            extent: self.extent(),
+            lacks_keys: self.lacks_keys(),
+            goes: self.is_at_its_end() && !self.owes_inheritance(),
+            is_awaited: self.is_awaited(),
+            asks: self.dataset.succession.asks(),
+        };
+    }
+
+    fn draw(&mut self, consequence: Consequence) {
+        match consequence {
+            Consequence::SlotsOfOthers { index, ranges } => self.part_with(index, &ranges),
+            Consequence::TakesOver { primary, kind } => self.succeed(primary, kind),
+            Consequence::HandedOver { successor, kind } => self.handed_over(successor, kind),
+            Consequence::AnotherCluster => {
+                self.part_from_primary();
+                self.part_from_replicas();
+                self.end_reign();
+                self.doubt_owners();
+            }
+            Consequence::Members => self.refresh_audience(),
+            Consequence::ClaimsSettled => self.drop_foreign_keys(),
+        }
+    }
+
+    /// Step 3 of before-sleep: applies what is committed.
+    pub(in crate::node) fn apply_committed(&mut self) {
+        let before = self.metadata.state.last_applied();
+        while self.with_metadata(Metadata::apply_next) {}
+        self.with_metadata(|metadata, _, out| metadata.review_incarnation(out));
+        self.metadata.raft.applied(self.metadata.state.last_applied());
+        self.tell_dropped();
+        if self.metadata.state.last_applied() > before {
+            self.refresh_leaving();
+        }
+    }
+
+    /// Step 9 of before-sleep: what applied entries mean for this node.
+    pub(in crate::node) fn draw_consequences(&mut self) {
+        if !std::mem::take(&mut self.out.todo.consequences) {
+            return;
+        }
+        let changed = std::mem::take(&mut self.metadata.changed);
+        if changed.members {
+            self.with_metadata(Metadata::refresh_members);
+            self.with_metadata(Metadata::announce_address);
+        }
+        if changed.members || changed.owners {
+            self.with_metadata(Metadata::refresh_owners);
+            self.end_foreign_subscriptions();
+        }
+        self.review_primary();
+        if changed.state {
+            self.drop_foreign_keys();
+        }
+        self.metadata.raft.set_max_lease(self.metadata.state.max_lease());
+        if self.metadata.state.member(&self.metadata.me).is_some() {
+            self.with_metadata(|metadata, _, out| metadata.joined(out));
+            self.with_metadata(Metadata::make_claims);
+        }
+        self.with_metadata(|metadata, _, out| metadata.review_proposals(out));
+        self.with_metadata(Metadata::review_wishes);
+        self.with_metadata(Metadata::continue_reset);
+    }
+}
