@@ -2,7 +2,7 @@
 //! once, however it comes.
 
 use pontoon::cluster::{Address, Change, State};
-use pontoon::commands::{Buffers, BusStats, Client, ClientList, Cluster, Context, Flow, NO_SLOT, PubSub, Server, execute};
+use pontoon::commands::{Cluster, Context, Flow, NO_SLOT, execute};
 use pontoon::config::Config;
 use pontoon::keyspace::{Keyspace, Value, key_slot};
 use pontoon::node::{Accepted, Node, Port};
@@ -10,6 +10,7 @@ use pontoon::raft::{Body, Entry, Raft, Settings};
 use pontoon::replication::rdb::Loader;
 use pontoon::replication::{History, Stream};
 use pontoon::rng::Rng;
+use pontoon::session::{Buffers, BusStats, Client, ClientList, PubSub, Server};
 use pontoon::store::{MemoryDisk, SyncTimes, Work};
 use pontoon::types::{ClusterId, ConnId, NodeId, Now, ReplId, Slot};
 use pontoon::wire::{OwnedArgs, Reply};

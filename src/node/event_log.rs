@@ -3,8 +3,8 @@
 //! Owns: these lines of the log, and how they name nodes. Must not: change anything. Contract: docs/operations.md, "What a failover says".
 
 use crate::cluster::{Change, FailoverKind, State};
-use crate::commands::Client;
 use crate::node::Node;
+use crate::session::Client;
 use crate::store::Disk;
 use crate::types::NodeId;
 

@@ -21,6 +21,7 @@ use crate::keyspace::Keyspace;
 use crate::raft::{Body, Entry, Raft, Settings};
 use crate::replication::{History, Stream};
 use crate::rng::Rng;
+use crate::session::{Buffers, BusStats, Client, ClientList, Held, PONTOON_VERSION, Pause, Progress, PubSub, Server};
 use crate::store::{SyncTimes, Work};
 use crate::types::{ClusterId, ConnId, LeaseNumber, LogIndex, Millis, NodeId, Now, ReplId, Slot};
 use crate::wire::{OwnedArgs, Reply};

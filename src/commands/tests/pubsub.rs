@@ -1,8 +1,8 @@
 //! Publish and subscribe on one node. The replies are those of Redis 7.0.15, recorded from it.
 
 use super::*;
-use crate::commands::pubsub::{Scope, Subscriptions};
 use crate::keyspace::key_slot;
+use crate::session::{Scope, Subscriptions};
 
 impl Desk {
     /// The reply on one line.

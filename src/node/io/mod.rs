@@ -10,9 +10,9 @@ pub(in crate::node) mod pubsub_links;
 pub(in crate::node) mod sessions;
 pub(in crate::node) mod transmit;
 
-use crate::commands::BusStats;
 use crate::node::Action;
 use crate::node::outbox::Outbox;
+use crate::session::BusStats;
 use std::collections::VecDeque;
 
 /// See the module.
