@@ -90,6 +90,7 @@ mod tests {
     use super::super::scene::{Scene, id, origin};
     use super::*;
     use crate::cluster::Change;
+    use crate::cluster::change::NodeRecover;
     use crate::raft::Body;
     use std::collections::BTreeSet;
 
@@ -97,7 +98,7 @@ mod tests {
     fn every_part_of_the_state_counts() {
         let mut scene = Scene::of(4);
         scene.do_(&scene.replica_of(3, 0));
-        scene.body(Some(origin(0, 1, 2, 2)), Body::App(Change::NodeRecover { id: id(1) }));
+        scene.body(Some(origin(0, 1, 2, 2)), Body::App(Change::NodeRecover(NodeRecover { id: id(1) })));
         let base = scene.state;
         let member = |state: &mut State, change: fn(&mut Member)| change(state.members.get_mut(&id(1)).unwrap());
         let changes: [&dyn Fn(&mut State); 16] = [

@@ -2,6 +2,7 @@
 
 use super::scene::{id, join, origin, shard};
 use super::*;
+use crate::cluster::change::{Failover, NodeFail, NodeForget, NodeInfo, NodeJoin, NodeRecover, SetReplicaOf, SlotChange};
 use crate::raft::{Body, Entry, Log, Origin};
 use crate::types::{ClusterId, NodeId, ShardId, Slot};
 use proptest::collection::{btree_map, vec};
@@ -50,21 +51,21 @@ fn kinds() -> impl Strategy<Value = FailoverKind> {
 fn changes() -> impl Strategy<Value = Change> {
     let side = || option::of((nodes(), 0u64..20));
     prop_oneof![
-        (nodes(), addresses()).prop_map(|(id, address)| Change::NodeJoin { id, address, voter: false }),
-        (nodes(), 0u64..20).prop_map(|(id, epoch)| Change::NodeForget { id, epoch }),
-        (side(), side(), ranges()).prop_map(|(source, target, ranges)| Change::SlotChange { source, target, ranges }),
+        (nodes(), addresses()).prop_map(|(id, address)| Change::NodeJoin(NodeJoin { id, address, voter: false })),
+        (nodes(), 0u64..20).prop_map(|(id, epoch)| Change::NodeForget(NodeForget { id, epoch })),
+        (side(), side(), ranges()).prop_map(|(source, target, ranges)| Change::SlotChange(SlotChange { source, target, ranges })),
         (nodes(), (shards(), 0u64..20), option::of(nodes()), (shards(), 0u64..20))
-            .prop_map(|(id, source, primary, target)| Change::SetReplicaOf { id, source, primary, target }),
-        (nodes(), nodes(), shards(), 0u64..20, kinds()).prop_map(|(replica, primary, shard, epoch, kind)| Change::Failover {
+            .prop_map(|(id, source, primary, target)| Change::SetReplicaOf(SetReplicaOf { id, source, primary, target })),
+        (nodes(), nodes(), shards(), 0u64..20, kinds()).prop_map(|(replica, primary, shard, epoch, kind)| Change::Failover(Failover {
             replica,
             primary,
             shard,
             epoch,
             kind
-        }),
-        (nodes(), addresses(), any::<bool>()).prop_map(|(id, address, nofailover)| Change::NodeInfo { id, address, nofailover }),
-        nodes().prop_map(|id| Change::NodeFail { id }),
-        nodes().prop_map(|id| Change::NodeRecover { id }),
+        })),
+        (nodes(), addresses(), any::<bool>()).prop_map(|(id, address, nofailover)| Change::NodeInfo(NodeInfo { id, address, nofailover })),
+        nodes().prop_map(|id| Change::NodeFail(NodeFail { id })),
+        nodes().prop_map(|id| Change::NodeRecover(NodeRecover { id })),
     ]
 }
 
@@ -95,7 +96,7 @@ fn a_leader_would_append(state: &State, body: &Body<Change>) -> bool {
     match body {
         Body::AddVoter { ids } => ids.iter().all(|id| state.member(id).is_some()),
         Body::DelVoter { id, .. } => state.voters().len() > usize::from(state.voters().contains(id)),
-        Body::App(Change::NodeJoin { id, voter: true, .. }) => state.last_applied() == 0 || state.member(id).is_some(),
+        Body::App(Change::NodeJoin(NodeJoin { id, voter: true, .. })) => state.last_applied() == 0 || state.member(id).is_some(),
         _ => true,
     }
 }
@@ -106,7 +107,7 @@ fn step(state: &State, entry: &ClusterEntry, renew: bool) -> ClusterEntry {
     if let Body::App(change) = &mut entry.body
         && renew
     {
-        if let Change::SlotChange { source, ranges, .. } = change {
+        if let Change::SlotChange(SlotChange { source, ranges, .. }) = change {
             *source = state.owner(ranges[0].0).map(|id| (id, 0));
         }
         if let Ok(renewed) = state.renewed(change) {

@@ -159,7 +159,7 @@ mod tests {
     fn nodes_are_shown_as_tools_expect_them() {
         let mut scene = Scene::of(3);
         scene.do_(&scene.replica_of(2, 0));
-        scene.do_(&crate::cluster::Change::NodeFail { id: id(1) });
+        scene.do_(&crate::cluster::Change::NodeFail(crate::cluster::change::NodeFail { id: id(1) }));
         let mut text = String::new();
         nodes(&scene.state, &id(0), &[], &[], &mut text);
         let epoch = |n| scene.state.epoch_of(&id(n)).unwrap();
@@ -210,7 +210,7 @@ mod tests {
         scene.do_(&scene.replica_of(2, 0));
         scene.do_(&scene.replica_of(3, 0));
         scene.do_(&scene.replica_of(4, 0));
-        scene.do_(&crate::cluster::Change::NodeFail { id: id(2) });
+        scene.do_(&crate::cluster::Change::NodeFail(crate::cluster::change::NodeFail { id: id(2) }));
         let ranges = slots(&scene.state, |member| *member != id(4));
         assert_eq!(ranges.len(), 2);
         assert_eq!((ranges[0].first.number(), ranges[0].last.number(), ranges[0].primary.id), (0, 99, id(0)));
@@ -220,7 +220,7 @@ mod tests {
         let first = shards.iter().find(|shard| shard.nodes[0].id == id(0)).unwrap();
         assert_eq!((first.nodes.len(), first.ranges.len()), (4, 1));
         assert_eq!(counts(&scene.state), Counts { assigned: 200, failed: 0, owners: 2 });
-        scene.do_(&crate::cluster::Change::NodeFail { id: id(1) });
+        scene.do_(&crate::cluster::Change::NodeFail(crate::cluster::change::NodeFail { id: id(1) }));
         assert_eq!(counts(&scene.state).failed, 100);
     }
 }

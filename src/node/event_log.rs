@@ -2,6 +2,7 @@
 //!
 //! Owns: these lines of the log, and how they name nodes. Must not: change anything. Contract: docs/operations.md, "What a failover says".
 
+use crate::cluster::change::{Failover, NodeFail, NodeRecover};
 use crate::cluster::{Change, FailoverKind, State};
 use crate::node::Node;
 use crate::session::Client;
@@ -31,9 +32,9 @@ impl<D: Disk> Node<D> {
     /// An entry with this change was applied.
     pub(in crate::node) fn chronicle(&self, change: &Change) {
         match change {
-            Change::Failover { replica, primary, kind, .. } => self.chronicle_failover(replica, primary, *kind),
-            Change::NodeFail { id } => log::warn!("{} is flagged as failed", self.named(id)),
-            Change::NodeRecover { id } => log::info!("{} answers again: it is not flagged as failed any more", self.named(id)),
+            Change::Failover(Failover { replica, primary, kind, .. }) => self.chronicle_failover(replica, primary, *kind),
+            Change::NodeFail(NodeFail { id }) => log::warn!("{} is flagged as failed", self.named(id)),
+            Change::NodeRecover(NodeRecover { id }) => log::info!("{} answers again: it is not flagged as failed any more", self.named(id)),
             _ => {}
         }
     }

@@ -1,6 +1,7 @@
 //! Unknown commands, arities, and who serves a key. WATCH stands for a read, as it has keys and is always there.
 
 use super::*;
+use crate::cluster::change::{NodeInfo, SetReplicaOf};
 use crate::config::EndpointType;
 
 #[test]
@@ -101,7 +102,7 @@ fn a_replica_serves_reads_of_its_primarys_slots_to_who_says_readonly() {
         (shard, desk.state.epoch(&shard))
     };
     let (source, target) = (shard(&desk, ME), shard(&desk, OTHER));
-    desk.apply(Change::SetReplicaOf { id: ME, source, primary: Some(OTHER), target });
+    desk.apply(Change::SetReplicaOf(SetReplicaOf { id: ME, source, primary: Some(OTHER), target }));
     assert_eq!(desk.ask("get foo"), "-MOVED 12182 127.0.0.1:7002\r\n");
     assert_eq!(desk.ask("readonly"), "+OK\r\n");
     assert_eq!(desk.ask("get foo"), "-MOVED 12182 127.0.0.1:7002\r\n", "before its first sync it has no copies");
@@ -146,7 +147,7 @@ fn redirects_name_what_the_option_says() {
     desk.config.cluster_preferred_endpoint_type = EndpointType::Unknown;
     assert_eq!(desk.ask("watch foo"), "-MOVED 12182 :7002\r\n");
     let named = Address { hostname: "b.example".to_owned(), ..address(7002, "0b") };
-    desk.apply(Change::NodeInfo { id: OTHER, address: named, nofailover: false });
+    desk.apply(Change::NodeInfo(NodeInfo { id: OTHER, address: named, nofailover: false }));
     desk.config.cluster_preferred_endpoint_type = EndpointType::Hostname;
     assert_eq!(desk.ask("watch foo"), "-MOVED 12182 b.example:7002\r\n");
 }

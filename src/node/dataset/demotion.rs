@@ -3,6 +3,7 @@
 //! Owns: the pause that a replica asked for, where the stream ended, and why this primary does not serve its slots. Must not: choose the successor (the
 //! leader does). Contract: docs/protocol.md, "Failover".
 
+use crate::cluster::change::{Failover, SetReplicaOf, SlotChange};
 use crate::cluster::{Change, FailoverKind, WishKind};
 use crate::node::Node;
 use crate::raft::{Body, Payload};
@@ -127,14 +128,16 @@ impl<D: Disk> Node<D> {
         let summoned = self.dataset.succession.summoned.take();
         for (_, entry) in self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1) {
             match &entry.body {
-                Body::App(change @ Change::SlotChange { ranges, .. }) if change.deposes() == Some(self.me) => {
+                Body::App(change @ Change::SlotChange(SlotChange { ranges, .. })) if change.deposes() == Some(self.me) => {
                     self.dataset.succession.yielding.leaving.extend(ranges);
                 }
-                Body::App(Change::SetReplicaOf { id, .. }) if *id == self.me => {
+                Body::App(Change::SetReplicaOf(SetReplicaOf { id, .. })) if *id == self.me => {
                     self.dataset.succession.yielding.leaving.extend(self.metadata.state.ranges_of(&self.me))
                 }
-                Body::App(Change::Failover { primary, .. }) if *primary == self.me => self.dataset.succession.yielding.deposed = true,
-                Body::App(Change::Failover { replica, primary, kind: FailoverKind::Manual, .. }) if *replica == self.me => {
+                Body::App(Change::Failover(Failover { primary, .. })) if *primary == self.me => {
+                    self.dataset.succession.yielding.deposed = true
+                }
+                Body::App(Change::Failover(Failover { replica, primary, kind: FailoverKind::Manual, .. })) if *replica == self.me => {
                     self.dataset.succession.summoned = Some(*primary);
                 }
                 _ => {}

@@ -4,6 +4,7 @@
 //! primary's, whose log may be ahead of its own or behind, and whose stream says when they go. Contract: docs/protocol.md, "Replication".
 
 use crate::cluster::Change;
+use crate::cluster::change::SlotChange;
 use crate::node::Node;
 use crate::raft::{Body, Entry};
 use crate::store::Disk;
@@ -59,7 +60,7 @@ impl Foreign {
 pub(in crate::node) fn others_slots(me: &NodeId, entry: &Entry<Change>) -> Vec<(Slot, Slot)> {
     let is_other = |end: &Option<(NodeId, u64)>| end.is_some_and(|(id, _)| id != *me);
     match &entry.body {
-        Body::App(Change::SlotChange { source, target, ranges }) if is_other(source) || is_other(target) => ranges.clone(),
+        Body::App(Change::SlotChange(SlotChange { source, target, ranges })) if is_other(source) || is_other(target) => ranges.clone(),
         _ => Vec::new(),
     }
 }

@@ -4,6 +4,7 @@
 //! read what the primary sends (replica_link does). Contract: docs/protocol.md, "Replication".
 
 use crate::cluster::Change;
+use crate::cluster::change::{Failover, SetReplicaOf};
 use crate::commands::{Upstream, UpstreamLink};
 use crate::node::io::links::STALE_DIAL;
 use crate::node::io::sessions::{Kind, Phase, Port, PrimaryLink};
@@ -133,8 +134,8 @@ impl<D: Disk> Node<D> {
         let primary = self.dataset.following.primary;
         let mut tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
         let moves = tail.any(|(_, entry)| match &entry.body {
-            Body::App(Change::SetReplicaOf { id, .. }) => *id == self.me,
-            Body::App(Change::Failover { primary: old, .. }) => *old == self.me || primary == Some(*old),
+            Body::App(Change::SetReplicaOf(SetReplicaOf { id, .. })) => *id == self.me,
+            Body::App(Change::Failover(Failover { primary: old, .. })) => *old == self.me || primary == Some(*old),
             _ => false,
         });
         let lacks = self.metadata.state.slot_count_of(&self.me) > 0 && self.lacks_keys();

@@ -4,6 +4,7 @@
 //! (frames does) or open sockets (the shell does, on [`crate::node::Action::Dial`]).
 //! Contract: docs/protocol.md, "Links".
 
+use crate::cluster::change::NodeInfo;
 use crate::cluster::{Address, Change};
 use crate::node::io::sessions::{BusEnd, BusSession, Kind, Port, Purpose};
 use crate::node::timers::Timer;
@@ -189,7 +190,7 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn note_addresses_in_tail(&mut self) {
         let tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
         let moved = tail.filter_map(|(_, entry)| match &entry.body {
-            Body::App(Change::NodeInfo { id, address, .. }) => Some((*id, bus_socket(address)?)),
+            Body::App(Change::NodeInfo(NodeInfo { id, address, .. })) => Some((*id, bus_socket(address)?)),
             _ => None,
         });
         for (id, socket) in moved.collect::<Vec<_>>() {

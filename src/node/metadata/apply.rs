@@ -3,6 +3,7 @@
 //! Owns: the bridge between Raft's commit index and the replicated state, and the consequences derived for our own id.
 //! Must not: decide outcomes (cluster::apply does, the same on every node). Contract: docs/protocol.md, "What is replicated".
 
+use crate::cluster::change::{Failover, NodeForget, NodeJoin, SetReplicaOf, SlotChange};
 use crate::cluster::{Address, Change, FailoverKind, Outcome, Seen, State};
 use crate::node::Node;
 use crate::node::dataset::foreign_keys::others_slots;
@@ -40,7 +41,9 @@ impl<D: Disk> Node<D> {
             let index = self.metadata.state.last_applied() + 1;
             let entry = self.metadata.raft.log().get(index).expect("a committed entry that is not applied is in the log");
             let leaver = match &entry.body {
-                Body::App(Change::NodeForget { id, .. }) => self.metadata.state.member(id).map(|member| (*id, member.address.join_nonce())),
+                Body::App(Change::NodeForget(NodeForget { id, .. })) => {
+                    self.metadata.state.member(id).map(|member| (*id, member.address.join_nonce()))
+                }
                 _ => None,
             };
             let outcome = self.metadata.state.apply(index, entry);
@@ -166,7 +169,7 @@ impl<D: Disk> Node<D> {
     fn joins_in_tail(&self, node: &NodeId) -> Option<&Address> {
         let tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
         tail.rev().find_map(|(_, entry)| match &entry.body {
-            Body::App(Change::NodeJoin { id, address, .. }) if id == node => Some(address),
+            Body::App(Change::NodeJoin(NodeJoin { id, address, .. })) if id == node => Some(address),
             _ => None,
         })
     }
@@ -193,7 +196,7 @@ impl<D: Disk> Node<D> {
             return self.drop_foreign_keys();
         }
         let target = self.metadata.state.epoch_of(&self.me).map(|epoch| (self.me, epoch));
-        self.propose(Change::SlotChange { source: None, target, ranges: Slot::ranges(free) }, None);
+        self.propose(Change::SlotChange(SlotChange { source: None, target, ranges: Slot::ranges(free) }), None);
     }
 
     /// Keeps the log in memory short (docs/protocol.md, "Compaction"). At the beginning of a turn, so that what a turn brought is there until its end.
@@ -209,7 +212,7 @@ impl<D: Disk> Node<D> {
 /// Who takes over from whom by this entry.
 fn succession(entry: &Entry<Change>) -> Option<(NodeId, NodeId, FailoverKind)> {
     match &entry.body {
-        Body::App(Change::Failover { replica, primary, kind, .. }) => Some((*replica, *primary, *kind)),
+        Body::App(Change::Failover(Failover { replica, primary, kind, .. })) => Some((*replica, *primary, *kind)),
         _ => None,
     }
 }
@@ -221,10 +224,12 @@ fn concerns(me: &NodeId, entry: &Entry<Change>) -> bool {
         Body::DelVoter { id, .. } => id == me,
         Body::Noop { .. } => false,
         Body::App(change) => match change {
-            Change::SlotChange { source, target, .. } => [source, target].into_iter().flatten().any(|(id, _)| id == me),
-            Change::SetReplicaOf { id, .. } | Change::NodeJoin { id, .. } | Change::NodeForget { id, .. } => id == me,
-            Change::Failover { replica, primary, .. } => replica == me || primary == me,
-            Change::NodeInfo { .. } | Change::NodeFail { .. } | Change::NodeRecover { .. } => false,
+            Change::SlotChange(SlotChange { source, target, .. }) => [source, target].into_iter().flatten().any(|(id, _)| id == me),
+            Change::SetReplicaOf(SetReplicaOf { id, .. })
+            | Change::NodeJoin(NodeJoin { id, .. })
+            | Change::NodeForget(NodeForget { id, .. }) => id == me,
+            Change::Failover(Failover { replica, primary, .. }) => replica == me || primary == me,
+            Change::NodeInfo(_) | Change::NodeFail(_) | Change::NodeRecover(_) => false,
         },
     }
 }
@@ -233,16 +238,12 @@ fn concerns(me: &NodeId, entry: &Entry<Change>) -> bool {
 fn note_changes(entry: &Entry<Change>, changed: &mut Changed) {
     let Body::App(change) = &entry.body else { return };
     match change {
-        Change::SlotChange { .. } => changed.owners = true,
-        Change::SetReplicaOf { .. } | Change::Failover { .. } => {
+        Change::SlotChange(_) => changed.owners = true,
+        Change::SetReplicaOf(_) | Change::Failover(_) => {
             changed.members = true;
             changed.owners = true;
         }
-        Change::NodeJoin { .. }
-        | Change::NodeForget { .. }
-        | Change::NodeInfo { .. }
-        | Change::NodeFail { .. }
-        | Change::NodeRecover { .. } => {
+        Change::NodeJoin(_) | Change::NodeForget(_) | Change::NodeInfo(_) | Change::NodeFail(_) | Change::NodeRecover(_) => {
             changed.members = true;
         }
     }
@@ -283,17 +284,18 @@ mod tests {
         let mut ahead = net.nodes[0].metadata.state.clone();
         let mut address = Address { ip: "10.0.0.1".to_owned(), port: 7009, bus_port: 17_009, ..Address::default() };
         address.set_shard_id(ShardId::from_bytes([9; 20]));
-        net.append(&mut ahead, Change::NodeJoin { id: other, address, voter: false });
+        net.append(&mut ahead, Change::NodeJoin(NodeJoin { id: other, address, voter: false }));
         let end = |state: &State, id| state.epoch_of(&id).map(|epoch| (id, epoch));
-        let change = Change::SlotChange { source: end(&ahead, me), target: end(&ahead, other), ranges: ahead.ranges_of(&me) };
+        let change = Change::SlotChange(SlotChange { source: end(&ahead, me), target: end(&ahead, other), ranges: ahead.ranges_of(&me) });
         net.append(&mut ahead, change);
         let shard = |state: &State, id| state.member(&id).map(|member| (member.shard, state.epoch(&member.shard))).unwrap();
-        let change = Change::SetReplicaOf { id: me, source: shard(&ahead, me), primary: Some(other), target: shard(&ahead, other) };
+        let change =
+            Change::SetReplicaOf(SetReplicaOf { id: me, source: shard(&ahead, me), primary: Some(other), target: shard(&ahead, other) });
         net.append(&mut ahead, change);
         net.nodes[0].turn(&mut || net.now).unwrap();
         assert_eq!(net.nodes[0].metadata.state.slot_count_of(&other), 16384);
         let (shard, epoch) = shard(&ahead, other);
-        net.append(&mut ahead, Change::Failover { replica: me, primary: other, shard, epoch, kind: FailoverKind::Manual });
+        net.append(&mut ahead, Change::Failover(Failover { replica: me, primary: other, shard, epoch, kind: FailoverKind::Manual }));
         net.nodes[0].clients.waiting.finish(conn, WaitOutcome::Done);
         net.nodes[0].turn(&mut || net.now).unwrap();
         assert_eq!(net.nodes[0].metadata.state.slot_count_of(&me), 16384);

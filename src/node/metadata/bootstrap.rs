@@ -3,6 +3,7 @@
 //! Owns: making Raft, state and standing anew together, so that they never disagree. Must not: write (before-sleep does).
 //! Contract: docs/protocol.md, "Founding"; docs/nodes-conf.md, "Reading".
 
+use crate::cluster::change::NodeJoin;
 use crate::cluster::{Address, Change, State};
 use crate::config::Config;
 use crate::node::metadata::own_address::{refuses_for_itself, settle_ip};
@@ -88,7 +89,7 @@ impl<D: Disk> Node<D> {
         log::info!("Founding cluster {cluster}");
         self.metadata.own_address.set_shard_id(shard);
         self.metadata.own_address.set_join_nonce(None);
-        let join = Change::NodeJoin { id: self.me, address: self.metadata.own_address.clone(), voter: true };
+        let join = Change::NodeJoin(NodeJoin { id: self.me, address: self.metadata.own_address.clone(), voter: true });
         let settings = raft_settings(&self.config);
         let raft = Raft::found(self.me, join, self.nonce, settings, self.rng.fork(), self.now.mono);
         self.metadata.standing = Standing::Member;

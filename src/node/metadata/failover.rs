@@ -3,6 +3,7 @@
 //! Owns: the search for a successor. Must not: rank replicas (cluster does), find out who has failed (deaths and raft do).
 //! Contract: docs/protocol.md, "Failover".
 
+use crate::cluster::change::{Failover, NodeForget, NodeRecover, SetReplicaOf};
 use crate::cluster::{Change, FailoverKind, Reason, Wish};
 use crate::node::Node;
 use crate::node::metadata::holdings::Question;
@@ -128,9 +129,11 @@ impl<D: Disk> Node<D> {
         let changed = shard_of(primary);
         let mut tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
         let changing = tail.any(|(_, entry)| match &entry.body {
-            Body::App(Change::Failover { shard, .. }) => changed == Some(*shard),
-            Body::App(Change::SetReplicaOf { source, target, .. }) => [source, target].iter().any(|(shard, _)| changed == Some(*shard)),
-            Body::App(Change::NodeForget { id, .. } | Change::NodeRecover { id }) => changed == shard_of(id),
+            Body::App(Change::Failover(Failover { shard, .. })) => changed == Some(*shard),
+            Body::App(Change::SetReplicaOf(SetReplicaOf { source, target, .. })) => {
+                [source, target].iter().any(|(shard, _)| changed == Some(*shard))
+            }
+            Body::App(Change::NodeForget(NodeForget { id, .. }) | Change::NodeRecover(NodeRecover { id })) => changed == shard_of(id),
             _ => false,
         });
         if changing {
@@ -198,7 +201,7 @@ impl<D: Disk> Node<D> {
         }
         let Some(old) = self.metadata.state.member(&primary) else { return };
         let (shard, epoch) = (old.shard, self.metadata.state.epoch(&old.shard));
-        if self.metadata.raft.append(None, Change::Failover { replica, primary, shard, epoch, kind }).is_ok() {
+        if self.metadata.raft.append(None, Change::Failover(Failover { replica, primary, shard, epoch, kind })).is_ok() {
             log::info!("Promoting {} in the place of {}", self.named(&replica), self.named(&primary));
         }
     }

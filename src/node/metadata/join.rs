@@ -3,6 +3,7 @@
 //! Owns: our own meetings, the MEETs put off, who takes us in, whose ADD_ME is doubted. Must not: change the replicated state (a NODE_JOIN does).
 //! Contract: docs/protocol.md, "Joining".
 
+use crate::cluster::change::{NodeJoin, SlotChange};
 use crate::cluster::{Address, Change, WishKind};
 use crate::commands::WaitOutcome;
 use crate::node::Node;
@@ -79,7 +80,7 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn is_singleton(&self) -> bool {
         // After a restart the others' NODE_JOINs may stand in the log's tail only.
         let mut tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
-        let joins = tail.any(|(_, entry)| matches!(&entry.body, Body::App(Change::NodeJoin { id, .. }) if *id != self.me));
+        let joins = tail.any(|(_, entry)| matches!(&entry.body, Body::App(Change::NodeJoin(NodeJoin { id, .. })) if *id != self.me));
         !self.is_joiner() && !joins && !self.metadata.proposals.joins_anybody() && self.metadata.addresses.keys().all(|id| *id == self.me)
     }
 
@@ -237,7 +238,7 @@ impl<D: Disk> Node<D> {
             if address.shard_id().is_none() {
                 address.keys.insert("shard-id".to_owned(), self.rng.shard_id().to_string());
             }
-            self.propose(Change::NodeJoin { id: peer.id, address, voter: false }, None);
+            self.propose(Change::NodeJoin(NodeJoin { id: peer.id, address, voter: false }), None);
         }
         self.end_meeting(conn, Ok(()));
     }
@@ -249,7 +250,7 @@ impl<D: Disk> Node<D> {
         match self.metadata.state.epoch_of(&id) {
             Some(epoch) if !ranges.is_empty() => {
                 if !self.metadata.proposals.releases(&id) {
-                    self.propose(Change::SlotChange { source: Some((id, epoch)), target: None, ranges }, None);
+                    self.propose(Change::SlotChange(SlotChange { source: Some((id, epoch)), target: None, ranges }), None);
                 }
             }
             _ => self.wish(WishKind::Forget, id, None),
@@ -370,7 +371,7 @@ impl<D: Disk> Node<D> {
         let mut tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
         self.has_joined(nonce)
             || tail.any(|(_, entry)| match &entry.body {
-                Body::App(Change::NodeJoin { id, address, .. }) => *id == self.me && address.join_nonce() == nonce,
+                Body::App(Change::NodeJoin(NodeJoin { id, address, .. })) => *id == self.me && address.join_nonce() == nonce,
                 _ => false,
             })
     }

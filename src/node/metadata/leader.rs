@@ -3,6 +3,7 @@
 //! Owns: the wishes that wait for their turn, and what becomes of a proposal. Must not: count votes or acks (raft does).
 //! Contract: docs/protocol.md, "Log entries" and "Membership and voting".
 
+use crate::cluster::change::{NodeFail, NodeForget, NodeRecover};
 use crate::cluster::{Change, Member, Outcome, Reason, Seen, Wish, WishKind, format_body};
 use crate::node::Node;
 use crate::node::metadata::failover::Failovers;
@@ -257,7 +258,7 @@ impl<D: Disk> Node<D> {
     fn grant_forget(&mut self, wish: Wish) -> Granted {
         let id = wish.id;
         let Some(epoch) = self.metadata.state.epoch_of(&id) else { return Granted::Yes };
-        let change = Change::NodeForget { id, epoch };
+        let change = Change::NodeForget(NodeForget { id, epoch });
         if self.metadata.raft.is_voter(&id) {
             return match wish.refused_by(&self.metadata.state) {
                 Some(reason) => Granted::Never(Some(reason)),
@@ -287,7 +288,7 @@ impl<D: Disk> Node<D> {
     /// Whether a NODE_FORGET of this member is in the log and not applied.
     fn is_leaving(&self, member: &NodeId) -> bool {
         let mut tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
-        tail.any(|(_, entry)| matches!(&entry.body, Body::App(Change::NodeForget { id, .. }) if id == member))
+        tail.any(|(_, entry)| matches!(&entry.body, Body::App(Change::NodeForget(NodeForget { id, .. })) if id == member))
     }
 
     /// Cron of a leader, and whenever somebody has been silent for too long: flags what fell silent and what answers again, and tends the voting set.
@@ -315,8 +316,8 @@ impl<D: Disk> Node<D> {
             .state
             .members()
             .filter_map(|member| match member.failed {
-                false if fails(&member.id) => Some(Change::NodeFail { id: member.id }),
-                true if self.answers_again(&member.id) => Some(Change::NodeRecover { id: member.id }),
+                false if fails(&member.id) => Some(Change::NodeFail(NodeFail { id: member.id })),
+                true if self.answers_again(&member.id) => Some(Change::NodeRecover(NodeRecover { id: member.id })),
                 _ => None,
             })
             .collect()

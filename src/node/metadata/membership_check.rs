@@ -3,6 +3,7 @@
 //! Owns: whose word counts, and the question under way. Must not: forget anybody, or tell others (reset does).
 //! Contract: docs/protocol.md, "Who is listened to" \[N60\].
 
+use crate::cluster::change::{NodeInfo, NodeJoin};
 use crate::cluster::{Address, Change};
 use crate::node::Node;
 use crate::node::io::links::bus_socket;
@@ -61,7 +62,9 @@ impl<D: Disk> Node<D> {
     fn addresses_in_tail(&self) -> impl Iterator<Item = (&NodeId, &Address)> {
         let tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
         tail.filter_map(|(_, entry)| match &entry.body {
-            Body::App(Change::NodeJoin { id, address, .. } | Change::NodeInfo { id, address, .. }) => Some((id, address)),
+            Body::App(Change::NodeJoin(NodeJoin { id, address, .. }) | Change::NodeInfo(NodeInfo { id, address, .. })) => {
+                Some((id, address))
+            }
             _ => None,
         })
     }

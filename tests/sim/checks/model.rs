@@ -3,6 +3,7 @@
 //! Owns: members with their primaries, shards with their epochs, voters, slot owners, proposals seen.
 
 use crate::sim::writers::KEYS;
+use pontoon::cluster::change::{Failover, NodeFail, NodeForget, NodeJoin, NodeRecover, SetReplicaOf, SlotChange};
 use pontoon::cluster::{Change, ClusterEntry, FailoverKind, State};
 use pontoon::raft::{Body, Origin, ProposalId};
 use pontoon::types::{LogIndex, NodeId, SLOT_COUNT, ShardId, Slot};
@@ -177,7 +178,7 @@ impl Model {
 
     fn change(&mut self, change: &Change, proposer: Option<NodeId>) {
         match change {
-            Change::NodeJoin { id, address, .. } => {
+            Change::NodeJoin(NodeJoin { id, address, .. }) => {
                 let shard = address.shard_id().filter(|shard| !self.shards.contains_key(shard) && !self.members.contains_key(id));
                 if let Some(shard) = shard {
                     self.members.insert(*id, Place { shard, primary: None });
@@ -185,7 +186,7 @@ impl Model {
                     self.shards.insert(shard, self.applied);
                 }
             }
-            Change::NodeForget { id, epoch } => {
+            Change::NodeForget(NodeForget { id, epoch }) => {
                 if self.is_epoch(id, *epoch) && !self.voters.contains(id) && self.leaves_nothing(id) {
                     let shard = self.members.remove(id).map(|place| place.shard);
                     self.changed(shard);
@@ -193,7 +194,7 @@ impl Model {
                     self.low_marks.remove(id);
                 }
             }
-            Change::SlotChange { source, target, ranges } => {
+            Change::SlotChange(SlotChange { source, target, ranges }) => {
                 let sides = [source, target].into_iter().flatten();
                 let (from, to) = (source.map(|(id, _)| id), target.map(|(id, _)| id));
                 let fresh = sides.fold(true, |fresh, (id, epoch)| fresh && self.is_epoch(id, *epoch));
@@ -210,26 +211,26 @@ impl Model {
                     });
                 }
             }
-            Change::SetReplicaOf { id, source, primary, target } => {
+            Change::SetReplicaOf(SetReplicaOf { id, source, primary, target }) => {
                 if self.epoch(id) == Some(*source) && self.leaves_nothing(id) && self.may_follow(id, *primary, *target) {
                     self.follow(*id, *primary, target.0);
                 }
             }
-            Change::Failover { replica, primary, shard, epoch, kind } => {
+            Change::Failover(Failover { replica, primary, shard, epoch, kind }) => {
                 let follows = self.members.get(replica).is_some_and(|place| place.primary == Some(*primary));
                 let due = *kind != FailoverKind::Auto || self.failed.contains(primary);
                 if self.epoch(primary) == Some((*shard, *epoch)) && follows && due {
                     self.fail_over(*replica, *primary, *kind);
                 }
             }
-            Change::NodeFail { id } if self.members.contains_key(id) => {
+            Change::NodeFail(NodeFail { id }) if self.members.contains_key(id) => {
                 self.failed.insert(*id);
                 self.failures.insert(*id, self.applied);
             }
-            Change::NodeFail { .. } => {}
-            Change::NodeRecover { id } if self.failed.remove(id) => drop(self.recoveries.insert(*id, self.applied)),
-            Change::NodeRecover { .. } => {}
-            Change::NodeInfo { .. } => {}
+            Change::NodeFail(_) => {}
+            Change::NodeRecover(NodeRecover { id }) if self.failed.remove(id) => drop(self.recoveries.insert(*id, self.applied)),
+            Change::NodeRecover(_) => {}
+            Change::NodeInfo(_) => {}
         }
     }
 

@@ -124,6 +124,7 @@ fn write_number(reply: &mut Reply<'_>, key: &str, value: Option<u64>) {
 #[cfg(test)]
 mod tests {
     use crate::cluster::Change;
+    use crate::cluster::change::NodeFail;
     use crate::commands::tests::{Desk, ME, OTHER};
     use crate::raft::message::{Append, AppendAck};
     use crate::raft::{Durable, Message, Origin, ProposalId, Step, Token};
@@ -145,7 +146,7 @@ mod tests {
 
     fn append(desk: &mut Desk, n: u64) {
         let origin = Origin { id: ProposalId { proposer: OTHER, incarnation: 4, n }, lowest: 7 };
-        desk.raft.append(Some(origin), Change::NodeFail { id: OTHER }).unwrap();
+        desk.raft.append(Some(origin), Change::NodeFail(NodeFail { id: OTHER })).unwrap();
     }
 
     /// The lines of an array of bulk strings.
@@ -233,7 +234,7 @@ mod tests {
         desk.now.mono += 40;
         let ack = AppendAck { term: 1, ok: true, index: 2, last_index: 2, round: 1, extent: Extent::default(), token: Token::default() };
         hear(&mut desk, Message::AppendAck(ack));
-        desk.apply(Change::NodeFail { id: OTHER });
+        desk.apply(Change::NodeFail(NodeFail { id: OTHER }));
         assert_eq!(
             rows(&mut desk)[0],
             format!(

@@ -4,6 +4,7 @@
 //! Must not: change the slot map. Contract: docs/protocol.md, "Log entries"; the texts are Valkey's.
 
 use super::{member, unknown_node};
+use crate::cluster::change::SlotChange;
 use crate::cluster::{Change, Reason, State};
 use crate::commands::engine::parse::{is, number, shown};
 use crate::commands::engine::{Context, Flow, Wait};
@@ -63,7 +64,7 @@ impl Named {
 /// The entry that moves `ranges`, under the epochs of now.
 fn change(state: &State, source: Option<NodeId>, target: Option<NodeId>, ranges: Vec<(Slot, Slot)>) -> Change {
     let side = |id: NodeId| (id, state.epoch_of(&id).unwrap_or(0));
-    Change::SlotChange { source: source.map(side), target: target.map(side), ranges }
+    Change::SlotChange(SlotChange { source: source.map(side), target: target.map(side), ranges })
 }
 
 fn slot(arg: &[u8]) -> Result<Slot, String> {

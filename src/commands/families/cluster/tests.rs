@@ -1,6 +1,7 @@
 //! The family from a client's side: replies and refusals word for word, and what is asked of the log.
 
 use super::{SUBCOMMANDS, help};
+use crate::cluster::change::{Failover, NodeFail, NodeForget, NodeInfo, NodeJoin, SetReplicaOf, SlotChange};
 use crate::cluster::{Change, FailoverKind, Reason};
 use crate::commands::tests::{Desk, ME, OTHER, slot};
 use crate::commands::{ChangeOutcome, Flow, Upstream, UpstreamLink, Wait, WaitOutcome};
@@ -25,11 +26,11 @@ fn add_replica(desk: &mut Desk) {
     let shard = ShardId::from_bytes([0x0d; 20]);
     let mut address: crate::cluster::Address = "127.0.0.1:7003@17003,host-3".parse().unwrap();
     address.set_shard_id(shard);
-    desk.apply(Change::NodeJoin { id: REPLICA, address, voter: false });
+    desk.apply(Change::NodeJoin(NodeJoin { id: REPLICA, address, voter: false }));
     let epoch = desk.state.epoch(&shard);
     let mine = desk.state.member(&ME).unwrap().shard;
     let target = (mine, desk.state.epoch(&mine));
-    desk.apply(Change::SetReplicaOf { id: REPLICA, source: (shard, epoch), primary: Some(ME), target });
+    desk.apply(Change::SetReplicaOf(SetReplicaOf { id: REPLICA, source: (shard, epoch), primary: Some(ME), target }));
     desk.offsets.insert(REPLICA, 77);
 }
 
@@ -59,10 +60,10 @@ fn addslots_claims_free_slots_for_this_node() {
     let claims = changes(&mut desk, "cluster ADDSLOTS 105 103 104 110");
     let target = Some((ME, desk.state.epoch_of(&ME).unwrap()));
     let ranges = vec![(slot(103), slot(105)), (slot(110), slot(110))];
-    assert_eq!(claims, [Change::SlotChange { source: None, target, ranges }]);
+    assert_eq!(claims, [Change::SlotChange(SlotChange { source: None, target, ranges })]);
     granted(&mut desk);
     let claims = changes(&mut desk, "cluster addslotsrange 100 110 120 120");
-    let Change::SlotChange { ranges, .. } = &claims[0] else { panic!() };
+    let Change::SlotChange(SlotChange { ranges, .. }) = &claims[0] else { panic!() };
     assert_eq!(numbers(ranges), [(100, 110), (120, 120)]);
 }
 
@@ -96,8 +97,8 @@ fn delslots_gives_each_owner_an_entry_of_its_own() {
     let side = |id: NodeId| Some((id, desk.state.epoch_of(&id).unwrap()));
     let mine = vec![(slot(0), slot(1)), (slot(99), slot(99)), (slot(16383), slot(16383))];
     let expected = [
-        Change::SlotChange { source: side(ME), target: None, ranges: mine },
-        Change::SlotChange { source: side(OTHER), target: None, ranges: vec![(slot(200), slot(200))] },
+        Change::SlotChange(SlotChange { source: side(ME), target: None, ranges: mine }),
+        Change::SlotChange(SlotChange { source: side(OTHER), target: None, ranges: vec![(slot(200), slot(200))] }),
     ];
     assert_eq!(entries, expected);
     let outcomes = vec![ChangeOutcome::Applied, ChangeOutcome::Rejected(Reason::UnknownNode)];
@@ -109,7 +110,7 @@ fn delslots_gives_each_owner_an_entry_of_its_own() {
 fn flushslots_needs_an_empty_database() {
     let mut desk = desk();
     let entries = changes(&mut desk, "cluster flushslots");
-    let Change::SlotChange { source, target: None, ranges } = &entries[0] else { panic!() };
+    let Change::SlotChange(SlotChange { source, target: None, ranges }) = &entries[0] else { panic!() };
     assert_eq!((source.unwrap().0, numbers(ranges)), (ME, vec![(0, 99), (300, 16383)]));
     granted(&mut desk);
     put(&mut desk, "foo");
@@ -127,7 +128,7 @@ fn setslot_node_binds_whoever_owns_the_slot_now() {
         let entries = changes(&mut desk, &format!("cluster setslot {number} node {name}"));
         let side = |id: NodeId| (id, desk.state.epoch_of(&id).unwrap());
         let ranges = vec![(slot(number), slot(number))];
-        assert_eq!(entries, [Change::SlotChange { source: source.map(side), target: Some(side(target)), ranges }]);
+        assert_eq!(entries, [Change::SlotChange(SlotChange { source: source.map(side), target: Some(side(target)), ranges })]);
         granted(&mut desk);
     }
     let again = changes(&mut desk, &format!("cluster setslot 5 node {ME}"));
@@ -177,7 +178,7 @@ fn replicate_is_proposed_for_an_empty_node_without_slots() {
     desk.give_slots(Some(ME), None, 300, 16383);
     assert_eq!(desk.ask(&format!("cluster replicate {OTHER}")), "-ERR The node has replicas\r\n");
     let shard = desk.state.member(&REPLICA).unwrap().shard;
-    desk.apply(Change::NodeForget { id: REPLICA, epoch: desk.state.epoch(&shard) });
+    desk.apply(Change::NodeForget(NodeForget { id: REPLICA, epoch: desk.state.epoch(&shard) }));
     put(&mut desk, "foo");
     let not_empty = "-ERR To set a master the node must be empty and without assigned slots.\r\n";
     assert_eq!(desk.ask(&format!("cluster replicate {OTHER}")), not_empty);
@@ -248,7 +249,7 @@ fn failover_is_for_replicas() {
     desk.give_slots(Some(ME), Some(OTHER), 300, 16383);
     let place = |desk: &Desk, id: &NodeId| desk.state.member(id).map(|member| (member.shard, desk.state.epoch(&member.shard))).unwrap();
     let (source, target) = (place(&desk, &ME), place(&desk, &OTHER));
-    desk.apply(Change::SetReplicaOf { id: ME, source, primary: Some(OTHER), target });
+    desk.apply(Change::SetReplicaOf(SetReplicaOf { id: ME, source, primary: Some(OTHER), target }));
     for line in ["cluster failover", "cluster failover force"] {
         assert!(desk.ask(line).starts_with("-ERR This replica has "), "without a copy {line} would lose everything");
     }
@@ -257,11 +258,11 @@ fn failover_is_for_replicas() {
     granted(&mut desk);
     let (shard, epoch) = place(&desk, &OTHER);
     for (word, kind) in [("force", FailoverKind::Force), ("takeover", FailoverKind::Takeover)] {
-        let expected = Change::Failover { replica: ME, primary: OTHER, shard, epoch, kind };
+        let expected = Change::Failover(Failover { replica: ME, primary: OTHER, shard, epoch, kind });
         assert_eq!(changes(&mut desk, &format!("cluster failover {word}")), [expected]);
         granted(&mut desk);
     }
-    desk.apply(Change::NodeFail { id: OTHER });
+    desk.apply(Change::NodeFail(NodeFail { id: OTHER }));
     assert_eq!(desk.ask("cluster failover"), "-ERR Master is down or failed, please use CLUSTER FAILOVER FORCE\r\n");
 }
 
@@ -331,12 +332,12 @@ fn nodes_shards_and_slots_show_the_same_cluster() {
     assert!(shards.contains("$4\r\nrole\r\n$7\r\nreplica\r\n$18\r\nreplication-offset\r\n:77\r\n$6\r\nhealth\r\n$6\r\nonline\r\n"));
     let mut zoned = desk.state.member(&OTHER).unwrap().address.clone();
     zoned.set_availability_zone("eu-1a");
-    desk.apply(Change::NodeInfo { id: OTHER, address: zoned, nofailover: false });
+    desk.apply(Change::NodeInfo(NodeInfo { id: OTHER, address: zoned, nofailover: false }));
     let zone = "$17\r\navailability-zone\r\n$5\r\neu-1a\r\n";
     assert!(desk.ask("cluster shards").ends_with(&format!("$6\r\nhealth\r\n$6\r\nonline\r\n{zone}")));
     assert!(desk.ask("cluster slots").contains(&format!("*2\r\n{zone}")));
     assert_eq!(desk.ask("cluster nodes").matches("eu-1a").count(), 0);
-    desk.apply(Change::NodeFail { id: REPLICA });
+    desk.apply(Change::NodeFail(NodeFail { id: REPLICA }));
     assert_eq!(desk.ask("cluster slots").matches("7003").count(), 0);
     assert!(desk.ask("cluster shards").contains("$6\r\nhealth\r\n$4\r\nfail\r\n"));
 }
@@ -374,7 +375,7 @@ fn info_holds_what_redis_has_and_what_raft_adds() {
     (desk.stats.snapshots_sent, desk.stats.snapshots_installed) = (5, 6);
     (1..=200).for_each(|micros| desk.syncs.note(std::time::Duration::from_micros(micros)));
     desk.last_contact = Some(desk.now.mono - 30);
-    desk.apply(Change::NodeFail { id: OTHER });
+    desk.apply(Change::NodeFail(NodeFail { id: OTHER }));
     let reply = desk.ask("cluster info");
     let text = reply.split_once("\r\n").unwrap().1;
     let names: Vec<_> = text.split("\r\n").filter_map(|line| line.split_once(':')).collect();
@@ -494,6 +495,6 @@ fn clients_are_shown_replicas_that_have_their_primary_s_keys() {
     assert_eq!(shown(&mut desk), (true, "online".to_owned(), "77".to_owned()));
     desk.offsets.clear();
     assert_eq!(shown(&mut desk), (false, "loading".to_owned(), "0".to_owned()));
-    desk.apply(Change::NodeFail { id: REPLICA });
+    desk.apply(Change::NodeFail(NodeFail { id: REPLICA }));
     assert_eq!(shown(&mut desk), (false, "fail".to_owned(), "0".to_owned()));
 }

@@ -1,6 +1,7 @@
 //! Every frame that a node can make. Strategies are boxed where they nest: a test's stack is small.
 
 use super::super::*;
+use crate::cluster::change::{Failover, NodeFail, NodeForget, NodeInfo, NodeJoin, NodeRecover, SetReplicaOf, SlotChange};
 use crate::cluster::{FailoverKind, WishKind};
 use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
 use crate::raft::{Body, Entry, Origin, Payload, ProposalId, Token};
@@ -41,25 +42,21 @@ fn change() -> BoxedStrategy<Change> {
     let side = || option::of((id(), number()));
     let kind = prop::sample::select(vec![FailoverKind::Auto, FailoverKind::Manual, FailoverKind::Force, FailoverKind::Takeover]);
     prop_oneof![
-        (id(), address(), any::<bool>()).prop_map(|(id, address, voter)| Change::NodeJoin { id, address, voter }),
-        (id(), number()).prop_map(|(id, epoch)| Change::NodeForget { id, epoch }),
-        (side(), side(), ranges()).prop_map(|(source, target, ranges)| Change::SlotChange { source, target, ranges }),
-        (id(), (shard(), number()), option::of(id()), (shard(), number())).prop_map(|(id, source, primary, target)| Change::SetReplicaOf {
-            id,
-            source,
-            primary,
-            target
-        }),
-        (id(), id(), shard(), number(), kind).prop_map(|(replica, primary, shard, epoch, kind)| Change::Failover {
+        (id(), address(), any::<bool>()).prop_map(|(id, address, voter)| Change::NodeJoin(NodeJoin { id, address, voter })),
+        (id(), number()).prop_map(|(id, epoch)| Change::NodeForget(NodeForget { id, epoch })),
+        (side(), side(), ranges()).prop_map(|(source, target, ranges)| Change::SlotChange(SlotChange { source, target, ranges })),
+        (id(), (shard(), number()), option::of(id()), (shard(), number()))
+            .prop_map(|(id, source, primary, target)| Change::SetReplicaOf(SetReplicaOf { id, source, primary, target })),
+        (id(), id(), shard(), number(), kind).prop_map(|(replica, primary, shard, epoch, kind)| Change::Failover(Failover {
             replica,
             primary,
             shard,
             epoch,
             kind
-        }),
-        (id(), address(), any::<bool>()).prop_map(|(id, address, nofailover)| Change::NodeInfo { id, address, nofailover }),
-        id().prop_map(|id| Change::NodeFail { id }),
-        id().prop_map(|id| Change::NodeRecover { id }),
+        })),
+        (id(), address(), any::<bool>()).prop_map(|(id, address, nofailover)| Change::NodeInfo(NodeInfo { id, address, nofailover })),
+        id().prop_map(|id| Change::NodeFail(NodeFail { id })),
+        id().prop_map(|id| Change::NodeRecover(NodeRecover { id })),
     ]
     .boxed()
 }

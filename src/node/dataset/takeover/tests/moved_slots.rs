@@ -1,6 +1,7 @@
 //! Nodes in one process: slots that go to another shard while their shard has a new primary, or hears of it late \[N56\].
 
 use super::*;
+use crate::cluster::change::SlotChange;
 use crate::types::{LogIndex, Slot};
 
 /// P owns all slots, with one key, R replicates it, node 2 leads.
@@ -24,7 +25,7 @@ fn slot() -> Slot {
 /// The leader appends the change of the slot's owner.
 fn append_move(net: &mut Net, from: usize, to: usize) -> LogIndex {
     let end = |of: usize| net.nodes[LEADER].metadata.state.epoch_of(&net.nodes[of].me).map(|epoch| (net.nodes[of].me, epoch));
-    let change = Change::SlotChange { source: end(from), target: end(to), ranges: vec![(slot(), slot())] };
+    let change = Change::SlotChange(SlotChange { source: end(from), target: end(to), ranges: vec![(slot(), slot())] });
     net.nodes[LEADER].metadata.raft.append(None, change).unwrap()
 }
 
