@@ -142,6 +142,11 @@ impl State {
         self.members.get(id)
     }
 
+    /// A node for people who read of it: by its id and, if it is a member, by where clients reach it.
+    pub fn named(&self, id: &NodeId) -> String {
+        self.member(id).map_or_else(|| id.to_string(), |member| format!("{id} ({}:{})", member.address.ip, member.address.port))
+    }
+
     /// How many members there are.
     pub fn member_count(&self) -> usize {
         self.members.len()

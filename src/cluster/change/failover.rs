@@ -1,7 +1,7 @@
 //! `FAILOVER replica primary shard shard-epoch auto|manual|force|takeover`: a replica takes its primary's slots and other replicas, and the primary becomes
 //! its replica.
 
-use super::{Change, EntryType, Facts, Takes};
+use super::{Change, EntryType, Facts, Reshapes, Succession, Taken, Takes, Touches};
 use crate::cluster::fields::Fields;
 use crate::cluster::judge::{Refusal, Verdict};
 use crate::cluster::state::State;
@@ -9,6 +9,7 @@ use crate::cluster::text::EntryError;
 use crate::cluster::{Obstacle, Reason};
 use crate::types::numbers::EPOCH;
 use crate::types::{LogIndex, NodeId, ShardId};
+use log::Level;
 use std::fmt::Write;
 
 /// See the module.
@@ -48,6 +49,23 @@ impl FailoverKind {
             Self::Manual => "manual",
             Self::Force => "force",
             Self::Takeover => "takeover",
+        }
+    }
+
+    /// What operators read of it, and how urgent that is.
+    fn told(self) -> (Level, &'static str) {
+        match self {
+            Self::Auto => (Level::Warn, "automatic failover, for the primary has failed. Writes that the replica did not have are lost"),
+            Self::Manual => (Level::Info, "planned failover. The primary hands over all that it has"),
+            Self::Force => (
+                Level::Warn,
+                "CLUSTER FAILOVER FORCE, which does without the primary's answer. Writes that the replica did not have are lost",
+            ),
+            Self::Takeover => (
+                Level::Warn,
+                "CLUSTER FAILOVER TAKEOVER, which waits for nothing. Writes that the replica did not have are lost, also those that the \
+                 old primary goes on to acknowledge until it hears of this or its write lease ends",
+            ),
         }
     }
 
@@ -110,6 +128,32 @@ impl EntryType for Failover {
     }
 
     fn facts(&self) -> Facts<'_> {
-        Facts { founding_voter: None, takes: Some(Takes { from: self.primary, waits: self.kind != FailoverKind::Takeover }), fails: None, adds: None, informs: None }
+        let takes = Some(Takes { from: self.primary, slots: Taken::All, waits: self.kind != FailoverKind::Takeover });
+        let succession = Succession { successor: self.replica, predecessor: self.primary, kind: self.kind };
+        Facts {
+            founding_voter: None,
+            takes,
+            rehomes: None,
+            succession: Some(succession),
+            moves: None,
+            fails: None,
+            adds: None,
+            informs: None,
+            removes: None,
+            reshapes: Reshapes::Shards([self.shard, self.shard]),
+            concerns: [Some(self.replica), Some(self.primary)],
+            touches: Touches { members: true, owners: true },
+        }
+    }
+
+    fn news(&self, state: &State, reader: &NodeId) -> Option<(Level, String)> {
+        let Self { replica, primary, .. } = self;
+        let told = match (replica == reader, primary == reader) {
+            (true, _) => format!("This node takes over from {}", state.named(primary)),
+            (_, true) => format!("{} takes over from this node, which becomes its replica", state.named(replica)),
+            _ => format!("{} takes over from {}", state.named(replica), state.named(primary)),
+        };
+        let (level, how) = self.kind.told();
+        Some((level, format!("{told}: {how}")))
     }
 }

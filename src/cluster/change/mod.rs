@@ -1,15 +1,19 @@
 //! The changes of the cluster's metadata, as they stand in the replicated log: one file a type of entry, with all that is to be known of it.
 //!
-//! Owns: the table of the types, what each says of itself ([`EntryType`], [`Facts`]), and what follows from that for Raft. Must not: know which node it runs on, or
-//! let a question be left unanswered: nothing here has a default. Contract: docs/protocol.md, "Log entries".
+//! Owns: the table of the types, and what each must say of itself ([`EntryType`], [`Facts`]). Must not: know which node it runs on, or let a question be
+//! left unanswered: nothing here has a default. Contract: docs/protocol.md, "Log entries".
 
+use super::Obstacle;
 use super::fields::Fields;
 use super::judge::Verdict;
 use super::state::State;
 use super::text::{EntryError, unknown_type};
-use super::{Address, Obstacle};
-use crate::raft::Payload;
 use crate::types::{LogIndex, NodeId};
+use log::Level;
+
+mod facts;
+
+pub use facts::{Facts, Rehomes, Reshapes, Succession, Taken, Takes, Touches};
 
 /// Makes [`Change`] and what is asked of it from one row for each type of entry: the type, its name in the log, the first protocol version whose nodes
 /// know it, its file.
@@ -98,60 +102,16 @@ pub(super) trait EntryType {
 
     /// What others must know of it.
     fn facts(&self) -> Facts<'_>;
-}
 
-/// What is known of a change without a state. Each type of entry writes it out in full: what it leaves out, nobody would ask for.
-pub struct Facts<'a> {
-    /// The only voter from this entry on, by the founder's own first one.
-    pub founding_voter: Option<NodeId>,
-    /// Whose slots it takes.
-    pub takes: Option<Takes>,
-    /// The member that it calls failed.
-    pub fails: Option<NodeId>,
-    /// Who becomes a member, and where it is.
-    pub adds: Option<(&'a NodeId, &'a Address)>,
-    /// Where a member is from now on.
-    pub informs: Option<(&'a NodeId, &'a Address)>,
-}
-
-/// Slots are taken from a primary, which may be serving them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Takes {
-    /// The primary.
-    pub from: NodeId,
-    /// Whether it waits at the gate until that primary can serve no more: all do but what an operator asks for in so many words.
-    pub waits: bool,
+    /// What operators read in the log of the node `reader` when it has been applied there, and `state` has come of it.
+    fn news(&self, state: &State, reader: &NodeId) -> Option<(Level, String)>;
 }
 
 impl Change {
-    /// What others must know of it.
-    pub fn facts(&self) -> Facts<'_> {
-        self.entry_type().facts()
-    }
-
-    /// The address that it brings.
-    pub fn address(&self) -> Option<&Address> {
-        let Facts { adds, informs, .. } = self.facts();
-        adds.or(informs).map(|(_, address)| address)
-    }
-}
-
-impl Payload for Change {
-    fn founding_voter(&self) -> Option<NodeId> {
-        self.facts().founding_voter
-    }
-
-    fn deposes(&self) -> Option<NodeId> {
-        self.facts().takes.filter(|takes| takes.waits).map(|takes| takes.from)
-    }
-
-    fn bars(&self) -> Option<NodeId> {
-        let Facts { takes, fails, .. } = self.facts();
-        takes.map(|takes| takes.from).or(fails)
-    }
-
-    fn size(&self) -> usize {
-        self.entry_type().size()
+    /// What operators read in the log of the node `reader` when it has been applied there, and `state` has come of it (docs/operations.md, "What a failover
+    /// says").
+    pub fn news(&self, state: &State, reader: &NodeId) -> Option<(Level, String)> {
+        self.entry_type().news(state, reader)
     }
 }
 

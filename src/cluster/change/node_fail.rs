@@ -1,12 +1,13 @@
 //! `NODE_FAIL id`: a member is flagged as failed.
 
-use super::{Change, EntryType, Facts};
+use super::{Change, EntryType, Facts, Reshapes, Touches};
 use crate::cluster::Obstacle;
 use crate::cluster::fields::Fields;
 use crate::cluster::judge::Verdict;
 use crate::cluster::state::State;
 use crate::cluster::text::EntryError;
 use crate::types::{LogIndex, NodeId};
+use log::Level;
 use std::fmt::Write;
 
 /// See the module.
@@ -44,6 +45,23 @@ impl EntryType for NodeFail {
     }
 
     fn facts(&self) -> Facts<'_> {
-        Facts { founding_voter: None, takes: None, fails: Some(self.id), adds: None, informs: None }
+        Facts {
+            founding_voter: None,
+            takes: None,
+            rehomes: None,
+            succession: None,
+            moves: None,
+            fails: Some(self.id),
+            adds: None,
+            informs: None,
+            removes: None,
+            reshapes: Reshapes::Nothing,
+            concerns: [None, None],
+            touches: Touches { members: true, owners: false },
+        }
+    }
+
+    fn news(&self, state: &State, _: &NodeId) -> Option<(Level, String)> {
+        Some((Level::Warn, format!("{} is flagged as failed", state.named(&self.id))))
     }
 }

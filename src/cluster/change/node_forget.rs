@@ -1,6 +1,6 @@
 //! `NODE_FORGET id shard-epoch`: a member less, one that neither votes nor leaves slots or replicas behind.
 
-use super::{Change, EntryType, Facts};
+use super::{Change, EntryType, Facts, Reshapes, Touches};
 use crate::cluster::fields::Fields;
 use crate::cluster::judge::Verdict;
 use crate::cluster::state::State;
@@ -8,6 +8,7 @@ use crate::cluster::text::EntryError;
 use crate::cluster::{Obstacle, Reason};
 use crate::types::numbers::EPOCH;
 use crate::types::{LogIndex, NodeId};
+use log::Level;
 use std::fmt::Write;
 
 /// See the module.
@@ -55,6 +56,23 @@ impl EntryType for NodeForget {
     }
 
     fn facts(&self) -> Facts<'_> {
-        Facts { founding_voter: None, takes: None, fails: None, adds: None, informs: None }
+        Facts {
+            founding_voter: None,
+            takes: None,
+            rehomes: None,
+            succession: None,
+            moves: None,
+            fails: None,
+            adds: None,
+            informs: None,
+            removes: Some(self.id),
+            reshapes: Reshapes::ShardOf(self.id),
+            concerns: [Some(self.id), None],
+            touches: Touches { members: true, owners: false },
+        }
+    }
+
+    fn news(&self, _: &State, _: &NodeId) -> Option<(Level, String)> {
+        None
     }
 }

@@ -1,12 +1,13 @@
 //! `NODE_INFO id address noflags|nofailover`: what a member says of itself by now.
 
-use super::{Change, EntryType, Facts, word};
+use super::{Change, EntryType, Facts, Reshapes, Touches, word};
 use crate::cluster::fields::Fields;
 use crate::cluster::judge::Verdict;
 use crate::cluster::state::State;
 use crate::cluster::text::EntryError;
 use crate::cluster::{Address, Obstacle, Reason};
 use crate::types::{LogIndex, NodeId};
+use log::Level;
 use std::fmt::Write;
 
 /// See the module.
@@ -56,6 +57,23 @@ impl EntryType for NodeInfo {
     }
 
     fn facts(&self) -> Facts<'_> {
-        Facts { founding_voter: None, takes: None, fails: None, adds: None, informs: Some((&self.id, &self.address)) }
+        Facts {
+            founding_voter: None,
+            takes: None,
+            rehomes: None,
+            succession: None,
+            moves: None,
+            fails: None,
+            adds: None,
+            informs: Some((&self.id, &self.address)),
+            removes: None,
+            reshapes: Reshapes::Nothing,
+            concerns: [None, None],
+            touches: Touches { members: true, owners: false },
+        }
+    }
+
+    fn news(&self, _: &State, _: &NodeId) -> Option<(Level, String)> {
+        None
     }
 }

@@ -1,12 +1,13 @@
 //! `NODE_JOIN id address learner|voter`: a member more, the primary of a shard of its own.
 
-use super::{Change, EntryType, Facts, word};
+use super::{Change, EntryType, Facts, Reshapes, Touches, word};
 use crate::cluster::fields::Fields;
 use crate::cluster::judge::Verdict;
 use crate::cluster::state::{MAX_MEMBERS, Member, State};
 use crate::cluster::text::EntryError;
 use crate::cluster::{Address, Obstacle, Reason};
 use crate::types::{LogIndex, NodeId};
+use log::Level;
 use std::fmt::Write;
 
 /// See the module.
@@ -65,6 +66,23 @@ impl EntryType for NodeJoin {
     }
 
     fn facts(&self) -> Facts<'_> {
-        Facts { founding_voter: self.voter.then_some(self.id), takes: None, fails: None, adds: Some((&self.id, &self.address)), informs: None }
+        Facts {
+            founding_voter: self.voter.then_some(self.id),
+            takes: None,
+            rehomes: None,
+            succession: None,
+            moves: None,
+            fails: None,
+            adds: Some((&self.id, &self.address)),
+            informs: None,
+            removes: None,
+            reshapes: Reshapes::Nothing,
+            concerns: [Some(self.id), None],
+            touches: Touches { members: true, owners: false },
+        }
+    }
+
+    fn news(&self, _: &State, _: &NodeId) -> Option<(Level, String)> {
+        None
     }
 }

@@ -1,12 +1,13 @@
 //! `NODE_RECOVER id`: a member answers again, and is flagged as failed no more.
 
-use super::{Change, EntryType, Facts};
+use super::{Change, EntryType, Facts, Reshapes, Touches};
 use crate::cluster::Obstacle;
 use crate::cluster::fields::Fields;
 use crate::cluster::judge::Verdict;
 use crate::cluster::state::State;
 use crate::cluster::text::EntryError;
 use crate::types::{LogIndex, NodeId};
+use log::Level;
 use std::fmt::Write;
 
 /// See the module.
@@ -44,6 +45,23 @@ impl EntryType for NodeRecover {
     }
 
     fn facts(&self) -> Facts<'_> {
-        Facts { founding_voter: None, takes: None, fails: None, adds: None, informs: None }
+        Facts {
+            founding_voter: None,
+            takes: None,
+            rehomes: None,
+            succession: None,
+            moves: None,
+            fails: None,
+            adds: None,
+            informs: None,
+            removes: None,
+            reshapes: Reshapes::ShardOf(self.id),
+            concerns: [None, None],
+            touches: Touches { members: true, owners: false },
+        }
+    }
+
+    fn news(&self, state: &State, _: &NodeId) -> Option<(Level, String)> {
+        Some((Level::Info, format!("{} answers again: it is not flagged as failed any more", state.named(&self.id))))
     }
 }

@@ -1,6 +1,6 @@
 //! `SET_REPLICA_OF id source-shard source-epoch primary|- target-shard target-epoch`: a node moves from one shard to another.
 
-use super::{Change, EntryType, Facts, Takes};
+use super::{Change, EntryType, Facts, Reshapes, Taken, Takes, Touches};
 use crate::cluster::fields::{Fields, write_id};
 use crate::cluster::judge::{Refusal, Verdict};
 use crate::cluster::state::State;
@@ -8,6 +8,7 @@ use crate::cluster::text::EntryError;
 use crate::cluster::{Obstacle, Reason};
 use crate::types::numbers::{SOURCE_EPOCH, TARGET_EPOCH};
 use crate::types::{LogIndex, NodeId, ShardId};
+use log::Level;
 use std::fmt::Write;
 
 /// See the module.
@@ -96,7 +97,25 @@ impl EntryType for SetReplicaOf {
     }
 
     fn facts(&self) -> Facts<'_> {
-        // It owns none that it would lose: but whoever appends it may not know that yet.
-        Facts { founding_voter: None, takes: Some(Takes { from: self.id, waits: true }), fails: None, adds: None, informs: None }
+        // Who owns slots is refused; whoever appends it may not know yet that this one does.
+        let takes = Some(Takes { from: self.id, slots: Taken::All, waits: true });
+        Facts {
+            founding_voter: None,
+            takes,
+            rehomes: None,
+            succession: None,
+            moves: Some(self.id),
+            fails: None,
+            adds: None,
+            informs: None,
+            removes: None,
+            reshapes: Reshapes::Shards([self.source.0, self.target.0]),
+            concerns: [Some(self.id), None],
+            touches: Touches { members: true, owners: true },
+        }
+    }
+
+    fn news(&self, _: &State, _: &NodeId) -> Option<(Level, String)> {
+        None
     }
 }

@@ -1,6 +1,6 @@
 //! `SLOT_CHANGE source|- source-epoch target|- target-epoch range...`: slots get another owner, or one, or none.
 
-use super::{Change, EntryType, Facts, Takes};
+use super::{Change, EntryType, Facts, Rehomes, Reshapes, Taken, Takes, Touches};
 use crate::cluster::fields::{Fields, write_ranges};
 use crate::cluster::judge::{Refusal, Verdict};
 use crate::cluster::state::State;
@@ -8,6 +8,7 @@ use crate::cluster::text::EntryError;
 use crate::cluster::{Obstacle, Reason};
 use crate::types::numbers::{Field, SOURCE_EPOCH, TARGET_EPOCH};
 use crate::types::{LogIndex, NodeId, Slot};
+use log::Level;
 use std::fmt::Write;
 
 /// Where slots come from or go to: a node and the epoch that its shard had, or nobody.
@@ -90,8 +91,25 @@ impl EntryType for SlotChange {
 
     fn facts(&self) -> Facts<'_> {
         let (source, target) = (self.source.map(|(id, _)| id), self.target.map(|(id, _)| id));
-        let takes = source.filter(|_| source != target).map(|from| Takes { from, waits: true });
-        Facts { founding_voter: None, takes, fails: None, adds: None, informs: None }
+        let takes = source.filter(|_| source != target).map(|from| Takes { from, slots: Taken::Ranges(&self.ranges), waits: true });
+        Facts {
+            founding_voter: None,
+            takes,
+            rehomes: Some(Rehomes { source, target, ranges: &self.ranges }),
+            succession: None,
+            moves: None,
+            fails: None,
+            adds: None,
+            informs: None,
+            removes: None,
+            reshapes: Reshapes::Nothing,
+            concerns: [source, target],
+            touches: Touches { members: false, owners: true },
+        }
+    }
+
+    fn news(&self, _: &State, _: &NodeId) -> Option<(Level, String)> {
+        None
     }
 }
 

@@ -3,10 +3,9 @@
 //! Owns: the pause that a replica asked for, where the stream ended, and why this primary does not serve its slots. Must not: choose the successor (the
 //! leader does). Contract: docs/protocol.md, "Failover".
 
-use crate::cluster::change::{Failover, SetReplicaOf, SlotChange};
-use crate::cluster::{Change, FailoverKind, WishKind};
+use crate::cluster::change::Succession;
+use crate::cluster::{FailoverKind, WishKind};
 use crate::node::Node;
-use crate::raft::{Body, Payload};
 use crate::store::Disk;
 use crate::types::{Extent, Millis, NodeId, Slot};
 
@@ -123,24 +122,15 @@ impl<D: Disk> Node<D> {
 
     /// Own ranges that entries in the log's tail would take away, or whose keys this node does not have (yet).
     pub(in crate::node) fn refresh_leaving(&mut self) {
-        self.dataset.succession.yielding.leaving.clear();
         let stopped = std::mem::take(&mut self.dataset.succession.yielding.deposed);
         let summoned = self.dataset.succession.summoned.take();
-        for (_, entry) in self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1) {
-            match &entry.body {
-                Body::App(change @ Change::SlotChange(SlotChange { ranges, .. })) if change.deposes() == Some(self.me) => {
-                    self.dataset.succession.yielding.leaving.extend(ranges);
-                }
-                Body::App(Change::SetReplicaOf(SetReplicaOf { id, .. })) if *id == self.me => {
-                    self.dataset.succession.yielding.leaving.extend(self.metadata.state.ranges_of(&self.me))
-                }
-                Body::App(Change::Failover(Failover { primary, .. })) if *primary == self.me => {
-                    self.dataset.succession.yielding.deposed = true
-                }
-                Body::App(Change::Failover(Failover { replica, primary, kind: FailoverKind::Manual, .. })) if *replica == self.me => {
-                    self.dataset.succession.summoned = Some(*primary);
-                }
-                _ => {}
+        let tail = self.metadata.tail();
+        self.dataset.succession.yielding.leaving = tail.taken_from(&self.me, &self.metadata.state);
+        for Succession { successor, predecessor, kind } in tail.successions() {
+            if predecessor == self.me {
+                self.dataset.succession.yielding.deposed = true;
+            } else if successor == self.me && kind == FailoverKind::Manual {
+                self.dataset.succession.summoned = Some(predecessor);
             }
         }
         self.todo.connect |= self.dataset.succession.summoned != summoned;

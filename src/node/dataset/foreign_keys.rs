@@ -3,10 +3,7 @@
 //! Owns: which keys those are, and when they go. Must not: decide who owns a slot (the replicated state says it), or touch a replica's keys: they are its
 //! primary's, whose log may be ahead of its own or behind, and whose stream says when they go. Contract: docs/protocol.md, "Replication".
 
-use crate::cluster::Change;
-use crate::cluster::change::SlotChange;
 use crate::node::Node;
-use crate::raft::{Body, Entry};
 use crate::store::Disk;
 use crate::types::{LogIndex, Millis, NodeId, SLOT_COUNT, Slot};
 use std::collections::BTreeSet;
@@ -53,15 +50,6 @@ impl Foreign {
     /// The keys are another primary's by the log.
     pub fn follows(&mut self) {
         self.void.clear();
-    }
-}
-
-/// The slots of an entry that are another's, or were before it.
-pub(in crate::node) fn others_slots(me: &NodeId, entry: &Entry<Change>) -> Vec<(Slot, Slot)> {
-    let is_other = |end: &Option<(NodeId, u64)>| end.is_some_and(|(id, _)| id != *me);
-    match &entry.body {
-        Body::App(Change::SlotChange(SlotChange { source, target, ranges })) if is_other(source) || is_other(target) => ranges.clone(),
-        _ => Vec::new(),
     }
 }
 

@@ -3,14 +3,11 @@
 //! Owns: the primary that is followed, and the link to it as far as it is wanted. Must not: decide who replicates whom (the replicated state says it), or
 //! read what the primary sends (replica_link does). Contract: docs/protocol.md, "Replication".
 
-use crate::cluster::Change;
-use crate::cluster::change::{Failover, SetReplicaOf};
 use crate::commands::{Upstream, UpstreamLink};
 use crate::node::io::links::STALE_DIAL;
 use crate::node::io::sessions::{Kind, Phase, Port, PrimaryLink};
 use crate::node::timers::Timer;
 use crate::node::{Action, Node};
-use crate::raft::Body;
 use crate::replication::acknowledgement;
 use crate::store::Disk;
 use crate::types::{ConnId, Extent, Millis, NodeId, ShardId};
@@ -132,12 +129,7 @@ impl<D: Disk> Node<D> {
     /// history \[N39\], and nothing for the truth \[N45\]. Nor has a primary an answer that lacks the keys of its slots \[N55\].
     pub(in crate::node) fn promised_extent(&self) -> Extent {
         let primary = self.dataset.following.primary;
-        let mut tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
-        let moves = tail.any(|(_, entry)| match &entry.body {
-            Body::App(Change::SetReplicaOf(SetReplicaOf { id, .. })) => *id == self.me,
-            Body::App(Change::Failover(Failover { primary: old, .. })) => *old == self.me || primary == Some(*old),
-            _ => false,
-        });
+        let moves = self.metadata.tail().gives_another_primary(&self.me, primary);
         let lacks = self.metadata.state.slot_count_of(&self.me) > 0 && self.lacks_keys();
         let is_settled = self.metadata.state.member(&self.me).is_some_and(|me| me.primary == primary) && !moves && !lacks;
         let Extent { reign, offset } = self.extent();

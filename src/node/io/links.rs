@@ -4,12 +4,11 @@
 //! (frames does) or open sockets (the shell does, on [`crate::node::Action::Dial`]).
 //! Contract: docs/protocol.md, "Links".
 
-use crate::cluster::change::NodeInfo;
-use crate::cluster::{Address, Change};
+use crate::cluster::Address;
 use crate::node::io::sessions::{BusEnd, BusSession, Kind, Port, Purpose};
 use crate::node::timers::Timer;
 use crate::node::{Action, Node};
-use crate::raft::{Body, RoleName};
+use crate::raft::RoleName;
 use crate::store::Disk;
 use crate::types::{ConnId, Millis, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -188,11 +187,7 @@ impl<D: Disk> Node<D> {
 
     /// After a start: what was not applied yet may say where a member has gone.
     pub(in crate::node) fn note_addresses_in_tail(&mut self) {
-        let tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
-        let moved = tail.filter_map(|(_, entry)| match &entry.body {
-            Body::App(Change::NodeInfo(NodeInfo { id, address, .. })) => Some((*id, bus_socket(address)?)),
-            _ => None,
-        });
+        let moved = self.metadata.tail().relocations().filter_map(|(id, address)| Some((*id, bus_socket(address)?)));
         for (id, socket) in moved.collect::<Vec<_>>() {
             self.found_at(id, socket);
         }

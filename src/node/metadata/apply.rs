@@ -3,10 +3,9 @@
 //! Owns: the bridge between Raft's commit index and the replicated state, and the consequences derived for our own id.
 //! Must not: decide outcomes (cluster::apply does, the same on every node). Contract: docs/protocol.md, "What is replicated".
 
-use crate::cluster::change::{Failover, NodeForget, NodeJoin, SetReplicaOf, SlotChange};
+use crate::cluster::change::{SlotChange, Succession, Touches};
 use crate::cluster::{Address, Change, FailoverKind, Outcome, Seen, State};
 use crate::node::Node;
-use crate::node::dataset::foreign_keys::others_slots;
 use crate::raft::{Body, Entry, ProposalId};
 use crate::store::{Disk, Standing};
 use crate::types::{Millis, NodeId, SLOT_COUNT, Slot};
@@ -30,6 +29,11 @@ impl Changed {
     pub fn everything() -> Self {
         Self { members: true, owners: true, state: true }
     }
+
+    fn note(&mut self, touches: Touches) {
+        self.members |= touches.members;
+        self.owners |= touches.owners;
+    }
 }
 
 impl<D: Disk> Node<D> {
@@ -40,30 +44,28 @@ impl<D: Disk> Node<D> {
         while self.metadata.state.last_applied() < self.metadata.raft.commit_index() {
             let index = self.metadata.state.last_applied() + 1;
             let entry = self.metadata.raft.log().get(index).expect("a committed entry that is not applied is in the log");
-            let leaver = match &entry.body {
-                Body::App(Change::NodeForget(NodeForget { id, .. })) => {
-                    self.metadata.state.member(id).map(|member| (*id, member.address.join_nonce()))
-                }
-                _ => None,
-            };
+            let change = entry.body.payload();
+            let leaver = change.and_then(Change::removes).and_then(|id| self.metadata.state.member(&id));
+            let leaver = leaver.map(|member| (member.id, member.address.join_nonce()));
             let outcome = self.metadata.state.apply(index, entry);
             let origin = entry.origin;
-            let others = if outcome == Outcome::Applied { others_slots(&self.me, entry) } else { Vec::new() };
-            let told = outcome == Outcome::Applied && self.is_of_this_life();
-            let succession = succession(entry).filter(|_| told);
-            if let (true, Body::App(change)) = (told, &entry.body) {
+            let applied = change.filter(|_| outcome == Outcome::Applied);
+            let others = applied.map_or_else(Vec::new, |change| change.others_slots(&self.me).to_vec());
+            let told = applied.filter(|_| self.is_of_this_life());
+            let succession = told.and_then(Change::succession);
+            if let Some(change) = told {
                 self.chronicle(change);
             }
-            if outcome == Outcome::Applied {
-                note_changes(entry, &mut self.metadata.changed);
-                if concerns(&self.me, entry) {
-                    self.todo.rewrite_until(self.now.mono + REWRITE_PATIENCE);
-                }
+            if let Some(change) = applied {
+                self.metadata.changed.note(change.facts().touches);
+            }
+            if outcome == Outcome::Applied && concerns(&self.me, entry) {
+                self.todo.rewrite_until(self.now.mono + REWRITE_PATIENCE);
             }
             self.part_with(index, &others);
             match succession {
-                Some((replica, primary, kind)) if replica == self.me => self.succeed(primary, kind),
-                Some((replica, primary, kind)) if primary == self.me => self.handed_over(replica, Some(kind)),
+                Some(Succession { successor, predecessor, kind }) if successor == self.me => self.succeed(predecessor, kind),
+                Some(Succession { successor, predecessor, kind }) if predecessor == self.me => self.handed_over(successor, Some(kind)),
                 _ => {}
             }
             if let Some((id, join_nonce)) = leaver.filter(|_| outcome == Outcome::Applied) {
@@ -158,20 +160,12 @@ impl<D: Disk> Node<D> {
 
     /// How a node is reached that is a member, or whose NODE_JOIN is in the log's tail: it may be a voter already.
     pub(in crate::node) fn address_of(&self, node: &NodeId) -> Option<&Address> {
-        self.metadata.addresses.get(node).or_else(|| self.joins_in_tail(node))
+        self.metadata.addresses.get(node).or_else(|| self.metadata.tail().joins_as(node))
     }
 
     /// Whether a node is a member, or its NODE_JOIN is in the log's tail.
     pub(in crate::node) fn is_known(&self, node: &NodeId) -> bool {
-        self.metadata.state.member(node).is_some() || self.joins_in_tail(node).is_some()
-    }
-
-    fn joins_in_tail(&self, node: &NodeId) -> Option<&Address> {
-        let tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
-        tail.rev().find_map(|(_, entry)| match &entry.body {
-            Body::App(Change::NodeJoin(NodeJoin { id, address, .. })) if id == node => Some(address),
-            _ => None,
-        })
+        self.metadata.state.member(node).is_some() || self.metadata.tail().joins_as(node).is_some()
     }
 
     /// Who owns slots, and whether all of them are served.
@@ -209,49 +203,20 @@ impl<D: Disk> Node<D> {
     }
 }
 
-/// Who takes over from whom by this entry.
-fn succession(entry: &Entry<Change>) -> Option<(NodeId, NodeId, FailoverKind)> {
-    match &entry.body {
-        Body::App(Change::Failover(Failover { replica, primary, kind, .. })) => Some((*replica, *primary, *kind)),
-        _ => None,
-    }
-}
-
 /// Whether an applied entry concerns this node, so that nodes.conf should soon show it in its snapshot.
 fn concerns(me: &NodeId, entry: &Entry<Change>) -> bool {
     match &entry.body {
         Body::AddVoter { ids } => ids.contains(me),
         Body::DelVoter { id, .. } => id == me,
         Body::Noop { .. } => false,
-        Body::App(change) => match change {
-            Change::SlotChange(SlotChange { source, target, .. }) => [source, target].into_iter().flatten().any(|(id, _)| id == me),
-            Change::SetReplicaOf(SetReplicaOf { id, .. })
-            | Change::NodeJoin(NodeJoin { id, .. })
-            | Change::NodeForget(NodeForget { id, .. }) => id == me,
-            Change::Failover(Failover { replica, primary, .. }) => replica == me || primary == me,
-            Change::NodeInfo(_) | Change::NodeFail(_) | Change::NodeRecover(_) => false,
-        },
-    }
-}
-
-/// Which parts of the derived state an applied entry touches.
-fn note_changes(entry: &Entry<Change>, changed: &mut Changed) {
-    let Body::App(change) = &entry.body else { return };
-    match change {
-        Change::SlotChange(_) => changed.owners = true,
-        Change::SetReplicaOf(_) | Change::Failover(_) => {
-            changed.members = true;
-            changed.owners = true;
-        }
-        Change::NodeJoin(_) | Change::NodeForget(_) | Change::NodeInfo(_) | Change::NodeFail(_) | Change::NodeRecover(_) => {
-            changed.members = true;
-        }
+        Body::App(change) => change.concerns(me),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::change::{Failover, NodeJoin, SetReplicaOf};
     use crate::commands::WaitOutcome;
     use crate::node::net::Net;
     use crate::node::{Accepted, Port};

@@ -3,13 +3,12 @@
 //! Owns: the search for a successor. Must not: rank replicas (cluster does), find out who has failed (deaths and raft do).
 //! Contract: docs/protocol.md, "Failover".
 
-use crate::cluster::change::{Failover, NodeForget, NodeRecover, SetReplicaOf};
+use crate::cluster::change::Failover;
 use crate::cluster::{Change, FailoverKind, Reason, Wish};
 use crate::node::Node;
 use crate::node::metadata::holdings::Question;
 use crate::node::metadata::leader::Granted;
 use crate::node::timers::Timer;
-use crate::raft::Body;
 use crate::store::Disk;
 use crate::types::{Millis, NodeId, Term};
 use std::collections::{BTreeMap, BTreeSet};
@@ -125,17 +124,7 @@ impl<D: Disk> Node<D> {
     /// Whether an entry that is in the log and not applied may change this primary's shard, or who of it may take over. Its replicas are asked anew after
     /// that: what they say meanwhile is nothing, whatever they have \[N45\].
     fn is_shard_changing(&mut self, primary: &NodeId) -> bool {
-        let shard_of = |id: &NodeId| self.metadata.state.member(id).map(|member| member.shard);
-        let changed = shard_of(primary);
-        let mut tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
-        let changing = tail.any(|(_, entry)| match &entry.body {
-            Body::App(Change::Failover(Failover { shard, .. })) => changed == Some(*shard),
-            Body::App(Change::SetReplicaOf(SetReplicaOf { source, target, .. })) => {
-                [source, target].iter().any(|(shard, _)| changed == Some(*shard))
-            }
-            Body::App(Change::NodeForget(NodeForget { id, .. }) | Change::NodeRecover(NodeRecover { id })) => changed == shard_of(id),
-            _ => false,
-        });
+        let changing = self.metadata.tail().reshapes_shard_of(primary, &self.metadata.state);
         if changing {
             self.metadata.leading.failovers.searches.remove(primary);
         }

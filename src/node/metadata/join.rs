@@ -10,7 +10,6 @@ use crate::node::Node;
 use crate::node::io::links::bus_socket;
 use crate::node::io::sessions::Purpose;
 use crate::node::timers::Timer;
-use crate::raft::Body;
 use crate::store::{Disk, Fallback, Joiner, Sponsor, Standing};
 use crate::types::{ClusterId, ConnId, Millis, NodeId};
 use crate::wire::bus::{Frame, Greeting};
@@ -79,8 +78,7 @@ impl<D: Disk> Node<D> {
     /// Whether we are a cluster of one, and nobody has been promised a place in it: a cluster that is about to grow must not be given up.
     pub(in crate::node) fn is_singleton(&self) -> bool {
         // After a restart the others' NODE_JOINs may stand in the log's tail only.
-        let mut tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
-        let joins = tail.any(|(_, entry)| matches!(&entry.body, Body::App(Change::NodeJoin(NodeJoin { id, .. })) if *id != self.me));
+        let joins = self.metadata.tail().joins().any(|(id, _)| *id != self.me);
         !self.is_joiner() && !joins && !self.metadata.proposals.joins_anybody() && self.metadata.addresses.keys().all(|id| *id == self.me)
     }
 
@@ -368,12 +366,8 @@ impl<D: Disk> Node<D> {
 
     /// Whether a NODE_JOIN of ours with this nonce has been applied, or is in the log's tail.
     pub(in crate::node) fn log_has_joined(&self, nonce: Option<u64>) -> bool {
-        let mut tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
-        self.has_joined(nonce)
-            || tail.any(|(_, entry)| match &entry.body {
-                Body::App(Change::NodeJoin(NodeJoin { id, address, .. })) => *id == self.me && address.join_nonce() == nonce,
-                _ => false,
-            })
+        let mut joins = self.metadata.tail().joins();
+        self.has_joined(nonce) || joins.any(|(id, address)| *id == self.me && address.join_nonce() == nonce)
     }
 
     /// Whether a leader may be followed on this link: a joiner follows only who knows that it joins, not who remembers an earlier life of it.

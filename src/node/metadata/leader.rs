@@ -101,7 +101,7 @@ impl<D: Disk> Node<D> {
             Seen::Old => return Err(RejectReason::Rejected(Some(Reason::OldProposal))),
             Seen::NotMember => return Err(RejectReason::Rejected(Some(Reason::ProposerNotMember))),
         }
-        if self.is_in_tail(entry) {
+        if self.metadata.tail().holds(entry) {
             return Ok(Taken::Appended);
         }
         match self.metadata.state.would(change) {
@@ -109,7 +109,7 @@ impl<D: Disk> Node<D> {
             Outcome::Stale => return Err(RejectReason::Conflict),
             Outcome::Rejected(reason) => return Err(RejectReason::Rejected(Some(reason))),
         }
-        if change.address().is_some_and(|address| !address.leaves_room()) {
+        if change.address().is_some_and(|(_, address)| !address.leaves_room()) {
             return Err(RejectReason::Rejected(Some(Reason::BadAddress)));
         }
         if change.deposes().is_some_and(|node| self.must_wait(&node)) {
@@ -126,21 +126,9 @@ impl<D: Disk> Node<D> {
 
     /// Whether every member speaks this version of the protocol, those included whose joining, or return to an older binary, is on its way \[N26\].
     fn all_speak(&self, version: u32) -> bool {
-        let tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1).filter_map(|(_, entry)| match &entry.body {
-            Body::App(change) => change.address(),
-            _ => None,
-        });
+        let tail = self.metadata.tail().addresses().map(|(_, address)| address);
         version <= OLDEST_VERSION
             || self.metadata.state.members().map(|member| &member.address).chain(tail).all(|address| address.protocol_version() >= version)
-    }
-
-    /// Whether this proposal, or this change of the leader's own, is in the log and not applied.
-    fn is_in_tail(&self, entry: &Entry<Change>) -> bool {
-        let mut tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
-        match entry.origin {
-            Some(origin) => tail.any(|(_, other)| other.origin.is_some_and(|other| other.id == origin.id)),
-            None => tail.any(|(_, other)| other.body == entry.body),
-        }
     }
 
     /// Puts a wish on the desk; it is looked at at once, and again whenever something was applied, until it is granted or too old.
@@ -242,7 +230,8 @@ impl<D: Disk> Node<D> {
 
     /// The members as the plan of voters needs to know them.
     fn prospects(&self) -> Vec<Prospect<'_>> {
-        let eligible = |id: &NodeId| !self.metadata.state.demoted().contains(id) && !self.is_leaving(id);
+        let leavers = self.metadata.tail().leavers();
+        let eligible = |id: &NodeId| !self.metadata.state.demoted().contains(id) && !leavers.contains(id);
         let members = self.metadata.state.members();
         members
             .map(|Member { id, address, failed, .. }| Prospect {
@@ -285,10 +274,9 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// Whether a NODE_FORGET of this member is in the log and not applied.
+    /// Whether this member is about to be forgotten.
     fn is_leaving(&self, member: &NodeId) -> bool {
-        let mut tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
-        tail.any(|(_, entry)| matches!(&entry.body, Body::App(Change::NodeForget(NodeForget { id, .. })) if id == member))
+        self.metadata.tail().leavers().contains(member)
     }
 
     /// Cron of a leader, and whenever somebody has been silent for too long: flags what fell silent and what answers again, and tends the voting set.

@@ -3,12 +3,9 @@
 //! Owns: whose word counts, and the question under way. Must not: forget anybody, or tell others (reset does).
 //! Contract: docs/protocol.md, "Who is listened to" \[N60\].
 
-use crate::cluster::change::{NodeInfo, NodeJoin};
-use crate::cluster::{Address, Change};
 use crate::node::Node;
 use crate::node::io::links::bus_socket;
 use crate::node::io::sessions::{BusEnd, Purpose};
-use crate::raft::Body;
 use crate::store::Disk;
 use crate::types::{ConnId, LogIndex, Millis, NodeId, Term};
 use std::collections::BTreeSet;
@@ -54,19 +51,8 @@ impl<D: Disk> Node<D> {
     /// Where our state or the log's tail has a member, or where a joiner has met the node that takes it in.
     fn known_places(&self, id: &NodeId) -> BTreeSet<SocketAddr> {
         let sponsor = self.sponsor().filter(|sponsor| sponsor.id == *id).map(|sponsor| &sponsor.address);
-        let tail = self.addresses_in_tail().filter(|(member, _)| *member == id).map(|(_, address)| address);
+        let tail = self.metadata.tail().addresses().filter(|(member, _)| *member == id).map(|(_, address)| address);
         self.metadata.addresses.get(id).into_iter().chain(sponsor).chain(tail).filter_map(bus_socket).collect()
-    }
-
-    /// Whom the log tells of that is not applied yet: after a start that may be most of it.
-    fn addresses_in_tail(&self) -> impl Iterator<Item = (&NodeId, &Address)> {
-        let tail = self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1);
-        tail.filter_map(|(_, entry)| match &entry.body {
-            Body::App(Change::NodeJoin(NodeJoin { id, address, .. }) | Change::NodeInfo(NodeInfo { id, address, .. })) => {
-                Some((id, address))
-            }
-            _ => None,
-        })
     }
 
     /// Asks members whether they count us as one: they say it to whoever greets them.
@@ -85,7 +71,8 @@ impl<D: Disk> Node<D> {
         let others = self.metadata.addresses.keys().cycle().skip(start).take(self.metadata.addresses.len());
         let sponsor = self.sponsor().map(|sponsor| &sponsor.id);
         let first = std::iter::once(&speaker).chain(sponsor).chain(self.metadata.raft.voters());
-        let all = first.chain(others).chain(self.addresses_in_tail().map(|(id, _)| id));
+        // After a start most of the log may not be applied yet.
+        let all = first.chain(others).chain(self.metadata.tail().addresses().map(|(id, _)| id));
         let mut seen = BTreeSet::from([self.me]);
         let places = all.filter(|id| seen.insert(**id)).flat_map(|id| self.known_places(id).into_iter().map(|socket| (*id, socket)));
         places.take(MAX_ASKED).collect()

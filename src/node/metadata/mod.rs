@@ -19,6 +19,7 @@ pub(in crate::node) mod own_address;
 pub(in crate::node) mod proposals;
 pub(in crate::node) mod quorum_recovery;
 pub(in crate::node) mod reset;
+pub(in crate::node) mod tail;
 
 use crate::cluster::{Address, Change, State};
 use crate::config::Config;
@@ -106,5 +107,10 @@ impl Metadata {
             outlook: Outlook::default(),
             changed: apply::Changed::default(),
         }
+    }
+
+    /// What stands in the log and is not applied yet.
+    pub fn tail(&self) -> tail::Tail<'_> {
+        tail::Tail::of(&self.raft, &self.state)
     }
 }

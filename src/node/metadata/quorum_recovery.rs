@@ -32,7 +32,7 @@ impl<D: Disk> Node<D> {
         }
         let mut state = self.metadata.state.clone();
         // The lost voters may have committed all of it, and told clients so.
-        for (index, entry) in self.metadata.raft.log().iter_from(state.last_applied() + 1) {
+        for (index, entry) in self.metadata.tail().entries() {
             let _ = state.apply(index, entry);
         }
         if state.member(&self.me).is_none() {

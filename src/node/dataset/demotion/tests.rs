@@ -1,6 +1,7 @@
 //! Nodes in one process: a primary that something is taken from.
 
 use super::*;
+use crate::cluster::Change;
 use crate::cluster::change::{Failover, SetReplicaOf, SlotChange};
 use crate::node::Port;
 use crate::node::net::Net;

@@ -126,7 +126,7 @@ fn one_successor_is_chosen_once() {
     net.until("a successor", |net| net.owns_slots(R) || net.owns_slots(LEADER));
     (0..100).for_each(|_| net.step());
     let entries = net.nodes[LEADER].metadata.raft.log().iter_from(before + 1);
-    assert_eq!(entries.filter(|(_, entry)| matches!(entry.body, Body::App(Change::Failover(_)))).count(), 1);
+    assert_eq!(entries.filter(|(_, entry)| entry.body.payload().is_some_and(|change| change.succession().is_some())).count(), 1);
 }
 
 /// Its stream is longer than anything that there is of the primary, and another one's. It hears in one turn that it is a replica, and the question [N39].
