@@ -1,7 +1,7 @@
 //! What applying a change would answer, without changing anything: the one place where changes are refused.
 //!
-//! Owns: verdicts, and the preconditions that several entries share; each entry's own stand in its file of `change`. Must not: change the state (apply does, and only what passed here).
-//! Contract: docs/protocol.md, "Log entries".
+//! Owns: verdicts, and the preconditions that several entries share; each entry's own stand in its file of `change`.
+//! Must not: change the state (apply does, and only what passed here). Contract: docs/protocol.md, "Log entries".
 
 use super::change::Change;
 use super::outcome::{Outcome, Reason};

@@ -1,6 +1,7 @@
 //! A stale change once more: the same wish under the epochs of now, as long as what its client asked for still makes sense.
 //!
-//! Owns: the words when it cannot be; what each entry refreshes stands in its file of `change`. Must not: change the state. Contract: docs/protocol.md, "Outcomes".
+//! Owns: the words when it cannot be; what each entry refreshes stands in its file of `change`. Must not: change the state.
+//! Contract: docs/protocol.md, "Outcomes".
 
 use super::change::Change;
 use super::outcome::{Outcome, Reason};

@@ -1,6 +1,7 @@
 //! The text form of log entries, both ways: `term [id=..] TYPE args`, for the bus and nodes.conf alike.
 //!
-//! Owns: that text, but for the arguments of the entries in `change`, which stand in their files. Must not: judge what an entry does (judge and apply do). Contract: docs/protocol.md, "Log entries".
+//! Owns: that text, but for the arguments of the entries in `change`, which stand in their files. Must not: judge what an entry does (judge and apply do).
+//! Contract: docs/protocol.md, "Log entries".
 
 use super::change::Change;
 use super::fields::{BadField, Fields, number};

@@ -1,6 +1,7 @@
 //! What operators read of the cluster's changes: who takes over from whom, and who has failed.
 //!
-//! Owns: that it is said, and how replicas are named; the words of each change are its own. Must not: change anything. Contract: docs/operations.md, "What a failover says".
+//! Owns: that it is said, and how replicas are named; the words of each change are its own. Must not: change anything.
+//! Contract: docs/operations.md, "What a failover says".
 
 use crate::cluster::{Change, State};
 use crate::node::Node;

@@ -157,3 +157,19 @@ impl EntryType for Failover {
         Some((level, format!("{told}: {how}")))
     }
 }
+
+#[cfg(test)]
+mod samples {
+    use super::*;
+    use crate::cluster::samples::{EPOCHS, nodes, shards};
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    impl Failover {
+        /// Such changes.
+        pub fn samples() -> BoxedStrategy<Self> {
+            let all = (nodes(), nodes(), shards(), EPOCHS, select(&FailoverKind::ALL));
+            all.prop_map(|(replica, primary, shard, epoch, kind)| Self { replica, primary, shard, epoch, kind }).boxed()
+        }
+    }
+}

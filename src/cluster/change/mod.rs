@@ -10,8 +10,18 @@ use super::state::State;
 use super::text::{EntryError, unknown_type};
 use crate::types::{LogIndex, NodeId};
 use log::Level;
+#[cfg(test)]
+use proptest::{prelude::*, strategy::Union};
 
 mod facts;
+mod failover;
+mod node_fail;
+mod node_forget;
+mod node_info;
+mod node_join;
+mod node_recover;
+mod set_replica_of;
+mod slot_change;
 
 pub use facts::{Facts, Rehomes, Reshapes, Succession, Taken, Takes, Touches};
 
@@ -19,7 +29,6 @@ pub use facts::{Facts, Rehomes, Reshapes, Succession, Taken, Takes, Touches};
 /// know it, its file.
 macro_rules! entry_types {
     ($($name:ident = $text:literal, since $since:literal, in $file:ident;)*) => {
-        $(mod $file;)*
         $(pub use $file::$name;)*
 
         /// One change of the metadata; every field that names an epoch makes the change stale once that epoch has moved on.
@@ -61,6 +70,12 @@ macro_rules! entry_types {
                     $($text => Self::$name($name::read(fields)?),)*
                     unknown => return Err(unknown_type(unknown)),
                 })
+            }
+
+            /// Samples of each type by itself, under its name.
+            #[cfg(test)]
+            pub fn samples_by_type() -> Vec<(&'static str, BoxedStrategy<Self>)> {
+                vec![$(($text, $name::samples().prop_map(Self::from).boxed()),)*]
             }
 
             pub(super) fn entry_type(&self) -> &dyn EntryType {
@@ -115,6 +130,14 @@ impl Change {
     }
 }
 
+#[cfg(test)]
+impl Change {
+    /// Changes of every type.
+    pub fn samples() -> BoxedStrategy<Self> {
+        Union::new(Self::samples_by_type().into_iter().map(|(_, samples)| samples)).boxed()
+    }
+}
+
 /// One of two words.
 fn word(fields: &mut Fields, name: &'static str, no: &str, yes: &str) -> Result<bool, EntryError> {
     match fields.text(name)? {
@@ -123,3 +146,6 @@ fn word(fields: &mut Fields, name: &'static str, no: &str, yes: &str) -> Result<
         _ => Err(EntryError::Malformed(name)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,3 +65,17 @@ impl EntryType for NodeFail {
         Some((Level::Warn, format!("{} is flagged as failed", state.named(&self.id))))
     }
 }
+
+#[cfg(test)]
+mod samples {
+    use super::*;
+    use crate::cluster::samples::nodes;
+    use proptest::prelude::*;
+
+    impl NodeFail {
+        /// Such changes.
+        pub fn samples() -> BoxedStrategy<Self> {
+            nodes().prop_map(|id| Self { id }).boxed()
+        }
+    }
+}

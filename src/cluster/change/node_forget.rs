@@ -76,3 +76,17 @@ impl EntryType for NodeForget {
         None
     }
 }
+
+#[cfg(test)]
+mod samples {
+    use super::*;
+    use crate::cluster::samples::{EPOCHS, nodes};
+    use proptest::prelude::*;
+
+    impl NodeForget {
+        /// Such changes.
+        pub fn samples() -> BoxedStrategy<Self> {
+            (nodes(), EPOCHS).prop_map(|(id, epoch)| Self { id, epoch }).boxed()
+        }
+    }
+}

@@ -77,3 +77,17 @@ impl EntryType for NodeInfo {
         None
     }
 }
+
+#[cfg(test)]
+mod samples {
+    use super::*;
+    use crate::cluster::samples::{addresses, nodes};
+    use proptest::prelude::*;
+
+    impl NodeInfo {
+        /// Such changes.
+        pub fn samples() -> BoxedStrategy<Self> {
+            (nodes(), addresses(), any::<bool>()).prop_map(|(id, address, nofailover)| Self { id, address, nofailover }).boxed()
+        }
+    }
+}

@@ -86,3 +86,17 @@ impl EntryType for NodeJoin {
         None
     }
 }
+
+#[cfg(test)]
+mod samples {
+    use super::*;
+    use crate::cluster::samples::{addresses, nodes};
+    use proptest::prelude::*;
+
+    impl NodeJoin {
+        /// Such changes.
+        pub fn samples() -> BoxedStrategy<Self> {
+            (nodes(), addresses()).prop_map(|(id, address)| Self { id, address, voter: false }).boxed()
+        }
+    }
+}

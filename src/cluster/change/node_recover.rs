@@ -65,3 +65,17 @@ impl EntryType for NodeRecover {
         Some((Level::Info, format!("{} answers again: it is not flagged as failed any more", state.named(&self.id))))
     }
 }
+
+#[cfg(test)]
+mod samples {
+    use super::*;
+    use crate::cluster::samples::nodes;
+    use proptest::prelude::*;
+
+    impl NodeRecover {
+        /// Such changes.
+        pub fn samples() -> BoxedStrategy<Self> {
+            nodes().prop_map(|id| Self { id }).boxed()
+        }
+    }
+}

@@ -119,3 +119,20 @@ impl EntryType for SetReplicaOf {
         None
     }
 }
+
+#[cfg(test)]
+mod samples {
+    use super::*;
+    use crate::cluster::samples::{EPOCHS, nodes, shards};
+    use proptest::option;
+    use proptest::prelude::*;
+
+    impl SetReplicaOf {
+        /// Such changes.
+        pub fn samples() -> BoxedStrategy<Self> {
+            let shard = || (shards(), EPOCHS);
+            let all = (nodes(), shard(), option::of(nodes()), shard());
+            all.prop_map(|(id, source, primary, target)| Self { id, source, primary, target }).boxed()
+        }
+    }
+}

@@ -127,3 +127,19 @@ fn write_side(side: &Side, out: &mut String) {
         None => write!(out, " - 0"),
     };
 }
+
+#[cfg(test)]
+mod samples {
+    use super::*;
+    use crate::cluster::samples::{EPOCHS, nodes, ranges};
+    use proptest::option;
+    use proptest::prelude::*;
+
+    impl SlotChange {
+        /// Such changes.
+        pub fn samples() -> BoxedStrategy<Self> {
+            let side = || option::of((nodes(), EPOCHS));
+            (side(), side(), ranges()).prop_map(|(source, target, ranges)| Self { source, target, ranges }).boxed()
+        }
+    }
+}
