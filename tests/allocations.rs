@@ -88,7 +88,7 @@ fn state(join: &Change) -> State {
     let mut state = State::founding(ClusterId::from_bytes([1; 20]), ME);
     let entry = |change| Entry { term: 1, origin: None, body: Body::App(change) };
     state.apply(1, &entry(join.clone()));
-    let ranges = Slot::new(0).zip(Slot::new(16383)).into_iter().collect();
+    let ranges = Slot::ranges(Slot::all());
     state.apply(2, &entry(Change::SlotChange(SlotChange { source: None, target: Some((ME, 1)), ranges })));
     assert_eq!(state.assigned_slots(), 16384);
     state

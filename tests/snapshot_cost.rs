@@ -65,7 +65,7 @@ fn crowd(cluster: ClusterId, me: NodeId) -> State {
     }
     for n in 0..MEMBERS {
         let member = if n == 0 { me } else { id(n) };
-        let ranges = Slot::all().skip(usize::from(n)).step_by(usize::from(MEMBERS)).map(|slot| (slot, slot)).collect();
+        let ranges = Slot::all().skip(usize::from(n)).step_by(usize::from(MEMBERS)).map(Into::into).collect();
         let target = state.epoch_of(&member).map(|epoch| (member, epoch));
         let entry = Entry { term: 1, origin: None, body: Body::App(Change::SlotChange(SlotChange { source: None, target, ranges })) };
         state.apply(state.last_applied() + 1, &entry);

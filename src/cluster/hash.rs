@@ -51,9 +51,9 @@ impl State {
             hash.number(*epoch);
         }
         hash.number(self.slots.assigned() as u64);
-        for (owner, (first, last)) in self.slots.runs() {
+        for (owner, range) in self.slots.runs() {
             hash.bytes(owner.as_bytes());
-            hash.number(u64::from(first.number()) << 16 | u64::from(last.number()));
+            hash.number(u64::from(range.first().number()) << 16 | u64::from(range.last().number()));
         }
         self.hash_proposals(&mut hash);
         hash.0
@@ -111,7 +111,7 @@ mod tests {
             &|state| _ = state.voters.insert(id(1)),
             &|state| _ = state.demoted.insert(id(1)),
             &|state| *state.shards.values_mut().next().unwrap() += 1,
-            &|state| state.slots.assign((crate::types::Slot::new(9).unwrap(), crate::types::Slot::new(9).unwrap()), None),
+            &|state| state.slots.assign(crate::types::Slot::new(9).unwrap().into(), None),
             &|state| state.proposals.get_mut(&id(0)).unwrap().incarnation += 1,
             &|state| _ = state.proposals.get_mut(&id(0)).unwrap().outcomes.insert(3, Outcome::Stale),
             &|state| member(state, |member| member.failed = true),

@@ -155,7 +155,7 @@ fn large() -> State {
         assert_eq!(apply(Body::App(Change::NodeJoin(NodeJoin { id: *id, address, voter: at == 0 }))), Outcome::Applied);
     }
     for (at, (id, _)) in members.iter().enumerate() {
-        let ranges = crate::types::Slot::all().filter(|slot| slot.index() % 1000 == at).map(|slot| (slot, slot)).collect();
+        let ranges = crate::types::Slot::all().filter(|slot| slot.index() % 1000 == at).map(Into::into).collect();
         let change = Change::SlotChange(SlotChange { source: None, target: Some((*id, at as u64 + 1)), ranges });
         assert_eq!(apply(Body::App(change)), Outcome::Applied);
     }

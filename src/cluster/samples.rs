@@ -3,7 +3,7 @@
 use super::scene::{Scene, id, join, origin, shard};
 use super::{Address, Change, ClusterEntry, State};
 use crate::raft::{Body, Entry, Origin};
-use crate::types::{LogIndex, NodeId, ShardId, Slot};
+use crate::types::{LogIndex, NodeId, ShardId, Slot, SlotRange};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -34,14 +34,14 @@ pub fn addresses() -> BoxedStrategy<Address> {
     (text, any::<u16>(), any::<u16>(), text, keys, option::of(shards())).prop_map(address).boxed()
 }
 
-pub fn ranges() -> impl Strategy<Value = Vec<(Slot, Slot)>> {
+pub fn ranges() -> impl Strategy<Value = Vec<SlotRange>> {
     vec((0u16..40, 0u16..8), 1..4).prop_map(|pairs| {
         let mut next = 0;
         let slot = |number| Slot::new(number).unwrap();
         let place = |(gap, more)| {
             let first = next + gap;
             next = first + more + 1;
-            (slot(first), slot(first + more))
+            SlotRange::new(slot(first), slot(first + more)).unwrap()
         };
         pairs.into_iter().map(place).collect()
     })
@@ -92,7 +92,7 @@ pub fn step(state: &State, entry: &ClusterEntry, renew: bool) -> ClusterEntry {
         && renew
     {
         if let Change::SlotChange(change) = change {
-            change.source = state.owner(change.ranges[0].0).map(|id| (id, 0));
+            change.source = state.owner(change.ranges[0].first()).map(|id| (id, 0));
         }
         if let Ok(renewed) = state.renewed(change) {
             *change = renewed;

@@ -7,7 +7,7 @@ use super::state::State;
 use super::text::ClusterEntry;
 use crate::cluster::change::{Failover, NodeForget, NodeJoin, SetReplicaOf, SlotChange};
 use crate::raft::{Body, Entry, Origin, ProposalId};
-use crate::types::{ClusterId, NodeId, ShardId, Slot};
+use crate::types::{ClusterId, NodeId, ShardId, Slot, SlotRange};
 
 /// Node number `n`.
 pub fn id(n: u8) -> NodeId {
@@ -81,7 +81,7 @@ impl Scene {
 
     pub fn slot_change(&self, source: Option<u8>, target: Option<u8>, ranges: &[(u16, u16)]) -> Change {
         let side = |n: u8| (id(n), self.state.epoch_of(&id(n)).unwrap_or(0));
-        let ranges = ranges.iter().map(|(first, last)| (slot(*first), slot(*last))).collect();
+        let ranges = ranges.iter().map(|(first, last)| SlotRange::new(slot(*first), slot(*last)).unwrap()).collect();
         Change::SlotChange(SlotChange { source: source.map(side), target: target.map(side), ranges })
     }
 

@@ -7,7 +7,7 @@ use super::{Change, FailoverKind};
 use crate::cluster::Address;
 use crate::cluster::state::State;
 use crate::raft::Payload;
-use crate::types::{NodeId, ShardId, Slot};
+use crate::types::{NodeId, ShardId, SlotRange};
 
 /// What is known of a change without a state. Each type of entry writes it out in full: what it leaves out, nobody would ask for.
 pub struct Facts<'a> {
@@ -52,7 +52,7 @@ pub struct Takes<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Taken<'a> {
     /// These.
-    Ranges(&'a [(Slot, Slot)]),
+    Ranges(&'a [SlotRange]),
     /// Whatever that primary has.
     All,
 }
@@ -65,7 +65,7 @@ pub struct Rehomes<'a> {
     /// Whose they are then.
     pub target: Option<NodeId>,
     /// Which.
-    pub ranges: &'a [(Slot, Slot)],
+    pub ranges: &'a [SlotRange],
 }
 
 /// A replica takes over from its primary.
@@ -137,7 +137,7 @@ impl Change {
     }
 
     /// The slots that are another shard's than that of the primary `node` once it is applied, or were so before.
-    pub fn others_slots(&self, node: &NodeId) -> &[(Slot, Slot)] {
+    pub fn others_slots(&self, node: &NodeId) -> &[SlotRange] {
         let is_other = |end: Option<NodeId>| end.is_some_and(|id| id != *node);
         let others = self.facts().rehomes.filter(|rehomes| is_other(rehomes.source) || is_other(rehomes.target));
         others.map_or(&[], |rehomes| rehomes.ranges)

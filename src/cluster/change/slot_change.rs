@@ -7,7 +7,7 @@ use crate::cluster::state::State;
 use crate::cluster::text::EntryError;
 use crate::cluster::{Obstacle, Reason};
 use crate::types::numbers::{Field, SOURCE_EPOCH, TARGET_EPOCH};
-use crate::types::{LogIndex, NodeId, Slot};
+use crate::types::{LogIndex, NodeId, Slot, SlotRange};
 use log::Level;
 use std::fmt::Write;
 
@@ -22,7 +22,7 @@ pub struct SlotChange {
     /// The owner from now on, and its shard's epoch.
     pub target: Side,
     /// Inclusive, ascending, not overlapping, never empty.
-    pub ranges: Vec<(Slot, Slot)>,
+    pub ranges: Vec<SlotRange>,
 }
 
 impl SlotChange {
@@ -37,7 +37,7 @@ impl SlotChange {
     }
 
     fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
-        self.ranges.iter().flat_map(|(first, last)| first.number()..=last.number()).filter_map(Slot::new)
+        self.ranges.iter().flat_map(|range| range.slots())
     }
 
     fn still_owned(&self, state: &State) -> Result<(), Obstacle> {

@@ -5,7 +5,7 @@ use crate::cluster::samples::{a_leader_would_append, histories, step, young};
 use crate::cluster::state::Member;
 use crate::cluster::{ClusterEntry, Outcome, format_body, parse_body};
 use crate::raft::{Body, Payload};
-use crate::types::Slot;
+use crate::types::{Slot, SlotRange};
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use std::cell::RefCell;
@@ -41,7 +41,7 @@ impl Applied<'_> {
             if old == new {
                 continue;
             }
-            let named = |ranges: &[(Slot, Slot)]| ranges.iter().any(|(first, last)| (*first..=*last).contains(&slot));
+            let named = |ranges: &[SlotRange]| ranges.iter().any(|range| range.contains(slot));
             if let Some(old) = old {
                 let taken = self.change.takes_from(&old).unwrap_or_else(|| panic!("{slot} is taken from {old}"));
                 assert!(matches!(taken, Taken::All) || matches!(taken, Taken::Ranges(ranges) if named(ranges)));

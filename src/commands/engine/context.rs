@@ -11,7 +11,7 @@ use crate::raft::Raft;
 use crate::replication::Stream;
 use crate::session::{BusStats, Client, ClientList, Pause, PubSub, Server};
 use crate::store::Work;
-use crate::types::{ConnId, LeaseNumber, Millis, NodeId, Now, Slot};
+use crate::types::{ConnId, LeaseNumber, Millis, NodeId, Now, Slot, SlotRange};
 use crate::wire::Reply;
 use std::collections::BTreeMap;
 
@@ -69,7 +69,7 @@ pub struct Cluster<'a> {
     /// Nodes that are being met and are no members yet, and this node itself while it joins.
     pub outsiders: &'a [Outsider<'a>],
     /// The slots that this node has brought with it when it joined, or means to bring, and has not claimed yet; almost always empty.
-    pub claims: &'a [(Slot, Slot)],
+    pub claims: &'a [SlotRange],
     /// How much of its shard's keys this node has, in bytes of the stream. Of a replica, 0: it lacks its primary's.
     pub offset: u64,
     /// The same of each member, as the leader has told it: those of replicas are old, but for whether they are 0.
@@ -77,7 +77,7 @@ pub struct Cluster<'a> {
     /// Counters of the bus.
     pub stats: &'a BusStats,
     /// Ranges of this node that entries in its log take away once applied; almost always empty. They are refused (docs/protocol.md, "The gate").
-    pub leaving: &'a [(Slot, Slot)],
+    pub leaving: &'a [SlotRange],
     /// How a replica stands to its primary; none for a primary.
     pub upstream: Option<Upstream>,
     /// The reign that this node's keys are of; 0 while that is not known.

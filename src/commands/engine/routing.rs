@@ -72,7 +72,7 @@ pub(super) fn check(ctx: &Context<'_>, slots: KeySlots, access: Access) -> Resul
         _ if !own => return Err(Redirect::Moved(slot, owner)),
         _ => {}
     }
-    if cluster.leaving.iter().any(|(first, last)| (*first..=*last).contains(&slot)) {
+    if cluster.leaving.iter().any(|range| range.contains(slot)) {
         return Err(Redirect::Leaving);
     }
     if access == Access::Write {

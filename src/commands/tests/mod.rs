@@ -24,7 +24,7 @@ use crate::replication::{History, Stream};
 use crate::rng::Rng;
 use crate::session::{Buffers, BusStats, Client, ClientList, Held, PONTOON_VERSION, Pause, Progress, PubSub, Server};
 use crate::store::{SyncTimes, Work};
-use crate::types::{ClusterId, ConnId, LeaseNumber, LogIndex, Millis, NodeId, Now, ReplId, Slot};
+use crate::types::{ClusterId, ConnId, LeaseNumber, LogIndex, Millis, NodeId, Now, ReplId, Slot, SlotRange};
 use crate::wire::{OwnedArgs, Reply};
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ pub(crate) struct Desk {
     pub server: Server,
     pub offsets: BTreeMap<NodeId, u64>,
     pub stats: BusStats,
-    pub leaving: Vec<(Slot, Slot)>,
+    pub leaving: Vec<SlotRange>,
     pub lease: Option<LeaseNumber>,
     pub upstream: Option<Upstream>,
     pub usable: bool,
@@ -143,7 +143,7 @@ impl Desk {
     pub fn give_slots(&mut self, from: Option<NodeId>, to: Option<NodeId>, first: u16, last: u16) {
         let epoch = |id: NodeId| -> (NodeId, LogIndex) { (id, self.state.epoch_of(&id).unwrap()) };
         let (source, target) = (from.map(epoch), to.map(epoch));
-        self.apply(Change::SlotChange(SlotChange { source, target, ranges: vec![(slot(first), slot(last))] }));
+        self.apply(Change::SlotChange(SlotChange { source, target, ranges: vec![SlotRange::new(slot(first), slot(last)).unwrap()] }));
     }
 
     fn with<R>(&mut self, call: impl FnOnce(&mut Context<'_>) -> R) -> (R, Vec<u8>) {

@@ -52,7 +52,7 @@ fn a_cluster_that_is_down_serves_nothing_but_what_it_is_told_to() {
 #[test]
 fn a_slot_on_its_way_out_is_refused() {
     let mut desk = Desk::new();
-    desk.leaving = vec![(slot(12000), slot(12182))];
+    desk.leaving = vec![SlotRange::new(slot(12000), slot(12182)).unwrap()];
     assert!(desk.ask("watch foo").starts_with("-TRYAGAIN "));
     assert_eq!(desk.ask("watch bar"), "+OK\r\n");
 }
@@ -61,7 +61,7 @@ fn a_slot_on_its_way_out_is_refused() {
 fn nothing_is_cleared_while_a_slot_is_on_its_way_out() {
     let mut desk = Desk::new();
     desk.ask("set bar 1");
-    desk.leaving = vec![(slot(12000), slot(12182))];
+    desk.leaving = vec![SlotRange::new(slot(12000), slot(12182)).unwrap()];
     for line in ["flushall", "flushdb", "cluster flushslot 5061"] {
         assert!(desk.ask(line).starts_with("-TRYAGAIN "), "{line}");
     }
@@ -75,7 +75,7 @@ fn the_end_of_a_primarys_stream_needs_no_lease_of_who_takes_over() {
     let mut desk = Desk::new();
     desk.ask("set bar 1");
     desk.client.is_primary = true;
-    (desk.lease, desk.leaving) = (None, vec![(slot(0), slot(16383))]);
+    (desk.lease, desk.leaving) = (None, vec![SlotRange::new(slot(0), slot(16383)).unwrap()]);
     desk.config.min_replicas_to_write = 1;
     assert_eq!(desk.ask("cluster flushslot 5061"), "+OK\r\n");
     assert_eq!((desk.ask("flushall"), desk.keyspace.len()), ("+OK\r\n".to_owned(), 0));

@@ -7,7 +7,7 @@ use crate::cluster::change::Succession;
 use crate::cluster::{FailoverKind, WishKind};
 use crate::node::Node;
 use crate::store::Disk;
-use crate::types::{Extent, Millis, NodeId, Slot};
+use crate::types::{Extent, Millis, NodeId, SlotRange};
 
 /// See the module.
 #[derive(Default)]
@@ -21,7 +21,7 @@ pub(in crate::node) struct Yielding {
     /// This process began without keys, and replicas may have them.
     bereft: Option<Bereft>,
     /// Own ranges that entries in the log's tail take away: refused until those are applied or truncated (docs/protocol.md, "The gate").
-    pub leaving: Vec<(Slot, Slot)>,
+    pub leaving: Vec<SlotRange>,
 }
 
 impl Yielding {

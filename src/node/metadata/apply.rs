@@ -181,7 +181,7 @@ impl<D: Disk> Node<D> {
         if self.metadata.proposals.claims() {
             return;
         }
-        let slots = claims.iter().flat_map(|(first, last)| (first.number()..=last.number()).filter_map(Slot::new));
+        let slots = claims.iter().flat_map(|range| range.slots());
         let free: Vec<Slot> = slots.filter(|slot| self.metadata.state.owner(*slot).is_none()).collect();
         if free.is_empty() {
             // Each is ours by now, or another's.

@@ -132,7 +132,7 @@ mod tests {
         /// The slot is to go from `source` to `target`.
         fn change(&self, number: u16, source: usize, target: usize) -> Change {
             let end = |of: usize| self.nodes[0].metadata.state.epoch_of(&self.nodes[of].me).map(|epoch| (self.nodes[of].me, epoch));
-            Change::SlotChange(SlotChange { source: end(source), target: end(target), ranges: vec![(slot(number), slot(number))] })
+            Change::SlotChange(SlotChange { source: end(source), target: end(target), ranges: vec![slot(number).into()] })
         }
 
         fn propose(&mut self, at: usize, number: u16, source: usize, target: usize) {

@@ -10,7 +10,7 @@ use crate::node::metadata::apply::Changed;
 use crate::node::metadata::bootstrap::raft_settings;
 use crate::raft::{HardState, Log, Raft};
 use crate::store::{Disk, Joiner, Sponsor};
-use crate::types::{Millis, Slot};
+use crate::types::{Millis, Slot, SlotRange};
 use crate::wire::bus::Greeting;
 use std::collections::BTreeSet;
 
@@ -90,10 +90,10 @@ impl<D: Disk> Node<D> {
     }
 
     /// What this node owns or already meant to claim: its keys there are kept until it is known whose the slots are.
-    fn slots_to_claim(&self) -> Vec<(Slot, Slot)> {
+    fn slots_to_claim(&self) -> Vec<SlotRange> {
         let own = self.metadata.state.ranges_of(&self.me);
         let all = own.iter().chain(self.metadata.standing.claims());
-        let slots: BTreeSet<Slot> = all.flat_map(|(first, last)| (first.number()..=last.number()).filter_map(Slot::new)).collect();
+        let slots: BTreeSet<Slot> = all.flat_map(|range| range.slots()).collect();
         Slot::ranges(slots)
     }
 }

@@ -6,7 +6,7 @@
 use crate::cluster::change::{Succession, Taken};
 use crate::cluster::{Address, Change, State};
 use crate::raft::{Entry, Log, Raft};
-use crate::types::{LogIndex, NodeId, Slot};
+use crate::types::{LogIndex, NodeId, SlotRange};
 use std::collections::BTreeSet;
 
 /// The log behind what is applied.
@@ -71,7 +71,7 @@ impl<'a> Tail<'a> {
     }
 
     /// The slots that `node` is about to lose, as far as it has them by `state`.
-    pub fn taken_from(self, node: &NodeId, state: &State) -> Vec<(Slot, Slot)> {
+    pub fn taken_from(self, node: &NodeId, state: &State) -> Vec<SlotRange> {
         let mut taken = Vec::new();
         for slots in self.changes().filter_map(|change| change.takes_from(node)) {
             match slots {

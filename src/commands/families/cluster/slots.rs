@@ -8,7 +8,7 @@ use crate::cluster::change::SlotChange;
 use crate::cluster::{Change, Reason, State};
 use crate::commands::engine::parse::{is, number, shown};
 use crate::commands::engine::{Context, Flow, Wait};
-use crate::types::{NodeId, SLOT_COUNT, Slot};
+use crate::types::{NodeId, SLOT_COUNT, Slot, SlotRange};
 use crate::wire::Args;
 use std::collections::BTreeMap;
 
@@ -49,20 +49,16 @@ impl Named {
 
     /// One change for each owner that the slots have now.
     fn changes(&self, state: &State, target: Option<NodeId>) -> Vec<Change> {
-        let mut by_owner: BTreeMap<Option<NodeId>, Vec<(Slot, Slot)>> = BTreeMap::new();
+        let mut by_owner: BTreeMap<Option<NodeId>, Vec<Slot>> = BTreeMap::new();
         for slot in Slot::all().filter(|slot| self.marks[slot.index()]) {
-            let ranges = by_owner.entry(state.owner(slot)).or_default();
-            match ranges.last_mut() {
-                Some((_, last)) if last.number() + 1 == slot.number() => *last = slot,
-                _ => ranges.push((slot, slot)),
-            }
+            by_owner.entry(state.owner(slot)).or_default().push(slot);
         }
-        by_owner.into_iter().map(|(source, ranges)| change(state, source, target, ranges)).collect()
+        by_owner.into_iter().map(|(source, slots)| change(state, source, target, Slot::ranges(slots))).collect()
     }
 }
 
 /// The entry that moves `ranges`, under the epochs of now.
-fn change(state: &State, source: Option<NodeId>, target: Option<NodeId>, ranges: Vec<(Slot, Slot)>) -> Change {
+fn change(state: &State, source: Option<NodeId>, target: Option<NodeId>, ranges: Vec<SlotRange>) -> Change {
     let side = |id: NodeId| (id, state.epoch_of(&id).unwrap_or(0));
     Change::SlotChange(SlotChange { source: source.map(side), target: target.map(side), ranges })
 }
@@ -122,11 +118,9 @@ fn by_range(state: &State, args: Args<'_>, wish: Wish) -> Result<Named, String> 
     let mut named = Named::new(wish);
     for pair in (1..args.len()).step_by(2) {
         let (first, last) = (slot(args.get(pair))?, slot(args.get(pair + 1))?);
-        if first > last {
-            return Err(format!("ERR start slot number {first} is greater than end slot number {last}"));
-        }
-        let mut range = (first.number()..=last.number()).filter_map(Slot::new);
-        range.try_for_each(|slot| named.add(slot, state))?;
+        let range = SlotRange::new(first, last);
+        let range = range.ok_or_else(|| format!("ERR start slot number {first} is greater than end slot number {last}"))?;
+        range.slots().try_for_each(|slot| named.add(slot, state))?;
     }
     Ok(named)
 }
@@ -171,5 +165,5 @@ fn bind(ctx: &mut Context<'_>, slot: Slot, target: NodeId, named: &[u8]) -> Flow
         let text = format!("ERR Can't assign hashslot {slot} to a different node while I still hold keys for this hash slot.");
         return ctx.fail(&text);
     }
-    Flow::Wait(Wait::Changes(vec![change(state, owner, Some(target), vec![(slot, slot)])]))
+    Flow::Wait(Wait::Changes(vec![change(state, owner, Some(target), vec![slot.into()])]))
 }

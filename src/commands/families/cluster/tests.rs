@@ -7,7 +7,7 @@ use crate::commands::tests::{Desk, ME, OTHER, slot};
 use crate::commands::{ChangeOutcome, Flow, Upstream, UpstreamLink, Wait, WaitOutcome};
 use crate::keyspace::key_slot;
 use crate::raft::Payload;
-use crate::types::{NodeId, ShardId, Slot};
+use crate::types::{NodeId, ShardId, SlotRange};
 
 const STRANGER: &str = "cccccccccccccccccccccccccccccccccccccccc";
 const REPLICA: NodeId = NodeId::from_bytes([0xdd; 20]);
@@ -50,8 +50,8 @@ fn granted(desk: &mut Desk) {
     assert_eq!(desk.resume(WaitOutcome::Done), (Flow::Done, "+OK\r\n".to_owned()));
 }
 
-fn numbers(ranges: &[(Slot, Slot)]) -> Vec<(u16, u16)> {
-    ranges.iter().map(|(first, last)| (first.number(), last.number())).collect()
+fn numbers(ranges: &[SlotRange]) -> Vec<(u16, u16)> {
+    ranges.iter().map(|range| (range.first().number(), range.last().number())).collect()
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn addslots_claims_free_slots_for_this_node() {
     let mut desk = desk();
     let claims = changes(&mut desk, "cluster ADDSLOTS 105 103 104 110");
     let target = Some((ME, desk.state.epoch_of(&ME).unwrap()));
-    let ranges = vec![(slot(103), slot(105)), (slot(110), slot(110))];
+    let ranges = vec![SlotRange::new(slot(103), slot(105)).unwrap(), slot(110).into()];
     assert_eq!(claims, [Change::SlotChange(SlotChange { source: None, target, ranges })]);
     granted(&mut desk);
     let claims = changes(&mut desk, "cluster addslotsrange 100 110 120 120");
@@ -95,10 +95,10 @@ fn delslots_gives_each_owner_an_entry_of_its_own() {
     assert_eq!(desk.ask("cluster delslotsrange 99 100"), "-ERR Slot 100 is already unassigned\r\n");
     let entries = changes(&mut desk, "cluster delslots 0 1 200 99 16383");
     let side = |id: NodeId| Some((id, desk.state.epoch_of(&id).unwrap()));
-    let mine = vec![(slot(0), slot(1)), (slot(99), slot(99)), (slot(16383), slot(16383))];
+    let mine = vec![SlotRange::new(slot(0), slot(1)).unwrap(), slot(99).into(), slot(16383).into()];
     let expected = [
         Change::SlotChange(SlotChange { source: side(ME), target: None, ranges: mine }),
-        Change::SlotChange(SlotChange { source: side(OTHER), target: None, ranges: vec![(slot(200), slot(200))] }),
+        Change::SlotChange(SlotChange { source: side(OTHER), target: None, ranges: vec![slot(200).into()] }),
     ];
     assert_eq!(entries, expected);
     let outcomes = vec![ChangeOutcome::Applied, ChangeOutcome::Rejected(Reason::UnknownNode)];
@@ -127,7 +127,7 @@ fn setslot_node_binds_whoever_owns_the_slot_now() {
         let (target, name) = if source == Some(OTHER) { (ME, ME) } else { (OTHER, OTHER) };
         let entries = changes(&mut desk, &format!("cluster setslot {number} node {name}"));
         let side = |id: NodeId| (id, desk.state.epoch_of(&id).unwrap());
-        let ranges = vec![(slot(number), slot(number))];
+        let ranges = vec![slot(number).into()];
         assert_eq!(entries, [Change::SlotChange(SlotChange { source: source.map(side), target: Some(side(target)), ranges })]);
         granted(&mut desk);
     }

@@ -3,7 +3,8 @@
 //! Owns: NODES, SLOTS, SHARDS, REPLICAS, LINKS, MYID, MYSHARDID as replies. Must not: decide what is shown (cluster::view does).
 
 use super::member;
-use crate::cluster::{Address, Member, view};
+use crate::cluster::view::{self, OwnedRange};
+use crate::cluster::{Address, Member};
 use crate::commands::engine::replicas::{self, Shown};
 use crate::commands::engine::{Context, Flow, LinkView};
 use crate::config::EndpointType;
@@ -54,12 +55,12 @@ pub(super) fn slots(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
     let ranges = view::slots(ctx.cluster.state, |id| offset_of(offsets, id) > 0);
     let endpoint = ctx.config.cluster_preferred_endpoint_type;
     ctx.reply.array(ranges.len());
-    for range in ranges {
-        ctx.reply.array(3 + range.replicas.len());
-        ctx.reply.int(i64::from(range.first.number()));
-        ctx.reply.int(i64::from(range.last.number()));
-        write_node(&mut ctx.reply, range.primary, endpoint);
-        range.replicas.iter().for_each(|replica| write_node(&mut ctx.reply, replica, endpoint));
+    for OwnedRange { range, primary, replicas } in ranges {
+        ctx.reply.array(3 + replicas.len());
+        ctx.reply.int(i64::from(range.first().number()));
+        ctx.reply.int(i64::from(range.last().number()));
+        write_node(&mut ctx.reply, primary, endpoint);
+        replicas.iter().for_each(|replica| write_node(&mut ctx.reply, replica, endpoint));
     }
     Flow::Done
 }
@@ -115,9 +116,9 @@ pub(super) fn shards(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
         ctx.reply.map(2);
         ctx.reply.bulk(b"slots");
         ctx.reply.array(2 * shard.ranges.len());
-        for (first, last) in shard.ranges {
-            ctx.reply.int(i64::from(first.number()));
-            ctx.reply.int(i64::from(last.number()));
+        for range in shard.ranges {
+            ctx.reply.int(i64::from(range.first().number()));
+            ctx.reply.int(i64::from(range.last().number()));
         }
         ctx.reply.bulk(b"nodes");
         ctx.reply.array(shard.nodes.len());

@@ -20,7 +20,7 @@ fn what_an_entry_takes_away_is_not_served_though_it_is_not_applied() {
         let state = &net.nodes[LEADER].metadata.state;
         let (shard, epoch) = (state.member(&id).unwrap().shard, state.epoch_of(&id).unwrap());
         let change = match kind {
-            0 => Change::SlotChange(SlotChange { source: Some((id, epoch)), target: None, ranges: vec![(slot, slot)] }),
+            0 => Change::SlotChange(SlotChange { source: Some((id, epoch)), target: None, ranges: vec![slot.into()] }),
             1 => Change::SetReplicaOf(SetReplicaOf { id, source: (shard, epoch), primary: Some(replica), target: (shard, epoch) }),
             _ => Change::Failover(Failover { replica, primary: id, shard, epoch, kind: FailoverKind::Manual }),
         };

@@ -25,7 +25,7 @@ fn slot() -> Slot {
 /// The leader appends the change of the slot's owner.
 fn append_move(net: &mut Net, from: usize, to: usize) -> LogIndex {
     let end = |of: usize| net.nodes[LEADER].metadata.state.epoch_of(&net.nodes[of].me).map(|epoch| (net.nodes[of].me, epoch));
-    let change = Change::SlotChange(SlotChange { source: end(from), target: end(to), ranges: vec![(slot(), slot())] });
+    let change = Change::SlotChange(SlotChange { source: end(from), target: end(to), ranges: vec![slot().into()] });
     net.nodes[LEADER].metadata.raft.append(None, change).unwrap()
 }
 
