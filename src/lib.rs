@@ -4,7 +4,7 @@
 //! under mio in production and under the simulator in the tests.
 //!
 //! ```text
-//! main -> server -> node -> commands -> replication -> store -> wire -> cluster -> raft -> keyspace, config -> types, rng
+//! main -> server -> node -> commands -> session -> replication -> store -> wire -> cluster -> raft -> keyspace, config -> types, rng
 //! ```
 //!
 //! Imports go to the right only (`tests/rooms.rs` checks it). One turn of the loop, the reason for every step's place, and what each room owns:
@@ -20,6 +20,7 @@ pub mod raft;
 pub mod replication;
 pub mod rng;
 pub mod server;
+pub mod session;
 pub mod store;
 pub mod types;
 pub mod wire;

@@ -156,12 +156,12 @@ impl Slot {
     }
 
     /// Ascending slots as inclusive ranges.
-    pub fn ranges(slots: impl IntoIterator<Item = Self>) -> Vec<(Self, Self)> {
-        let mut ranges: Vec<(Self, Self)> = Vec::new();
+    pub fn ranges(slots: impl IntoIterator<Item = Self>) -> Vec<SlotRange> {
+        let mut ranges: Vec<SlotRange> = Vec::new();
         for slot in slots {
             match ranges.last_mut() {
-                Some((_, last)) if last.0 + 1 == slot.0 => *last = slot,
-                _ => ranges.push((slot, slot)),
+                Some(range) if range.last.0 + 1 == slot.0 => range.last = slot,
+                _ => ranges.push(slot.into()),
             }
         }
         ranges
@@ -171,6 +171,61 @@ impl Slot {
 impl fmt::Display for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// Slots that follow one another; never empty.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SlotRange {
+    first: Slot,
+    /// Not below `first`.
+    last: Slot,
+}
+
+impl SlotRange {
+    /// From `first` to `last`, both included; none if they stand the wrong way round.
+    pub fn new(first: Slot, last: Slot) -> Option<Self> {
+        (first <= last).then_some(Self { first, last })
+    }
+
+    /// The first slot.
+    pub const fn first(self) -> Slot {
+        self.first
+    }
+
+    /// The last slot.
+    pub const fn last(self) -> Slot {
+        self.last
+    }
+
+    /// Its slots in order.
+    pub fn slots(self) -> impl Iterator<Item = Slot> {
+        (self.first.0..=self.last.0).map(Slot)
+    }
+
+    /// Whether `slot` is one of them.
+    pub fn contains(self, slot: Slot) -> bool {
+        (self.first..=self.last).contains(&slot)
+    }
+}
+
+impl From<Slot> for SlotRange {
+    fn from(slot: Slot) -> Self {
+        Self { first: slot, last: slot }
+    }
+}
+
+/// The pair of its ends.
+impl fmt::Debug for SlotRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (self.first, self.last).fmt(f)
+    }
+}
+
+/// `0-5460`, or `5` for one slot.
+impl fmt::Display for SlotRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first == self.last { write!(f, "{}", self.first) } else { write!(f, "{}-{}", self.first, self.last) }
     }
 }
 

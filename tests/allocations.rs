@@ -1,8 +1,9 @@
 //! What is allocated, counted by the allocator itself: nothing on the hot path, which is a GET or a SET from the request's arguments to the reply; and a long value
 //! once, however it comes.
 
+use pontoon::cluster::change::{NodeJoin, SlotChange};
 use pontoon::cluster::{Address, Change, State};
-use pontoon::commands::{Buffers, BusStats, Client, ClientList, Cluster, Context, Flow, NO_SLOT, PubSub, Server, execute};
+use pontoon::commands::{Cluster, Context, Flow, NO_SLOT, execute};
 use pontoon::config::Config;
 use pontoon::keyspace::{Keyspace, Value, key_slot};
 use pontoon::node::{Accepted, Node, Port};
@@ -10,6 +11,7 @@ use pontoon::raft::{Body, Entry, Raft, Settings};
 use pontoon::replication::rdb::Loader;
 use pontoon::replication::{History, Stream};
 use pontoon::rng::Rng;
+use pontoon::session::{Buffers, BusStats, Client, ClientList, PubSub, Server};
 use pontoon::store::{MemoryDisk, SyncTimes, Work};
 use pontoon::types::{ClusterId, ConnId, NodeId, Now, ReplId, Slot};
 use pontoon::wire::{OwnedArgs, Reply};
@@ -86,8 +88,8 @@ fn state(join: &Change) -> State {
     let mut state = State::founding(ClusterId::from_bytes([1; 20]), ME);
     let entry = |change| Entry { term: 1, origin: None, body: Body::App(change) };
     state.apply(1, &entry(join.clone()));
-    let ranges = Slot::new(0).zip(Slot::new(16383)).into_iter().collect();
-    state.apply(2, &entry(Change::SlotChange { source: None, target: Some((ME, 1)), ranges }));
+    let ranges = Slot::ranges(Slot::all());
+    state.apply(2, &entry(Change::SlotChange(SlotChange { source: None, target: Some((ME, 1)), ranges })));
     assert_eq!(state.assigned_slots(), 16384);
     state
 }
@@ -99,7 +101,7 @@ const REQUESTS: [&[&str]; 5] = [&["SET", "key", "value"], &["GET", "key"], &["ge
 #[test]
 fn get_and_set_allocate_nothing() {
     let address: Address = format!("127.0.0.1:1@2,,shard-id={}", "0a".repeat(20)).parse().unwrap();
-    let join = Change::NodeJoin { id: ME, address: address.clone(), voter: true };
+    let join = Change::NodeJoin(NodeJoin { id: ME, address: address.clone(), voter: true });
     let (state, raft) = (state(&join), Raft::found(ME, join, 1, SETTINGS, Rng::new(1), 1));
     let (mut keyspace, mut config, mut server, stats) = (Keyspace::new(1), Config::shipped(), Server::default(), BusStats::default());
     let (syncs, mut pubsub, local) = (SyncTimes::default(), PubSub::default(), "127.0.0.1:1".parse().unwrap());

@@ -96,6 +96,7 @@ fn a_snapshot_whose_answer_is_lost_is_not_waited_for_for_ever() {
 /// NODE_INFO of a member, proposed by a fellow that has met an earlier life of it and sent again to the next leader, must not say which life this is.
 #[test]
 fn node_info_does_not_change_the_join_nonce() {
+    use pontoon::cluster::change::{NodeInfo, NodeJoin};
     use pontoon::cluster::{Address, Change, State};
     use pontoon::raft::{Body, Entry};
     use pontoon::types::{ClusterId, ShardId};
@@ -107,9 +108,9 @@ fn node_info_does_not_change_the_join_nonce() {
         address
     };
     let changes = [
-        Change::NodeJoin { id: id('a'), address: address('a', None), voter: true },
-        Change::NodeJoin { id: id('b'), address: address('b', Some(2)), voter: false },
-        Change::NodeInfo { id: id('b'), address: address('b', Some(1)).without_shard_id(), nofailover: false },
+        Change::NodeJoin(NodeJoin { id: id('a'), address: address('a', None), voter: true }),
+        Change::NodeJoin(NodeJoin { id: id('b'), address: address('b', Some(2)), voter: false }),
+        Change::NodeInfo(NodeInfo { id: id('b'), address: address('b', Some(1)).without_shard_id(), nofailover: false }),
     ];
     for (index, change) in (1..).zip(changes) {
         let _ = state.apply(index, &Entry { term: 1, origin: None, body: Body::App(change) });

@@ -12,6 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["server"],
     &["node"],
     &["commands"],
+    &["session"],
     &["replication"],
     &["store"],
     &["wire"],

@@ -2,6 +2,7 @@
 //! that has it on disk. Times are this thread's CPU time, so that other work on the machine does not count. They are held against the limit where the
 //! build is optimised: `cargo test --profile sim --test snapshot_cost -- --nocapture` prints them.
 
+use pontoon::cluster::change::{NodeJoin, SlotChange};
 use pontoon::cluster::{Address, Change, State};
 use pontoon::config::{Config, Launch, from_args};
 use pontoon::node::{Accepted, Action, Node, Port};
@@ -58,15 +59,15 @@ fn crowd(cluster: ClusterId, me: NodeId) -> State {
         let entry = Entry { term: 1, origin: None, body: Body::App(change) };
         state.apply(state.last_applied() + 1, &entry);
     };
-    apply(Change::NodeJoin { id: me, address: address(0), voter: true });
+    apply(Change::NodeJoin(NodeJoin { id: me, address: address(0), voter: true }));
     for n in 1..MEMBERS {
-        apply(Change::NodeJoin { id: id(n), address: address(n), voter: false });
+        apply(Change::NodeJoin(NodeJoin { id: id(n), address: address(n), voter: false }));
     }
     for n in 0..MEMBERS {
         let member = if n == 0 { me } else { id(n) };
-        let ranges = Slot::all().skip(usize::from(n)).step_by(usize::from(MEMBERS)).map(|slot| (slot, slot)).collect();
+        let ranges = Slot::all().skip(usize::from(n)).step_by(usize::from(MEMBERS)).map(Into::into).collect();
         let target = state.epoch_of(&member).map(|epoch| (member, epoch));
-        let entry = Entry { term: 1, origin: None, body: Body::App(Change::SlotChange { source: None, target, ranges }) };
+        let entry = Entry { term: 1, origin: None, body: Body::App(Change::SlotChange(SlotChange { source: None, target, ranges })) };
         state.apply(state.last_applied() + 1, &entry);
     }
     assert_eq!((state.member_count(), state.slot_runs().count()), (1000, 16384));

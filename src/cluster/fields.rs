@@ -3,7 +3,7 @@
 //! Owns: strict forms of numbers, ids and slot ranges. Must not: guess. Contract: docs/protocol.md, "Log entries".
 
 use crate::types::numbers::{Field, SLOT};
-use crate::types::{NodeId, Slot};
+use crate::types::{NodeId, Slot, SlotRange};
 use std::fmt::Write;
 
 /// An unsigned decimal number without sign or leading zeros, within the field's bounds.
@@ -62,11 +62,11 @@ impl<'a> Fields<'a> {
     }
 
     /// Whatever is left as slot ranges, ascending and not overlapping.
-    pub fn ranges(&mut self, name: &'static str) -> Result<Vec<(Slot, Slot)>, BadField> {
-        let mut ranges: Vec<(Slot, Slot)> = Vec::new();
+    pub fn ranges(&mut self, name: &'static str) -> Result<Vec<SlotRange>, BadField> {
+        let mut ranges: Vec<SlotRange> = Vec::new();
         while let Some(field) = self.next() {
             let range = slot_range(field).ok_or(BadField(name))?;
-            if ranges.last().is_some_and(|last| last.1 >= range.0) {
+            if ranges.last().is_some_and(|last| last.last() >= range.first()) {
                 return Err(BadField(name));
             }
             ranges.push(range);
@@ -81,19 +81,19 @@ impl<'a> Fields<'a> {
 }
 
 /// `5` or `5-9`; `5-5` is written `5`.
-fn slot_range(text: &str) -> Option<(Slot, Slot)> {
+fn slot_range(text: &str) -> Option<SlotRange> {
     let slot = |text| Slot::new(u16::try_from(number(text, &SLOT)?).ok()?);
     match text.split_once('-') {
-        None => slot(text).map(|slot| (slot, slot)),
-        Some((first, last)) => Some((slot(first)?, slot(last)?)).filter(|(first, last)| first < last),
+        None => slot(text).map(SlotRange::from),
+        Some((first, last)) => SlotRange::new(slot(first)?, slot(last)?).filter(|range| range.first() < range.last()),
     }
 }
 
 /// Appends ` 0-5460 7 9-10`: every range with a space before it.
-pub fn write_ranges(ranges: &[(Slot, Slot)], out: &mut String) {
-    for (first, last) in ranges {
+pub fn write_ranges(ranges: &[SlotRange], out: &mut String) {
+    for range in ranges {
         // Writing to a String never fails.
-        let _ = if first == last { write!(out, " {first}") } else { write!(out, " {first}-{last}") };
+        let _ = write!(out, " {range}");
     }
 }
 

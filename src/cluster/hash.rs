@@ -51,9 +51,9 @@ impl State {
             hash.number(*epoch);
         }
         hash.number(self.slots.assigned() as u64);
-        for (owner, (first, last)) in self.slots.runs() {
+        for (owner, range) in self.slots.runs() {
             hash.bytes(owner.as_bytes());
-            hash.number(u64::from(first.number()) << 16 | u64::from(last.number()));
+            hash.number(u64::from(range.first().number()) << 16 | u64::from(range.last().number()));
         }
         self.hash_proposals(&mut hash);
         hash.0
@@ -90,6 +90,7 @@ mod tests {
     use super::super::scene::{Scene, id, origin};
     use super::*;
     use crate::cluster::Change;
+    use crate::cluster::change::NodeRecover;
     use crate::raft::Body;
     use std::collections::BTreeSet;
 
@@ -97,7 +98,7 @@ mod tests {
     fn every_part_of_the_state_counts() {
         let mut scene = Scene::of(4);
         scene.do_(&scene.replica_of(3, 0));
-        scene.body(Some(origin(0, 1, 2, 2)), Body::App(Change::NodeRecover { id: id(1) }));
+        scene.body(Some(origin(0, 1, 2, 2)), Body::App(Change::NodeRecover(NodeRecover { id: id(1) })));
         let base = scene.state;
         let member = |state: &mut State, change: fn(&mut Member)| change(state.members.get_mut(&id(1)).unwrap());
         let changes: [&dyn Fn(&mut State); 16] = [
@@ -110,7 +111,7 @@ mod tests {
             &|state| _ = state.voters.insert(id(1)),
             &|state| _ = state.demoted.insert(id(1)),
             &|state| *state.shards.values_mut().next().unwrap() += 1,
-            &|state| state.slots.assign((crate::types::Slot::new(9).unwrap(), crate::types::Slot::new(9).unwrap()), None),
+            &|state| state.slots.assign(crate::types::Slot::new(9).unwrap().into(), None),
             &|state| state.proposals.get_mut(&id(0)).unwrap().incarnation += 1,
             &|state| _ = state.proposals.get_mut(&id(0)).unwrap().outcomes.insert(3, Outcome::Stale),
             &|state| member(state, |member| member.failed = true),

@@ -3,7 +3,7 @@
 //! Owns: the order of the fields. Must not: decide what is shown. Contract: docs/nodes-conf.md.
 
 use super::fields::{write_id, write_ranges};
-use crate::types::{LogIndex, NodeId, Slot};
+use crate::types::{LogIndex, NodeId, SlotRange};
 use std::fmt::{Display, Write};
 
 /// What stands in a line: `<id> <address> <flags> <primary|-> 0 0 <epoch> <link-state> <range>...`.
@@ -15,7 +15,7 @@ pub(super) struct NodeLine<'a, A> {
     pub primary: Option<&'a NodeId>,
     pub epoch: LogIndex,
     pub connected: bool,
-    pub ranges: &'a [(Slot, Slot)],
+    pub ranges: &'a [SlotRange],
 }
 
 impl<A: Display> NodeLine<'_, A> {

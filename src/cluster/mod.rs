@@ -3,13 +3,13 @@
 //! Owns: entries and their text, the state and how entries change it, snapshots as text, and the views that commands show.
 //! Must not: know sockets, files, clocks, or which node it runs on. Contract: docs/protocol.md and docs/nodes-conf.md.
 //!
-//! `address` and `entry` are the words, `text` writes and reads them; `state` is asked, `judge` refuses, `renew` tries again, `apply` changes, `proposals` remembers;
-//! `hash` and `check` watch over it; `snapshot` and `restore` are its text; `view` is what clients see, `wish` what operators ask, `successor` who takes over.
+//! `address` and `change` are the words, `text` writes and reads them; `state` is asked, `judge` refuses, `renew` tries again, `apply` changes, `proposals`
+//! remembers; `hash` and `check` watch over it; `snapshot` and `restore` are its text; `view` is what clients see, `wish` what operators ask, `successor` who takes over.
 
 pub mod address;
 mod apply;
+pub mod change;
 mod check;
-pub mod entry;
 pub(crate) mod fields;
 mod hash;
 mod judge;
@@ -23,6 +23,8 @@ mod restore;
 #[cfg(test)]
 mod restore_tests;
 #[cfg(test)]
+mod samples;
+#[cfg(test)]
 mod scene;
 mod slots;
 pub mod snapshot;
@@ -35,7 +37,7 @@ pub mod view;
 mod wish;
 
 pub use address::{Address, is_safe_text};
-pub use entry::{Change, FailoverKind};
+pub use change::{Change, FailoverKind};
 pub use outcome::{Outcome, Reason, Seen};
 pub use proposals::MAX_OUTCOMES;
 pub use renew::Obstacle;

@@ -1,120 +1,10 @@
 //! What holds for all inputs: texts round-trip, any bytes are read without a panic, and a history through a snapshot is the same history.
 
-use super::scene::{id, join, origin, shard};
+use super::samples::{a_leader_would_append, addresses, entries, histories, nodes, step, young};
 use super::*;
-use crate::raft::{Body, Entry, Log, Origin};
-use crate::types::{ClusterId, NodeId, ShardId, Slot};
-use proptest::collection::{btree_map, vec};
+use crate::raft::{Body, Entry, Log};
 use proptest::option;
 use proptest::prelude::*;
-
-const NODES: u8 = 5;
-
-fn nodes() -> impl Strategy<Value = NodeId> {
-    (0..NODES).prop_map(id)
-}
-
-fn shards() -> impl Strategy<Value = ShardId> {
-    (0..NODES + 2).prop_map(shard)
-}
-
-fn addresses() -> impl Strategy<Value = Address> {
-    let text = "[A-Za-z0-9._:-]{0,12}";
-    let keys = btree_map("[a-z.-]{1,8}", text, 0..16);
-    (text, any::<u16>(), any::<u16>(), text, keys, option::of(shards())).prop_map(|(ip, port, bus_port, hostname, keys, shard)| {
-        let mut address = Address { ip, port, bus_port, hostname, keys };
-        if let Some(shard) = shard {
-            address.set_shard_id(shard);
-        }
-        address
-    })
-}
-
-fn ranges() -> impl Strategy<Value = Vec<(Slot, Slot)>> {
-    vec((0u16..40, 0u16..8), 1..4).prop_map(|pairs| {
-        let mut next = 0;
-        let slot = |number| Slot::new(number).unwrap();
-        let place = |(gap, more)| {
-            let first = next + gap;
-            next = first + more + 1;
-            (slot(first), slot(first + more))
-        };
-        pairs.into_iter().map(place).collect()
-    })
-}
-
-fn kinds() -> impl Strategy<Value = FailoverKind> {
-    prop_oneof![Just(FailoverKind::Auto), Just(FailoverKind::Manual), Just(FailoverKind::Force), Just(FailoverKind::Takeover)]
-}
-
-fn changes() -> impl Strategy<Value = Change> {
-    let side = || option::of((nodes(), 0u64..20));
-    prop_oneof![
-        (nodes(), addresses()).prop_map(|(id, address)| Change::NodeJoin { id, address, voter: false }),
-        (nodes(), 0u64..20).prop_map(|(id, epoch)| Change::NodeForget { id, epoch }),
-        (side(), side(), ranges()).prop_map(|(source, target, ranges)| Change::SlotChange { source, target, ranges }),
-        (nodes(), (shards(), 0u64..20), option::of(nodes()), (shards(), 0u64..20))
-            .prop_map(|(id, source, primary, target)| Change::SetReplicaOf { id, source, primary, target }),
-        (nodes(), nodes(), shards(), 0u64..20, kinds()).prop_map(|(replica, primary, shard, epoch, kind)| Change::Failover {
-            replica,
-            primary,
-            shard,
-            epoch,
-            kind
-        }),
-        (nodes(), addresses(), any::<bool>()).prop_map(|(id, address, nofailover)| Change::NodeInfo { id, address, nofailover }),
-        nodes().prop_map(|id| Change::NodeFail { id }),
-        nodes().prop_map(|id| Change::NodeRecover { id }),
-    ]
-}
-
-fn origins() -> impl Strategy<Value = Option<Origin>> {
-    let some = (0..NODES, 1u64..3, 1u64..12, 0u64..4)
-        .prop_map(|(node, incarnation, n, back)| origin(node, incarnation, n, n.saturating_sub(back)));
-    option::of(some)
-}
-
-fn entries() -> impl Strategy<Value = ClusterEntry> {
-    let app = (origins(), changes()).prop_map(|(origin, change)| (origin, Body::App(change)));
-    let own = prop_oneof![
-        (0u64..9000).prop_map(|lease| Body::Noop { lease }),
-        nodes().prop_map(|id| Body::AddVoter { ids: vec![id] }),
-        Just(Body::AddVoter { ids: vec![id(1), id(2)] }),
-        (nodes(), any::<bool>()).prop_map(|(id, by_hand)| Body::DelVoter { id, by_hand }),
-        Just(Body::App(join(0, true))),
-    ];
-    (1u64..100, prop_oneof![3 => app, 1 => own.prop_map(|body| (None, body))]).prop_map(|(term, (origin, body))| Entry {
-        term,
-        origin,
-        body,
-    })
-}
-
-/// A leader appends voting entries for members only, and never takes the last voter.
-fn a_leader_would_append(state: &State, body: &Body<Change>) -> bool {
-    match body {
-        Body::AddVoter { ids } => ids.iter().all(|id| state.member(id).is_some()),
-        Body::DelVoter { id, .. } => state.voters().len() > usize::from(state.voters().contains(id)),
-        Body::App(Change::NodeJoin { id, voter: true, .. }) => state.last_applied() == 0 || state.member(id).is_some(),
-        _ => true,
-    }
-}
-
-/// One step of a history: half of the stale changes are renewed first, or little would ever apply.
-fn step(state: &State, entry: &ClusterEntry, renew: bool) -> ClusterEntry {
-    let mut entry = entry.clone();
-    if let Body::App(change) = &mut entry.body
-        && renew
-    {
-        if let Change::SlotChange { source, ranges, .. } = change {
-            *source = state.owner(ranges[0].0).map(|id| (id, 0));
-        }
-        if let Ok(renewed) = state.renewed(change) {
-            *change = renewed;
-        }
-    }
-    entry
-}
 
 fn through_text(state: &State) -> State {
     let mut text = String::new();
@@ -122,16 +12,6 @@ fn through_text(state: &State) -> State {
     let (restored, own) = parse_snapshot(&text, false).expect("what was written is read");
     assert_eq!(own, None);
     restored
-}
-
-/// A cluster of four, from which every history starts: most changes then name members.
-fn young() -> State {
-    let mut state = State::founding(ClusterId::from_bytes([9; 20]), id(0));
-    for n in 0..4 {
-        let entry = Entry { term: 1, origin: None, body: Body::App(join(n, n == 0)) };
-        assert_eq!(state.apply(u64::from(n) + 1, &entry), Outcome::Applied);
-    }
-    state
 }
 
 fn grown(history: &[(ClusterEntry, bool)]) -> State {
@@ -177,7 +57,7 @@ proptest! {
     }
 
     #[test]
-    fn a_history_through_a_snapshot_is_the_same_history(history in vec((entries(), any::<bool>()), 1..60), cut in 0usize..60) {
+    fn a_history_through_a_snapshot_is_the_same_history(history in histories(60), cut in 0usize..60) {
         let mut straight = young();
         let mut detour = straight.clone();
         for (at, (entry, renew)) in history.iter().enumerate() {
@@ -218,8 +98,8 @@ proptest! {
 
     #[test]
     fn a_damaged_snapshot_is_refused_or_holds_every_invariant(
-        history in vec((entries(), any::<bool>()), 1..30),
-        edits in vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0u8..4, any::<char>()), 1..4),
+        history in histories(30),
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0u8..4, any::<char>()), 1..4),
         mine in option::of(nodes()),
     ) {
         let own = mine.map(|me| Own { me, incarnation: 3, term: 4, voted_for: Some(me) });

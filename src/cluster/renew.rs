@@ -1,8 +1,9 @@
 //! A stale change once more: the same wish under the epochs of now, as long as what its client asked for still makes sense.
 //!
-//! Owns: what is refreshed, and the words when it cannot be. Must not: change the state. Contract: docs/protocol.md, "Outcomes".
+//! Owns: the words when it cannot be; what each entry refreshes stands in its file of `change`. Must not: change the state.
+//! Contract: docs/protocol.md, "Outcomes".
 
-use super::entry::Change;
+use super::change::Change;
 use super::outcome::{Outcome, Reason};
 use super::state::{Member, State};
 use crate::types::{LogIndex, NodeId, Slot};
@@ -27,55 +28,19 @@ pub enum Obstacle {
 impl State {
     /// `change` with the epochs of now, or why the wish behind it can no longer be granted.
     pub fn renewed(&self, change: &Change) -> Result<Change, Obstacle> {
-        let mut renewed = change.clone();
-        match &mut renewed {
-            Change::SlotChange { source, target, ranges } => {
-                self.still_owned(source.as_ref().map(|(id, _)| *id), ranges)?;
-                self.refresh(source)?;
-                self.refresh(target)?;
-            }
-            Change::NodeForget { id, epoch } => *epoch = self.epoch_now(id)?,
-            Change::SetReplicaOf { id, source, primary, target } => {
-                *source = (self.still_member(id)?.shard, self.epoch_now(id)?);
-                *target = match primary {
-                    Some(primary) => (self.still_member(primary)?.shard, self.epoch_now(primary)?),
-                    None => (target.0, 0),
-                };
-            }
-            Change::Failover { primary, shard, epoch, .. } => {
-                (*shard, *epoch) = (self.still_member(primary)?.shard, self.epoch_now(primary)?)
-            }
-            Change::NodeJoin { .. } | Change::NodeInfo { .. } | Change::NodeFail { .. } | Change::NodeRecover { .. } => {}
-        }
+        let renewed = change.entry_type().renew(self)?;
         match self.would(&renewed) {
             Outcome::Rejected(reason) => Err(Obstacle::Refused(reason)),
             Outcome::Applied | Outcome::Stale => Ok(renewed),
         }
     }
 
-    fn still_member(&self, id: &NodeId) -> Result<&Member, Obstacle> {
+    pub(super) fn still_member(&self, id: &NodeId) -> Result<&Member, Obstacle> {
         self.member(id).ok_or(Obstacle::Refused(Reason::UnknownNode))
     }
 
-    fn epoch_now(&self, id: &NodeId) -> Result<LogIndex, Obstacle> {
+    pub(super) fn epoch_now(&self, id: &NodeId) -> Result<LogIndex, Obstacle> {
         Ok(self.epoch(&self.still_member(id)?.shard))
-    }
-
-    fn refresh(&self, side: &mut Option<(NodeId, LogIndex)>) -> Result<(), Obstacle> {
-        if let Some((id, epoch)) = side {
-            *epoch = self.epoch_now(id)?;
-        }
-        Ok(())
-    }
-
-    fn still_owned(&self, source: Option<NodeId>, ranges: &[(Slot, Slot)]) -> Result<(), Obstacle> {
-        let mut named = ranges.iter().flat_map(|(first, last)| first.number()..=last.number()).filter_map(Slot::new);
-        match named.find(|slot| self.owner(*slot) != source) {
-            None => Ok(()),
-            Some(slot) if source.is_none() => Err(Obstacle::SlotBusy(slot)),
-            Some(slot) if self.owner(slot).is_none() => Err(Obstacle::SlotUnassigned(slot)),
-            Some(slot) => Err(Obstacle::SlotMoved(slot)),
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::state::{MAX_MEMBERS, Member, State};
 use crate::types::numbers::{
     CURRENT_TERM, INCARNATION, LAST_APPLIED, MAX_LEASE, OUTCOME_NUMBER, PROPOSER_INCARNATION, PROPOSER_LOWEST, SHARD_EPOCH, SNAPSHOT_TERM,
 };
-use crate::types::{ClusterId, LogIndex, Millis, NodeId, ShardId, Slot, Term};
+use crate::types::{ClusterId, LogIndex, Millis, NodeId, ShardId, SlotRange, Term};
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
@@ -110,14 +110,13 @@ impl Reader {
         self.member(id, address, &flags, primary, epoch)
     }
 
-    fn own_slots(&mut self, id: NodeId, ranges: &[(Slot, Slot)]) -> Parsed<()> {
+    fn own_slots(&mut self, id: NodeId, ranges: &[SlotRange]) -> Parsed<()> {
         let slots = self.slots.get_or_insert_with(SlotMap::new);
-        for (first, last) in ranges {
-            let mut named = (first.number()..=last.number()).filter_map(Slot::new);
-            if let Some(slot) = named.find(|slot| slots.owner(*slot).is_some()) {
+        for range in ranges {
+            if let Some(slot) = range.slots().find(|slot| slots.owner(*slot).is_some()) {
                 return Err(format!("slot {slot} has two owners"));
             }
-            slots.assign((*first, *last), Some(id));
+            slots.assign(*range, Some(id));
         }
         Ok(())
     }

@@ -2,15 +2,16 @@
 
 use super::scene::{Scene, id, origin};
 use super::*;
+use crate::cluster::change::{NodeFail, NodeJoin, NodeRecover, SlotChange};
 use crate::raft::Body;
 
 fn scene() -> Scene {
     let mut scene = Scene::of(4);
     scene.do_(&scene.replica_of(2, 0));
-    scene.do_(&Change::NodeFail { id: id(1) });
+    scene.do_(&Change::NodeFail(NodeFail { id: id(1) }));
     scene.body(None, Body::AddVoter { ids: vec![id(1), id(2)] });
     scene.body(None, Body::DelVoter { id: id(2), by_hand: true });
-    scene.body(Some(origin(0, 3, 7, 6)), Body::App(Change::NodeRecover { id: id(9) }));
+    scene.body(Some(origin(0, 3, 7, 6)), Body::App(Change::NodeRecover(NodeRecover { id: id(9) })));
     scene
 }
 
@@ -151,11 +152,11 @@ fn large() -> State {
     for (at, (id, shard)) in members.iter().enumerate() {
         let mut address: Address = "10.0.0.1:7000@17000".parse().unwrap();
         address.set_shard_id(*shard);
-        assert_eq!(apply(Body::App(Change::NodeJoin { id: *id, address, voter: at == 0 })), Outcome::Applied);
+        assert_eq!(apply(Body::App(Change::NodeJoin(NodeJoin { id: *id, address, voter: at == 0 }))), Outcome::Applied);
     }
     for (at, (id, _)) in members.iter().enumerate() {
-        let ranges = crate::types::Slot::all().filter(|slot| slot.index() % 1000 == at).map(|slot| (slot, slot)).collect();
-        let change = Change::SlotChange { source: None, target: Some((*id, at as u64 + 1)), ranges };
+        let ranges = crate::types::Slot::all().filter(|slot| slot.index() % 1000 == at).map(Into::into).collect();
+        let change = Change::SlotChange(SlotChange { source: None, target: Some((*id, at as u64 + 1)), ranges });
         assert_eq!(apply(Body::App(change)), Outcome::Applied);
     }
     state

@@ -1,12 +1,13 @@
 //! A small cluster for this room's tests: members by number, changes as `now` would propose them.
 
 use super::address::Address;
-use super::entry::{Change, FailoverKind};
+use super::change::{Change, FailoverKind};
 use super::outcome::Outcome;
 use super::state::State;
 use super::text::ClusterEntry;
+use crate::cluster::change::{Failover, NodeForget, NodeJoin, SetReplicaOf, SlotChange};
 use crate::raft::{Body, Entry, Origin, ProposalId};
-use crate::types::{ClusterId, NodeId, ShardId, Slot};
+use crate::types::{ClusterId, NodeId, ShardId, Slot, SlotRange};
 
 /// Node number `n`.
 pub fn id(n: u8) -> NodeId {
@@ -23,7 +24,7 @@ pub fn join(n: u8, voter: bool) -> Change {
     let port = 7000 + u16::from(n);
     let mut address = Address { ip: "127.0.0.1".to_owned(), port, bus_port: port + 10000, ..Address::default() };
     address.set_shard_id(shard(n));
-    Change::NodeJoin { id: id(n), address, voter }
+    Change::NodeJoin(NodeJoin { id: id(n), address, voter })
 }
 
 /// The proposal `n` of node number `proposer`.
@@ -80,12 +81,12 @@ impl Scene {
 
     pub fn slot_change(&self, source: Option<u8>, target: Option<u8>, ranges: &[(u16, u16)]) -> Change {
         let side = |n: u8| (id(n), self.state.epoch_of(&id(n)).unwrap_or(0));
-        let ranges = ranges.iter().map(|(first, last)| (slot(*first), slot(*last))).collect();
-        Change::SlotChange { source: source.map(side), target: target.map(side), ranges }
+        let ranges = ranges.iter().map(|(first, last)| SlotRange::new(slot(*first), slot(*last)).unwrap()).collect();
+        Change::SlotChange(SlotChange { source: source.map(side), target: target.map(side), ranges })
     }
 
     pub fn forget(&self, n: u8) -> Change {
-        Change::NodeForget { id: id(n), epoch: self.state.epoch_of(&id(n)).unwrap_or(0) }
+        Change::NodeForget(NodeForget { id: id(n), epoch: self.state.epoch_of(&id(n)).unwrap_or(0) })
     }
 
     fn shard_of(&self, n: u8) -> (ShardId, u64) {
@@ -93,15 +94,20 @@ impl Scene {
     }
 
     pub fn replica_of(&self, n: u8, primary: u8) -> Change {
-        Change::SetReplicaOf { id: id(n), source: self.shard_of(n), primary: Some(id(primary)), target: self.shard_of(primary) }
+        Change::SetReplicaOf(SetReplicaOf {
+            id: id(n),
+            source: self.shard_of(n),
+            primary: Some(id(primary)),
+            target: self.shard_of(primary),
+        })
     }
 
     pub fn primary_again(&self, n: u8, shard: ShardId) -> Change {
-        Change::SetReplicaOf { id: id(n), source: self.shard_of(n), primary: None, target: (shard, 0) }
+        Change::SetReplicaOf(SetReplicaOf { id: id(n), source: self.shard_of(n), primary: None, target: (shard, 0) })
     }
 
     pub fn failover(&self, replica: u8, primary: u8, kind: FailoverKind) -> Change {
         let (shard, epoch) = self.shard_of(primary);
-        Change::Failover { replica: id(replica), primary: id(primary), shard, epoch, kind }
+        Change::Failover(Failover { replica: id(replica), primary: id(primary), shard, epoch, kind })
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns: the map from slot to owner, two bytes a slot, and its runs. Must not: know members or epochs. Contract: docs/protocol.md.
 
-use crate::types::{NodeId, SLOT_COUNT, Slot};
+use crate::types::{NodeId, SLOT_COUNT, Slot, SlotRange};
 use std::collections::BTreeMap;
 
 /// Place 0 of the owners' table: nobody.
@@ -47,13 +47,10 @@ impl SlotMap {
         self.by_id.keys()
     }
 
-    /// Gives the slots `first..=last` to `owner`, or to nobody.
-    pub fn assign(&mut self, (first, last): (Slot, Slot), owner: Option<NodeId>) {
-        if first > last {
-            return;
-        }
+    /// Gives the slots to `owner`, or to nobody.
+    pub fn assign(&mut self, range: SlotRange, owner: Option<NodeId>) {
         let place = owner.map_or(NOBODY, |id| self.place_for(id));
-        for slot in first.index()..=last.index() {
+        for slot in range.first().index()..=range.last().index() {
             let old = std::mem::replace(&mut self.places[slot], place);
             if old == place {
                 continue;
@@ -93,12 +90,12 @@ impl SlotMap {
     }
 
     /// Maximal runs of slots with one owner, ascending: the same text on every node comes from these.
-    pub fn runs(&self) -> impl Iterator<Item = (NodeId, (Slot, Slot))> + '_ {
+    pub fn runs(&self) -> impl Iterator<Item = (NodeId, SlotRange)> + '_ {
         let mut slots = Slot::all();
         self.places.chunk_by(|one, next| one == next).filter_map(move |run| {
             let first = slots.next()?;
             let last = if run.len() > 1 { slots.nth(run.len() - 2)? } else { first };
-            Some((self.at(run[0])?, (first, last)))
+            Some((self.at(run[0])?, SlotRange::new(first, last)?))
         })
     }
 
@@ -137,16 +134,19 @@ mod tests {
     fn runs_are_merged_whatever_the_order_of_assignment() {
         let (a, b) = (NodeId::from_bytes([1; 20]), NodeId::from_bytes([2; 20]));
         let (mut one, mut other) = (SlotMap::new(), SlotMap::new());
-        one.assign((slot(0), slot(9)), Some(a));
-        one.assign((slot(5), slot(5)), Some(b));
+        one.assign(SlotRange::new(slot(0), slot(9)).unwrap(), Some(a));
+        one.assign(slot(5).into(), Some(b));
         for number in [9, 8, 7, 6, 4, 3, 2, 1, 0] {
-            other.assign((slot(number), slot(number)), Some(a));
+            other.assign(slot(number).into(), Some(a));
             other.check();
         }
         assert_ne!(one, other);
-        other.assign((slot(5), slot(5)), Some(b));
+        other.assign(slot(5).into(), Some(b));
         assert_eq!(one, other);
-        assert_eq!(one.runs().map(|(_, (first, last))| (first.number(), last.number())).collect::<Vec<_>>(), [(0, 4), (5, 5), (6, 9)]);
+        assert_eq!(
+            one.runs().map(|(_, range)| (range.first().number(), range.last().number())).collect::<Vec<_>>(),
+            [(0, 4), (5, 5), (6, 9)]
+        );
         assert_eq!((one.count_of(&a), one.count_of(&b), one.assigned()), (9, 1, 10));
     }
 
@@ -154,11 +154,11 @@ mod tests {
     fn places_are_used_again() {
         let mut map = SlotMap::new();
         for n in 0..100 {
-            map.assign((slot(0), slot(16383)), Some(NodeId::from_bytes([n; 20])));
+            map.assign(SlotRange::new(slot(0), slot(16383)).unwrap(), Some(NodeId::from_bytes([n; 20])));
             map.check();
         }
         assert!(map.owners.len() <= 2);
-        map.assign((slot(0), slot(16383)), None);
+        map.assign(SlotRange::new(slot(0), slot(16383)).unwrap(), None);
         assert_eq!((map.assigned(), map.runs().count(), map.owner(slot(5))), (0, 0, None));
         map.check();
     }
@@ -169,7 +169,7 @@ mod tests {
         for slot in Slot::all() {
             let mut bytes = [0; 20];
             bytes[..2].copy_from_slice(&slot.number().to_be_bytes());
-            map.assign((slot, slot), Some(NodeId::from_bytes(bytes)));
+            map.assign(slot.into(), Some(NodeId::from_bytes(bytes)));
         }
         map.check();
         assert_eq!(map.runs().count(), 16384);

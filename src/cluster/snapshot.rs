@@ -7,7 +7,7 @@ use super::address::Address;
 use super::fields::write_id;
 use super::line::NodeLine;
 use super::state::{Member, State};
-use crate::types::{LogIndex, NodeId, Slot, Term};
+use crate::types::{LogIndex, NodeId, SlotRange, Term};
 use std::fmt::{Display, Write};
 
 /// What a file says about the node whose file it is; never part of what goes over the bus.
@@ -69,7 +69,7 @@ impl State {
     }
 }
 
-fn write_member(member: &Member, myself: bool, epoch: LogIndex, ranges: &[(Slot, Slot)], out: &mut String) {
+fn write_member(member: &Member, myself: bool, epoch: LogIndex, ranges: &[SlotRange], out: &mut String) {
     let mut address = member.address.clone();
     address.set_shard_id(member.shard);
     let flags = [

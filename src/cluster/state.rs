@@ -8,7 +8,7 @@ use super::proposals::Proposals;
 use super::slots::SlotMap;
 use crate::raft::ProposalId;
 use crate::types::numbers::LEASE;
-use crate::types::{ClusterId, LogIndex, Millis, NodeId, ShardId, Slot, Term};
+use crate::types::{ClusterId, LogIndex, Millis, NodeId, ShardId, Slot, SlotRange, Term};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most members that a cluster takes.
@@ -142,6 +142,11 @@ impl State {
         self.members.get(id)
     }
 
+    /// A node for people who read of it: by its id and, if it is a member, by where clients reach it.
+    pub fn named(&self, id: &NodeId) -> String {
+        self.member(id).map_or_else(|| id.to_string(), |member| format!("{id} ({}:{})", member.address.ip, member.address.port))
+    }
+
     /// How many members there are.
     pub fn member_count(&self) -> usize {
         self.members.len()
@@ -163,7 +168,7 @@ impl State {
     }
 
     /// The node's slots as maximal ranges, ascending.
-    pub fn ranges_of(&self, id: &NodeId) -> Vec<(Slot, Slot)> {
+    pub fn ranges_of(&self, id: &NodeId) -> Vec<SlotRange> {
         if self.slots.count_of(id) == 0 {
             return Vec::new();
         }
@@ -181,13 +186,13 @@ impl State {
     }
 
     /// Maximal runs of slots with one owner, ascending.
-    pub fn slot_runs(&self) -> impl Iterator<Item = (NodeId, (Slot, Slot))> + '_ {
+    pub fn slot_runs(&self) -> impl Iterator<Item = (NodeId, SlotRange)> + '_ {
         self.slots.runs()
     }
 
     /// Everybody's slots in one pass; who owns none is not in it.
-    pub fn slots_by_owner(&self) -> BTreeMap<NodeId, Vec<(Slot, Slot)>> {
-        let mut by_owner: BTreeMap<NodeId, Vec<(Slot, Slot)>> = BTreeMap::new();
+    pub fn slots_by_owner(&self) -> BTreeMap<NodeId, Vec<SlotRange>> {
+        let mut by_owner: BTreeMap<NodeId, Vec<SlotRange>> = BTreeMap::new();
         for (owner, range) in self.slots.runs() {
             by_owner.entry(owner).or_default().push(range);
         }

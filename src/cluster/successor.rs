@@ -31,9 +31,10 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::super::entry::Change;
+    use super::super::change::Change;
     use super::super::scene::{Scene, id};
     use super::*;
+    use crate::cluster::change::{NodeFail, NodeInfo};
 
     /// Nodes 2, 3 and 4 replicate node 0, node 5 replicates node 1.
     fn scene() -> Scene {
@@ -47,7 +48,7 @@ mod tests {
     fn inform(scene: &mut Scene, n: u8, priority: u32, nofailover: bool) {
         let mut address = scene.state.member(&id(n)).unwrap().address.clone();
         address.set_replica_priority(priority);
-        scene.do_(&Change::NodeInfo { id: id(n), address, nofailover });
+        scene.do_(&Change::NodeInfo(NodeInfo { id: id(n), address, nofailover }));
     }
 
     /// The choice for node 0 with these offsets of nodes 2, 3 and 4.
@@ -92,7 +93,7 @@ mod tests {
         assert_eq!(choice(&scene, [10, 30, 20]), Some(id(4)), "priority 0");
         inform(&mut scene, 4, 100, true);
         assert_eq!(choice(&scene, [10, 30, 20]), Some(id(2)), "nofailover");
-        scene.do_(&Change::NodeFail { id: id(2) });
+        scene.do_(&Change::NodeFail(NodeFail { id: id(2) }));
         assert_eq!(choice(&scene, [10, 30, 20]), None, "failed");
     }
 }

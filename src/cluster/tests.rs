@@ -2,6 +2,7 @@
 
 use super::scene::{Scene, id, join, origin, shard};
 use super::*;
+use crate::cluster::change::{NodeFail, NodeInfo, NodeJoin, NodeRecover};
 use crate::raft::Body;
 use crate::raft::Payload;
 use crate::types::Slot;
@@ -23,11 +24,11 @@ fn a_founder_joins_as_the_only_voter_and_peers_as_learners() {
     assert_eq!(scene.state.member(&id(1)).unwrap().address.to_string(), "127.0.0.1:7001@17001");
     assert_eq!(scene.change(&join(1, false)), refused(Reason::AlreadyMember));
     let mut again = join(2, false);
-    if let Change::NodeJoin { address, .. } = &mut again {
+    if let Change::NodeJoin(NodeJoin { address, .. }) = &mut again {
         address.set_shard_id(shard(1));
     }
     assert_eq!(scene.change(&again), refused(Reason::ShardExists));
-    if let Change::NodeJoin { address, .. } = &mut again {
+    if let Change::NodeJoin(NodeJoin { address, .. }) = &mut again {
         *address = address.clone().without_shard_id();
     }
     assert_eq!(scene.change(&again), refused(Reason::BadAddress));
@@ -125,7 +126,7 @@ fn a_failover_swaps_the_shards_roles() {
     assert_eq!(scene.change(&scene.failover(1, 0, FailoverKind::Force)), refused(Reason::NotItsReplica));
     assert_eq!(scene.change(&scene.failover(9, 0, FailoverKind::Force)), refused(Reason::UnknownNode));
     let (stale, again) = (scene.failover(3, 0, FailoverKind::Force), scene.failover(2, 0, FailoverKind::Auto));
-    scene.do_(&Change::NodeFail { id: id(0) });
+    scene.do_(&Change::NodeFail(NodeFail { id: id(0) }));
     scene.do_(&again);
     assert_eq!(scene.change(&stale), Outcome::Stale);
     assert_eq!(scene.state.ranges_of(&id(2)).len(), 1);
@@ -141,8 +142,8 @@ fn whom_the_gate_waits_for_and_whom_a_change_bars() {
     let asked = |change: Change| (change.deposes(), change.bars());
     assert_eq!(asked(scene.failover(2, 0, FailoverKind::Force)), (Some(id(0)), Some(id(0))));
     assert_eq!(asked(scene.failover(2, 0, FailoverKind::Takeover)), (None, Some(id(0))));
-    assert_eq!(asked(Change::NodeFail { id: id(1) }), (None, Some(id(1))));
-    assert_eq!(asked(Change::NodeRecover { id: id(1) }), (None, None));
+    assert_eq!(asked(Change::NodeFail(NodeFail { id: id(1) })), (None, Some(id(1))));
+    assert_eq!(asked(Change::NodeRecover(NodeRecover { id: id(1) })), (None, None));
     assert_eq!(asked(scene.replica_of(2, 0)), (Some(id(2)), Some(id(2))));
 }
 
@@ -151,25 +152,28 @@ fn a_nodes_own_words_never_move_it_to_another_shard() {
     let mut scene = Scene::of(2);
     let mut address: Address = "10.0.0.9:1@2,h".parse().unwrap();
     address.set_shard_id(shard(0));
-    scene.do_(&Change::NodeInfo { id: id(1), address: address.clone(), nofailover: true });
+    scene.do_(&Change::NodeInfo(NodeInfo { id: id(1), address: address.clone(), nofailover: true }));
     let member = scene.state.member(&id(1)).unwrap();
     assert_eq!((member.shard, member.address.to_string(), member.nofailover), (shard(1), "10.0.0.9:1@2,h".to_owned(), true));
-    assert_eq!(scene.change(&Change::NodeInfo { id: id(9), address: address.clone(), nofailover: true }), refused(Reason::UnknownNode));
+    assert_eq!(
+        scene.change(&Change::NodeInfo(NodeInfo { id: id(9), address: address.clone(), nofailover: true })),
+        refused(Reason::UnknownNode)
+    );
     address.hostname = "two words".to_owned();
-    assert_eq!(scene.change(&Change::NodeInfo { id: id(1), address, nofailover: true }), refused(Reason::BadAddress));
+    assert_eq!(scene.change(&Change::NodeInfo(NodeInfo { id: id(1), address, nofailover: true })), refused(Reason::BadAddress));
 }
 
 #[test]
 fn failure_flags_come_and_go() {
     let mut scene = Scene::of(2);
     for _ in 0..2 {
-        scene.do_(&Change::NodeFail { id: id(1) });
+        scene.do_(&Change::NodeFail(NodeFail { id: id(1) }));
         assert!(scene.state.member(&id(1)).unwrap().failed);
     }
-    scene.do_(&Change::NodeRecover { id: id(1) });
+    scene.do_(&Change::NodeRecover(NodeRecover { id: id(1) }));
     assert!(!scene.state.member(&id(1)).unwrap().failed);
-    assert_eq!(scene.change(&Change::NodeFail { id: id(9) }), refused(Reason::UnknownNode));
-    assert_eq!(scene.change(&Change::NodeRecover { id: id(9) }), refused(Reason::UnknownNode));
+    assert_eq!(scene.change(&Change::NodeFail(NodeFail { id: id(9) })), refused(Reason::UnknownNode));
+    assert_eq!(scene.change(&Change::NodeRecover(NodeRecover { id: id(9) })), refused(Reason::UnknownNode));
 }
 
 #[test]
@@ -209,7 +213,7 @@ fn a_proposal_applies_once_and_answers_the_same_for_ever() {
     assert_eq!(scene.body(Some(origin(2, 1, 4, 4)), Body::App(give.clone())), Outcome::Applied);
     let back = scene.slot_change(Some(1), None, &[(300, 300)]);
     assert_eq!(propose(&mut scene, 3, &back), refused(Reason::OldProposal));
-    assert_eq!(scene.body(Some(origin(2, 2, 1, 1)), Body::App(Change::NodeFail { id: id(1) })), Outcome::Applied);
+    assert_eq!(scene.body(Some(origin(2, 2, 1, 1)), Body::App(Change::NodeFail(NodeFail { id: id(1) }))), Outcome::Applied);
     assert_eq!(scene.state.outcome(&origin(2, 1, 9, 1).id), Seen::Old);
     assert_eq!(scene.state.outcome(&origin(2, 2, 1, 1).id), Seen::Done(Outcome::Applied));
     assert_eq!(scene.state.outcome(&origin(2, 3, 1, 1).id), Seen::New);
@@ -218,7 +222,7 @@ fn a_proposal_applies_once_and_answers_the_same_for_ever() {
 #[test]
 fn only_members_propose_and_who_is_forgotten_is_forgotten_whole() {
     let mut scene = Scene::of(3);
-    let fail = Body::App(Change::NodeFail { id: id(1) });
+    let fail = Body::App(Change::NodeFail(NodeFail { id: id(1) }));
     assert_eq!(scene.body(Some(origin(5, 1, 1, 1)), fail.clone()), refused(Reason::ProposerNotMember));
     assert_eq!(scene.body(Some(origin(2, 1, 1, 1)), Body::App(join(5, false))), Outcome::Applied, "judged by its proposer");
     assert_eq!(scene.body(Some(origin(5, 1, 1, 1)), fail), Outcome::Applied);

@@ -1,12 +1,13 @@
 //! The text form of log entries, both ways: `term [id=..] TYPE args`, for the bus and nodes.conf alike.
 //!
-//! Owns: that text. Must not: judge what an entry does (judge and apply do). Contract: docs/protocol.md, "Log entries".
+//! Owns: that text, but for the arguments of the entries in `change`, which stand in their files. Must not: judge what an entry does (judge and apply do).
+//! Contract: docs/protocol.md, "Log entries".
 
-use super::entry::{Change, FailoverKind};
-use super::fields::{BadField, Fields, number, write_id, write_ranges};
+use super::change::Change;
+use super::fields::{BadField, Fields, number};
 use crate::raft::{Body, Entry, Origin, Payload};
-use crate::types::numbers::{ENTRY_LEASE, ENTRY_TERM, EPOCH, Field, PROPOSAL_INCARNATION, PROPOSAL_NUMBER, SOURCE_EPOCH, TARGET_EPOCH};
-use crate::types::{LogIndex, NodeId};
+use crate::types::NodeId;
+use crate::types::numbers::{ENTRY_LEASE, ENTRY_TERM, PROPOSAL_INCARNATION, PROPOSAL_NUMBER};
 use std::fmt::Write;
 
 /// One entry of the cluster's log.
@@ -40,53 +41,11 @@ pub fn format_body(body: &Body<Change>, out: &mut String) {
         }
         Body::DelVoter { id, by_hand } => write!(out, "DEL_VOTER {id}{}", if *by_hand { " manual" } else { "" }),
         Body::App(change) => {
-            format_change(change, out);
+            out.push_str(change.name());
+            change.entry_type().write(out);
             Ok(())
         }
     };
-}
-
-fn format_change(change: &Change, out: &mut String) {
-    let _ = match change {
-        Change::NodeJoin { id, address, voter } => write!(out, "NODE_JOIN {id} {address} {}", if *voter { "voter" } else { "learner" }),
-        Change::NodeForget { id, epoch } => write!(out, "NODE_FORGET {id} {epoch}"),
-        Change::SlotChange { source, target, ranges } => {
-            out.push_str("SLOT_CHANGE");
-            format_side(source, out);
-            format_side(target, out);
-            write_ranges(ranges, out);
-            Ok(())
-        }
-        Change::SetReplicaOf { id, source, primary, target } => {
-            let _ = write!(out, "SET_REPLICA_OF {id} {} {} ", source.0, source.1);
-            write_id(primary.as_ref(), out);
-            write!(out, " {} {}", target.0, target.1)
-        }
-        Change::Failover { replica, primary, shard, epoch, kind } => {
-            write!(out, "FAILOVER {replica} {primary} {shard} {epoch} {}", kind_name(*kind))
-        }
-        Change::NodeInfo { id, address, nofailover } => {
-            write!(out, "NODE_INFO {id} {address} {}", if *nofailover { "nofailover" } else { "noflags" })
-        }
-        Change::NodeFail { id } => write!(out, "NODE_FAIL {id}"),
-        Change::NodeRecover { id } => write!(out, "NODE_RECOVER {id}"),
-    };
-}
-
-fn format_side(side: &Option<(NodeId, LogIndex)>, out: &mut String) {
-    let _ = match side {
-        Some((id, epoch)) => write!(out, " {id} {epoch}"),
-        None => write!(out, " - 0"),
-    };
-}
-
-fn kind_name(kind: FailoverKind) -> &'static str {
-    match kind {
-        FailoverKind::Auto => "auto",
-        FailoverKind::Manual => "manual",
-        FailoverKind::Force => "force",
-        FailoverKind::Takeover => "takeover",
-    }
 }
 
 /// Appends `term [id=..] TYPE args`, without a line end.
@@ -133,7 +92,7 @@ pub fn parse_body(text: &str) -> Result<Body<Change>, EntryError> {
         "NOOP" => Body::Noop { lease: fields.number(&ENTRY_LEASE)? },
         "ADD_VOTER" => parse_add_voter(&mut fields)?,
         "DEL_VOTER" => Body::DelVoter { id: fields.parse("id")?, by_hand: parse_by_hand(&mut fields)? },
-        _ => Body::App(parse_change(name, &mut fields)?),
+        _ => Body::App(Change::read(name, &mut fields)?),
     };
     fields.end()?;
     Ok(body)
@@ -158,77 +117,10 @@ fn parse_by_hand(fields: &mut Fields) -> Result<bool, EntryError> {
     }
 }
 
-fn parse_change(name: &str, fields: &mut Fields) -> Result<Change, EntryError> {
-    Ok(match name {
-        "NODE_JOIN" => {
-            let (id, address) = (fields.parse("id")?, fields.parse("address")?);
-            Change::NodeJoin { id, address, voter: parse_word(fields, "role", "learner", "voter")? }
-        }
-        "NODE_FORGET" => Change::NodeForget { id: fields.parse("id")?, epoch: fields.number(&EPOCH)? },
-        "SLOT_CHANGE" => parse_slot_change(fields)?,
-        "SET_REPLICA_OF" => Change::SetReplicaOf {
-            id: fields.parse("id")?,
-            source: (fields.parse("source shard")?, fields.number(&SOURCE_EPOCH)?),
-            primary: fields.id_or_none("primary")?,
-            target: (fields.parse("target shard")?, fields.number(&TARGET_EPOCH)?),
-        },
-        "FAILOVER" => Change::Failover {
-            replica: fields.parse("replica")?,
-            primary: fields.parse("primary")?,
-            shard: fields.parse("shard")?,
-            epoch: fields.number(&EPOCH)?,
-            kind: parse_kind(fields)?,
-        },
-        "NODE_INFO" => {
-            let (id, address) = (fields.parse("id")?, fields.parse("address")?);
-            Change::NodeInfo { id, address, nofailover: parse_word(fields, "flags", "noflags", "nofailover")? }
-        }
-        "NODE_FAIL" => Change::NodeFail { id: fields.parse("id")? },
-        "NODE_RECOVER" => Change::NodeRecover { id: fields.parse("id")? },
-        unknown => return Err(unknown_type(unknown)),
-    })
-}
-
 /// Only what looks like a type can be one of a newer binary; anything else is damage.
-fn unknown_type(name: &str) -> EntryError {
+pub(super) fn unknown_type(name: &str) -> EntryError {
     let plausible = name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
     if plausible { EntryError::UnknownType(name.to_owned()) } else { EntryError::Malformed("type") }
-}
-
-fn parse_word(fields: &mut Fields, name: &'static str, no: &str, yes: &str) -> Result<bool, EntryError> {
-    match fields.text(name)? {
-        word if word == no => Ok(false),
-        word if word == yes => Ok(true),
-        _ => Err(EntryError::Malformed(name)),
-    }
-}
-
-fn parse_slot_change(fields: &mut Fields) -> Result<Change, EntryError> {
-    let source = parse_side(fields, &SOURCE_EPOCH)?;
-    let target = parse_side(fields, &TARGET_EPOCH)?;
-    let ranges = fields.ranges("range")?;
-    if ranges.is_empty() {
-        return Err(EntryError::Malformed("no range"));
-    }
-    Ok(Change::SlotChange { source, target, ranges })
-}
-
-fn parse_side(fields: &mut Fields, epoch: &Field) -> Result<Option<(NodeId, LogIndex)>, EntryError> {
-    match (fields.id_or_none(epoch.name)?, fields.number(epoch)?) {
-        (Some(id), epoch) => Ok(Some((id, epoch))),
-        (None, 0) => Ok(None),
-        (None, _) => Err(EntryError::Malformed(epoch.name)),
-    }
-}
-
-fn parse_kind(fields: &mut Fields) -> Result<FailoverKind, EntryError> {
-    match fields.text("kind")? {
-        "auto" => Ok(FailoverKind::Auto),
-        "manual" => Ok(FailoverKind::Manual),
-        "force" => Ok(FailoverKind::Force),
-        "takeover" => Ok(FailoverKind::Takeover),
-        _ => Err(EntryError::Malformed("kind")),
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use super::address::Address;
 use super::line::NodeLine;
 use super::state::{Member, State};
-use crate::types::{NodeId, SLOT_COUNT, ShardId, Slot};
+use crate::types::{NodeId, SLOT_COUNT, ShardId, Slot, SlotRange};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -34,7 +34,7 @@ pub struct Outsider<'a> {
 
 /// Appends CLUSTER NODES as `me` shows it. Slots that it means to claim it shows as its own as long as nobody owns them: whoever waits until all nodes show the
 /// same waits for that too.
-pub fn nodes(state: &State, me: &NodeId, claims: &[(Slot, Slot)], outsiders: &[Outsider], out: &mut String) {
+pub fn nodes(state: &State, me: &NodeId, claims: &[SlotRange], outsiders: &[Outsider], out: &mut String) {
     let mut slots = state.slots_by_owner();
     if !claims.is_empty() {
         slots.insert(*me, with_claims(state, me, claims));
@@ -51,11 +51,9 @@ pub fn nodes(state: &State, me: &NodeId, claims: &[(Slot, Slot)], outsiders: &[O
 }
 
 /// What the node owns, and what it claims of what nobody owns.
-fn with_claims(state: &State, me: &NodeId, claims: &[(Slot, Slot)]) -> Vec<(Slot, Slot)> {
+fn with_claims(state: &State, me: &NodeId, claims: &[SlotRange]) -> Vec<SlotRange> {
     let mut claimed = vec![false; usize::from(SLOT_COUNT)];
-    for (first, last) in claims {
-        claimed[first.index()..=last.index()].fill(true);
-    }
+    claims.iter().flat_map(|range| range.slots()).for_each(|slot| claimed[slot.index()] = true);
     Slot::ranges(Slot::all().filter(|slot| state.owner(*slot).map_or(claimed[slot.index()], |owner| owner == *me)))
 }
 
@@ -64,7 +62,7 @@ pub fn node(state: &State, member: &Member, me: &NodeId, out: &mut String) {
     write_member(state, member, me, &state.ranges_of(&member.id), out);
 }
 
-fn write_member(state: &State, member: &Member, me: &NodeId, ranges: &[(Slot, Slot)], out: &mut String) {
+fn write_member(state: &State, member: &Member, me: &NodeId, ranges: &[SlotRange], out: &mut String) {
     let flags = [
         ("myself", member.id == *me),
         ("master", member.is_primary()),
@@ -79,11 +77,9 @@ fn write_member(state: &State, member: &Member, me: &NodeId, ranges: &[(Slot, Sl
 
 /// One entry of CLUSTER SLOTS: a maximal range, its owner, who replicates it.
 #[derive(Clone, PartialEq, Debug)]
-pub struct SlotRange<'a> {
-    /// First slot.
-    pub first: Slot,
-    /// Last slot.
-    pub last: Slot,
+pub struct OwnedRange<'a> {
+    /// The slots.
+    pub range: SlotRange,
     /// Its owner.
     pub primary: &'a Member,
     /// Replicas of the owner that can be read from, in the order of their ids.
@@ -91,18 +87,18 @@ pub struct SlotRange<'a> {
 }
 
 /// CLUSTER SLOTS, ascending. Left out are replicas that have failed, and those that have no copy of their primary's keys.
-pub fn slots(state: &State, has_copy: impl Fn(&NodeId) -> bool) -> Vec<SlotRange<'_>> {
+pub fn slots(state: &State, has_copy: impl Fn(&NodeId) -> bool) -> Vec<OwnedRange<'_>> {
     let mut replicas: BTreeMap<NodeId, Vec<&Member>> = BTreeMap::new();
     for member in state.members().filter(|member| !member.failed && has_copy(&member.id)) {
         if let Some(primary) = member.primary {
             replicas.entry(primary).or_default().push(member);
         }
     }
-    let range = |(owner, (first, last))| {
+    let owned = |(owner, range)| {
         let primary = state.member(&owner)?;
-        Some(SlotRange { first, last, primary, replicas: replicas.get(&owner).cloned().unwrap_or_default() })
+        Some(OwnedRange { range, primary, replicas: replicas.get(&owner).cloned().unwrap_or_default() })
     };
-    state.slot_runs().filter_map(range).collect()
+    state.slot_runs().filter_map(owned).collect()
 }
 
 /// One entry of CLUSTER SHARDS.
@@ -111,7 +107,7 @@ pub struct Shard<'a> {
     /// Its id.
     pub id: ShardId,
     /// Its slots.
-    pub ranges: Vec<(Slot, Slot)>,
+    pub ranges: Vec<SlotRange>,
     /// The primary first, then the replicas in the order of their ids.
     pub nodes: Vec<&'a Member>,
 }
@@ -159,7 +155,7 @@ mod tests {
     fn nodes_are_shown_as_tools_expect_them() {
         let mut scene = Scene::of(3);
         scene.do_(&scene.replica_of(2, 0));
-        scene.do_(&crate::cluster::Change::NodeFail { id: id(1) });
+        scene.do_(&crate::cluster::Change::NodeFail(crate::cluster::change::NodeFail { id: id(1) }));
         let mut text = String::new();
         nodes(&scene.state, &id(0), &[], &[], &mut text);
         let epoch = |n| scene.state.epoch_of(&id(n)).unwrap();
@@ -183,7 +179,7 @@ mod tests {
     fn who_joins_or_was_met_is_shown_beside_the_members() {
         let scene = Scene::of(1);
         let address = Address { port: 7, bus_port: 17, hostname: "h".to_owned(), ..Address::default() };
-        let claims = [(Slot::new(0).unwrap(), Slot::new(9).unwrap())];
+        let claims = [SlotRange::new(Slot::new(0).unwrap(), Slot::new(9).unwrap()).unwrap()];
         let mut text = String::new();
         let outsiders = [Outsider { id: id(8), address: &address, myself: true }, Outsider { id: id(9), address: &address, myself: false }];
         nodes(&scene.state, &id(8), &claims, &outsiders, &mut text);
@@ -195,7 +191,7 @@ mod tests {
     #[test]
     fn a_member_shows_what_it_claims_beside_what_it_owns_unless_it_is_anothers() {
         let scene = Scene::of(2);
-        let claims = [(Slot::new(150).unwrap(), Slot::new(205).unwrap())];
+        let claims = [SlotRange::new(Slot::new(150).unwrap(), Slot::new(205).unwrap()).unwrap()];
         for (me, shown) in [(0, ["0-99 200-205", "100-199"]), (1, ["0-99", "100-205"])] {
             let mut text = String::new();
             nodes(&scene.state, &id(me), &claims, &[], &mut text);
@@ -210,17 +206,17 @@ mod tests {
         scene.do_(&scene.replica_of(2, 0));
         scene.do_(&scene.replica_of(3, 0));
         scene.do_(&scene.replica_of(4, 0));
-        scene.do_(&crate::cluster::Change::NodeFail { id: id(2) });
+        scene.do_(&crate::cluster::Change::NodeFail(crate::cluster::change::NodeFail { id: id(2) }));
         let ranges = slots(&scene.state, |member| *member != id(4));
         assert_eq!(ranges.len(), 2);
-        assert_eq!((ranges[0].first.number(), ranges[0].last.number(), ranges[0].primary.id), (0, 99, id(0)));
+        assert_eq!((ranges[0].range.first().number(), ranges[0].range.last().number(), ranges[0].primary.id), (0, 99, id(0)));
         assert_eq!(ranges[0].replicas.iter().map(|member| member.id).collect::<Vec<_>>(), [id(3)]);
         let shards = shards(&scene.state);
         assert_eq!(shards.len(), 2);
         let first = shards.iter().find(|shard| shard.nodes[0].id == id(0)).unwrap();
         assert_eq!((first.nodes.len(), first.ranges.len()), (4, 1));
         assert_eq!(counts(&scene.state), Counts { assigned: 200, failed: 0, owners: 2 });
-        scene.do_(&crate::cluster::Change::NodeFail { id: id(1) });
+        scene.do_(&crate::cluster::Change::NodeFail(crate::cluster::change::NodeFail { id: id(1) }));
         assert_eq!(counts(&scene.state).failed, 100);
     }
 }

@@ -81,9 +81,10 @@ impl Wish {
 
 #[cfg(test)]
 mod tests {
-    use super::super::entry::Change;
+    use super::super::change::Change;
     use super::super::scene::{Scene, id, join};
     use super::*;
+    use crate::cluster::change::{NodeFail, NodeJoin};
 
     #[test]
     fn who_hands_over_needs_somebody_to_take_it() {
@@ -92,7 +93,7 @@ mod tests {
         assert_eq!((wish.is_granted(&scene.state), wish.refused_by(&scene.state)), (false, Some(Reason::NoSuccessor)));
         scene.do_(&scene.replica_of(2, 0));
         assert_eq!((wish.is_granted(&scene.state), wish.refused_by(&scene.state)), (false, None));
-        scene.do_(&Change::NodeFail { id: id(2) });
+        scene.do_(&Change::NodeFail(NodeFail { id: id(2) }));
         assert_eq!(wish.refused_by(&scene.state), None, "the leader knows whether it is coming back");
         assert!(Wish::new(WishKind::HandOver, id(2), &scene.state).is_granted(&scene.state), "who has no slots has nothing to give");
     }
@@ -105,7 +106,7 @@ mod tests {
         scene.do_(&scene.forget(2));
         assert!(forget.is_granted(&scene.state));
         let mut again = join(2, false);
-        if let Change::NodeJoin { address, .. } = &mut again {
+        if let Change::NodeJoin(NodeJoin { address, .. }) = &mut again {
             address.set_join_nonce(Some(7));
         }
         scene.do_(&again);

@@ -92,7 +92,8 @@ fn commit_and_apply<D: Disk>(node: &mut Node<D>, _receipt: &Persisted) {
 
 /// 4. "I have it" follows having it.
 fn deferred_acks<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
-    if let Some(ack) = node.metadata.raft.take_acks(node.metadata.promised_extent(&node.view), node.view.now.mono) {
+    let extent = node.promised_extent();
+    if let Some(ack) = node.metadata.raft.take_acks(extent, node.view.now.mono) {
         node.send(receipt, ack);
     }
 }

@@ -7,6 +7,7 @@ use crate::node::Node;
 use crate::node::metadata::Metadata;
 use crate::node::view::{Consequence, Effects, Held, View};
 use crate::store::Disk;
+use crate::types::Extent;
 
 impl<D: Disk> Node<D> {
     /// Lets the metadata work, and draws what follows for the other parts.
@@ -40,6 +41,12 @@ impl<D: Disk> Node<D> {
             is_awaited: self.is_awaited(),
             asks: self.dataset.succession.asks(),
         };
+    }
+
+    /// What AE_ACK says of this node's keys, by how they are now.
+    pub(in crate::node) fn promised_extent(&mut self) -> Extent {
+        self.settle();
+        self.metadata.promised_extent(&self.view)
     }
 
     fn draw(&mut self, consequence: Consequence) {

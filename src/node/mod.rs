@@ -31,10 +31,10 @@ pub use io::sessions::Port;
 pub use io::transmit::Transmit;
 pub use shutdown::Signal;
 
-use crate::commands::Server;
 use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::rng::Rng;
+use crate::session::Server;
 use crate::store::{Disk, Loaded, Standing, Store};
 use crate::types::{ConnId, Millis, Now};
 use metadata::Metadata;

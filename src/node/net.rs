@@ -3,6 +3,7 @@
 //! Owns: the connections between them, which a test may cut or hold up, and their disks. Must not: decide anything for a node.
 
 use super::*;
+use crate::cluster::change::Failover;
 use crate::cluster::{Change, FailoverKind};
 use crate::commands::UpstreamLink;
 use crate::config::{Launch, from_args};
@@ -419,7 +420,7 @@ impl Net {
         let (replica, primary) = (self.nodes[replica].metadata.me, self.nodes[primary].metadata.me);
         let state = &self.nodes[leader].metadata.state;
         let shard = state.member(&primary).unwrap().shard;
-        let change = Change::Failover { replica, primary, shard, epoch: state.epoch(&shard), kind };
+        let change = Change::Failover(Failover { replica, primary, shard, epoch: state.epoch(&shard), kind });
         self.nodes[leader].metadata.raft.append(None, change).unwrap();
         self.until("the replica to own the slots", |net| net.nodes.iter().all(|node| node.metadata.state.slot_count_of(&replica) > 0));
     }

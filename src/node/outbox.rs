@@ -4,10 +4,10 @@
 //! Contract: docs/protocol.md, "Commit".
 
 use crate::cluster::Change;
-use crate::commands::pubsub::Batch;
 use crate::node::Node;
 use crate::node::io::sessions::Kind;
 use crate::raft::{Message, Needs, Outgoing, Route};
+use crate::session::Batch;
 use crate::store::{Disk, Persisted};
 use crate::types::ConnId;
 use crate::wire::bus::{self, Frame, OLDEST_VERSION, Unsendable};

@@ -4,7 +4,6 @@
 //! Contract: docs/architecture.md, "Inside `node`".
 
 use crate::cluster::FailoverKind;
-use crate::commands::Server;
 use crate::config::Config;
 use crate::node::clients::Clients;
 use crate::node::io::Io;
@@ -12,7 +11,8 @@ use crate::node::io::sessions::{BusEnd, Purpose};
 use crate::node::timers::Timers;
 use crate::node::todo::Todo;
 use crate::rng::Rng;
-use crate::types::{ConnId, Extent, LogIndex, NodeId, Now, Slot};
+use crate::session::Server;
+use crate::types::{ConnId, Extent, LogIndex, NodeId, Now, SlotRange};
 use std::net::SocketAddr;
 
 /// To look at.
@@ -65,7 +65,7 @@ pub(in crate::node) enum Consequence {
     SlotsOfOthers {
         /// Of the entry.
         index: LogIndex,
-        ranges: Vec<(Slot, Slot)>,
+        ranges: Vec<SlotRange>,
     },
     /// This node has taken over from a primary.
     TakesOver { primary: NodeId, kind: FailoverKind },

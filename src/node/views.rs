@@ -4,12 +4,13 @@
 
 use crate::cluster::view::Outsider;
 use crate::cluster::{Address, Change, State};
-use crate::commands::{LinkView, Server};
+use crate::commands::LinkView;
 use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::node::Node;
 use crate::node::io::sessions::{BusEnd, Kind, Purpose};
 use crate::raft::Raft;
+use crate::session::Server;
 use crate::store::{Disk, Standing};
 use crate::types::{ConnId, Millis, NodeId};
 

@@ -108,6 +108,16 @@ pub trait Payload: Clone + PartialEq + fmt::Debug {
     fn size(&self) -> usize;
 }
 
+impl<P> Body<P> {
+    /// What it says to the replicated state machine, unless it is Raft's own.
+    pub fn payload(&self) -> Option<&P> {
+        match self {
+            Self::App(payload) => Some(payload),
+            Self::Noop { .. } | Self::AddVoter { .. } | Self::DelVoter { .. } => None,
+        }
+    }
+}
+
 impl<P: Payload> Body<P> {
     /// Changes `voters` as appending this body does, and says whether it is a voting entry at all.
     pub fn change_voters(&self, voters: &mut BTreeSet<NodeId>) -> bool {

@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use crate::commands::server_state::Usage;
+use crate::session::Usage;
 use crate::types::Millis;
 
 /// Measured at most this often.

@@ -158,7 +158,7 @@ mod tests {
     use super::super::scene::{Scene, sealed};
     use super::*;
     use crate::store::{Fallback, Joiner, Sponsor};
-    use crate::types::{ClusterId, NodeId, ShardId, Slot};
+    use crate::types::{ClusterId, NodeId, ShardId, Slot, SlotRange};
 
     fn problem(text: &str) -> Problem {
         read(text.as_bytes()).expect_err("it must be refused").problem
@@ -175,7 +175,7 @@ mod tests {
         let mut scene = Scene::founded();
         scene.append("SLOT_CHANGE - 0 - 0 3");
         scene.state.apply(1, &scene.log.get(1).unwrap().clone());
-        let slots = |first, last| (Slot::new(first).unwrap(), Slot::new(last).unwrap());
+        let slots = |first, last| SlotRange::new(Slot::new(first).unwrap(), Slot::new(last).unwrap()).unwrap();
         let claims = vec![slots(0, 5), slots(7, 7)];
         let way_back = Fallback { state: scene.state.clone(), term: 3 };
         let joiner = |fallback| {

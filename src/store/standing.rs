@@ -5,7 +5,7 @@
 use crate::cluster::fields::{Fields, number, write_ranges};
 use crate::cluster::{Address, State, parse_snapshot};
 use crate::types::numbers::{FALLBACK_TERM, JOIN_NONCE};
-use crate::types::{ClusterId, NodeId, ShardId, Slot, Term};
+use crate::types::{ClusterId, NodeId, ShardId, SlotRange, Term};
 use std::fmt::Write;
 
 /// How a node stands to the cluster.
@@ -15,7 +15,7 @@ pub enum Standing {
     #[default]
     Member,
     /// It belongs to it, and has slots of its own former cluster that it still means to claim; never empty.
-    Claiming(Vec<(Slot, Slot)>),
+    Claiming(Vec<SlotRange>),
     /// It gave up its own one-node cluster and waits for its NODE_JOIN to be applied.
     Joiner(Box<Joiner>),
 }
@@ -33,7 +33,7 @@ pub struct Joiner {
     /// Who takes it in.
     pub sponsor: Sponsor,
     /// The slots that it owned, ascending; it claims those that nobody owns once it has joined.
-    pub claims: Vec<(Slot, Slot)>,
+    pub claims: Vec<SlotRange>,
     /// The way back. None once it has acknowledged anything of the new cluster: that must never be forgotten \[N19\].
     pub fallback: Option<Fallback>,
 }
@@ -71,7 +71,7 @@ impl Standing {
     }
 
     /// The slots that it means to claim.
-    pub fn claims(&self) -> &[(Slot, Slot)] {
+    pub fn claims(&self) -> &[SlotRange] {
         match self {
             Self::Member => &[],
             Self::Claiming(claims) => claims,
@@ -141,7 +141,7 @@ impl Fallback {
 #[derive(Default)]
 struct Reader<'a> {
     joiner: Option<&'a str>,
-    claims: Option<Vec<(Slot, Slot)>>,
+    claims: Option<Vec<SlotRange>>,
     fallback: String,
 }
 
@@ -173,7 +173,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn read_joiner(line: &str, claims: Vec<(Slot, Slot)>, fallback: &str) -> Result<Joiner, String> {
+fn read_joiner(line: &str, claims: Vec<SlotRange>, fallback: &str) -> Result<Joiner, String> {
     let mut fields = Fields::new(line);
     let mut key = |name: &'static str| match fields.text(name) {
         Ok(key) if key == name => fields.text(name).map_err(String::from),

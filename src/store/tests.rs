@@ -103,7 +103,7 @@ fn what_an_append_cannot_say_is_rewritten_without_being_asked() {
         scene.log.push(again.clone());
     });
     rewritten(&scene, "a truncation filled up again");
-    scene.standing = Standing::Claiming(vec![(crate::types::Slot::new(1).unwrap(), crate::types::Slot::new(2).unwrap())]);
+    scene.standing = Standing::Claiming(vec![crate::types::Slot::new(1).unwrap().into()]);
     rewritten(&scene, "claims");
 }
 

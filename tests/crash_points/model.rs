@@ -4,7 +4,7 @@ use pontoon::cluster::{Address, ClusterEntry, State, parse_body};
 use pontoon::raft::{Body, Entry, HardState, Log, Origin, ProposalId};
 use pontoon::rng::Rng;
 use pontoon::store::{Fallback, Image, Joiner, Loaded, Sponsor, Standing};
-use pontoon::types::{ClusterId, NodeId, ShardId, Slot};
+use pontoon::types::{ClusterId, NodeId, ShardId, Slot, SlotRange};
 use std::rc::Rc;
 
 #[derive(Clone)]
@@ -159,7 +159,7 @@ impl Model {
 
     pub fn any_standing(&self, rng: &mut Rng) -> Standing {
         let slot = |number| Slot::new(number).expect("a slot's number");
-        let claims = vec![(slot(0), slot(99)), (slot(7000), slot(7000))];
+        let claims = vec![SlotRange::new(slot(0), slot(99)).unwrap(), slot(7000).into()];
         match rng.below(3) {
             0 => Standing::Member,
             1 => Standing::Claiming(claims),

@@ -15,14 +15,16 @@ mod table;
 mod transactions;
 
 use super::*;
+use crate::cluster::change::{NodeJoin, SlotChange};
 use crate::cluster::{Address, Change, State};
 use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::raft::{Body, Entry, Raft, Settings};
 use crate::replication::{History, Stream};
 use crate::rng::Rng;
+use crate::session::{Buffers, BusStats, Client, ClientList, Held, PONTOON_VERSION, Pause, Progress, PubSub, Server};
 use crate::store::{SyncTimes, Work};
-use crate::types::{ClusterId, ConnId, LeaseNumber, LogIndex, Millis, NodeId, Now, ReplId, Slot};
+use crate::types::{ClusterId, ConnId, LeaseNumber, LogIndex, Millis, NodeId, Now, ReplId, Slot, SlotRange};
 use crate::wire::{OwnedArgs, Reply};
 use std::collections::BTreeMap;
 
@@ -40,7 +42,7 @@ pub(crate) struct Desk {
     pub server: Server,
     pub offsets: BTreeMap<NodeId, u64>,
     pub stats: BusStats,
-    pub leaving: Vec<(Slot, Slot)>,
+    pub leaving: Vec<SlotRange>,
     pub lease: Option<LeaseNumber>,
     pub upstream: Option<Upstream>,
     pub usable: bool,
@@ -96,7 +98,7 @@ pub(crate) fn a_client(id: u64) -> Client {
 impl Desk {
     pub fn new() -> Self {
         let now = Now { mono: 5000, wall: 1_700_000_005_000 };
-        let join = Change::NodeJoin { id: ME, address: address(7001, "0a"), voter: true };
+        let join = Change::NodeJoin(NodeJoin { id: ME, address: address(7001, "0a"), voter: true });
         let settings = Settings { election_timeout: 1000, lease: 5000, node_timeout: 15_000, voters: 5 };
         let mut desk = Self {
             now,
@@ -134,14 +136,14 @@ impl Desk {
 
     /// Another member, on port 7002.
     pub fn add_other(&mut self) {
-        self.apply(Change::NodeJoin { id: OTHER, address: address(7002, "0b"), voter: false });
+        self.apply(Change::NodeJoin(NodeJoin { id: OTHER, address: address(7002, "0b"), voter: false }));
     }
 
     /// Changes the owner of a range.
     pub fn give_slots(&mut self, from: Option<NodeId>, to: Option<NodeId>, first: u16, last: u16) {
         let epoch = |id: NodeId| -> (NodeId, LogIndex) { (id, self.state.epoch_of(&id).unwrap()) };
         let (source, target) = (from.map(epoch), to.map(epoch));
-        self.apply(Change::SlotChange { source, target, ranges: vec![(slot(first), slot(last))] });
+        self.apply(Change::SlotChange(SlotChange { source, target, ranges: vec![SlotRange::new(slot(first), slot(last)).unwrap()] }));
     }
 
     fn with<R>(&mut self, call: impl FnOnce(&mut Context<'_>) -> R) -> (R, Vec<u8>) {

@@ -1,7 +1,7 @@
 //! Keyspace notifications: which events each command has, in which order. Recorded from Redis 7.0.15 with `notify-keyspace-events AKEnm`.
 
 use super::*;
-use crate::commands::pubsub::Scope;
+use crate::session::Scope;
 
 /// A request, and the events of it as `event key`.
 const EVENTS: &[(&str, &str)] = &[

@@ -1,8 +1,8 @@
 //! Publish and subscribe on one node. The replies are those of Redis 7.0.15, recorded from it.
 
 use super::*;
-use crate::commands::pubsub::{Scope, Subscriptions};
 use crate::keyspace::key_slot;
+use crate::session::{Scope, Subscriptions};
 
 impl Desk {
     /// The reply on one line.
@@ -145,7 +145,7 @@ fn shard_channels_are_served_where_their_slot_is() {
     }
     assert_eq!((desk.line("PUBLISH s m"), desk.line("SUNSUBSCRIBE")), (":0".to_owned(), "*3 $12 sunsubscribe $-1 :0".to_owned()));
     // Keys of a slot on its way are refused, channels are not: nothing is lost with them.
-    desk.leaving.push((super::slot(0), super::slot(16383)));
+    desk.leaving.push(SlotRange::new(super::slot(0), super::slot(16383)).unwrap());
     assert_eq!(desk.line("SPUBLISH here m"), ":0");
     desk.usable = false;
     assert_eq!(desk.line("SPUBLISH here m"), ":0");

@@ -1,6 +1,7 @@
 //! Unknown commands, arities, and who serves a key. WATCH stands for a read, as it has keys and is always there.
 
 use super::*;
+use crate::cluster::change::{NodeInfo, SetReplicaOf};
 use crate::config::EndpointType;
 
 #[test]
@@ -51,7 +52,7 @@ fn a_cluster_that_is_down_serves_nothing_but_what_it_is_told_to() {
 #[test]
 fn a_slot_on_its_way_out_is_refused() {
     let mut desk = Desk::new();
-    desk.leaving = vec![(slot(12000), slot(12182))];
+    desk.leaving = vec![SlotRange::new(slot(12000), slot(12182)).unwrap()];
     assert!(desk.ask("watch foo").starts_with("-TRYAGAIN "));
     assert_eq!(desk.ask("watch bar"), "+OK\r\n");
 }
@@ -60,7 +61,7 @@ fn a_slot_on_its_way_out_is_refused() {
 fn nothing_is_cleared_while_a_slot_is_on_its_way_out() {
     let mut desk = Desk::new();
     desk.ask("set bar 1");
-    desk.leaving = vec![(slot(12000), slot(12182))];
+    desk.leaving = vec![SlotRange::new(slot(12000), slot(12182)).unwrap()];
     for line in ["flushall", "flushdb", "cluster flushslot 5061"] {
         assert!(desk.ask(line).starts_with("-TRYAGAIN "), "{line}");
     }
@@ -74,7 +75,7 @@ fn the_end_of_a_primarys_stream_needs_no_lease_of_who_takes_over() {
     let mut desk = Desk::new();
     desk.ask("set bar 1");
     desk.client.is_primary = true;
-    (desk.lease, desk.leaving) = (None, vec![(slot(0), slot(16383))]);
+    (desk.lease, desk.leaving) = (None, vec![SlotRange::new(slot(0), slot(16383)).unwrap()]);
     desk.config.min_replicas_to_write = 1;
     assert_eq!(desk.ask("cluster flushslot 5061"), "+OK\r\n");
     assert_eq!((desk.ask("flushall"), desk.keyspace.len()), ("+OK\r\n".to_owned(), 0));
@@ -101,7 +102,7 @@ fn a_replica_serves_reads_of_its_primarys_slots_to_who_says_readonly() {
         (shard, desk.state.epoch(&shard))
     };
     let (source, target) = (shard(&desk, ME), shard(&desk, OTHER));
-    desk.apply(Change::SetReplicaOf { id: ME, source, primary: Some(OTHER), target });
+    desk.apply(Change::SetReplicaOf(SetReplicaOf { id: ME, source, primary: Some(OTHER), target }));
     assert_eq!(desk.ask("get foo"), "-MOVED 12182 127.0.0.1:7002\r\n");
     assert_eq!(desk.ask("readonly"), "+OK\r\n");
     assert_eq!(desk.ask("get foo"), "-MOVED 12182 127.0.0.1:7002\r\n", "before its first sync it has no copies");
@@ -146,7 +147,7 @@ fn redirects_name_what_the_option_says() {
     desk.config.cluster_preferred_endpoint_type = EndpointType::Unknown;
     assert_eq!(desk.ask("watch foo"), "-MOVED 12182 :7002\r\n");
     let named = Address { hostname: "b.example".to_owned(), ..address(7002, "0b") };
-    desk.apply(Change::NodeInfo { id: OTHER, address: named, nofailover: false });
+    desk.apply(Change::NodeInfo(NodeInfo { id: OTHER, address: named, nofailover: false }));
     desk.config.cluster_preferred_endpoint_type = EndpointType::Hostname;
     assert_eq!(desk.ask("watch foo"), "-MOVED 12182 b.example:7002\r\n");
 }

@@ -23,7 +23,7 @@ fn names_are_lower_case_unique_sorted_and_found_in_any_case() {
         assert_eq!(table().command(format!("{name}x").as_bytes()), None);
         for child in table().children(id) {
             let word = table().get(child).command.name.to_uppercase();
-            assert_eq!(table().lookup(name.as_bytes(), Some(word.as_bytes())), super::super::table::Lookup::Found(child));
+            assert_eq!(table().lookup(name.as_bytes(), Some(word.as_bytes())), Lookup::Found(child));
             assert_eq!(table().get(child).parent, Some(id));
         }
     }

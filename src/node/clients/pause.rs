@@ -2,10 +2,10 @@
 //!
 //! Owns: the pause and who waits for its end. Must not: decide which requests are held (commands does).
 
-use crate::commands::{Held, Pause};
 use crate::node::Node;
 use crate::node::io::sessions::Kind;
 use crate::node::timers::Timer;
+use crate::session::{Held, Pause};
 use crate::store::Disk;
 use crate::types::{ConnId, Millis, NodeId};
 use std::collections::{BTreeMap, BTreeSet};

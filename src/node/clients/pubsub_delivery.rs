@@ -1,13 +1,13 @@
 //! This node's clients as commands see them and as messages reach them.
 //!
 //! Owns: what a handler is shown of other clients, pushes into their buffers, and subscriptions that end because their slot is served elsewhere.
-//! Must not: know who is subscribed to what (commands::pubsub does).
+//! Must not: know who is subscribed to what (session::pubsub does).
 
-use crate::commands::pubsub::{Scope, confirm};
-use crate::commands::{Buffers, Client, ClientList, notify};
+use crate::commands::notify;
 use crate::keyspace::Wanted;
 use crate::node::Node;
 use crate::node::io::sessions::{Kind, Session, Sessions};
+use crate::session::{Buffers, Client, ClientList, Scope, confirm};
 use crate::store::Disk;
 use crate::types::{ConnId, Slot};
 use crate::wire::Reply;

@@ -3,10 +3,10 @@
 //! Owns: one [`Lane`] for each member that is told something, and what waits for it. Must not: keep a message for a member that cannot be reached.
 //! Contract: docs/protocol.md, "PUBLISH".
 
-use crate::commands::pubsub::{Batch, PubSub, Scope};
 use crate::keyspace::key_slot;
 use crate::node::Node;
 use crate::node::io::sessions::{BusEnd, Input, Kind, Purpose};
+use crate::session::{Batch, PubSub, Scope};
 use crate::store::{Disk, Persisted};
 use crate::types::{ConnId, Millis, NodeId};
 use std::collections::{BTreeMap, VecDeque};

@@ -3,13 +3,14 @@
 //! Owns: the loop over one client's requests, backpressure, and what the handlers are shown of other clients.
 //! Must not: know any command (commands does). Replies leave in the shell's flush, after before-sleep.
 
-use crate::commands::{self, Client, Cluster, Context, Flow, LONG_VALUE, LongValue, NO_SLOT, WaitOutcome};
+use crate::commands::{self, Cluster, Context, Flow, NO_SLOT, WaitOutcome};
 use crate::node::Node;
 use crate::node::clients::pubsub_delivery::{Asking, Others};
 use crate::node::event_log::replica_named;
 use crate::node::io::long_values::make_room;
 use crate::node::io::sessions::{ClientSession, Input, Kind, Session};
 use crate::node::views::outsiders;
+use crate::session::{Client, LONG_VALUE, LongValue};
 use crate::store::Disk;
 use crate::types::{ConnId, Millis, Now};
 use crate::wire::{Args, Limits, Reply};

@@ -3,11 +3,11 @@
 //! Owns: the pause that a replica asked for, where the stream ended, and why this primary does not serve its slots. Must not: choose the successor (the
 //! leader does). Contract: docs/protocol.md, "Failover".
 
-use crate::cluster::{Change, FailoverKind, WishKind};
+use crate::cluster::change::Succession;
+use crate::cluster::{FailoverKind, WishKind};
 use crate::node::Node;
-use crate::raft::{Body, Payload};
 use crate::store::Disk;
-use crate::types::{Extent, Millis, NodeId, Slot};
+use crate::types::{Extent, Millis, NodeId, SlotRange};
 
 /// See the module.
 #[derive(Default)]
@@ -21,7 +21,7 @@ pub(in crate::node) struct Yielding {
     /// This process began without keys, and replicas may have them.
     bereft: Option<Bereft>,
     /// Own ranges that entries in the log's tail take away: refused until those are applied or truncated (docs/protocol.md, "The gate").
-    pub leaving: Vec<(Slot, Slot)>,
+    pub leaving: Vec<SlotRange>,
 }
 
 impl Yielding {
@@ -122,24 +122,15 @@ impl<D: Disk> Node<D> {
 
     /// Own ranges that entries in the log's tail would take away, or whose keys this node does not have (yet).
     pub(in crate::node) fn refresh_leaving(&mut self) {
-        self.dataset.succession.yielding.leaving.clear();
         let stopped = std::mem::take(&mut self.dataset.succession.yielding.deposed);
         let summoned = self.dataset.succession.summoned.take();
-        for (_, entry) in self.metadata.raft.log().iter_from(self.metadata.state.last_applied() + 1) {
-            match &entry.body {
-                Body::App(change @ Change::SlotChange { ranges, .. }) if change.deposes() == Some(self.metadata.me) => {
-                    self.dataset.succession.yielding.leaving.extend(ranges);
-                }
-                Body::App(Change::SetReplicaOf { id, .. }) if *id == self.metadata.me => {
-                    self.dataset.succession.yielding.leaving.extend(self.metadata.state.ranges_of(&self.metadata.me))
-                }
-                Body::App(Change::Failover { primary, .. }) if *primary == self.metadata.me => {
-                    self.dataset.succession.yielding.deposed = true
-                }
-                Body::App(Change::Failover { replica, primary, kind: FailoverKind::Manual, .. }) if *replica == self.metadata.me => {
-                    self.dataset.succession.summoned = Some(*primary);
-                }
-                _ => {}
+        let tail = self.metadata.tail();
+        self.dataset.succession.yielding.leaving = tail.taken_from(&self.metadata.me, &self.metadata.state);
+        for Succession { successor, predecessor, kind } in tail.successions() {
+            if predecessor == self.metadata.me {
+                self.dataset.succession.yielding.deposed = true;
+            } else if successor == self.metadata.me && kind == FailoverKind::Manual {
+                self.dataset.succession.summoned = Some(predecessor);
             }
         }
         self.out.todo.connect |= self.dataset.succession.summoned != summoned;

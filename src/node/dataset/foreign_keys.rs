@@ -5,7 +5,7 @@
 
 use crate::node::Node;
 use crate::store::Disk;
-use crate::types::{LogIndex, Millis, NodeId, SLOT_COUNT, Slot};
+use crate::types::{LogIndex, Millis, NodeId, SLOT_COUNT, Slot, SlotRange};
 use std::collections::BTreeSet;
 
 /// Of how many slots the invariant is looked at after each turn, one in so many: it is broken for longer than that if at all.
@@ -70,8 +70,8 @@ impl<D: Disk> Node<D> {
 
     /// An entry was applied by which these slots are another's, or were. Their keys go before the next entry is applied, which may give the slots back, or make
     /// a replica the primary, which is to hear of this by the stream.
-    pub(in crate::node) fn part_with(&mut self, index: LogIndex, ranges: &[(Slot, Slot)]) {
-        let slots = ranges.iter().flat_map(|(first, last)| (first.number()..=last.number()).filter_map(Slot::new));
+    pub(in crate::node) fn part_with(&mut self, index: LogIndex, ranges: &[SlotRange]) {
+        let slots = ranges.iter().flat_map(|range| range.slots());
         if self.decides_over_keys() {
             self.drop_keys_of(slots);
         } else if self.is_primary_by_log() && (!self.dataset.foreign.uncertain || index > self.dataset.foreign.old) {

@@ -3,13 +3,13 @@
 //! Owns: which clients are replicas, how much of the stream is kept for them, and what is told to keep their links alive.
 //! Must not: know the protocol's bytes (replication does). Contract: docs/protocol.md, "Replication".
 
-use crate::commands::{Client, seconds};
 use crate::node::Node;
 use crate::node::clients::wait::AckWait;
 use crate::node::event_log::replica_named;
 use crate::node::io::sessions::{Kind, Session, Sessions};
 use crate::replication::rdb::About;
 use crate::replication::{Fed, Offer, Replica, Start, Stream};
+use crate::session::{Client, seconds};
 use crate::store::Disk;
 use crate::types::{ConnId, Millis, ReplId};
 

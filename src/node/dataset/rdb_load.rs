@@ -2,7 +2,6 @@
 //!
 //! Owns: the load under way. Must not: know the file's form (replication::rdb does), drop keys of others' slots (foreign_keys does), or change a file that it cannot read. Contract: docs/operations.md, "Saving keys".
 
-use crate::commands::{Persistence, Progress};
 use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::node::Node;
@@ -10,6 +9,7 @@ use crate::node::errors::KeysError;
 use crate::replication::History;
 use crate::replication::rdb::Loader;
 use crate::rng::Rng;
+use crate::session::{Persistence, Progress};
 use crate::store::{Disk, DiskError};
 use crate::types::Now;
 use std::path::PathBuf;

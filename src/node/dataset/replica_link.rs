@@ -5,12 +5,13 @@
 //!
 //! Whole commands of the stream are run in the turn in which they came, also when the link ends with them: what was received counts.
 
-use crate::commands::{Client, Flag, Flow, LONG_VALUE, LongValue, table};
+use crate::commands::{Flag, Flow, table};
 use crate::node::Node;
 use crate::node::clients::serve::{KEPT_CAPACITY, Step};
 use crate::node::io::long_values::{NoMemory, make_room};
 use crate::node::io::sessions::{Kind, Phase, PrimaryLink, StreamReader};
 use crate::replication::{Introduction, STREAMED, Sync, SyncError, Synced, acknowledgement};
+use crate::session::{Client, LONG_VALUE, LongValue};
 use crate::store::Disk;
 use crate::types::{ConnId, REDIS_VERSION};
 use crate::wire::{Args, Parser, ProtocolError};

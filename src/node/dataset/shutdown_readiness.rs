@@ -5,10 +5,10 @@
 //!
 //! Bytes that were written to a socket are with nobody, nor is what somebody had who is not connected at the moment: he may need all of it again.
 
-use crate::commands::Client;
 use crate::node::Node;
 use crate::node::event_log::replica_named;
 use crate::node::shutdown::Ending;
+use crate::session::Client;
 use crate::store::Disk;
 use crate::types::Millis;
 

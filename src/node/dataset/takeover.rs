@@ -3,6 +3,7 @@
 //! Owns: CLUSTER FAILOVER in progress, and what a new primary still waits for. Must not: copy keys (replica_link does), or choose a successor (failover does).
 //! Contract: docs/protocol.md, "Failover".
 
+use crate::cluster::change::Failover;
 use crate::cluster::{Change, FailoverKind};
 use crate::commands::{UpstreamLink, WaitOutcome};
 use crate::node::Node;
@@ -155,7 +156,7 @@ impl<D: Disk> Node<D> {
         let (shard, epoch) = (old.shard, self.metadata.state.epoch(&old.shard));
         self.with_metadata(|metadata, view, out| {
             metadata.propose(
-                Change::Failover { replica: metadata.me, primary, shard, epoch, kind: FailoverKind::Manual },
+                Change::Failover(Failover { replica: metadata.me, primary, shard, epoch, kind: FailoverKind::Manual }),
                 Some(part),
                 view,
                 out,

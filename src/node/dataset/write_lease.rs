@@ -74,7 +74,7 @@ impl<D: Disk> Node<D> {
 
     /// Whether a client's write to this slot would be acknowledged now.
     pub fn accepts_writes(&self, slot: Slot, now: Now) -> bool {
-        let leaving = self.dataset.succession.yielding.leaving.iter().any(|(first, last)| (*first..=*last).contains(&slot));
+        let leaving = self.dataset.succession.yielding.leaving.iter().any(|range| range.contains(slot));
         let held = self.machine.steady.would_read(now).is_some_and(|now| self.dataset.lease.at(now.mono).is_some());
         self.metadata.outlook.usable && self.metadata.state.owner(slot) == Some(self.metadata.me) && !leaving && held
     }

@@ -3,12 +3,13 @@
 //! Owns: the beginning and the end of every session, and what hangs on it when it ends. Must not: look at the bytes (frames, clients and dataset do).
 //! Contract: the calls of [`Node`] that the shell makes beside [`Node::turn`].
 
-use crate::commands::{Client, WaitOutcome};
+use crate::commands::WaitOutcome;
 use crate::node::clients::serve::limits;
 use crate::node::event_log::replica_named;
 use crate::node::io::closing;
 use crate::node::io::sessions::{BusEnd, BusSession, ClientSession, Kind, Purpose};
 use crate::node::{Accepted, Action, Closed, Closing, Node, Port};
+use crate::session::Client;
 use crate::store::Disk;
 use crate::types::ConnId;
 use crate::wire::{Frame, Parser};

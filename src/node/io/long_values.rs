@@ -5,8 +5,8 @@
 //!
 //! The buffer in which a long argument came becomes the value of its key. Where it must be copied besides, for replicas or into a transaction, it is.
 
-use crate::commands::{Client, LONG_VALUE, LongValue};
 use crate::node::Node;
+use crate::session::{Client, LONG_VALUE, LongValue};
 use crate::store::Disk;
 use crate::wire::Parser;
 

@@ -9,9 +9,9 @@ pub(in crate::node) mod long_values;
 pub(in crate::node) mod sessions;
 pub(in crate::node) mod transmit;
 
-use crate::commands::BusStats;
 use crate::node::Action;
 use crate::node::outbox::Outbox;
+use crate::session::BusStats;
 use crate::types::{ConnId, Now};
 use sessions::{BusEnd, BusSession, Kind, Port, Purpose};
 use std::collections::VecDeque;

@@ -3,11 +3,11 @@
 //! Owns: the table of sessions, which of them have input to be handled or output to be flushed.
 //! Must not: call the system (the server room holds the sockets) or decide anything about a peer.
 
-use crate::commands::Client;
 use crate::node::clients::pubsub_links::SHARE;
 use crate::node::clients::serve::{MAX_UNREAD, MAX_UNSENT};
 use crate::node::io::transmit::Transmit;
 use crate::replication::Sync;
+use crate::session::Client;
 use crate::types::{ConnId, Millis, NodeId, Now};
 use crate::wire::bus::Greeting;
 use crate::wire::resp::Parser;

@@ -3,8 +3,8 @@
 //! Owns: the bridge between Raft's commit index and the replicated state, and the consequences derived for our own id.
 //! Must not: decide outcomes (cluster::apply does, the same on every node). Contract: docs/protocol.md, "What is replicated".
 
+use crate::cluster::change::{SlotChange, Succession, Touches};
 use crate::cluster::{Address, Change, FailoverKind, Outcome, Seen, State};
-use crate::node::event_log;
 use crate::node::metadata::Metadata;
 use crate::node::view::{Consequence, Effects, View};
 use crate::raft::{Body, Entry, ProposalId};
@@ -30,6 +30,11 @@ impl Changed {
     pub fn everything() -> Self {
         Self { members: true, owners: true, state: true }
     }
+
+    fn note(&mut self, touches: Touches) {
+        self.members |= touches.members;
+        self.owners |= touches.owners;
+    }
 }
 
 impl Metadata {
@@ -41,28 +46,27 @@ impl Metadata {
         }
         let index = self.state.last_applied() + 1;
         let entry = self.raft.log().get(index).expect("a committed entry that is not applied is in the log");
-        let leaver = match &entry.body {
-            Body::App(Change::NodeForget { id, .. }) => self.state.member(id).map(|member| (*id, member.address.join_nonce())),
-            _ => None,
-        };
+        let change = entry.body.payload();
+        let leaver = change.and_then(Change::removes).and_then(|id| self.state.member(&id));
+        let leaver = leaver.map(|member| (member.id, member.address.join_nonce()));
         let outcome = self.state.apply(index, entry);
         let origin = entry.origin;
-        if outcome == Outcome::Applied {
-            let told = self.is_of_this_life();
-            if let (true, Body::App(change)) = (told, &entry.body) {
-                event_log::applied(&self.state, &self.me, change);
+        if outcome == Outcome::Applied && concerns(&self.me, entry) {
+            out.todo.rewrite_until(view.now.mono + REWRITE_PATIENCE);
+        }
+        if let Some(change) = change.filter(|_| outcome == Outcome::Applied) {
+            self.changed.note(change.facts().touches);
+            out.consequences.push(Consequence::SlotsOfOthers { index, ranges: change.others_slots(&self.me).to_vec() });
+            let told = Some(change).filter(|_| self.is_of_this_life());
+            if let Some((level, news)) = told.and_then(|change| change.news(&self.state, &self.me)) {
+                log::log!(level, "{news}");
             }
-            note_changes(entry, &mut self.changed);
-            if concerns(&self.me, entry) {
-                out.todo.rewrite_until(view.now.mono + REWRITE_PATIENCE);
-            }
-            out.consequences.push(Consequence::SlotsOfOthers { index, ranges: others_slots(&self.me, entry) });
-            match succession(entry).filter(|_| told) {
-                Some((replica, primary, kind)) if replica == self.me => {
-                    out.consequences.push(Consequence::TakesOver { primary, kind });
+            match told.and_then(Change::succession) {
+                Some(Succession { successor, predecessor, kind }) if successor == self.me => {
+                    out.consequences.push(Consequence::TakesOver { primary: predecessor, kind });
                 }
-                Some((replica, primary, kind)) if primary == self.me => {
-                    out.consequences.push(Consequence::HandedOver { successor: replica, kind: Some(kind) });
+                Some(Succession { successor, predecessor, kind }) if predecessor == self.me => {
+                    out.consequences.push(Consequence::HandedOver { successor, kind: Some(kind) });
                 }
                 _ => {}
             }
@@ -127,20 +131,12 @@ impl Metadata {
 
     /// How a node is reached that is a member, or whose NODE_JOIN is in the log's tail: it may be a voter already.
     pub fn address_of(&self, node: &NodeId) -> Option<&Address> {
-        self.addresses.get(node).or_else(|| self.joins_in_tail(node))
+        self.addresses.get(node).or_else(|| self.tail().joins_as(node))
     }
 
     /// Whether a node is a member, or its NODE_JOIN is in the log's tail.
     pub fn is_known(&self, node: &NodeId) -> bool {
-        self.state.member(node).is_some() || self.joins_in_tail(node).is_some()
-    }
-
-    fn joins_in_tail(&self, node: &NodeId) -> Option<&Address> {
-        let tail = self.raft.log().iter_from(self.state.last_applied() + 1);
-        tail.rev().find_map(|(_, entry)| match &entry.body {
-            Body::App(Change::NodeJoin { id, address, .. }) if id == node => Some(address),
-            _ => None,
-        })
+        self.state.member(node).is_some() || self.tail().joins_as(node).is_some()
     }
 
     /// Who owns slots, and whether all of them are served.
@@ -156,7 +152,7 @@ impl Metadata {
         if self.proposals.claims() {
             return;
         }
-        let slots = claims.iter().flat_map(|(first, last)| (first.number()..=last.number()).filter_map(Slot::new));
+        let slots = claims.iter().flat_map(|range| range.slots());
         let free: Vec<Slot> = slots.filter(|slot| self.state.owner(*slot).is_none()).collect();
         if free.is_empty() {
             // Each is ours by now, or another's.
@@ -165,7 +161,7 @@ impl Metadata {
             return out.consequences.push(Consequence::ClaimsSettled);
         }
         let target = self.state.epoch_of(&self.me).map(|epoch| (self.me, epoch));
-        self.propose(Change::SlotChange { source: None, target, ranges: Slot::ranges(free) }, None, view, out);
+        self.propose(Change::SlotChange(SlotChange { source: None, target, ranges: Slot::ranges(free) }), None, view, out);
     }
 
     /// Keeps the log in memory short (docs/protocol.md, "Compaction"). At the beginning of a turn, so that what a turn brought is there until its end.
@@ -178,60 +174,20 @@ impl Metadata {
     }
 }
 
-/// The slots of an entry that are another's, or were before it.
-fn others_slots(me: &NodeId, entry: &Entry<Change>) -> Vec<(Slot, Slot)> {
-    let is_other = |end: &Option<(NodeId, u64)>| end.is_some_and(|(id, _)| id != *me);
-    match &entry.body {
-        Body::App(Change::SlotChange { source, target, ranges }) if is_other(source) || is_other(target) => ranges.clone(),
-        _ => Vec::new(),
-    }
-}
-
-/// Who takes over from whom by this entry.
-fn succession(entry: &Entry<Change>) -> Option<(NodeId, NodeId, FailoverKind)> {
-    match &entry.body {
-        Body::App(Change::Failover { replica, primary, kind, .. }) => Some((*replica, *primary, *kind)),
-        _ => None,
-    }
-}
-
 /// Whether an applied entry concerns this node, so that nodes.conf should soon show it in its snapshot.
 fn concerns(me: &NodeId, entry: &Entry<Change>) -> bool {
     match &entry.body {
         Body::AddVoter { ids } => ids.contains(me),
         Body::DelVoter { id, .. } => id == me,
         Body::Noop { .. } => false,
-        Body::App(change) => match change {
-            Change::SlotChange { source, target, .. } => [source, target].into_iter().flatten().any(|(id, _)| id == me),
-            Change::SetReplicaOf { id, .. } | Change::NodeJoin { id, .. } | Change::NodeForget { id, .. } => id == me,
-            Change::Failover { replica, primary, .. } => replica == me || primary == me,
-            Change::NodeInfo { .. } | Change::NodeFail { .. } | Change::NodeRecover { .. } => false,
-        },
-    }
-}
-
-/// Which parts of the derived state an applied entry touches.
-fn note_changes(entry: &Entry<Change>, changed: &mut Changed) {
-    let Body::App(change) = &entry.body else { return };
-    match change {
-        Change::SlotChange { .. } => changed.owners = true,
-        Change::SetReplicaOf { .. } | Change::Failover { .. } => {
-            changed.members = true;
-            changed.owners = true;
-        }
-        Change::NodeJoin { .. }
-        | Change::NodeForget { .. }
-        | Change::NodeInfo { .. }
-        | Change::NodeFail { .. }
-        | Change::NodeRecover { .. } => {
-            changed.members = true;
-        }
+        Body::App(change) => change.concerns(me),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::change::{Failover, NodeJoin, SetReplicaOf};
     use crate::commands::WaitOutcome;
     use crate::node::net::Net;
     use crate::node::{Accepted, Port};
@@ -264,17 +220,18 @@ mod tests {
         let mut ahead = net.nodes[0].metadata.state.clone();
         let mut address = Address { ip: "10.0.0.1".to_owned(), port: 7009, bus_port: 17_009, ..Address::default() };
         address.set_shard_id(ShardId::from_bytes([9; 20]));
-        net.append(&mut ahead, Change::NodeJoin { id: other, address, voter: false });
+        net.append(&mut ahead, Change::NodeJoin(NodeJoin { id: other, address, voter: false }));
         let end = |state: &State, id| state.epoch_of(&id).map(|epoch| (id, epoch));
-        let change = Change::SlotChange { source: end(&ahead, me), target: end(&ahead, other), ranges: ahead.ranges_of(&me) };
+        let change = Change::SlotChange(SlotChange { source: end(&ahead, me), target: end(&ahead, other), ranges: ahead.ranges_of(&me) });
         net.append(&mut ahead, change);
         let shard = |state: &State, id| state.member(&id).map(|member| (member.shard, state.epoch(&member.shard))).unwrap();
-        let change = Change::SetReplicaOf { id: me, source: shard(&ahead, me), primary: Some(other), target: shard(&ahead, other) };
+        let change =
+            Change::SetReplicaOf(SetReplicaOf { id: me, source: shard(&ahead, me), primary: Some(other), target: shard(&ahead, other) });
         net.append(&mut ahead, change);
         net.nodes[0].turn(&mut || net.now).unwrap();
         assert_eq!(net.nodes[0].metadata.state.slot_count_of(&other), 16384);
         let (shard, epoch) = shard(&ahead, other);
-        net.append(&mut ahead, Change::Failover { replica: me, primary: other, shard, epoch, kind: FailoverKind::Manual });
+        net.append(&mut ahead, Change::Failover(Failover { replica: me, primary: other, shard, epoch, kind: FailoverKind::Manual }));
         net.nodes[0].out.clients.waiting.finish(conn, WaitOutcome::Done);
         net.nodes[0].turn(&mut || net.now).unwrap();
         assert_eq!(net.nodes[0].metadata.state.slot_count_of(&me), 16384);

@@ -3,6 +3,7 @@
 //! Owns: making Raft, state and standing anew together, so that they never disagree. Must not: write (before-sleep does).
 //! Contract: docs/protocol.md, "Founding"; docs/nodes-conf.md, "Reading".
 
+use crate::cluster::change::NodeJoin;
 use crate::cluster::{Address, Change, State};
 use crate::config::Config;
 use crate::node::StartError;
@@ -90,7 +91,7 @@ impl Metadata {
         log::info!("Founding cluster {cluster}");
         self.own_address.set_shard_id(shard);
         self.own_address.set_join_nonce(None);
-        let join = Change::NodeJoin { id: self.me, address: self.own_address.clone(), voter: true };
+        let join = Change::NodeJoin(NodeJoin { id: self.me, address: self.own_address.clone(), voter: true });
         let settings = raft_settings(&view.config);
         let raft = Raft::found(self.me, join, view.nonce, settings, out.rng.fork(), view.now.mono);
         self.standing = Standing::Member;

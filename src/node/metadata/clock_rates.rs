@@ -2,7 +2,6 @@
 //!
 //! Owns: what was said, on either side. Must not: measure anything, or withhold a lease (raft does). Contract: docs/protocol.md, "Clock rates".
 
-use crate::node::event_log::named;
 use crate::node::metadata::Metadata;
 use crate::node::view::{Effects, View};
 use crate::raft::Rate;
@@ -53,7 +52,7 @@ impl Metadata {
             self.say_clock_off(id, *rate);
         }
         for id in self.clocks.said.keys().filter(|id| !off.contains_key(id)) {
-            log::info!("The clock of {} runs as the others' again", named(&self.state, id));
+            log::info!("The clock of {} runs as the others' again", self.state.named(id));
         }
         self.clocks.said = off;
         if self.clocks.tell_at <= now {
@@ -80,16 +79,16 @@ impl Metadata {
             Rate::Alone => {
                 log::error!(
                     "The clock of {} runs {difference} than most: it is granted no write lease until they agree again",
-                    named(&self.state, id)
+                    self.state.named(id)
                 );
             }
             _ if self.raft.withholds_for_clock(id) => log::error!(
                 "The clock of {} runs {difference} than this leader's, and no majority tells which is right: it is granted no write lease",
-                named(&self.state, id)
+                self.state.named(id)
             ),
             _ => log::error!(
                 "The clock of {} runs {difference} than this leader's, and no majority tells which is right",
-                named(&self.state, id)
+                self.state.named(id)
             ),
         }
     }
@@ -112,7 +111,7 @@ impl Metadata {
             let difference = difference(slow, millionths);
             log::error!(
                 "This node's clock runs {difference} than the others', says the leader, {}: it grants it no write lease until they agree again",
-                named(&self.state, from)
+                self.state.named(from)
             );
         }
     }

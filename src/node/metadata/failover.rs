@@ -3,14 +3,13 @@
 //! Owns: the search for a successor. Must not: rank replicas (cluster does), find out who has failed (deaths and raft do).
 //! Contract: docs/protocol.md, "Failover".
 
+use crate::cluster::change::Failover;
 use crate::cluster::{Change, FailoverKind, Reason, Wish};
-use crate::node::event_log::named;
 use crate::node::metadata::Metadata;
 use crate::node::metadata::holdings::Question;
 use crate::node::metadata::leader::Granted;
 use crate::node::timers::Timer;
 use crate::node::view::{Effects, View};
-use crate::raft::Body;
 use crate::types::{Millis, NodeId, Term};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -121,15 +120,7 @@ impl Metadata {
     /// Whether an entry that is in the log and not applied may change this primary's shard, or who of it may take over. Its replicas are asked anew after
     /// that: what they say meanwhile is nothing, whatever they have \[N45\].
     fn is_shard_changing(&mut self, primary: &NodeId) -> bool {
-        let shard_of = |id: &NodeId| self.state.member(id).map(|member| member.shard);
-        let changed = shard_of(primary);
-        let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
-        let changing = tail.any(|(_, entry)| match &entry.body {
-            Body::App(Change::Failover { shard, .. }) => changed == Some(*shard),
-            Body::App(Change::SetReplicaOf { source, target, .. }) => [source, target].iter().any(|(shard, _)| changed == Some(*shard)),
-            Body::App(Change::NodeForget { id, .. } | Change::NodeRecover { id }) => changed == shard_of(id),
-            _ => false,
-        });
+        let changing = self.tail().reshapes_shard_of(primary, &self.state);
         if changing {
             self.leading.failovers.searches.remove(primary);
         }
@@ -179,7 +170,7 @@ impl Metadata {
     /// Once for each failure: it is looked again and again.
     fn tell_heirless(&mut self, primary: NodeId) {
         if self.leading.failovers.heirless.insert(primary) {
-            let name = named(&self.state, &primary);
+            let name = self.state.named(&primary);
             log::warn!(
                 "Nobody can take over from {name}: no replica that has its keys may and answers. Its slots wait for it, or for one that does"
             );
@@ -195,8 +186,8 @@ impl Metadata {
         }
         let Some(old) = self.state.member(&primary) else { return };
         let (shard, epoch) = (old.shard, self.state.epoch(&old.shard));
-        if self.raft.append(None, Change::Failover { replica, primary, shard, epoch, kind }).is_ok() {
-            log::info!("Promoting {} in the place of {}", named(&self.state, &replica), named(&self.state, &primary));
+        if self.raft.append(None, Change::Failover(Failover { replica, primary, shard, epoch, kind })).is_ok() {
+            log::info!("Promoting {} in the place of {}", self.state.named(&replica), self.state.named(&primary));
         }
     }
 }

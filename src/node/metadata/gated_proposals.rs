@@ -99,6 +99,7 @@ impl Metadata {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::change::SlotChange;
     use crate::node::net::Net;
     use crate::types::Slot;
 
@@ -133,7 +134,7 @@ mod tests {
             let end = |of: usize| {
                 self.nodes[0].metadata.state.epoch_of(&self.nodes[of].metadata.me).map(|epoch| (self.nodes[of].metadata.me, epoch))
             };
-            Change::SlotChange { source: end(source), target: end(target), ranges: vec![(slot(number), slot(number))] }
+            Change::SlotChange(SlotChange { source: end(source), target: end(target), ranges: vec![slot(number).into()] })
         }
 
         fn propose(&mut self, at: usize, number: u16, source: usize, target: usize) {

@@ -3,10 +3,8 @@
 //! Owns: such a question, what is an answer to it, and whether a member may leave by that. Must not: choose a successor (failover does), or forget anybody
 //! (leader does). Contract: docs/protocol.md, "Failover" and "Forgetting a replica".
 
-use crate::cluster::Change;
 use crate::node::metadata::Metadata;
 use crate::node::view::{Held, View};
-use crate::raft::Body;
 use crate::types::{Extent, LogIndex, NodeId, Term};
 use std::collections::BTreeSet;
 
@@ -27,12 +25,7 @@ impl Metadata {
     /// history \[N39\], and nothing for the truth \[N45\]. Nor has a primary an answer that lacks the keys of its slots \[N55\].
     pub fn promised_extent(&self, view: &View) -> Extent {
         let Held { primary, extent: Extent { reign, offset }, lacks_keys, goes, .. } = view.held;
-        let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
-        let moves = tail.any(|(_, entry)| match &entry.body {
-            Body::App(Change::SetReplicaOf { id, .. }) => *id == self.me,
-            Body::App(Change::Failover { primary: old, .. }) => *old == self.me || primary == Some(*old),
-            _ => false,
-        });
+        let moves = self.tail().gives_another_primary(&self.me, primary);
         let lacks = self.state.slot_count_of(&self.me) > 0 && lacks_keys;
         let is_settled = self.state.member(&self.me).is_some_and(|me| me.primary == primary) && !moves && !lacks;
         // A replica at its last save takes what it has with it; a former primary is still there for its successor.

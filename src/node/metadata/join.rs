@@ -3,6 +3,7 @@
 //! Owns: our own meetings, the MEETs put off, who takes us in, whose ADD_ME is doubted. Must not: change the replicated state (a NODE_JOIN does).
 //! Contract: docs/protocol.md, "Joining".
 
+use crate::cluster::change::{NodeJoin, SlotChange};
 use crate::cluster::{Address, Change, WishKind};
 use crate::commands::WaitOutcome;
 use crate::node::io::sessions::Purpose;
@@ -10,7 +11,6 @@ use crate::node::metadata::Metadata;
 use crate::node::metadata::links::bus_socket;
 use crate::node::timers::Timer;
 use crate::node::view::{Effects, View};
-use crate::raft::Body;
 use crate::store::{Fallback, Joiner, Sponsor, Standing};
 use crate::types::{ClusterId, ConnId, Millis, NodeId};
 use crate::wire::bus::{Frame, Greeting};
@@ -79,8 +79,7 @@ impl Metadata {
     /// Whether we are a cluster of one, and nobody has been promised a place in it: a cluster that is about to grow must not be given up.
     pub fn is_singleton(&self) -> bool {
         // After a restart the others' NODE_JOINs may stand in the log's tail only.
-        let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
-        let joins = tail.any(|(_, entry)| matches!(&entry.body, Body::App(Change::NodeJoin { id, .. }) if *id != self.me));
+        let joins = self.tail().joins().any(|(id, _)| *id != self.me);
         !self.is_joiner() && !joins && !self.proposals.joins_anybody() && self.addresses.keys().all(|id| *id == self.me)
     }
 
@@ -238,7 +237,7 @@ impl Metadata {
             if address.shard_id().is_none() {
                 address.keys.insert("shard-id".to_owned(), out.rng.shard_id().to_string());
             }
-            self.propose(Change::NodeJoin { id: peer.id, address, voter: false }, None, view, out);
+            self.propose(Change::NodeJoin(NodeJoin { id: peer.id, address, voter: false }), None, view, out);
         }
         self.end_meeting(conn, Ok(()), out);
     }
@@ -250,7 +249,7 @@ impl Metadata {
         match self.state.epoch_of(&id) {
             Some(epoch) if !ranges.is_empty() => {
                 if !self.proposals.releases(&id) {
-                    self.propose(Change::SlotChange { source: Some((id, epoch)), target: None, ranges }, None, view, out);
+                    self.propose(Change::SlotChange(SlotChange { source: Some((id, epoch)), target: None, ranges }), None, view, out);
                 }
             }
             _ => self.wish(WishKind::Forget, id, None, view, out),
@@ -368,12 +367,8 @@ impl Metadata {
 
     /// Whether a NODE_JOIN of ours with this nonce has been applied, or is in the log's tail.
     pub fn log_has_joined(&self, nonce: Option<u64>) -> bool {
-        let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
-        self.has_joined(nonce)
-            || tail.any(|(_, entry)| match &entry.body {
-                Body::App(Change::NodeJoin { id, address, .. }) => *id == self.me && address.join_nonce() == nonce,
-                _ => false,
-            })
+        let mut joins = self.tail().joins();
+        self.has_joined(nonce) || joins.any(|(id, address)| *id == self.me && address.join_nonce() == nonce)
     }
 
     /// Whether a leader may be followed on this link: a joiner follows only who knows that it joins, not who remembers an earlier life of it.

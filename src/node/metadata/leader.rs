@@ -3,6 +3,7 @@
 //! Owns: the wishes that wait for their turn, and what becomes of a proposal. Must not: count votes or acks (raft does).
 //! Contract: docs/protocol.md, "Log entries" and "Membership and voting".
 
+use crate::cluster::change::{NodeFail, NodeForget, NodeRecover};
 use crate::cluster::{Change, Member, Outcome, Reason, Seen, Wish, WishKind, format_body};
 use crate::node::metadata::Metadata;
 use crate::node::metadata::failover::Failovers;
@@ -100,7 +101,7 @@ impl Metadata {
             Seen::Old => return Err(RejectReason::Rejected(Some(Reason::OldProposal))),
             Seen::NotMember => return Err(RejectReason::Rejected(Some(Reason::ProposerNotMember))),
         }
-        if self.is_in_tail(entry) {
+        if self.tail().holds(entry) {
             return Ok(Taken::Appended);
         }
         match self.state.would(change) {
@@ -108,7 +109,7 @@ impl Metadata {
             Outcome::Stale => return Err(RejectReason::Conflict),
             Outcome::Rejected(reason) => return Err(RejectReason::Rejected(Some(reason))),
         }
-        if change.address().is_some_and(|address| !address.leaves_room()) {
+        if change.address().is_some_and(|(_, address)| !address.leaves_room()) {
             return Err(RejectReason::Rejected(Some(Reason::BadAddress)));
         }
         if change.deposes().is_some_and(|node| self.must_wait(&node, view)) {
@@ -125,21 +126,9 @@ impl Metadata {
 
     /// Whether every member speaks this version of the protocol, those included whose joining, or return to an older binary, is on its way \[N26\].
     fn all_speak(&self, version: u32) -> bool {
-        let tail = self.raft.log().iter_from(self.state.last_applied() + 1).filter_map(|(_, entry)| match &entry.body {
-            Body::App(change) => change.address(),
-            _ => None,
-        });
+        let tail = self.tail().addresses().map(|(_, address)| address);
         version <= OLDEST_VERSION
             || self.state.members().map(|member| &member.address).chain(tail).all(|address| address.protocol_version() >= version)
-    }
-
-    /// Whether this proposal, or this change of the leader's own, is in the log and not applied.
-    fn is_in_tail(&self, entry: &Entry<Change>) -> bool {
-        let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
-        match entry.origin {
-            Some(origin) => tail.any(|(_, other)| other.origin.is_some_and(|other| other.id == origin.id)),
-            None => tail.any(|(_, other)| other.body == entry.body),
-        }
     }
 
     /// Puts a wish on the desk; it is looked at at once, and again whenever something was applied, until it is granted or too old.
@@ -241,7 +230,8 @@ impl Metadata {
 
     /// The members as the plan of voters needs to know them.
     fn prospects(&self) -> Vec<Prospect<'_>> {
-        let eligible = |id: &NodeId| !self.state.demoted().contains(id) && !self.is_leaving(id);
+        let leavers = self.tail().leavers();
+        let eligible = |id: &NodeId| !self.state.demoted().contains(id) && !leavers.contains(id);
         let members = self.state.members();
         members
             .map(|Member { id, address, failed, .. }| Prospect {
@@ -257,7 +247,7 @@ impl Metadata {
     fn grant_forget(&mut self, wish: Wish, view: &View) -> Granted {
         let id = wish.id;
         let Some(epoch) = self.state.epoch_of(&id) else { return Granted::Yes };
-        let change = Change::NodeForget { id, epoch };
+        let change = Change::NodeForget(NodeForget { id, epoch });
         if self.raft.is_voter(&id) {
             return match wish.refused_by(&self.state) {
                 Some(reason) => Granted::Never(Some(reason)),
@@ -284,10 +274,9 @@ impl Metadata {
         }
     }
 
-    /// Whether a NODE_FORGET of this member is in the log and not applied.
+    /// Whether this member is about to be forgotten.
     fn is_leaving(&self, member: &NodeId) -> bool {
-        let mut tail = self.raft.log().iter_from(self.state.last_applied() + 1);
-        tail.any(|(_, entry)| matches!(&entry.body, Body::App(Change::NodeForget { id, .. }) if id == member))
+        self.tail().leavers().contains(member)
     }
 
     /// Cron of a leader, and whenever somebody has been silent for too long: flags what fell silent and what answers again, and tends the voting set.
@@ -314,8 +303,8 @@ impl Metadata {
         self.state
             .members()
             .filter_map(|member| match member.failed {
-                false if fails(&member.id) => Some(Change::NodeFail { id: member.id }),
-                true if self.answers_again(&member.id, view) => Some(Change::NodeRecover { id: member.id }),
+                false if fails(&member.id) => Some(Change::NodeFail(NodeFail { id: member.id })),
+                true if self.answers_again(&member.id, view) => Some(Change::NodeRecover(NodeRecover { id: member.id })),
                 _ => None,
             })
             .collect()

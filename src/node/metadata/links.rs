@@ -4,12 +4,12 @@
 //! (frames does) or open sockets (the shell does, on [`crate::node::Action::Dial`]).
 //! Contract: docs/protocol.md, "Links".
 
-use crate::cluster::{Address, Change};
+use crate::cluster::Address;
 use crate::node::io::sessions::{BusEnd, Kind, Purpose};
 use crate::node::metadata::Metadata;
 use crate::node::timers::Timer;
 use crate::node::view::{Effects, View};
-use crate::raft::{Body, RoleName};
+use crate::raft::RoleName;
 use crate::types::{ConnId, Millis, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -187,11 +187,7 @@ impl Metadata {
 
     /// After a start: what was not applied yet may say where a member has gone.
     pub fn note_addresses_in_tail(&mut self, out: &mut Effects) {
-        let tail = self.raft.log().iter_from(self.state.last_applied() + 1);
-        let moved = tail.filter_map(|(_, entry)| match &entry.body {
-            Body::App(Change::NodeInfo { id, address, .. }) => Some((*id, bus_socket(address)?)),
-            _ => None,
-        });
+        let moved = self.tail().relocations().filter_map(|(id, address)| Some((*id, bus_socket(address)?)));
         for (id, socket) in moved.collect::<Vec<_>>() {
             self.found_at(id, socket, out);
         }

@@ -3,12 +3,10 @@
 //! Owns: whose word counts, and the question under way. Must not: forget anybody, or tell others (reset does).
 //! Contract: docs/protocol.md, "Who is listened to" \[N60\].
 
-use crate::cluster::{Address, Change};
 use crate::node::io::sessions::{BusEnd, Purpose};
 use crate::node::metadata::Metadata;
 use crate::node::metadata::links::bus_socket;
 use crate::node::view::{Effects, View};
-use crate::raft::Body;
 use crate::types::{ConnId, LogIndex, Millis, NodeId, Term};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -61,17 +59,8 @@ impl Metadata {
     /// Where our state or the log's tail has a member, or where a joiner has met the node that takes it in.
     fn known_places(&self, id: &NodeId) -> BTreeSet<SocketAddr> {
         let sponsor = self.sponsor().filter(|sponsor| sponsor.id == *id).map(|sponsor| &sponsor.address);
-        let tail = self.addresses_in_tail().filter(|(member, _)| *member == id).map(|(_, address)| address);
+        let tail = self.tail().addresses().filter(|(member, _)| *member == id).map(|(_, address)| address);
         self.addresses.get(id).into_iter().chain(sponsor).chain(tail).filter_map(bus_socket).collect()
-    }
-
-    /// Whom the log tells of that is not applied yet: after a start that may be most of it.
-    fn addresses_in_tail(&self) -> impl Iterator<Item = (&NodeId, &Address)> {
-        let tail = self.raft.log().iter_from(self.state.last_applied() + 1);
-        tail.filter_map(|(_, entry)| match &entry.body {
-            Body::App(Change::NodeJoin { id, address, .. } | Change::NodeInfo { id, address, .. }) => Some((id, address)),
-            _ => None,
-        })
     }
 
     /// Asks members whether they count us as one: they say it to whoever greets them.
@@ -90,7 +79,8 @@ impl Metadata {
         let others = self.addresses.keys().cycle().skip(start).take(self.addresses.len());
         let sponsor = self.sponsor().map(|sponsor| &sponsor.id);
         let first = std::iter::once(&speaker).chain(sponsor).chain(self.raft.voters());
-        let all = first.chain(others).chain(self.addresses_in_tail().map(|(id, _)| id));
+        // After a start most of the log may not be applied yet.
+        let all = first.chain(others).chain(self.tail().addresses().map(|(id, _)| id));
         let mut seen = BTreeSet::from([self.me]);
         let places = all.filter(|id| seen.insert(**id)).flat_map(|id| self.known_places(id).into_iter().map(|socket| (*id, socket)));
         places.take(MAX_ASKED).collect()

@@ -21,6 +21,7 @@ pub(in crate::node) mod proposals;
 pub(in crate::node) mod quorum_recovery;
 pub(in crate::node) mod replica_offsets;
 pub(in crate::node) mod reset;
+pub(in crate::node) mod tail;
 
 use crate::cluster::{Address, Change, State};
 use crate::config::Config;
@@ -116,5 +117,10 @@ impl Metadata {
             clocks: clock_rates::Clocks::default(),
             copies: replica_offsets::Copies::default(),
         }
+    }
+
+    /// What stands in the log and is not applied yet.
+    pub fn tail(&self) -> tail::Tail<'_> {
+        tail::Tail::of(&self.raft, &self.state)
     }
 }

@@ -109,22 +109,25 @@ impl Proposals {
 
     /// Whether a NODE_JOIN of this node is on its way.
     pub fn joins(&self, node: &NodeId) -> bool {
-        self.pending.values().any(|pending| matches!(&pending.change, Change::NodeJoin { id, .. } if id == node))
+        self.pending.values().any(|pending| pending.change.adds().is_some_and(|(id, _)| id == node))
     }
 
     /// Whether any NODE_JOIN is on its way.
     pub fn joins_anybody(&self) -> bool {
-        self.pending.values().any(|pending| matches!(pending.change, Change::NodeJoin { .. }))
+        self.pending.values().any(|pending| pending.change.adds().is_some())
     }
 
     /// Whether a NODE_INFO of this node is on its way.
     pub fn informs_of(&self, node: &NodeId) -> bool {
-        self.pending.values().any(|pending| matches!(&pending.change, Change::NodeInfo { id, .. } if id == node))
+        self.pending.values().any(|pending| pending.change.informs().is_some_and(|(id, _)| id == node))
     }
 
     /// Whether all slots of another node are being released.
     pub fn releases(&self, node: &NodeId) -> bool {
-        let releases = |change: &Change| matches!(change, Change::SlotChange { source: Some((id, _)), target: None, .. } if id == node);
+        let releases = |change: &Change| {
+            let rehomes = change.facts().rehomes;
+            rehomes.is_some_and(|rehomes| rehomes.source == Some(*node) && rehomes.target.is_none())
+        };
         self.pending.values().any(|pending| pending.part.is_none() && releases(&pending.change))
     }
 
@@ -140,7 +143,8 @@ impl Proposals {
 
     /// Whether a slot change that nobody waits for (a claim) is on its way.
     pub fn claims(&self) -> bool {
-        self.pending.values().any(|pending| pending.part.is_none() && matches!(pending.change, Change::SlotChange { source: None, .. }))
+        let claims = |change: &Change| change.facts().rehomes.is_some_and(|rehomes| rehomes.source.is_none());
+        self.pending.values().any(|pending| pending.part.is_none() && claims(&pending.change))
     }
 }
 

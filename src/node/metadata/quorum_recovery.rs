@@ -11,7 +11,7 @@ use crate::node::metadata::bootstrap::raft_settings;
 use crate::node::view::{Effects, View};
 use crate::raft::{HardState, Log, Raft};
 use crate::store::{Joiner, Sponsor};
-use crate::types::{Millis, Slot};
+use crate::types::{Millis, Slot, SlotRange};
 use crate::wire::bus::Greeting;
 use std::collections::BTreeSet;
 
@@ -33,7 +33,7 @@ impl Metadata {
         }
         let mut state = self.state.clone();
         // The lost voters may have committed all of it, and told clients so.
-        for (index, entry) in self.raft.log().iter_from(state.last_applied() + 1) {
+        for (index, entry) in self.tail().entries() {
             let _ = state.apply(index, entry);
         }
         if state.member(&self.me).is_none() {
@@ -91,10 +91,10 @@ impl Metadata {
     }
 
     /// What this node owns or already meant to claim: its keys there are kept until it is known whose the slots are.
-    fn slots_to_claim(&self) -> Vec<(Slot, Slot)> {
+    fn slots_to_claim(&self) -> Vec<SlotRange> {
         let own = self.state.ranges_of(&self.me);
         let all = own.iter().chain(self.standing.claims());
-        let slots: BTreeSet<Slot> = all.flat_map(|(first, last)| (first.number()..=last.number()).filter_map(Slot::new)).collect();
+        let slots: BTreeSet<Slot> = all.flat_map(|range| range.slots()).collect();
         Slot::ranges(slots)
     }
 }

@@ -3,6 +3,7 @@
 //! Owns: a RESET in progress, and who was forgotten lately. Must not: forget anybody (the leader's NODE_FORGET does).
 //! Contract: docs/protocol.md, "Lost memory".
 
+use crate::cluster::change::SlotChange;
 use crate::cluster::{Change, Reason, WishKind};
 use crate::commands::{ChangeOutcome, WaitOutcome};
 use crate::node::metadata::Metadata;
@@ -104,7 +105,7 @@ impl Metadata {
         self.reset = Some(Reset { client, hard, asked: false, since: view.now.mono });
         let ranges = self.state.ranges_of(&self.me);
         if let (false, Some(epoch)) = (ranges.is_empty(), self.state.epoch_of(&self.me)) {
-            let release = Change::SlotChange { source: Some((self.me, epoch)), target: None, ranges };
+            let release = Change::SlotChange(SlotChange { source: Some((self.me, epoch)), target: None, ranges });
             self.propose(release, Some(Part { client, number: 0 }), view, out);
         }
         self.continue_reset(view, out);

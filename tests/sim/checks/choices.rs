@@ -7,6 +7,7 @@ use crate::sim::checks::endings::Process;
 use crate::sim::machine::Machine;
 use crate::sim::queue::Micros;
 use crate::sim::writers::KEYS;
+use pontoon::cluster::change::Failover;
 use pontoon::cluster::{Change, FailoverKind};
 use pontoon::node::Node;
 use pontoon::raft::Body;
@@ -27,7 +28,7 @@ impl Checks {
     pub fn look_at_choices(&mut self, machines: &[Machine], index: usize, last_before: LogIndex, now: Micros) {
         let Some(node) = machines[index].node.as_ref().filter(|node| node.raft().is_leader() && self.custody.is_kept()) else { return };
         for (_, entry) in node.raft().log().iter_from(last_before + 1) {
-            if let Body::App(Change::Failover { replica, primary, kind: FailoverKind::Auto, .. }) = &entry.body {
+            if let Body::App(Change::Failover(Failover { replica, primary, kind: FailoverKind::Auto, .. })) = &entry.body {
                 self.check_choice(machines, (index, now), *replica, *primary);
             }
         }

@@ -25,6 +25,7 @@ use durable::Durable;
 use endings::Endings;
 use history::History;
 use moves::Moves;
+use pontoon::cluster::change::NodeJoin;
 use pontoon::cluster::{Change, FailoverKind, State};
 use pontoon::node::Node;
 use pontoon::raft::{Body, Raft};
@@ -284,7 +285,7 @@ impl Checks {
             let replaces = history.model.replaces(&entry.body);
             if history.commits(index, entry, raft.term()) {
                 first = true;
-                if matches!(entry.body, Body::App(Change::SlotChange { .. } | Change::Failover { .. })) {
+                if matches!(entry.body, Body::App(Change::SlotChange(_) | Change::Failover(_))) {
                     moves.push(index);
                 }
                 stats.replacements += u64::from(replaces);
@@ -376,9 +377,9 @@ fn count(stats: &mut Stats, body: &Body<Change>) {
     match body {
         Body::AddVoter { .. } => stats.voters_added += 1,
         Body::DelVoter { .. } => stats.voters_removed += 1,
-        Body::App(Change::NodeJoin { voter: false, .. }) => stats.joins += 1,
-        Body::App(Change::NodeForget { .. }) => stats.forgets += 1,
-        Body::App(Change::SlotChange { .. }) => stats.slot_changes += 1,
+        Body::App(Change::NodeJoin(NodeJoin { voter: false, .. })) => stats.joins += 1,
+        Body::App(Change::NodeForget(_)) => stats.forgets += 1,
+        Body::App(Change::SlotChange(_)) => stats.slot_changes += 1,
         _ => {}
     }
 }

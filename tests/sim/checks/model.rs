@@ -3,9 +3,10 @@
 //! Owns: members with their primaries, shards with their epochs, voters, slot owners, proposals seen.
 
 use crate::sim::writers::KEYS;
+use pontoon::cluster::change::{Failover, NodeFail, NodeForget, NodeJoin, NodeRecover, SetReplicaOf, SlotChange};
 use pontoon::cluster::{Change, ClusterEntry, FailoverKind, State};
 use pontoon::raft::{Body, Origin, ProposalId};
-use pontoon::types::{LogIndex, NodeId, SLOT_COUNT, ShardId, Slot};
+use pontoon::types::{LogIndex, NodeId, SLOT_COUNT, ShardId, Slot, SlotRange};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A change of slot owners that took effect.
@@ -20,7 +21,7 @@ pub struct Effect {
     /// The owner from then on.
     pub target: Option<NodeId>,
     /// Inclusive.
-    pub ranges: Vec<(Slot, Slot)>,
+    pub ranges: Vec<SlotRange>,
     /// The client's change that it answers, once that is known.
     pub explained: bool,
 }
@@ -28,7 +29,7 @@ pub struct Effect {
 impl Effect {
     /// Whether the slot is among them.
     pub fn names(&self, slot: Slot) -> bool {
-        self.ranges.iter().any(|(first, last)| (*first..=*last).contains(&slot))
+        self.ranges.iter().any(|range| range.contains(slot))
     }
 }
 
@@ -59,7 +60,7 @@ struct Succession {
     replica: NodeId,
     primary: NodeId,
     kind: FailoverKind,
-    ranges: Vec<(Slot, Slot)>,
+    ranges: Vec<SlotRange>,
 }
 
 /// A member.
@@ -97,7 +98,7 @@ pub struct Model {
     /// Every effective change of owners so far.
     pub effects: Vec<Effect>,
     /// The slots that the last entry changed.
-    touched: Vec<(Slot, Slot)>,
+    touched: Vec<SlotRange>,
     owners: Vec<Option<u16>>,
     names: Vec<NodeId>,
     seen: BTreeSet<ProposalId>,
@@ -177,7 +178,7 @@ impl Model {
 
     fn change(&mut self, change: &Change, proposer: Option<NodeId>) {
         match change {
-            Change::NodeJoin { id, address, .. } => {
+            Change::NodeJoin(NodeJoin { id, address, .. }) => {
                 let shard = address.shard_id().filter(|shard| !self.shards.contains_key(shard) && !self.members.contains_key(id));
                 if let Some(shard) = shard {
                     self.members.insert(*id, Place { shard, primary: None });
@@ -185,7 +186,7 @@ impl Model {
                     self.shards.insert(shard, self.applied);
                 }
             }
-            Change::NodeForget { id, epoch } => {
+            Change::NodeForget(NodeForget { id, epoch }) => {
                 if self.is_epoch(id, *epoch) && !self.voters.contains(id) && self.leaves_nothing(id) {
                     let shard = self.members.remove(id).map(|place| place.shard);
                     self.changed(shard);
@@ -193,7 +194,7 @@ impl Model {
                     self.low_marks.remove(id);
                 }
             }
-            Change::SlotChange { source, target, ranges } => {
+            Change::SlotChange(SlotChange { source, target, ranges }) => {
                 let sides = [source, target].into_iter().flatten();
                 let (from, to) = (source.map(|(id, _)| id), target.map(|(id, _)| id));
                 let fresh = sides.fold(true, |fresh, (id, epoch)| fresh && self.is_epoch(id, *epoch));
@@ -210,26 +211,26 @@ impl Model {
                     });
                 }
             }
-            Change::SetReplicaOf { id, source, primary, target } => {
+            Change::SetReplicaOf(SetReplicaOf { id, source, primary, target }) => {
                 if self.epoch(id) == Some(*source) && self.leaves_nothing(id) && self.may_follow(id, *primary, *target) {
                     self.follow(*id, *primary, target.0);
                 }
             }
-            Change::Failover { replica, primary, shard, epoch, kind } => {
+            Change::Failover(Failover { replica, primary, shard, epoch, kind }) => {
                 let follows = self.members.get(replica).is_some_and(|place| place.primary == Some(*primary));
                 let due = *kind != FailoverKind::Auto || self.failed.contains(primary);
                 if self.epoch(primary) == Some((*shard, *epoch)) && follows && due {
                     self.fail_over(*replica, *primary, *kind);
                 }
             }
-            Change::NodeFail { id } if self.members.contains_key(id) => {
+            Change::NodeFail(NodeFail { id }) if self.members.contains_key(id) => {
                 self.failed.insert(*id);
                 self.failures.insert(*id, self.applied);
             }
-            Change::NodeFail { .. } => {}
-            Change::NodeRecover { id } if self.failed.remove(id) => drop(self.recoveries.insert(*id, self.applied)),
-            Change::NodeRecover { .. } => {}
-            Change::NodeInfo { .. } => {}
+            Change::NodeFail(_) => {}
+            Change::NodeRecover(NodeRecover { id }) if self.failed.remove(id) => drop(self.recoveries.insert(*id, self.applied)),
+            Change::NodeRecover(_) => {}
+            Change::NodeInfo(_) => {}
         }
     }
 
@@ -279,7 +280,7 @@ impl Model {
 
     /// The entries behind this one by which TAKEOVER took this slot from a node.
     pub fn takeovers_from(&self, id: NodeId, slot: Slot, applied: LogIndex) -> impl Iterator<Item = LogIndex> {
-        let names = move |(first, last): &(Slot, Slot)| (*first..=*last).contains(&slot);
+        let names = move |range: &SlotRange| range.contains(slot);
         let newer = self.successions.iter().filter(move |it| it.primary == id && it.kind == FailoverKind::Takeover && it.index > applied);
         newer.filter(move |it| it.ranges.iter().any(names)).map(|it| it.index)
     }
@@ -291,7 +292,7 @@ impl Model {
 
     /// Whether a node ever owned this slot because it took over from its primary.
     pub fn has_inherited(&self, id: NodeId, slot: Slot) -> bool {
-        let names = |(first, last): &(Slot, Slot)| (*first..=*last).contains(&slot);
+        let names = |range: &SlotRange| range.contains(slot);
         self.successions.iter().any(|it| it.replica == id && it.ranges.iter().any(names))
     }
 
@@ -343,17 +344,17 @@ impl Model {
         place.is_some() && self.owners.contains(&place)
     }
 
-    fn ranges_of(&self, id: &NodeId) -> Vec<(Slot, Slot)> {
+    fn ranges_of(&self, id: &NodeId) -> Vec<SlotRange> {
         let place = self.name_of(id);
         let owned = |slot: &Slot| place.is_some() && self.owners[slot.index()] == place;
-        Slot::all().filter(owned).map(|slot| (slot, slot)).collect()
+        Slot::all().filter(owned).map(SlotRange::from).collect()
     }
 
-    fn all_owned_by(&self, owner: Option<NodeId>, ranges: &[(Slot, Slot)]) -> bool {
+    fn all_owned_by(&self, owner: Option<NodeId>, ranges: &[SlotRange]) -> bool {
         numbers(ranges).all(|slot| self.owner(slot) == owner)
     }
 
-    fn assign(&mut self, target: Option<NodeId>, ranges: &[(Slot, Slot)], by: By) {
+    fn assign(&mut self, target: Option<NodeId>, ranges: &[SlotRange], by: By) {
         let place = target.map(|id| self.place(id));
         for slot in numbers(ranges) {
             self.owners[slot.index()] = place;
@@ -409,13 +410,13 @@ impl Model {
             let epoch = self.epoch(id).map(|(_, epoch)| epoch);
             assert_eq!(state.epoch_of(id), epoch, "a shard's epoch is the index of the entry that made or changed it");
         }
-        let all: Vec<(Slot, Slot)> = Slot::new(0).zip(Slot::new(SLOT_COUNT - 1)).into_iter().collect();
+        let all: Vec<SlotRange> = Slot::ranges(Slot::all());
         for slot in numbers(if whole { &all } else { &self.touched }) {
             assert_eq!(state.owner(slot), self.owner(slot), "slot {slot} is owned as the committed log says");
         }
     }
 }
 
-fn numbers(ranges: &[(Slot, Slot)]) -> impl Iterator<Item = Slot> + '_ {
-    ranges.iter().flat_map(|(first, last)| first.number()..=last.number()).filter_map(Slot::new)
+fn numbers(ranges: &[SlotRange]) -> impl Iterator<Item = Slot> + '_ {
+    ranges.iter().flat_map(|range| range.slots())
 }

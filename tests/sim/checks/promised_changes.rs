@@ -100,7 +100,8 @@ impl Checks {
     pub fn check_unexplained(&mut self) {
         let Changes { unknown, released, claims, .. } = &mut self.changes;
         for effect in self.clusters.values().flat_map(|history| &history.model.effects).filter(|effect| !effect.explained) {
-            let (Some((slot, _)), Some(proposer)) = (effect.ranges.first().copied(), effect.proposer) else { continue };
+            let (Some(range), Some(proposer)) = (effect.ranges.first(), effect.proposer) else { continue };
+            let slot = range.first();
             let inherited = || self.clusters.values().any(|history| history.model.has_inherited(proposer, slot));
             let owned = claims.contains(&(proposer, slot)) || inherited();
             let claimed = effect.source.is_none() && effect.target == Some(proposer) && owned;

@@ -9,6 +9,7 @@ use crate::sim::machine::Machine;
 use crate::sim::queue::Micros;
 use crate::sim::writers::KEYS;
 use pontoon::cluster::Change;
+use pontoon::cluster::change::NodeRecover;
 use pontoon::raft::Body;
 use pontoon::types::{ClusterId, LogIndex, Millis, NodeId, Term};
 use std::collections::BTreeMap;
@@ -150,7 +151,8 @@ fn awaits(leader: &Machine, id: &NodeId, now: Micros) -> bool {
     let Some(node) = &leader.node else { return false };
     let (raft, mono) = (node.raft(), leader.clock.steady(now));
     let mut tail = raft.log().iter_from(node.state().last_applied() + 1);
-    let is_logged = tail.any(|(_, entry)| matches!(&entry.body, Body::App(Change::NodeRecover { id: recovered }) if recovered == id));
+    let is_logged =
+        tail.any(|(_, entry)| matches!(&entry.body, Body::App(Change::NodeRecover(NodeRecover { id: recovered })) if recovered == id));
     let answers = raft.progress(id).is_some_and(|progress| progress.answers(mono, raft.settings().node_timeout / 2));
     is_logged || answers && !raft.is_dead(id)
 }

@@ -1,6 +1,8 @@
 //! Nodes in one process: a primary that something is taken from.
 
 use super::*;
+use crate::cluster::Change;
+use crate::cluster::change::{Failover, SetReplicaOf, SlotChange};
 use crate::node::Port;
 use crate::node::net::Net;
 
@@ -18,9 +20,9 @@ fn what_an_entry_takes_away_is_not_served_though_it_is_not_applied() {
         let state = &net.nodes[LEADER].metadata.state;
         let (shard, epoch) = (state.member(&id).unwrap().shard, state.epoch_of(&id).unwrap());
         let change = match kind {
-            0 => Change::SlotChange { source: Some((id, epoch)), target: None, ranges: vec![(slot, slot)] },
-            1 => Change::SetReplicaOf { id, source: (shard, epoch), primary: Some(replica), target: (shard, epoch) },
-            _ => Change::Failover { replica, primary: id, shard, epoch, kind: FailoverKind::Manual },
+            0 => Change::SlotChange(SlotChange { source: Some((id, epoch)), target: None, ranges: vec![slot.into()] }),
+            1 => Change::SetReplicaOf(SetReplicaOf { id, source: (shard, epoch), primary: Some(replica), target: (shard, epoch) }),
+            _ => Change::Failover(Failover { replica, primary: id, shard, epoch, kind: FailoverKind::Manual }),
         };
         net.hold(P, LEADER, Port::Bus);
         let index = net.nodes[LEADER].metadata.raft.append(None, change).unwrap();

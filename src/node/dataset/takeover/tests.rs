@@ -1,6 +1,7 @@
 //! Nodes in one process: slots that change hands, and what breaks on the way.
 
 use super::*;
+use crate::cluster::change::{Failover, NodeForget};
 use crate::node::net::Net;
 use crate::node::{Port, Signal};
 use crate::types::ShardId;
@@ -99,7 +100,7 @@ fn a_predecessor_waits_until_its_successor_knows_that_it_is_one() {
     let (replica, primary) = (net.nodes[R].metadata.me, net.nodes[P].metadata.me);
     let state = &net.nodes[LEADER].metadata.state;
     let shard = state.member(&primary).unwrap().shard;
-    let change = Change::Failover { replica, primary, shard, epoch: state.epoch(&shard), kind: FailoverKind::Manual };
+    let change = Change::Failover(Failover { replica, primary, shard, epoch: state.epoch(&shard), kind: FailoverKind::Manual });
     net.nodes[LEADER].metadata.raft.append(None, change).unwrap();
     net.until("the old primary to follow", |net| net.nodes[P].metadata.state.slot_count_of(&replica) > 0);
     let_streams_go(&mut net);
@@ -124,7 +125,7 @@ fn an_heir_that_has_lost_the_slots_meanwhile_waits_for_nobody() {
     for (to, from, kind) in takeovers {
         let state = &net.nodes[LEADER].metadata.state;
         let shard = state.member(&from).unwrap().shard;
-        let change = Change::Failover { replica: to, primary: from, shard, epoch: state.epoch(&shard), kind };
+        let change = Change::Failover(Failover { replica: to, primary: from, shard, epoch: state.epoch(&shard), kind });
         net.nodes[LEADER].metadata.raft.append(None, change).unwrap();
         net.until("the slots to go", |net| net.nodes[P].metadata.state.slot_count_of(&to) > 0);
     }
@@ -258,14 +259,14 @@ fn a_predecessor_that_was_forgotten_and_came_again_has_nothing_to_leave() {
     // R hears of all this only when it is over.
     let state = &net.nodes[LEADER].metadata.state;
     let shard = state.member(&old).unwrap().shard;
-    let change = Change::Failover { replica: heir, primary: old, shard, epoch: state.epoch(&shard), kind: FailoverKind::Manual };
+    let change = Change::Failover(Failover { replica: heir, primary: old, shard, epoch: state.epoch(&shard), kind: FailoverKind::Manual });
     net.nodes[LEADER].metadata.raft.append(None, change).unwrap();
     net.stopped = Some(R);
     net.until("it to hand over", |net| net.nodes[P].metadata.state.slot_count_of(&old) == 0);
     assert_eq!(net.ask(LEADER, &format!("CLUSTER DELVOTER {old}")), "+OK\r\n");
     // As a leader does that asks nobody [N55].
     let epoch = net.nodes[LEADER].metadata.state.epoch(&shard);
-    net.nodes[LEADER].metadata.raft.append(None, Change::NodeForget { id: old, epoch }).unwrap();
+    net.nodes[LEADER].metadata.raft.append(None, Change::NodeForget(NodeForget { id: old, epoch })).unwrap();
     net.until("it to leave", |net| net.nodes[P].metadata.state.member_count() == 1);
     assert_eq!(net.ask(LEADER, "CLUSTER MEET 10.0.0.1 7000"), "+OK\r\n");
     net.until("it to join", |net| net.nodes[P].metadata.state.member(&heir).is_some() && net.nodes[P].metadata.knows_newest_state());
@@ -338,14 +339,14 @@ fn who_has_nothing_says_so_and_who_does_not_know_yet_says_nothing() {
     let mut net = net();
     let (primary, replica) = (net.nodes[P].metadata.me, net.nodes[R].metadata.me);
     net.nodes[R].dataset.following.diverged();
-    let Extent { reign, offset } = net.nodes[R].metadata.promised_extent(&net.nodes[R].view);
+    let Extent { reign, offset } = net.nodes[R].promised_extent();
     assert!(reign > 0 && offset == 0);
     // It has the entry, and is not told yet that it is committed.
     let shard = net.nodes[LEADER].metadata.state.member(&primary).unwrap().shard;
-    let change = Change::Failover { replica, primary, shard, epoch: 1, kind: FailoverKind::Manual };
+    let change = Change::Failover(Failover { replica, primary, shard, epoch: 1, kind: FailoverKind::Manual });
     net.nodes[LEADER].metadata.raft.append(None, change).unwrap();
     net.until("the entry", |net| net.nodes[P].metadata.raft.log().last_index() > net.nodes[P].metadata.state.last_applied());
-    assert_eq!(net.nodes[P].metadata.promised_extent(&net.nodes[P].view), Extent::default());
+    assert_eq!(net.nodes[P].promised_extent(), Extent::default());
 }
 
 #[test]
@@ -357,7 +358,7 @@ fn what_a_replica_says_while_its_shard_changes_is_no_answer() {
     net.nodes[P].shutdown(Signal::Term);
     net.until("the wish", |net| net.nodes[LEADER].metadata.leading.handovers().next().is_some());
     let shard = net.nodes[P].metadata.state.member(&primary).unwrap().shard;
-    let stale = Change::Failover { replica: heir, primary, shard, epoch: 1, kind: FailoverKind::Manual };
+    let stale = Change::Failover(Failover { replica: heir, primary, shard, epoch: 1, kind: FailoverKind::Manual });
     net.nodes[LEADER].metadata.raft.append(None, stale).unwrap();
     net.until("a successor", |net| {
         let is_done = net.nodes[P].metadata.state.slot_count_of(&primary) == 0;

@@ -1,6 +1,7 @@
 //! Nodes in one process: whom a leader chooses, by what it was told and when.
 
 use super::*;
+use crate::cluster::change::{Failover, SetReplicaOf};
 use crate::node::Port;
 use crate::node::net::Net;
 use crate::replication::History;
@@ -125,7 +126,7 @@ fn one_successor_is_chosen_once() {
     net.until("a successor", |net| net.owns_slots(R) || net.owns_slots(LEADER));
     (0..100).for_each(|_| net.step());
     let entries = net.nodes[LEADER].metadata.raft.log().iter_from(before + 1);
-    assert_eq!(entries.filter(|(_, entry)| matches!(entry.body, Body::App(Change::Failover { .. }))).count(), 1);
+    assert_eq!(entries.filter(|(_, entry)| entry.body.payload().is_some_and(|change| change.succession().is_some())).count(), 1);
 }
 
 /// Its stream is longer than anything that there is of the primary, and another one's. It hears in one turn that it is a replica, and the question [N39].
@@ -136,11 +137,11 @@ fn what_a_replica_had_before_is_nothing_of_its_primary_s() {
     assert_eq!(net.ask(LEADER, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
     net.until("it to lead", |net| net.nodes[LEADER].metadata.raft.leader_ready(net.nodes[LEADER].metadata.state.last_applied()));
     net.nodes[R].dataset.stream.restart(History::new(ReplId::from_bytes([9; 20]), 5000));
-    assert_eq!(net.nodes[R].metadata.promised_extent(&net.nodes[R].view).offset, 5000);
+    assert_eq!(net.nodes[R].promised_extent().offset, 5000);
     let (primary, replica) = (net.nodes[P].metadata.me, net.nodes[R].metadata.me);
     let state = &net.nodes[LEADER].metadata.state;
     let end = |id: &NodeId| (state.member(id).unwrap().shard, state.epoch_of(id).unwrap());
-    let change = Change::SetReplicaOf { id: replica, source: end(&replica), primary: Some(primary), target: end(&primary) };
+    let change = Change::SetReplicaOf(SetReplicaOf { id: replica, source: end(&replica), primary: Some(primary), target: end(&primary) });
     let index = net.append_unheard(R, change);
     net.until("it to be a replica", |net| net.nodes[LEADER].metadata.state.last_applied() >= index);
     net.kill(P);
@@ -163,7 +164,7 @@ fn who_does_not_act_on_an_entry_yet_is_waited_for() {
     net.until("one that may take over", |net| net.nodes[LEADER].metadata.state.willing_replicas(&primary).count() == 1);
     let shard = net.nodes[LEADER].metadata.state.member(&primary).unwrap().shard;
     let epoch = net.nodes[LEADER].metadata.state.epoch(&shard);
-    let change = Change::Failover { replica, primary, shard, epoch, kind: FailoverKind::Manual };
+    let change = Change::Failover(Failover { replica, primary, shard, epoch, kind: FailoverKind::Manual });
     let index = net.append_unheard(P, change);
     net.until("it to be applied", |net| net.owns_slots(R));
     let wish = Wish::new(crate::cluster::WishKind::HandOver, replica, &net.nodes[LEADER].metadata.state);

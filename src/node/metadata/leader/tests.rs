@@ -1,6 +1,7 @@
 //! Nodes in one process: what a leader says of who fell silent, and of itself, and what it takes for a member's proposal.
 
 use super::*;
+use crate::cluster::change::{NodeInfo, NodeRecover};
 use crate::node::net::Net;
 use crate::wire::bus::PROTOCOL_VERSION;
 
@@ -35,7 +36,7 @@ fn an_entry_type_is_appended_once_every_member_has_said_that_it_knows_it() {
     // As a binary of version 1 announces itself: it goes on saying so while that stands in the log only, and after.
     let (id, mut address) = (net.nodes[OLD].metadata.me, net.nodes[OLD].metadata.own_address.clone());
     address.keys.remove("protocol-version");
-    net.nodes[0].metadata.raft.append(None, Change::NodeInfo { id, address, nofailover: false }).unwrap();
+    net.nodes[0].metadata.raft.append(None, Change::NodeInfo(NodeInfo { id, address, nofailover: false })).unwrap();
     assert!(!net.nodes[0].metadata.all_speak(PROTOCOL_VERSION) && net.nodes[0].metadata.all_speak(OLDEST_VERSION));
     net.until("it to be applied", |net| {
         net.nodes.iter().all(|node| node.metadata.state.member(&id).unwrap().address.protocol_version() == OLDEST_VERSION)
@@ -103,7 +104,7 @@ fn after_a_recovery_nobody_has_proposed_anything() {
     let me = net.nodes[at].metadata.me;
     // A leader of version 1 appends it.
     let origin = crate::raft::Origin { id: ProposalId { proposer: me, incarnation: 1 << 62, n: 1 }, lowest: 1 };
-    net.nodes[leader].metadata.raft.append(Some(origin), Change::NodeRecover { id: me }).unwrap();
+    net.nodes[leader].metadata.raft.append(Some(origin), Change::NodeRecover(NodeRecover { id: me })).unwrap();
     net.until("it to be applied", |net| {
         net.nodes[at].metadata.state.newest_proposal(&me).is_some_and(|(incarnation, _)| incarnation == 1 << 62)
     });
@@ -120,13 +121,13 @@ fn a_leader_appends_no_more_than_others_take() {
     let (mut net, leader, at) = with_a_follower();
     let (id, mut address) = (net.nodes[at].metadata.me, net.nodes[at].metadata.own_address.clone());
     (0..7).for_each(|n| drop(address.keys.insert(format!("k{n}"), "x".repeat(250))));
-    let change = Change::NodeInfo { id, address, nofailover: false };
+    let change = Change::NodeInfo(NodeInfo { id, address, nofailover: false });
     let node = &mut net.nodes[leader];
     while node.metadata.raft.tail_has_room() {
         node.metadata.raft.append(None, change.clone()).unwrap();
     }
     assert!(node.metadata.raft.log().len() > 4096);
-    let one_more = Entry { term: 0, origin: None, body: Body::App(Change::NodeRecover { id }) };
+    let one_more = Entry { term: 0, origin: None, body: Body::App(Change::NodeRecover(NodeRecover { id })) };
     assert!(matches!(node.metadata.try_append(&one_more, &node.view), Err(RejectReason::Busy)));
     net.until("room", |net| net.nodes[leader].metadata.raft.tail_has_room());
     assert!(net.nodes[leader].with_metadata(|metadata, view, _| metadata.try_append(&one_more, view)).is_ok());
@@ -139,7 +140,7 @@ fn an_address_that_leaves_no_room_is_not_appended_and_applied_by_everybody() {
     let (id, mut address) = (net.nodes[at].metadata.me, net.nodes[at].metadata.own_address.clone());
     address.keys = (0..16).map(|n| (format!("k{n}"), "v".to_owned())).collect();
     assert!(address.is_valid());
-    let change = Change::NodeInfo { id, address: address.clone(), nofailover: false };
+    let change = Change::NodeInfo(NodeInfo { id, address: address.clone(), nofailover: false });
     let entry = Entry { term: 0, origin: None, body: Body::App(change.clone()) };
     assert!(matches!(
         net.nodes[leader].with_metadata(|metadata, view, _| metadata.try_append(&entry, view)),

@@ -280,8 +280,8 @@ fn a_replica_at_its_last_save_is_no_successor() {
     let mut net = with_one_replica();
     net.nodes[R].shutdown(Signal::Term);
     net.until("the last save", |net| net.nodes[R].ending == Ending::Saving);
-    assert_eq!(net.nodes[R].metadata.promised_extent(&net.nodes[R].view).offset, 0);
-    assert!(net.nodes[R].metadata.promised_extent(&net.nodes[R].view).reign > 0);
+    assert_eq!(net.nodes[R].promised_extent().offset, 0);
+    assert!(net.nodes[R].promised_extent().reign > 0);
     // Nor does it run or acknowledge any more. The stream ends with the process, which shows that it is dead.
     let link = net.nodes[R].dataset.following.link().unwrap();
     let told = |net: &Net| (net.history(R).offset, net.nodes[R].out.io.sessions.get(link).unwrap().transmit.len());

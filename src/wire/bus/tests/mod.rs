@@ -3,10 +3,11 @@
 mod strategies;
 
 use super::*;
+use crate::cluster::change::SlotChange;
 use crate::cluster::{MAX_MEMBERS, WishKind};
 use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
 use crate::raft::{Body, Entry, Origin, ProposalId, Token};
-use crate::types::{Extent, Slot};
+use crate::types::{Extent, Slot, SlotRange};
 use proptest::prelude::*;
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -56,9 +57,9 @@ fn greeting() -> Greeting {
 
 /// A change of two slots' owner, as a follower proposes it.
 fn proposal() -> ClusterEntry {
-    let range = |first, last| (Slot::new(first).unwrap(), Slot::new(last).unwrap());
+    let range = |first, last| SlotRange::new(Slot::new(first).unwrap(), Slot::new(last).unwrap()).unwrap();
     let id = ProposalId { proposer: NodeId::from_bytes([0xbb; 20]), incarnation: 3, n: 9 };
-    let change = Change::SlotChange { source: None, target: Some((a(), 5)), ranges: vec![range(0, 99), range(101, 101)] };
+    let change = Change::SlotChange(SlotChange { source: None, target: Some((a(), 5)), ranges: vec![range(0, 99), range(101, 101)] });
     Entry { term: 2, origin: Some(Origin { id, lowest: 8 }), body: Body::App(change) }
 }
 

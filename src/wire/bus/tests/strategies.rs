@@ -1,21 +1,17 @@
 //! Every frame that a node can make. Strategies are boxed where they nest: a test's stack is small.
 
 use super::super::*;
-use crate::cluster::{FailoverKind, WishKind};
+use crate::cluster::WishKind;
 use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
 use crate::raft::{Body, Entry, Origin, Payload, ProposalId, Token};
 use crate::types::numbers::LEASE;
-use crate::types::{Extent, Millis, ShardId, Slot};
+use crate::types::{Extent, Millis};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 
 fn id() -> impl Strategy<Value = NodeId> {
     any::<[u8; 20]>().prop_map(NodeId::from_bytes)
-}
-
-fn shard() -> impl Strategy<Value = ShardId> {
-    any::<[u8; 20]>().prop_map(ShardId::from_bytes)
 }
 
 /// Terms, indices, rounds: what every field takes. How far each goes is walked in `replication::numbers`.
@@ -31,39 +27,6 @@ fn address() -> BoxedStrategy<Address> {
         .boxed()
 }
 
-fn ranges() -> impl Strategy<Value = Vec<(Slot, Slot)>> {
-    // An even number of different slots in order, taken in pairs.
-    btree_set((0u16..16384).prop_filter_map("every slot below the bound exists", Slot::new), 2..12)
-        .prop_map(|slots| slots.into_iter().collect::<Vec<_>>().chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
-}
-
-fn change() -> BoxedStrategy<Change> {
-    let side = || option::of((id(), number()));
-    let kind = prop::sample::select(vec![FailoverKind::Auto, FailoverKind::Manual, FailoverKind::Force, FailoverKind::Takeover]);
-    prop_oneof![
-        (id(), address(), any::<bool>()).prop_map(|(id, address, voter)| Change::NodeJoin { id, address, voter }),
-        (id(), number()).prop_map(|(id, epoch)| Change::NodeForget { id, epoch }),
-        (side(), side(), ranges()).prop_map(|(source, target, ranges)| Change::SlotChange { source, target, ranges }),
-        (id(), (shard(), number()), option::of(id()), (shard(), number())).prop_map(|(id, source, primary, target)| Change::SetReplicaOf {
-            id,
-            source,
-            primary,
-            target
-        }),
-        (id(), id(), shard(), number(), kind).prop_map(|(replica, primary, shard, epoch, kind)| Change::Failover {
-            replica,
-            primary,
-            shard,
-            epoch,
-            kind
-        }),
-        (id(), address(), any::<bool>()).prop_map(|(id, address, nofailover)| Change::NodeInfo { id, address, nofailover }),
-        id().prop_map(|id| Change::NodeFail { id }),
-        id().prop_map(|id| Change::NodeRecover { id }),
-    ]
-    .boxed()
-}
-
 fn origin() -> impl Strategy<Value = Origin> {
     (id(), number(), number(), any::<u64>())
         .prop_map(|(proposer, incarnation, n, lowest)| Origin { id: ProposalId { proposer, incarnation, n }, lowest: lowest % (n + 1) })
@@ -74,7 +37,7 @@ fn entry() -> BoxedStrategy<ClusterEntry> {
         1 => number().prop_map(|lease: Millis| Body::Noop { lease }),
         1 => btree_set(id(), 1..=2).prop_map(|ids| Body::AddVoter { ids: ids.into_iter().collect() }),
         1 => (id(), any::<bool>()).prop_map(|(id, by_hand)| Body::DelVoter { id, by_hand }),
-        8 => change().prop_map(Body::App),
+        8 => Change::samples().prop_map(Body::App),
     ];
     (number(), option::of(origin()), body)
         .prop_map(|(term, origin, body)| {

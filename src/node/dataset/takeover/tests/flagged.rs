@@ -1,6 +1,7 @@
 //! Nodes in one process: a primary that comes back, or ends, while its replica is flagged as failed.
 
 use super::*;
+use crate::cluster::change::NodeRecover;
 use crate::cluster::{Wish, WishKind};
 
 /// R, the only one that would take over, is flagged as failed, and has all keys.
@@ -36,7 +37,7 @@ fn a_replica_whose_flag_is_about_to_go_takes_over_from_a_restarted_primary() {
 fn a_flag_that_the_log_takes_back_is_waited_for() {
     let mut net = with_a_flagged_replica();
     let (primary, replica) = (net.nodes[P].metadata.me, net.nodes[R].metadata.me);
-    net.nodes[LEADER].metadata.raft.append(None, Change::NodeRecover { id: replica }).unwrap();
+    net.nodes[LEADER].metadata.raft.append(None, Change::NodeRecover(NodeRecover { id: replica })).unwrap();
     let wish = Wish::new(WishKind::HandOver, primary, &net.nodes[LEADER].metadata.state);
     net.nodes[LEADER].with_metadata(|metadata, view, out| metadata.take_wish(wish, None, view, out));
     assert!(

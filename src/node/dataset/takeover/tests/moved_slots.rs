@@ -1,6 +1,7 @@
 //! Nodes in one process: slots that go to another shard while their shard has a new primary, or hears of it late \[N56\].
 
 use super::*;
+use crate::cluster::change::SlotChange;
 use crate::types::{LogIndex, Slot};
 
 /// P owns all slots, with one key, R replicates it, node 2 leads.
@@ -25,7 +26,7 @@ fn slot() -> Slot {
 fn append_move(net: &mut Net, from: usize, to: usize) -> LogIndex {
     let end =
         |of: usize| net.nodes[LEADER].metadata.state.epoch_of(&net.nodes[of].metadata.me).map(|epoch| (net.nodes[of].metadata.me, epoch));
-    let change = Change::SlotChange { source: end(from), target: end(to), ranges: vec![(slot(), slot())] };
+    let change = Change::SlotChange(SlotChange { source: end(from), target: end(to), ranges: vec![slot().into()] });
     net.nodes[LEADER].metadata.raft.append(None, change).unwrap()
 }
 

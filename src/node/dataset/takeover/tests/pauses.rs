@@ -1,6 +1,7 @@
 //! Nodes in one process: for how long a primary's clients are held for a failover.
 
 use super::*;
+use crate::cluster::change::SetReplicaOf;
 use crate::node::Closed;
 
 #[test]
@@ -47,7 +48,11 @@ fn a_refused_failover_ends_the_pause() {
     let (state, replica) = (&net.nodes[LEADER].metadata.state, net.nodes[R].metadata.me);
     let shard = state.member(&replica).unwrap().shard;
     let (source, target) = ((shard, state.epoch(&shard)), (ShardId::from_bytes([9; 20]), 0));
-    net.nodes[LEADER].metadata.raft.append(None, Change::SetReplicaOf { id: replica, source, primary: None, target }).unwrap();
+    net.nodes[LEADER]
+        .metadata
+        .raft
+        .append(None, Change::SetReplicaOf(SetReplicaOf { id: replica, source, primary: None, target }))
+        .unwrap();
     net.until("it to be applied", |net| net.nodes[P].metadata.state.member(&replica).unwrap().is_primary());
     let asker = net.say(R, "CLUSTER FAILOVER");
     net.until("its question", |net| net.nodes[R].dataset.succession.attempt.is_some());

@@ -1,0 +1,339 @@
+//! One command's declaration: what it is called, takes and touches, and what runs it.
+//!
+//! Owns: the shape of a declaration, and the names that COMMAND reports. Must not: run anything, or know a single command.
+
+use super::context::Context;
+use super::flow::Flow;
+use crate::session::Access;
+use crate::wire::Args;
+
+/// What runs a command: it writes exactly one reply and returns [`Flow::Done`], or writes nothing and says what it waits for.
+pub type Handler = fn(&mut Context<'_>, Args<'_>) -> Flow;
+
+/// A property of a command, under the names that COMMAND reports.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Flag {
+    /// Changes keys.
+    Write,
+    /// Reads keys.
+    Readonly,
+    /// May grow the memory in use.
+    DenyOom,
+    /// For operators.
+    Admin,
+    /// Not for scripts.
+    NoScript,
+    /// May block its client.
+    Blocking,
+    /// Runs while data is being loaded.
+    Loading,
+    /// Runs on a replica whose data may be old.
+    Stale,
+    /// Never in the slow log.
+    SkipSlowlog,
+    /// Constant or logarithmic time.
+    Fast,
+    /// Allowed before authentication.
+    NoAuth,
+    /// Allowed while a script runs too long.
+    AllowBusy,
+    /// Refused inside MULTI.
+    NoMulti,
+    /// Refused while data is loaded beside the data that is served.
+    NoAsyncLoading,
+    /// About messages and not about keys; a slot that its arguments name is that of shard channels.
+    PubSub,
+}
+
+impl Flag {
+    /// The name that COMMAND reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::Readonly => "readonly",
+            Self::DenyOom => "denyoom",
+            Self::Admin => "admin",
+            Self::NoScript => "noscript",
+            Self::Blocking => "blocking",
+            Self::Loading => "loading",
+            Self::Stale => "stale",
+            Self::SkipSlowlog => "skip_slowlog",
+            Self::Fast => "fast",
+            Self::NoAuth => "no_auth",
+            Self::AllowBusy => "allow_busy",
+            Self::NoMulti => "no_multi",
+            Self::NoAsyncLoading => "no_async_loading",
+            Self::PubSub => "pubsub",
+        }
+    }
+
+    const fn bit(self) -> u32 {
+        1 << self as u32
+    }
+}
+
+/// What a family is about: the group in COMMAND DOCS and the ACL category in COMMAND.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Group {
+    /// CLUSTER and its kin.
+    Cluster,
+    /// The connection's own state.
+    Connection,
+    /// Keys of any type.
+    Generic,
+    /// Channels and their messages.
+    PubSub,
+    /// Scripts and functions.
+    Scripting,
+    /// The server as a whole.
+    Server,
+    /// String values.
+    String,
+    /// MULTI and its kin.
+    Transactions,
+}
+
+impl Group {
+    /// The name that COMMAND DOCS reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cluster => "cluster",
+            Self::Connection => "connection",
+            Self::Generic => "generic",
+            Self::PubSub => "pubsub",
+            Self::Scripting => "scripting",
+            Self::Server => "server",
+            Self::String => "string",
+            Self::Transactions => "transactions",
+        }
+    }
+
+    /// The ACL category that the whole group is in.
+    pub const fn category(self) -> Option<&'static str> {
+        match self {
+            Self::Connection => Some("@connection"),
+            Self::Generic => Some("@keyspace"),
+            Self::Scripting => Some("@scripting"),
+            Self::String => Some("@string"),
+            Self::Transactions => Some("@transaction"),
+            Self::Cluster | Self::PubSub | Self::Server => None,
+        }
+    }
+}
+
+/// What a command does with its keys: key-spec flags under the names that COMMAND reports.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyFlag {
+    /// Reads the value's data or metadata only.
+    ReadOnly,
+    /// Reads and changes the value.
+    ReadWrite,
+    /// Overwrites the value without looking at it.
+    Overwrite,
+    /// Removes the key.
+    Remove,
+    /// Returns or copies the value's data.
+    Access,
+    /// Changes the value's data.
+    Update,
+    /// Adds data only.
+    Insert,
+    /// Deletes some of the value's data.
+    Delete,
+    /// The flags depend on the arguments.
+    Variable,
+    /// No key, but routed like one: a shard channel.
+    NotKey,
+}
+
+impl KeyFlag {
+    /// The name that COMMAND reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "RO",
+            Self::ReadWrite => "RW",
+            Self::Overwrite => "OW",
+            Self::Remove => "RM",
+            Self::Access => "access",
+            Self::Update => "update",
+            Self::Insert => "insert",
+            Self::Delete => "delete",
+            Self::Variable => "variable_flags",
+            Self::NotKey => "not_key",
+        }
+    }
+}
+
+/// Where keys stand among the arguments: from `first` to `last`, every `step`th.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeySpec {
+    /// Index of the first key; the command's name is argument 0.
+    pub first: u16,
+    /// Index of the last key; negative counts from the end, -1 being the last argument.
+    pub last: i16,
+    /// Distance from one key to the next.
+    pub step: u16,
+    /// What happens to these keys.
+    pub flags: &'static [KeyFlag],
+}
+
+impl KeySpec {
+    /// One key, the first argument.
+    pub const fn one(flags: &'static [KeyFlag]) -> Self {
+        Self::range(1, 1, 1, flags)
+    }
+
+    /// Every argument is a key.
+    pub const fn all(flags: &'static [KeyFlag]) -> Self {
+        Self::range(1, -1, 1, flags)
+    }
+
+    /// Keys from `first` to `last`, every `step`th.
+    pub const fn range(first: u16, last: i16, step: u16, flags: &'static [KeyFlag]) -> Self {
+        Self { first, last, step, flags }
+    }
+
+    /// The indices of the keys among `count` arguments; empty if there are too few for one.
+    pub fn indices(&self, count: usize) -> impl Iterator<Item = usize> + use<> {
+        let end = match usize::try_from(self.last) {
+            Ok(last) => (last + 1).min(count),
+            Err(_) => (count + 1).saturating_sub(usize::from(self.last.unsigned_abs())),
+        };
+        (usize::from(self.first)..end).step_by(usize::from(self.step))
+    }
+}
+
+/// One command or subcommand, as its family declares it:
+/// `Command::new("get", 2, &[Flag::Readonly, Flag::Fast], Group::String, "1.0.0", "Returns ...", get).keys(&[KeySpec::one(&[...])])`.
+#[derive(Debug)]
+pub struct Command {
+    /// Lower-case name; a subcommand's own word only.
+    pub name: &'static str,
+    /// Number of arguments with the name (and a subcommand's container); negative: at least that many.
+    pub arity: i32,
+    /// Its properties.
+    pub flags: &'static [Flag],
+    /// Where its keys are.
+    pub keys: &'static [KeySpec],
+    /// Its group.
+    pub group: Group,
+    /// The Redis version that brought it.
+    pub since: &'static str,
+    /// One sentence for COMMAND DOCS.
+    pub summary: &'static str,
+    /// Hints for clients (`request_policy:all_shards`, ...), as COMMAND reports them.
+    pub tips: &'static [&'static str],
+    /// ACL categories beside those that follow from its flags and group (`@dangerous`, ...).
+    pub categories: &'static [&'static str],
+    /// A primary may send it to its replicas though it writes nothing.
+    streamed: bool,
+    /// What runs it.
+    pub handler: Handler,
+    /// Its subcommands; the first argument names one of them, if there is one.
+    pub subcommands: &'static [Command],
+    /// The bits of `flags`, so that dispatch needs no walk.
+    bits: u32,
+}
+
+impl Command {
+    /// A command without keys, tips and subcommands.
+    pub const fn new(
+        name: &'static str,
+        arity: i32,
+        flags: &'static [Flag],
+        group: Group,
+        since: &'static str,
+        summary: &'static str,
+        handler: Handler,
+    ) -> Self {
+        let mut bits = 0;
+        let mut at = 0;
+        while at < flags.len() {
+            bits |= flags[at].bit();
+            at += 1;
+        }
+        Self {
+            name,
+            arity,
+            flags,
+            keys: &[],
+            group,
+            since,
+            summary,
+            tips: &[],
+            categories: &[],
+            streamed: false,
+            handler,
+            subcommands: &[],
+            bits,
+        }
+    }
+
+    /// A command that does nothing without one of these subcommands.
+    pub const fn container(
+        name: &'static str,
+        group: Group,
+        since: &'static str,
+        summary: &'static str,
+        subcommands: &'static [Command],
+    ) -> Self {
+        Self { subcommands, ..Self::new(name, -2, &[], group, since, summary, no_subcommand) }
+    }
+
+    /// The same with these keys.
+    pub const fn keys(self, keys: &'static [KeySpec]) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// The same with these tips.
+    pub const fn tips(self, tips: &'static [&'static str]) -> Self {
+        Self { tips, ..self }
+    }
+
+    /// The same in these ACL categories too.
+    pub const fn categories(self, categories: &'static [&'static str]) -> Self {
+        Self { categories, ..self }
+    }
+
+    /// The same, which a primary may send to its replicas though it writes nothing.
+    pub const fn streamed(self) -> Self {
+        Self { streamed: true, ..self }
+    }
+
+    /// The same with these subcommands, all optional.
+    pub const fn subcommands(self, subcommands: &'static [Command]) -> Self {
+        Self { subcommands, ..self }
+    }
+
+    /// Whether it has this property.
+    pub const fn has(&self, flag: Flag) -> bool {
+        self.bits & flag.bit() != 0
+    }
+
+    /// Whether a primary may send it to its replicas: what writes, and what [`Command::streamed`] names beside that.
+    pub const fn may_be_streamed(&self) -> bool {
+        self.streamed || self.has(Flag::Write)
+    }
+
+    /// What it does with what a slot holds.
+    pub const fn access(&self) -> Access {
+        match () {
+            () if self.has(Flag::Write) => Access::Write,
+            () if self.has(Flag::PubSub) => Access::Channels,
+            () => Access::Read,
+        }
+    }
+
+    /// Whether it may be called with this many arguments, its name included.
+    pub const fn takes(&self, count: usize) -> bool {
+        let wanted = self.arity.unsigned_abs() as usize;
+        if self.arity < 0 { count >= wanted } else { count == wanted }
+    }
+}
+
+/// A container's handler. Dispatch finds the subcommand or refuses, so this only answers if a container is called by itself.
+fn no_subcommand(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
+    ctx.reply.error("ERR missing subcommand");
+    Flow::Done
+}

@@ -1,0 +1,61 @@
+//! From a command that changed something to the replication stream.
+//!
+//! Owns: what replicas get in place of a command whose outcome depends on the time or on the machine. Must not: know the stream's bytes.
+//!
+//! A replica runs what it gets at `now` 0, where nothing has expired: which keys have is the primary's to say, by a DEL of its own.
+
+use super::command::{Command, Flag};
+use super::context::Context;
+use crate::types::{Extent, Millis};
+use crate::wire::{Args, number};
+
+impl Context<'_> {
+    /// The running command has changed a key: replicas get these words in its place.
+    pub fn propagate_instead(&mut self, words: &[&[u8]]) {
+        if self.stream.is_recording() {
+            self.settle_notes();
+            self.stream.replace(words.iter().copied());
+        }
+    }
+
+    /// The same with a point in time as the last word.
+    pub fn propagate_until(&mut self, words: &[&[u8]], end: Millis) {
+        if self.stream.is_recording() {
+            let mut text = Vec::with_capacity(20);
+            number::push_u64(&mut text, end);
+            let words: Vec<&[u8]> = words.iter().copied().chain([&text[..]]).collect();
+            self.propagate_instead(&words);
+        }
+    }
+}
+
+/// A command has run, and `dirty` was the count of changes before: what it changed becomes part of the stream.
+pub(super) fn propagate(ctx: &mut Context<'_>, command: &Command, args: Args<'_>, dirty: u64) {
+    ctx.settle_notes();
+    if !ctx.stream.is_recording() {
+        return;
+    }
+    let (changed, replaced) = (ctx.keyspace.dirty() != dirty, ctx.stream.take_replaced());
+    if changed && !replaced && command.has(Flag::Write) {
+        ctx.stream.feed(args.iter());
+    }
+    // A write that changed nothing may have found so what others have done, or the time, and replicas have not heard of.
+    if command.has(Flag::Write) {
+        note_end(ctx);
+    } else {
+        note_written(ctx, dirty);
+    }
+}
+
+/// A client has changed something since `dirty` was the count of changes, and all of that is in the stream: WAIT goes by its end.
+pub(super) fn note_written(ctx: &mut Context<'_>, dirty: u64) {
+    if ctx.keyspace.dirty() != dirty {
+        note_end(ctx);
+    }
+}
+
+fn note_end(ctx: &mut Context<'_>) {
+    if ctx.stream.is_recording() {
+        ctx.client.written = Extent { reign: ctx.cluster.reign, offset: ctx.stream.offset() };
+    }
+}

@@ -1,0 +1,49 @@
+//! An admitted command runs: its handler, what replicas are told of it, and the counters.
+//!
+//! Owns: what happens around every handler, whether it is called by dispatch or from EXEC's queue. Must not: know what a command does.
+
+use super::command::Command;
+use super::context::{Context, NO_SLOT};
+use super::flow::Flow;
+use super::propagation::propagate;
+use super::routing::{self, Redirect, key_slots};
+use crate::commands::table;
+use crate::session::{CommandId, KeySlots};
+use crate::wire::Args;
+
+/// Whether this node may serve the command and its keys; sets the context's slot, and notes which lease the reply stands on.
+pub(super) fn admit(ctx: &mut Context<'_>, command: &Command, args: Args<'_>) -> Result<Option<KeySlots>, Redirect> {
+    let access = command.access();
+    let slots = key_slots(command.keys, args);
+    let lease = match slots {
+        Some(slots) => routing::check(ctx, slots, access)?,
+        None => routing::check_keyless(ctx, command)?,
+    };
+    ctx.slot = slots.map_or(NO_SLOT, |slots| slots.first);
+    ctx.client.under_lease = ctx.client.under_lease.or(lease);
+    Ok(slots)
+}
+
+/// Runs an admitted command and counts it.
+pub(super) fn run(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Flow {
+    ctx.server.stats.called(id, ctx.now);
+    let (start, dirty) = (ctx.reply.mark(), ctx.keyspace.dirty());
+    let command = table().get(id).command;
+    let flow = (command.handler)(ctx, args);
+    propagate(ctx, command, args, dirty);
+    match flow {
+        Flow::Done => account(ctx, id, start),
+        // Of an EXEC whose command waits, that command is the one that waits.
+        Flow::Wait(_) => _ = ctx.client.waiting.get_or_insert(id),
+        Flow::Held | Flow::Close => {}
+    }
+    flow
+}
+
+/// Counts the reply written since `start`, if it is an error.
+pub(super) fn account(ctx: &mut Context<'_>, id: CommandId, start: usize) {
+    if let [b'-', error @ ..] = ctx.reply.since(start) {
+        ctx.server.stats.error_reply(error);
+        ctx.server.stats.failed(id);
+    }
+}

@@ -1,0 +1,78 @@
+//! Queueing inside MULTI, and running the queue command by command, over suspensions too.
+//!
+//! Must not: check a queued command; dispatch did before it queued it.
+//!
+//! A command that waits suspends its EXEC, and other clients' commands run meanwhile: a transaction with CLUSTER changes in it is in order,
+//! but others see the time between two of them. One without is atomic.
+
+use super::command::Command;
+use super::context::Context;
+use super::flow::Flow;
+use super::run::{admit, run};
+use crate::commands::table;
+use crate::session::{Access, Client, CommandId, Execution, KeySlots, LongValue, Queued};
+use crate::wire::{Args, OwnedArgs};
+
+/// A queue may hold so many bytes; a client that queues more has its transaction aborted.
+const MAX_QUEUED_BYTES: usize = 256 * 1024 * 1024;
+
+/// Inside MULTI, what runs instead of being queued.
+pub(super) fn runs_at_once(command: &Command) -> bool {
+    matches!(command.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
+}
+
+/// At EXEC, the slots of the whole queue and what is done with them: the slot may have moved since the commands were queued.
+pub(super) fn queued_slots(ctx: &Context<'_>, command: &Command) -> Option<(KeySlots, Access)> {
+    ctx.client.multi.as_ref().filter(|_| command.name == "exec")?.touches()
+}
+
+/// Queues a checked command and answers.
+pub(super) fn enqueue(ctx: &mut Context<'_>, id: CommandId, slots: Option<KeySlots>, args: Args<'_>) {
+    let Some(transaction) = ctx.client.multi.as_mut() else { return };
+    // What is queued after a refused command will never run.
+    if !transaction.is_aborted() {
+        transaction.push(Queued { id, access: table().get(id).command.access(), args: OwnedArgs::from(args) }, slots);
+        // What a primary has run its replicas must run too.
+        if transaction.bytes() > MAX_QUEUED_BYTES && !ctx.client.is_primary {
+            transaction.abort();
+            return ctx.reply.error("ERR Transaction discarded: its commands take too much memory");
+        }
+    }
+    ctx.reply.simple("QUEUED");
+}
+
+/// Inside MULTI, makes EXEC discard everything.
+pub(super) fn abort(client: &mut Client) {
+    if let Some(transaction) = &mut client.multi {
+        transaction.abort();
+    }
+}
+
+/// Runs what is left of a transaction, as far as it goes without waiting; so far, it is one for replicas too.
+pub fn proceed(ctx: &mut Context<'_>, execution: Box<Execution>) -> Flow {
+    // Their arguments are the queue's.
+    ctx.client.long_value = LongValue::Lent;
+    ctx.stream.begin_unit();
+    let flow = run_queue(ctx, execution);
+    ctx.stream.end_unit();
+    flow
+}
+
+fn run_queue(ctx: &mut Context<'_>, mut execution: Box<Execution>) -> Flow {
+    while let Some(queued) = execution.next_command() {
+        let args = queued.args.as_args();
+        // Asked again for each command: one before it may have taken or given the slot away.
+        let flow = match admit(ctx, table().get(queued.id).command, args) {
+            Ok(_) => run(ctx, queued.id, args),
+            Err(redirect) => {
+                redirect.write(ctx);
+                Flow::Done
+            }
+        };
+        if flow != Flow::Done {
+            ctx.client.execution = Some(execution);
+            return flow;
+        }
+    }
+    Flow::Done
+}

@@ -1,0 +1,210 @@
+//! Showing the cluster: who is in it, who owns what, which links there are.
+//!
+//! Owns: NODES, SLOTS, SHARDS, REPLICAS, LINKS, MYID, MYSHARDID as replies. Must not: decide what is shown (cluster::view does).
+
+use super::member;
+use crate::cluster::view::{self, OwnedRange};
+use crate::cluster::{Address, Member};
+use crate::commands::engine::replicas::{self, Shown};
+use crate::commands::engine::{Context, Flow, LinkView};
+use crate::config::EndpointType;
+use crate::types::NodeId;
+use crate::wire::{Args, Reply};
+use std::collections::BTreeMap;
+
+pub(super) fn myid(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
+    let id = ctx.cluster.me.to_string();
+    ctx.reply.bulk(id.as_bytes());
+    Flow::Done
+}
+
+pub(super) fn myshardid(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
+    let shard = ctx.cluster.state.member(&ctx.cluster.me).map(|member| member.shard);
+    match shard.or_else(|| ctx.cluster.address.shard_id()) {
+        Some(shard) => ctx.reply.bulk(shard.to_string().as_bytes()),
+        None => ctx.reply.error("ERR No shard ID yet"),
+    }
+    Flow::Done
+}
+
+pub(super) fn nodes(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
+    let mut text = String::new();
+    view::nodes(ctx.cluster.state, &ctx.cluster.me, ctx.cluster.claims, ctx.cluster.outsiders, &mut text);
+    ctx.reply.verbatim("txt", text.as_bytes());
+    Flow::Done
+}
+
+pub(super) fn replicas(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    let Some(id) = member(ctx, args.get(2)) else { return Flow::Done };
+    let (state, me) = (ctx.cluster.state, ctx.cluster.me);
+    if state.member(&id).is_some_and(|member| !member.is_primary()) {
+        return ctx.fail("ERR The specified node is not a master");
+    }
+    let replicas = state.replicas_of(&id);
+    ctx.reply.array(replicas.len());
+    for replica in replicas.iter().filter_map(|id| state.member(id)) {
+        let mut line = String::new();
+        view::node(state, replica, &me, &mut line);
+        ctx.reply.bulk(line.trim_end().as_bytes());
+    }
+    Flow::Done
+}
+
+pub(super) fn slots(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
+    let offsets = ctx.cluster.offsets;
+    let ranges = view::slots(ctx.cluster.state, |id| offset_of(offsets, id) > 0);
+    let endpoint = ctx.config.cluster_preferred_endpoint_type;
+    ctx.reply.array(ranges.len());
+    for OwnedRange { range, primary, replicas } in ranges {
+        ctx.reply.array(3 + replicas.len());
+        ctx.reply.int(i64::from(range.first().number()));
+        ctx.reply.int(i64::from(range.last().number()));
+        write_node(&mut ctx.reply, primary, endpoint);
+        replicas.iter().for_each(|replica| write_node(&mut ctx.reply, replica, endpoint));
+    }
+    Flow::Done
+}
+
+/// `[endpoint, port, id, metadata]`: the metadata holds what the endpoint does not say.
+fn write_node(reply: &mut Reply<'_>, member: &Member, endpoint: EndpointType) {
+    reply.array(4);
+    match endpoint {
+        EndpointType::Unknown => reply.null(),
+        EndpointType::Ip | EndpointType::Hostname => reply.bulk(preferred(&member.address, endpoint).as_bytes()),
+    }
+    reply.int(i64::from(member.address.port));
+    reply.bulk(member.id.to_string().as_bytes());
+    let ip = endpoint != EndpointType::Ip;
+    let hostname = endpoint != EndpointType::Hostname && !member.address.hostname.is_empty();
+    let zone = member.address.availability_zone();
+    reply.map(usize::from(ip) + usize::from(hostname) + usize::from(!zone.is_empty()));
+    if ip {
+        write_pair(reply, "ip", &member.address.ip);
+    }
+    if hostname {
+        write_pair(reply, "hostname", &member.address.hostname);
+    }
+    write_zone(reply, zone);
+}
+
+/// As in Valkey: the last field, and only of who announces a zone.
+fn write_zone(reply: &mut Reply<'_>, zone: &str) {
+    if !zone.is_empty() {
+        write_pair(reply, "availability-zone", zone);
+    }
+}
+
+fn preferred(address: &Address, endpoint: EndpointType) -> &str {
+    match endpoint {
+        EndpointType::Ip => &address.ip,
+        EndpointType::Hostname if address.hostname.is_empty() => "?",
+        EndpointType::Hostname => &address.hostname,
+        EndpointType::Unknown => "",
+    }
+}
+
+pub(super) fn write_pair(reply: &mut Reply<'_>, key: &str, value: &str) {
+    reply.bulk(key.as_bytes());
+    reply.bulk(value.as_bytes());
+}
+
+pub(super) fn shards(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
+    let shards = view::shards(ctx.cluster.state);
+    let (endpoint, offsets) = (ctx.config.cluster_preferred_endpoint_type, known_offsets(ctx));
+    ctx.reply.array(shards.len());
+    for shard in shards {
+        ctx.reply.map(2);
+        ctx.reply.bulk(b"slots");
+        ctx.reply.array(2 * shard.ranges.len());
+        for range in shard.ranges {
+            ctx.reply.int(i64::from(range.first().number()));
+            ctx.reply.int(i64::from(range.last().number()));
+        }
+        ctx.reply.bulk(b"nodes");
+        ctx.reply.array(shard.nodes.len());
+        for member in shard.nodes {
+            write_shard_node(&mut ctx.reply, member, offset_of(&offsets, &member.id), endpoint);
+        }
+    }
+    Flow::Done
+}
+
+/// What the leader has told is old. Of itself this node knows better, and of the replicas that are connected to it.
+fn known_offsets(ctx: &Context<'_>) -> BTreeMap<NodeId, u64> {
+    let (me, state) = (ctx.cluster.me, ctx.cluster.state);
+    let mut offsets = ctx.cluster.offsets.clone();
+    offsets.insert(me, ctx.cluster.offset);
+    let connected = replicas::replicas(ctx);
+    for replica in state.replicas_of(&me).iter().filter_map(|id| state.member(id)) {
+        let (ip, port) = (&replica.address.ip, replica.address.port);
+        let is_it = |shown: &&Shown| shown.ip == *ip && shown.port == port && shown.acked > 0;
+        if let Some(shown) = connected.iter().find(is_it) {
+            offsets.insert(replica.id, shown.acked);
+        }
+    }
+    offsets
+}
+
+fn offset_of(offsets: &BTreeMap<NodeId, u64>, id: &NodeId) -> u64 {
+    offsets.get(id).copied().unwrap_or(0)
+}
+
+fn write_shard_node(reply: &mut Reply<'_>, member: &Member, offset: u64, endpoint: EndpointType) {
+    let (hostname, zone) = (&member.address.hostname, member.address.availability_zone());
+    reply.map(7 + usize::from(!hostname.is_empty()) + usize::from(!zone.is_empty()));
+    write_pair(reply, "id", &member.id.to_string());
+    reply.bulk(b"port");
+    reply.int(i64::from(member.address.port));
+    write_pair(reply, "ip", &member.address.ip);
+    write_pair(reply, "endpoint", preferred(&member.address, endpoint));
+    if !hostname.is_empty() {
+        write_pair(reply, "hostname", hostname);
+    }
+    write_pair(reply, "role", if member.is_primary() { "master" } else { "replica" });
+    reply.bulk(b"replication-offset");
+    reply.int(i64::try_from(offset).unwrap_or(i64::MAX));
+    let health = match member.failed {
+        true => "fail",
+        false if offset == 0 && !member.is_primary() => "loading",
+        false => "online",
+    };
+    write_pair(reply, "health", health);
+    write_zone(reply, zone);
+}
+
+pub(super) fn links(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
+    ctx.reply.array(ctx.cluster.links.len());
+    ctx.cluster.links.iter().for_each(|link| write_link(&mut ctx.reply, link));
+    Flow::Done
+}
+
+fn write_link(reply: &mut Reply<'_>, link: &LinkView) {
+    let int = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
+    reply.map(6);
+    write_pair(reply, "direction", if link.outbound { "to" } else { "from" });
+    write_pair(reply, "node", &link.node.to_string());
+    reply.bulk(b"create-time");
+    reply.int(i64::try_from(link.created).unwrap_or(i64::MAX));
+    write_pair(reply, "events", if link.unsent > 0 { "rw" } else { "r" });
+    reply.bulk(b"send-buffer-allocated");
+    reply.int(int(link.send_buffer));
+    reply.bulk(b"send-buffer-used");
+    reply.int(int(link.unsent));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_shown_as_in_redis() {
+        let node = NodeId::from_bytes([7; 20]);
+        let link = LinkView { node, outbound: true, greeted: true, created: 5, heard: 6, send_buffer: 48, unsent: 9 };
+        let mut out = Vec::new();
+        write_link(&mut Reply::new(&mut out, true), &link);
+        let expected = format!(
+            "%6\r\n$9\r\ndirection\r\n$2\r\nto\r\n$4\r\nnode\r\n$40\r\n{node}\r\n$11\r\ncreate-time\r\n:5\r\n$6\r\nevents\r\n$2\r\nrw\r\n$21\r\nsend-buffer-allocated\r\n:48\r\n$16\r\nsend-buffer-used\r\n:9\r\n"
+        );
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+}

@@ -1,0 +1,286 @@
+//! CLIENT: what a client says about itself, the list of all of them, and a pause for all.
+//!
+//! Owns: the lines of CLIENT LIST and INFO. Must not: touch connections, or hold a request.
+
+use crate::commands::engine::parse::{SYNTAX_ERROR, integer, is, shown};
+use crate::commands::engine::{Command, Context, Flag, Flow, Group, Wait};
+use crate::commands::table;
+use crate::session::{Buffers, Client, Held, Pause, Scope, seconds};
+use crate::types::Now;
+use crate::wire::Args;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+const OWN: &[Flag] = &[Flag::NoScript, Flag::Loading, Flag::Stale];
+const ALL: &[Flag] = &[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale];
+const CONNECTION: Group = Group::Connection;
+
+/// The family's commands.
+pub const COMMANDS: &[Command] =
+    &[Command::container("client", CONNECTION, "2.4.0", "A container for client connection commands.", SUBCOMMANDS)];
+
+const SUBCOMMANDS: &[Command] = &[
+    Command::new("getname", 2, OWN, CONNECTION, "2.6.9", "Returns the name of the connection.", getname),
+    Command::new(
+        "help",
+        2,
+        &[Flag::Loading, Flag::Stale],
+        CONNECTION,
+        "5.0.0",
+        "Returns helpful text about the different subcommands.",
+        help,
+    ),
+    Command::new("id", 2, OWN, CONNECTION, "5.0.0", "Returns the unique client ID of the connection.", id),
+    Command::new("info", 2, OWN, CONNECTION, "6.2.0", "Returns information about the connection.", info).tips(&["nondeterministic_output"]),
+    Command::new("list", -2, ALL, CONNECTION, "2.4.0", "Lists open connections.", list).tips(&["nondeterministic_output"]),
+    Command::new("no-evict", 3, ALL, CONNECTION, "7.0.0", "Sets the client eviction mode of the connection.", no_evict),
+    Command::new(
+        "no-touch",
+        3,
+        OWN,
+        CONNECTION,
+        "7.2.0",
+        "Controls whether commands sent by the client affect the LRU/LFU of accessed keys.",
+        no_touch,
+    ),
+    Command::new("pause", -3, ALL, CONNECTION, "3.0.0", "Suspends commands processing.", pause),
+    Command::new("setinfo", 4, OWN, CONNECTION, "7.2.0", "Sets information specific to the client or connection.", setinfo),
+    Command::new("setname", 3, OWN, CONNECTION, "2.6.9", "Sets the connection name.", setname),
+    Command::new("unpause", 2, ALL, CONNECTION, "6.2.0", "Resumes processing commands from paused clients.", unpause),
+];
+
+/// A name or version as text, if it has no space, newline or other character that would break CLIENT LIST.
+pub(super) fn valid_name(name: &[u8]) -> Option<&str> {
+    std::str::from_utf8(name).ok().filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic()))
+}
+
+fn id(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
+    ctx.reply.int(ctx.client.id.cast_signed());
+    Flow::Done
+}
+
+fn getname(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
+    match ctx.client.name.as_str() {
+        "" => ctx.reply.null(),
+        name => ctx.reply.bulk(name.as_bytes()),
+    }
+    Flow::Done
+}
+
+fn setname(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    let Some(name) = valid_name(args.get(2)) else {
+        return ctx.fail("ERR Client names cannot contain spaces, newlines or special characters.");
+    };
+    ctx.client.name = name.to_owned();
+    ctx.done()
+}
+
+fn setinfo(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    let (option, value) = (args.get(2), valid_name(args.get(3)));
+    let (field, option) = match option {
+        _ if is(option, "lib-name") => (&mut ctx.client.lib_name, "lib-name"),
+        _ if is(option, "lib-ver") => (&mut ctx.client.lib_ver, "lib-ver"),
+        _ => {
+            let text = format!("ERR Unrecognized option '{}'", shown(option, 128));
+            return ctx.fail(&text);
+        }
+    };
+    let Some(value) = value else {
+        return ctx.fail(&format!("ERR {option} cannot contain spaces, newlines or special characters."));
+    };
+    value.clone_into(field);
+    ctx.done()
+}
+
+fn no_evict(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    let Some(on) = on_or_off(args.get(2)) else { return ctx.fail(SYNTAX_ERROR) };
+    ctx.client.no_evict = on;
+    ctx.done()
+}
+
+fn no_touch(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    let Some(on) = on_or_off(args.get(2)) else { return ctx.fail(SYNTAX_ERROR) };
+    ctx.client.no_touch = on;
+    ctx.done()
+}
+
+fn on_or_off(arg: &[u8]) -> Option<bool> {
+    if is(arg, "on") { Some(true) } else { is(arg, "off").then_some(false) }
+}
+
+fn info(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
+    let mut line = String::new();
+    write_line(&mut line, ctx.client, Buffers::default(), ctx.now);
+    ctx.reply.verbatim("txt", line.as_bytes());
+    Flow::Done
+}
+
+/// Which clients CLIENT LIST shows.
+enum Wanted {
+    All,
+    Of(Class),
+    None,
+    Ids(Vec<i64>),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Normal,
+    Replica,
+    PubSub,
+}
+
+impl Class {
+    fn of(client: &Client) -> Self {
+        match () {
+            () if client.is_replica() => Self::Replica,
+            () if client.subscriptions.is_empty() => Self::Normal,
+            () => Self::PubSub,
+        }
+    }
+}
+
+impl Wanted {
+    fn parse(args: Args<'_>) -> Result<Self, String> {
+        match args.nth(2) {
+            None => Ok(Self::All),
+            Some(word) if is(word, "type") && args.len() == 4 => match args.get(3) {
+                kind if is(kind, "normal") => Ok(Self::Of(Class::Normal)),
+                kind if is(kind, "replica") || is(kind, "slave") => Ok(Self::Of(Class::Replica)),
+                kind if is(kind, "pubsub") => Ok(Self::Of(Class::PubSub)),
+                kind if is(kind, "master") => Ok(Self::None),
+                kind => Err(format!("ERR Unknown client type '{}'", shown(kind, 128))),
+            },
+            Some(word) if is(word, "id") && args.len() > 3 => {
+                let ids: Option<Vec<i64>> = args.skip(3).iter().map(integer).collect();
+                ids.map(Self::Ids).ok_or_else(|| "ERR Invalid client ID".to_owned())
+            }
+            Some(_) => Err(SYNTAX_ERROR.to_owned()),
+        }
+    }
+
+    fn has(&self, client: &Client) -> bool {
+        match self {
+            Self::All => true,
+            Self::Of(class) => Class::of(client) == *class,
+            Self::None => false,
+            Self::Ids(ids) => ids.contains(&client.id.cast_signed()),
+        }
+    }
+}
+
+fn list(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    let wanted = match Wanted::parse(args) {
+        Ok(wanted) => wanted,
+        Err(text) => return ctx.fail(&text),
+    };
+    let now = ctx.now;
+    let mut lines: BTreeMap<u64, String> = BTreeMap::new();
+    let mut show = |client: &Client, buffers: Buffers| {
+        if wanted.has(client) {
+            write_line(lines.entry(client.id).or_default(), client, buffers, now);
+        }
+    };
+    ctx.clients.visit_others(&mut show);
+    // What it sent is being run, and its reply is not written yet.
+    show(ctx.client, Buffers::default());
+    let text: String = lines.into_values().collect();
+    ctx.reply.verbatim("txt", text.as_bytes());
+    Flow::Done
+}
+
+fn write_line(line: &mut String, client: &Client, buffers: Buffers, now: Now) {
+    let queued = client.multi.as_ref().map_or(-1, |transaction| transaction.len() as i64);
+    let queued_bytes = client.multi.as_ref().map_or(0, |transaction| transaction.bytes());
+    let command = client.last_command.map_or("NULL", |id| table().get(id).full_name.as_str());
+    let Client { id, addr, laddr, name, lib_name, lib_ver, watched, subscriptions, .. } = client;
+    let (age, idle) = (seconds(client.created.mono, now.mono), seconds(client.last_active, now.mono));
+    let Buffers { input, output } = buffers;
+    let written = writeln!(
+        line,
+        "id={id} addr={addr} laddr={laddr} name={name} age={age} idle={idle} flags={} db=0 sub={} psub={} ssub={} multi={queued} watch={} \
+         qbuf={input} qbuf-free=0 argv-mem=0 multi-mem={queued_bytes} obl={output} oll=0 omem=0 tot-mem={} events=r cmd={command} \
+         user=default redir=-1 resp={} lib-name={lib_name} lib-ver={lib_ver}",
+        flags(client),
+        subscriptions.count(Scope::Channel),
+        subscriptions.count(Scope::Pattern),
+        subscriptions.shard_channels(),
+        watched.len(),
+        input + output + queued_bytes,
+        if client.resp3 { 3 } else { 2 },
+    );
+    debug_assert!(written.is_ok(), "writing to a String cannot fail");
+}
+
+/// Redis' letters for what a client is and does.
+fn flags(client: &Client) -> String {
+    let letters = [
+        ('S', client.is_replica()),
+        ('P', !client.subscriptions.is_empty()),
+        ('x', client.multi.is_some()),
+        ('b', client.is_blocked()),
+        ('c', client.close_after_reply),
+        ('r', client.readonly),
+        ('e', client.no_evict),
+        ('T', client.no_touch),
+    ];
+    let set: String = letters.iter().filter(|(_, on)| *on).map(|(letter, _)| letter).collect();
+    if set.is_empty() { "N".to_owned() } else { set }
+}
+
+fn pause(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    let held = match args.nth(3) {
+        _ if args.len() > 4 => return ctx.fail("ERR unknown subcommand or wrong number of arguments for 'pause'. Try CLIENT HELP."),
+        None => Held::All,
+        Some(word) if is(word, "all") => Held::All,
+        Some(word) if is(word, "write") => Held::Writes,
+        Some(_) => return ctx.fail("ERR CLIENT PAUSE mode must be WRITE or ALL"),
+    };
+    match integer(args.get(2)).map(u64::try_from) {
+        None => ctx.fail("ERR timeout is not an integer or out of range"),
+        Some(Err(_)) => ctx.fail("ERR timeout is negative"),
+        Some(Ok(ms)) => {
+            let until = ctx.now.mono.saturating_add(ms);
+            Flow::Wait(Wait::Pause(Pause { held, until }))
+        }
+    }
+}
+
+fn unpause(_ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
+    Flow::Wait(Wait::Unpause)
+}
+
+fn help(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
+    ctx.help(
+        "CLIENT",
+        &[
+            "GETNAME",
+            "    Return the name of the current connection.",
+            "ID",
+            "    Return the ID of the current connection.",
+            "INFO",
+            "    Return information about the current client connection.",
+            "LIST [options ...]",
+            "    Return information about client connections. Options:",
+            "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+            "      Return clients of specified type.",
+            "    * ID <id> [<id> ...]",
+            "      Return clients with these IDs.",
+            "NO-EVICT (ON|OFF)",
+            "    Protect current client connection from eviction.",
+            "NO-TOUCH (ON|OFF)",
+            "    Will not touch LRU/LFU stats when this mode is on.",
+            "PAUSE <timeout> [WRITE|ALL]",
+            "    Suspend all, or just write, clients for <timeout> milliseconds.",
+            "SETINFO <option> <value>",
+            "    Set client meta attr. Options are:",
+            "    * LIB-NAME: the client lib name.",
+            "    * LIB-VER: the client lib version.",
+            "SETNAME <name>",
+            "    Assign the name <name> to the current connection.",
+            "UNPAUSE",
+            "    Stop the current client pause, resuming traffic.",
+        ],
+    );
+    Flow::Done
+}

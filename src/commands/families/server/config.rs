@@ -1,0 +1,89 @@
+//! CONFIG: the options in use, from and to clients.
+//!
+//! Owns: the replies. Must not: know an option (the config room does), or write a file (the node does).
+
+use crate::commands::engine::parse::{SYNTAX_ERROR, shown};
+use crate::commands::engine::{Command, Context, Flag, Flow, Group, Wait};
+use crate::wire::Args;
+use std::collections::BTreeMap;
+
+const ADMIN: &[Flag] = &[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale];
+const SERVER: Group = Group::Server;
+
+/// The family's commands.
+pub const COMMANDS: &[Command] =
+    &[Command::container("config", SERVER, "2.0.0", "A container for server configuration commands.", SUBCOMMANDS)];
+
+const SUBCOMMANDS: &[Command] = &[
+    Command::new("get", -3, ADMIN, SERVER, "2.0.0", "Returns the effective values of configuration parameters.", get),
+    Command::new("help", 2, &[Flag::Loading, Flag::Stale], SERVER, "5.0.0", "Returns helpful text about the different subcommands.", help),
+    Command::new("resetstat", 2, ADMIN, SERVER, "2.0.0", "Resets the server's statistics.", resetstat)
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+    Command::new("rewrite", 2, ADMIN, SERVER, "2.8.0", "Persists the effective configuration to file.", rewrite)
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+    Command::new("set", -4, ADMIN, SERVER, "2.0.0", "Sets configuration parameters in-flight.", set)
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+];
+
+fn get(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    let found: BTreeMap<&str, String> = args.skip(2).iter().flat_map(|pattern| ctx.config.get(pattern)).collect();
+    ctx.reply.map(found.len());
+    for (name, value) in found {
+        ctx.reply.bulk(name.as_bytes());
+        ctx.reply.bulk(value.as_bytes());
+    }
+    Flow::Done
+}
+
+fn set(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    if !args.len().is_multiple_of(2) {
+        return ctx.fail(SYNTAX_ERROR);
+    }
+    let mut pairs = Vec::with_capacity(args.len() / 2 - 1);
+    for at in (2..args.len()).step_by(2) {
+        let (name, value) = (args.get(at), args.get(at + 1));
+        let Ok(name) = std::str::from_utf8(name) else {
+            return ctx.fail(&format!("ERR Unknown option or number of arguments for CONFIG SET - '{}'", shown(name, 128)));
+        };
+        let Ok(value) = std::str::from_utf8(value) else {
+            return ctx.fail(&format!("ERR CONFIG SET failed (possibly related to argument '{name}') - argument must be UTF-8 text"));
+        };
+        pairs.push((name, value));
+    }
+    match ctx.config.set(&pairs) {
+        Ok(()) => {
+            ctx.server.config_changed = true;
+            ctx.done()
+        }
+        Err(error) => ctx.fail(&error.to_string()),
+    }
+}
+
+fn rewrite(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
+    if ctx.config.file.is_none() {
+        return ctx.fail("ERR The server is running without a config file");
+    }
+    Flow::Wait(Wait::RewriteConfig)
+}
+
+fn resetstat(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
+    ctx.server.stats.reset();
+    ctx.done()
+}
+
+fn help(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
+    ctx.help(
+        "CONFIG",
+        &[
+            "GET <pattern>",
+            "    Return parameters matching the glob-like <pattern> and their values.",
+            "SET <directive> <value>",
+            "    Set the configuration <directive> to <value>.",
+            "RESETSTAT",
+            "    Reset statistics reported by the INFO command.",
+            "REWRITE",
+            "    Rewrite the configuration file.",
+        ],
+    );
+    Flow::Done
+}

@@ -1,0 +1,379 @@
+//! INFO: what monitoring and the cluster tools read.
+//!
+//! Owns: the sections and their text. Must not: count anything itself. Contract: docs/operations.md, "What to watch".
+//!
+//! Tools search the text with strstr: `cluster_enabled:` must stand nowhere before its section, and `db0:` nowhere while there is no key.
+
+use crate::cluster::Address;
+use crate::commands::engine::parse::is;
+use crate::commands::engine::replicas::{Shown, replicas};
+use crate::commands::engine::{Command, Context, Flag, Flow, Group, UpstreamLink};
+use crate::commands::table;
+use crate::replication::{Backlog, History};
+use crate::session::{Calls, Client, Held, PONTOON_VERSION, SERVER_NAME, Scope, seconds};
+use crate::types::{REDIS_VERSION, ReplId};
+use crate::wire::Args;
+use std::fmt::{Display, Write};
+
+/// The family's commands.
+pub const COMMANDS: &[Command] = &[Command::new(
+    "info",
+    -1,
+    &[Flag::Loading, Flag::Stale],
+    Group::Server,
+    "1.0.0",
+    "Returns information and statistics about the server.",
+    info,
+)
+.tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
+.categories(&["@dangerous"])];
+
+/// One `# Title` of the text.
+struct Section {
+    title: &'static str,
+    /// Part of INFO without arguments.
+    default: bool,
+    write: fn(&Context<'_>, &mut Text),
+}
+
+const SECTIONS: &[Section] = &[
+    Section { title: "Server", default: true, write: server },
+    Section { title: "Clients", default: true, write: clients },
+    Section { title: "Memory", default: true, write: memory },
+    Section { title: "Persistence", default: true, write: persistence },
+    Section { title: "Stats", default: true, write: stats },
+    Section { title: "Replication", default: true, write: replication },
+    Section { title: "CPU", default: true, write: cpu },
+    Section { title: "Modules", default: true, write: |_, _| {} },
+    Section { title: "Commandstats", default: false, write: commandstats },
+    Section { title: "Errorstats", default: true, write: errorstats },
+    Section { title: "Cluster", default: true, write: cluster },
+    Section { title: "Keyspace", default: true, write: keyspace },
+];
+
+fn cluster(ctx: &Context<'_>, text: &mut Text) {
+    text.line("cluster_enabled", 1);
+    text.line("cluster_clocks_off", ctx.cluster.raft.clocks_off());
+    text.line("cluster_lease_withheld", u8::from(ctx.cluster.lease_withheld));
+}
+
+/// The text under construction.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn section(&mut self, title: &str) {
+        if !self.0.is_empty() {
+            self.0.push_str("\r\n");
+        }
+        self.put(format_args!("# {title}\r\n"));
+    }
+
+    fn line(&mut self, name: &str, value: impl Display) {
+        self.put(format_args!("{name}:{value}\r\n"));
+    }
+
+    fn lines(&mut self, pairs: &[(&str, &dyn Display)]) {
+        for (name, value) in pairs {
+            self.line(name, value);
+        }
+    }
+
+    /// Bytes, and the same for people.
+    fn bytes(&mut self, name: &str, bytes: u64) {
+        self.line(name, bytes);
+        self.put(format_args!("{name}_human:{}\r\n", human(bytes)));
+    }
+
+    fn put(&mut self, text: std::fmt::Arguments<'_>) {
+        let written = self.0.write_fmt(text);
+        debug_assert!(written.is_ok(), "writing to a String cannot fail");
+    }
+}
+
+fn info(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    let asked = |section: &Section| {
+        let names = || args.skip(1).iter();
+        let named = |word: &str| names().any(|name| is(name, word));
+        named(section.title) || named("all") || named("everything") || section.default && (args.len() == 1 || named("default"))
+    };
+    let mut text = Text::default();
+    for section in SECTIONS.iter().filter(|section| asked(section)) {
+        text.section(section.title);
+        (section.write)(ctx, &mut text);
+    }
+    ctx.reply.verbatim("txt", text.0.as_bytes());
+    Flow::Done
+}
+
+/// Redis' form of a number of bytes: `1.75M`.
+fn human(bytes: u64) -> String {
+    let units = [(40, 'T'), (30, 'G'), (20, 'M'), (10, 'K')];
+    match units.iter().find(|(shift, _)| bytes >> shift > 0) {
+        Some((shift, unit)) => format!("{:.2}{unit}", bytes as f64 / (1u64 << shift) as f64),
+        None => format!("{bytes}B"),
+    }
+}
+
+/// The value of an option that Pontoon gives no typed field.
+fn option(ctx: &Context<'_>, name: &str) -> String {
+    ctx.config.get(name).into_iter().next().map(|(_, value)| value).unwrap_or_default()
+}
+
+fn server(ctx: &Context<'_>, text: &mut Text) {
+    let (now, server) = (ctx.now, &*ctx.server);
+    let uptime = seconds(server.started.mono, now.mono);
+    let hz = option(ctx, "hz");
+    let file = ctx.config.file.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+    text.lines(&[
+        ("redis_version", &REDIS_VERSION),
+        ("server_name", &SERVER_NAME),
+        ("pontoon_version", &PONTOON_VERSION),
+        ("redis_git_sha1", &"00000000"),
+        ("redis_git_dirty", &0),
+        ("redis_build_id", &0),
+        ("redis_mode", &"cluster"),
+        ("server_mode", &"cluster"),
+        ("os", &format_args!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
+        ("arch_bits", &usize::BITS),
+        ("monotonic_clock", &"POSIX clock_gettime"),
+        ("multiplexing_api", &"mio"),
+        ("process_id", &server.process_id),
+        ("process_supervised", &"no"),
+        ("run_id", &server.run_id),
+        ("tcp_port", &ctx.config.port),
+        ("server_time_usec", &(now.wall * 1000)),
+        ("uptime_in_seconds", &uptime),
+        ("uptime_in_days", &(uptime / 86400)),
+        ("hz", &hz),
+        ("configured_hz", &hz),
+        // 24 bits of seconds, as in Redis.
+        ("lru_clock", &((now.wall / 1000) & 0xff_ffff)),
+        ("executable", &server.executable),
+        ("config_file", &file),
+        ("io_threads_active", &0),
+        ("availability_zone", &ctx.config.availability_zone),
+    ]);
+}
+
+fn clients(ctx: &Context<'_>, text: &mut Text) {
+    let (mut normal, mut blocked, mut watching, mut watched, mut subscribed) = (0, 0, 0, 0, 0);
+    let mut look = |client: &Client| {
+        normal += usize::from(!client.is_replica());
+        blocked += usize::from(client.is_blocked());
+        watching += usize::from(!client.watched.is_empty());
+        watched += client.watched.len();
+        subscribed += usize::from(!client.subscriptions.is_empty());
+    };
+    look(ctx.client);
+    ctx.clients.visit_others(&mut |client, _| look(client));
+    let (reason, actions) = match ctx.pause {
+        None => ("none", "none"),
+        Some(pause) => ("client_pause", if pause.held == Held::All { "all" } else { "write" }),
+    };
+    text.lines(&[
+        ("connected_clients", &normal),
+        ("cluster_connections", &ctx.cluster.links.len()),
+        ("maxclients", &ctx.config.maxclients),
+        ("blocked_clients", &blocked),
+        ("tracking_clients", &0),
+        ("pubsub_clients", &subscribed),
+        ("watching_clients", &watching),
+        ("clients_in_timeout_table", &0),
+        ("total_watched_keys", &watched),
+        ("total_blocking_keys", &0),
+        ("total_blocking_keys_on_nokey", &0),
+        ("paused_reason", &reason),
+        ("paused_actions", &actions),
+        ("paused_timeout_milliseconds", &ctx.pause.map_or(0, |pause| pause.until.saturating_sub(ctx.now.mono))),
+    ]);
+}
+
+fn memory(ctx: &Context<'_>, text: &mut Text) {
+    let usage = ctx.server.usage;
+    text.bytes("used_memory", usage.resident_bytes);
+    text.bytes("used_memory_rss", usage.resident_bytes);
+    text.bytes("used_memory_peak", usage.peak_bytes);
+    text.bytes("total_system_memory", usage.system_bytes);
+    text.lines(&[("number_of_cached_scripts", &0), ("number_of_functions", &0), ("number_of_libraries", &0)]);
+    // There is no limit and no eviction, whatever the option says.
+    text.bytes("maxmemory", 0);
+    text.lines(&[("maxmemory_policy", &"noeviction"), ("mem_allocator", &"libc"), ("active_defrag_running", &0)]);
+}
+
+fn persistence(ctx: &Context<'_>, text: &mut Text) {
+    let persistence = &ctx.server.persistence;
+    let took = |ms: Option<u64>| ms.map_or(-1, |ms| (ms / 1000) as i64);
+    let since = persistence.saving_since.map(|began| ctx.now.mono.saturating_sub(began));
+    text.lines(&[
+        ("loading", &u8::from(persistence.loading.is_some())),
+        ("async_loading", &u8::from(ctx.cluster.upstream.is_some_and(|upstream| matches!(upstream.link, UpstreamLink::Loading { .. })))),
+        ("rdb_changes_since_last_save", &(ctx.keyspace.dirty() - persistence.saved_dirty)),
+        ("rdb_bgsave_in_progress", &u8::from(since.is_some() || persistence.save_asked)),
+        ("rdb_last_save_time", &(persistence.saved_at / 1000)),
+        ("rdb_last_bgsave_status", &if persistence.failed { "err" } else { "ok" }),
+        ("rdb_last_bgsave_time_sec", &took(persistence.took)),
+        ("rdb_current_bgsave_time_sec", &took(since)),
+        ("rdb_saves", &persistence.saves),
+        ("rdb_last_load_keys_expired", &0),
+        ("rdb_last_load_keys_loaded", &persistence.keys_loaded),
+        ("aof_enabled", &0),
+        ("aof_rewrite_in_progress", &0),
+        ("aof_rewrite_scheduled", &0),
+        ("aof_last_rewrite_time_sec", &-1),
+        ("aof_current_rewrite_time_sec", &-1),
+        ("aof_last_bgrewrite_status", &"ok"),
+        ("aof_last_write_status", &"ok"),
+    ]);
+    if let Some(progress) = persistence.loading {
+        text.lines(&[
+            ("loading_start_time", &(progress.began.wall / 1000)),
+            ("loading_total_bytes", &progress.total),
+            ("loading_loaded_bytes", &progress.done),
+            ("loading_loaded_perc", &format_args!("{:.2}", progress.percent())),
+            ("loading_eta_seconds", &progress.eta(ctx.now)),
+        ]);
+    }
+}
+
+fn stats(ctx: &Context<'_>, text: &mut Text) {
+    let stats = &ctx.server.stats;
+    text.lines(&[
+        ("total_connections_received", &stats.connections_received),
+        ("total_commands_processed", &stats.commands_processed),
+        ("instantaneous_ops_per_sec", &stats.commands_per_second(ctx.now)),
+        ("total_net_input_bytes", &stats.net_input_bytes),
+        ("total_net_output_bytes", &stats.net_output_bytes),
+        ("rejected_connections", &stats.connections_rejected),
+        ("sync_full", &stats.sync_full),
+        ("sync_partial_ok", &stats.sync_partial_ok),
+        ("sync_partial_err", &stats.sync_partial_err),
+        ("expired_keys", &ctx.keyspace.expired_count()),
+        ("evicted_keys", &0),
+        ("evicted_clients", &0),
+        ("keyspace_hits", &stats.keyspace_hits),
+        ("keyspace_misses", &stats.keyspace_misses),
+        ("pubsub_channels", &ctx.pubsub.count(Scope::Channel)),
+        ("pubsub_patterns", &ctx.pubsub.count(Scope::Pattern)),
+        ("pubsubshard_channels", &ctx.pubsub.shard_channels().count()),
+        ("latest_fork_usec", &0),
+        ("total_forks", &0),
+        ("migrate_cached_sockets", &0),
+        ("total_error_replies", &stats.error_replies),
+        ("client_query_buffer_limit_disconnections", &stats.input_limit_disconnections),
+        ("client_output_buffer_limit_disconnections", &stats.output_limit_disconnections),
+    ]);
+}
+
+fn replication(ctx: &Context<'_>, text: &mut Text) {
+    let state = ctx.cluster.state;
+    let primary = ctx.cluster.primary().and_then(|primary| state.member(&primary));
+    text.line("role", if primary.is_some() { "slave" } else { "master" });
+    if let Some(primary) = primary {
+        upstream(ctx, &primary.address, text);
+    }
+    write_replicas(ctx, text);
+    let History { id, second, offset } = *ctx.stream.history();
+    let (second, second_offset) = second.map_or((ReplId::from_bytes([0; 20]), -1), |(id, offset)| (id, offset.cast_signed()));
+    let backlog = ctx.stream.backlog();
+    text.lines(&[
+        ("master_failover_state", &"no-failover"),
+        ("master_replid", &id),
+        ("master_replid2", &second),
+        ("master_repl_offset", &offset),
+        ("second_repl_offset", &second_offset),
+        ("repl_backlog_active", &u8::from(backlog.is_some())),
+        ("repl_backlog_size", &ctx.config.repl_backlog_size),
+        ("repl_backlog_first_byte_offset", &backlog.map_or(0, |backlog| backlog.start() + 1)),
+        ("repl_backlog_histlen", &backlog.map_or(0, Backlog::len)),
+    ]);
+}
+
+/// A replica's side.
+fn upstream(ctx: &Context<'_>, primary: &Address, text: &mut Text) {
+    let (mono, offset) = (ctx.now.mono, ctx.stream.offset());
+    let heard = ctx.cluster.upstream.and_then(|upstream| upstream.heard);
+    let link = ctx.cluster.upstream.map_or(UpstreamLink::Down { since: mono }, |upstream| upstream.link);
+    text.lines(&[
+        ("master_host", &primary.ip),
+        ("master_port", &primary.port),
+        ("master_link_status", if link == UpstreamLink::Up { &"up" } else { &"down" }),
+        ("master_last_io_seconds_ago", &heard.map_or(-1, |heard| seconds(heard, mono).cast_signed())),
+        ("master_sync_in_progress", &u8::from(matches!(link, UpstreamLink::Loading { .. }))),
+        ("slave_read_repl_offset", &offset),
+        ("slave_repl_offset", &offset),
+    ]);
+    if let UpstreamLink::Loading { read, total, .. } = link {
+        let percent = total.filter(|total| *total > 0).map_or(0.0, |total| read as f64 * 100.0 / total as f64);
+        text.lines(&[
+            ("master_sync_total_bytes", &total.unwrap_or(0)),
+            ("master_sync_read_bytes", &read),
+            ("master_sync_left_bytes", &total.map_or(-1, |total| total.saturating_sub(read).cast_signed())),
+            ("master_sync_perc", &format_args!("{percent:.2}")),
+            ("master_sync_last_io_seconds_ago", &heard.map_or(-1, |heard| seconds(heard, mono).cast_signed())),
+        ]);
+    }
+    if let UpstreamLink::Down { since } | UpstreamLink::Loading { since, .. } = link {
+        text.line("master_link_down_since_seconds", seconds(since, mono));
+    }
+    text.lines(&[("slave_priority", &ctx.config.replica_priority), ("slave_read_only", &1), ("replica_announced", &1)]);
+}
+
+fn write_replicas(ctx: &Context<'_>, text: &mut Text) {
+    let replicas = replicas(ctx);
+    text.line("connected_slaves", replicas.len());
+    if ctx.config.min_replicas_to_write > 0 && ctx.config.min_replicas_max_lag > 0 {
+        text.line("min_slaves_good_slaves", ctx.server.good_replicas);
+    }
+    for (number, replica) in replicas.iter().enumerate() {
+        let Shown { ip, port, state, acked, heard, .. } = replica;
+        let lag = seconds(*heard, ctx.now.mono);
+        text.put(format_args!("slave{number}:ip={ip},port={port},state={state},offset={acked},lag={lag}\r\n"));
+    }
+}
+
+fn cpu(ctx: &Context<'_>, text: &mut Text) {
+    let usage = ctx.server.usage;
+    for (name, us) in [("used_cpu_sys", usage.cpu_sys_us), ("used_cpu_user", usage.cpu_user_us)] {
+        text.put(format_args!("{name}:{}.{:06}\r\n", us / 1_000_000, us % 1_000_000));
+    }
+}
+
+/// Times are not taken: a pure command has no clock. The fields stand there for tools that count on their places.
+fn commandstats(ctx: &Context<'_>, text: &mut Text) {
+    for id in table().all() {
+        let calls = ctx.server.stats.calls(id);
+        if calls != Default::default() {
+            let Calls { calls, rejected, failed } = calls;
+            text.put(format_args!(
+                "cmdstat_{}:calls={calls},usec=0,usec_per_call=0.00,rejected_calls={rejected},failed_calls={failed}\r\n",
+                table().get(id).full_name
+            ));
+        }
+    }
+}
+
+fn errorstats(ctx: &Context<'_>, text: &mut Text) {
+    for (code, count) in ctx.server.stats.errors() {
+        text.put(format_args!("errorstat_{code}:count={count}\r\n"));
+    }
+}
+
+fn keyspace(ctx: &Context<'_>, text: &mut Text) {
+    let keys = ctx.keyspace.len();
+    if keys > 0 {
+        text.put(format_args!("db0:keys={keys},expires={},avg_ttl=0\r\n", ctx.keyspace.volatile_len()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::human;
+
+    #[test]
+    fn bytes_for_people() {
+        for (bytes, text) in [(0, "0B"), (1023, "1023B"), (1024, "1.00K"), (1_837_616, "1.75M"), (25_276_518_400, "23.54G")] {
+            assert_eq!(human(bytes), text);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Strings that are numbers: the INCR family.
+//!
+//! Owns: when a value counts as a number, and what overflows. Contract: the error words of Redis 7.2.
+
+use super::decimal;
+use crate::commands::engine::parse::{NOT_AN_INTEGER, integer};
+use crate::commands::engine::{Command, Context, Event, Flag, Flow, Group, KeyFlag, KeySpec};
+use crate::keyspace::{Expiry, Value};
+use crate::wire::{Args, number};
+
+const GROW_FAST: &[Flag] = &[Flag::Write, Flag::DenyOom, Flag::Fast];
+const COUNT: &[KeySpec] = &[KeySpec::one(&[KeyFlag::ReadWrite, KeyFlag::Access, KeyFlag::Update])];
+
+/// The family's commands.
+pub const COMMANDS: &[Command] = &[
+    Command::new("decr", 2, GROW_FAST, Group::String, "1.0.0", "Decrements the integer value of a key by one.", decr).keys(COUNT),
+    Command::new("decrby", 3, GROW_FAST, Group::String, "1.0.0", "Subtracts a number from the integer value of a key.", decrby).keys(COUNT),
+    Command::new("incr", 2, GROW_FAST, Group::String, "1.0.0", "Increments the integer value of a key by one.", incr).keys(COUNT),
+    Command::new("incrby", 3, GROW_FAST, Group::String, "1.0.0", "Adds a number to the integer value of a key.", incrby).keys(COUNT),
+    Command::new("incrbyfloat", 3, GROW_FAST, Group::String, "2.6.0", "Adds a decimal number to the value of a key.", incrbyfloat)
+        .keys(COUNT),
+];
+
+const OVERFLOW: &str = "ERR increment or decrement would overflow";
+
+fn incr(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    add(ctx, args.get(1), 1)
+}
+
+fn decr(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    add(ctx, args.get(1), -1)
+}
+
+fn incrby(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    match integer(args.get(2)) {
+        Some(number) => add(ctx, args.get(1), number),
+        None => ctx.fail(NOT_AN_INTEGER),
+    }
+}
+
+fn decrby(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    let Some(number) = integer(args.get(2)) else { return ctx.fail(NOT_AN_INTEGER) };
+    match number.checked_neg() {
+        Some(number) => add(ctx, args.get(1), number),
+        None => ctx.fail("ERR decrement would overflow"),
+    }
+}
+
+/// Adds to the key's integer, 0 if it is not there; its time to live stays.
+fn add(ctx: &mut Context<'_>, key: &[u8], number: i64) -> Flow {
+    let old = match ctx.keyspace.get(ctx.slot, key, ctx.now.wall) {
+        None => Some(0),
+        Some(Value::String(bytes)) => integer(bytes),
+    };
+    let Some(old) = old else { return ctx.fail(NOT_AN_INTEGER) };
+    let Some(new) = old.checked_add(number) else { return ctx.fail(OVERFLOW) };
+    let mut text = Vec::with_capacity(20);
+    number::push_i64(&mut text, new);
+    ctx.keyspace.set_string(ctx.slot, key, &text, Expiry::Keep, ctx.now.wall);
+    ctx.notify(Event::IncrBy, key);
+    ctx.reply.int(new);
+    Flow::Done
+}
+
+fn incrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    const NOT_A_FLOAT: &str = "ERR value is not a valid float";
+    let old = match ctx.keyspace.get(ctx.slot, args.get(1), ctx.now.wall) {
+        None => decimal::parse(b"0"),
+        Some(Value::String(bytes)) => decimal::parse(bytes),
+    };
+    let (Some(old), Some(more)) = (old, decimal::parse(args.get(2))) else { return ctx.fail(NOT_A_FLOAT) };
+    let Some(text) = decimal::sum(old, more) else { return ctx.fail("ERR increment would produce NaN or Infinity") };
+    ctx.keyspace.set_string(ctx.slot, args.get(1), text.as_bytes(), Expiry::Keep, ctx.now.wall);
+    // The sum, for it may come out otherwise elsewhere.
+    ctx.propagate_instead(&[b"SET", args.get(1), text.as_bytes(), b"KEEPTTL"]);
+    ctx.notify(Event::IncrByFloat, args.get(1));
+    ctx.reply.bulk(text.as_bytes());
+    Flow::Done
+}

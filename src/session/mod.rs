@@ -1,0 +1,26 @@
+//! Who is connected, what each of them has said and listens to, and what the process counts: the state that commands look at and change.
+//!
+//! Owns: the state's shape. The node keeps it, so that no command owns any. Must not: know a command, a connection or a buffer.
+//! Contract: docs/architecture.md, "Rooms".
+
+mod bus_stats;
+mod client;
+mod client_list;
+mod command;
+mod outgoing;
+mod pause;
+mod persistence;
+mod pubsub;
+mod server;
+mod transaction;
+
+pub use bus_stats::BusStats;
+pub use client::{Client, LONG_VALUE, LongValue, Watched};
+pub use client_list::{Buffers, ClientList};
+pub use command::{Access, CommandId, KeySlots};
+pub use outgoing::{Batch, Outgoing};
+pub use pause::{Held, Pause};
+pub use persistence::{Persistence, Progress};
+pub use pubsub::{Name, PubSub, Scope, Subscriptions, confirm};
+pub use server::{Calls, PONTOON_VERSION, SERVER_NAME, Server, Stats, Usage, seconds};
+pub use transaction::{Execution, Queued, Transaction};

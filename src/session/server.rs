@@ -1,0 +1,203 @@
+//! What is known of the process and counted about it.
+//!
+//! Owns: identity of the process and the counters behind INFO. Must not: read clocks or the system; the node and the shell tell.
+
+use super::command::CommandId;
+use super::persistence::Persistence;
+use crate::replication::Start;
+use crate::types::{Millis, Now};
+use std::collections::BTreeMap;
+
+/// What this server calls itself.
+pub const SERVER_NAME: &str = "pontoon";
+/// Pontoon's own version.
+pub const PONTOON_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// At most so many different error codes are counted; more would be a client's doing.
+const MAX_ERROR_CODES: usize = 128;
+
+/// The process, as INFO shows it.
+#[derive(Debug, Default)]
+pub struct Server {
+    /// 40 hex digits, drawn at each start.
+    pub run_id: String,
+    /// When it started.
+    pub started: Now,
+    /// Its process id.
+    pub process_id: u32,
+    /// Path of the binary; empty if not known.
+    pub executable: String,
+    /// What the shell last measured of the process.
+    pub usage: Usage,
+    /// Counters.
+    pub stats: Stats,
+    /// Replicas that follow the stream and have said so within `min-replicas-max-lag`.
+    pub good_replicas: u32,
+    /// Saving and loading the keys.
+    pub persistence: Persistence,
+    /// CONFIG SET changed something: the node looks at its configuration again and clears this.
+    pub config_changed: bool,
+}
+
+/// What only the system knows of the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// Resident memory in bytes.
+    pub resident_bytes: u64,
+    /// The most resident memory seen.
+    pub peak_bytes: u64,
+    /// The machine's memory in bytes.
+    pub system_bytes: u64,
+    /// CPU time in the kernel, in microseconds.
+    pub cpu_sys_us: u64,
+    /// CPU time outside of it, in microseconds.
+    pub cpu_user_us: u64,
+}
+
+/// Counters since the start or CONFIG RESETSTAT.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// Client connections accepted.
+    pub connections_received: u64,
+    /// Client connections refused (`maxclients`).
+    pub connections_rejected: u64,
+    /// Commands run.
+    pub commands_processed: u64,
+    /// Bytes read from clients.
+    pub net_input_bytes: u64,
+    /// Bytes written to clients.
+    pub net_output_bytes: u64,
+    /// Clients closed because they sent too much at once.
+    pub input_limit_disconnections: u64,
+    /// Clients closed because they did not read their replies.
+    pub output_limit_disconnections: u64,
+    /// Replicas that got all keys.
+    pub sync_full: u64,
+    /// Replicas that went on where they were.
+    pub sync_partial_ok: u64,
+    /// Of those that got all keys, the ones that had asked to go on.
+    pub sync_partial_err: u64,
+    /// Reads that found their key.
+    pub keyspace_hits: u64,
+    /// Reads that did not.
+    pub keyspace_misses: u64,
+    /// Error replies.
+    pub error_replies: u64,
+    /// Error replies by code.
+    errors: BTreeMap<String, u64>,
+    /// By command id; grows up to the highest that has come.
+    calls: Vec<Calls>,
+    /// Commands a second.
+    rate: Rate,
+}
+
+/// How often one command came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Calls {
+    /// It ran.
+    pub calls: u64,
+    /// It was refused before it ran.
+    pub rejected: u64,
+    /// It ran and answered an error.
+    pub failed: u64,
+}
+
+/// Commands in the last full second, without a timer: the second that begins closes the one before.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rate {
+    second: u64,
+    count: u64,
+    previous: u64,
+}
+
+impl Rate {
+    fn turn_to(&mut self, second: u64) {
+        if second != self.second {
+            self.previous = if second == self.second + 1 { self.count } else { 0 };
+            *self = Self { second, count: 0, previous: self.previous };
+        }
+    }
+}
+
+impl Stats {
+    /// A command runs.
+    pub fn called(&mut self, id: CommandId, now: Now) {
+        self.commands_processed += 1;
+        self.rate.turn_to(now.mono / 1000);
+        self.rate.count += 1;
+        self.of(id).calls += 1;
+    }
+
+    /// A command was refused before it ran.
+    pub fn rejected(&mut self, id: CommandId) {
+        self.of(id).rejected += 1;
+    }
+
+    /// A command ran and answered an error.
+    pub fn failed(&mut self, id: CommandId) {
+        self.of(id).failed += 1;
+    }
+
+    /// A read looked for a key.
+    pub fn looked_up(&mut self, found: bool) {
+        *if found { &mut self.keyspace_hits } else { &mut self.keyspace_misses } += 1;
+    }
+
+    /// An error reply, without its leading `-`: its first word is the code.
+    pub fn error_reply(&mut self, reply: &[u8]) {
+        self.error_replies += 1;
+        let end = reply.iter().position(|byte| matches!(byte, b' ' | b'\r' | b'\n')).unwrap_or(reply.len());
+        let Ok(code) = std::str::from_utf8(&reply[..end]) else { return };
+        if let Some(count) = self.errors.get_mut(code) {
+            *count += 1;
+        } else if self.errors.len() < MAX_ERROR_CODES {
+            self.errors.insert(code.to_owned(), 1);
+        }
+    }
+
+    /// A replica asked for data.
+    pub fn sync_started(&mut self, start: Start) {
+        match start {
+            Start::Partial => self.sync_partial_ok += 1,
+            Start::Full { in_place_of_partial } => {
+                self.sync_full += 1;
+                self.sync_partial_err += u64::from(in_place_of_partial);
+            }
+            Start::Later => {}
+        }
+    }
+
+    /// Error replies by code, in alphabetical order.
+    pub fn errors(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.errors.iter().map(|(code, count)| (code.as_str(), *count))
+    }
+
+    /// How often this command came.
+    pub fn calls(&self, id: CommandId) -> Calls {
+        self.calls.get(id.index()).copied().unwrap_or_default()
+    }
+
+    /// Commands in the last full second.
+    pub fn commands_per_second(&self, now: Now) -> u64 {
+        let mut rate = self.rate;
+        rate.turn_to(now.mono / 1000);
+        rate.previous
+    }
+
+    /// CONFIG RESETSTAT.
+    pub fn reset(&mut self) {
+        *self = Self { rate: self.rate, ..Self::default() };
+    }
+
+    fn of(&mut self, id: CommandId) -> &mut Calls {
+        if id.index() >= self.calls.len() {
+            self.calls.resize(id.index() + 1, Calls::default());
+        }
+        &mut self.calls[id.index()]
+    }
+}
+
+/// Whole seconds between two points of one clock.
+pub fn seconds(from: Millis, to: Millis) -> u64 {
+    to.saturating_sub(from) / 1000
+}
