@@ -124,11 +124,16 @@ impl<D: Disk> Node<D> {
         self.metadata.raft.append(entry.origin, change.clone()).map(|_| Taken::Appended).map_err(|_| RejectReason::NotLeader)
     }
 
-    /// Whether every member speaks this version of the protocol, those included whose joining, or return to an older binary, is on its way \[N26\].
+    /// Whether every member speaks this version of the protocol: by its address, those included whose joining, or return to an older binary, is on its way,
+    /// and by its greeting, which tells of such a return before the log does \[N26\].
     fn all_speak(&self, version: u32) -> bool {
         let tail = self.metadata.tail().addresses().map(|(_, address)| address);
+        let mut addresses = self.metadata.state.members().map(|member| &member.address).chain(tail);
+        let sessions = &self.io.sessions;
+        let mut greetings = sessions.iter().filter_map(|(conn, _)| sessions.bus(conn)?.peer.as_ref());
         version <= OLDEST_VERSION
-            || self.metadata.state.members().map(|member| &member.address).chain(tail).all(|address| address.protocol_version() >= version)
+            || addresses.all(|address| address.protocol_version() >= version)
+                && greetings.all(|peer| peer.version >= version || !self.is_known(&peer.id))
     }
 
     /// Puts a wish on the desk; it is looked at at once, and again whenever something was applied, until it is granted or too old.

@@ -150,3 +150,15 @@ fn an_address_that_leaves_no_room_is_not_appended_and_applied_by_everybody() {
     net.nodes[at].metadata.state.write_snapshot(None, &mut text);
     assert_eq!(crate::cluster::parse_snapshot(&text, false).unwrap().0, net.nodes[at].metadata.state);
 }
+
+/// A member goes back to an older binary: it says so in its greeting, and in the log only when somebody has proposed that for it.
+#[test]
+fn what_a_member_says_as_it_greets_counts_before_the_log_tells_it() {
+    let (mut net, leader, at) = with_a_follower();
+    let id = net.nodes[at].me;
+    let node = &mut net.nodes[leader];
+    assert!(node.all_speak(PROTOCOL_VERSION) && !node.all_speak(PROTOCOL_VERSION + 1));
+    let conn = node.metadata.links.up(&id).unwrap();
+    node.io.sessions.bus_mut(conn).unwrap().peer.as_mut().unwrap().version = OLDEST_VERSION;
+    assert!(!node.all_speak(PROTOCOL_VERSION) && node.all_speak(OLDEST_VERSION));
+}
