@@ -190,7 +190,7 @@ impl<D: Disk> Node<D> {
             return self.drop_foreign_keys();
         }
         let target = self.metadata.state.epoch_of(&self.me).map(|epoch| (self.me, epoch));
-        self.propose(Change::SlotChange(SlotChange { source: None, target, ranges: Slot::ranges(free) }), None);
+        self.propose(SlotChange { source: None, target, ranges: Slot::ranges(free) }, None);
     }
 
     /// Keeps the log in memory short (docs/protocol.md, "Compaction"). At the beginning of a turn, so that what a turn brought is there until its end.

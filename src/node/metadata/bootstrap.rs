@@ -89,7 +89,7 @@ impl<D: Disk> Node<D> {
         log::info!("Founding cluster {cluster}");
         self.metadata.own_address.set_shard_id(shard);
         self.metadata.own_address.set_join_nonce(None);
-        let join = Change::NodeJoin(NodeJoin { id: self.me, address: self.metadata.own_address.clone(), voter: true });
+        let join = NodeJoin { id: self.me, address: self.metadata.own_address.clone(), voter: true }.into();
         let settings = raft_settings(&self.config);
         let raft = Raft::found(self.me, join, self.nonce, settings, self.rng.fork(), self.now.mono);
         self.metadata.standing = Standing::Member;

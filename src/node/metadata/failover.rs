@@ -4,7 +4,7 @@
 //! Contract: docs/protocol.md, "Failover".
 
 use crate::cluster::change::Failover;
-use crate::cluster::{Change, FailoverKind, Reason, Wish};
+use crate::cluster::{FailoverKind, Reason, Wish};
 use crate::node::Node;
 use crate::node::metadata::holdings::Question;
 use crate::node::metadata::leader::Granted;
@@ -190,7 +190,7 @@ impl<D: Disk> Node<D> {
         }
         let Some(old) = self.metadata.state.member(&primary) else { return };
         let (shard, epoch) = (old.shard, self.metadata.state.epoch(&old.shard));
-        if self.metadata.raft.append(None, Change::Failover(Failover { replica, primary, shard, epoch, kind })).is_ok() {
+        if self.metadata.raft.append(None, Failover { replica, primary, shard, epoch, kind }.into()).is_ok() {
             log::info!("Promoting {} in the place of {}", self.named(&replica), self.named(&primary));
         }
     }

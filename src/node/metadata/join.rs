@@ -4,7 +4,7 @@
 //! Contract: docs/protocol.md, "Joining".
 
 use crate::cluster::change::{NodeJoin, SlotChange};
-use crate::cluster::{Address, Change, WishKind};
+use crate::cluster::{Address, WishKind};
 use crate::commands::WaitOutcome;
 use crate::node::Node;
 use crate::node::io::links::bus_socket;
@@ -236,7 +236,7 @@ impl<D: Disk> Node<D> {
             if address.shard_id().is_none() {
                 address.keys.insert("shard-id".to_owned(), self.rng.shard_id().to_string());
             }
-            self.propose(Change::NodeJoin(NodeJoin { id: peer.id, address, voter: false }), None);
+            self.propose(NodeJoin { id: peer.id, address, voter: false }, None);
         }
         self.end_meeting(conn, Ok(()));
     }
@@ -248,7 +248,7 @@ impl<D: Disk> Node<D> {
         match self.metadata.state.epoch_of(&id) {
             Some(epoch) if !ranges.is_empty() => {
                 if !self.metadata.proposals.releases(&id) {
-                    self.propose(Change::SlotChange(SlotChange { source: Some((id, epoch)), target: None, ranges }), None);
+                    self.propose(SlotChange { source: Some((id, epoch)), target: None, ranges }, None);
                 }
             }
             _ => self.wish(WishKind::Forget, id, None),

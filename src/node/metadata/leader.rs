@@ -252,7 +252,7 @@ impl<D: Disk> Node<D> {
     fn grant_forget(&mut self, wish: Wish) -> Granted {
         let id = wish.id;
         let Some(epoch) = self.metadata.state.epoch_of(&id) else { return Granted::Yes };
-        let change = Change::NodeForget(NodeForget { id, epoch });
+        let change = NodeForget { id, epoch }.into();
         if self.metadata.raft.is_voter(&id) {
             return match wish.refused_by(&self.metadata.state) {
                 Some(reason) => Granted::Never(Some(reason)),
@@ -309,8 +309,8 @@ impl<D: Disk> Node<D> {
             .state
             .members()
             .filter_map(|member| match member.failed {
-                false if fails(&member.id) => Some(Change::NodeFail(NodeFail { id: member.id })),
-                true if self.answers_again(&member.id) => Some(Change::NodeRecover(NodeRecover { id: member.id })),
+                false if fails(&member.id) => Some(NodeFail { id: member.id }.into()),
+                true if self.answers_again(&member.id) => Some(NodeRecover { id: member.id }.into()),
                 _ => None,
             })
             .collect()

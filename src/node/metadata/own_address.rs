@@ -3,8 +3,8 @@
 //! Owns: how far our own IP is to be relied on, and when NODE_INFO is proposed. Must not: dial (links does).
 //! Contract: docs/protocol.md, "Addresses".
 
+use crate::cluster::Address;
 use crate::cluster::change::NodeInfo;
-use crate::cluster::{Address, Change};
 use crate::config::Config;
 use crate::node::Node;
 use crate::node::io::links::bus_socket;
@@ -198,7 +198,7 @@ impl<D: Disk> Node<D> {
             return;
         }
         self.metadata.whereabouts.due = self.now.mono + PERIOD;
-        self.propose(Change::NodeInfo(NodeInfo { id: self.me, address, nofailover }), None);
+        self.propose(NodeInfo { id: self.me, address, nofailover }, None);
     }
 
     /// An operator's MEET at `socket` led to a fellow: if the cluster knows it elsewhere, it has moved, and who leads may not hear from it.
@@ -212,7 +212,7 @@ impl<D: Disk> Node<D> {
             return;
         }
         let nofailover = self.metadata.state.member(&peer.id).is_some_and(|member| member.nofailover);
-        self.propose(Change::NodeInfo(NodeInfo { id: peer.id, address: peer.address.clone().without_shard_id(), nofailover }), None);
+        self.propose(NodeInfo { id: peer.id, address: peer.address.clone().without_shard_id(), nofailover }, None);
     }
 }
 

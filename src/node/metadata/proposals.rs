@@ -150,14 +150,14 @@ impl Proposals {
 
 impl<D: Disk> Node<D> {
     /// Proposes a change; its outcome reaches `part`, if there is one.
-    pub(in crate::node) fn propose(&mut self, change: Change, part: Option<Part>) {
+    pub(in crate::node) fn propose(&mut self, change: impl Into<Change>, part: Option<Part>) {
         if self.metadata.proposals.ahead() >= MAX_AHEAD {
             return self.decide(part, ChangeOutcome::Refused("ERR Too many changes of the cluster are pending".to_owned()));
         }
         self.metadata.proposals.last += 1;
         let n = self.metadata.proposals.last;
         let (since, seen) = (self.now.mono, self.metadata.state.last_applied());
-        let pending = Pending { change, part, since, attempts: 0, seen, sent: None, doubtful: false, after: None };
+        let pending = Pending { change: change.into(), part, since, attempts: 0, seen, sent: None, doubtful: false, after: None };
         self.metadata.proposals.pending.insert(n, pending);
         self.send_proposal(n);
     }
