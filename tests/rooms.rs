@@ -108,6 +108,21 @@ fn pure_rooms_do_no_system_call() {
     none(violations);
 }
 
+/// What an entry means is a property of its type: who asks does it by name, so that a new type cannot be left out of a match.
+#[test]
+fn no_other_room_tells_the_types_of_entries_apart() {
+    let mut violations = Vec::new();
+    for source in rooms().into_iter().filter(|source| source.room() != "cluster") {
+        for line in source.variants_of("Change") {
+            violations.push(format!(
+                "{}:{line}: a type of entry is a struct of `cluster::change`, and what it means one of its facts",
+                source.path
+            ));
+        }
+    }
+    none(violations);
+}
+
 #[test]
 fn every_file_says_what_it_owns() {
     let silent = sources("src").into_iter().filter(|source| !source.text.starts_with("//!"));

@@ -6,7 +6,6 @@
 use crate::node::metadata::Metadata;
 use crate::node::timers::Timer;
 use crate::node::{Fatal, Node};
-use crate::raft::Durable;
 use crate::store::{Disk, Image, Persisted};
 use crate::types::{Millis, Now};
 
@@ -46,7 +45,7 @@ fn persist<D: Disk>(node: &mut Node<D>, clock: &mut dyn FnMut() -> Now) -> Resul
         node.read_clock(clock);
         node.disk_took(syncs, node.view.now.mono.saturating_sub(begun));
     }
-    node.metadata.raft.persisted(Durable { term: receipt.term(), voted_for: receipt.voted_for(), last_index: receipt.last_index() });
+    node.metadata.raft.persisted(receipt.durable());
     Ok(receipt)
 }
 

@@ -34,7 +34,7 @@ pub use sync_times::SyncTimes;
 pub use tail::{Cut, Tail};
 
 use crate::cluster::{Change, State};
-use crate::raft::{HardState, Log};
+use crate::raft::{Durable, HardState, Log};
 use crate::types::{ClusterId, NodeId, Term};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -70,7 +70,7 @@ pub struct Store<D> {
     path: PathBuf,
     temp: PathBuf,
     /// What is certainly on disk; nothing before the first rewrite of this process, whatever was read.
-    on_disk: Persisted,
+    on_disk: Durable,
     /// The term of the entry at `on_disk`'s last index: with the index it names the whole log up to there.
     on_disk_term: Term,
     /// What else the file says; none before the first rewrite of this process.
@@ -154,7 +154,7 @@ impl<D: Disk> Store<D> {
             disk,
             path,
             temp,
-            on_disk: Persisted::default(),
+            on_disk: Durable::default(),
             on_disk_term: 0,
             rest_on_disk: None,
             appended: 0,
@@ -175,7 +175,7 @@ impl<D: Disk> Store<D> {
             self.append(image)?;
             self.appended += new_entries as usize;
         }
-        Ok(self.on_disk.clone())
+        Ok(Persisted::new(self.on_disk))
     }
 
     /// Whether the file with the new entries behind it would say what `image` says.
@@ -216,7 +216,7 @@ impl<D: Disk> Store<D> {
 
     fn now_on_disk(&mut self, image: &Image<'_>) {
         let HardState { term, voted_for } = image.hard;
-        self.on_disk = Persisted { term, voted_for, last_index: image.log.last_index() };
+        self.on_disk = Durable { term, voted_for, last_index: image.log.last_index() };
         self.on_disk_term = image.log.last_term();
     }
 
@@ -254,8 +254,8 @@ impl<D: Disk> Store<D> {
     }
 
     /// What this process has brought to the disk so far.
-    pub fn last_persisted(&self) -> &Persisted {
-        &self.on_disk
+    pub fn last_persisted(&self) -> Durable {
+        self.on_disk
     }
 
     /// What it has done so far.

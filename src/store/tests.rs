@@ -2,7 +2,7 @@
 
 use super::scene::Scene;
 use super::*;
-use crate::raft::Needs;
+use crate::raft::{Durable, Needs};
 use crate::store::memory::Fault;
 
 const FILE: &str = "dir/nodes.conf";
@@ -27,7 +27,7 @@ fn a_fresh_node_is_fresh_until_it_persists_and_then_loads_as_what_it_was() {
     let (disk, scene) = (MemoryDisk::new(), Scene::founded());
     let (mut store, loaded) = open(&disk);
     assert_eq!((loaded, disk.live(Path::new(FILE))), (None, None));
-    assert_eq!(*store.last_persisted(), Persisted::default());
+    assert_eq!(store.last_persisted(), Durable::default());
     let receipt = store.persist(&scene.image(), false).unwrap();
     assert!(receipt.covers(&Needs { term: 3, vote: Some(scene.me), index: 2 }));
     let loaded = open(&disk).1.unwrap();
@@ -43,7 +43,7 @@ fn entries_alone_are_appended_behind_a_synced_line_and_an_idle_file_is_closed_by
     assert_eq!(tail_words(&disk), ["log", "log", "synced"]);
     assert!(!store.needs_synced_line());
     let operations = disk.operations();
-    assert_eq!(store.persist(&scene.image(), false).unwrap(), *store.last_persisted());
+    assert_eq!(store.persist(&scene.image(), false).unwrap().durable(), store.last_persisted());
     assert_eq!(disk.operations(), operations, "nothing was due");
     scene.append("NOOP 6000");
     scene.append("NOOP 7000");
@@ -127,7 +127,7 @@ fn a_load_is_followed_by_a_rewrite_and_promises_nothing_before() {
     let (disk, mut scene) = (MemoryDisk::new(), Scene::founded());
     open(&disk).0.persist(&scene.image(), true).unwrap();
     let (mut store, loaded) = open(&disk);
-    assert_eq!(*store.last_persisted(), Persisted::default(), "what was read may be in the page cache only");
+    assert_eq!(store.last_persisted(), Durable::default(), "what was read may be in the page cache only");
     scene.incarnation = loaded.unwrap().incarnation;
     store.persist(&scene.image(), false).unwrap();
     assert!(text(&disk).contains("incarnation 2 "));
@@ -178,7 +178,7 @@ fn after_an_error_nothing_is_tried_again() {
     assert_eq!(error, "dir/nodes.conf: syncing failed: injected fault");
     let operations = disk.operations();
     assert!(store.persist(&scene.image(), true).is_err());
-    assert_eq!((disk.operations(), store.last_persisted().last_index()), (operations, 2));
+    assert_eq!((disk.operations(), store.last_persisted().last_index), (operations, 2));
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod model;
 mod power;
 
 use model::Model;
-use pontoon::raft::Needs;
+use pontoon::raft::{Durable, Needs};
 use pontoon::rng::Rng;
 use pontoon::store::{DiskError, LoadError, Loaded, MemoryDisk, Persisted, Store, nodes_conf};
 use std::path::Path;
@@ -29,8 +29,9 @@ fn persist(store: &mut Store<MemoryDisk>, disk: &MemoryDisk, model: &Model, full
     assert!(disk.syncs() <= syncs + 1, "more than one sync in a turn");
     let bytes = disk.durable(Path::new(FILE)).expect("a receipt without a file");
     let contents = nodes_conf::read(&bytes).expect("a receipt for a file that does not load");
-    assert!(contents.own.term >= receipt.term() && contents.own.voted_for == receipt.voted_for());
-    assert_eq!(contents.tail.log.last_index(), receipt.last_index());
+    let Durable { term, voted_for, last_index } = receipt.durable();
+    assert!(contents.own.term >= term && contents.own.voted_for == voted_for);
+    assert_eq!(contents.tail.log.last_index(), last_index);
     assert!(receipt.covers(&Needs { term: model.hard.term, vote: model.hard.voted_for, index: model.last() }));
     Ok(receipt)
 }

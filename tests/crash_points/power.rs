@@ -75,11 +75,11 @@ fn a_failing_operation_ends_the_store_and_promises_nothing() {
         for nth in 1..20 {
             let (disk, mut store) = forked(disk, before);
             disk.inject(nth, Fault::Fail);
-            let receipt = store.last_persisted().clone();
+            let durable = store.last_persisted();
             if store.persist(&after.image(), full).is_ok() {
                 break;
             }
-            assert_eq!(*store.last_persisted(), receipt, "{step:?}: a receipt for what failed");
+            assert_eq!(store.last_persisted(), durable, "{step:?}: promised what failed");
             let operations = disk.operations();
             assert!(store.persist(&after.image(), true).is_err() && store.idle_synced().is_err() == store.needs_synced_line());
             assert_eq!(disk.operations(), operations, "{step:?}: something was tried again");

@@ -120,6 +120,13 @@ impl Source {
         self.places(word).into_iter().filter(whole).map(|at| self.line_of(at)).collect()
     }
 
+    /// Lines that name a variant of this enum.
+    pub fn variants_of(&self, name: &str) -> Vec<usize> {
+        let path = format!("{name}::");
+        let variant = |at: &usize| self.code[at + path.len()..].starts_with(|character: char| character.is_uppercase());
+        self.places(&path).into_iter().filter(variant).map(|at| self.line_of(at)).collect()
+    }
+
     /// Where a text stands that no other word runs into.
     fn places(&self, text: &str) -> Vec<usize> {
         self.code.match_indices(text).map(|(at, _)| at).filter(|at| !self.code[..*at].ends_with(is_word)).collect()

@@ -3,8 +3,8 @@
 //! Owns: CLUSTER FAILOVER in progress, and what a new primary still waits for. Must not: copy keys (replica_link does), or choose a successor (failover does).
 //! Contract: docs/protocol.md, "Failover".
 
+use crate::cluster::FailoverKind;
 use crate::cluster::change::Failover;
-use crate::cluster::{Change, FailoverKind};
 use crate::commands::{UpstreamLink, WaitOutcome};
 use crate::node::Node;
 use crate::node::dataset::demotion::Yielding;
@@ -155,12 +155,7 @@ impl<D: Disk> Node<D> {
         let Some(old) = self.metadata.state.member(&primary) else { return };
         let (shard, epoch) = (old.shard, self.metadata.state.epoch(&old.shard));
         self.with_metadata(|metadata, view, out| {
-            metadata.propose(
-                Change::Failover(Failover { replica: metadata.me, primary, shard, epoch, kind: FailoverKind::Manual }),
-                Some(part),
-                view,
-                out,
-            )
+            metadata.propose(Failover { replica: metadata.me, primary, shard, epoch, kind: FailoverKind::Manual }, Some(part), view, out)
         });
     }
 

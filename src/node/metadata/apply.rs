@@ -161,7 +161,7 @@ impl Metadata {
             return out.consequences.push(Consequence::ClaimsSettled);
         }
         let target = self.state.epoch_of(&self.me).map(|epoch| (self.me, epoch));
-        self.propose(Change::SlotChange(SlotChange { source: None, target, ranges: Slot::ranges(free) }), None, view, out);
+        self.propose(SlotChange { source: None, target, ranges: Slot::ranges(free) }, None, view, out);
     }
 
     /// Keeps the log in memory short (docs/protocol.md, "Compaction"). At the beginning of a turn, so that what a turn brought is there until its end.

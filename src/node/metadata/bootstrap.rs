@@ -91,7 +91,7 @@ impl Metadata {
         log::info!("Founding cluster {cluster}");
         self.own_address.set_shard_id(shard);
         self.own_address.set_join_nonce(None);
-        let join = Change::NodeJoin(NodeJoin { id: self.me, address: self.own_address.clone(), voter: true });
+        let join = NodeJoin { id: self.me, address: self.own_address.clone(), voter: true }.into();
         let settings = raft_settings(&view.config);
         let raft = Raft::found(self.me, join, view.nonce, settings, out.rng.fork(), view.now.mono);
         self.standing = Standing::Member;

@@ -4,7 +4,7 @@
 //! Contract: docs/protocol.md, "Failover".
 
 use crate::cluster::change::Failover;
-use crate::cluster::{Change, FailoverKind, Reason, Wish};
+use crate::cluster::{FailoverKind, Reason, Wish};
 use crate::node::metadata::Metadata;
 use crate::node::metadata::holdings::Question;
 use crate::node::metadata::leader::Granted;
@@ -186,7 +186,7 @@ impl Metadata {
         }
         let Some(old) = self.state.member(&primary) else { return };
         let (shard, epoch) = (old.shard, self.state.epoch(&old.shard));
-        if self.raft.append(None, Change::Failover(Failover { replica, primary, shard, epoch, kind })).is_ok() {
+        if self.raft.append(None, Failover { replica, primary, shard, epoch, kind }.into()).is_ok() {
             log::info!("Promoting {} in the place of {}", self.state.named(&replica), self.state.named(&primary));
         }
     }

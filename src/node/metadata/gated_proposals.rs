@@ -44,7 +44,7 @@ impl Metadata {
 
     /// A leader appends the entry, or lets it wait for the gate, or refuses it to whoever proposed it.
     pub fn take_proposal(&mut self, entry: Entry<Change>, from: Option<ConnId>, view: &View, out: &mut Effects) {
-        match self.try_append(&entry, view) {
+        match self.try_append(&entry, view, out) {
             Ok(Taken::Appended) => {}
             Ok(Taken::Waits) => {
                 let gated = &mut self.leading.gated;

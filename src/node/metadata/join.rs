@@ -4,7 +4,7 @@
 //! Contract: docs/protocol.md, "Joining".
 
 use crate::cluster::change::{NodeJoin, SlotChange};
-use crate::cluster::{Address, Change, WishKind};
+use crate::cluster::{Address, WishKind};
 use crate::commands::WaitOutcome;
 use crate::node::io::sessions::Purpose;
 use crate::node::metadata::Metadata;
@@ -237,7 +237,7 @@ impl Metadata {
             if address.shard_id().is_none() {
                 address.keys.insert("shard-id".to_owned(), out.rng.shard_id().to_string());
             }
-            self.propose(Change::NodeJoin(NodeJoin { id: peer.id, address, voter: false }), None, view, out);
+            self.propose(NodeJoin { id: peer.id, address, voter: false }, None, view, out);
         }
         self.end_meeting(conn, Ok(()), out);
     }
@@ -249,7 +249,7 @@ impl Metadata {
         match self.state.epoch_of(&id) {
             Some(epoch) if !ranges.is_empty() => {
                 if !self.proposals.releases(&id) {
-                    self.propose(Change::SlotChange(SlotChange { source: Some((id, epoch)), target: None, ranges }), None, view, out);
+                    self.propose(SlotChange { source: Some((id, epoch)), target: None, ranges }, None, view, out);
                 }
             }
             _ => self.wish(WishKind::Forget, id, None, view, out),

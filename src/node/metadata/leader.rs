@@ -89,7 +89,7 @@ impl Metadata {
     }
 
     /// Appends a proposal of ours or another's, if it would be applied as things are \[N17\] and the gate is open.
-    pub fn try_append(&mut self, entry: &Entry<Change>, view: &View) -> Result<Taken, RejectReason> {
+    pub fn try_append(&mut self, entry: &Entry<Change>, view: &View, out: &Effects) -> Result<Taken, RejectReason> {
         let Body::App(change) = &entry.body else { return Err(RejectReason::Rejected(None)) };
         if !self.raft.leader_ready(self.state.last_applied()) {
             return Err(RejectReason::NotLeader);
@@ -115,7 +115,7 @@ impl Metadata {
         if change.deposes().is_some_and(|node| self.must_wait(&node, view)) {
             return Ok(Taken::Waits);
         }
-        if !self.all_speak(change.since()) {
+        if !self.all_speak(change.since(), out) {
             return Err(RejectReason::Rejected(None));
         }
         if !self.raft.tail_has_room() {
@@ -124,11 +124,16 @@ impl Metadata {
         self.raft.append(entry.origin, change.clone()).map(|_| Taken::Appended).map_err(|_| RejectReason::NotLeader)
     }
 
-    /// Whether every member speaks this version of the protocol, those included whose joining, or return to an older binary, is on its way \[N26\].
-    fn all_speak(&self, version: u32) -> bool {
+    /// Whether every member speaks this version of the protocol: by its address, those included whose joining, or return to an older binary, is on its way,
+    /// and by its greeting, which tells of such a return before the log does \[N26\].
+    fn all_speak(&self, version: u32, out: &Effects) -> bool {
         let tail = self.tail().addresses().map(|(_, address)| address);
+        let mut addresses = self.state.members().map(|member| &member.address).chain(tail);
+        let sessions = &out.io.sessions;
+        let mut greetings = sessions.iter().filter_map(|(conn, _)| sessions.bus(conn)?.peer.as_ref());
         version <= OLDEST_VERSION
-            || self.state.members().map(|member| &member.address).chain(tail).all(|address| address.protocol_version() >= version)
+            || addresses.all(|address| address.protocol_version() >= version)
+                && greetings.all(|peer| peer.version >= version || !self.is_known(&peer.id))
     }
 
     /// Puts a wish on the desk; it is looked at at once, and again whenever something was applied, until it is granted or too old.
@@ -247,7 +252,7 @@ impl Metadata {
     fn grant_forget(&mut self, wish: Wish, view: &View) -> Granted {
         let id = wish.id;
         let Some(epoch) = self.state.epoch_of(&id) else { return Granted::Yes };
-        let change = Change::NodeForget(NodeForget { id, epoch });
+        let change = NodeForget { id, epoch }.into();
         if self.raft.is_voter(&id) {
             return match wish.refused_by(&self.state) {
                 Some(reason) => Granted::Never(Some(reason)),
@@ -303,8 +308,8 @@ impl Metadata {
         self.state
             .members()
             .filter_map(|member| match member.failed {
-                false if fails(&member.id) => Some(Change::NodeFail(NodeFail { id: member.id })),
-                true if self.answers_again(&member.id, view) => Some(Change::NodeRecover(NodeRecover { id: member.id })),
+                false if fails(&member.id) => Some(NodeFail { id: member.id }.into()),
+                true if self.answers_again(&member.id, view) => Some(NodeRecover { id: member.id }.into()),
                 _ => None,
             })
             .collect()

@@ -3,8 +3,8 @@
 //! Owns: how far our own IP is to be relied on, and when NODE_INFO is proposed. Must not: dial (links does).
 //! Contract: docs/protocol.md, "Addresses".
 
+use crate::cluster::Address;
 use crate::cluster::change::NodeInfo;
-use crate::cluster::{Address, Change};
 use crate::config::Config;
 use crate::node::io::sessions::{BusEnd, Kind, Purpose};
 use crate::node::metadata::Metadata;
@@ -193,7 +193,7 @@ impl Metadata {
             return;
         }
         self.whereabouts.due = view.now.mono + PERIOD;
-        self.propose(Change::NodeInfo(NodeInfo { id: self.me, address, nofailover }), None, view, out);
+        self.propose(NodeInfo { id: self.me, address, nofailover }, None, view, out);
     }
 
     /// An operator's MEET at `socket` led to a fellow: if the cluster knows it elsewhere, it has moved, and who leads may not hear from it.
@@ -207,12 +207,7 @@ impl Metadata {
             return;
         }
         let nofailover = self.state.member(&peer.id).is_some_and(|member| member.nofailover);
-        self.propose(
-            Change::NodeInfo(NodeInfo { id: peer.id, address: peer.address.clone().without_shard_id(), nofailover }),
-            None,
-            view,
-            out,
-        );
+        self.propose(NodeInfo { id: peer.id, address: peer.address.clone().without_shard_id(), nofailover }, None, view, out);
     }
 }
 

@@ -150,14 +150,14 @@ impl Proposals {
 
 impl Metadata {
     /// Proposes a change; its outcome reaches `part`, if there is one.
-    pub fn propose(&mut self, change: Change, part: Option<Part>, view: &View, out: &mut Effects) {
+    pub fn propose(&mut self, change: impl Into<Change>, part: Option<Part>, view: &View, out: &mut Effects) {
         if self.proposals.ahead() >= MAX_AHEAD {
             return self.decide(part, ChangeOutcome::Refused("ERR Too many changes of the cluster are pending".to_owned()), out);
         }
         self.proposals.last += 1;
         let n = self.proposals.last;
         let (since, seen) = (view.now.mono, self.state.last_applied());
-        let pending = Pending { change, part, since, attempts: 0, seen, sent: None, doubtful: false, after: None };
+        let pending = Pending { change: change.into(), part, since, attempts: 0, seen, sent: None, doubtful: false, after: None };
         self.proposals.pending.insert(n, pending);
         self.send_proposal(n, view, out);
     }

@@ -4,7 +4,7 @@
 //! Contract: docs/protocol.md, "Lost memory".
 
 use crate::cluster::change::SlotChange;
-use crate::cluster::{Change, Reason, WishKind};
+use crate::cluster::{Reason, WishKind};
 use crate::commands::{ChangeOutcome, WaitOutcome};
 use crate::node::metadata::Metadata;
 use crate::node::metadata::membership_check::MembershipCheck;
@@ -105,7 +105,7 @@ impl Metadata {
         self.reset = Some(Reset { client, hard, asked: false, since: view.now.mono });
         let ranges = self.state.ranges_of(&self.me);
         if let (false, Some(epoch)) = (ranges.is_empty(), self.state.epoch_of(&self.me)) {
-            let release = Change::SlotChange(SlotChange { source: Some((self.me, epoch)), target: None, ranges });
+            let release = SlotChange { source: Some((self.me, epoch)), target: None, ranges };
             self.propose(release, Some(Part { client, number: 0 }), view, out);
         }
         self.continue_reset(view, out);

@@ -3,8 +3,8 @@
 //! Owns: who may ask for it. Must not: carry it out (the node does, while the client waits). Contract: docs/protocol.md, "Failover".
 
 use super::wrong_arguments;
+use crate::cluster::FailoverKind;
 use crate::cluster::change::Failover;
-use crate::cluster::{Change, FailoverKind};
 use crate::commands::engine::parse::{SYNTAX_ERROR, is};
 use crate::commands::engine::{Context, Flow, Wait};
 use crate::wire::Args;
@@ -31,13 +31,8 @@ pub(super) fn failover(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
             ctx.fail("ERR This replica has no keys of its master: CLUSTER FAILOVER TAKEOVER promotes it all the same, without them")
         }
         kind => {
-            let change = Change::Failover(Failover {
-                replica: me,
-                primary: primary.id,
-                shard: primary.shard,
-                epoch: state.epoch(&primary.shard),
-                kind,
-            });
+            let change =
+                Failover { replica: me, primary: primary.id, shard: primary.shard, epoch: state.epoch(&primary.shard), kind }.into();
             Flow::Wait(Wait::Changes(vec![change]))
         }
     }

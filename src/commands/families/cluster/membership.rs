@@ -5,7 +5,7 @@
 
 use super::{member, node_id, unknown_node, wrong_arguments};
 use crate::cluster::change::NodeForget;
-use crate::cluster::{Change, Outcome, Reason};
+use crate::cluster::{Outcome, Reason};
 use crate::commands::engine::parse::{NOT_AN_INTEGER, SYNTAX_ERROR, integer, is, shown};
 use crate::commands::engine::{Context, Flow, Wait};
 use crate::types::NodeId;
@@ -53,7 +53,7 @@ pub(super) fn forget(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     if state.member(&me).and_then(|member| member.primary) == Some(id) {
         return ctx.fail("ERR Can't forget my master!");
     }
-    match state.would(&Change::NodeForget(NodeForget { id, epoch: state.epoch_of(&id).unwrap_or(0) })) {
+    match state.would(&NodeForget { id, epoch: state.epoch_of(&id).unwrap_or(0) }.into()) {
         // A voter is demoted first, and of an unknown node the node knows more.
         Outcome::Applied | Outcome::Stale | Outcome::Rejected(Reason::IsVoter | Reason::UnknownNode) => Flow::Wait(Wait::Forget(id)),
         Outcome::Rejected(reason) => ctx.fail(reason.message()),

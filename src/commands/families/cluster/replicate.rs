@@ -5,7 +5,7 @@
 
 use super::{member, wrong_arguments};
 use crate::cluster::change::SetReplicaOf;
-use crate::cluster::{Change, Outcome, Reason};
+use crate::cluster::{Outcome, Reason};
 use crate::commands::engine::parse::is;
 use crate::commands::engine::{Context, Flow, Wait};
 use crate::types::{NodeId, ShardId};
@@ -54,12 +54,7 @@ fn propose(ctx: &mut Context<'_>, primary: Option<NodeId>, target: Option<ShardI
         return ctx.fail("ERR The successor of this node may not have all of its keys yet");
     }
     let (Some(me), Some(target)) = (state.member(&id), target) else { return ctx.fail(Reason::ProposerNotMember.message()) };
-    let change = Change::SetReplicaOf(SetReplicaOf {
-        id,
-        source: (me.shard, state.epoch(&me.shard)),
-        primary,
-        target: (target, state.epoch(&target)),
-    });
+    let change = SetReplicaOf { id, source: (me.shard, state.epoch(&me.shard)), primary, target: (target, state.epoch(&target)) }.into();
     match state.would(&change) {
         Outcome::Rejected(reason) => ctx.fail(reason.message()),
         Outcome::Applied | Outcome::Stale => Flow::Wait(Wait::Changes(vec![change])),

@@ -60,7 +60,7 @@ impl Named {
 /// The entry that moves `ranges`, under the epochs of now.
 fn change(state: &State, source: Option<NodeId>, target: Option<NodeId>, ranges: Vec<SlotRange>) -> Change {
     let side = |id: NodeId| (id, state.epoch_of(&id).unwrap_or(0));
-    Change::SlotChange(SlotChange { source: source.map(side), target: target.map(side), ranges })
+    SlotChange { source: source.map(side), target: target.map(side), ranges }.into()
 }
 
 fn slot(arg: &[u8]) -> Result<Slot, String> {

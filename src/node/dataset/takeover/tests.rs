@@ -1,6 +1,7 @@
 //! Nodes in one process: slots that change hands, and what breaks on the way.
 
 use super::*;
+use crate::cluster::Change;
 use crate::cluster::change::{Failover, NodeForget};
 use crate::node::net::Net;
 use crate::node::{Port, Signal};

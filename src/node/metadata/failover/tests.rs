@@ -1,6 +1,7 @@
 //! Nodes in one process: whom a leader chooses, by what it was told and when.
 
 use super::*;
+use crate::cluster::Change;
 use crate::cluster::change::{Failover, SetReplicaOf};
 use crate::node::Port;
 use crate::node::net::Net;

@@ -31,18 +31,21 @@ fn a_leader_takes_its_own_flag_back() {
 fn an_entry_type_is_appended_once_every_member_has_said_that_it_knows_it() {
     const OLD: usize = 1;
     let mut net = Net::with_members(3);
-    net.until("the leader to know all", |net| net.nodes[0].metadata.all_speak(PROTOCOL_VERSION));
-    assert!(!net.nodes[0].metadata.all_speak(PROTOCOL_VERSION + 1));
+    net.until("the leader to know all", |net| net.nodes[0].metadata.all_speak(PROTOCOL_VERSION, &net.nodes[0].out));
+    assert!(!net.nodes[0].metadata.all_speak(PROTOCOL_VERSION + 1, &net.nodes[0].out));
     // As a binary of version 1 announces itself: it goes on saying so while that stands in the log only, and after.
     let (id, mut address) = (net.nodes[OLD].metadata.me, net.nodes[OLD].metadata.own_address.clone());
     address.keys.remove("protocol-version");
     net.nodes[0].metadata.raft.append(None, Change::NodeInfo(NodeInfo { id, address, nofailover: false })).unwrap();
-    assert!(!net.nodes[0].metadata.all_speak(PROTOCOL_VERSION) && net.nodes[0].metadata.all_speak(OLDEST_VERSION));
+    assert!(
+        !net.nodes[0].metadata.all_speak(PROTOCOL_VERSION, &net.nodes[0].out)
+            && net.nodes[0].metadata.all_speak(OLDEST_VERSION, &net.nodes[0].out)
+    );
     net.until("it to be applied", |net| {
         net.nodes.iter().all(|node| node.metadata.state.member(&id).unwrap().address.protocol_version() == OLDEST_VERSION)
     });
-    assert!(!net.nodes[0].metadata.all_speak(PROTOCOL_VERSION));
-    net.until("the node to say otherwise", |net| net.nodes[0].metadata.all_speak(PROTOCOL_VERSION));
+    assert!(!net.nodes[0].metadata.all_speak(PROTOCOL_VERSION, &net.nodes[0].out));
+    net.until("the node to say otherwise", |net| net.nodes[0].metadata.all_speak(PROTOCOL_VERSION, &net.nodes[0].out));
 }
 
 /// Three members, all of whom vote; who leads, and one that does not and has proposed a change.
@@ -128,9 +131,9 @@ fn a_leader_appends_no_more_than_others_take() {
     }
     assert!(node.metadata.raft.log().len() > 4096);
     let one_more = Entry { term: 0, origin: None, body: Body::App(Change::NodeRecover(NodeRecover { id })) };
-    assert!(matches!(node.metadata.try_append(&one_more, &node.view), Err(RejectReason::Busy)));
+    assert!(matches!(node.metadata.try_append(&one_more, &node.view, &node.out), Err(RejectReason::Busy)));
     net.until("room", |net| net.nodes[leader].metadata.raft.tail_has_room());
-    assert!(net.nodes[leader].with_metadata(|metadata, view, _| metadata.try_append(&one_more, view)).is_ok());
+    assert!(net.nodes[leader].with_metadata(|metadata, view, out| metadata.try_append(&one_more, view, out)).is_ok());
 }
 
 /// Version 1 applies it, and cannot load what it has written then.
@@ -143,7 +146,7 @@ fn an_address_that_leaves_no_room_is_not_appended_and_applied_by_everybody() {
     let change = Change::NodeInfo(NodeInfo { id, address: address.clone(), nofailover: false });
     let entry = Entry { term: 0, origin: None, body: Body::App(change.clone()) };
     assert!(matches!(
-        net.nodes[leader].with_metadata(|metadata, view, _| metadata.try_append(&entry, view)),
+        net.nodes[leader].with_metadata(|metadata, view, out| metadata.try_append(&entry, view, out)),
         Err(RejectReason::Rejected(Some(Reason::BadAddress)))
     ));
     assert_eq!(net.nodes[leader].metadata.state.would(&change), Outcome::Applied);
@@ -152,4 +155,16 @@ fn an_address_that_leaves_no_room_is_not_appended_and_applied_by_everybody() {
     let mut text = String::new();
     net.nodes[at].metadata.state.write_snapshot(None, &mut text);
     assert_eq!(crate::cluster::parse_snapshot(&text, false).unwrap().0, net.nodes[at].metadata.state);
+}
+
+/// A member goes back to an older binary: it says so in its greeting, and in the log only when somebody has proposed that for it.
+#[test]
+fn what_a_member_says_as_it_greets_counts_before_the_log_tells_it() {
+    let (mut net, leader, at) = with_a_follower();
+    let id = net.nodes[at].metadata.me;
+    let node = &mut net.nodes[leader];
+    assert!(node.metadata.all_speak(PROTOCOL_VERSION, &node.out) && !node.metadata.all_speak(PROTOCOL_VERSION + 1, &node.out));
+    let conn = node.metadata.links.up(&id).unwrap();
+    node.out.io.sessions.bus_mut(conn).unwrap().peer.as_mut().unwrap().version = OLDEST_VERSION;
+    assert!(!node.metadata.all_speak(PROTOCOL_VERSION, &node.out) && node.metadata.all_speak(OLDEST_VERSION, &node.out));
 }
