@@ -4,7 +4,7 @@
 //! under mio in production and under the simulator in the tests.
 //!
 //! ```text
-//! main -> server -> node -> commands -> session -> replication -> store -> wire -> cluster -> raft -> keyspace, config -> types, rng
+//! main -> server -> node -> commands -> session -> replication -> store -> wire -> cluster -> raft -> keyspace, config -> rdb -> rng -> types
 //! ```
 //!
 //! Imports go to the right only (`tests/rooms.rs` checks it). One turn of the loop, the reason for every step's place, and what each room owns:
@@ -17,6 +17,7 @@ pub mod config;
 pub mod keyspace;
 pub mod node;
 pub mod raft;
+pub mod rdb;
 pub mod replication;
 pub mod rng;
 pub mod server;

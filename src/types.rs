@@ -2,6 +2,7 @@
 //!
 //! Owns: plain values with their text forms. Must not: hold behaviour of any room.
 
+pub mod decimal;
 pub mod numbers;
 
 use std::fmt;

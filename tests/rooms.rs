@@ -19,6 +19,7 @@ const LAYERS: &[&[&str]] = &[
     &["cluster"],
     &["raft"],
     &["keyspace", "config"],
+    &["rdb"],
     &["rng"],
     &["types"],
 ];

@@ -6,10 +6,10 @@
 pub mod args;
 pub mod bus;
 mod inline;
-pub mod number;
 pub mod reply;
 pub mod resp;
 
+pub use crate::types::decimal as number;
 pub use args::{Args, OwnedArgs};
 pub use bus::{Frame, FrameError, FrameTooLong, Greeting, RefusedAppend, RejectReason};
 pub use reply::Reply;

@@ -3,10 +3,8 @@
 //! Owns: what the parts of an RDB mean, and which of them are refused. Must not: give the keys out before the last byte has been read and found good.
 //! Contract: [`super`].
 
-use super::error::shown;
-use super::reader::{Packed, Reader, Stop};
-use super::{CRC, Digest, MAGIC, Problem, RdbError, VERSION_MAX, opcode};
 use crate::keyspace::{Entry, Keyspace, Value, key_slot};
+use crate::rdb::{CRC, Digest, MAGIC, Packed, Problem, RdbError, Reader, Stop, VERSION_MAX, opcode, shown};
 use crate::types::numbers::RDB_OFFSET;
 use crate::types::{Millis, ReplId, Slot};
 use crate::wire::number::parse_u64;

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::keyspace::{Entry, Expiry, Keyspace, Value, WalkStep, key_slot};
+use crate::rdb::{CRC, opcode};
 use crate::types::{Millis, ReplId};
 use proptest::prelude::*;
 use std::collections::BTreeMap;

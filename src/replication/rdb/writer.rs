@@ -2,22 +2,12 @@
 //!
 //! Owns: the form of what is written. Must not: hold more of it than one slice. Contract: [`super`].
 
-use super::{CRC, Digest, MAGIC, VERSION, encoding, length, opcode};
 use crate::keyspace::{Entry, Keyspace, Value, WalkId, WalkStep};
+use crate::rdb::{CRC, Digest, MAGIC, VERSION, opcode, push_length, push_string};
 use crate::types::{REDIS_VERSION, ReplId};
-use crate::wire::number::parse_i64;
-use std::ops::RangeInclusive;
 
-/// The lengths of strings that are compressed. For each the compressor clears a table of 256 KiB, which is as much work as a KiB of string; and a longer one would
-/// hold the loop for too long: this one takes a millisecond.
-const PACKED: RangeInclusive<usize> = 1 << 10..=256 << 10;
-/// A compressed string has a second length in front of it.
-const PACKED_GAIN: usize = 5;
 /// The end's opcode and the checksum.
 const TAIL: usize = 1 + 8;
-/// The most digits of an integer of 32 bits, and its sign.
-const INTEGER_MAX: usize = 11;
-
 /// How an RDB is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Format {
@@ -158,69 +148,4 @@ fn push_entry(entry: Entry<'_>, packed: &mut Option<Vec<u8>>, out: &mut Vec<u8>)
     out.push(opcode::STRING);
     push_string(entry.key, packed, out);
     push_string(value, packed, out);
-}
-
-/// Appends a string in the shortest of its forms.
-fn push_string(bytes: &[u8], packed: &mut Option<Vec<u8>>, out: &mut Vec<u8>) {
-    if bytes.len() <= INTEGER_MAX
-        && let Some(number) = parse_i64(bytes)
-        && push_integer(number, out)
-    {
-        return;
-    }
-    if let Some(packed) = packed
-        && PACKED.contains(&bytes.len())
-        && let Some(packed) = pack(bytes, packed)
-    {
-        out.push(encoded(encoding::LZF));
-        push_length(packed.len(), out);
-        push_length(bytes.len(), out);
-        return out.extend_from_slice(packed);
-    }
-    push_length(bytes.len(), out);
-    out.extend_from_slice(bytes);
-}
-
-/// The string in its compressed form, if that is shorter with the length that comes with it.
-fn pack<'a>(bytes: &[u8], buffer: &'a mut Vec<u8>) -> Option<&'a [u8]> {
-    buffer.resize(bytes.len() - PACKED_GAIN, 0);
-    lzf_rust::compress(bytes, buffer).ok().map(|length| &buffer[..length])
-}
-
-fn push_integer(number: i64, out: &mut Vec<u8>) -> bool {
-    if let Ok(number) = i8::try_from(number) {
-        out.push(encoded(encoding::INT8));
-        out.extend(number.to_le_bytes());
-    } else if let Ok(number) = i16::try_from(number) {
-        out.push(encoded(encoding::INT16));
-        out.extend(number.to_le_bytes());
-    } else if let Ok(number) = i32::try_from(number) {
-        out.push(encoded(encoding::INT32));
-        out.extend(number.to_le_bytes());
-    } else {
-        return false;
-    }
-    true
-}
-
-/// The first byte of a string that is not simply its length and bytes.
-fn encoded(encoding: u8) -> u8 {
-    length::ENCODED | encoding
-}
-
-fn push_length(value: usize, out: &mut Vec<u8>) {
-    match value {
-        0..0x40 => out.push(value as u8),
-        0x40..0x4000 => out.extend((value as u16 | u16::from(length::BITS_14) << 8).to_be_bytes()),
-        _ => match u32::try_from(value) {
-            Ok(value) => {
-                out.push(length::BITS_32);
-                out.extend(value.to_be_bytes());
-            }
-            Err(_) => {
-                out.push(length::BITS_64);
-                out.extend((value as u64).to_be_bytes());
-            }
-        },
-    }
 }

@@ -80,7 +80,7 @@ pub enum Problem {
 }
 
 /// The first bytes of a key, as they can be shown.
-pub(super) fn shown(key: &[u8]) -> String {
+pub fn shown(key: &[u8]) -> String {
     const SHOWN: usize = 64;
     let more = if key.len() > SHOWN { "..." } else { "" };
     format!("{}{more}", key[..key.len().min(SHOWN)].escape_ascii())

@@ -2,17 +2,16 @@
 //!
 //! Owns: reading them from bytes of which the rest may still be to come. Must not: trust a length.
 
-use super::error::Problem;
-use super::{encoding, length};
+use super::{Problem, encoding, length};
+use crate::types::decimal::push_i64;
 use crate::types::numbers::RDB_STRING;
-use crate::wire::number::push_i64;
 
 /// The most bytes that one compressed byte can become: a reference of three bytes stands for at most 264.
 const RATIO_MAX: u64 = 264 / 3;
 
 /// Why something was not read.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub enum Stop {
     /// Its last byte is still to come.
     Incomplete,
     /// It never will be.
@@ -26,20 +25,23 @@ impl From<Problem> for Stop {
 }
 
 /// Bytes, and how many of them have been read.
-pub(super) struct Reader<'a> {
+pub struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 /// A string as it lies in the RDB.
-pub(super) enum Packed<'a> {
+pub enum Packed<'a> {
+    /// As it is.
     Plain(&'a [u8]),
+    /// As the number that its text is.
     Integer(i32),
     /// With the length that it unpacks to, which is below what these bytes could.
     Lzf(&'a [u8], usize),
 }
 
 impl<'a> Reader<'a> {
+    /// Nothing of them is read yet.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }
@@ -49,16 +51,19 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    /// The next so many bytes.
     pub fn take(&mut self, count: usize) -> Result<&'a [u8], Stop> {
         let taken = self.bytes[self.at..].get(..count).ok_or(Stop::Incomplete)?;
         self.at += count;
         Ok(taken)
     }
 
+    /// The next N bytes.
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Stop> {
         self.take(N).map(|bytes| std::array::from_fn(|at| bytes[at]))
     }
 
+    /// The next byte.
     pub fn byte(&mut self) -> Result<u8, Stop> {
         self.array().map(|[byte]| byte)
     }
@@ -99,6 +104,7 @@ impl<'a> Reader<'a> {
         Ok(long)
     }
 
+    /// A string; [`Stop::Incomplete`] before all of it is there.
     pub fn string(&mut self) -> Result<Packed<'a>, Stop> {
         let encoding = match self.length_or_encoding()? {
             Ok(length) => return self.take(bounded(length)?).map(Packed::Plain),
