@@ -37,7 +37,7 @@ impl<D: Disk> Node<D> {
             primary: self.dataset.following.primary(),
             extent: self.extent(),
             lacks_keys: self.lacks_keys(),
-            goes: self.is_at_its_end() && !self.owes_inheritance(),
+            goes: self.view.is_at_its_end() && !self.owes_inheritance(),
             is_awaited: self.is_awaited(),
             asks: self.dataset.succession.asks(),
         };

@@ -108,7 +108,6 @@ pub struct Node<D: Disk> {
     views: views::Views,
     /// Keys are left to be expired or freed.
     busy: bool,
-    ending: shutdown::Ending,
 }
 
 impl<D: Disk> Node<D> {
@@ -150,7 +149,7 @@ impl<D: Disk> Node<D> {
         let keyspace = Keyspace::new(rng.next_u64());
         let dataset = dataset::Dataset::new(keyspace, rng.repl_id(), last_index, loading);
         Ok(Self {
-            view: view::View { config, nonce, now, held: view::Held::default() },
+            view: view::View { config, nonce, now, held: view::Held::default(), ending: shutdown::Ending::No },
             out: view::Effects::new(rng, server),
             metadata,
             dataset,
@@ -159,7 +158,6 @@ impl<D: Disk> Node<D> {
             files,
             views: views::Views::default(),
             busy: false,
-            ending: shutdown::Ending::No,
         })
     }
 
@@ -222,7 +220,7 @@ impl<D: Disk> Node<D> {
 
     fn run_timers(&mut self) {
         self.metadata.raft.tick(self.view.now.mono);
-        self.end_pause();
+        self.out.end_pause(self.view.now.mono);
         if self.out.timers.take_due(Timer::Failure, self.view.now.mono) {
             self.with_metadata(Metadata::tend_members);
         }

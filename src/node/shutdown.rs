@@ -47,7 +47,7 @@ impl<D: Disk> Node<D> {
             Signal::Term => self.view.config.shutdown_on_sigterm,
             Signal::Int => self.view.config.shutdown_on_sigint,
         };
-        match self.ending {
+        match self.view.ending {
             Ending::No => self.begin_shutdown(options),
             _ => self.end_now(),
         }
@@ -55,11 +55,11 @@ impl<D: Disk> Node<D> {
 
     /// SHUTDOWN, as [`Node::shutdown`].
     pub(in crate::node) fn begin_shutdown(&mut self, options: ShutdownOptions) {
-        if self.ending == Ending::No {
+        if self.view.ending == Ending::No {
             self.dataset.saving.last_words = options;
-            self.ending = Ending::Asked;
+            self.view.ending = Ending::Asked;
         }
-        if options.now && !self.is_at_its_end() && !self.refuse_to_end() {
+        if options.now && !self.view.is_at_its_end() && !self.refuse_to_end() {
             self.save_and_end();
         }
     }
@@ -77,7 +77,7 @@ impl<D: Disk> Node<D> {
 
     /// SHUTDOWN ABORT; what is being handed over still is.
     pub(in crate::node) fn abort_shutdown(&mut self) -> Result<(), String> {
-        if matches!(self.ending, Ending::No | Ending::Now) {
+        if matches!(self.view.ending, Ending::No | Ending::Now) {
             return Err("ERR No shutdown in progress.".to_owned());
         }
         log::info!("The shutdown is called off");
@@ -86,10 +86,10 @@ impl<D: Disk> Node<D> {
     }
 
     fn call_off(&mut self) {
-        self.ending = Ending::No;
-        self.hold_everything(false);
+        self.view.ending = Ending::No;
+        self.out.hold_everything(false);
         self.read_primary();
-        self.release_writes();
+        self.out.release_writes();
         self.out.todo.connect = true;
         self.out.clients.waiting.shutdown_aborted();
     }
@@ -106,14 +106,14 @@ impl<D: Disk> Node<D> {
             return self.end_now();
         }
         log::info!("Saving the keys before the end");
-        self.ending = Ending::Saving;
-        self.hold_everything(true);
+        self.view.ending = Ending::Saving;
+        self.out.hold_everything(true);
         self.save_anew();
     }
 
     /// A save has ended; it may have been the last.
     pub(in crate::node) fn saved_at_end(&mut self, good: bool) {
-        if self.ending != Ending::Saving {
+        if self.view.ending != Ending::Saving {
             return;
         }
         if good || self.dataset.saving.last_words.force {
@@ -125,19 +125,19 @@ impl<D: Disk> Node<D> {
 
     /// Nor does anybody hear of a change that the file does not have.
     fn end_now(&mut self) {
-        self.ending = Ending::Now;
-        self.hold_everything(true);
+        self.view.ending = Ending::Now;
+        self.out.hold_everything(true);
         self.out.todo.rewrite = true;
     }
 
     /// Once a turn, before the disk is written: begins to hand over, tries again, or ends.
     pub(in crate::node) fn tend_ending(&mut self) {
-        if self.ending == Ending::Asked {
+        if self.view.ending == Ending::Asked {
             log::info!("Shutting down");
-            self.ending = Ending::GivingSlotsUp(self.begin_parting());
+            self.view.ending = Ending::GivingSlotsUp(self.begin_parting());
         }
         let late = self.out.timers.take_due(Timer::Exit, self.view.now.mono);
-        if let Ending::GivingSlotsUp(parting) = self.ending {
+        if let Ending::GivingSlotsUp(parting) = self.view.ending {
             return self.tend_parting(parting);
         }
         self.tend_handing_over(late);
@@ -146,20 +146,20 @@ impl<D: Disk> Node<D> {
     fn tend_parting(&mut self, parting: Parting) {
         if let Some(parting) = self.part(parting) {
             self.out.timers.set(Timer::Exit, self.parting_deadline(&parting));
-            self.ending = Ending::GivingSlotsUp(parting);
+            self.view.ending = Ending::GivingSlotsUp(parting);
             return;
         }
         if self.refuse_to_end() {
             return;
         }
         self.tell_left_behind(&parting);
-        self.ending = Ending::HandingOver(self.metadata.raft.term());
+        self.view.ending = Ending::HandingOver(self.metadata.raft.term());
         self.out.timers.set(Timer::Exit, self.view.now.mono + self.metadata.handover_patience(&self.view));
         self.tend_handing_over(false);
     }
 
     fn tend_handing_over(&mut self, late: bool) {
-        let Ending::HandingOver(term) = self.ending else { return };
+        let Ending::HandingOver(term) = self.view.ending else { return };
         self.hold_returned_slots();
         if late || self.is_dispensable(term) {
             if late && self.metadata.raft.is_leader() {
@@ -173,7 +173,7 @@ impl<D: Disk> Node<D> {
 
     /// Whether what the end waits for has come in this turn.
     pub(in crate::node) fn can_go_on_ending(&self) -> bool {
-        match self.ending {
+        match self.view.ending {
             Ending::GivingSlotsUp(parting) => self.can_go_on_parting(&parting),
             Ending::HandingOver(term) => self.is_dispensable(term),
             Ending::No | Ending::Asked | Ending::Saving | Ending::Now => false,
@@ -191,7 +191,7 @@ impl<D: Disk> Node<D> {
 
     /// The end of a turn: if it was the last one, the shell is told.
     pub(in crate::node) fn exit_if_ended(&mut self) {
-        if self.ending == Ending::Now {
+        if self.view.ending == Ending::Now {
             self.out.io.actions.push_back(Action::Exit(0));
         }
     }

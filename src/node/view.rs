@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::node::clients::Clients;
 use crate::node::io::Io;
 use crate::node::io::sessions::{BusEnd, Purpose};
+use crate::node::shutdown::Ending;
 use crate::node::timers::Timers;
 use crate::node::todo::Todo;
 use crate::rng::Rng;
@@ -23,6 +24,14 @@ pub(in crate::node) struct View {
     /// Never goes back.
     pub now: Now,
     pub held: Held,
+    pub ending: Ending,
+}
+
+impl View {
+    /// Whether what this node has goes with it: nobody is to rely on that.
+    pub fn is_at_its_end(&self) -> bool {
+        matches!(self.ending, Ending::Saving | Ending::Now)
+    }
 }
 
 /// What this node holds of its shard's keys, as other parts are to know it; [`crate::node::Node`] looks at it anew after whatever may have changed it.

@@ -5,7 +5,7 @@
 use crate::cluster::{Address, WishKind};
 use crate::commands::{ChangeOutcome, Wait, WaitOutcome};
 use crate::node::Node;
-use crate::node::clients::wait::AckWait;
+use crate::node::dataset::wait::AckWait;
 use crate::node::metadata::Metadata;
 use crate::node::metadata::proposals::Part;
 use crate::store::Disk;
@@ -145,11 +145,11 @@ impl<D: Disk> Node<D> {
             Wait::Failover => self.begin_failover(client),
             Wait::Replicas { written, count, until } => self.await_acks(AckWait { client, written, count, until, asked: false }),
             Wait::Pause(pause) => {
-                self.pause_clients(Some(pause));
+                self.out.pause_clients(Some(pause));
                 self.out.clients.waiting.finish(client, WaitOutcome::Done);
             }
             Wait::Unpause => {
-                self.pause_clients(None);
+                self.out.pause_clients(None);
                 self.out.clients.waiting.finish(client, WaitOutcome::Done);
             }
             Wait::Save => self.save_for(client),

@@ -2,11 +2,10 @@
 //!
 //! Owns: the pause and who waits for its end. Must not: decide which requests are held (commands does).
 
-use crate::node::Node;
 use crate::node::io::sessions::Kind;
 use crate::node::timers::Timer;
+use crate::node::view::Effects;
 use crate::session::{Held, Pause};
-use crate::store::Disk;
 use crate::types::{ConnId, Millis, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,95 +44,88 @@ fn both(a: Pause, b: Pause) -> Pause {
     Pause { held: a.held.max(b.held), until: a.until.max(b.until) }
 }
 
-impl<D: Disk> Node<D> {
+impl Effects {
     /// CLIENT PAUSE and UNPAUSE: the newest counts.
-    pub(in crate::node) fn pause_clients(&mut self, pause: Option<Pause>) {
-        self.out.clients.pausing.by_client = pause;
+    pub fn pause_clients(&mut self, pause: Option<Pause>) {
+        self.clients.pausing.by_client = pause;
         self.pauses_changed();
     }
 
     /// Writes wait until this node's slots are somebody's again.
-    pub(in crate::node) fn hold_writes(&mut self, until: Millis) {
-        self.out.clients.pausing.handovers.insert(None, until);
+    pub fn hold_writes(&mut self, until: Millis) {
+        self.clients.pausing.handovers.insert(None, until);
         self.pauses_changed();
     }
 
     /// A replica that is about to take them over has asked for it.
-    pub(in crate::node) fn hold_writes_for(&mut self, replica: NodeId, until: Millis) {
-        self.out.clients.pausing.handovers.insert(Some(replica), until);
+    pub fn hold_writes_for(&mut self, replica: NodeId, until: Millis) {
+        self.clients.pausing.handovers.insert(Some(replica), until);
         self.pauses_changed();
     }
 
     /// Nobody needs wait any longer.
-    pub(in crate::node) fn release_writes(&mut self) {
-        if !std::mem::take(&mut self.out.clients.pausing.handovers).is_empty() {
+    pub fn release_writes(&mut self) {
+        if !std::mem::take(&mut self.clients.pausing.handovers).is_empty() {
             self.pauses_changed();
         }
     }
 
     /// Nor for what this replica has asked; for others, or for this node itself, still.
-    pub(in crate::node) fn release_writes_for(&mut self, replica: NodeId) {
-        if self.out.clients.pausing.handovers.remove(&Some(replica)).is_some() {
+    pub fn release_writes_for(&mut self, replica: NodeId) {
+        if self.clients.pausing.handovers.remove(&Some(replica)).is_some() {
             self.pauses_changed();
         }
     }
 
     /// Nobody is served any more; or again, for the process does not end after all.
-    pub(in crate::node) fn hold_everything(&mut self, ends: bool) {
-        self.out.clients.pausing.ends = ends;
+    pub fn hold_everything(&mut self, ends: bool) {
+        self.clients.pausing.ends = ends;
         self.pauses_changed();
     }
 
     fn pauses_changed(&mut self) {
-        let ends = self
-            .out
-            .clients
-            .pausing
-            .by_client
-            .map(|pause| pause.until)
-            .into_iter()
-            .chain(self.out.clients.pausing.handovers.values().copied());
+        let ends =
+            self.clients.pausing.by_client.map(|pause| pause.until).into_iter().chain(self.clients.pausing.handovers.values().copied());
         if let Some(until) = ends.min() {
-            self.out.timers.set(Timer::Pause, until);
+            self.timers.set(Timer::Pause, until);
         }
         self.resume_held();
     }
 
     /// Whether what is left of this client's EXEC must wait although what suspended it is decided: it began before the pause, and would go on in it \[N54\].
-    pub(in crate::node) fn holds_rest(&self, conn: ConnId) -> bool {
-        let Some(pause) = self.out.clients.pausing.by_node() else { return false };
-        let kind = self.out.io.sessions.get(conn).map(|session| &session.kind);
+    pub fn holds_rest(&self, conn: ConnId) -> bool {
+        let Some(pause) = self.clients.pausing.by_node() else { return false };
+        let kind = self.io.sessions.get(conn).map(|session| &session.kind);
         matches!(kind, Some(Kind::Client(client)) if client.client.execution.as_ref().is_some_and(|rest| pause.held == Held::All || rest.writes()))
     }
 
     /// The client's next request is held. It is looked at anew afterwards, under the lease of that time.
-    pub(in crate::node) fn hold(&mut self, conn: ConnId) {
-        let Some(session) = self.out.io.sessions.get_mut(conn) else { return };
+    pub fn hold(&mut self, conn: ConnId) {
+        let Some(session) = self.io.sessions.get_mut(conn) else { return };
         if session.transmit.is_empty() {
             session.has_said_all();
         }
         if let Kind::Client(client) = &mut session.kind {
             client.client.held = true;
-            self.out.clients.pausing.held.insert(conn);
+            self.clients.pausing.held.insert(conn);
         }
     }
 
     /// Timers: a pause ends.
-    pub(in crate::node) fn end_pause(&mut self) {
-        let now = self.view.now.mono;
-        if self.out.timers.take_due(Timer::Pause, now) {
-            self.out.clients.pausing.by_client.take_if(|pause| pause.until <= now);
-            self.out.clients.pausing.handovers.retain(|_, until| *until > now);
+    pub fn end_pause(&mut self, now: Millis) {
+        if self.timers.take_due(Timer::Pause, now) {
+            self.clients.pausing.by_client.take_if(|pause| pause.until <= now);
+            self.clients.pausing.handovers.retain(|_, until| *until > now);
             self.pauses_changed();
         }
     }
 
     /// Whoever is held is looked at again, in the next turn, which follows at once: it is held once more if it must be.
     fn resume_held(&mut self) {
-        for conn in std::mem::take(&mut self.out.clients.pausing.held) {
-            if let Some(Kind::Client(client)) = self.out.io.sessions.get_mut(conn).map(|session| &mut session.kind) {
+        for conn in std::mem::take(&mut self.clients.pausing.held) {
+            if let Some(Kind::Client(client)) = self.io.sessions.get_mut(conn).map(|session| &mut session.kind) {
                 client.client.held = false;
-                self.out.io.sessions.queue_input(conn);
+                self.io.sessions.queue_input(conn);
             }
         }
     }

@@ -93,7 +93,7 @@ impl<D: Disk> Node<D> {
         match flow {
             Flow::Done => {}
             Flow::Wait(wait) => self.begin_wait(conn, wait),
-            Flow::Held => self.hold(conn),
+            Flow::Held => self.out.hold(conn),
             Flow::Close => self.drop_replica(conn, "it has sent a request that a replica may not send"),
         }
     }
@@ -205,7 +205,7 @@ impl<D: Disk> Node<D> {
         for (conn, outcome) in self.out.clients.waiting.take_decided() {
             self.metadata.reset_ended(conn);
             self.failover_ended(conn, &outcome);
-            if self.holds_rest(conn) {
+            if self.out.holds_rest(conn) {
                 self.out.clients.waiting.decide_later(conn, outcome);
                 continue;
             }

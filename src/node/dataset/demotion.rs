@@ -64,9 +64,9 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn prepare_failover(&mut self, from: NodeId, pause: Millis) -> Extent {
         let is_ours = self.metadata.state.member(&from).is_some_and(|member| member.primary == Some(self.metadata.me));
         if is_ours && pause > 0 {
-            self.hold_writes_for(from, self.view.now.mono + pause.min(self.view.config.cluster_manual_failover_timeout));
+            self.out.hold_writes_for(from, self.view.now.mono + pause.min(self.view.config.cluster_manual_failover_timeout));
         } else if pause == 0 && !self.is_handing_over() {
-            self.release_writes_for(from);
+            self.out.release_writes_for(from);
         }
         match self.dataset.succession.yielding.bequest {
             // What others have is newer.
@@ -97,7 +97,7 @@ impl<D: Disk> Node<D> {
         self.dataset.succession.yielding.bequest = Some(Bequest { to: successor, end, claim });
         self.disinherit();
         self.dataset.foreign.follows();
-        self.release_writes();
+        self.out.release_writes();
     }
 
     /// Whether this node was the primary of the shard, and still has the keys as they were at the end of that.
@@ -173,7 +173,7 @@ impl<D: Disk> Node<D> {
                     "This primary has just started, and its replicas may have newer keys: it serves when the leader has found out who has them"
                 );
                 self.dataset.succession.yielding.bereft = Some(Bereft::Until(self.view.now.mono + self.view.config.cluster_node_timeout));
-                self.hold_writes(self.view.now.mono + self.view.config.cluster_manual_failover_timeout);
+                self.out.hold_writes(self.view.now.mono + self.view.config.cluster_manual_failover_timeout);
                 !self.ask_for_successor()
             }
             // What it wishes for is in its log: it serves nobody until that is decided.
@@ -192,7 +192,7 @@ impl<D: Disk> Node<D> {
             self.lead_loaded_keys();
             self.drop_foreign_keys();
             self.refresh_leaving();
-            self.release_writes();
+            self.out.release_writes();
         }
     }
 

@@ -11,6 +11,7 @@ pub(in crate::node) mod replica_link;
 pub(in crate::node) mod role;
 pub(in crate::node) mod shutdown_readiness;
 pub(in crate::node) mod takeover;
+pub(in crate::node) mod wait;
 pub(in crate::node) mod write_lease;
 
 use crate::keyspace::Keyspace;

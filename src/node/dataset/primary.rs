@@ -4,7 +4,7 @@
 //! Must not: know the protocol's bytes (replication does). Contract: docs/protocol.md, "Replication".
 
 use crate::node::Node;
-use crate::node::clients::wait::AckWait;
+use crate::node::dataset::wait::AckWait;
 use crate::node::event_log::replica_named;
 use crate::node::io::sessions::{Kind, Session, Sessions};
 use crate::replication::rdb::About;

@@ -60,7 +60,7 @@ impl<D: Disk> Node<D> {
 
     /// Takes what the primary has sent, unless what this node has goes with it.
     pub(in crate::node) fn run_primary(&mut self, conn: ConnId) {
-        if self.is_at_its_end() {
+        if self.view.is_at_its_end() {
             return;
         }
         let Some(mut session) = self.out.io.sessions.lend(conn) else { return };

@@ -216,7 +216,7 @@ impl<D: Disk> Node<D> {
     /// Step 1 of before-sleep: a replica without a link to its primary dials it. Only by a state that is the cluster's newest: an old file may name
     /// one that has long been replaced, perhaps by this node. What is still loaded from the disk may be where the stream goes on.
     pub(in crate::node) fn connect_primary(&mut self) {
-        let idle = self.dataset.following.link.is_none() && !self.is_loading() && !self.is_at_its_end();
+        let idle = self.dataset.following.link.is_none() && !self.is_loading() && !self.view.is_at_its_end();
         let Some(primary) = self.dataset.following.primary.filter(|_| idle) else { return };
         let newest = self.metadata.knows_newest_state() && !self.metadata.is_leaderless(&self.view);
         let Some(socket) = self.client_socket(&primary).filter(|_| newest) else { return };
@@ -256,7 +256,7 @@ impl<D: Disk> Node<D> {
             return;
         }
         let Some(conn) = self.dataset.following.link else { return };
-        if self.is_at_its_end() {
+        if self.view.is_at_its_end() {
             return self.out.timers.set(Timer::Primary, self.view.now.mono + ACK_PERIOD);
         }
         let elsewhere = self.dataset.following.primary.and_then(|primary| self.client_socket(&primary));

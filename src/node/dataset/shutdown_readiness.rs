@@ -7,7 +7,6 @@
 
 use crate::node::Node;
 use crate::node::event_log::replica_named;
-use crate::node::shutdown::Ending;
 use crate::session::Client;
 use crate::store::Disk;
 use crate::types::Millis;
@@ -70,7 +69,7 @@ impl<D: Disk> Node<D> {
         let has_replicas = owed != Owed::Nothing || self.replicas().next().is_some();
         if has_replicas && self.metadata.state.slot_count_of(&self.metadata.me) > 0 && !self.out.clients.pausing.is_own() {
             parting.floor = Some(self.dataset.stream.offset());
-            self.hold_writes(Millis::MAX);
+            self.out.hold_writes(Millis::MAX);
             self.dataset.feeding.asks_acks = true;
         }
         parting.floor.get_or_insert(self.dataset.stream.offset());
@@ -81,7 +80,7 @@ impl<D: Disk> Node<D> {
         let returned =
             self.metadata.state.slot_count_of(&self.metadata.me) > 0 && !self.metadata.state.replicas_of(&self.metadata.me).is_empty();
         if returned && !self.out.clients.pausing.is_own() {
-            self.hold_writes(Millis::MAX);
+            self.out.hold_writes(Millis::MAX);
         }
     }
 
@@ -191,11 +190,6 @@ impl<D: Disk> Node<D> {
             Some(writes) => format!("{writes} writes ({bytes} bytes)"),
             None => format!("{bytes} bytes of its stream"),
         }
-    }
-
-    /// Whether what this node has goes with it: nobody is to rely on that.
-    pub(in crate::node) fn is_at_its_end(&self) -> bool {
-        matches!(self.ending, Ending::Saving | Ending::Now)
     }
 }
 

@@ -197,7 +197,7 @@ impl<D: Disk> Node<D> {
     fn inherit(&mut self, primary: NodeId) {
         self.dataset.succession.heir = true;
         self.dataset.succession.question = Some(Question { primary, asked: None, end: None });
-        self.hold_writes(self.view.now.mono + self.view.config.cluster_manual_failover_timeout);
+        self.out.hold_writes(self.view.now.mono + self.view.config.cluster_manual_failover_timeout);
         self.out.todo.connect = true;
     }
 
@@ -223,12 +223,12 @@ impl<D: Disk> Node<D> {
         // Before anybody is served: its own changes are the stream from now on.
         self.review_primary();
         self.refresh_leaving();
-        self.release_writes();
+        self.out.release_writes();
     }
 
     /// The old primary may be waiting for that with its end. It may not rely on who ends itself.
     fn tell_predecessor(&mut self, primary: NodeId) {
-        if let Some(conn) = self.metadata.links.up(&primary).filter(|_| !self.is_at_its_end()) {
+        if let Some(conn) = self.metadata.links.up(&primary).filter(|_| !self.view.is_at_its_end()) {
             self.out.io.outbox.push(conn, Frame::FailoverDone { has: self.extent() });
             self.dataset.succession.done = Some(primary);
         }

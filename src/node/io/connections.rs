@@ -80,7 +80,7 @@ impl<D: Disk> Node<D> {
 
     /// Where the shell puts what it reads; `None` while the connection is not to be read (it is closing, or held up).
     pub fn receive_buffer(&mut self, conn: ConnId) -> Option<&mut Vec<u8>> {
-        let at_end = self.is_at_its_end();
+        let at_end = self.view.is_at_its_end();
         let session = self.out.io.sessions.get_mut(conn)?;
         let is_held = at_end && matches!(session.kind, Kind::Primary(_));
         (!session.closing && !session.is_full() && !is_held).then_some(&mut session.receive)

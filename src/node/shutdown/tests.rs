@@ -56,7 +56,7 @@ fn a_transaction_that_waited_writes_nothing_once_the_last_save_has_begun() {
     let mut net = Net::with_members(1);
     let client = suspended(&mut net);
     net.nodes[P].shutdown(Signal::Term);
-    net.until("the last save", |net| net.nodes[P].ending == Ending::Saving);
+    net.until("the last save", |net| net.nodes[P].view.ending == Ending::Saving);
     // What it waited for is decided while the keys are being saved.
     net.nodes[P].out.clients.waiting.finish(client, WaitOutcome::Done);
     net.step();
@@ -72,7 +72,7 @@ fn nobody_is_served_during_the_last_save_whoever_ends_a_pause() {
     let client = net.say(P, "MULTI\r\nCLUSTER MEET 10.0.0.1 7009\r\nCLIENT UNPAUSE\r\nEXEC");
     (0..3).for_each(|_| net.step());
     net.nodes[P].shutdown(Signal::Term);
-    net.until("the last save", |net| net.nodes[P].ending == Ending::Saving);
+    net.until("the last save", |net| net.nodes[P].view.ending == Ending::Saving);
     net.nodes[P].out.clients.waiting.finish(client, WaitOutcome::Done);
     let writer = net.say(P, "SET late 1");
     while net.is_up(P) {
@@ -92,14 +92,14 @@ fn a_transaction_that_waited_is_held_as_any_write_is() {
     let mut net = Net::with_replicas();
     net.all_equal(P);
     let client = suspended(&mut net);
-    net.nodes[P].hold_writes(Millis::MAX);
+    net.nodes[P].out.hold_writes(Millis::MAX);
     net.nodes[P].out.clients.waiting.finish(client, WaitOutcome::Done);
     for _ in 0..20 {
         net.step();
         assert_eq!(answered(&mut net, client), "");
     }
     assert_eq!(net.nodes[P].dataset.keyspace.len(), 50);
-    net.nodes[P].release_writes();
+    net.nodes[P].out.release_writes();
     net.until("its end", |net| net.nodes[P].dataset.keyspace.len() == 51);
     assert_eq!(answered(&mut net, client), "+OK\r\n+OK\r\n");
 }

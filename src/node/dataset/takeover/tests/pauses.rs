@@ -82,7 +82,7 @@ fn a_pause_is_ended_by_who_asked_for_it() {
     net.nodes[P].prepare_failover(other, 100);
     net.until("the end", |net| !is_paused(net));
     assert!(net.now.mono - begun >= 200);
-    net.nodes[P].hold_writes(begun + 500);
+    net.nodes[P].out.hold_writes(begun + 500);
     net.nodes[P].prepare_failover(replica, 50);
     net.nodes[P].prepare_failover(replica, 0);
     assert!(is_paused(&net), "it holds them for itself");
