@@ -32,7 +32,7 @@ pub(in crate::node) fn before_sleep<D: Disk>(node: &mut Node<D>, clock: &mut dyn
 fn connect<D: Disk>(node: &mut Node<D>) {
     node.with_metadata(Metadata::reconsider_meets);
     node.with_metadata(Metadata::connect_links);
-    node.connect_primary();
+    node.with_dataset(|dataset, metadata, view, out| dataset.connect_primary(metadata, view, out));
 }
 
 /// 2. One durable operation, before everything that relies on it: only this step makes the receipt that steps 3 to 8 take. Where it had to wait for the disk,
@@ -141,7 +141,7 @@ fn consequences<D: Disk>(node: &mut Node<D>) {
 
 /// 10. A client hears of its change when this node acts on it already.
 fn replies<D: Disk>(node: &mut Node<D>) {
-    node.count_acks();
+    node.with_dataset(|dataset, _, view, out| dataset.count_acks(view, out));
     node.answer_decided();
 }
 

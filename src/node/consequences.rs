@@ -4,6 +4,7 @@
 //! Contract: docs/protocol.md, "What is replicated".
 
 use crate::node::Node;
+use crate::node::dataset::Dataset;
 use crate::node::metadata::Metadata;
 use crate::node::view::{Consequence, Effects, Held, View};
 use crate::store::Disk;
@@ -17,28 +18,32 @@ impl<D: Disk> Node<D> {
         result
     }
 
+    /// Lets what looks after the keys work, likewise.
+    pub(in crate::node) fn with_dataset<R>(&mut self, work: impl FnOnce(&mut Dataset, &mut Metadata, &View, &mut Effects) -> R) -> R {
+        let result = work(&mut self.dataset, &mut self.metadata, &self.view, &mut self.out);
+        self.settle();
+        result
+    }
+
     /// What a part has left to do for the others: connections that it gave up, and what follows for them.
     pub(in crate::node) fn settle(&mut self) {
         loop {
-            for (conn, end) in std::mem::take(&mut self.out.lost) {
-                self.link_ended(conn, end);
-            }
-            for conn in std::mem::take(&mut self.out.closes) {
-                self.close(conn);
+            for (conn, session) in std::mem::take(&mut self.out.gone) {
+                self.session_ended(conn, session);
             }
             for consequence in std::mem::take(&mut self.out.consequences) {
                 self.draw(consequence);
             }
-            if self.out.lost.is_empty() && self.out.closes.is_empty() && self.out.consequences.is_empty() {
+            if self.out.gone.is_empty() && self.out.consequences.is_empty() {
                 break;
             }
         }
         self.view.held = Held {
             primary: self.dataset.following.primary(),
-            extent: self.extent(),
-            lacks_keys: self.lacks_keys(),
-            goes: self.view.is_at_its_end() && !self.owes_inheritance(),
-            is_awaited: self.is_awaited(),
+            extent: self.dataset.extent(),
+            lacks_keys: self.dataset.lacks_keys(),
+            goes: self.view.is_at_its_end() && !self.dataset.owes_inheritance(&self.metadata),
+            is_awaited: self.dataset.is_awaited(),
             asks: self.dataset.succession.asks(),
         };
     }
@@ -51,17 +56,23 @@ impl<D: Disk> Node<D> {
 
     fn draw(&mut self, consequence: Consequence) {
         match consequence {
-            Consequence::SlotsOfOthers { index, ranges } => self.part_with(index, &ranges),
-            Consequence::TakesOver { primary, kind } => self.succeed(primary, kind),
-            Consequence::HandedOver { successor, kind } => self.handed_over(successor, kind),
+            Consequence::SlotsOfOthers { index, ranges } => {
+                self.with_dataset(|dataset, metadata, _, _| dataset.part_with(index, &ranges, metadata))
+            }
+            Consequence::TakesOver { primary, kind } => {
+                self.with_dataset(|dataset, _, view, out| dataset.succeed(primary, kind, view, out))
+            }
+            Consequence::HandedOver { successor, kind } => {
+                self.with_dataset(|dataset, _, _, out| dataset.handed_over(successor, kind, out))
+            }
             Consequence::AnotherCluster => {
                 self.part_from_primary();
-                self.part_from_replicas();
-                self.end_reign();
-                self.doubt_owners();
+                self.with_dataset(|dataset, _, _, out| dataset.part_from_replicas(out));
+                self.with_dataset(|dataset, _, _, _| dataset.end_reign());
+                self.with_dataset(|dataset, _, _, _| dataset.doubt_owners());
             }
             Consequence::Members => self.refresh_audience(),
-            Consequence::ClaimsSettled => self.drop_foreign_keys(),
+            Consequence::ClaimsSettled => self.with_dataset(|dataset, metadata, _, _| dataset.drop_foreign_keys(metadata)),
         }
     }
 
@@ -71,9 +82,9 @@ impl<D: Disk> Node<D> {
         while self.with_metadata(Metadata::apply_next) {}
         self.with_metadata(|metadata, _, out| metadata.review_incarnation(out));
         self.metadata.raft.applied(self.metadata.state.last_applied());
-        self.tell_dropped();
+        self.with_dataset(|dataset, _, _, _| dataset.tell_dropped());
         if self.metadata.state.last_applied() > before {
-            self.refresh_leaving();
+            self.with_dataset(|dataset, metadata, _, out| dataset.refresh_leaving(metadata, out));
         }
     }
 
@@ -93,7 +104,7 @@ impl<D: Disk> Node<D> {
         }
         self.review_primary();
         if changed.state {
-            self.drop_foreign_keys();
+            self.with_dataset(|dataset, metadata, _, _| dataset.drop_foreign_keys(metadata));
         }
         self.metadata.raft.set_max_lease(self.metadata.state.max_lease());
         if self.metadata.state.member(&self.metadata.me).is_some() {

@@ -133,7 +133,7 @@ impl<D: Disk> Node<D> {
         node.with_metadata(Metadata::refresh_members);
         node.with_metadata(|metadata, _, out| metadata.note_addresses_in_tail(out));
         node.with_metadata(Metadata::refresh_owners);
-        node.become_bereft();
+        node.with_dataset(|dataset, _, _, _| dataset.become_bereft());
         node.out.timers.set(Timer::Cron, now.mono);
         Ok(node)
     }
@@ -177,7 +177,7 @@ impl<D: Disk> Node<D> {
         self.run_clients(clock);
         // After them: what a successor waits for may be the last of a stream, and then nothing else comes that would begin another turn.
         self.tend_succession();
-        self.tend_bereft();
+        self.with_dataset(|dataset, metadata, view, out| dataset.tend_bereft(metadata, view, out));
         self.take_up_config();
         // Before what it may ask for: the last save.
         self.tend_ending();
@@ -228,8 +228,8 @@ impl<D: Disk> Node<D> {
             self.cron();
         }
         self.tend_primary();
-        self.busy = self.tend_keys() | self.tend_saving() | self.is_loading();
-        self.settle_owners();
+        self.busy = self.tend_keys() | self.tend_saving() | self.dataset.is_loading();
+        self.with_dataset(|dataset, metadata, view, _| dataset.settle_owners(metadata, view));
     }
 
     /// Slow checks. As often as failure detection needs, at most ten times a second.
@@ -240,7 +240,7 @@ impl<D: Disk> Node<D> {
         self.close_silent_lanes();
         self.close_idle_clients();
         self.check_output_limits();
-        self.tend_replicas();
+        self.with_dataset(|dataset, metadata, view, out| dataset.tend_replicas(metadata, view, out));
         self.with_metadata(Metadata::expire_proposals);
         self.with_metadata(Metadata::expire_reset);
         self.with_metadata(Metadata::expire_membership_check);
@@ -254,7 +254,7 @@ impl<D: Disk> Node<D> {
         // Claims that were not granted yet are looked at again.
         self.out.todo.consequences |= matches!(self.metadata.standing, Standing::Claiming(_));
         self.refresh_views();
-        self.review_save_points();
+        self.with_dataset(|dataset, _, view, out| dataset.review_save_points(view, out));
     }
 
     /// A new leader, term or role: links and proposals go elsewhere.
@@ -277,9 +277,9 @@ impl<D: Disk> Node<D> {
         if self.metadata.raft.is_leader() {
             self.metadata.outlook.leader_heard = Some(self.view.now.mono);
         }
-        self.refresh_leaving();
+        self.with_dataset(|dataset, metadata, _, out| dataset.refresh_leaving(metadata, out));
         self.settle_reign();
-        self.renew_lease();
+        self.with_dataset(|dataset, metadata, view, _| dataset.renew_lease(metadata, view));
         let muted = self.metadata.standing.joiner().is_some_and(|joiner| !self.metadata.log_has_joined(joiner.nonce));
         self.metadata.raft.set_muted(muted);
     }

@@ -345,7 +345,8 @@ impl Net {
     }
 
     pub fn in_sync(&self, at: usize) -> bool {
-        self.nodes[at].is_in_sync() && self.nodes[at].upstream().is_none_or(|upstream| upstream.link == UpstreamLink::Up)
+        self.nodes[at].dataset.is_in_sync()
+            && self.nodes[at].dataset.upstream(&self.nodes[at].out).is_none_or(|upstream| upstream.link == UpstreamLink::Up)
     }
 
     pub fn history(&self, at: usize) -> History {

@@ -67,7 +67,8 @@ impl<D: Disk> Node<D> {
     /// `safe`: the shutdown is called off if nobody has taken this primary's slots.
     fn refuse_to_end(&mut self) -> bool {
         let ShutdownOptions { safe, force, .. } = self.dataset.saving.last_words;
-        let refuses = safe && !force && (self.metadata.state.slot_count_of(&self.metadata.me) > 0 || self.owes_inheritance());
+        let refuses =
+            safe && !force && (self.metadata.state.slot_count_of(&self.metadata.me) > 0 || self.dataset.owes_inheritance(&self.metadata));
         if refuses {
             log::error!("This node is a primary with slots, and nobody has taken over all that it has, can't exit");
             self.call_off();
@@ -88,7 +89,7 @@ impl<D: Disk> Node<D> {
     fn call_off(&mut self) {
         self.view.ending = Ending::No;
         self.out.hold_everything(false);
-        self.read_primary();
+        self.with_dataset(|dataset, _, _, out| dataset.read_primary(out));
         self.out.release_writes();
         self.out.todo.connect = true;
         self.out.clients.waiting.shutdown_aborted();
@@ -102,7 +103,7 @@ impl<D: Disk> Node<D> {
             LastSave::No => false,
         };
         // Before all keys are there the old file is the better one.
-        if !wanted || self.is_loading() {
+        if !wanted || self.dataset.is_loading() {
             return self.end_now();
         }
         log::info!("Saving the keys before the end");
@@ -134,7 +135,7 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn tend_ending(&mut self) {
         if self.view.ending == Ending::Asked {
             log::info!("Shutting down");
-            self.view.ending = Ending::GivingSlotsUp(self.begin_parting());
+            self.view.ending = Ending::GivingSlotsUp(self.dataset.begin_parting(&self.view));
         }
         let late = self.out.timers.take_due(Timer::Exit, self.view.now.mono);
         if let Ending::GivingSlotsUp(parting) = self.view.ending {
@@ -144,15 +145,15 @@ impl<D: Disk> Node<D> {
     }
 
     fn tend_parting(&mut self, parting: Parting) {
-        if let Some(parting) = self.part(parting) {
-            self.out.timers.set(Timer::Exit, self.parting_deadline(&parting));
+        if let Some(parting) = self.with_dataset(|dataset, metadata, view, out| dataset.part(parting, metadata, view, out)) {
+            self.out.timers.set(Timer::Exit, self.dataset.parting_deadline(&parting, &self.view));
             self.view.ending = Ending::GivingSlotsUp(parting);
             return;
         }
         if self.refuse_to_end() {
             return;
         }
-        self.tell_left_behind(&parting);
+        self.dataset.tell_left_behind(&parting, &self.metadata, &self.view, &self.out);
         self.view.ending = Ending::HandingOver(self.metadata.raft.term());
         self.out.timers.set(Timer::Exit, self.view.now.mono + self.metadata.handover_patience(&self.view));
         self.tend_handing_over(false);
@@ -160,7 +161,7 @@ impl<D: Disk> Node<D> {
 
     fn tend_handing_over(&mut self, late: bool) {
         let Ending::HandingOver(term) = self.view.ending else { return };
-        self.hold_returned_slots();
+        self.with_dataset(|dataset, metadata, _, out| dataset.hold_returned_slots(metadata, out));
         if late || self.is_dispensable(term) {
             if late && self.metadata.raft.is_leader() {
                 log::warn!("Nobody has taken the leadership over in time: the shutdown goes on without");
@@ -174,7 +175,7 @@ impl<D: Disk> Node<D> {
     /// Whether what the end waits for has come in this turn.
     pub(in crate::node) fn can_go_on_ending(&self) -> bool {
         match self.view.ending {
-            Ending::GivingSlotsUp(parting) => self.can_go_on_parting(&parting),
+            Ending::GivingSlotsUp(parting) => self.dataset.can_go_on_parting(&parting, &self.metadata, &self.view, &self.out),
             Ending::HandingOver(term) => self.is_dispensable(term),
             Ending::No | Ending::Asked | Ending::Saving | Ending::Now => false,
         }

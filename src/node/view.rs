@@ -6,11 +6,13 @@
 use crate::cluster::FailoverKind;
 use crate::config::Config;
 use crate::node::clients::Clients;
-use crate::node::io::Io;
-use crate::node::io::sessions::{BusEnd, Purpose};
+use crate::node::io::sessions::{Kind, Purpose, Session};
+use crate::node::io::{Io, closing};
 use crate::node::shutdown::Ending;
 use crate::node::timers::Timers;
 use crate::node::todo::Todo;
+use crate::node::{Action, Closing};
+use crate::replication::Stream;
 use crate::rng::Rng;
 use crate::session::Server;
 use crate::types::{ConnId, Extent, LogIndex, NodeId, Now, SlotRange};
@@ -59,10 +61,8 @@ pub(in crate::node) struct Effects {
     pub io: Io,
     pub clients: Clients,
     pub server: Server,
-    /// Links of the bus that are gone: what hung on them is to hear of it.
-    pub lost: Vec<(ConnId, BusEnd)>,
-    /// Other connections that are given up; [`crate::node::Node`] ends them as soon as the part at work is done.
-    pub closes: Vec<ConnId>,
+    /// Connections that a part has ended: what hung on them is to hear of it.
+    pub gone: Vec<(ConnId, Session)>,
     /// What the other parts are to do.
     pub consequences: Vec<Consequence>,
 }
@@ -99,17 +99,29 @@ impl Effects {
             io: Io::default(),
             clients: Clients::default(),
             server,
-            lost: Vec::new(),
-            closes: Vec::new(),
+            gone: Vec::new(),
             consequences: Vec::new(),
         }
     }
 
-    /// Gives a connection up.
+    /// Ends a link of the bus from our side.
     pub fn close(&mut self, conn: ConnId) {
-        match self.io.close_link(conn) {
-            Some(end) => self.lost.push((conn, end)),
-            None => self.closes.push(conn),
+        let how = |session: &Session| match &session.kind {
+            Kind::Bus(link) => closing::of_link(link, session.transmit.is_empty()),
+            Kind::Client(_) | Kind::Primary(_) => unreachable!("a link of the bus"),
+        };
+        self.end_by(conn, how);
+    }
+
+    /// Ends a connection from our side; `stream` is what this node's replicas follow.
+    pub fn end(&mut self, conn: ConnId, stream: &Stream) {
+        self.end_by(conn, |session| closing::of(session, stream));
+    }
+
+    fn end_by(&mut self, conn: ConnId, how: impl FnOnce(&Session) -> Closing) {
+        if let Some((how, session)) = self.io.sessions.get(conn).map(how).zip(self.io.sessions.remove(conn)) {
+            self.io.actions.push_back(Action::Close { conn, how });
+            self.gone.push((conn, session));
         }
     }
 

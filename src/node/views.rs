@@ -62,6 +62,31 @@ impl<D: Disk> Node<D> {
         &self.metadata.standing
     }
 
+    /// Whether this node copies another one's keys.
+    pub fn is_replica(&self) -> bool {
+        self.dataset.is_replica()
+    }
+
+    /// Whether this node's keys are those of its shard: always for a primary, for a replica once a sync with its primary is complete.
+    pub fn is_in_sync(&self) -> bool {
+        self.dataset.is_in_sync()
+    }
+
+    /// How far this node's keys are in their history, in bytes of its stream. A replica that has nothing worth promoting says 0, any other at least 1.
+    pub fn replication_offset(&self) -> u64 {
+        self.dataset.replication_offset()
+    }
+
+    /// Whether a leader was heard so lately, by the time of the last turn, that it will be heard again, or another one.
+    pub fn hears_leader(&self) -> bool {
+        self.metadata.hears_leader(&self.view)
+    }
+
+    /// Whether the keys are still being loaded from the disk: until then this node holds none.
+    pub fn is_loading(&self) -> bool {
+        self.dataset.is_loading()
+    }
+
     /// How often this node has said that two processes have one id.
     pub fn duplicates_seen(&self) -> u64 {
         self.out.io.bus_stats.duplicates
@@ -76,7 +101,7 @@ impl<D: Disk> Node<D> {
     pub fn check(&self) {
         self.metadata.raft.check();
         self.dataset.stream.check();
-        self.check_foreign();
+        self.dataset.check_foreign(&self.metadata, &self.view);
         assert!(
             self.dataset.following.primary().is_none() || !self.dataset.stream.is_recording(),
             "what a replica changes is in its primary's stream already"
@@ -132,7 +157,7 @@ impl<D: Disk> Node<D> {
 
     /// To expire a key is to change it.
     fn may_expire_keys(&self) -> bool {
-        self.out.clients.pausing.in_force().is_none() && !self.is_handing_over()
+        self.out.clients.pausing.in_force().is_none() && !self.dataset.is_handing_over()
     }
 
     /// Removes expired keys and frees what was cleared, a slice a turn; true if there is more to do.

@@ -142,8 +142,10 @@ impl<D: Disk> Node<D> {
                 self.out.clients.waiting.conclude(client, result);
             }
             Wait::Lead => self.with_metadata(|metadata, view, out| metadata.take_over(client, view, out)),
-            Wait::Failover => self.begin_failover(client),
-            Wait::Replicas { written, count, until } => self.await_acks(AckWait { client, written, count, until, asked: false }),
+            Wait::Failover => self.with_dataset(|dataset, metadata, view, out| dataset.begin_failover(client, metadata, view, out)),
+            Wait::Replicas { written, count, until } => {
+                self.with_dataset(|dataset, _, _, out| dataset.await_acks(AckWait { client, written, count, until, asked: false }, out))
+            }
             Wait::Pause(pause) => {
                 self.out.pause_clients(Some(pause));
                 self.out.clients.waiting.finish(client, WaitOutcome::Done);
@@ -152,7 +154,7 @@ impl<D: Disk> Node<D> {
                 self.out.pause_clients(None);
                 self.out.clients.waiting.finish(client, WaitOutcome::Done);
             }
-            Wait::Save => self.save_for(client),
+            Wait::Save => self.with_dataset(|dataset, _, _, out| dataset.save_for(client, out)),
             Wait::Shutdown(options) => self.begin_shutdown(options),
             Wait::AbortShutdown => {
                 let result = self.abort_shutdown();

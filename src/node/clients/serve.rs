@@ -94,7 +94,9 @@ impl<D: Disk> Node<D> {
             Flow::Done => {}
             Flow::Wait(wait) => self.begin_wait(conn, wait),
             Flow::Held => self.out.hold(conn),
-            Flow::Close => self.drop_replica(conn, "it has sent a request that a replica may not send"),
+            Flow::Close => self.with_dataset(|dataset, metadata, _, out| {
+                dataset.drop_replica(conn, "it has sent a request that a replica may not send", metadata, out)
+            }),
         }
     }
 
@@ -126,10 +128,10 @@ impl<D: Disk> Node<D> {
     }
 
     pub(in crate::node) fn run(&mut self, conn: ConnId, client: &mut Client, out: &mut Vec<u8>, step: Step<'_>) -> Flow {
-        let (resp3, upstream) = (client.resp3, self.upstream());
+        let (resp3, upstream) = (client.resp3, self.dataset.upstream(&self.out));
         let limit = self.view.config.client_output_buffer_limit.pubsub.hard;
         self.dataset.keyspace.want_notes(self.wanted_notes());
-        let (awaited, has_bequest, offset) = (self.is_awaited(), self.has_bequest(), self.replication_offset());
+        let (awaited, has_bequest, offset) = (self.dataset.is_awaited(), self.dataset.has_bequest(), self.dataset.replication_offset());
         let written = (!client.is_primary && !self.dataset.stream.is_own()).then(|| self.dataset.keyspace.dirty());
         let mut others = Others::new(&mut self.out.io.sessions, Some(Asking { conn, resp3 }), limit);
         let outsiders = outsiders(&self.metadata.me, &self.metadata.own_address, &self.metadata.standing, &self.views.handshakes);
@@ -204,7 +206,7 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn answer_decided(&mut self) {
         for (conn, outcome) in self.out.clients.waiting.take_decided() {
             self.metadata.reset_ended(conn);
-            self.failover_ended(conn, &outcome);
+            self.with_dataset(|dataset, metadata, _, out| dataset.failover_ended(conn, &outcome, metadata, out));
             if self.out.holds_rest(conn) {
                 self.out.clients.waiting.decide_later(conn, outcome);
                 continue;
@@ -275,7 +277,7 @@ impl<D: Disk> Node<D> {
 
     /// A client that had too much unsent has read: what it asked meanwhile is served by the next turn, which follows at once.
     pub(in crate::node) fn resume_held_up(&mut self, conn: ConnId) {
-        self.replica_has_read(conn);
+        self.with_dataset(|dataset, _, view, out| dataset.replica_has_read(conn, view, out));
         let Some(session) = self.out.io.sessions.get_mut(conn).filter(|session| session.transmit.len() < MAX_UNSENT) else { return };
         if let Kind::Client(client) = &mut session.kind
             && std::mem::take(&mut client.held_up)

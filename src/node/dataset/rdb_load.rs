@@ -5,7 +5,10 @@
 use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::node::Node;
+use crate::node::dataset::Dataset;
 use crate::node::errors::KeysError;
+use crate::node::metadata::Metadata;
+use crate::node::view::{Effects, View};
 use crate::replication::History;
 use crate::replication::rdb::Loader;
 use crate::rng::Rng;
@@ -57,12 +60,47 @@ impl Load {
     }
 }
 
-impl<D: Disk> Node<D> {
+impl Dataset {
     /// Whether the keys are still being loaded from the disk: until then this node holds none.
     pub fn is_loading(&self) -> bool {
-        self.dataset.loading.load.is_some()
+        self.loading.load.is_some()
     }
 
+    fn take_up_keys(&mut self, load: Load, metadata: &Metadata, view: &View, out: &mut Effects) -> Result<(), KeysError> {
+        let bytes = load.loader.bytes_read();
+        let loaded = load.loader.finish().map_err(|error| KeysError::Damaged { path: load.path, error })?;
+        let began = out.server.persistence.loading.take().map_or(view.now.mono, |progress| progress.began.mono);
+        let keys = loaded.keyspace.len();
+        out.server.persistence.keys_loaded = keys as u64;
+        self.keyspace.replace(loaded.keyspace);
+        if loaded.beyond {
+            log::warn!("The RDB's repl-offset leaves no room to go on from: its keys begin a new history");
+        }
+        if let Some((id, offset)) = loaded.replication {
+            self.stream.restart(History::new(id, offset));
+            self.stream.follow(&mut self.keyspace);
+            self.lead_loaded_keys(metadata, out);
+        }
+        let seconds = view.now.mono.saturating_sub(began) as f64 / 1000.0;
+        // A replica dials its primary only now.
+        out.todo.connect = true;
+        log::info!("Done loading RDB, keys loaded: {keys}. {bytes} bytes in {seconds:.3} seconds");
+        Ok(())
+    }
+
+    /// The keys from the disk are this node's own from now on, and their history goes on by its own changes. Until it is known that nobody has newer ones they
+    /// are where another primary's stream may go on.
+    pub fn lead_loaded_keys(&mut self, metadata: &Metadata, out: &mut Effects) {
+        let replica = metadata.state.member(&metadata.me).is_some_and(|me| me.primary.is_some());
+        // Its primary, or its predecessor, is still followed.
+        let follows = self.following.primary().is_some();
+        if !replica && !follows && !self.lacks_keys() && !self.is_loading() {
+            self.stream.lead(out.rng.repl_id(), &mut self.keyspace);
+        }
+    }
+}
+
+impl<D: Disk> Node<D> {
     /// Once a turn.
     pub(in crate::node) fn tend_loading(&mut self) -> Result<(), KeysError> {
         let Some(mut load) = self.dataset.loading.load.take() else { return Ok(()) };
@@ -74,39 +112,6 @@ impl<D: Disk> Node<D> {
             return Ok(());
         }
         self.files.close(&load.path);
-        self.take_up_keys(load)
-    }
-
-    fn take_up_keys(&mut self, load: Load) -> Result<(), KeysError> {
-        let bytes = load.loader.bytes_read();
-        let loaded = load.loader.finish().map_err(|error| KeysError::Damaged { path: load.path, error })?;
-        let began = self.out.server.persistence.loading.take().map_or(self.view.now.mono, |progress| progress.began.mono);
-        let keys = loaded.keyspace.len();
-        self.out.server.persistence.keys_loaded = keys as u64;
-        self.dataset.keyspace.replace(loaded.keyspace);
-        if loaded.beyond {
-            log::warn!("The RDB's repl-offset leaves no room to go on from: its keys begin a new history");
-        }
-        if let Some((id, offset)) = loaded.replication {
-            self.dataset.stream.restart(History::new(id, offset));
-            self.dataset.stream.follow(&mut self.dataset.keyspace);
-            self.lead_loaded_keys();
-        }
-        let seconds = self.view.now.mono.saturating_sub(began) as f64 / 1000.0;
-        // A replica dials its primary only now.
-        self.out.todo.connect = true;
-        log::info!("Done loading RDB, keys loaded: {keys}. {bytes} bytes in {seconds:.3} seconds");
-        Ok(())
-    }
-
-    /// The keys from the disk are this node's own from now on, and their history goes on by its own changes. Until it is known that nobody has newer ones they
-    /// are where another primary's stream may go on.
-    pub(in crate::node) fn lead_loaded_keys(&mut self) {
-        let replica = self.metadata.state.member(&self.metadata.me).is_some_and(|me| me.primary.is_some());
-        // Its primary, or its predecessor, is still followed.
-        let follows = self.dataset.following.primary().is_some();
-        if !replica && !follows && !self.lacks_keys() && !self.is_loading() {
-            self.dataset.stream.lead(self.out.rng.repl_id(), &mut self.dataset.keyspace);
-        }
+        self.with_dataset(|dataset, metadata, view, out| dataset.take_up_keys(load, metadata, view, out))
     }
 }

@@ -7,6 +7,8 @@ use crate::commands::WaitOutcome;
 use crate::config::{Config, ShutdownOptions};
 use crate::keyspace::{Keyspace, WalkStep};
 use crate::node::Node;
+use crate::node::dataset::Dataset;
+use crate::node::view::{Effects, View};
 use crate::replication::rdb::{About, Format, Writer};
 use crate::store::{Disk, Replacement};
 use crate::types::{ConnId, Millis};
@@ -142,29 +144,31 @@ impl Save {
     }
 }
 
-impl<D: Disk> Node<D> {
+impl Dataset {
     /// SAVE.
-    pub(in crate::node) fn save_for(&mut self, client: ConnId) {
-        self.dataset.saving.waiting.push(client);
-        self.out.server.persistence.save_asked = true;
+    pub fn save_for(&mut self, client: ConnId, out: &mut Effects) {
+        self.saving.waiting.push(client);
+        out.server.persistence.save_asked = true;
     }
 
     /// Cron: a save point may be reached. What has failed is tried again in any case: clients may not change anything before that.
-    pub(in crate::node) fn review_save_points(&mut self) {
-        let (now, persistence) = (self.view.now, &self.out.server.persistence);
-        let patient = persistence.failed && self.dataset.saving.tried.is_some_and(|tried| now.mono < tried + RETRY);
-        let changes = self.dataset.keyspace.dirty() - persistence.saved_dirty;
+    pub fn review_save_points(&mut self, view: &View, out: &mut Effects) {
+        let (now, persistence) = (view.now, &out.server.persistence);
+        let patient = persistence.failed && self.saving.tried.is_some_and(|tried| now.mono < tried + RETRY);
+        let changes = self.keyspace.dirty() - persistence.saved_dirty;
         let since = now.wall.saturating_sub(persistence.saved_at);
-        let due = self.view.config.save.are_reached(changes, since) || persistence.failed && !self.view.config.save.is_empty();
-        if self.dataset.saving.save.is_none() && !patient && due {
+        let due = view.config.save.are_reached(changes, since) || persistence.failed && !view.config.save.is_empty();
+        if self.saving.save.is_none() && !patient && due {
             log::info!("{changes} changes in {} seconds: saving", since / 1000);
-            self.out.server.persistence.save_asked = true;
+            out.server.persistence.save_asked = true;
         }
     }
+}
 
+impl<D: Disk> Node<D> {
     /// Once a turn: begins what is asked for, and goes on with it; true if there is more to do.
     pub(in crate::node) fn tend_saving(&mut self) -> bool {
-        if self.dataset.saving.save.is_none() && self.out.server.persistence.save_asked && !self.is_loading() {
+        if self.dataset.saving.save.is_none() && self.out.server.persistence.save_asked && !self.dataset.is_loading() {
             self.begin_save();
         }
         let Some(mut save) = self.dataset.saving.save.take() else { return false };

@@ -8,8 +8,11 @@
 use crate::commands::{Flag, Flow, table};
 use crate::node::Node;
 use crate::node::clients::serve::{KEPT_CAPACITY, Step};
+use crate::node::dataset::Dataset;
 use crate::node::io::long_values::{NoMemory, make_room};
 use crate::node::io::sessions::{Kind, Phase, PrimaryLink, StreamReader};
+use crate::node::metadata::Metadata;
+use crate::node::view::{Effects, View};
 use crate::replication::{Introduction, STREAMED, Sync, SyncError, Synced, acknowledgement};
 use crate::session::{Client, LONG_VALUE, LongValue};
 use crate::store::Disk;
@@ -32,32 +35,56 @@ enum Fault {
     Refused { name: String, reply: String },
 }
 
-impl<D: Disk> Node<D> {
+impl Dataset {
     /// The link to the primary is up: the handshake begins.
-    pub(in crate::node) fn primary_connected(&mut self, conn: ConnId, local: SocketAddr) {
-        let seed = self.out.rng.next_u64();
-        let (Some(primary), Some(session)) = (self.dataset.following.primary(), self.out.io.sessions.get_mut(conn)) else { return };
+    pub fn primary_connected(&mut self, conn: ConnId, local: SocketAddr, metadata: &Metadata, view: &View, out: &mut Effects) {
+        let seed = out.rng.next_u64();
+        let (Some(primary), Some(session)) = (self.following.primary(), out.io.sessions.get_mut(conn)) else { return };
         let Kind::Primary(link) = &mut session.kind else { return };
-        let config = &self.view.config;
+        let config = &view.config;
         let introduction = Introduction {
             user: &config.primaryuser,
             password: &config.primaryauth,
-            cluster: self.metadata.state.cluster_id(),
+            cluster: metadata.state.cluster_id(),
             primary,
             port: if config.replica_announce_port == 0 { config.announced_port() } else { config.replica_announce_port },
             ip: &config.replica_announce_ip,
             version: REDIS_VERSION,
-            me: self.metadata.me,
-            process: self.view.nonce,
+            me: metadata.me,
+            process: view.nonce,
         };
         // Who has nothing has nothing to go on with.
-        let has = (!self.dataset.keyspace.is_empty() || self.dataset.stream.backlog().is_some()).then(|| self.dataset.stream.history());
+        let has = (!self.keyspace.is_empty() || self.stream.backlog().is_some()).then(|| self.stream.history());
         link.local = Some(local);
-        link.heard = self.view.now.mono;
+        link.heard = view.now.mono;
         link.phase = Phase::Syncing(Box::new(Sync::begin(&introduction, has, seed, session.transmit.end())));
-        self.out.io.sessions.queue_output(conn);
+        out.io.sessions.queue_output(conn);
     }
 
+    fn take_up(&mut self, synced: Synced, reign: u64) {
+        match synced {
+            Synced::Partial(id) => {
+                log::info!("The primary's stream goes on at offset {} of history {id}", self.stream.offset());
+                self.stream.rename(id);
+            }
+            Synced::Full(keyspace, history) => {
+                log::info!("The primary's {} keys are here, at offset {} of history {}", keyspace.len(), history.offset, history.id);
+                self.keyspace.replace(*keyspace);
+                self.stream.restart(history);
+            }
+        }
+        self.following.synced(reign);
+        self.forget_bequest();
+    }
+
+    fn stream_reader(&mut self, link: &PrimaryLink, view: &View, out: &mut Effects) -> Box<StreamReader> {
+        let local = link.local.unwrap_or(link.socket);
+        let client = Client { is_primary: true, ..Client::new(out.io.next_client(), link.socket, local, view.now, true) };
+        Box::new(StreamReader { client, parser: Parser::new(STREAMED), unfinished: Vec::new(), failed: false, is_closing: false })
+    }
+}
+
+impl<D: Disk> Node<D> {
     /// Takes what the primary has sent, unless what this node has goes with it.
     pub(in crate::node) fn run_primary(&mut self, conn: ConnId) {
         if self.view.is_at_its_end() {
@@ -91,7 +118,7 @@ impl<D: Disk> Node<D> {
         }
         if begun {
             // Some primaries send the stream only to who has said that the data is whole.
-            self.tell_offset(conn);
+            self.with_dataset(|dataset, _, _, out| dataset.tell_offset(conn, out));
         }
     }
 
@@ -112,35 +139,13 @@ impl<D: Disk> Node<D> {
             }
             let Some(synced) = synced else { return Ok(()) };
             let reign = sync.reign();
-            self.take_up(synced, reign);
-            link.phase = Phase::Streaming(self.stream_reader(link));
+            self.with_dataset(|dataset, _, _, _| dataset.take_up(synced, reign));
+            link.phase = Phase::Streaming(self.with_dataset(|dataset, _, view, out| dataset.stream_reader(link, view, out)));
         }
         match &mut link.phase {
             Phase::Streaming(reader) => self.run_stream(conn, reader, received, used, out),
             Phase::Dialling | Phase::Syncing(_) => Ok(()),
         }
-    }
-
-    fn take_up(&mut self, synced: Synced, reign: u64) {
-        match synced {
-            Synced::Partial(id) => {
-                log::info!("The primary's stream goes on at offset {} of history {id}", self.dataset.stream.offset());
-                self.dataset.stream.rename(id);
-            }
-            Synced::Full(keyspace, history) => {
-                log::info!("The primary's {} keys are here, at offset {} of history {}", keyspace.len(), history.offset, history.id);
-                self.dataset.keyspace.replace(*keyspace);
-                self.dataset.stream.restart(history);
-            }
-        }
-        self.dataset.following.synced(reign);
-        self.forget_bequest();
-    }
-
-    fn stream_reader(&mut self, link: &PrimaryLink) -> Box<StreamReader> {
-        let local = link.local.unwrap_or(link.socket);
-        let client = Client { is_primary: true, ..Client::new(self.out.io.next_client(), link.socket, local, self.view.now, true) };
-        Box::new(StreamReader { client, parser: Parser::new(STREAMED), unfinished: Vec::new(), failed: false, is_closing: false })
     }
 
     /// Runs the whole commands that are there, and counts their bytes. Those of a transaction count once it has run: who comes back in the middle of it
@@ -231,7 +236,7 @@ impl<D: Disk> Node<D> {
         {
             self.dataset.keyspace.discard(partial);
         }
-        self.forget_primary_link(conn, was_up);
+        self.with_dataset(|dataset, metadata, view, out| dataset.forget_primary_link(conn, was_up, metadata, view, out));
     }
 }
 

@@ -4,9 +4,12 @@
 //! read what the primary sends (replica_link does). Contract: docs/protocol.md, "Replication".
 
 use crate::commands::{Upstream, UpstreamLink};
+use crate::node::dataset::Dataset;
 use crate::node::io::sessions::{Kind, Phase, Port, PrimaryLink};
+use crate::node::metadata::Metadata;
 use crate::node::metadata::links::STALE_DIAL;
 use crate::node::timers::Timer;
+use crate::node::view::{Effects, View};
 use crate::node::{Action, Node};
 use crate::replication::acknowledgement;
 use crate::store::Disk;
@@ -99,42 +102,150 @@ impl Following {
     }
 }
 
-impl<D: Disk> Node<D> {
+impl Dataset {
     /// Whether this node copies another one's keys.
     pub fn is_replica(&self) -> bool {
-        self.dataset.following.primary.is_some()
+        self.following.primary.is_some()
     }
 
     /// Whether this node's keys are those of its shard: always for a primary, for a replica once a sync with its primary is complete.
     pub fn is_in_sync(&self) -> bool {
-        self.dataset.following.primary.is_none() || self.dataset.following.in_sync
+        self.following.primary.is_none() || self.following.in_sync
     }
 
     /// How far this node's keys are in their history, in bytes of its stream. A replica that has nothing worth promoting says 0, any other at least 1.
     pub fn replication_offset(&self) -> u64 {
-        match self.dataset.following.primary {
-            None => self.dataset.stream.offset(),
-            Some(_) if self.dataset.following.in_sync => self.dataset.stream.offset().max(1),
+        match self.following.primary {
+            None => self.stream.offset(),
+            Some(_) if self.following.in_sync => self.stream.offset().max(1),
             Some(_) => 0,
         }
     }
 
     /// How much of its shard's data this node holds, to be compared with what others hold.
-    pub(in crate::node) fn extent(&self) -> Extent {
-        Extent { reign: self.dataset.following.reign, offset: self.replication_offset() }
+    pub fn extent(&self) -> Extent {
+        Extent { reign: self.following.reign, offset: self.replication_offset() }
     }
 
+    /// What the primary has sent meanwhile is looked at in the next turn: the process does not end after all.
+    pub fn read_primary(&mut self, out: &mut Effects) {
+        if let Some(conn) = self.following.link {
+            out.io.sessions.queue_input(conn);
+        }
+    }
+
+    /// No replica any more: with slots, as a primary that goes on with its predecessor's keys; without, as one that has none.
+    fn lead_own_keys(&mut self, metadata: &Metadata, out: &mut Effects) {
+        self.forget_bequest();
+        self.begin_reign(metadata);
+        // What replicas were told of the reign was another's.
+        self.part_from_replicas(out);
+        self.stream.lead(out.rng.repl_id(), &mut self.keyspace);
+        let slots = metadata.state.slot_count_of(&metadata.me);
+        if slots > 0 {
+            log::info!("This node is a primary, of {slots} slots; it goes on with what it has copied, keys: {}", self.keyspace.len());
+            self.drop_foreign_keys(metadata);
+        } else {
+            log::info!("This node replicates nobody any more and owns no slots: its copies of keys go");
+            self.keyspace.clear();
+            self.stream.forget(out.rng.repl_id(), &mut self.keyspace);
+        }
+    }
+
+    /// This primary's reign is later than any before in its shard \[N44\]: what made it the primary is applied, and its process counts too, for it may
+    /// have lost its keys and go on with others.
+    fn begin_reign(&mut self, metadata: &Metadata) {
+        // 63 bits, as every number on the bus.
+        let (applied, life) = (metadata.state.last_applied().min((1 << 43) - 1), metadata.incarnation.min((1 << 20) - 1));
+        self.following.reign = applied << 20 | life;
+    }
+
+    /// This node comes into another cluster, whose log numbers other reigns. What a replica holds stays what it is.
+    pub fn end_reign(&mut self) {
+        if self.following.primary.is_none() {
+            self.following.reign = 0;
+        }
+    }
+
+    /// Step 1 of before-sleep: a replica without a link to its primary dials it. Only by a state that is the cluster's newest: an old file may name
+    /// one that has long been replaced, perhaps by this node. What is still loaded from the disk may be where the stream goes on.
+    pub fn connect_primary(&mut self, metadata: &Metadata, view: &View, out: &mut Effects) {
+        let idle = self.following.link.is_none() && !self.is_loading() && !view.is_at_its_end();
+        let Some(primary) = self.following.primary.filter(|_| idle) else { return };
+        let newest = metadata.knows_newest_state() && !metadata.is_leaderless(&view);
+        let Some(socket) = self.client_socket(&primary, metadata).filter(|_| newest) else { return };
+        if view.now.mono < self.following.dial_at {
+            return out.timers.at_most(Timer::Primary, self.following.dial_at);
+        }
+        let link = PrimaryLink { primary, socket, local: None, heard: view.now.mono, process: None, phase: Phase::Dialling };
+        let conn = out.io.sessions.insert(Kind::Primary(Box::new(link)));
+        self.following.link = Some(conn);
+        out.io.actions.push_back(Action::Dial { conn, socket, port: Port::Client });
+        out.timers.set(Timer::Primary, view.now.mono + ACK_PERIOD);
+    }
+
+    /// Where a member's clients connect; `None` while that is not known.
+    fn client_socket(&self, id: &NodeId, metadata: &Metadata) -> Option<SocketAddr> {
+        let address = &metadata.state.member(id)?.address;
+        Some(SocketAddr::new(address.ip.parse().ok()?, address.port))
+    }
+
+    /// Tells the primary how far this replica has run its stream, or, while its data is loaded, that this replica is there.
+    pub fn tell_offset(&mut self, conn: ConnId, out: &mut Effects) {
+        let offset = self.stream.offset();
+        let Some(session) = out.io.sessions.get_mut(conn) else { return };
+        match &session.kind {
+            Kind::Primary(link) => match &link.phase {
+                Phase::Streaming(_) => acknowledgement(offset, session.transmit.end()),
+                Phase::Syncing(sync) if sync.loads().is_some() => session.transmit.end().push(b'\n'),
+                Phase::Syncing(_) | Phase::Dialling => return,
+            },
+            Kind::Bus(_) | Kind::Client(_) => return,
+        }
+        out.io.sessions.queue_output(conn);
+    }
+
+    /// The link to the primary is gone: it is dialled again after a pause.
+    pub fn forget_primary_link(&mut self, conn: ConnId, was_up: bool, metadata: &Metadata, view: &View, out: &mut Effects) {
+        if self.following.link != Some(conn) {
+            return;
+        }
+        self.following.link = None;
+        let most = if self.following.bad_rdb { MAX_RDB_BACKOFF } else { MAX_BACKOFF };
+        self.following.backoff = (self.following.backoff * 2).clamp(MIN_BACKOFF, most);
+        self.following.dial_at = view.now.mono + out.rng.between(self.following.backoff / 2, self.following.backoff);
+        if was_up {
+            let primary = self.following.primary.as_ref();
+            let name = primary.map(|id| metadata.state.named(id)).unwrap_or_default();
+            let follows = metadata.state.member(&metadata.me).is_some_and(|me| me.primary.as_ref() == primary);
+            let next = if follows { ": connecting anew" } else { "" };
+            log::info!("The stream of the primary {name} has ended at offset {}{next}", self.stream.offset());
+            self.following.down_since = view.now.mono;
+        }
+        out.todo.connect = true;
+    }
+
+    /// What INFO and ROLE show of a replica, and what routing goes by.
+    pub fn upstream(&self, out: &Effects) -> Option<Upstream> {
+        self.following.primary?;
+        let link = self.following.link.and_then(|conn| out.io.sessions.primary(conn));
+        let state = match link.map(|link| &link.phase) {
+            Some(Phase::Streaming(_)) => UpstreamLink::Up,
+            Some(Phase::Syncing(sync)) => match sync.progress() {
+                Some((read, total)) => UpstreamLink::Loading { read, total, since: self.following.down_since },
+                None => UpstreamLink::Down { since: self.following.down_since },
+            },
+            _ => UpstreamLink::Down { since: self.following.down_since },
+        };
+        Some(Upstream { in_sync: self.following.in_sync, heard: link.map(|link| link.heard), link: state })
+    }
+}
+
+impl<D: Disk> Node<D> {
     /// This node is another one from now on, or in another cluster: whoever was its primary may be so no more, and is asked again.
     pub(in crate::node) fn part_from_primary(&mut self) {
         if let Some(conn) = self.dataset.following.link {
             self.close(conn);
-        }
-    }
-
-    /// What the primary has sent meanwhile is looked at in the next turn: the process does not end after all.
-    pub(in crate::node) fn read_primary(&mut self) {
-        if let Some(conn) = self.dataset.following.link {
-            self.out.io.sessions.queue_input(conn);
         }
     }
 
@@ -153,7 +264,7 @@ impl<D: Disk> Node<D> {
         let in_sync = match (self.dataset.following.primary, &primary) {
             (Some(_), Some(_)) => self.dataset.following.in_sync && self.dataset.following.shard == shard,
             // A successor waits for no primary that has failed.
-            (None, Some(successor)) => self.is_awaited_by(successor) && !failed,
+            (None, Some(successor)) => self.dataset.is_awaited_by(successor) && !failed,
             (_, None) => false,
         };
         let reign = self.dataset.following.reign;
@@ -163,38 +274,9 @@ impl<D: Disk> Node<D> {
                 log::info!("This node is a replica of {}", self.named(&primary));
                 self.dataset.stream.follow(&mut self.dataset.keyspace);
             }
-            None => self.lead_own_keys(),
+            None => self.with_dataset(|dataset, metadata, _, out| dataset.lead_own_keys(metadata, out)),
         }
         self.out.todo.connect = true;
-    }
-
-    /// No replica any more: with slots, as a primary that goes on with its predecessor's keys; without, as one that has none.
-    fn lead_own_keys(&mut self) {
-        self.forget_bequest();
-        self.begin_reign();
-        // What replicas were told of the reign was another's.
-        self.part_from_replicas();
-        self.dataset.stream.lead(self.out.rng.repl_id(), &mut self.dataset.keyspace);
-        let slots = self.metadata.state.slot_count_of(&self.metadata.me);
-        if slots > 0 {
-            log::info!(
-                "This node is a primary, of {slots} slots; it goes on with what it has copied, keys: {}",
-                self.dataset.keyspace.len()
-            );
-            self.drop_foreign_keys();
-        } else {
-            log::info!("This node replicates nobody any more and owns no slots: its copies of keys go");
-            self.dataset.keyspace.clear();
-            self.dataset.stream.forget(self.out.rng.repl_id(), &mut self.dataset.keyspace);
-        }
-    }
-
-    /// This primary's reign is later than any before in its shard \[N44\]: what made it the primary is applied, and its process counts too, for it may
-    /// have lost its keys and go on with others.
-    fn begin_reign(&mut self) {
-        // 63 bits, as every number on the bus.
-        let (applied, life) = (self.metadata.state.last_applied().min((1 << 43) - 1), self.metadata.incarnation.min((1 << 20) - 1));
-        self.dataset.following.reign = applied << 20 | life;
     }
 
     /// Once a turn: who was a primary when its process began, or when it came into its cluster, numbers its reign once it knows all that is decided.
@@ -202,38 +284,8 @@ impl<D: Disk> Node<D> {
         let unsettled = self.dataset.following.reign == 0 && self.dataset.following.primary.is_none() && !self.metadata.is_joiner();
         let leads = |node: &Self| node.metadata.state.member(&node.metadata.me).is_some_and(|me| me.primary.is_none());
         if unsettled && leads(self) && self.metadata.knows_newest_state() {
-            self.begin_reign();
+            self.with_dataset(|dataset, metadata, _, _| dataset.begin_reign(metadata));
         }
-    }
-
-    /// This node comes into another cluster, whose log numbers other reigns. What a replica holds stays what it is.
-    pub(in crate::node) fn end_reign(&mut self) {
-        if self.dataset.following.primary.is_none() {
-            self.dataset.following.reign = 0;
-        }
-    }
-
-    /// Step 1 of before-sleep: a replica without a link to its primary dials it. Only by a state that is the cluster's newest: an old file may name
-    /// one that has long been replaced, perhaps by this node. What is still loaded from the disk may be where the stream goes on.
-    pub(in crate::node) fn connect_primary(&mut self) {
-        let idle = self.dataset.following.link.is_none() && !self.is_loading() && !self.view.is_at_its_end();
-        let Some(primary) = self.dataset.following.primary.filter(|_| idle) else { return };
-        let newest = self.metadata.knows_newest_state() && !self.metadata.is_leaderless(&self.view);
-        let Some(socket) = self.client_socket(&primary).filter(|_| newest) else { return };
-        if self.view.now.mono < self.dataset.following.dial_at {
-            return self.out.timers.at_most(Timer::Primary, self.dataset.following.dial_at);
-        }
-        let link = PrimaryLink { primary, socket, local: None, heard: self.view.now.mono, process: None, phase: Phase::Dialling };
-        let conn = self.out.io.sessions.insert(Kind::Primary(Box::new(link)));
-        self.dataset.following.link = Some(conn);
-        self.out.io.actions.push_back(Action::Dial { conn, socket, port: Port::Client });
-        self.out.timers.set(Timer::Primary, self.view.now.mono + ACK_PERIOD);
-    }
-
-    /// Where a member's clients connect; `None` while that is not known.
-    fn client_socket(&self, id: &NodeId) -> Option<SocketAddr> {
-        let address = &self.metadata.state.member(id)?.address;
-        Some(SocketAddr::new(address.ip.parse().ok()?, address.port))
     }
 
     /// A node greets: if it is the primary, it need not be waited for any longer.
@@ -259,7 +311,7 @@ impl<D: Disk> Node<D> {
         if self.view.is_at_its_end() {
             return self.out.timers.set(Timer::Primary, self.view.now.mono + ACK_PERIOD);
         }
-        let elsewhere = self.dataset.following.primary.and_then(|primary| self.client_socket(&primary));
+        let elsewhere = self.dataset.following.primary.and_then(|primary| self.dataset.client_socket(&primary, &self.metadata));
         let Some(link) = self.out.io.sessions.primary_mut(conn) else { return };
         let silent = self.view.now.mono.saturating_sub(link.heard);
         let given_up = match link.phase {
@@ -273,59 +325,8 @@ impl<D: Disk> Node<D> {
         if matches!(link.phase, Phase::Streaming(_)) {
             self.dataset.following.stands();
         }
-        self.tell_offset(conn);
+        self.with_dataset(|dataset, _, _, out| dataset.tell_offset(conn, out));
         self.out.timers.set(Timer::Primary, self.view.now.mono + ACK_PERIOD);
-    }
-
-    /// Tells the primary how far this replica has run its stream, or, while its data is loaded, that this replica is there.
-    pub(in crate::node) fn tell_offset(&mut self, conn: ConnId) {
-        let offset = self.dataset.stream.offset();
-        let Some(session) = self.out.io.sessions.get_mut(conn) else { return };
-        match &session.kind {
-            Kind::Primary(link) => match &link.phase {
-                Phase::Streaming(_) => acknowledgement(offset, session.transmit.end()),
-                Phase::Syncing(sync) if sync.loads().is_some() => session.transmit.end().push(b'\n'),
-                Phase::Syncing(_) | Phase::Dialling => return,
-            },
-            Kind::Bus(_) | Kind::Client(_) => return,
-        }
-        self.out.io.sessions.queue_output(conn);
-    }
-
-    /// The link to the primary is gone: it is dialled again after a pause.
-    pub(in crate::node) fn forget_primary_link(&mut self, conn: ConnId, was_up: bool) {
-        if self.dataset.following.link != Some(conn) {
-            return;
-        }
-        self.dataset.following.link = None;
-        let most = if self.dataset.following.bad_rdb { MAX_RDB_BACKOFF } else { MAX_BACKOFF };
-        self.dataset.following.backoff = (self.dataset.following.backoff * 2).clamp(MIN_BACKOFF, most);
-        self.dataset.following.dial_at =
-            self.view.now.mono + self.out.rng.between(self.dataset.following.backoff / 2, self.dataset.following.backoff);
-        if was_up {
-            let primary = self.dataset.following.primary.as_ref();
-            let name = primary.map(|id| self.named(id)).unwrap_or_default();
-            let follows = self.metadata.state.member(&self.metadata.me).is_some_and(|me| me.primary.as_ref() == primary);
-            let next = if follows { ": connecting anew" } else { "" };
-            log::info!("The stream of the primary {name} has ended at offset {}{next}", self.dataset.stream.offset());
-            self.dataset.following.down_since = self.view.now.mono;
-        }
-        self.out.todo.connect = true;
-    }
-
-    /// What INFO and ROLE show of a replica, and what routing goes by.
-    pub(in crate::node) fn upstream(&self) -> Option<Upstream> {
-        self.dataset.following.primary?;
-        let link = self.dataset.following.link.and_then(|conn| self.out.io.sessions.primary(conn));
-        let state = match link.map(|link| &link.phase) {
-            Some(Phase::Streaming(_)) => UpstreamLink::Up,
-            Some(Phase::Syncing(sync)) => match sync.progress() {
-                Some((read, total)) => UpstreamLink::Loading { read, total, since: self.dataset.following.down_since },
-                None => UpstreamLink::Down { since: self.dataset.following.down_since },
-            },
-            _ => UpstreamLink::Down { since: self.dataset.following.down_since },
-        };
-        Some(Upstream { in_sync: self.dataset.following.in_sync, heard: link.map(|link| link.heard), link: state })
     }
 }
 

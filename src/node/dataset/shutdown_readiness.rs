@@ -5,10 +5,11 @@
 //!
 //! Bytes that were written to a socket are with nobody, nor is what somebody had who is not connected at the moment: he may need all of it again.
 
-use crate::node::Node;
+use crate::node::dataset::Dataset;
 use crate::node::event_log::replica_named;
+use crate::node::metadata::Metadata;
+use crate::node::view::{Effects, View};
 use crate::session::Client;
-use crate::store::Disk;
 use crate::types::Millis;
 
 /// How often the leader is asked again for a successor that it has refused (ms).
@@ -40,134 +41,121 @@ enum Owed {
     Inheritance,
 }
 
-impl<D: Disk> Node<D> {
-    pub(in crate::node) fn begin_parting(&self) -> Parting {
-        let until = self.view.now.mono.saturating_add(self.view.config.shutdown_timeout.saturating_mul(1000));
+impl Dataset {
+    pub fn begin_parting(&self, view: &View) -> Parting {
+        let until = view.now.mono.saturating_add(view.config.shutdown_timeout.saturating_mul(1000));
         Parting { until, floor: None, asked: None, told: false }
     }
 
     /// One step of giving the slots up; `None` if that is over.
-    pub(in crate::node) fn part(&mut self, mut parting: Parting) -> Option<Parting> {
-        let owed = self.owed(&parting);
-        self.hold_for_replicas(&mut parting, owed);
-        if owed == Owed::Nothing || parting.until <= self.view.now.mono {
+    pub fn part(&mut self, mut parting: Parting, metadata: &mut Metadata, view: &View, out: &mut Effects) -> Option<Parting> {
+        let owed = self.owed(&parting, metadata, view, out);
+        self.hold_for_replicas(&mut parting, owed, metadata, out);
+        if owed == Owed::Nothing || parting.until <= view.now.mono {
             return None;
         }
         if !parting.told {
-            log::info!("Waiting for replicas before shutting down, for at most {} s; writes wait too", self.view.config.shutdown_timeout);
+            log::info!("Waiting for replicas before shutting down, for at most {} s; writes wait too", view.config.shutdown_timeout);
             parting.told = true;
         }
-        if self.may_ask(&parting, owed) {
-            parting.asked = Some(self.view.now.mono);
-            self.ask_for_successor();
+        if self.may_ask(&parting, owed, metadata, view) {
+            parting.asked = Some(view.now.mono);
+            self.ask_for_successor(metadata, view, out);
         }
         Some(parting)
     }
 
     /// Nothing is acknowledged any more that replicas could lack in the end. Also if slots have come back meanwhile, and were served.
-    fn hold_for_replicas(&mut self, parting: &mut Parting, owed: Owed) {
-        let has_replicas = owed != Owed::Nothing || self.replicas().next().is_some();
-        if has_replicas && self.metadata.state.slot_count_of(&self.metadata.me) > 0 && !self.out.clients.pausing.is_own() {
-            parting.floor = Some(self.dataset.stream.offset());
-            self.out.hold_writes(Millis::MAX);
-            self.dataset.feeding.asks_acks = true;
+    fn hold_for_replicas(&mut self, parting: &mut Parting, owed: Owed, metadata: &Metadata, out: &mut Effects) {
+        let has_replicas = owed != Owed::Nothing || self.replicas(out).next().is_some();
+        if has_replicas && metadata.state.slot_count_of(&metadata.me) > 0 && !out.clients.pausing.is_own() {
+            parting.floor = Some(self.stream.offset());
+            out.hold_writes(Millis::MAX);
+            self.feeding.asks_acks = true;
         }
-        parting.floor.get_or_insert(self.dataset.stream.offset());
+        parting.floor.get_or_insert(self.stream.offset());
     }
 
     /// The successor may have gone, and the slots have come back: nobody has the time any more to copy what would be written.
-    pub(in crate::node) fn hold_returned_slots(&mut self) {
-        let returned =
-            self.metadata.state.slot_count_of(&self.metadata.me) > 0 && !self.metadata.state.replicas_of(&self.metadata.me).is_empty();
-        if returned && !self.out.clients.pausing.is_own() {
-            self.out.hold_writes(Millis::MAX);
+    pub fn hold_returned_slots(&mut self, metadata: &Metadata, out: &mut Effects) {
+        let returned = metadata.state.slot_count_of(&metadata.me) > 0 && !metadata.state.replicas_of(&metadata.me).is_empty();
+        if returned && !out.clients.pausing.is_own() {
+            out.hold_writes(Millis::MAX);
         }
     }
 
     /// When it is to be looked at again, if nothing happens before (mono ms).
-    pub(in crate::node) fn parting_deadline(&self, parting: &Parting) -> Millis {
-        let again = parting.asked.map(|asked| asked + ASK_AGAIN).filter(|again| *again > self.view.now.mono);
+    pub fn parting_deadline(&self, parting: &Parting, view: &View) -> Millis {
+        let again = parting.asked.map(|asked| asked + ASK_AGAIN).filter(|again| *again > view.now.mono);
         again.map_or(parting.until, |again| again.min(parting.until))
     }
 
     /// Whether what it waits for has come.
-    pub(in crate::node) fn can_go_on_parting(&self, parting: &Parting) -> bool {
-        let owed = self.owed(parting);
-        owed == Owed::Nothing || self.may_ask(parting, owed)
+    pub fn can_go_on_parting(&self, parting: &Parting, metadata: &Metadata, view: &View, out: &Effects) -> bool {
+        let owed = self.owed(parting, metadata, view, out);
+        owed == Owed::Nothing || self.may_ask(parting, owed, metadata, view)
     }
 
-    fn may_ask(&self, parting: &Parting, owed: Owed) -> bool {
-        let patient = parting.asked.is_some_and(|asked| self.view.now.mono < asked + ASK_AGAIN);
-        owed == Owed::Slots && !patient && !self.metadata.proposals.gives_up(&self.metadata.me)
+    fn may_ask(&self, parting: &Parting, owed: Owed, metadata: &Metadata, view: &View) -> bool {
+        let patient = parting.asked.is_some_and(|asked| view.now.mono < asked + ASK_AGAIN);
+        owed == Owed::Slots && !patient && !metadata.proposals.gives_up(&metadata.me)
     }
 
-    fn owed(&self, parting: &Parting) -> Owed {
-        let floor = parting.floor.unwrap_or(self.dataset.stream.offset());
-        let strangers = || if self.strangers_lag(floor) { Owed::Copy } else { Owed::Nothing };
-        let (near, connected) = (self.hears_leader(), self.member_replicas().next().is_some());
-        if self.owes_inheritance() || self.is_handing_over() {
+    fn owed(&self, parting: &Parting, metadata: &Metadata, view: &View, out: &Effects) -> Owed {
+        let floor = parting.floor.unwrap_or(self.stream.offset());
+        let strangers = || if self.strangers_lag(floor, out) { Owed::Copy } else { Owed::Nothing };
+        let (near, connected) = (metadata.hears_leader(view), self.member_replicas(out).next().is_some());
+        if self.owes_inheritance(metadata) || self.is_handing_over() {
             return if near || connected { Owed::Inheritance } else { strangers() };
         }
         // Of an heir that lacks keys its predecessor has all of them.
-        if self.metadata.state.slot_count_of(&self.metadata.me) == 0 || self.dataset.succession.predecessor().is_some() {
+        if metadata.state.slot_count_of(&metadata.me) == 0 || self.succession.predecessor().is_some() {
             return strangers();
         }
-        let lives = self
-            .metadata
-            .state
-            .replicas_of(&self.metadata.me)
-            .iter()
-            .any(|id| self.metadata.state.member(id).is_some_and(|member| !member.failed));
-        match self.is_with_a_replica(floor) && !self.lacks_keys() {
+        let lives =
+            metadata.state.replicas_of(&metadata.me).iter().any(|id| metadata.state.member(id).is_some_and(|member| !member.failed));
+        match self.is_with_a_replica(floor, out) && !self.lacks_keys() {
             // Who lives and is reached dials within a second. Without a leader nobody says of the others that they are gone. Whether a replica has more than who has
             // just started nobody knows before the leader has looked: it is a predecessor, or feeds them.
             false if connected || lives && near => Owed::Copy,
-            true if near && self.metadata.state.able_replicas(&self.metadata.me).next().is_some() => Owed::Slots,
+            true if near && metadata.state.able_replicas(&metadata.me).next().is_some() => Owed::Slots,
             _ => strangers(),
         }
     }
 
-    /// Whether a leader was heard so lately, by the time of the last turn, that it will be heard again, or another one.
-    pub fn hears_leader(&self) -> bool {
-        self.metadata
-            .outlook
-            .leader_heard
-            .is_some_and(|heard| self.view.now.mono.saturating_sub(heard) <= self.metadata.handover_patience(&self.view))
-    }
-
-    fn member_replicas(&self) -> impl Iterator<Item = &Client> {
-        self.replicas().filter(|client| client.replica.as_ref().is_some_and(|replica| replica.profile.is_member))
+    fn member_replicas<'a>(&'a self, out: &'a Effects) -> impl Iterator<Item = &'a Client> {
+        self.replicas(out).filter(|client| client.replica.as_ref().is_some_and(|replica| replica.profile.is_member))
     }
 
     /// Whether a member of the cluster says that it has run the stream up to here.
-    fn is_with_a_replica(&self, floor: u64) -> bool {
-        self.member_replicas().any(|client| has(client, floor))
+    fn is_with_a_replica(&self, floor: u64, out: &Effects) -> bool {
+        self.member_replicas(out).any(|client| has(client, floor))
     }
 
     /// Replicas that are no members get the end of the stream as from a redis-server.
-    fn strangers_lag(&self, floor: u64) -> bool {
+    fn strangers_lag(&self, floor: u64, out: &Effects) -> bool {
         let stranger =
             |client: &Client| client.replica.as_ref().is_some_and(|replica| !replica.profile.is_member && replica.will_acknowledge());
-        self.replicas().any(|client| stranger(client) && !has(client, floor))
+        self.replicas(out).any(|client| stranger(client) && !has(client, floor))
     }
 
     /// The wait is over. Says what has not come of it, and what is known to be with nobody else.
-    pub(in crate::node) fn tell_left_behind(&self, parting: &Parting) {
-        let owed = self.owed(parting);
-        let floor = parting.floor.unwrap_or(self.dataset.stream.offset());
-        let serves = self.metadata.state.slot_count_of(&self.metadata.me) > 0 && !self.lacks_keys();
-        let alone = serves && !self.is_with_a_replica(floor) && !self.metadata.state.replicas_of(&self.metadata.me).is_empty();
+    pub fn tell_left_behind(&self, parting: &Parting, metadata: &Metadata, view: &View, out: &Effects) {
+        let owed = self.owed(parting, metadata, view, out);
+        let floor = parting.floor.unwrap_or(self.stream.offset());
+        let serves = metadata.state.slot_count_of(&metadata.me) > 0 && !self.lacks_keys();
+        let alone = serves && !self.is_with_a_replica(floor, out) && !metadata.state.replicas_of(&metadata.me).is_empty();
         match owed {
             Owed::Slots => return log::warn!("A replica has everything, but none has taken over in time: the shutdown goes on without"),
             Owed::Nothing if !alone => return,
             Owed::Nothing | Owed::Copy | Owed::Inheritance => {}
         }
-        for client in self.replicas().filter(|client| !has(client, floor)) {
+        for client in self.replicas(out).filter(|client| !has(client, floor)) {
             let Some(replica) = &client.replica else { continue };
             log::warn!(
                 "Lagging replica {} reported offset {} behind master, state={}.",
-                replica_named(&self.metadata.state, client),
-                self.dataset.stream.offset().saturating_sub(replica.acked),
+                replica_named(&metadata.state, client),
+                self.stream.offset().saturating_sub(replica.acked),
                 replica.state()
             );
         }
@@ -178,15 +166,11 @@ impl<D: Disk> Node<D> {
     }
 
     fn left_behind(&self) -> String {
-        let Some(acked) = self.dataset.feeding.acked(&self.dataset.stream) else {
-            return format!(
-                "all of its {} keys ({} writes since it has started)",
-                self.dataset.keyspace.len(),
-                self.dataset.keyspace.dirty()
-            );
+        let Some(acked) = self.feeding.acked(&self.stream) else {
+            return format!("all of its {} keys ({} writes since it has started)", self.keyspace.len(), self.keyspace.dirty());
         };
-        let bytes = self.dataset.stream.offset() - acked;
-        match self.dataset.stream.writes_since(acked) {
+        let bytes = self.stream.offset() - acked;
+        match self.stream.writes_since(acked) {
             Some(writes) => format!("{writes} writes ({bytes} bytes)"),
             None => format!("{bytes} bytes of its stream"),
         }

@@ -7,9 +7,12 @@ use crate::cluster::FailoverKind;
 use crate::cluster::change::Failover;
 use crate::commands::{UpstreamLink, WaitOutcome};
 use crate::node::Node;
+use crate::node::dataset::Dataset;
 use crate::node::dataset::demotion::Yielding;
+use crate::node::metadata::Metadata;
 use crate::node::metadata::proposals::Part;
 use crate::node::timers::Timer;
+use crate::node::view::{Effects, View};
 use crate::store::Disk;
 use crate::types::{ConnId, Extent, Millis, NodeId};
 use crate::wire::bus::Frame;
@@ -80,45 +83,108 @@ impl Succession {
     }
 }
 
-impl<D: Disk> Node<D> {
+impl Dataset {
     /// CLUSTER FAILOVER.
-    pub(in crate::node) fn begin_failover(&mut self, client: ConnId) {
-        let primary = self.metadata.state.member(&self.metadata.me).and_then(|me| me.primary);
-        let Some(primary) = primary.filter(|_| self.dataset.succession.attempt.is_none()) else {
-            return self.out.clients.waiting.finish(client, WaitOutcome::Failed("ERR A failover is in progress already".to_owned()));
+    pub fn begin_failover(&mut self, client: ConnId, metadata: &Metadata, view: &View, out: &mut Effects) {
+        let primary = metadata.state.member(&metadata.me).and_then(|me| me.primary);
+        let Some(primary) = primary.filter(|_| self.succession.attempt.is_none()) else {
+            return out.clients.waiting.finish(client, WaitOutcome::Failed("ERR A failover is in progress already".to_owned()));
         };
-        log::info!("Taking over from {}, as asked", self.named(&primary));
-        let until = self.view.now.mono + self.view.config.cluster_manual_failover_timeout;
-        self.dataset.succession.attempt = Some(Attempt { client, until, proposed: false });
-        self.dataset.succession.question = Some(Question { primary, asked: None, end: None });
-        self.out.timers.set(Timer::Succession, until);
-        self.out.todo.connect = true;
+        log::info!("Taking over from {}, as asked", metadata.state.named(&primary));
+        let until = view.now.mono + view.config.cluster_manual_failover_timeout;
+        self.succession.attempt = Some(Attempt { client, until, proposed: false });
+        self.succession.question = Some(Question { primary, asked: None, end: None });
+        out.timers.set(Timer::Succession, until);
+        out.todo.connect = true;
     }
 
     /// A client was told this, or has left: a failover that it asked for and that was not granted is over.
-    pub(in crate::node) fn failover_ended(&mut self, client: ConnId, outcome: &WaitOutcome) {
-        if self.dataset.succession.attempt.is_some_and(|attempt| attempt.client == client) {
-            self.call_failover_off(outcome.clone());
+    pub fn failover_ended(&mut self, client: ConnId, outcome: &WaitOutcome, metadata: &Metadata, out: &mut Effects) {
+        if self.succession.attempt.is_some_and(|attempt| attempt.client == client) {
+            self.call_failover_off(outcome.clone(), metadata, out);
         }
     }
 
     /// The primary serves writes again, unless it has learned by now that it is none any more.
-    fn call_failover_off(&mut self, outcome: WaitOutcome) {
-        let Some(attempt) = self.dataset.succession.attempt.take() else { return };
+    fn call_failover_off(&mut self, outcome: WaitOutcome, metadata: &Metadata, out: &mut Effects) {
+        let Some(attempt) = self.succession.attempt.take() else { return };
         let why = outcome.clone().failure();
-        self.out.clients.waiting.finish(attempt.client, outcome);
-        if let (false, Some(question)) = (self.dataset.succession.heir, self.dataset.succession.question) {
+        out.clients.waiting.finish(attempt.client, outcome);
+        if let (false, Some(question)) = (self.succession.heir, self.succession.question) {
             if let Some(why) = why {
-                log::warn!("Taking over from {} is called off: {why}", self.named(&question.primary));
+                log::warn!("Taking over from {} is called off: {why}", metadata.state.named(&question.primary));
             }
-            self.dataset.succession.question = None;
-            if let Some(conn) = self.metadata.links.up(&question.primary) {
-                let number = self.dataset.succession.next_question();
-                self.out.io.outbox.push(conn, Frame::FailoverPrepare { pause: 0, number });
+            self.succession.question = None;
+            if let Some(conn) = metadata.links.up(&question.primary) {
+                let number = self.succession.next_question();
+                out.io.outbox.push(conn, Frame::FailoverPrepare { pause: 0, number });
             }
         }
     }
 
+    fn has_caught_up(&self, end: Extent) -> bool {
+        let own = self.extent();
+        own.offset > 0 && own >= end
+    }
+
+    fn propose_failover(&mut self, primary: NodeId, part: Part, metadata: &mut Metadata, view: &View, out: &mut Effects) {
+        let Some(old) = metadata.state.member(&primary) else { return };
+        let (shard, epoch) = (old.shard, metadata.state.epoch(&old.shard));
+        metadata.propose(Failover { replica: metadata.me, primary, shard, epoch, kind: FailoverKind::Manual }, Some(part), view, out);
+    }
+
+    /// Asks once on each link: writes are to be held for so long, and where does the stream end?
+    fn put_question(&mut self, question: Question, pause: Millis, metadata: &Metadata, out: &mut Effects) {
+        let asked = question.asked.map(|(conn, _)| conn);
+        let Some(conn) = metadata.links.up(&question.primary).filter(|conn| asked != Some(*conn)) else { return };
+        let number = self.succession.next_question();
+        out.io.outbox.push(conn, Frame::FailoverPrepare { pause, number });
+        self.succession.question = Some(Question { asked: Some((conn, number)), end: None, ..question });
+    }
+
+    /// FAILOVER_OFFSET came by `conn`.
+    pub fn receive_failover_offset(&mut self, conn: ConnId, end: Extent, number: u64) {
+        if let Some(question) = self.succession.question.as_mut().filter(|question| question.asked == Some((conn, number))) {
+            question.end = Some(end);
+        }
+    }
+
+    /// A FAILOVER in favour of this node was applied. One by hand is from a primary that may have changed keys until it had that entry.
+    pub fn succeed(&mut self, primary: NodeId, kind: FailoverKind, view: &View, out: &mut Effects) {
+        match kind {
+            // It may have been applied by an earlier process, whose keys are with others by now.
+            _ if self.succession.yielding.is_bereft() => {}
+            FailoverKind::Manual => self.inherit(primary, view, out),
+            // It was chosen for keys that it had, and its process has ended since.
+            _ if !self.following.has_copy() => self.become_bereft(),
+            FailoverKind::Auto | FailoverKind::Force | FailoverKind::Takeover => {}
+        }
+    }
+
+    /// The slots are somebody else's again: what this node may have waited for is not to come.
+    pub fn disinherit(&mut self) {
+        if std::mem::take(&mut self.succession.heir) {
+            (self.succession.question, self.succession.attempt) = (None, None);
+        }
+    }
+
+    fn inherit(&mut self, primary: NodeId, view: &View, out: &mut Effects) {
+        self.succession.heir = true;
+        self.succession.question = Some(Question { primary, asked: None, end: None });
+        out.hold_writes(view.now.mono + view.config.cluster_manual_failover_timeout);
+        out.todo.connect = true;
+    }
+
+    /// The old primary may be waiting for that with its end. It may not rely on who ends itself.
+    fn tell_predecessor(&mut self, primary: NodeId, metadata: &Metadata, view: &View, out: &mut Effects) {
+        if let Some(conn) = metadata.links.up(&primary).filter(|_| !view.is_at_its_end()) {
+            out.io.outbox.push(conn, Frame::FailoverDone { has: self.extent() });
+            self.succession.done = Some(primary);
+        }
+    }
+}
+
+impl<D: Disk> Node<D> {
     /// Once a turn: asks, proposes once this replica has caught up, serves once it has everything.
     pub(in crate::node) fn tend_succession(&mut self) {
         let late = self.out.timers.take_due(Timer::Succession, self.view.now.mono);
@@ -132,73 +198,24 @@ impl<D: Disk> Node<D> {
         if late || !follows {
             // It may have come to it in another way: the primary has failed meanwhile.
             let leads = !follows && self.metadata.state.slot_count_of(&self.metadata.me) > 0;
-            return self.call_failover_off(if leads { WaitOutcome::Done } else { attempt.failure(question, follows) });
+            return self.with_dataset(|dataset, metadata, _, out| {
+                dataset.call_failover_off(if leads { WaitOutcome::Done } else { attempt.failure(question, follows) }, metadata, out)
+            });
         }
         // Without the link it is not known to be the same history, and the primary's clients would be held for as long as that takes.
-        if self.upstream().is_none_or(|upstream| upstream.link != UpstreamLink::Up) {
+        if self.dataset.upstream(&self.out).is_none_or(|upstream| upstream.link != UpstreamLink::Up) {
             return;
         }
-        self.put_question(question, attempt.until.saturating_sub(self.view.now.mono));
-        let end = self.dataset.succession.question.and_then(|question| question.end);
-        if !attempt.proposed && end.is_some_and(|end| self.has_caught_up(end)) {
-            self.dataset.succession.attempt = Some(Attempt { proposed: true, ..attempt });
-            self.propose_failover(question.primary, Part { client: attempt.client, number: 0 });
-        }
-    }
-
-    fn has_caught_up(&self, end: Extent) -> bool {
-        let own = self.extent();
-        own.offset > 0 && own >= end
-    }
-
-    fn propose_failover(&mut self, primary: NodeId, part: Part) {
-        let Some(old) = self.metadata.state.member(&primary) else { return };
-        let (shard, epoch) = (old.shard, self.metadata.state.epoch(&old.shard));
-        self.with_metadata(|metadata, view, out| {
-            metadata.propose(Failover { replica: metadata.me, primary, shard, epoch, kind: FailoverKind::Manual }, Some(part), view, out)
+        self.with_dataset(|dataset, metadata, view, out| {
+            dataset.put_question(question, attempt.until.saturating_sub(view.now.mono), metadata, out)
         });
-    }
-
-    /// Asks once on each link: writes are to be held for so long, and where does the stream end?
-    fn put_question(&mut self, question: Question, pause: Millis) {
-        let asked = question.asked.map(|(conn, _)| conn);
-        let Some(conn) = self.metadata.links.up(&question.primary).filter(|conn| asked != Some(*conn)) else { return };
-        let number = self.dataset.succession.next_question();
-        self.out.io.outbox.push(conn, Frame::FailoverPrepare { pause, number });
-        self.dataset.succession.question = Some(Question { asked: Some((conn, number)), end: None, ..question });
-    }
-
-    /// FAILOVER_OFFSET came by `conn`.
-    pub(in crate::node) fn receive_failover_offset(&mut self, conn: ConnId, end: Extent, number: u64) {
-        if let Some(question) = self.dataset.succession.question.as_mut().filter(|question| question.asked == Some((conn, number))) {
-            question.end = Some(end);
+        let end = self.dataset.succession.question.and_then(|question| question.end);
+        if !attempt.proposed && end.is_some_and(|end| self.dataset.has_caught_up(end)) {
+            self.dataset.succession.attempt = Some(Attempt { proposed: true, ..attempt });
+            self.with_dataset(|dataset, metadata, view, out| {
+                dataset.propose_failover(question.primary, Part { client: attempt.client, number: 0 }, metadata, view, out)
+            });
         }
-    }
-
-    /// A FAILOVER in favour of this node was applied. One by hand is from a primary that may have changed keys until it had that entry.
-    pub(in crate::node) fn succeed(&mut self, primary: NodeId, kind: FailoverKind) {
-        match kind {
-            // It may have been applied by an earlier process, whose keys are with others by now.
-            _ if self.dataset.succession.yielding.is_bereft() => {}
-            FailoverKind::Manual => self.inherit(primary),
-            // It was chosen for keys that it had, and its process has ended since.
-            _ if !self.dataset.following.has_copy() => self.become_bereft(),
-            FailoverKind::Auto | FailoverKind::Force | FailoverKind::Takeover => {}
-        }
-    }
-
-    /// The slots are somebody else's again: what this node may have waited for is not to come.
-    pub(in crate::node) fn disinherit(&mut self) {
-        if std::mem::take(&mut self.dataset.succession.heir) {
-            (self.dataset.succession.question, self.dataset.succession.attempt) = (None, None);
-        }
-    }
-
-    fn inherit(&mut self, primary: NodeId) {
-        self.dataset.succession.heir = true;
-        self.dataset.succession.question = Some(Question { primary, asked: None, end: None });
-        self.out.hold_writes(self.view.now.mono + self.view.config.cluster_manual_failover_timeout);
-        self.out.todo.connect = true;
     }
 
     /// Nobody is served before this node has what its predecessor had, or that one is gone \[N25\].
@@ -208,30 +225,22 @@ impl<D: Disk> Node<D> {
         let gone = lost
             || self.metadata.raft.is_dead(&question.primary)
             || predecessor.is_none_or(|member| member.failed || member.primary != Some(self.metadata.me));
-        if !gone && question.end.is_none_or(|end| self.extent() < end) {
-            return self.put_question(question, 0);
+        if !gone && question.end.is_none_or(|end| self.dataset.extent() < end) {
+            return self.with_dataset(|dataset, metadata, _, out| dataset.put_question(question, 0, metadata, out));
         }
         let name = self.named(&question.primary);
         log::info!("This node has taken over from {name}{}", if gone { ", which is gone" } else { ", and has all that it had" });
         if gone && !lost && !self.dataset.following.has_copy() {
-            self.become_bereft();
+            self.with_dataset(|dataset, _, _, _| dataset.become_bereft());
         }
         if !gone {
-            self.tell_predecessor(question.primary);
+            self.with_dataset(|dataset, metadata, view, out| dataset.tell_predecessor(question.primary, metadata, view, out));
         }
         (self.dataset.succession.heir, self.dataset.succession.question, self.dataset.succession.attempt) = (false, None, None);
         // Before anybody is served: its own changes are the stream from now on.
         self.review_primary();
-        self.refresh_leaving();
+        self.with_dataset(|dataset, metadata, _, out| dataset.refresh_leaving(metadata, out));
         self.out.release_writes();
-    }
-
-    /// The old primary may be waiting for that with its end. It may not rely on who ends itself.
-    fn tell_predecessor(&mut self, primary: NodeId) {
-        if let Some(conn) = self.metadata.links.up(&primary).filter(|_| !self.view.is_at_its_end()) {
-            self.out.io.outbox.push(conn, Frame::FailoverDone { has: self.extent() });
-            self.dataset.succession.done = Some(primary);
-        }
     }
 }
 

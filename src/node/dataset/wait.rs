@@ -4,9 +4,9 @@
 //! Contract: docs/protocol.md, "Replication".
 
 use crate::commands::WaitOutcome;
-use crate::node::Node;
+use crate::node::dataset::Dataset;
 use crate::node::timers::Timer;
-use crate::store::Disk;
+use crate::node::view::{Effects, View};
 use crate::types::{ConnId, Extent, Millis};
 
 const DEPOSED: &str = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
@@ -24,45 +24,45 @@ pub(in crate::node) struct AckWait {
     pub asked: bool,
 }
 
-impl<D: Disk> Node<D> {
+impl Dataset {
     /// The client hears of it with the next step 10 that finds enough replicas.
-    pub(in crate::node) fn await_acks(&mut self, wait: AckWait) {
+    pub fn await_acks(&mut self, wait: AckWait, out: &mut Effects) {
         if let Some(until) = wait.until {
-            self.out.timers.at_most(Timer::Acks, until);
+            out.timers.at_most(Timer::Acks, until);
         }
-        self.dataset.feeding.waits.push(wait);
+        self.feeding.waits.push(wait);
     }
 
     /// Before step 10 of before-sleep: who has waited for enough replicas, or long enough.
-    pub(in crate::node) fn count_acks(&mut self) {
-        let now = self.view.now.mono;
-        let due = self.out.timers.take_due(Timer::Acks, now);
-        if self.dataset.feeding.waits.is_empty() {
+    pub fn count_acks(&mut self, view: &View, out: &mut Effects) {
+        let now = view.now.mono;
+        let due = out.timers.take_due(Timer::Acks, now);
+        if self.feeding.waits.is_empty() {
             return;
         }
-        let acked: Vec<u64> = self.online_replicas().map(|replica| replica.acked).collect();
-        let (replicates, reign) = (self.dataset.following.primary().is_some(), self.dataset.following.reign());
-        let mut waits = std::mem::take(&mut self.dataset.feeding.waits);
+        let acked: Vec<u64> = self.online_replicas(out).map(|replica| replica.acked).collect();
+        let (replicates, reign) = (self.following.primary().is_some(), self.following.reign());
+        let mut waits = std::mem::take(&mut self.feeding.waits);
         waits.retain_mut(|wait| {
             let deposed = replicates || (wait.written.offset > 0 && wait.written.reign != reign);
             let count = acked.iter().filter(|acked| **acked >= wait.written.offset).count() as u64;
             let over = count >= wait.count || wait.until.is_some_and(|until| until <= now);
             match (deposed, over) {
-                (true, _) => self.out.clients.waiting.finish(wait.client, WaitOutcome::Failed(DEPOSED.to_owned())),
-                (false, true) => self.out.clients.waiting.finish(wait.client, WaitOutcome::Replicas(count)),
-                (false, false) => self.dataset.feeding.asks_acks |= !std::mem::replace(&mut wait.asked, true),
+                (true, _) => out.clients.waiting.finish(wait.client, WaitOutcome::Failed(DEPOSED.to_owned())),
+                (false, true) => out.clients.waiting.finish(wait.client, WaitOutcome::Replicas(count)),
+                (false, false) => self.feeding.asks_acks |= !std::mem::replace(&mut wait.asked, true),
             }
-            !deposed && !over && self.out.io.sessions.get(wait.client).is_some()
+            !deposed && !over && out.io.sessions.get(wait.client).is_some()
         });
         if due && let Some(until) = waits.iter().filter_map(|wait| wait.until).min() {
-            self.out.timers.set(Timer::Acks, until);
+            out.timers.set(Timer::Acks, until);
         }
-        self.dataset.feeding.waits = waits;
+        self.feeding.waits = waits;
     }
 
     /// Replicas say by themselves how far they are, but only once a second.
-    pub(in crate::node) fn ask_for_acks(&mut self) {
-        if std::mem::take(&mut self.dataset.feeding.asks_acks) {
+    pub fn ask_for_acks(&mut self) {
+        if std::mem::take(&mut self.feeding.asks_acks) {
             self.feed_words(&[b"REPLCONF", b"GETACK", b"*"]);
         }
     }

@@ -3,7 +3,10 @@
 //! Owns: the end of the lease as this turn knows it, and its lapses. Must not: grant anything (raft does), or decide which requests need a lease
 //! (commands does). Contract: docs/protocol.md, "The write lease".
 
+use crate::node::dataset::Dataset;
 use crate::node::io::sessions::Kind;
+use crate::node::metadata::Metadata;
+use crate::node::view::View;
 use crate::node::{Node, Transmit};
 use crate::store::Disk;
 use crate::types::{ConnId, LeaseNumber, Millis, Now, Slot};
@@ -43,33 +46,33 @@ impl Lease {
     }
 }
 
-impl<D: Disk> Node<D> {
+impl Dataset {
     /// Takes over what Raft knows of the lease.
-    pub(in crate::node) fn renew_lease(&mut self) {
-        let changed = self.dataset.lease.renew(self.metadata.raft.lease_end(), self.view.now.mono);
-        if changed && self.metadata.state.slot_count_of(&self.metadata.me) > 0 {
-            match self.dataset.lease.held {
+    pub fn renew_lease(&mut self, metadata: &Metadata, view: &View) {
+        let changed = self.lease.renew(metadata.raft.lease_end(), view.now.mono);
+        if changed && metadata.state.slot_count_of(&metadata.me) > 0 {
+            match self.lease.held {
                 true => log::info!("This node has a write lease and serves its slots"),
                 false => log::warn!("The write lease has run out: this node does not serve its slots until the leader grants another"),
             }
         }
     }
+}
 
+impl<D: Disk> Node<D> {
     /// What is to be written to a connection; asked for right before each write(2), with the clock as it is then. A session that was served
     /// under a lease which has lapsed since is closed instead \[N9\].
     pub fn transmit_buffer(&mut self, conn: ConnId, reading: Now) -> Option<&mut Transmit> {
         let now = self.take_reading(reading);
-        let Kind::Client(client) = &self.out.io.sessions.get(conn)?.kind else { return self.transmit(conn) };
+        let Kind::Client(client) = &self.out.io.sessions.get(conn)?.kind else {
+            return self.out.io.transmit_mut(conn);
+        };
         if let Some(number) = client.client.under_lease.filter(|number| self.dataset.lease.at(now.mono) != Some(*number)) {
             log::debug!("closing client {} without its replies: write lease {number} has run out", client.client.id);
             self.close(conn);
             return None;
         }
-        self.transmit(conn)
-    }
-
-    fn transmit(&mut self, conn: ConnId) -> Option<&mut Transmit> {
-        self.out.io.sessions.get_mut(conn).map(|session| &mut session.transmit)
+        self.out.io.transmit_mut(conn)
     }
 
     /// Whether a client's write to this slot would be acknowledged now.

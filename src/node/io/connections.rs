@@ -7,7 +7,7 @@ use crate::commands::WaitOutcome;
 use crate::node::clients::serve::limits;
 use crate::node::event_log::replica_named;
 use crate::node::io::closing;
-use crate::node::io::sessions::{BusEnd, BusSession, ClientSession, Kind, Purpose};
+use crate::node::io::sessions::{BusEnd, BusSession, ClientSession, Kind, Purpose, Session};
 use crate::node::{Accepted, Action, Closed, Closing, Node, Port};
 use crate::session::Client;
 use crate::store::Disk;
@@ -58,7 +58,9 @@ impl<D: Disk> Node<D> {
 
     /// A dialled link is up; `local` is our end of it.
     pub fn connected(&mut self, conn: ConnId, local: SocketAddr) {
-        let Some(bus) = self.out.io.sessions.bus_mut(conn) else { return self.primary_connected(conn, local) };
+        let Some(bus) = self.out.io.sessions.bus_mut(conn) else {
+            return self.with_dataset(|dataset, metadata, view, out| dataset.primary_connected(conn, local, metadata, view, out));
+        };
         bus.local_ip = Some(local.ip());
         let BusEnd::Outbound { purpose } = bus.end else { return };
         self.with_metadata(|metadata, view, out| metadata.learn_own_ip(local.ip(), view, out));
@@ -135,6 +137,12 @@ impl<D: Disk> Node<D> {
     /// Removes a session and what hung on it; false if it was gone already.
     pub(in crate::node) fn forget_session(&mut self, conn: ConnId) -> bool {
         let Some(session) = self.out.io.sessions.remove(conn) else { return false };
+        self.session_ended(conn, session);
+        true
+    }
+
+    /// A connection is gone, and its session with it.
+    pub(in crate::node) fn session_ended(&mut self, conn: ConnId, session: Session) {
         match session.kind {
             Kind::Client(mut client) => {
                 if client.client.replica.as_ref().is_some_and(|replica| replica.is_online()) {
@@ -145,16 +153,16 @@ impl<D: Disk> Node<D> {
                 self.out.clients.waiting.forget(conn);
                 self.out.clients.pausing.held.remove(&conn);
                 self.metadata.reset_ended(conn);
-                self.failover_ended(conn, &WaitOutcome::Failed("the client that asked for it is gone".to_owned()));
+                self.with_dataset(|dataset, metadata, _, out| {
+                    dataset.failover_ended(conn, &WaitOutcome::Failed("the client that asked for it is gone".to_owned()), metadata, out)
+                });
             }
             Kind::Primary(link) => self.primary_lost(conn, *link, session.receive),
             Kind::Bus(bus) => self.link_ended(conn, bus.end),
         }
-        true
     }
 
-    /// A link of the bus is gone, and its session with it.
-    pub(in crate::node) fn link_ended(&mut self, conn: ConnId, end: BusEnd) {
+    fn link_ended(&mut self, conn: ConnId, end: BusEnd) {
         match end {
             BusEnd::Inbound => self.metadata.raft.answer_link_closed(conn),
             BusEnd::Outbound { purpose: Purpose::Link(id) } => {

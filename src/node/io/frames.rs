@@ -260,10 +260,10 @@ impl<D: Disk> Node<D> {
             // Who waits for its own predecessor has nothing to pass on yet.
             Frame::FailoverPrepare { .. } if self.dataset.succession.predecessor().is_some() => {}
             Frame::FailoverPrepare { pause, number } => {
-                let end = self.prepare_failover(from, pause);
+                let end = self.with_dataset(|dataset, metadata, view, out| dataset.prepare_failover(from, pause, metadata, view, out));
                 self.out.io.outbox.push(conn, Frame::FailoverOffset { end, number });
             }
-            Frame::FailoverDone { has } => self.receive_failover_done(from, has),
+            Frame::FailoverDone { has } => self.with_dataset(|dataset, _, _, _| dataset.receive_failover_done(from, has)),
             Frame::TransferLeader { term } => {
                 if term == self.metadata.raft.term() {
                     self.metadata.hand_over(Some(from), &self.view);
@@ -291,7 +291,9 @@ impl<D: Disk> Node<D> {
             }
             Frame::Reject { reason, entry } => self.with_metadata(|metadata, _, out| metadata.receive_reject(reason, &entry, out)),
             Frame::WishRefused { reason, wish } => self.with_metadata(|metadata, _, out| metadata.wish_refused(wish, reason, out)),
-            Frame::FailoverOffset { end, number } => self.receive_failover_offset(conn, end, number),
+            Frame::FailoverOffset { end, number } => {
+                self.with_dataset(|dataset, _, _, _| dataset.receive_failover_offset(conn, end, number))
+            }
             Frame::Probed { id, number, finding } => {
                 self.with_metadata(|metadata, view, out| metadata.receive_probed(&from, id, number, finding, view, out))
             }

@@ -16,6 +16,7 @@ use crate::types::{ConnId, Now};
 use sessions::{BusEnd, BusSession, Kind, Port, Purpose};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use transmit::Transmit;
 
 /// See the module.
 #[derive(Default)]
@@ -52,13 +53,8 @@ impl Io {
         conn
     }
 
-    /// Ends a link of the bus from our side, if it is one that is there; what hangs on it is to hear of it.
-    pub fn close_link(&mut self, conn: ConnId) -> Option<BusEnd> {
-        let session = self.sessions.get(conn)?;
-        let Kind::Bus(bus) = &session.kind else { return None };
-        let (end, how) = (bus.end, closing::of_link(bus, session.transmit.is_empty()));
-        self.sessions.remove(conn);
-        self.actions.push_back(Action::Close { conn, how });
-        Some(end)
+    /// What is to be written to a connection.
+    pub fn transmit_mut(&mut self, conn: ConnId) -> Option<&mut Transmit> {
+        self.sessions.get_mut(conn).map(|session| &mut session.transmit)
     }
 }

@@ -62,7 +62,7 @@ impl<D: Disk> Node<D> {
                 "The clock (CLOCK_BOOTTIME) has gone back by {back} ms: this node gives up its write lease{led}. Its host's clock is not to be trusted"
             );
             self.metadata.raft.clock_went_back(now.mono);
-            self.renew_lease();
+            self.with_dataset(|dataset, metadata, view, _| dataset.renew_lease(metadata, view));
         }
         now
     }

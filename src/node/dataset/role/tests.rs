@@ -39,7 +39,7 @@ fn who_has_more_than_its_successor_gets_all_keys() {
     net.nodes[1].close(link);
     net.nodes[1].dataset.following.dial_at = Millis::MAX;
     assert_eq!(net.ask(0, "SET lost 1"), "+OK\r\n");
-    assert!(net.nodes[1].is_in_sync() && net.history(1).offset < net.history(0).offset);
+    assert!(net.nodes[1].dataset.is_in_sync() && net.history(1).offset < net.history(0).offset);
     net.fail_over(1, 0, FailoverKind::Force);
     net.all_equal(1);
     assert_eq!(net.ask(1, "EXISTS lost"), ":0\r\n");
@@ -55,7 +55,7 @@ fn what_was_received_is_run_before_a_replica_leads() {
     net.give(1, link, b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n*1\r\n$5\r\nMULTI\r\n*2\r\n$3\r\nDEL\r\n$1\r\nk\r\n*2\r\n$3\r\nDEL\r\n$1");
     net.nodes[1].disconnected(link, Closed::Eof);
     assert_eq!((net.history(1).offset, net.nodes[1].dataset.keyspace.len()), (before + 27, 51));
-    assert!(net.nodes[1].is_in_sync() && net.nodes[1].replication_offset() == before + 27);
+    assert!(net.nodes[1].dataset.is_in_sync() && net.nodes[1].dataset.replication_offset() == before + 27);
 }
 
 /// Words of a request, and its bytes.
@@ -143,7 +143,7 @@ fn a_primary_that_sends_it_again_and_again_is_dialled_once_a_second_and_named_on
     }
     assert!((5..=25).contains(&links), "{links} in 10 s");
     assert!(!net.nodes[1].dataset.following.fault.is_empty(), "it is remembered, so that the log says it once");
-    assert!(net.nodes[1].is_in_sync(), "what it has is a copy up to there");
+    assert!(net.nodes[1].dataset.is_in_sync(), "what it has is a copy up to there");
 }
 
 #[test]
@@ -154,7 +154,8 @@ fn a_primary_that_is_told_to_end_does_not_before_its_successor_was_sent_everythi
     assert_eq!(net.ask(0, &format!("*3\r\n$3\r\nSET\r\n$4\r\nlong\r\n${}\r\n{long}", long.len())), "+OK\r\n");
     net.nodes[0].shutdown(Signal::Term);
     let successor = |net: &Net| {
-        (1..3).find(|at| net.nodes[*at].metadata.state.slot_count_of(&net.nodes[*at].metadata.me) > 0 && !net.nodes[*at].lacks_keys())
+        (1..3)
+            .find(|at| net.nodes[*at].metadata.state.slot_count_of(&net.nodes[*at].metadata.me) > 0 && !net.nodes[*at].dataset.lacks_keys())
     };
     net.until("a successor", |net| successor(net).is_some());
     let at = successor(&net).unwrap();
@@ -178,7 +179,7 @@ fn a_failover_by_request_waits_for_the_link() {
 fn an_answer_to_an_earlier_question_is_none_to_the_last() {
     let mut net = Net::with_replicas();
     net.all_equal(0);
-    let (end, primary) = (net.nodes[0].extent(), net.nodes[0].metadata.me);
+    let (end, primary) = (net.nodes[0].dataset.extent(), net.nodes[0].metadata.me);
     net.hold(0, 1, Port::Client);
     assert_eq!(net.ask(0, "SET late 1"), "+OK\r\n");
     net.fail_over(1, 0, FailoverKind::Manual);
@@ -304,7 +305,7 @@ fn who_has_more_of_what_nobody_goes_on_with_does_not_take_over() {
     net.until("the other replica to be in sync", |net| net.in_sync(0) && net.history(0).id == net.history(2).id);
     assert_eq!(net.ask(2, "SET last 1"), "+OK\r\n");
     net.until("a copy", |net| net.history(0).offset == net.history(2).offset);
-    assert!(net.nodes[1].is_in_sync() && net.history(1).offset > net.history(0).offset);
+    assert!(net.nodes[1].dataset.is_in_sync() && net.history(1).offset > net.history(0).offset);
     net.kill(2);
     net.until("a successor", |net| owner(net, [0, 1]).is_some());
     assert_eq!((owner(&net, [0, 1]), net.ask(0, "EXISTS last")), (Some(0), ":1\r\n".to_owned()));
@@ -317,11 +318,11 @@ fn with_an_emptied_primary() -> Net {
     net.hold(0, 1, Port::Client);
     net.start(0);
     net.until("the primary to serve without its keys", |net| {
-        net.in_sync(2) && net.history(2).id == net.history(0).id && !net.nodes[0].lacks_keys()
+        net.in_sync(2) && net.history(2).id == net.history(0).id && !net.nodes[0].dataset.lacks_keys()
     });
     while net.ask(0, "SET last 1") != "+OK\r\n" {}
     net.until("a copy", |net| net.history(2).offset == net.history(0).offset);
-    assert!(net.nodes[1].is_in_sync() && net.history(1).offset > net.history(2).offset);
+    assert!(net.nodes[1].dataset.is_in_sync() && net.history(1).offset > net.history(2).offset);
     net
 }
 
@@ -345,7 +346,7 @@ fn who_has_what_its_predecessor_lost_waits_for_what_that_one_has_now() {
     let mut net = with_an_emptied_primary();
     net.fail_over(1, 0, FailoverKind::Manual);
     (0..200).for_each(|_| net.step());
-    assert!(net.nodes[1].lacks_keys());
+    assert!(net.nodes[1].dataset.lacks_keys());
     net.release(0, 1, Port::Client);
     net.all_equal(1);
     assert_eq!((net.ask(1, "EXISTS last"), net.ask(1, "DBSIZE")), (":1\r\n".to_owned(), ":1\r\n".to_owned()));
@@ -410,8 +411,8 @@ fn who_gets_another_history_has_nothing_before_that_is_whole() {
     net.nodes[0].dataset.stream.restart(crate::replication::History::new(crate::types::ReplId::from_bytes([9; 20]), 5));
     let link = net.nodes[1].dataset.following.link.unwrap();
     net.break_off(1, link);
-    assert!(net.nodes[1].replication_offset() > 0, "a broken link changes nothing");
-    net.until("the news", |net| net.nodes[1].replication_offset() == 0);
+    assert!(net.nodes[1].dataset.replication_offset() > 0, "a broken link changes nothing");
+    net.until("the news", |net| net.nodes[1].dataset.replication_offset() == 0);
     net.until("all of it", |net| net.in_sync(1));
 }
 
@@ -425,7 +426,7 @@ fn who_comes_to_another_shard_has_nothing_of_it() {
     net.hold(2, 1, Port::Client);
     assert_eq!(net.ask(1, &format!("CLUSTER REPLICATE {second}")), "+OK\r\n");
     net.until("the other primary", |net| net.nodes[1].dataset.following.primary() == Some(second));
-    assert_eq!(net.nodes[1].replication_offset(), 0);
+    assert_eq!(net.nodes[1].dataset.replication_offset(), 0);
 }
 
 /// After a start its log's tail is not applied: it is a primary without slots that may change its keys, which are no more where its primary's stream goes on.
@@ -440,7 +441,7 @@ fn whoever_changes_keys_of_the_disk_before_it_knows_whose_they_are_gets_all_keys
         net.hold(1, other, Port::Bus);
     }
     net.start(1);
-    net.until("the keys of the disk", |net| net.nodes[1].dataset.keyspace.len() == 50 && !net.nodes[1].is_loading());
+    net.until("the keys of the disk", |net| net.nodes[1].dataset.keyspace.len() == 50 && !net.nodes[1].dataset.is_loading());
     assert_eq!((net.ask(1, "FLUSHALL"), net.ask(1, "DBSIZE")), ("+OK\r\n".to_owned(), ":0\r\n".to_owned()));
     for other in [0, 2] {
         net.release(other, 1, Port::Bus);

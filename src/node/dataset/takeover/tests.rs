@@ -29,7 +29,7 @@ fn half_done(net: &mut Net) {
     }
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
     net.fail_over(R, P, FailoverKind::Manual);
-    assert!(net.nodes[R].lacks_keys() && !serves(net, R));
+    assert!(net.nodes[R].dataset.lacks_keys() && !serves(net, R));
 }
 
 fn let_streams_go(net: &mut Net) {
@@ -272,7 +272,7 @@ fn a_predecessor_that_was_forgotten_and_came_again_has_nothing_to_leave() {
     assert_eq!(net.ask(LEADER, "CLUSTER MEET 10.0.0.1 7000"), "+OK\r\n");
     net.until("it to join", |net| net.nodes[P].metadata.state.member(&heir).is_some() && net.nodes[P].metadata.knows_newest_state());
     assert_eq!(net.ask(P, &format!("CLUSTER REPLICATE {heir}")), "+OK\r\n");
-    assert!(!net.nodes[P].has_bequest(), "what it gave away in its earlier life is long gone");
+    assert!(!net.nodes[P].dataset.has_bequest(), "what it gave away in its earlier life is long gone");
     net.stopped = None;
     net.until("the keys to be served", |net| serves(net, R));
     assert_eq!(net.ask(R, "GET last"), "$1\r\n1\r\n");

@@ -164,7 +164,7 @@ fn a_replica_that_hangs_is_waited_for_until_the_time_is_over_and_nothing_is_ackn
         net.step();
     }
     assert!(net.now.mono - begun <= 200, "{} ms too late", net.now.mono - begun);
-    assert!(!net.nodes[P].has_bequest(), "nobody has taken over");
+    assert!(!net.nodes[P].dataset.has_bequest(), "nobody has taken over");
 }
 
 #[test]
@@ -351,7 +351,10 @@ fn a_stranger_that_follows_the_stream_is_to_have_its_end() {
     let mut net = Net::with_members(1);
     let follower = net.say(P, "REPLCONF capa eof\r\nPSYNC ? -1");
     net.until("the end of the RDB", |net| {
-        net.nodes[P].replicas().any(|client| client.replica.as_ref().is_some_and(|replica| replica.state() == "send_bulk"))
+        net.nodes[P]
+            .dataset
+            .replicas(&net.nodes[P].out)
+            .any(|client| client.replica.as_ref().is_some_and(|replica| replica.state() == "send_bulk"))
     });
     (0..10).for_each(|_| net.step());
     net.give(P, follower, b"REPLCONF ACK 0\r\n");

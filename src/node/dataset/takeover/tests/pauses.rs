@@ -68,22 +68,22 @@ fn a_pause_is_ended_by_who_asked_for_it() {
     let mut net = net();
     let (replica, other) = (net.nodes[R].metadata.me, net.nodes[LEADER].metadata.me);
     let is_paused = |net: &Net| net.nodes[P].out.clients.pausing.in_force().is_some();
-    net.nodes[P].prepare_failover(replica, 300);
-    net.nodes[P].prepare_failover(other, 0);
+    net.nodes[P].with_dataset(|dataset, metadata, view, out| dataset.prepare_failover(replica, 300, metadata, view, out));
+    net.nodes[P].with_dataset(|dataset, metadata, view, out| dataset.prepare_failover(other, 0, metadata, view, out));
     assert!(is_paused(&net), "another replica has asked for nothing");
-    net.nodes[P].prepare_failover(other, 100);
-    net.nodes[P].prepare_failover(replica, 0);
+    net.nodes[P].with_dataset(|dataset, metadata, view, out| dataset.prepare_failover(other, 100, metadata, view, out));
+    net.nodes[P].with_dataset(|dataset, metadata, view, out| dataset.prepare_failover(replica, 0, metadata, view, out));
     assert!(is_paused(&net), "the other one is still at it");
-    net.nodes[P].prepare_failover(other, 0);
+    net.nodes[P].with_dataset(|dataset, metadata, view, out| dataset.prepare_failover(other, 0, metadata, view, out));
     assert!(!is_paused(&net));
     // Each has its own time, and so has the node itself.
     let begun = net.nodes[P].view.now.mono;
-    net.nodes[P].prepare_failover(replica, 200);
-    net.nodes[P].prepare_failover(other, 100);
+    net.nodes[P].with_dataset(|dataset, metadata, view, out| dataset.prepare_failover(replica, 200, metadata, view, out));
+    net.nodes[P].with_dataset(|dataset, metadata, view, out| dataset.prepare_failover(other, 100, metadata, view, out));
     net.until("the end", |net| !is_paused(net));
     assert!(net.now.mono - begun >= 200);
     net.nodes[P].out.hold_writes(begun + 500);
-    net.nodes[P].prepare_failover(replica, 50);
-    net.nodes[P].prepare_failover(replica, 0);
+    net.nodes[P].with_dataset(|dataset, metadata, view, out| dataset.prepare_failover(replica, 50, metadata, view, out));
+    net.nodes[P].with_dataset(|dataset, metadata, view, out| dataset.prepare_failover(replica, 0, metadata, view, out));
     assert!(is_paused(&net), "it holds them for itself");
 }
