@@ -9,7 +9,7 @@ use crate::commands::engine::parse::shown;
 use crate::commands::engine::{Command, Context, Flag, Flow, Group, KeyFlag, KeySpec};
 use crate::config::glob_matches;
 use crate::keyspace::key_slot;
-use crate::session::{Name, PubSub, Scope, confirm};
+use crate::session::{Name, Scope, confirm};
 use crate::wire::{Args, Reply};
 
 const PUBSUB: Group = Group::PubSub;
@@ -46,7 +46,7 @@ const SUBCOMMANDS: &[Command] = &[
 
 fn subscribe_to(ctx: &mut Context<'_>, args: Args<'_>, scope: Scope) -> Flow {
     let own = &mut ctx.client.subscriptions;
-    if !PubSub::has_room(own, args.skip(1).iter()) {
+    if !own.has_room(args.skip(1).iter()) {
         return ctx.fail("ERR too many subscriptions");
     }
     for name in args.skip(1).iter() {
