@@ -1,9 +1,12 @@
-//! The house rules that are tests (docs/architecture.md, "Rooms" and "Rules that are tests"): who may import whom, which rooms are pure,
+//! The house rules that are tests (docs/architecture.md, "Rooms"): who may import whom, which rooms are pure,
 //! and how long files and functions may grow. It reads the sources as text; test code inside of rooms is left out where it says so.
 
+#[path = "rooms/circles.rs"]
+mod circles;
 #[path = "rooms/source.rs"]
 mod source;
 
+use circles::{circles, edges};
 use source::{Source, sources};
 
 /// The layers from top to bottom: a room imports only from rooms below its own line. Rooms of one line do not know each other.
@@ -22,6 +25,22 @@ const LAYERS: &[&[&str]] = &[
     &["rdb"],
     &["rng"],
     &["types"],
+];
+
+/// The same inside of rooms, for the files and folders that are named.
+const LAYERS_INSIDE: &[(&str, &[&[&str]])] = &[("src/commands", &[&["families"], &["engine"]])];
+/// Folders whose files and folders know nothing of each other.
+const STRANGERS: &[&str] = &["src/commands/families"];
+/// Folders whose files and folders import each other in one direction only.
+const WITHOUT_CIRCLES: &[&str] = &[
+    "src/commands",
+    "src/commands/engine",
+    "src/commands/families/cluster",
+    "src/commands/families/connection",
+    "src/commands/families/generic",
+    "src/commands/families/server",
+    "src/commands/families/string",
+    "src/session",
 ];
 
 /// Rooms that do system calls; every other one is pure, but for the files below.
@@ -90,6 +109,22 @@ fn imports_go_down_only() {
         }
     }
     assert!(seen > 100, "imports are written as this test reads them");
+    none(violations);
+}
+
+#[test]
+fn imports_inside_of_rooms_go_one_way() {
+    let sources = rooms();
+    let mut violations: Vec<String> = WITHOUT_CIRCLES.iter().flat_map(|dir| circles(dir, &sources)).collect();
+    for dir in STRANGERS {
+        violations.extend(edges(dir, &sources).iter().map(|((from, to), place)| format!("{place}: {from} must not know {to}")));
+    }
+    for (dir, layers) in LAYERS_INSIDE {
+        let layer = |child: &str| layers.iter().position(|children| children.contains(&child));
+        let upward = |from: &str, to: &str| layer(from).zip(layer(to)).is_some_and(|(from, to)| to <= from);
+        let wrong = edges(dir, &sources).into_iter().filter(|((from, to), _)| upward(from, to));
+        violations.extend(wrong.map(|((from, to), place)| format!("{place}: {from} must not use {to}")));
+    }
     none(violations);
 }
 

@@ -29,7 +29,8 @@ const PROTOCOL_VERSION: &str = "protocol-version";
 /// A replica's priority if it does not say another.
 const DEFAULT_PRIORITY: u32 = 100;
 
-/// Whether a value from outside may enter a record: `[A-Za-z0-9._:-]`, at most [`MAX_VALUE`] bytes. No such value can end a field or start a line.
+/// Whether a value from outside may enter a record: `[A-Za-z0-9._:-]`, at most [`MAX_VALUE`] bytes. No such value can end a field or start
+/// a line.
 pub fn is_safe_text(text: &str) -> bool {
     text.len() <= MAX_VALUE && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte))
 }

@@ -1,4 +1,5 @@
-//! One node as one line, in the layout that operators and tools of Redis and Valkey know: for nodes.conf, INSTALL_SNAPSHOT and CLUSTER NODES alike.
+//! One node as one line, in the layout that operators and tools of Redis and Valkey know: for nodes.conf, INSTALL_SNAPSHOT and CLUSTER
+//! NODES alike.
 //!
 //! Owns: the order of the fields. Must not: decide what is shown. Contract: docs/nodes-conf.md.
 

@@ -3,8 +3,9 @@
 //! Owns: entries and their text, the state and how entries change it, snapshots as text, and the views that commands show.
 //! Must not: know sockets, files, clocks, or which node it runs on. Contract: docs/protocol.md and docs/nodes-conf.md.
 //!
-//! `address` and `change` are the words, `text` writes and reads them; `state` is asked, `judge` refuses, `renew` tries again, `apply` changes, `proposals`
-//! remembers; `hash` and `check` watch over it; `snapshot` and `restore` are its text; `view` is what clients see, `wish` what operators ask, `successor` who takes over.
+//! `address` and `change` are the words, `text` writes and reads them; `state` is asked, `judge` refuses, `renew` tries again, `apply`
+//! changes, `proposals` remembers; `hash` and `check` watch over it; `snapshot` and `restore` are its text; `view` is what clients see,
+//! `wish` what operators ask, `successor` who takes over.
 
 pub mod address;
 mod apply;

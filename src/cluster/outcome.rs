@@ -1,6 +1,7 @@
 //! What became of an entry: the answer that a waiting client gets, and that the at-most-once table keeps.
 //!
-//! Owns: outcomes, their stable codes in snapshots, their words for clients. Must not: decide (judge does). Contract: docs/protocol.md, "Log entries".
+//! Owns: outcomes, their stable codes in snapshots, their words for clients. Must not: decide (judge does). Contract: docs/protocol.md,
+//! "Log entries".
 
 /// What applying an entry did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

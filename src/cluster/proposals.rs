@@ -1,6 +1,7 @@
 //! The at-most-once table: what became of each member's recent proposals.
 //!
-//! Owns: which outcomes are kept and for how long, the same on every node. Must not: know what proposals say. Contract: docs/protocol.md, "At most once".
+//! Owns: which outcomes are kept and for how long, the same on every node. Must not: know what proposals say. Contract: docs/protocol.md,
+//! "At most once".
 
 use super::outcome::{Outcome, Seen};
 use crate::raft::{Origin, ProposalId};

@@ -34,7 +34,8 @@ impl From<BadField> for String {
     }
 }
 
-/// Reads what [`State::write_snapshot`] writes: a file's text (`in_file`), which says whose file it is, or one from the bus, which must not.
+/// Reads what [`State::write_snapshot`] writes: a file's text (`in_file`), which says whose file it is, or one from the bus, which must
+/// not.
 pub fn parse_snapshot(text: &str, in_file: bool) -> Result<(State, Option<Own>), SnapshotError> {
     let mut reader = Reader::default();
     let mut count = 0;

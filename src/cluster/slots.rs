@@ -13,7 +13,8 @@ const NOBODY: u16 = 0;
 pub(super) struct SlotMap {
     /// For each slot its owner's place in `owners`, or [`NOBODY`]; always [`SLOT_COUNT`] long.
     places: Box<[u16]>,
-    /// Place `p` stands at `p - 1`. A free one has count 0 and its id says nothing; there are never more than slots, so `u16` holds a place.
+    /// Place `p` stands at `p - 1`. A free one has count 0 and its id says nothing; there are never more than slots, so `u16` holds a
+    /// place.
     owners: Vec<(NodeId, u16)>,
     /// The place of every node that owns a slot, and of no other.
     by_id: BTreeMap<NodeId, u16>,

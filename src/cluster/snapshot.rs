@@ -1,6 +1,7 @@
 //! The state as text: the snapshot section of nodes.conf, which INSTALL_SNAPSHOT carries too.
 //!
-//! Owns: writing node lines, the vars line and the proposer lines. Must not: touch the log tail, checksums or a joiner's own line (the store's).
+//! Owns: writing node lines, the vars line and the proposer lines. Must not: touch the log tail, checksums or a joiner's own line (the
+//! store's).
 //! Contract: docs/nodes-conf.md. Reading it back is `restore`.
 
 use super::address::Address;

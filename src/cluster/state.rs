@@ -1,6 +1,7 @@
 //! The replicated state: what every node of the cluster agrees on at an index of the log.
 //!
-//! Owns: the data and its questions. Must not: change except through apply, or ask "is this me?". Contract: docs/protocol.md, "What is replicated".
+//! Owns: the data and its questions. Must not: change except through apply, or ask "is this me?". Contract: docs/protocol.md, "What is
+//! replicated".
 
 use super::address::Address;
 use super::outcome::Seen;
@@ -224,7 +225,8 @@ impl State {
         self.members().filter(|member| member.primary.as_ref() == Some(id)).map(|member| member.id).collect()
     }
 
-    /// The newest incarnation in which this member has proposed anything, and the first number of it that was not spoken of; none if it has proposed nothing.
+    /// The newest incarnation in which this member has proposed anything, and the first number of it that was not spoken of; none if it has
+    /// proposed nothing.
     pub fn newest_proposal(&self, proposer: &NodeId) -> Option<(u64, u64)> {
         self.proposals.get(proposer).map(|table| (table.incarnation, table.next()))
     }

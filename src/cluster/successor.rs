@@ -18,8 +18,8 @@ impl State {
         self.willing_replicas(primary).filter(|member| !member.failed)
     }
 
-    /// The replica that should take over from `primary`: the one with most of its data; of equals the one with the lowest priority number, then with
-    /// the lowest id. Who has nothing worth promoting is never chosen.
+    /// The replica that should take over from `primary`: the one with most of its data; of equals the one with the lowest priority number,
+    /// then with the lowest id. Who has nothing worth promoting is never chosen.
     pub fn successor(&self, primary: &NodeId, extent_of: impl Fn(&NodeId) -> Extent) -> Option<NodeId> {
         let ranked = self.able_replicas(primary).map(|member| (extent_of(&member.id), member));
         let best = ranked

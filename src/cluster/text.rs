@@ -1,6 +1,7 @@
 //! The text form of log entries, both ways: `term [id=..] TYPE args`, for the bus and nodes.conf alike.
 //!
-//! Owns: that text, but for the arguments of the entries in `change`, which stand in their files. Must not: judge what an entry does (judge and apply do).
+//! Owns: that text, but for the arguments of the entries in `change`, which stand in their files. Must not: judge what an entry does (judge
+//! and apply do).
 //! Contract: docs/protocol.md, "Log entries".
 
 use super::change::Change;
@@ -74,7 +75,8 @@ fn parse_origin(text: &str) -> Result<(Option<Origin>, &str), EntryError> {
     let Some(text) = text.strip_prefix("id=") else { return Ok((None, text)) };
     let (origin, rest) = text.split_once(' ').ok_or(EntryError::Malformed("id"))?;
     let origin: Origin = origin.parse().map_err(|_| EntryError::Malformed("id"))?;
-    // A proposal is itself outstanding, so the lowest outstanding one is never above it; the numbers go into snapshots, so their bound holds here too.
+    // A proposal is itself outstanding, so the lowest outstanding one is never above it; the numbers go into snapshots, so their bound
+    // holds here too.
     let bounded = PROPOSAL_NUMBER.take(origin.id.n).and(PROPOSAL_INCARNATION.take(origin.id.incarnation));
     if bounded.is_some() && origin.lowest <= origin.id.n { Ok((Some(origin), rest)) } else { Err(EntryError::Malformed("id")) }
 }

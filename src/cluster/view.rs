@@ -32,8 +32,8 @@ pub struct Outsider<'a> {
     pub myself: bool,
 }
 
-/// Appends CLUSTER NODES as `me` shows it. Slots that it means to claim it shows as its own as long as nobody owns them: whoever waits until all nodes show the
-/// same waits for that too.
+/// Appends CLUSTER NODES as `me` shows it. Slots that it means to claim it shows as its own as long as nobody owns them: whoever waits
+/// until all nodes show the same waits for that too.
 pub fn nodes(state: &State, me: &NodeId, claims: &[SlotRange], outsiders: &[Outsider], out: &mut String) {
     let mut slots = state.slots_by_owner();
     if !claims.is_empty() {

@@ -3,7 +3,7 @@
 //! Owns: what HELLO, CLIENT, MULTI and WATCH leave behind between commands. Must not: touch buffers or connections.
 
 use super::command::CommandId;
-use super::pubsub::Subscriptions;
+use super::subscriptions::Subscriptions;
 use super::transaction::{Execution, Transaction};
 use crate::keyspace::{Keyspace, Version};
 use crate::replication::Replica;

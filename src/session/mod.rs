@@ -12,6 +12,7 @@ mod pause;
 mod persistence;
 mod pubsub;
 mod server;
+mod subscriptions;
 mod transaction;
 
 pub use bus_stats::BusStats;
@@ -21,6 +22,7 @@ pub use command::{Access, CommandId, KeySlots};
 pub use outgoing::{Batch, Outgoing};
 pub use pause::{Held, Pause};
 pub use persistence::{Persistence, Progress};
-pub use pubsub::{Name, PubSub, Scope, Subscriptions, confirm};
+pub use pubsub::PubSub;
 pub use server::{Calls, PONTOON_VERSION, SERVER_NAME, Server, Stats, Usage, seconds};
+pub use subscriptions::{Name, Scope, Subscriptions, confirm};
 pub use transaction::{Execution, Queued, Transaction};

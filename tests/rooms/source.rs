@@ -21,9 +21,7 @@ pub fn all_sources(dir: &str) -> Vec<Source> {
     paths.sort();
     let source = |path: String| {
         let text = fs::read_to_string(&path).expect("a source can be read");
-        let code = without_literals(&text);
-        let path = path.strip_prefix(&format!("{}/", root.display())).expect("it lies below the root").to_owned();
-        Source { path, text, code }
+        Source::new(path.strip_prefix(&format!("{}/", root.display())).expect("it lies below the root").to_owned(), text)
     };
     paths.into_iter().map(source).collect()
 }
@@ -53,6 +51,11 @@ fn is_word(character: char) -> bool {
 }
 
 impl Source {
+    pub fn new(path: String, text: String) -> Self {
+        let code = without_literals(&text);
+        Self { path, text, code }
+    }
+
     /// `node` for `src/node/mod.rs`, `types` for `src/types.rs`.
     pub fn room(&self) -> &str {
         let name = self.path.split('/').nth(1).expect("a source lies in src");
@@ -84,6 +87,34 @@ impl Source {
     fn module_dir(&self) -> String {
         let path = self.path.strip_suffix(".rs").expect("it is a source");
         path.strip_suffix("/mod").or(path.strip_suffix("/lib")).or(path.strip_suffix("/main")).unwrap_or(path).to_owned()
+    }
+
+    /// Its module, from the crate's root: `node`, `links` for `src/node/links.rs`.
+    pub fn module(&self) -> Vec<&str> {
+        let path = self.path.strip_suffix(".rs").expect("it is a source");
+        path.strip_suffix("/mod").unwrap_or(path).split('/').skip(1).collect()
+    }
+
+    /// Every path that begins with `crate` or `super`, from the crate's root, with its line; a group is as many paths.
+    pub fn paths(&self) -> Vec<(usize, Vec<String>)> {
+        let module = self.module();
+        let mut found = Vec::new();
+        for prefix in ["crate::", "super::"] {
+            for at in self.places(prefix).into_iter().filter(|at| !self.code[..*at].ends_with("::")) {
+                let rest = self.code[at..].trim_start_matches("super::");
+                let up = (self.code.len() - at - rest.len()) / "super::".len();
+                let base = if up > 0 { &module[..module.len().saturating_sub(up)] } else { &[] };
+                for path in all_paths(rest.strip_prefix("crate::").unwrap_or(rest)) {
+                    found.push((self.line_of(at), base.iter().map(ToString::to_string).chain(path).collect()));
+                }
+            }
+        }
+        found
+    }
+
+    /// The paths of its `use` lines as they stand there, a group as many paths.
+    pub fn uses(&self) -> Vec<Vec<String>> {
+        self.places("use ").into_iter().flat_map(|at| all_paths(&self.code[at + 4..])).filter(|path| !path.is_empty()).collect()
     }
 
     fn line_of(&self, at: usize) -> usize {
@@ -169,19 +200,32 @@ fn first_names(path: &str) -> Vec<String> {
     if !path.starts_with('{') {
         return vec![name(path)];
     }
-    let group = &path[1..block_length(path) - 1];
-    let mut names = vec![name(group)];
-    let mut depth = 0;
-    for (at, character) in group.char_indices() {
-        match character {
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            ',' if depth == 0 => names.push(name(&group[at + 1..])),
-            _ => {}
-        }
+    top_level_items(&path[1..block_length(path) - 1]).into_iter().map(name).collect()
+}
+
+/// The path at the start, or each of those that its groups stand for.
+fn all_paths(text: &str) -> Vec<Vec<String>> {
+    let text = text.trim_start();
+    if text.starts_with('{') {
+        let group = &text[1..block_length(text) - 1];
+        return top_level_items(group).into_iter().flat_map(all_paths).collect();
     }
-    names.retain(|name| !name.is_empty());
-    names
+    let name: String = text.chars().take_while(|character| is_word(*character)).collect();
+    match text[name.len()..].strip_prefix("::") {
+        _ if name.is_empty() => vec![Vec::new()],
+        None => vec![vec![name]],
+        Some(rest) => all_paths(rest).into_iter().map(|path| [vec![name.clone()], path].concat()).collect(),
+    }
+}
+
+/// What stands between the commas that are in no inner group.
+fn top_level_items(group: &str) -> Vec<&str> {
+    let mut depth = 0;
+    let items = group.split(|character| {
+        depth += i32::from(character == '{') - i32::from(character == '}');
+        character == ',' && depth == 0
+    });
+    items.filter(|item| !item.trim().is_empty()).collect()
 }
 
 /// Comments, strings and characters become spaces; lines stay where they are.

@@ -1,4 +1,5 @@
-//! What is to be known of a change by those who do not apply it: the gates, the leader that looks ahead into its log, each node for what it means to itself.
+//! What is to be known of a change by those who do not apply it: the gates, the leader that looks ahead into its log, each node for what it
+//! means to itself.
 //!
 //! Owns: [`Facts`], and the questions that they answer. Must not: judge a change, or know which node asks.
 //! Contract: docs/protocol.md, "Log entries" and "The gate".

@@ -1,5 +1,5 @@
-//! `FAILOVER replica primary shard shard-epoch auto|manual|force|takeover`: a replica takes its primary's slots and other replicas, and the primary becomes
-//! its replica.
+//! `FAILOVER replica primary shard shard-epoch auto|manual|force|takeover`: a replica takes its primary's slots and other replicas, and the
+//! primary becomes its replica.
 
 use super::{Change, EntryType, Facts, Reshapes, Succession, Taken, Takes, Touches};
 use crate::cluster::fields::Fields;

@@ -1,7 +1,8 @@
-//! The changes of the cluster's metadata, as they stand in the replicated log: one file a type of entry, with all that is to be known of it.
+//! The changes of the cluster's metadata, as they stand in the replicated log: one file a type of entry, with all that is to be known of
+//! it.
 //!
-//! Owns: the table of the types, and what each must say of itself ([`EntryType`], [`Facts`]). Must not: know which node it runs on, or let a question be
-//! left unanswered: nothing here has a default. Contract: docs/protocol.md, "Log entries".
+//! Owns: the table of the types, and what each must say of itself ([`EntryType`], [`Facts`]). Must not: know which node it runs on, or let
+//! a question be left unanswered: nothing here has a default. Contract: docs/protocol.md, "Log entries".
 
 use super::Obstacle;
 use super::fields::Fields;
@@ -25,8 +26,8 @@ mod slot_change;
 
 pub use facts::{Facts, Rehomes, Reshapes, Succession, Taken, Takes, Touches};
 
-/// Makes [`Change`] and what is asked of it from one row for each type of entry: the type, its name in the log, the first protocol version whose nodes
-/// know it, its file.
+/// Makes [`Change`] and what is asked of it from one row for each type of entry: the type, its name in the log, the first protocol version
+/// whose nodes know it, its file.
 macro_rules! entry_types {
     ($($name:ident = $text:literal, since $since:literal, in $file:ident;)*) => {
         $(pub use $file::$name;)*
@@ -58,8 +59,8 @@ macro_rules! entry_types {
                 match self { $(Self::$name(_) => $text,)* }
             }
 
-            /// The first protocol version whose nodes know this type of entry. It is appended only when every member speaks that \[N26\], and what it
-            /// adds to the state, and so to snapshots and nodes.conf, is written only then.
+            /// The first protocol version whose nodes know this type of entry. It is appended only when every member speaks that \[N26\],
+            /// and what it adds to the state, and so to snapshots and nodes.conf, is written only then.
             pub fn since(&self) -> u32 {
                 match self { $(Self::$name(_) => $since,)* }
             }
@@ -123,8 +124,8 @@ pub(super) trait EntryType {
 }
 
 impl Change {
-    /// What operators read in the log of the node `reader` when it has been applied there, and `state` has come of it (docs/operations.md, "What a failover
-    /// says").
+    /// What operators read in the log of the node `reader` when it has been applied there, and `state` has come of it (docs/operations.md,
+    /// "What a failover says").
     pub fn news(&self, state: &State, reader: &NodeId) -> Option<(Level, String)> {
         self.entry_type().news(state, reader)
     }

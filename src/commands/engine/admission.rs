@@ -1,6 +1,6 @@
 //! Which requests are refused or held though this node serves their keys.
 //!
-//! Owns: the rules while keys are loaded or cannot be saved, while clients are paused, and for connections that bring messages or the stream.
+//! Owns: the rules while keys are loaded or cannot be saved, and while clients are paused.
 //! Must not: keep the held requests or end a pause (the node does). Contract: docs/operations.md, "Saving keys", "Replicas and failover".
 
 use super::command::{Command, Flag};
@@ -10,7 +10,7 @@ use crate::session::Held;
 /// Why a command is not run now, if it is not: the keys are still being loaded, or what it writes could not be saved.
 pub(super) fn refusal(ctx: &Context<'_>, command: &Command) -> Option<&'static str> {
     let persistence = &ctx.server.persistence;
-    if persistence.failed && writes(ctx, command) && is_bound_to_save(ctx) {
+    if persistence.failed && (writes(ctx, command) || command.has(Flag::Probe)) && is_bound_to_save(ctx) {
         return Some(
             "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.",
         );
@@ -18,10 +18,10 @@ pub(super) fn refusal(ctx: &Context<'_>, command: &Command) -> Option<&'static s
     (persistence.loading.is_some() && !command.has(Flag::Loading)).then_some("LOADING Redis is loading the dataset in memory")
 }
 
-/// Redis counts PING too, so that who only watches hears of it.
+/// Whether it writes, or runs a queue in which something does.
 fn writes(ctx: &Context<'_>, command: &Command) -> bool {
     let queued = || ctx.client.multi.as_ref().is_some_and(|transaction| transaction.writes());
-    command.has(Flag::Write) || command.name == "ping" || (command.name == "exec" && queued())
+    command.has(Flag::Write) || (command.has(Flag::RunsQueue) && queued())
 }
 
 fn is_bound_to_save(ctx: &Context<'_>) -> bool {
@@ -32,17 +32,5 @@ fn is_bound_to_save(ctx: &Context<'_>) -> bool {
 pub(super) fn holds(ctx: &Context<'_>, command: &Command) -> bool {
     // A primary's stream has been written already: a replica only catches up with it.
     let Some(pause) = ctx.pause.filter(|_| !ctx.client.is_primary) else { return false };
-    let queued = || ctx.client.multi.as_ref().is_some_and(|transaction| transaction.writes());
-    pause.held == Held::All || command.has(Flag::Write) || (command.name == "exec" && queued())
-}
-
-/// Whether a RESP2 client with subscriptions may use this command: what it reads is taken for a message.
-pub(super) fn is_for_subscribers(command: &Command) -> bool {
-    let name = command.name;
-    matches!(name, "ping" | "quit" | "reset") || command.has(Flag::PubSub) && name.ends_with("subscribe")
-}
-
-/// Whether who has asked for data may use this command: only what has no answer, for what it reads is taken for the stream.
-pub(super) fn is_for_replicas(command: &Command) -> bool {
-    matches!(command.name, "psync" | "sync" | "replconf")
+    pause.held == Held::All || writes(ctx, command)
 }

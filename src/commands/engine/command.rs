@@ -10,7 +10,7 @@ use crate::wire::Args;
 /// What runs a command: it writes exactly one reply and returns [`Flow::Done`], or writes nothing and says what it waits for.
 pub type Handler = fn(&mut Context<'_>, Args<'_>) -> Flow;
 
-/// A property of a command, under the names that COMMAND reports.
+/// A property of a command. Most are told to clients, by COMMAND; the last ones are the engine's own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Flag {
@@ -44,12 +44,26 @@ pub enum Flag {
     NoAsyncLoading,
     /// About messages and not about keys; a slot that its arguments name is that of shard channels.
     PubSub,
+    /// Runs MULTI's queue: it touches what the queue touches, and if it is refused so is the queue.
+    RunsQueue,
+    /// Inside MULTI it runs at once and is not queued.
+    NotQueued,
+    /// What it says of the connection's next command is not over with itself.
+    ForNext,
+    /// Possible for a RESP2 client with subscriptions, which takes what it reads for a message.
+    Subscriber,
+    /// Possible for a replica that has asked for data: it has no answer, which would be taken for a part of the stream.
+    Replica,
+    /// A primary may send it to its replicas though it writes nothing.
+    Streamed,
+    /// Refused like a write while the keys cannot be saved, so that who only watches hears of it.
+    Probe,
 }
 
 impl Flag {
-    /// The name that COMMAND reports.
-    pub const fn name(self) -> &'static str {
-        match self {
+    /// The name that COMMAND reports; none for the engine's own.
+    pub const fn name(self) -> Option<&'static str> {
+        let name = match self {
             Self::Write => "write",
             Self::Readonly => "readonly",
             Self::DenyOom => "denyoom",
@@ -65,61 +79,53 @@ impl Flag {
             Self::NoMulti => "no_multi",
             Self::NoAsyncLoading => "no_async_loading",
             Self::PubSub => "pubsub",
-        }
+            Self::RunsQueue | Self::NotQueued | Self::ForNext | Self::Subscriber | Self::Replica | Self::Streamed | Self::Probe => {
+                return None;
+            }
+        };
+        Some(name)
     }
 
     const fn bit(self) -> u32 {
         1 << self as u32
     }
+
+    const fn bits(flags: &[Self]) -> u32 {
+        let (mut bits, mut at) = (0, 0);
+        while at < flags.len() {
+            bits |= flags[at].bit();
+            at += 1;
+        }
+        bits
+    }
 }
 
-/// What a family is about: the group in COMMAND DOCS and the ACL category in COMMAND.
+/// What a command is about. A family may have a group of its own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Group {
-    /// CLUSTER and its kin.
-    Cluster,
-    /// The connection's own state.
-    Connection,
-    /// Keys of any type.
-    Generic,
-    /// Channels and their messages.
-    PubSub,
-    /// Scripts and functions.
-    Scripting,
-    /// The server as a whole.
-    Server,
-    /// String values.
-    String,
-    /// MULTI and its kin.
-    Transactions,
+pub struct Group {
+    /// The name that COMMAND DOCS reports.
+    pub name: &'static str,
+    /// The ACL category that the whole group is in, if it is in one.
+    pub category: Option<&'static str>,
 }
 
 impl Group {
-    /// The name that COMMAND DOCS reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Cluster => "cluster",
-            Self::Connection => "connection",
-            Self::Generic => "generic",
-            Self::PubSub => "pubsub",
-            Self::Scripting => "scripting",
-            Self::Server => "server",
-            Self::String => "string",
-            Self::Transactions => "transactions",
-        }
-    }
-
-    /// The ACL category that the whole group is in.
-    pub const fn category(self) -> Option<&'static str> {
-        match self {
-            Self::Connection => Some("@connection"),
-            Self::Generic => Some("@keyspace"),
-            Self::Scripting => Some("@scripting"),
-            Self::String => Some("@string"),
-            Self::Transactions => Some("@transaction"),
-            Self::Cluster | Self::PubSub | Self::Server => None,
-        }
-    }
+    /// CLUSTER and its kin.
+    pub const CLUSTER: Self = Self { name: "cluster", category: None };
+    /// The connection's own state.
+    pub const CONNECTION: Self = Self { name: "connection", category: Some("@connection") };
+    /// Keys of any type.
+    pub const GENERIC: Self = Self { name: "generic", category: Some("@keyspace") };
+    /// Channels and their messages.
+    pub const PUBSUB: Self = Self { name: "pubsub", category: None };
+    /// Scripts and functions.
+    pub const SCRIPTING: Self = Self { name: "scripting", category: Some("@scripting") };
+    /// The server as a whole.
+    pub const SERVER: Self = Self { name: "server", category: None };
+    /// String values.
+    pub const STRING: Self = Self { name: "string", category: Some("@string") };
+    /// MULTI and its kin.
+    pub const TRANSACTIONS: Self = Self { name: "transactions", category: Some("@transaction") };
 }
 
 /// What a command does with its keys: key-spec flags under the names that COMMAND reports.
@@ -205,14 +211,14 @@ impl KeySpec {
 }
 
 /// One command or subcommand, as its family declares it:
-/// `Command::new("get", 2, &[Flag::Readonly, Flag::Fast], Group::String, "1.0.0", "Returns ...", get).keys(&[KeySpec::one(&[...])])`.
+/// `Command::new("get", 2, &[Flag::Readonly, Flag::Fast], Group::STRING, "1.0.0", "Returns ...", get).keys(&[KeySpec::one(&[...])])`.
 #[derive(Debug)]
 pub struct Command {
     /// Lower-case name; a subcommand's own word only.
     pub name: &'static str,
     /// Number of arguments with the name (and a subcommand's container); negative: at least that many.
     pub arity: i32,
-    /// Its properties.
+    /// Its properties, but for those that [`Command::also`] gives it.
     pub flags: &'static [Flag],
     /// Where its keys are.
     pub keys: &'static [KeySpec],
@@ -226,13 +232,11 @@ pub struct Command {
     pub tips: &'static [&'static str],
     /// ACL categories beside those that follow from its flags and group (`@dangerous`, ...).
     pub categories: &'static [&'static str],
-    /// A primary may send it to its replicas though it writes nothing.
-    streamed: bool,
     /// What runs it.
     pub handler: Handler,
     /// Its subcommands; the first argument names one of them, if there is one.
     pub subcommands: &'static [Command],
-    /// The bits of `flags`, so that dispatch needs no walk.
+    /// The bits of all its properties, so that dispatch needs no walk.
     bits: u32,
 }
 
@@ -247,12 +251,6 @@ impl Command {
         summary: &'static str,
         handler: Handler,
     ) -> Self {
-        let mut bits = 0;
-        let mut at = 0;
-        while at < flags.len() {
-            bits |= flags[at].bit();
-            at += 1;
-        }
         Self {
             name,
             arity,
@@ -263,10 +261,9 @@ impl Command {
             summary,
             tips: &[],
             categories: &[],
-            streamed: false,
             handler,
             subcommands: &[],
-            bits,
+            bits: Flag::bits(flags),
         }
     }
 
@@ -296,9 +293,9 @@ impl Command {
         Self { categories, ..self }
     }
 
-    /// The same, which a primary may send to its replicas though it writes nothing.
-    pub const fn streamed(self) -> Self {
-        Self { streamed: true, ..self }
+    /// The same with these properties of the engine's own too.
+    pub const fn also(self, flags: &'static [Flag]) -> Self {
+        Self { bits: self.bits | Flag::bits(flags), ..self }
     }
 
     /// The same with these subcommands, all optional.
@@ -311,9 +308,9 @@ impl Command {
         self.bits & flag.bit() != 0
     }
 
-    /// Whether a primary may send it to its replicas: what writes, and what [`Command::streamed`] names beside that.
+    /// Whether a primary may send it to its replicas.
     pub const fn may_be_streamed(&self) -> bool {
-        self.streamed || self.has(Flag::Write)
+        self.has(Flag::Streamed) || self.has(Flag::Write)
     }
 
     /// What it does with what a slot holds.

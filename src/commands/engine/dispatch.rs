@@ -3,7 +3,7 @@
 //! Owns: the order of the checks (that of Redis' processCommand), queueing inside MULTI, and the counters of calls and errors.
 //! Must not: know what a command does. The hot path allocates nothing: lookup, slot and checks borrow from the request.
 
-use super::admission::{self, is_for_replicas, is_for_subscribers};
+use super::admission;
 use super::command::{Command, Flag};
 use super::context::Context;
 use super::flow::{Flow, WaitOutcome};
@@ -47,7 +47,7 @@ pub fn execute(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 
 /// Who has asked for the stream may say little in it, and a primary only what belongs into one: it is no operator of its replicas.
 fn may_say(client: &Client, command: &Command) -> bool {
-    (!client.is_replica() || is_for_replicas(command)) && (!client.is_primary || command.may_be_streamed())
+    (!client.is_replica() || command.has(Flag::Replica)) && (!client.is_primary || command.may_be_streamed())
 }
 
 /// A wait of this client has ended: writes the reply and, inside EXEC, goes on with the next command, which may wait again.
@@ -88,7 +88,7 @@ fn dispatch(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Flow {
         return dispatch_in_multi(ctx, id, args);
     }
     match admit(ctx, command, args) {
-        Ok(_) if ctx.client.hears_messages_only() && !is_for_subscribers(command) => {
+        Ok(_) if ctx.client.hears_messages_only() && !command.has(Flag::Subscriber) => {
             let text = format!(
                 "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
                 entry.full_name
@@ -121,7 +121,7 @@ fn dispatch_in_multi(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Fl
         Ok(slots) => match admission::refusal(ctx, command) {
             Some(text) => reject(ctx, Some(id), text),
             None if admission::holds(ctx, command) => Flow::Held,
-            None if transaction::runs_at_once(command) => run(ctx, id, args),
+            None if command.has(Flag::NotQueued) => run(ctx, id, args),
             None => {
                 transaction::enqueue(ctx, id, slots, args);
                 Flow::Done
@@ -134,7 +134,7 @@ fn dispatch_in_multi(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Fl
 fn reject(ctx: &mut Context<'_>, id: Option<CommandId>, text: &str) -> Flow {
     let start = ctx.reply.mark();
     match id {
-        Some(id) if table().get(id).command.name == "exec" && ctx.client.multi.is_some() => {
+        Some(id) if table().get(id).command.has(Flag::RunsQueue) && ctx.client.multi.is_some() => {
             ctx.client.discard(ctx.keyspace);
             let reason = text.strip_prefix("ERR ").unwrap_or(text);
             ctx.reply.error(&format!("EXECABORT Transaction discarded because of: {reason}"));
@@ -151,9 +151,10 @@ fn reject(ctx: &mut Context<'_>, id: Option<CommandId>, text: &str) -> Flow {
 /// Sends the client elsewhere; inside MULTI the transaction is lost, and at EXEC it is over.
 fn refuse(ctx: &mut Context<'_>, id: CommandId, redirect: Redirect) -> Flow {
     let start = ctx.reply.mark();
-    match table().get(id).command.name {
-        "exec" => ctx.client.discard(ctx.keyspace),
-        _ => transaction::abort(ctx.client),
+    if table().get(id).command.has(Flag::RunsQueue) {
+        ctx.client.discard(ctx.keyspace);
+    } else {
+        transaction::abort(ctx.client);
     }
     redirect.write(ctx);
     count_rejection(ctx, Some(id), start);
@@ -172,8 +173,8 @@ fn end_asking(ctx: &mut Context<'_>, flow: &Flow) {
     if !ctx.client.asking || ctx.client.multi.is_some() || *flow != Flow::Done {
         return;
     }
-    let is_asking = |id| table().get(id).command.name == "asking";
-    ctx.client.asking = ctx.client.last_command.is_some_and(is_asking);
+    let for_next = |id| table().get(id).command.has(Flag::ForNext);
+    ctx.client.asking = ctx.client.last_command.is_some_and(for_next);
 }
 
 /// Redis' text: the name, and the first arguments as far as 128 bytes go.

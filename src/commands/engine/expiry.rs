@@ -10,11 +10,11 @@ use crate::types::Millis;
 pub fn end_life(ctx: &mut Context<'_>, key: &[u8], end: Millis) {
     if end > ctx.now.wall {
         ctx.keyspace.set_expiry(ctx.slot, key, Some(end), ctx.now.wall);
-        ctx.notify(Event::Expire, key);
+        ctx.notify(Event::EXPIRE, key);
         ctx.propagate_until(&[b"PEXPIREAT", key], end);
     } else {
         ctx.keyspace.remove(ctx.slot, key, ctx.now.wall);
-        ctx.notify(Event::Del, key);
+        ctx.notify(Event::DEL, key);
         ctx.propagate_instead(&[b"DEL", key]);
     }
 }
@@ -25,7 +25,7 @@ pub fn persist_key(ctx: &mut Context<'_>, key: &[u8]) -> bool {
     let ends = ctx.keyspace.entry(ctx.slot, key, now).is_some_and(|entry| entry.expiry.is_some());
     if ends {
         ctx.keyspace.set_expiry(ctx.slot, key, None, now);
-        ctx.notify(Event::Persist, key);
+        ctx.notify(Event::PERSIST, key);
         ctx.propagate_instead(&[b"PERSIST", key]);
     }
     ends

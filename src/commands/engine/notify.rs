@@ -8,58 +8,30 @@ use crate::config::{EventClass, KeyspaceEvents};
 use crate::keyspace::{Note, Wanted};
 use crate::session::{ClientList, PubSub, Scope};
 
-/// What happened to a key.
+/// What happened to a key. A family has events of its own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Event {
-    /// Bytes were appended.
-    Append,
-    /// It was deleted.
-    Del,
-    /// It was given a time to live.
-    Expire,
-    /// It was removed because its time was over.
-    Expired,
-    /// Its integer was changed.
-    IncrBy,
-    /// Its number was changed.
-    IncrByFloat,
-    /// A read did not find it.
-    KeyMiss,
-    /// It was made; what made it is an event of its own.
-    New,
-    /// Its time to live was taken away.
-    Persist,
-    /// It was set to a string.
-    Set,
-    /// A part of its string was overwritten.
-    SetRange,
+pub struct Event {
+    name: &'static str,
+    class: EventClass,
 }
 
 impl Event {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Append => "append",
-            Self::Del => "del",
-            Self::Expire => "expire",
-            Self::Expired => "expired",
-            Self::IncrBy => "incrby",
-            Self::IncrByFloat => "incrbyfloat",
-            Self::KeyMiss => "keymiss",
-            Self::New => "new",
-            Self::Persist => "persist",
-            Self::Set => "set",
-            Self::SetRange => "setrange",
-        }
-    }
+    /// It was deleted.
+    pub const DEL: Self = Self::new("del", EventClass::Generic);
+    /// It was given a time to live.
+    pub const EXPIRE: Self = Self::new("expire", EventClass::Generic);
+    /// It was removed because its time was over.
+    const EXPIRED: Self = Self::new("expired", EventClass::Expired);
+    /// A read did not find it.
+    const KEYMISS: Self = Self::new("keymiss", EventClass::KeyMiss);
+    /// It was made; what made it is an event of its own.
+    const NEW: Self = Self::new("new", EventClass::New);
+    /// Its time to live was taken away.
+    pub const PERSIST: Self = Self::new("persist", EventClass::Generic);
 
-    const fn class(self) -> EventClass {
-        match self {
-            Self::Del | Self::Expire | Self::Persist => EventClass::Generic,
-            Self::Append | Self::IncrBy | Self::IncrByFloat | Self::Set | Self::SetRange => EventClass::String,
-            Self::Expired => EventClass::Expired,
-            Self::KeyMiss => EventClass::KeyMiss,
-            Self::New => EventClass::New,
-        }
+    /// An event of this name, as listeners hear it, and class.
+    pub const fn new(name: &'static str, class: EventClass) -> Self {
+        Self { name, class }
     }
 }
 
@@ -70,10 +42,10 @@ pub fn wanted(events: KeyspaceEvents) -> Wanted {
 
 /// Publishes an event, if its class is wanted.
 pub fn publish(events: KeyspaceEvents, event: Event, key: &[u8], pubsub: &mut PubSub, clients: &mut dyn ClientList) {
-    if !events.tells(event.class()) || pubsub.is_empty() {
+    if !events.tells(event.class) || pubsub.is_empty() {
         return;
     }
-    let name = event.name().as_bytes();
+    let name = event.name.as_bytes();
     if events.has(EventClass::Keyspace) {
         pubsub.publish(Scope::Channel, &[b"__keyspace@0__:", key].concat(), name, clients);
     }
@@ -86,8 +58,8 @@ pub fn publish(events: KeyspaceEvents, event: Event, key: &[u8], pubsub: &mut Pu
 pub fn publish_notes(events: KeyspaceEvents, notes: &[Note], pubsub: &mut PubSub, clients: &mut dyn ClientList) {
     for note in notes {
         let (event, key) = match note {
-            Note::Expired(key) => (Event::Expired, key),
-            Note::New(key) => (Event::New, key),
+            Note::Expired(key) => (Event::EXPIRED, key),
+            Note::New(key) => (Event::NEW, key),
         };
         publish(events, event, key, pubsub, clients);
     }
@@ -98,7 +70,7 @@ impl Context<'_> {
     #[inline]
     pub fn notify(&mut self, event: Event, key: &[u8]) {
         let events = self.config.notify_keyspace_events;
-        if events.tells(event.class()) {
+        if events.tells(event.class) {
             self.settle_notes();
             publish(events, event, key, self.pubsub, self.clients);
         }
@@ -108,7 +80,7 @@ impl Context<'_> {
     pub fn looked_up(&mut self, key: &[u8], found: bool) {
         self.server.stats.looked_up(found);
         if !found {
-            self.notify(Event::KeyMiss, key);
+            self.notify(Event::KEYMISS, key);
         }
     }
 

@@ -5,7 +5,7 @@
 //! A command that waits suspends its EXEC, and other clients' commands run meanwhile: a transaction with CLUSTER changes in it is in order,
 //! but others see the time between two of them. One without is atomic.
 
-use super::command::Command;
+use super::command::{Command, Flag};
 use super::context::Context;
 use super::flow::Flow;
 use super::run::{admit, run};
@@ -16,14 +16,9 @@ use crate::wire::{Args, OwnedArgs};
 /// A queue may hold so many bytes; a client that queues more has its transaction aborted.
 const MAX_QUEUED_BYTES: usize = 256 * 1024 * 1024;
 
-/// Inside MULTI, what runs instead of being queued.
-pub(super) fn runs_at_once(command: &Command) -> bool {
-    matches!(command.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
-}
-
 /// At EXEC, the slots of the whole queue and what is done with them: the slot may have moved since the commands were queued.
 pub(super) fn queued_slots(ctx: &Context<'_>, command: &Command) -> Option<(KeySlots, Access)> {
-    ctx.client.multi.as_ref().filter(|_| command.name == "exec")?.touches()
+    ctx.client.multi.as_ref().filter(|_| command.has(Flag::RunsQueue))?.touches()
 }
 
 /// Queues a checked command and answers.

@@ -9,11 +9,12 @@ use crate::commands::engine::parse::shown;
 use crate::commands::engine::{Command, Context, Flag, Flow, Group, KeyFlag, KeySpec};
 use crate::config::glob_matches;
 use crate::keyspace::key_slot;
-use crate::session::{Name, PubSub, Scope, confirm};
+use crate::session::{Name, Scope, confirm};
 use crate::wire::{Args, Reply};
 
-const PUBSUB: Group = Group::PubSub;
+const PUBSUB: Group = Group::PUBSUB;
 const FLAGS: &[Flag] = &[Flag::PubSub, Flag::NoScript, Flag::Loading, Flag::Stale];
+const SUBSCRIBER: &[Flag] = &[Flag::Subscriber];
 const PUBLISH: &[Flag] = &[Flag::PubSub, Flag::Loading, Flag::Stale, Flag::Fast];
 const LOOK: &[Flag] = &[Flag::PubSub, Flag::Loading, Flag::Stale];
 /// Routed by their slot as keys are.
@@ -23,15 +24,15 @@ const SHARD_CHANNELS: &[KeySpec] = &[KeySpec::all(&[KeyFlag::NotKey])];
 /// The family's commands.
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
-    Command::new("psubscribe", -2, FLAGS, PUBSUB, "2.0.0", "Listens for messages published to channels that match one or more patterns.", psubscribe),
+    Command::new("psubscribe", -2, FLAGS, PUBSUB, "2.0.0", "Listens for messages published to channels that match one or more patterns.", psubscribe).also(SUBSCRIBER),
     Command::new("publish", 3, PUBLISH, PUBSUB, "2.0.0", "Posts a message to a channel.", publish),
     Command::container("pubsub", PUBSUB, "2.8.0", "A container for Pub/Sub commands.", SUBCOMMANDS),
-    Command::new("punsubscribe", -1, FLAGS, PUBSUB, "2.0.0", "Stops listening to messages published to channels that match one or more patterns.", punsubscribe),
+    Command::new("punsubscribe", -1, FLAGS, PUBSUB, "2.0.0", "Stops listening to messages published to channels that match one or more patterns.", punsubscribe).also(SUBSCRIBER),
     Command::new("spublish", 3, PUBLISH, PUBSUB, "7.0.0", "Posts a message to a shard channel.", spublish).keys(SHARD_CHANNEL),
-    Command::new("ssubscribe", -2, FLAGS, PUBSUB, "7.0.0", "Listens for messages published to shard channels.", ssubscribe).keys(SHARD_CHANNELS),
-    Command::new("subscribe", -2, FLAGS, PUBSUB, "2.0.0", "Listens for messages published to channels.", subscribe),
-    Command::new("sunsubscribe", -1, FLAGS, PUBSUB, "7.0.0", "Stops listening to messages posted to shard channels.", sunsubscribe).keys(SHARD_CHANNELS),
-    Command::new("unsubscribe", -1, FLAGS, PUBSUB, "2.0.0", "Stops listening to messages posted to channels.", unsubscribe),
+    Command::new("ssubscribe", -2, FLAGS, PUBSUB, "7.0.0", "Listens for messages published to shard channels.", ssubscribe).keys(SHARD_CHANNELS).also(SUBSCRIBER),
+    Command::new("subscribe", -2, FLAGS, PUBSUB, "2.0.0", "Listens for messages published to channels.", subscribe).also(SUBSCRIBER),
+    Command::new("sunsubscribe", -1, FLAGS, PUBSUB, "7.0.0", "Stops listening to messages posted to shard channels.", sunsubscribe).keys(SHARD_CHANNELS).also(SUBSCRIBER),
+    Command::new("unsubscribe", -1, FLAGS, PUBSUB, "2.0.0", "Stops listening to messages posted to channels.", unsubscribe).also(SUBSCRIBER),
 ];
 
 #[rustfmt::skip]
@@ -46,7 +47,7 @@ const SUBCOMMANDS: &[Command] = &[
 
 fn subscribe_to(ctx: &mut Context<'_>, args: Args<'_>, scope: Scope) -> Flow {
     let own = &mut ctx.client.subscriptions;
-    if !PubSub::has_room(own, args.skip(1).iter()) {
+    if !own.has_room(args.skip(1).iter()) {
         return ctx.fail("ERR too many subscriptions");
     }
     for name in args.skip(1).iter() {

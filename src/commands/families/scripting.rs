@@ -6,7 +6,7 @@ use crate::commands::engine::parse::{SYNTAX_ERROR, is, shown};
 use crate::commands::engine::{Command, Context, Flag, Flow, Group};
 use crate::wire::Args;
 
-const SCRIPTING: Group = Group::Scripting;
+const SCRIPTING: Group = Group::SCRIPTING;
 
 /// The family's commands.
 pub const COMMANDS: &[Command] = &[Command::container("function", SCRIPTING, "7.0.0", "A container for function commands.", SUBCOMMANDS)];

@@ -14,29 +14,30 @@ const FLAGS: &[Flag] = &[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Fast,
 
 /// The family's commands.
 pub const COMMANDS: &[Command] = &[
-    Command::new("multi", 1, FLAGS, Group::Transactions, "1.2.0", "Starts a transaction.", multi).streamed(),
+    Command::new("multi", 1, FLAGS, Group::TRANSACTIONS, "1.2.0", "Starts a transaction.", multi).also(&[Flag::Streamed, Flag::NotQueued]),
     Command::new(
         "exec",
         1,
         &[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::SkipSlowlog],
-        Group::Transactions,
+        Group::TRANSACTIONS,
         "1.2.0",
         "Executes all commands in a transaction.",
         exec,
     )
-    .streamed(),
-    Command::new("discard", 1, FLAGS, Group::Transactions, "2.0.0", "Discards a transaction.", discard),
+    .also(&[Flag::Streamed, Flag::NotQueued, Flag::RunsQueue]),
+    Command::new("discard", 1, FLAGS, Group::TRANSACTIONS, "2.0.0", "Discards a transaction.", discard).also(&[Flag::NotQueued]),
     Command::new(
         "watch",
         -2,
         FLAGS,
-        Group::Transactions,
+        Group::TRANSACTIONS,
         "2.2.0",
         "Monitors changes to keys to determine the execution of a transaction.",
         watch,
     )
+    .also(&[Flag::NotQueued])
     .keys(&[KeySpec::all(&[KeyFlag::ReadOnly])]),
-    Command::new("unwatch", 1, FLAGS, Group::Transactions, "2.2.0", "Forgets about watched keys of a transaction.", unwatch),
+    Command::new("unwatch", 1, FLAGS, Group::TRANSACTIONS, "2.2.0", "Forgets about watched keys of a transaction.", unwatch),
 ];
 
 fn multi(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {

@@ -25,7 +25,7 @@ use crate::types::NodeId;
 
 /// The family's commands.
 pub const COMMANDS: &[Command] =
-    &[Command::container("cluster", Group::Cluster, "3.0.0", "A container for Redis Cluster commands.", SUBCOMMANDS)];
+    &[Command::container("cluster", Group::CLUSTER, "3.0.0", "A container for Redis Cluster commands.", SUBCOMMANDS)];
 
 const ADMIN: &[Flag] = &[Flag::Admin, Flag::Stale];
 const VIEW: &[Flag] = &[Flag::Loading, Flag::Stale];
@@ -40,7 +40,7 @@ const fn sub(
     summary: &'static str,
     handler: Handler,
 ) -> Command {
-    Command::new(name, arity, flags, Group::Cluster, since, summary, handler)
+    Command::new(name, arity, flags, Group::CLUSTER, since, summary, handler)
 }
 
 const SUBCOMMANDS: &[Command] = &[

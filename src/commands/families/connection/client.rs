@@ -13,7 +13,7 @@ use std::fmt::Write;
 
 const OWN: &[Flag] = &[Flag::NoScript, Flag::Loading, Flag::Stale];
 const ALL: &[Flag] = &[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale];
-const CONNECTION: Group = Group::Connection;
+const CONNECTION: Group = Group::CONNECTION;
 
 /// The family's commands.
 pub const COMMANDS: &[Command] =

@@ -18,23 +18,24 @@ pub const COMMANDS: &[Command] = &[
         "asking",
         1,
         &[Flag::Fast],
-        Group::Connection,
+        Group::CONNECTION,
         "3.0.0",
         "Signals that a cluster client is following an -ASK redirect.",
         asking,
-    ),
-    Command::new("auth", -2, ALWAYS, Group::Connection, "1.0.0", "Authenticates the connection.", auth),
-    Command::new("echo", 2, MODE, Group::Connection, "1.0.0", "Returns the given string.", echo),
-    Command::new("hello", -1, ALWAYS, Group::Connection, "6.0.0", "Handshakes with the server.", hello),
-    Command::new("ping", -1, &[Flag::Fast], Group::Connection, "1.0.0", "Returns the server's liveliness response.", ping)
+    )
+    .also(&[Flag::ForNext]),
+    Command::new("auth", -2, ALWAYS, Group::CONNECTION, "1.0.0", "Authenticates the connection.", auth),
+    Command::new("echo", 2, MODE, Group::CONNECTION, "1.0.0", "Returns the given string.", echo),
+    Command::new("hello", -1, ALWAYS, Group::CONNECTION, "6.0.0", "Handshakes with the server.", hello),
+    Command::new("ping", -1, &[Flag::Fast], Group::CONNECTION, "1.0.0", "Returns the server's liveliness response.", ping)
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
-        .streamed(),
-    Command::new("quit", -1, ALWAYS, Group::Connection, "1.0.0", "Closes the connection.", quit),
+        .also(&[Flag::Streamed, Flag::Subscriber, Flag::Probe]),
+    Command::new("quit", -1, ALWAYS, Group::CONNECTION, "1.0.0", "Closes the connection.", quit).also(&[Flag::NotQueued, Flag::Subscriber]),
     Command::new(
         "readonly",
         1,
         MODE,
-        Group::Connection,
+        Group::CONNECTION,
         "3.0.0",
         "Enables read-only queries for a connection to a cluster replica node.",
         readonly,
@@ -43,13 +44,14 @@ pub const COMMANDS: &[Command] = &[
         "readwrite",
         1,
         MODE,
-        Group::Connection,
+        Group::CONNECTION,
         "3.0.0",
         "Enables read-write queries for a connection to a cluster replica node.",
         readwrite,
     ),
-    Command::new("reset", 1, ALWAYS, Group::Connection, "6.2.0", "Resets the connection.", reset),
-    Command::new("select", 2, MODE, Group::Connection, "1.0.0", "Changes the selected database.", select).streamed(),
+    Command::new("reset", 1, ALWAYS, Group::CONNECTION, "6.2.0", "Resets the connection.", reset)
+        .also(&[Flag::NotQueued, Flag::Subscriber]),
+    Command::new("select", 2, MODE, Group::CONNECTION, "1.0.0", "Changes the selected database.", select).also(&[Flag::Streamed]),
 ];
 
 const WRONG_PASS: &str = "WRONGPASS invalid username-password pair or user is disabled.";

@@ -17,29 +17,29 @@ const PASSING: &[&str] = &["nondeterministic_output"];
 
 /// The family's commands.
 pub const COMMANDS: &[Command] = &[
-    Command::new("expire", -3, CHANGE, Group::Generic, "1.0.0", "Sets the time to live of a key in seconds.", expire).keys(UPDATE),
-    Command::new("expireat", -3, CHANGE, Group::Generic, "1.2.0", "Sets the end of a key's life as Unix time in seconds.", expireat)
+    Command::new("expire", -3, CHANGE, Group::GENERIC, "1.0.0", "Sets the time to live of a key in seconds.", expire).keys(UPDATE),
+    Command::new("expireat", -3, CHANGE, Group::GENERIC, "1.2.0", "Sets the end of a key's life as Unix time in seconds.", expireat)
         .keys(UPDATE),
-    Command::new("expiretime", 2, LOOK, Group::Generic, "7.0.0", "Returns the end of a key's life as Unix time in seconds.", expiretime)
+    Command::new("expiretime", 2, LOOK, Group::GENERIC, "7.0.0", "Returns the end of a key's life as Unix time in seconds.", expiretime)
         .keys(READ),
-    Command::new("persist", 2, CHANGE, Group::Generic, "2.2.0", "Lets a key live for ever.", persist).keys(UPDATE),
-    Command::new("pexpire", -3, CHANGE, Group::Generic, "2.6.0", "Sets the time to live of a key in milliseconds.", pexpire).keys(UPDATE),
-    Command::new("pexpireat", -3, CHANGE, Group::Generic, "2.6.0", "Sets the end of a key's life as Unix time in milliseconds.", pexpireat)
+    Command::new("persist", 2, CHANGE, Group::GENERIC, "2.2.0", "Lets a key live for ever.", persist).keys(UPDATE),
+    Command::new("pexpire", -3, CHANGE, Group::GENERIC, "2.6.0", "Sets the time to live of a key in milliseconds.", pexpire).keys(UPDATE),
+    Command::new("pexpireat", -3, CHANGE, Group::GENERIC, "2.6.0", "Sets the end of a key's life as Unix time in milliseconds.", pexpireat)
         .keys(UPDATE),
     Command::new(
         "pexpiretime",
         2,
         LOOK,
-        Group::Generic,
+        Group::GENERIC,
         "7.0.0",
         "Returns the end of a key's life as Unix time in milliseconds.",
         pexpiretime,
     )
     .keys(READ),
-    Command::new("pttl", 2, LOOK, Group::Generic, "2.6.0", "Returns the time to live of a key in milliseconds.", pttl)
+    Command::new("pttl", 2, LOOK, Group::GENERIC, "2.6.0", "Returns the time to live of a key in milliseconds.", pttl)
         .keys(READ)
         .tips(PASSING),
-    Command::new("ttl", 2, LOOK, Group::Generic, "1.0.0", "Returns the time to live of a key in seconds.", ttl).keys(READ).tips(PASSING),
+    Command::new("ttl", 2, LOOK, Group::GENERIC, "1.0.0", "Returns the time to live of a key in seconds.", ttl).keys(READ).tips(PASSING),
 ];
 
 /// The conditions of one EXPIRE. GT takes a key that lives for ever as the later end.

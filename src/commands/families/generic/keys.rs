@@ -15,19 +15,19 @@ const FLUSHED: &[&str] = &["request_policy:all_shards", "response_policy:all_suc
 
 /// The family's commands.
 pub const COMMANDS: &[Command] = &[
-    Command::new("dbsize", 1, LOOK_FAST, Group::Server, "1.0.0", "Returns the number of keys.", dbsize)
+    Command::new("dbsize", 1, LOOK_FAST, Group::SERVER, "1.0.0", "Returns the number of keys.", dbsize)
         .tips(&["request_policy:all_shards", "response_policy:agg_sum"]),
-    Command::new("del", -2, &[Flag::Write], Group::Generic, "1.0.0", "Deletes one or more keys.", del).keys(REMOVE_ALL).tips(COUNTED),
-    Command::new("exists", -2, LOOK_FAST, Group::Generic, "1.0.0", "Counts which of the keys exist.", exists)
+    Command::new("del", -2, &[Flag::Write], Group::GENERIC, "1.0.0", "Deletes one or more keys.", del).keys(REMOVE_ALL).tips(COUNTED),
+    Command::new("exists", -2, LOOK_FAST, Group::GENERIC, "1.0.0", "Counts which of the keys exist.", exists)
         .keys(MEASURE_ALL)
         .tips(COUNTED),
-    Command::new("flushall", -1, &[Flag::Write], Group::Server, "1.0.0", "Removes all keys.", flush).tips(FLUSHED),
-    Command::new("flushdb", -1, &[Flag::Write], Group::Server, "1.0.0", "Removes all keys of the only database.", flush).tips(FLUSHED),
-    Command::new("touch", -2, LOOK_FAST, Group::Generic, "3.2.1", "Counts which of the keys exist, as a use of them.", exists)
+    Command::new("flushall", -1, &[Flag::Write], Group::SERVER, "1.0.0", "Removes all keys.", flush).tips(FLUSHED),
+    Command::new("flushdb", -1, &[Flag::Write], Group::SERVER, "1.0.0", "Removes all keys of the only database.", flush).tips(FLUSHED),
+    Command::new("touch", -2, LOOK_FAST, Group::GENERIC, "3.2.1", "Counts which of the keys exist, as a use of them.", exists)
         .keys(MEASURE_ALL)
         .tips(COUNTED),
-    Command::new("type", 2, LOOK_FAST, Group::Generic, "1.0.0", "Returns the type of the value of a key.", type_of).keys(MEASURE),
-    Command::new("unlink", -2, &[Flag::Write, Flag::Fast], Group::Generic, "4.0.0", "Deletes one or more keys.", del)
+    Command::new("type", 2, LOOK_FAST, Group::GENERIC, "1.0.0", "Returns the type of the value of a key.", type_of).keys(MEASURE),
+    Command::new("unlink", -2, &[Flag::Write, Flag::Fast], Group::GENERIC, "4.0.0", "Deletes one or more keys.", del)
         .keys(REMOVE_ALL)
         .tips(COUNTED),
 ];
@@ -41,7 +41,7 @@ fn del(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     let mut removed = 0;
     for key in args.skip(1).iter() {
         if ctx.keyspace.remove(ctx.slot, key, ctx.now.wall) {
-            ctx.notify(Event::Del, key);
+            ctx.notify(Event::DEL, key);
             removed += 1;
         }
     }

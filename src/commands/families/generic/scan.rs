@@ -20,9 +20,9 @@ const CURSOR: &[&str] = &["nondeterministic_output", "request_policy:special", "
 
 /// The family's commands.
 pub const COMMANDS: &[Command] = &[
-    Command::new("keys", 2, &[Flag::Readonly], Group::Generic, "1.0.0", "Returns all keys that match a pattern.", keys).tips(UNORDERED),
-    Command::new("randomkey", 1, &[Flag::Readonly], Group::Generic, "1.0.0", "Returns a random key.", randomkey).tips(RANDOM),
-    Command::new("scan", -2, &[Flag::Readonly], Group::Generic, "2.8.0", "Walks over the keys, some at a time.", scan).tips(CURSOR),
+    Command::new("keys", 2, &[Flag::Readonly], Group::GENERIC, "1.0.0", "Returns all keys that match a pattern.", keys).tips(UNORDERED),
+    Command::new("randomkey", 1, &[Flag::Readonly], Group::GENERIC, "1.0.0", "Returns a random key.", randomkey).tips(RANDOM),
+    Command::new("scan", -2, &[Flag::Readonly], Group::GENERIC, "2.8.0", "Walks over the keys, some at a time.", scan).tips(CURSOR),
 ];
 
 /// Which entries are shown.

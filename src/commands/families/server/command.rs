@@ -28,7 +28,7 @@ const SUBCOMMANDS: &[Command] = &[
 
 /// Of the server's group, but in the connection's ACL category, as in Redis.
 const fn about(name: &'static str, arity: i32, since: &'static str, summary: &'static str, handler: Handler) -> Command {
-    Command::new(name, arity, FLAGS, Group::Server, since, summary, handler).categories(&["@connection"])
+    Command::new(name, arity, FLAGS, Group::SERVER, since, summary, handler).categories(&["@connection"])
 }
 
 fn command(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
@@ -80,7 +80,8 @@ fn write_info(reply: &mut Reply<'_>, id: CommandId) {
     reply.array(10);
     reply.bulk(entry.full_name.as_bytes());
     reply.int(command.arity.into());
-    write_words(reply, command.flags.iter().map(|flag| flag.name()));
+    let flags: Vec<&str> = command.flags.iter().filter_map(|flag| flag.name()).collect();
+    write_words(reply, flags.into_iter());
     let legacy = command.keys.first().map_or((0, 0, 0), |spec| (spec.first.into(), spec.last.into(), spec.step.into()));
     for number in [legacy.0, legacy.1, legacy.2] {
         reply.int(number);
@@ -111,9 +112,9 @@ fn write_words<'w>(reply: &mut Reply<'_>, words: impl ExactSizeIterator<Item = &
 
 /// Its ACL categories: those that Redis derives from flags and group, and those of its own.
 fn categories(command: &Command) -> Vec<&'static str> {
-    let scripting = command.group == Group::Scripting;
+    let scripting = command.group == Group::SCRIPTING;
     let candidates = [
-        command.group.category(),
+        command.group.category,
         command.has(Flag::Write).then_some("@write"),
         (command.has(Flag::Readonly) && !scripting).then_some("@read"),
         command.has(Flag::Admin).then_some("@admin"),
@@ -163,7 +164,7 @@ fn write_docs(reply: &mut Reply<'_>, ids: &[CommandId]) {
     for id in ids {
         let entry = table().get(*id);
         let children: Vec<CommandId> = table().children(*id).collect();
-        let facts = [("summary", entry.command.summary), ("since", entry.command.since), ("group", entry.command.group.name())];
+        let facts = [("summary", entry.command.summary), ("since", entry.command.since), ("group", entry.command.group.name)];
         reply.bulk(entry.full_name.as_bytes());
         reply.map(facts.len() + usize::from(!children.is_empty()));
         for (name, value) in facts {

@@ -8,7 +8,7 @@ use crate::wire::Args;
 use std::collections::BTreeMap;
 
 const ADMIN: &[Flag] = &[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale];
-const SERVER: Group = Group::Server;
+const SERVER: Group = Group::SERVER;
 
 /// The family's commands.
 pub const COMMANDS: &[Command] =

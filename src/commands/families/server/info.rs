@@ -20,7 +20,7 @@ pub const COMMANDS: &[Command] = &[Command::new(
     "info",
     -1,
     &[Flag::Loading, Flag::Stale],
-    Group::Server,
+    Group::SERVER,
     "1.0.0",
     "Returns information and statistics about the server.",
     info,

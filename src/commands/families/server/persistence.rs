@@ -11,12 +11,12 @@ const IN_PROGRESS: &str = "ERR Background save already in progress";
 
 /// The family's commands.
 pub const COMMANDS: &[Command] = &[
-    Command::new("bgsave", -1, SAVES, Group::Server, "1.0.0", "Saves the keys to disk, in the background.", bgsave),
+    Command::new("bgsave", -1, SAVES, Group::SERVER, "1.0.0", "Saves the keys to disk, in the background.", bgsave),
     Command::new(
         "lastsave",
         1,
         &[Flag::Loading, Flag::Stale, Flag::Fast],
-        Group::Server,
+        Group::SERVER,
         "1.0.0",
         "Returns the Unix timestamp of the last successful save to disk.",
         lastsave,
@@ -27,7 +27,7 @@ pub const COMMANDS: &[Command] = &[
         "save",
         1,
         &[Flag::Admin, Flag::NoScript, Flag::NoAsyncLoading, Flag::NoMulti],
-        Group::Server,
+        Group::SERVER,
         "1.0.0",
         "Saves the keys to disk, and answers when they are there.",
         save,

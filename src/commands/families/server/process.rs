@@ -8,7 +8,7 @@ use crate::config::ShutdownOptions;
 use crate::keyspace::Value;
 use crate::wire::Args;
 
-const SERVER: Group = Group::Server;
+const SERVER: Group = Group::SERVER;
 const TELLS: &[Flag] = &[Flag::Loading, Flag::Stale, Flag::Fast];
 /// What a key costs beside its own bytes and its value's: its place in the table, lengths, and room left for growth.
 const KEY_OVERHEAD_BYTES: usize = 24;

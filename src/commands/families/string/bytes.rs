@@ -4,6 +4,7 @@
 
 use crate::commands::engine::parse::{NOT_AN_INTEGER, integer};
 use crate::commands::engine::{Command, Context, Event, Flag, Flow, Group, KeyFlag, KeySpec};
+use crate::config::EventClass;
 use crate::keyspace::{Expiry, Value};
 use crate::types::STRING_MAX;
 use crate::wire::{Args, Reply};
@@ -21,23 +22,28 @@ const GROW_FAST: &[Flag] = &[Flag::Write, Flag::DenyOom, Flag::Fast];
 const LOOK: &[Flag] = &[Flag::Readonly];
 const LOOK_FAST: &[Flag] = &[Flag::Readonly, Flag::Fast];
 
+const APPENDED: Event = Event::new("append", EventClass::String);
+const PART_SET: Event = Event::new("setrange", EventClass::String);
+/// A key was set to a string.
+pub(super) const SET: Event = Event::new("set", EventClass::String);
+
 /// The family's commands.
 pub const COMMANDS: &[Command] = &[
-    Command::new("append", 3, GROW_FAST, Group::String, "2.0.0", "Appends a string to the value of a key.", append).keys(INSERT),
-    Command::new("get", 2, LOOK_FAST, Group::String, "1.0.0", "Returns the string value of a key.", get).keys(READ),
-    Command::new("getdel", 2, &[Flag::Write, Flag::Fast], Group::String, "6.2.0", "Returns the value of a key and deletes it.", getdel)
+    Command::new("append", 3, GROW_FAST, Group::STRING, "2.0.0", "Appends a string to the value of a key.", append).keys(INSERT),
+    Command::new("get", 2, LOOK_FAST, Group::STRING, "1.0.0", "Returns the string value of a key.", get).keys(READ),
+    Command::new("getdel", 2, &[Flag::Write, Flag::Fast], Group::STRING, "6.2.0", "Returns the value of a key and deletes it.", getdel)
         .keys(TAKE),
-    Command::new("getrange", 4, LOOK, Group::String, "2.4.0", "Returns a part of the string value of a key.", getrange).keys(READ),
-    Command::new("mget", -2, LOOK_FAST, Group::String, "1.0.0", "Returns the string values of one or more keys.", mget)
+    Command::new("getrange", 4, LOOK, Group::STRING, "2.4.0", "Returns a part of the string value of a key.", getrange).keys(READ),
+    Command::new("mget", -2, LOOK_FAST, Group::STRING, "1.0.0", "Returns the string values of one or more keys.", mget)
         .keys(READ_ALL)
         .tips(&["request_policy:multi_shard"]),
-    Command::new("mset", -3, GROW, Group::String, "1.0.1", "Sets one or more keys to string values.", mset)
+    Command::new("mset", -3, GROW, Group::STRING, "1.0.1", "Sets one or more keys to string values.", mset)
         .keys(PAIRS)
         .tips(&["request_policy:multi_shard", "response_policy:all_succeeded"]),
-    Command::new("msetnx", -3, GROW, Group::String, "1.0.1", "Sets several keys, only if none of them exists.", msetnx).keys(NEW_PAIRS),
-    Command::new("setrange", 4, GROW, Group::String, "2.2.0", "Overwrites a part of a string from an offset on.", setrange).keys(UPDATE),
-    Command::new("strlen", 2, LOOK_FAST, Group::String, "2.2.0", "Returns the length of a string value.", strlen).keys(MEASURE),
-    Command::new("substr", 4, LOOK, Group::String, "1.0.0", "Returns a part of the string value of a key.", getrange).keys(READ),
+    Command::new("msetnx", -3, GROW, Group::STRING, "1.0.1", "Sets several keys, only if none of them exists.", msetnx).keys(NEW_PAIRS),
+    Command::new("setrange", 4, GROW, Group::STRING, "2.2.0", "Overwrites a part of a string from an offset on.", setrange).keys(UPDATE),
+    Command::new("strlen", 2, LOOK_FAST, Group::STRING, "2.2.0", "Returns the length of a string value.", strlen).keys(MEASURE),
+    Command::new("substr", 4, LOOK, Group::STRING, "1.0.0", "Returns a part of the string value of a key.", getrange).keys(READ),
 ];
 
 /// Answers from the key's value, none if it is not there, and counts a hit or a miss. True if it was there.
@@ -65,7 +71,7 @@ fn get(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 fn getdel(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     if reply_value(ctx, args.get(1)) {
         ctx.keyspace.remove(ctx.slot, args.get(1), ctx.now.wall);
-        ctx.notify(Event::Del, args.get(1));
+        ctx.notify(Event::DEL, args.get(1));
     }
     Flow::Done
 }
@@ -101,7 +107,7 @@ fn msetnx(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 fn set_all(ctx: &mut Context<'_>, args: Args<'_>) {
     for at in (1..args.len()).step_by(2) {
         ctx.keyspace.set_string(ctx.slot, args.get(at), args.get(at + 1), Expiry::Never, ctx.now.wall);
-        ctx.notify(Event::Set, args.get(at));
+        ctx.notify(SET, args.get(at));
     }
 }
 
@@ -130,7 +136,7 @@ fn append(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
         return ctx.fail(TOO_LONG);
     }
     ctx.keyspace.edit_string(ctx.slot, key, ctx.now.wall, |bytes| bytes.extend_from_slice(more));
-    ctx.notify(Event::Append, key);
+    ctx.notify(APPENDED, key);
     ctx.reply.int(length as i64);
     Flow::Done
 }
@@ -152,7 +158,7 @@ fn setrange(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
         bytes.resize(length.max(end), 0);
         bytes[offset..end].copy_from_slice(part);
     });
-    ctx.notify(Event::SetRange, key);
+    ctx.notify(PART_SET, key);
     ctx.reply.int(length.max(end) as i64);
     Flow::Done
 }

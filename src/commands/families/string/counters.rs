@@ -5,19 +5,23 @@
 use super::decimal;
 use crate::commands::engine::parse::{NOT_AN_INTEGER, integer};
 use crate::commands::engine::{Command, Context, Event, Flag, Flow, Group, KeyFlag, KeySpec};
+use crate::config::EventClass;
 use crate::keyspace::{Expiry, Value};
 use crate::wire::{Args, number};
 
 const GROW_FAST: &[Flag] = &[Flag::Write, Flag::DenyOom, Flag::Fast];
 const COUNT: &[KeySpec] = &[KeySpec::one(&[KeyFlag::ReadWrite, KeyFlag::Access, KeyFlag::Update])];
 
+const ADDED: Event = Event::new("incrby", EventClass::String);
+const ADDED_FLOAT: Event = Event::new("incrbyfloat", EventClass::String);
+
 /// The family's commands.
 pub const COMMANDS: &[Command] = &[
-    Command::new("decr", 2, GROW_FAST, Group::String, "1.0.0", "Decrements the integer value of a key by one.", decr).keys(COUNT),
-    Command::new("decrby", 3, GROW_FAST, Group::String, "1.0.0", "Subtracts a number from the integer value of a key.", decrby).keys(COUNT),
-    Command::new("incr", 2, GROW_FAST, Group::String, "1.0.0", "Increments the integer value of a key by one.", incr).keys(COUNT),
-    Command::new("incrby", 3, GROW_FAST, Group::String, "1.0.0", "Adds a number to the integer value of a key.", incrby).keys(COUNT),
-    Command::new("incrbyfloat", 3, GROW_FAST, Group::String, "2.6.0", "Adds a decimal number to the value of a key.", incrbyfloat)
+    Command::new("decr", 2, GROW_FAST, Group::STRING, "1.0.0", "Decrements the integer value of a key by one.", decr).keys(COUNT),
+    Command::new("decrby", 3, GROW_FAST, Group::STRING, "1.0.0", "Subtracts a number from the integer value of a key.", decrby).keys(COUNT),
+    Command::new("incr", 2, GROW_FAST, Group::STRING, "1.0.0", "Increments the integer value of a key by one.", incr).keys(COUNT),
+    Command::new("incrby", 3, GROW_FAST, Group::STRING, "1.0.0", "Adds a number to the integer value of a key.", incrby).keys(COUNT),
+    Command::new("incrbyfloat", 3, GROW_FAST, Group::STRING, "2.6.0", "Adds a decimal number to the value of a key.", incrbyfloat)
         .keys(COUNT),
 ];
 
@@ -57,7 +61,7 @@ fn add(ctx: &mut Context<'_>, key: &[u8], number: i64) -> Flow {
     let mut text = Vec::with_capacity(20);
     number::push_i64(&mut text, new);
     ctx.keyspace.set_string(ctx.slot, key, &text, Expiry::Keep, ctx.now.wall);
-    ctx.notify(Event::IncrBy, key);
+    ctx.notify(ADDED, key);
     ctx.reply.int(new);
     Flow::Done
 }
@@ -73,7 +77,7 @@ fn incrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     ctx.keyspace.set_string(ctx.slot, args.get(1), text.as_bytes(), Expiry::Keep, ctx.now.wall);
     // The sum, for it may come out otherwise elsewhere.
     ctx.propagate_instead(&[b"SET", args.get(1), text.as_bytes(), b"KEEPTTL"]);
-    ctx.notify(Event::IncrByFloat, args.get(1));
+    ctx.notify(ADDED_FLOAT, args.get(1));
     ctx.reply.bulk(text.as_bytes());
     Flow::Done
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns: the options that SET and GETEX share, and reading points in time from clients. Contract: the words and order of checks of Redis 7.2.
 
-use super::bytes::reply_value;
+use super::bytes::{self, reply_value};
 use crate::commands::engine::expiry::{end_life, persist_key};
 use crate::commands::engine::parse::{NOT_AN_INTEGER, SYNTAX_ERROR, integer, is};
 use crate::commands::engine::{Command, Context, Event, Flag, Flow, Group, KeyFlag, KeySpec};
@@ -20,14 +20,14 @@ const SET: &[KeySpec] = &[KeySpec::one(&[KeyFlag::ReadWrite, KeyFlag::Access, Ke
 
 /// The family's commands.
 pub const COMMANDS: &[Command] = &[
-    Command::new("getex", -2, &[Flag::Write, Flag::Fast], Group::String, "6.2.0", "Returns a value and sets how long it lives.", getex)
+    Command::new("getex", -2, &[Flag::Write, Flag::Fast], Group::STRING, "6.2.0", "Returns a value and sets how long it lives.", getex)
         .keys(REPLACE),
-    Command::new("getset", 3, GROW_FAST, Group::String, "1.0.0", "Returns the old value of a key and sets a new one.", getset)
+    Command::new("getset", 3, GROW_FAST, Group::STRING, "1.0.0", "Returns the old value of a key and sets a new one.", getset)
         .keys(REPLACE),
-    Command::new("psetex", 4, GROW, Group::String, "2.6.0", "Sets a value and its time to live in milliseconds.", psetex).keys(OVERWRITE),
-    Command::new("set", -3, GROW, Group::String, "1.0.0", "Sets the string value of a key, whatever it held.", set).keys(SET),
-    Command::new("setex", 4, GROW, Group::String, "2.0.0", "Sets a value and its time to live in seconds.", setex).keys(OVERWRITE),
-    Command::new("setnx", 3, GROW_FAST, Group::String, "1.0.0", "Sets a value only if the key does not exist.", setnx).keys(INSERT),
+    Command::new("psetex", 4, GROW, Group::STRING, "2.6.0", "Sets a value and its time to live in milliseconds.", psetex).keys(OVERWRITE),
+    Command::new("set", -3, GROW, Group::STRING, "1.0.0", "Sets the string value of a key, whatever it held.", set).keys(SET),
+    Command::new("setex", 4, GROW, Group::STRING, "2.0.0", "Sets a value and its time to live in seconds.", setex).keys(OVERWRITE),
+    Command::new("setnx", 3, GROW_FAST, Group::STRING, "1.0.0", "Sets a value only if the key does not exist.", setnx).keys(INSERT),
 ];
 
 /// How a client says when a key's life ends.
@@ -176,9 +176,9 @@ fn set_string(ctx: &mut Context<'_>, args: Args<'_>, place: usize, expiry: Expir
     if given {
         ctx.client.long_value = LongValue::Taken { place, slot: ctx.slot, key: key.into() };
     }
-    ctx.notify(Event::Set, key);
+    ctx.notify(bytes::SET, key);
     if let Expiry::At(end) = expiry {
-        ctx.notify(Event::Expire, key);
+        ctx.notify(Event::EXPIRE, key);
         ctx.propagate_until(&[b"SET", key, value, b"PXAT"], end);
     }
 }
