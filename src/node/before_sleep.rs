@@ -147,5 +147,5 @@ fn replies<D: Disk>(node: &mut Node<D>) {
 
 /// 11. Last: what the steps before have changed is in the stream by now.
 fn feed<D: Disk>(node: &mut Node<D>) {
-    node.feed_replicas();
+    node.with_dataset(|dataset, metadata, view, out| dataset.feed_replicas(metadata, view, out));
 }

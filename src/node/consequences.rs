@@ -72,6 +72,13 @@ impl<D: Disk> Node<D> {
                 self.with_dataset(|dataset, _, _, _| dataset.doubt_owners());
             }
             Consequence::Members => self.refresh_audience(),
+            // Before anybody is served: its own changes are the stream from now on.
+            Consequence::HasInherited => {
+                self.review_primary();
+                self.with_dataset(|dataset, metadata, _, out| dataset.refresh_leaving(metadata, out));
+                self.out.release_writes();
+            }
+            Consequence::SaveEnded { is_good } => self.saved_at_end(is_good),
             Consequence::ClaimsSettled => self.with_dataset(|dataset, metadata, _, _| dataset.drop_foreign_keys(metadata)),
         }
     }

@@ -4,10 +4,7 @@
 //! Contract: docs/operations.md, "What a failover says".
 
 use crate::cluster::State;
-use crate::node::Node;
 use crate::session::Client;
-use crate::store::Disk;
-use crate::types::NodeId;
 
 /// A replica by where others reach it, as far as it said that, and as the member that announces that place.
 pub(in crate::node) fn replica_named(state: &State, client: &Client) -> String {
@@ -16,11 +13,4 @@ pub(in crate::node) fn replica_named(state: &State, client: &Client) -> String {
     let Some(port) = profile.map(|profile| profile.port).filter(|port| *port > 0) else { return client.addr.to_string() };
     let member = state.members().find(|member| member.address.ip == ip && member.address.port == port);
     member.map_or_else(|| format!("{ip}:{port}"), |member| state.named(&member.id))
-}
-
-impl<D: Disk> Node<D> {
-    /// A node as the log names it.
-    pub(in crate::node) fn named(&self, id: &NodeId) -> String {
-        self.metadata.state.named(id)
-    }
 }

@@ -176,13 +176,14 @@ impl<D: Disk> Node<D> {
         self.read_publications();
         self.run_clients(clock);
         // After them: what a successor waits for may be the last of a stream, and then nothing else comes that would begin another turn.
-        self.tend_succession();
+        self.with_dataset(|dataset, metadata, view, out| dataset.tend_succession(metadata, view, out));
         self.with_dataset(|dataset, metadata, view, out| dataset.tend_bereft(metadata, view, out));
         self.take_up_config();
         // Before what it may ask for: the last save.
         self.tend_ending();
         self.run_timers();
-        self.tend_loading()?;
+        self.dataset.tend_loading(&mut self.files, &self.metadata, &self.view, &mut self.out)?;
+        self.settle();
         self.arrange();
         self.with_metadata(Metadata::tend_takeover);
         before_sleep::before_sleep(self, clock)?;
@@ -227,8 +228,11 @@ impl<D: Disk> Node<D> {
         if self.out.timers.take_due(Timer::Cron, self.view.now.mono) {
             self.cron();
         }
-        self.tend_primary();
-        self.busy = self.tend_keys() | self.tend_saving() | self.dataset.is_loading();
+        self.with_dataset(|dataset, metadata, view, out| dataset.tend_primary(metadata, view, out));
+        let has_keys_to_tend = self.tend_keys();
+        let saves = self.dataset.tend_saving(&mut self.files, &self.view, &mut self.out);
+        self.settle();
+        self.busy = has_keys_to_tend || saves || self.dataset.is_loading();
         self.with_dataset(|dataset, metadata, view, _| dataset.settle_owners(metadata, view));
     }
 
@@ -239,7 +243,8 @@ impl<D: Disk> Node<D> {
         self.with_metadata(Metadata::close_silent_links);
         self.close_silent_lanes();
         self.close_idle_clients();
-        self.check_output_limits();
+        self.out.check_output_limits(&self.dataset.stream, &self.metadata.state, &self.view);
+        self.settle();
         self.with_dataset(|dataset, metadata, view, out| dataset.tend_replicas(metadata, view, out));
         self.with_metadata(Metadata::expire_proposals);
         self.with_metadata(Metadata::expire_reset);
@@ -278,7 +283,7 @@ impl<D: Disk> Node<D> {
             self.metadata.outlook.leader_heard = Some(self.view.now.mono);
         }
         self.with_dataset(|dataset, metadata, _, out| dataset.refresh_leaving(metadata, out));
-        self.settle_reign();
+        self.dataset.settle_reign(&self.metadata);
         self.with_dataset(|dataset, metadata, view, _| dataset.renew_lease(metadata, view));
         let muted = self.metadata.standing.joiner().is_some_and(|joiner| !self.metadata.log_has_joined(joiner.nonce));
         self.metadata.raft.set_muted(muted);

@@ -109,7 +109,7 @@ impl<D: Disk> Node<D> {
         log::info!("Saving the keys before the end");
         self.view.ending = Ending::Saving;
         self.out.hold_everything(true);
-        self.save_anew();
+        self.dataset.save_anew(&mut self.files, &mut self.out);
     }
 
     /// A save has ended; it may have been the last.

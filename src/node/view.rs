@@ -84,6 +84,10 @@ pub(in crate::node) enum Consequence {
     AnotherCluster,
     /// Members have come, gone or moved.
     Members,
+    /// This node has all that its predecessor had, or that one is gone.
+    HasInherited,
+    /// A save of the keys has come to its end.
+    SaveEnded { is_good: bool },
     /// What this node brought with it is its own again, or another's.
     ClaimsSettled,
 }

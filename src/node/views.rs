@@ -12,7 +12,7 @@ use crate::node::io::sessions::{BusEnd, Kind, Purpose};
 use crate::raft::Raft;
 use crate::session::Server;
 use crate::store::{Disk, Standing};
-use crate::types::{ConnId, Millis, NodeId};
+use crate::types::{ConnId, Millis, NodeId, Now, Slot};
 
 /// Expired keys removed in one turn.
 const EXPIRE_BUDGET: usize = 1000;
@@ -85,6 +85,13 @@ impl<D: Disk> Node<D> {
     /// Whether the keys are still being loaded from the disk: until then this node holds none.
     pub fn is_loading(&self) -> bool {
         self.dataset.is_loading()
+    }
+
+    /// Whether a client's write to this slot would be acknowledged now.
+    pub fn accepts_writes(&self, slot: Slot, now: Now) -> bool {
+        let leaving = self.dataset.succession.yielding.leaving.iter().any(|range| range.contains(slot));
+        let held = self.machine.steady.would_read(now).is_some_and(|now| self.dataset.lease.at(now.mono).is_some());
+        self.metadata.outlook.usable && self.metadata.state.owner(slot) == Some(self.metadata.me) && !leaving && held
     }
 
     /// How often this node has said that two processes have one id.

@@ -3,6 +3,7 @@
 //! Owns: the loop over one client's requests, those that are suspended, held or told messages. Must not: know any command (commands does).
 
 pub(in crate::node) mod blocked_clients;
+pub(in crate::node) mod limits;
 pub(in crate::node) mod pause;
 pub(in crate::node) mod pubsub_delivery;
 pub(in crate::node) mod pubsub_links;

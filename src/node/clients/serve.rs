@@ -6,8 +6,7 @@
 use crate::commands::{self, Cluster, Context, Flow, NO_SLOT, WaitOutcome};
 use crate::node::Node;
 use crate::node::clients::pubsub_delivery::{Asking, Others};
-use crate::node::event_log::replica_named;
-use crate::node::io::long_values::make_room;
+use crate::node::io::long_values::{give_long_value, make_room};
 use crate::node::io::sessions::{ClientSession, Input, Kind, Session};
 use crate::node::views::outsiders;
 use crate::session::{Client, LONG_VALUE, LongValue};
@@ -67,7 +66,7 @@ impl<D: Disk> Node<D> {
                     let end = used + parsed.used;
                     let Kind::Client(client) = &mut session.kind else { break };
                     let ClientSession { client, parser, .. } = &mut **client;
-                    if is_long && self.give_long_value(client, parser, &mut received, used, end) {
+                    if is_long && give_long_value(&mut self.dataset.keyspace, client, parser, &mut received, used, end) {
                         used = 0;
                     } else if flow != Flow::Held {
                         // A held request stays where it is, to be read again.
@@ -242,60 +241,6 @@ impl<D: Disk> Node<D> {
             .collect();
         for conn in idle {
             self.close(conn);
-        }
-    }
-}
-
-impl<D: Disk> Node<D> {
-    /// `client-output-buffer-limit`, by what is left after a flush: closes a client beyond the hard limit, or for too long beyond the soft one.
-    pub(in crate::node) fn check_output_limit(&mut self, conn: ConnId) {
-        let (limits, now) = (self.view.config.client_output_buffer_limit, self.view.now.mono);
-        let Some(session) = self.out.io.sessions.get_mut(conn) else { return };
-        let Kind::Client(client) = &mut session.kind else { return };
-        let behind =
-            client.client.replica.as_ref().filter(|replica| replica.has_asked()).map(|replica| replica.behind(&self.dataset.stream));
-        let limit = match behind {
-            Some(_) => limits.replica.at_least(self.view.config.repl_backlog_size),
-            None if client.client.subscriptions.is_empty() => limits.normal,
-            None => limits.pubsub,
-        };
-        // Of what a replica was sent only a bounded amount waits, and it may be of an RDB, which is not counted: the stream that it still needs is.
-        let unsent = behind.unwrap_or(session.transmit.len() as u64);
-        let beyond = |bound: u64| bound > 0 && unsent > bound;
-        client.behind_since = beyond(limit.soft).then(|| client.behind_since.unwrap_or(now));
-        let too_long = client.behind_since.is_some_and(|since| now.saturating_sub(since) >= limit.soft_seconds.saturating_mul(1000));
-        if too_long || beyond(limit.hard) {
-            let who = match behind {
-                Some(_) => format!("replica {}", replica_named(&self.metadata.state, &client.client)),
-                None => format!("client {} at {}", client.client.id, client.client.addr),
-            };
-            log::warn!("closing {who}: {unsent} bytes that it does not read are beyond client-output-buffer-limit");
-            self.out.server.stats.output_limit_disconnections += 1;
-            self.close(conn);
-        }
-    }
-
-    /// A client that had too much unsent has read: what it asked meanwhile is served by the next turn, which follows at once.
-    pub(in crate::node) fn resume_held_up(&mut self, conn: ConnId) {
-        self.with_dataset(|dataset, _, view, out| dataset.replica_has_read(conn, view, out));
-        let Some(session) = self.out.io.sessions.get_mut(conn).filter(|session| session.transmit.len() < MAX_UNSENT) else { return };
-        if let Kind::Client(client) = &mut session.kind
-            && std::mem::take(&mut client.held_up)
-        {
-            self.out.io.sessions.queue_input(conn);
-        }
-    }
-
-    /// Cron: who reads nothing at all is never flushed.
-    pub(in crate::node) fn check_output_limits(&mut self) {
-        let limits = self.view.config.client_output_buffer_limit;
-        if limits.normal.soft == 0 && (limits.pubsub.soft == 0 || self.out.clients.publishing.pubsub.is_empty()) {
-            return;
-        }
-        let behind = |session: &Session| matches!(session.kind, Kind::Client(_)) && !session.transmit.is_empty();
-        let clients = self.out.io.sessions.iter().filter(|(_, session)| behind(session)).map(|(id, _)| id);
-        for conn in clients.collect::<Vec<_>>() {
-            self.check_output_limit(conn);
         }
     }
 }

@@ -3,7 +3,6 @@
 //! Owns: which clients are replicas, how much of the stream is kept for them, and what is told to keep their links alive.
 //! Must not: know the protocol's bytes (replication does). Contract: docs/protocol.md, "Replication".
 
-use crate::node::Node;
 use crate::node::dataset::Dataset;
 use crate::node::dataset::wait::AckWait;
 use crate::node::event_log::replica_named;
@@ -13,7 +12,6 @@ use crate::node::view::{Effects, View};
 use crate::replication::rdb::About;
 use crate::replication::{Fed, Offer, Replica, Start, Stream};
 use crate::session::{Client, seconds};
-use crate::store::Disk;
 use crate::types::{ConnId, Millis, ReplId};
 
 /// A replica that has less than this unsent gets more: enough that its socket is never empty while there is something to send.
@@ -211,28 +209,27 @@ impl Dataset {
     }
 }
 
-impl<D: Disk> Node<D> {
+impl Dataset {
     /// Step 11 of before-sleep: more of what replicas asked for, and what this turn has added to the stream. What no one needs is dropped.
-    pub(in crate::node) fn feed_replicas(&mut self) {
-        self.dataset.feeding.pressing = false;
-        self.with_dataset(|dataset, _, _, _| dataset.ask_for_acks());
-        for at in 0..self.dataset.feeding.replicas.len() {
-            let conn = self.dataset.feeding.replicas[at];
-            match self.with_dataset(|dataset, metadata, view, out| dataset.feed_replica(conn, metadata, view, out)) {
-                Fed::Enough => self.check_output_limit(conn),
-                Fed::More => self.dataset.feeding.pressing = true,
-                Fed::Finished => self.with_dataset(|dataset, _, _, out| dataset.end_feeding(conn, out)),
-                Fed::Lost(why) => self.with_dataset(|dataset, metadata, _, out| dataset.drop_replica(conn, why, metadata, out)),
+    pub fn feed_replicas(&mut self, metadata: &Metadata, view: &View, out: &mut Effects) {
+        self.feeding.pressing = false;
+        self.ask_for_acks();
+        for at in 0..self.feeding.replicas.len() {
+            let conn = self.feeding.replicas[at];
+            match self.feed_replica(conn, metadata, view, out) {
+                Fed::Enough => out.check_output_limit(conn, &self.stream, &metadata.state, view),
+                Fed::More => self.feeding.pressing = true,
+                Fed::Finished => self.end_feeding(conn, out),
+                Fed::Lost(why) => self.drop_replica(conn, why, metadata, out),
             }
         }
-        self.with_dataset(|dataset, _, _, out| dataset.note_acked(out));
-        let sessions = &mut self.out.io.sessions;
-        self.dataset.feeding.replicas.retain(|conn| replica(sessions, *conn).is_some());
-        let needed = self.dataset.feeding.replicas.iter().filter_map(|conn| replica(sessions, *conn)?.needs()).min();
-        self.dataset.stream.trim(self.view.config.repl_backlog_size, needed.unwrap_or(u64::MAX));
-        let (now, lag) = (self.view.now.mono, self.view.config.min_replicas_max_lag);
-        self.out.server.good_replicas =
-            self.dataset.online_replicas(&self.out).filter(|replica| seconds(replica.heard, now) <= lag).count() as u32;
+        self.note_acked(out);
+        let sessions = &mut out.io.sessions;
+        self.feeding.replicas.retain(|conn| replica(sessions, *conn).is_some());
+        let needed = self.feeding.replicas.iter().filter_map(|conn| replica(sessions, *conn)?.needs()).min();
+        self.stream.trim(view.config.repl_backlog_size, needed.unwrap_or(u64::MAX));
+        let (now, lag) = (view.now.mono, view.config.min_replicas_max_lag);
+        out.server.good_replicas = self.online_replicas(out).filter(|replica| seconds(replica.heard, now) <= lag).count() as u32;
     }
 }
 

@@ -4,7 +4,6 @@
 
 use crate::config::Config;
 use crate::keyspace::Keyspace;
-use crate::node::Node;
 use crate::node::dataset::Dataset;
 use crate::node::errors::KeysError;
 use crate::node::metadata::Metadata;
@@ -100,18 +99,18 @@ impl Dataset {
     }
 }
 
-impl<D: Disk> Node<D> {
+impl Dataset {
     /// Once a turn.
-    pub(in crate::node) fn tend_loading(&mut self) -> Result<(), KeysError> {
-        let Some(mut load) = self.dataset.loading.load.take() else { return Ok(()) };
-        if !load.step(&mut self.files)? {
-            if let Some(progress) = &mut self.out.server.persistence.loading {
+    pub fn tend_loading(&mut self, files: &mut impl Disk, metadata: &Metadata, view: &View, out: &mut Effects) -> Result<(), KeysError> {
+        let Some(mut load) = self.loading.load.take() else { return Ok(()) };
+        if !load.step(files)? {
+            if let Some(progress) = &mut out.server.persistence.loading {
                 progress.done = load.loader.bytes_read();
             }
-            self.dataset.loading.load = Some(load);
+            self.loading.load = Some(load);
             return Ok(());
         }
-        self.files.close(&load.path);
-        self.with_dataset(|dataset, metadata, view, out| dataset.take_up_keys(load, metadata, view, out))
+        files.close(&load.path);
+        self.take_up_keys(load, metadata, view, out)
     }
 }

@@ -6,9 +6,8 @@
 use crate::commands::WaitOutcome;
 use crate::config::{Config, ShutdownOptions};
 use crate::keyspace::{Keyspace, WalkStep};
-use crate::node::Node;
 use crate::node::dataset::Dataset;
-use crate::node::view::{Effects, View};
+use crate::node::view::{Consequence, Effects, View};
 use crate::replication::rdb::{About, Format, Writer};
 use crate::store::{Disk, Replacement};
 use crate::types::{ConnId, Millis};
@@ -165,95 +164,94 @@ impl Dataset {
     }
 }
 
-impl<D: Disk> Node<D> {
+impl Dataset {
     /// Once a turn: begins what is asked for, and goes on with it; true if there is more to do.
-    pub(in crate::node) fn tend_saving(&mut self) -> bool {
-        if self.dataset.saving.save.is_none() && self.out.server.persistence.save_asked && !self.dataset.is_loading() {
-            self.begin_save();
+    pub fn tend_saving(&mut self, files: &mut impl Disk, view: &View, out: &mut Effects) -> bool {
+        if self.saving.save.is_none() && out.server.persistence.save_asked && !self.is_loading() {
+            self.begin_save(files, view, out);
         }
-        let Some(mut save) = self.dataset.saving.save.take() else { return false };
-        match save.step(&mut self.dataset.keyspace, &mut self.files, &self.view.config) {
-            Ok(Step::More) => self.dataset.saving.save = Some(save),
+        let Some(mut save) = self.saving.save.take() else { return false };
+        match save.step(&mut self.keyspace, files, &view.config) {
+            Ok(Step::More) => self.saving.save = Some(save),
             Ok(Step::Done) => {
-                save.writer.end(&mut self.dataset.keyspace);
+                save.writer.end(&mut self.keyspace);
                 if save.keeps.is_some() {
-                    self.dataset.foreign.saved();
+                    self.foreign.saved();
                 }
-                self.save_ended(Ok(save.dirty));
+                self.save_ended(Ok(save.dirty), view, out);
             }
             Ok(Step::Voided) => {
-                self.drop_save(save);
-                self.out.server.persistence.save_asked = true;
+                self.drop_save(save, files);
+                out.server.persistence.save_asked = true;
                 return true;
             }
             Err(error) => {
-                self.drop_save(save);
-                self.save_ended(Err(error));
+                self.drop_save(save, files);
+                self.save_ended(Err(error), view, out);
             }
         }
-        self.dataset.saving.save.is_some()
+        self.saving.save.is_some()
     }
 
     /// The last save before the end shows the keys as they are now.
-    pub(in crate::node) fn save_anew(&mut self) {
-        if let Some(save) = self.dataset.saving.save.take() {
-            self.drop_save(save);
+    pub fn save_anew(&mut self, files: &mut impl Disk, out: &mut Effects) {
+        if let Some(save) = self.saving.save.take() {
+            self.drop_save(save, files);
         }
-        self.out.server.persistence.save_asked = true;
+        out.server.persistence.save_asked = true;
     }
 
     /// With too many walks under way it is tried again by a later turn.
-    fn begin_save(&mut self) {
-        let replication = self.dataset.stream.backlog().map(|_| (self.dataset.stream.history().id, self.dataset.stream.offset()));
-        let about = About { ctime: self.view.now.wall / 1000, used_memory: self.out.server.usage.resident_bytes, replication };
-        let format = Format { compress: self.view.config.rdbcompression, checksum: self.view.config.rdbchecksum };
-        let Some(writer) = Writer::begin(&mut self.dataset.keyspace, &about, format) else { return };
-        let persistence = &mut self.out.server.persistence;
+    fn begin_save(&mut self, files: &mut impl Disk, view: &View, out: &mut Effects) {
+        let replication = self.stream.backlog().map(|_| (self.stream.history().id, self.stream.offset()));
+        let about = About { ctime: view.now.wall / 1000, used_memory: out.server.usage.resident_bytes, replication };
+        let format = Format { compress: view.config.rdbcompression, checksum: view.config.rdbchecksum };
+        let Some(writer) = Writer::begin(&mut self.keyspace, &about, format) else { return };
+        let persistence = &mut out.server.persistence;
         persistence.save_asked = false;
-        persistence.saving_since.get_or_insert(self.view.now.mono);
-        self.dataset.saving.tried = Some(self.view.now.mono);
-        match Replacement::begin(&mut self.files, PathBuf::from(&self.view.config.dbfilename)) {
+        persistence.saving_since.get_or_insert(view.now.mono);
+        self.saving.tried = Some(view.now.mono);
+        match Replacement::begin(files, PathBuf::from(&view.config.dbfilename)) {
             Ok(file) => {
-                let (buffer, dirty, keeps) = (Vec::new(), self.dataset.keyspace.dirty(), self.dataset.foreign.unsaved());
-                self.dataset.saving.save =
-                    Some(Save { dirty, keeps, writer, file, buffer, written: 0, ahead: 0, unsynced: 0, stage: Stage::Keys });
+                let (buffer, dirty, keeps) = (Vec::new(), self.keyspace.dirty(), self.foreign.unsaved());
+                self.saving.save = Some(Save { dirty, keeps, writer, file, buffer, written: 0, ahead: 0, unsynced: 0, stage: Stage::Keys });
             }
             Err(error) => {
-                writer.end(&mut self.dataset.keyspace);
-                self.save_ended(Err(error));
+                writer.end(&mut self.keyspace);
+                self.save_ended(Err(error), view, out);
             }
         }
     }
 
-    fn drop_save(&mut self, save: Save) {
-        save.writer.end(&mut self.dataset.keyspace);
-        save.file.abandon(&mut self.files);
+    fn drop_save(&mut self, save: Save, files: &mut impl Disk) {
+        save.writer.end(&mut self.keyspace);
+        save.file.abandon(files);
     }
 
     /// A save came to its end, with the count of changes of its beginning, or failed.
-    fn save_ended(&mut self, result: io::Result<u64>) {
-        let persistence = &mut self.out.server.persistence;
-        let began = persistence.saving_since.take().unwrap_or(self.view.now.mono);
-        persistence.took = Some(self.view.now.mono.saturating_sub(began));
+    fn save_ended(&mut self, result: io::Result<u64>, view: &View, out: &mut Effects) {
+        let persistence = &mut out.server.persistence;
+        let began = persistence.saving_since.take().unwrap_or(view.now.mono);
+        persistence.took = Some(view.now.mono.saturating_sub(began));
         persistence.failed = result.is_err();
         let outcome = match &result {
             Ok(dirty) => {
                 persistence.saved_dirty = *dirty;
-                persistence.saved_at = self.view.now.wall;
+                persistence.saved_at = view.now.wall;
                 persistence.saves += 1;
                 log::info!("DB saved on disk");
                 WaitOutcome::Done
             }
             Err(error) => {
-                let file = &self.view.config.dbfilename;
+                let file = &view.config.dbfilename;
                 log::error!("Saving to {file}.tmp, which is to take the place of {file}, has failed: {file} stays as it was: {error}");
                 WaitOutcome::Failed(format!("ERR saving failed: {error}"))
             }
         };
-        for client in std::mem::take(&mut self.dataset.saving.waiting) {
-            self.out.clients.waiting.finish(client, outcome.clone());
+        for client in std::mem::take(&mut self.saving.waiting) {
+            out.clients.waiting.finish(client, outcome.clone());
         }
-        self.saved_at_end(result.is_ok());
+        out.consequences.push(Consequence::SaveEnded { is_good: result.is_ok() });
     }
 }
 

@@ -9,7 +9,7 @@ use crate::commands::{Flag, Flow, table};
 use crate::node::Node;
 use crate::node::clients::serve::{KEPT_CAPACITY, Step};
 use crate::node::dataset::Dataset;
-use crate::node::io::long_values::{NoMemory, make_room};
+use crate::node::io::long_values::{NoMemory, give_long_value, make_room};
 use crate::node::io::sessions::{Kind, Phase, PrimaryLink, StreamReader};
 use crate::node::metadata::Metadata;
 use crate::node::view::{Effects, View};
@@ -107,7 +107,7 @@ impl<D: Disk> Node<D> {
         }
         self.give_back(conn, session);
         if let Err(fault) = heard {
-            let primary = self.dataset.following.primary().map(|id| self.named(&id)).unwrap_or_default();
+            let primary = self.dataset.following.primary().map(|id| self.metadata.state.named(&id)).unwrap_or_default();
             if self.dataset.following.failed(&fault.to_string()) {
                 log::warn!("The link to the primary {primary} is closed, and will be tried again: {fault}");
             }
@@ -187,7 +187,7 @@ impl<D: Disk> Node<D> {
                 *unfinished = Vec::new();
             }
             let end = *used + parsed.used;
-            let given = is_long && self.give_long_value(client, parser, received, *used, end);
+            let given = is_long && give_long_value(&mut self.dataset.keyspace, client, parser, received, *used, end);
             *used = if given { 0 } else { end };
         }
         if asked {

@@ -239,6 +239,42 @@ impl Dataset {
         };
         Some(Upstream { in_sync: self.following.in_sync, heard: link.map(|link| link.heard), link: state })
     }
+
+    /// Once a turn: who was a primary when its process began, or when it came into its cluster, numbers its reign once it knows all that is decided.
+    pub fn settle_reign(&mut self, metadata: &Metadata) {
+        let unsettled = self.following.reign == 0 && self.following.primary.is_none() && !metadata.is_joiner();
+        let leads = metadata.state.member(&metadata.me).is_some_and(|me| me.primary.is_none());
+        if unsettled && leads && metadata.knows_newest_state() {
+            self.begin_reign(metadata);
+        }
+    }
+
+    /// Timers: once a second the primary hears how far this replica is. One that says nothing for too long is given up.
+    pub fn tend_primary(&mut self, metadata: &Metadata, view: &View, out: &mut Effects) {
+        if !out.timers.take_due(Timer::Primary, view.now.mono) {
+            return;
+        }
+        let Some(conn) = self.following.link else { return };
+        if view.is_at_its_end() {
+            return out.timers.set(Timer::Primary, view.now.mono + ACK_PERIOD);
+        }
+        let elsewhere = self.following.primary.and_then(|primary| self.client_socket(&primary, metadata));
+        let Some(link) = out.io.sessions.primary_mut(conn) else { return };
+        let silent = view.now.mono.saturating_sub(link.heard);
+        let given_up = match link.phase {
+            Phase::Dialling => silent > view.config.cluster_node_timeout / 2 || elsewhere != Some(link.socket),
+            _ => silent > view.config.repl_timeout * 1000,
+        };
+        if given_up {
+            log::warn!("The primary at {} has said nothing for {silent} ms: connecting to it anew", link.socket);
+            return out.end(conn, &self.stream);
+        }
+        if matches!(link.phase, Phase::Streaming(_)) {
+            self.following.stands();
+        }
+        self.tell_offset(conn, out);
+        out.timers.set(Timer::Primary, view.now.mono + ACK_PERIOD);
+    }
 }
 
 impl<D: Disk> Node<D> {
@@ -271,21 +307,12 @@ impl<D: Disk> Node<D> {
         self.dataset.following = Following { primary, shard, in_sync, reign, down_since: self.view.now.mono, ..Following::default() };
         match primary {
             Some(primary) => {
-                log::info!("This node is a replica of {}", self.named(&primary));
+                log::info!("This node is a replica of {}", self.metadata.state.named(&primary));
                 self.dataset.stream.follow(&mut self.dataset.keyspace);
             }
             None => self.with_dataset(|dataset, metadata, _, out| dataset.lead_own_keys(metadata, out)),
         }
         self.out.todo.connect = true;
-    }
-
-    /// Once a turn: who was a primary when its process began, or when it came into its cluster, numbers its reign once it knows all that is decided.
-    pub(in crate::node) fn settle_reign(&mut self) {
-        let unsettled = self.dataset.following.reign == 0 && self.dataset.following.primary.is_none() && !self.metadata.is_joiner();
-        let leads = |node: &Self| node.metadata.state.member(&node.metadata.me).is_some_and(|me| me.primary.is_none());
-        if unsettled && leads(self) && self.metadata.knows_newest_state() {
-            self.with_dataset(|dataset, metadata, _, _| dataset.begin_reign(metadata));
-        }
     }
 
     /// A node greets: if it is the primary, it need not be waited for any longer.
@@ -300,33 +327,6 @@ impl<D: Disk> Node<D> {
         }
         self.dataset.following.dial_at = now;
         self.out.todo.connect = true;
-    }
-
-    /// Timers: once a second the primary hears how far this replica is. One that says nothing for too long is given up.
-    pub(in crate::node) fn tend_primary(&mut self) {
-        if !self.out.timers.take_due(Timer::Primary, self.view.now.mono) {
-            return;
-        }
-        let Some(conn) = self.dataset.following.link else { return };
-        if self.view.is_at_its_end() {
-            return self.out.timers.set(Timer::Primary, self.view.now.mono + ACK_PERIOD);
-        }
-        let elsewhere = self.dataset.following.primary.and_then(|primary| self.dataset.client_socket(&primary, &self.metadata));
-        let Some(link) = self.out.io.sessions.primary_mut(conn) else { return };
-        let silent = self.view.now.mono.saturating_sub(link.heard);
-        let given_up = match link.phase {
-            Phase::Dialling => silent > self.view.config.cluster_node_timeout / 2 || elsewhere != Some(link.socket),
-            _ => silent > self.view.config.repl_timeout * 1000,
-        };
-        if given_up {
-            log::warn!("The primary at {} has said nothing for {silent} ms: connecting to it anew", link.socket);
-            return self.close(conn);
-        }
-        if matches!(link.phase, Phase::Streaming(_)) {
-            self.dataset.following.stands();
-        }
-        self.with_dataset(|dataset, _, _, out| dataset.tell_offset(conn, out));
-        self.out.timers.set(Timer::Primary, self.view.now.mono + ACK_PERIOD);
     }
 }
 

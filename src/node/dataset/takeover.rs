@@ -6,14 +6,12 @@
 use crate::cluster::FailoverKind;
 use crate::cluster::change::Failover;
 use crate::commands::{UpstreamLink, WaitOutcome};
-use crate::node::Node;
 use crate::node::dataset::Dataset;
 use crate::node::dataset::demotion::Yielding;
 use crate::node::metadata::Metadata;
 use crate::node::metadata::proposals::Part;
 use crate::node::timers::Timer;
-use crate::node::view::{Effects, View};
-use crate::store::Disk;
+use crate::node::view::{Consequence, Effects, View};
 use crate::types::{ConnId, Extent, Millis, NodeId};
 use crate::wire::bus::Frame;
 
@@ -184,63 +182,55 @@ impl Dataset {
     }
 }
 
-impl<D: Disk> Node<D> {
+impl Dataset {
     /// Once a turn: asks, proposes once this replica has caught up, serves once it has everything.
-    pub(in crate::node) fn tend_succession(&mut self) {
-        let late = self.out.timers.take_due(Timer::Succession, self.view.now.mono);
-        self.out.todo.connect |= self.dataset.succession.done.take().is_some();
-        let Some(question) = self.dataset.succession.question else { return };
-        if self.dataset.succession.heir {
-            return self.await_inheritance(question);
+    pub fn tend_succession(&mut self, metadata: &mut Metadata, view: &View, out: &mut Effects) {
+        let late = out.timers.take_due(Timer::Succession, view.now.mono);
+        out.todo.connect |= self.succession.done.take().is_some();
+        let Some(question) = self.succession.question else { return };
+        if self.succession.heir {
+            return self.await_inheritance(question, metadata, view, out);
         }
-        let follows = self.metadata.state.member(&self.metadata.me).and_then(|me| me.primary) == Some(question.primary);
-        let Some(attempt) = self.dataset.succession.attempt else { return };
+        let follows = metadata.state.member(&metadata.me).and_then(|me| me.primary) == Some(question.primary);
+        let Some(attempt) = self.succession.attempt else { return };
         if late || !follows {
             // It may have come to it in another way: the primary has failed meanwhile.
-            let leads = !follows && self.metadata.state.slot_count_of(&self.metadata.me) > 0;
-            return self.with_dataset(|dataset, metadata, _, out| {
-                dataset.call_failover_off(if leads { WaitOutcome::Done } else { attempt.failure(question, follows) }, metadata, out)
-            });
+            let leads = !follows && metadata.state.slot_count_of(&metadata.me) > 0;
+            return self.call_failover_off(if leads { WaitOutcome::Done } else { attempt.failure(question, follows) }, metadata, out);
         }
         // Without the link it is not known to be the same history, and the primary's clients would be held for as long as that takes.
-        if self.dataset.upstream(&self.out).is_none_or(|upstream| upstream.link != UpstreamLink::Up) {
+        if self.upstream(out).is_none_or(|upstream| upstream.link != UpstreamLink::Up) {
             return;
         }
-        self.with_dataset(|dataset, metadata, view, out| {
-            dataset.put_question(question, attempt.until.saturating_sub(view.now.mono), metadata, out)
-        });
-        let end = self.dataset.succession.question.and_then(|question| question.end);
-        if !attempt.proposed && end.is_some_and(|end| self.dataset.has_caught_up(end)) {
-            self.dataset.succession.attempt = Some(Attempt { proposed: true, ..attempt });
-            self.with_dataset(|dataset, metadata, view, out| {
-                dataset.propose_failover(question.primary, Part { client: attempt.client, number: 0 }, metadata, view, out)
-            });
+        self.put_question(question, attempt.until.saturating_sub(view.now.mono), metadata, out);
+        let end = self.succession.question.and_then(|question| question.end);
+        if !attempt.proposed && end.is_some_and(|end| self.has_caught_up(end)) {
+            self.succession.attempt = Some(Attempt { proposed: true, ..attempt });
+            self.propose_failover(question.primary, Part { client: attempt.client, number: 0 }, metadata, view, out);
         }
     }
 
     /// Nobody is served before this node has what its predecessor had, or that one is gone \[N25\].
-    fn await_inheritance(&mut self, question: Question) {
-        let predecessor = self.metadata.state.member(&question.primary);
-        let lost = self.metadata.state.slot_count_of(&self.metadata.me) == 0;
+    fn await_inheritance(&mut self, question: Question, metadata: &Metadata, view: &View, out: &mut Effects) {
+        let predecessor = metadata.state.member(&question.primary);
+        let lost = metadata.state.slot_count_of(&metadata.me) == 0;
         let gone = lost
-            || self.metadata.raft.is_dead(&question.primary)
-            || predecessor.is_none_or(|member| member.failed || member.primary != Some(self.metadata.me));
-        if !gone && question.end.is_none_or(|end| self.dataset.extent() < end) {
-            return self.with_dataset(|dataset, metadata, _, out| dataset.put_question(question, 0, metadata, out));
+            || metadata.raft.is_dead(&question.primary)
+            || predecessor.is_none_or(|member| member.failed || member.primary != Some(metadata.me));
+        if !gone && question.end.is_none_or(|end| self.extent() < end) {
+            return self.put_question(question, 0, metadata, out);
         }
-        let name = self.named(&question.primary);
+        let name = metadata.state.named(&question.primary);
         log::info!("This node has taken over from {name}{}", if gone { ", which is gone" } else { ", and has all that it had" });
-        if gone && !lost && !self.dataset.following.has_copy() {
-            self.with_dataset(|dataset, _, _, _| dataset.become_bereft());
+        if gone && !lost && !self.following.has_copy() {
+            self.become_bereft();
         }
         if !gone {
-            self.with_dataset(|dataset, metadata, view, out| dataset.tell_predecessor(question.primary, metadata, view, out));
+            self.tell_predecessor(question.primary, metadata, view, out);
         }
-        (self.dataset.succession.heir, self.dataset.succession.question, self.dataset.succession.attempt) = (false, None, None);
+        (self.succession.heir, self.succession.question, self.succession.attempt) = (false, None, None);
         // Before anybody is served: its own changes are the stream from now on.
-        self.review_primary();
-        self.with_dataset(|dataset, metadata, _, out| dataset.refresh_leaving(metadata, out));
-        self.out.release_writes();
+        out.consequences.push(Consequence::HasInherited);
     }
 }
 

@@ -4,12 +4,9 @@
 //! (commands does). Contract: docs/protocol.md, "The write lease".
 
 use crate::node::dataset::Dataset;
-use crate::node::io::sessions::Kind;
 use crate::node::metadata::Metadata;
 use crate::node::view::View;
-use crate::node::{Node, Transmit};
-use crate::store::Disk;
-use crate::types::{ConnId, LeaseNumber, Millis, Now, Slot};
+use crate::types::{LeaseNumber, Millis};
 
 /// The lease of this process.
 #[derive(Default)]
@@ -59,35 +56,12 @@ impl Dataset {
     }
 }
 
-impl<D: Disk> Node<D> {
-    /// What is to be written to a connection; asked for right before each write(2), with the clock as it is then. A session that was served
-    /// under a lease which has lapsed since is closed instead \[N9\].
-    pub fn transmit_buffer(&mut self, conn: ConnId, reading: Now) -> Option<&mut Transmit> {
-        let now = self.take_reading(reading);
-        let Kind::Client(client) = &self.out.io.sessions.get(conn)?.kind else {
-            return self.out.io.transmit_mut(conn);
-        };
-        if let Some(number) = client.client.under_lease.filter(|number| self.dataset.lease.at(now.mono) != Some(*number)) {
-            log::debug!("closing client {} without its replies: write lease {number} has run out", client.client.id);
-            self.close(conn);
-            return None;
-        }
-        self.out.io.transmit_mut(conn)
-    }
-
-    /// Whether a client's write to this slot would be acknowledged now.
-    pub fn accepts_writes(&self, slot: Slot, now: Now) -> bool {
-        let leaving = self.dataset.succession.yielding.leaving.iter().any(|range| range.contains(slot));
-        let held = self.machine.steady.would_read(now).is_some_and(|now| self.dataset.lease.at(now.mono).is_some());
-        self.metadata.outlook.usable && self.metadata.state.owner(slot) == Some(self.metadata.me) && !leaving && held
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::node::net::Net;
     use crate::node::{Accepted, Port};
+    use crate::types::Now;
 
     #[test]
     fn what_was_held_over_a_lapse_is_served_under_the_next_lease() {

@@ -8,10 +8,10 @@ use crate::node::clients::serve::limits;
 use crate::node::event_log::replica_named;
 use crate::node::io::closing;
 use crate::node::io::sessions::{BusEnd, BusSession, ClientSession, Kind, Purpose, Session};
-use crate::node::{Accepted, Action, Closed, Closing, Node, Port};
+use crate::node::{Accepted, Action, Closed, Closing, Node, Port, Transmit};
 use crate::session::Client;
 use crate::store::Disk;
-use crate::types::ConnId;
+use crate::types::{ConnId, Now};
 use crate::wire::{Frame, Parser};
 use std::net::SocketAddr;
 
@@ -122,8 +122,9 @@ impl<D: Disk> Node<D> {
             session.has_said_all();
         }
         self.lane_flushed(conn, count);
-        self.check_output_limit(conn);
-        self.resume_held_up(conn);
+        self.out.check_output_limit(conn, &self.dataset.stream, &self.metadata.state, &self.view);
+        self.with_dataset(|dataset, _, view, out| dataset.replica_has_read(conn, view, out));
+        self.out.resume_held_up(conn);
     }
 
     /// Ends a session from our side.
@@ -173,5 +174,20 @@ impl<D: Disk> Node<D> {
             BusEnd::Outbound { purpose: Purpose::Probe } => self.with_metadata(|metadata, _, out| metadata.probe_failed(conn, out)),
             BusEnd::Outbound { purpose: Purpose::Publish(id) } => self.lane_lost(id, conn),
         }
+    }
+
+    /// What is to be written to a connection; asked for right before each write(2), with the clock as it is then. A session that was served
+    /// under a lease which has lapsed since is closed instead \[N9\].
+    pub fn transmit_buffer(&mut self, conn: ConnId, reading: Now) -> Option<&mut Transmit> {
+        let now = self.take_reading(reading);
+        let Kind::Client(client) = &self.out.io.sessions.get(conn)?.kind else {
+            return self.out.io.transmit_mut(conn);
+        };
+        if let Some(number) = client.client.under_lease.filter(|number| self.dataset.lease.at(now.mono) != Some(*number)) {
+            log::debug!("closing client {} without its replies: write lease {number} has run out", client.client.id);
+            self.close(conn);
+            return None;
+        }
+        self.out.io.transmit_mut(conn)
     }
 }

@@ -5,9 +5,8 @@
 //!
 //! The buffer in which a long argument came becomes the value of its key. Where it must be copied besides, for replicas or into a transaction, it is.
 
-use crate::node::Node;
+use crate::keyspace::Keyspace;
 use crate::session::{Client, LONG_VALUE, LongValue};
-use crate::store::Disk;
 use crate::wire::Parser;
 
 /// More than the shell reads of one client in a turn: it never has to make room for a long argument.
@@ -29,25 +28,23 @@ pub(in crate::node) fn make_room(received: &mut Vec<u8>, parser: &Parser) -> Res
     received.try_reserve_exact(more).map_err(|_| NoMemory(awaited))
 }
 
-impl<D: Disk> Node<D> {
-    /// A request has run that this parser has found in `received` from `start` to `end`. If a key takes its long argument, the buffer goes to that key, and what follows the
-    /// request is what is left; true then.
-    pub(in crate::node) fn give_long_value(
-        &mut self,
-        client: &mut Client,
-        parser: &Parser,
-        received: &mut Vec<u8>,
-        start: usize,
-        end: usize,
-    ) -> bool {
-        let LongValue::Taken { place, slot, key } = std::mem::take(&mut client.long_value) else { return false };
-        let argument = parser.place(place).expect("only an argument that lies in the buffer is as long as that");
-        let rest = received.split_off(end);
-        let mut value = std::mem::replace(received, rest);
-        value.truncate(start + argument.end);
-        value.drain(..start + argument.start);
-        value.shrink_to_fit();
-        self.dataset.keyspace.give_string(slot, &key, value);
-        true
-    }
+/// A request has run that this parser has found in `received` from `start` to `end`. If a key takes its long argument, the buffer goes to that key, and what follows the
+/// request is what is left; true then.
+pub(in crate::node) fn give_long_value(
+    keyspace: &mut Keyspace,
+    client: &mut Client,
+    parser: &Parser,
+    received: &mut Vec<u8>,
+    start: usize,
+    end: usize,
+) -> bool {
+    let LongValue::Taken { place, slot, key } = std::mem::take(&mut client.long_value) else { return false };
+    let argument = parser.place(place).expect("only an argument that lies in the buffer is as long as that");
+    let rest = received.split_off(end);
+    let mut value = std::mem::replace(received, rest);
+    value.truncate(start + argument.end);
+    value.drain(..start + argument.start);
+    value.shrink_to_fit();
+    keyspace.give_string(slot, &key, value);
+    true
 }

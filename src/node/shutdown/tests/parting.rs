@@ -288,7 +288,7 @@ fn a_replica_at_its_last_save_is_no_successor() {
     let before = told(&net);
     net.nodes[R].out.io.sessions.get_mut(link).unwrap().receive.extend_from_slice(b"*1\r\n$4\r\nPING\r\n");
     net.nodes[R].run_primary(link);
-    net.nodes[R].tend_primary();
+    net.nodes[R].with_dataset(|dataset, metadata, view, out| dataset.tend_primary(metadata, view, out));
     assert!(net.nodes[R].receive_buffer(link).is_none() && told(&net) == before);
     net.nodes[R].abort_shutdown().unwrap();
     (0..2).for_each(|_| net.step());

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cluster::change::SlotChange;
+use crate::store::Disk;
 use crate::types::{LogIndex, Slot};
 
 /// P owns all slots, with one key, R replicates it, node 2 leads.
