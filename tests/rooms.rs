@@ -159,6 +159,18 @@ fn no_other_room_tells_the_types_of_entries_apart() {
     none(violations);
 }
 
+/// What is treated in its own way is a property in the command's declaration: only the table and COMMAND look at names.
+#[test]
+fn no_command_is_told_by_its_name() {
+    const BY_NAME: &[&str] = &["src/commands/engine/table.rs", "src/commands/families/server/command.rs"];
+    let others = rooms().into_iter().filter(|source| !BY_NAME.contains(&source.path.as_str()));
+    let by_name = others.flat_map(|source| {
+        let lines = source.lines_with("command.name");
+        lines.into_iter().map(move |line| format!("{}:{line}: a command is told by its name: give it a `Flag`", source.path))
+    });
+    none(by_name.collect());
+}
+
 #[test]
 fn every_file_says_what_it_owns() {
     let silent = sources("src").into_iter().filter(|source| !source.text.starts_with("//!"));

@@ -374,6 +374,10 @@ impl<D: Disk> EventLoop<D> {
                 Ok(count) => {
                     transmit.advance(count);
                     written += count;
+                    // The usual case; it needs no clock.
+                    if transmit.is_empty() {
+                        break;
+                    }
                 }
                 // Its end is read in the next turn, unless nothing is taken from it.
                 Err(WriteError::Closed) if self.node.receive_buffer(id).is_some() => {

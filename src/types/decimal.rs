@@ -2,27 +2,54 @@
 //!
 //! Owns: Redis' strict reading of integers, and writing them. Must not: be lenient; `+1`, `01` and ` 1` are not numbers.
 
-/// Appends `n` in decimal.
-pub fn push_u64(out: &mut Vec<u8>, mut n: u64) {
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (n % 10) as u8;
-        n /= 10;
-        if n == 0 {
-            break;
+/// A number's text, without allocation.
+#[derive(Clone, Copy)]
+pub struct Digits {
+    bytes: [u8; MAX_LENGTH],
+    start: usize,
+}
+
+/// No number of 64 bits is longer: 20 digits, or 19 and a sign.
+const MAX_LENGTH: usize = 20;
+
+impl Digits {
+    /// `n` in decimal.
+    pub fn of_u64(mut n: u64) -> Self {
+        let (mut bytes, mut start) = ([0; MAX_LENGTH], MAX_LENGTH);
+        loop {
+            start -= 1;
+            bytes[start] = b'0' + (n % 10) as u8;
+            n /= 10;
+            if n == 0 {
+                return Self { bytes, start };
+            }
         }
     }
-    out.extend_from_slice(&digits[start..]);
+
+    /// `n` in decimal, with `-` if it is negative.
+    pub fn of_i64(n: i64) -> Self {
+        let mut digits = Self::of_u64(n.unsigned_abs());
+        if n < 0 {
+            digits.start -= 1;
+            digits.bytes[digits.start] = b'-';
+        }
+        digits
+    }
+
+    /// Its text.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+}
+
+/// Appends `n` in decimal.
+pub fn push_u64(out: &mut Vec<u8>, n: u64) {
+    out.extend_from_slice(Digits::of_u64(n).as_slice());
 }
 
 /// Appends `n` in decimal, with `-` if it is negative.
 pub fn push_i64(out: &mut Vec<u8>, n: i64) {
-    if n < 0 {
-        out.push(b'-');
-    }
-    push_u64(out, n.unsigned_abs());
+    out.extend_from_slice(Digits::of_i64(n).as_slice());
 }
 
 /// Reads digits alone: no sign, no leading zero, nothing above `u64::MAX`.

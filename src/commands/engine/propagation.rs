@@ -7,7 +7,8 @@
 use super::command::{Command, Flag};
 use super::context::Context;
 use crate::types::{Extent, Millis};
-use crate::wire::{Args, number};
+use crate::wire::Args;
+use crate::wire::number::Digits;
 
 impl Context<'_> {
     /// The running command has changed a key: replicas get these words in its place.
@@ -21,9 +22,8 @@ impl Context<'_> {
     /// The same with a point in time as the last word.
     pub fn propagate_until(&mut self, words: &[&[u8]], end: Millis) {
         if self.stream.is_recording() {
-            let mut text = Vec::with_capacity(20);
-            number::push_u64(&mut text, end);
-            let words: Vec<&[u8]> = words.iter().copied().chain([&text[..]]).collect();
+            let end = Digits::of_u64(end);
+            let words: Vec<&[u8]> = words.iter().copied().chain([end.as_slice()]).collect();
             self.propagate_instead(&words);
         }
     }

@@ -7,7 +7,8 @@ use crate::commands::engine::parse::{NOT_AN_INTEGER, integer};
 use crate::commands::engine::{Command, Context, Event, Flag, Flow, Group, KeyFlag, KeySpec};
 use crate::config::EventClass;
 use crate::keyspace::{Expiry, Value};
-use crate::wire::{Args, number};
+use crate::wire::Args;
+use crate::wire::number::Digits;
 
 const GROW_FAST: &[Flag] = &[Flag::Write, Flag::DenyOom, Flag::Fast];
 const COUNT: &[KeySpec] = &[KeySpec::one(&[KeyFlag::ReadWrite, KeyFlag::Access, KeyFlag::Update])];
@@ -58,9 +59,7 @@ fn add(ctx: &mut Context<'_>, key: &[u8], number: i64) -> Flow {
     };
     let Some(old) = old else { return ctx.fail(NOT_AN_INTEGER) };
     let Some(new) = old.checked_add(number) else { return ctx.fail(OVERFLOW) };
-    let mut text = Vec::with_capacity(20);
-    number::push_i64(&mut text, new);
-    ctx.keyspace.set_string(ctx.slot, key, &text, Expiry::Keep, ctx.now.wall);
+    ctx.keyspace.set_string(ctx.slot, key, Digits::of_i64(new).as_slice(), Expiry::Keep, ctx.now.wall);
     ctx.notify(ADDED, key);
     ctx.reply.int(new);
     Flow::Done
