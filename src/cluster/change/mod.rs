@@ -1,7 +1,7 @@
 //! The changes of the cluster's metadata, as they stand in the replicated log: one file a type of entry, with all that is to be known of
 //! it.
 //!
-//! Owns: the table of the types, and what each must say of itself ([`EntryType`], [`Facts`]). Must not: know which node it runs on, or let
+//! Owns: the table of the types, and what each must say of itself (`EntryType`, [`Facts`]). Must not: know which node it runs on, or let
 //! a question be left unanswered: nothing here has a default. Contract: docs/protocol.md, "Log entries".
 
 use super::Obstacle;

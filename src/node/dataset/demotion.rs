@@ -160,7 +160,7 @@ impl Dataset {
         let Some(bereft) = self.succession.yielding.bereft else { return };
         let over = match bereft {
             // By an older state it may be without the replicas that it has, and without a leader nobody says who has the keys.
-            _ if !metadata.knows_newest_state() || metadata.is_leaderless(&view) => {
+            _ if !metadata.knows_newest_state() || metadata.is_leaderless(view) => {
                 self.succession.yielding.bereft = Some(Bereft::Unasked);
                 return metadata.proposals.take_handover_back(&metadata.me);
             }

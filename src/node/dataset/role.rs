@@ -172,7 +172,7 @@ impl Dataset {
     pub fn connect_primary(&mut self, metadata: &Metadata, view: &View, out: &mut Effects) {
         let idle = self.following.link.is_none() && !self.is_loading() && !view.is_at_its_end();
         let Some(primary) = self.following.primary.filter(|_| idle) else { return };
-        let newest = metadata.knows_newest_state() && !metadata.is_leaderless(&view);
+        let newest = metadata.knows_newest_state() && !metadata.is_leaderless(view);
         let Some(socket) = self.client_socket(&primary, metadata).filter(|_| newest) else { return };
         if view.now.mono < self.following.dial_at {
             return out.timers.at_most(Timer::Primary, self.following.dial_at);

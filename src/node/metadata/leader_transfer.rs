@@ -27,7 +27,7 @@ impl Metadata {
 
     /// Whether a leader was heard so lately, by the time of the last turn, that it will be heard again, or another one.
     pub fn hears_leader(&self, view: &View) -> bool {
-        self.outlook.leader_heard.is_some_and(|heard| view.now.mono.saturating_sub(heard) <= self.handover_patience(&view))
+        self.outlook.leader_heard.is_some_and(|heard| view.now.mono.saturating_sub(heard) <= self.handover_patience(view))
     }
 
     /// How long anybody waits for a hand-over: one that fails is called off after E, and there is time for another one.
