@@ -43,7 +43,8 @@ fn persist<D: Disk>(node: &mut Node<D>, clock: &mut dyn FnMut() -> Now) -> Resul
     let syncs = node.store.disk().sync_times().count() - syncs;
     if syncs > 0 {
         node.read_clock(clock);
-        node.disk_took(syncs, node.view.now.mono.saturating_sub(begun));
+        let took = node.view.now.mono.saturating_sub(begun);
+        node.machine.slow_disk.took(syncs, took, &mut node.metadata, &node.view);
     }
     node.metadata.raft.persisted(receipt.durable());
     Ok(receipt)
@@ -93,21 +94,21 @@ fn commit_and_apply<D: Disk>(node: &mut Node<D>, _receipt: &Persisted) {
 fn deferred_acks<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
     let extent = node.promised_extent();
     if let Some(ack) = node.metadata.raft.take_acks(extent, node.view.now.mono) {
-        node.send(receipt, ack);
+        node.out.send(&node.metadata.links, receipt, ack);
     }
 }
 
 /// 5. A vote follows its votedFor.
 fn deferred_votes<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
     for vote in node.metadata.raft.take_votes(node.view.now.mono) {
-        node.send(receipt, vote);
+        node.out.send(&node.metadata.links, receipt, vote);
     }
 }
 
 /// 6. A candidate's request follows its term and its vote for itself.
 fn vote_requests<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
     for request in node.metadata.raft.take_vote_requests(node.view.now.mono) {
-        node.send(receipt, request);
+        node.out.send(&node.metadata.links, receipt, request);
     }
 }
 
@@ -121,7 +122,7 @@ fn replicate<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
     };
     let messages = node.metadata.raft.replicate(node.view.now.mono, &mut snapshot);
     for message in messages {
-        node.send(receipt, message);
+        node.out.send(&node.metadata.links, receipt, message);
     }
 }
 
@@ -130,8 +131,8 @@ fn replicate<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
 fn proposals<D: Disk>(node: &mut Node<D>, receipt: &Persisted) {
     node.with_metadata(Metadata::review_gated);
     node.with_metadata(Metadata::retry_proposals);
-    node.send_outbox(receipt);
-    node.forward_published(receipt);
+    node.out.send_outbox(node.metadata.raft.term(), receipt);
+    node.out.forward_published(receipt, &node.metadata, &node.view);
 }
 
 /// 9. What the applied entries mean for this node.

@@ -71,7 +71,7 @@ impl<D: Disk> Node<D> {
                 self.with_dataset(|dataset, _, _, _| dataset.end_reign());
                 self.with_dataset(|dataset, _, _, _| dataset.doubt_owners());
             }
-            Consequence::Members => self.refresh_audience(),
+            Consequence::Members => self.out.refresh_audience(&self.metadata),
             // Before anybody is served: its own changes are the stream from now on.
             Consequence::HasInherited => {
                 self.review_primary();
@@ -107,7 +107,7 @@ impl<D: Disk> Node<D> {
         }
         if changed.members || changed.owners {
             self.with_metadata(Metadata::refresh_owners);
-            self.end_foreign_subscriptions();
+            self.out.end_foreign_subscriptions(&self.metadata);
         }
         self.review_primary();
         if changed.state {

@@ -10,10 +10,12 @@
 mod apply_config;
 mod before_sleep;
 mod clients;
+mod connections;
 mod consequences;
 mod dataset;
 mod errors;
 mod event_log;
+mod frames;
 mod io;
 mod machine;
 mod metadata;
@@ -215,7 +217,12 @@ impl<D: Disk> Node<D> {
         if pressing {
             return self.view.now.mono;
         }
-        let timers = [self.out.timers.next(), self.metadata.raft.next_deadline(), self.out.todo.rewrite_by, self.next_expiry()];
+        let timers = [
+            self.out.timers.next(),
+            self.metadata.raft.next_deadline(),
+            self.out.todo.rewrite_by,
+            self.dataset.next_expiry(&self.view, &self.out),
+        ];
         timers.into_iter().flatten().min().unwrap_or(self.view.now.mono)
     }
 
@@ -229,7 +236,7 @@ impl<D: Disk> Node<D> {
             self.cron();
         }
         self.with_dataset(|dataset, metadata, view, out| dataset.tend_primary(metadata, view, out));
-        let has_keys_to_tend = self.tend_keys();
+        let has_keys_to_tend = self.dataset.tend_keys(&self.view, &mut self.out);
         let saves = self.dataset.tend_saving(&mut self.files, &self.view, &mut self.out);
         self.settle();
         self.busy = has_keys_to_tend || saves || self.dataset.is_loading();
@@ -241,7 +248,8 @@ impl<D: Disk> Node<D> {
         let period = (self.view.config.cluster_node_timeout / 10).clamp(100, 1000);
         self.out.timers.set(Timer::Cron, self.view.now.mono + period);
         self.with_metadata(Metadata::close_silent_links);
-        self.close_silent_lanes();
+        self.out.close_silent_lanes(&self.view);
+        self.settle();
         self.close_idle_clients();
         self.out.check_output_limits(&self.dataset.stream, &self.metadata.state, &self.view);
         self.settle();

@@ -4,12 +4,13 @@
 //! Contract: docs/protocol.md, "Commit".
 
 use crate::cluster::Change;
-use crate::node::Node;
 use crate::node::io::sessions::Kind;
+use crate::node::metadata::links::Links;
+use crate::node::view::Effects;
 use crate::raft::{Message, Needs, Outgoing, Route};
 use crate::session::Batch;
-use crate::store::{Disk, Persisted};
-use crate::types::ConnId;
+use crate::store::Persisted;
+use crate::types::{ConnId, Term};
 use crate::wire::bus::{self, Frame, OLDEST_VERSION, Unsendable};
 
 /// A link with this much unsent is closed: its peer does not read.
@@ -31,12 +32,12 @@ impl Outbox {
     }
 }
 
-impl<D: Disk> Node<D> {
+impl Effects {
     /// Lets one of Raft's messages out, if its link is up.
-    pub(in crate::node) fn send(&mut self, receipt: &Persisted, outgoing: Outgoing<Change>) {
+    pub fn send(&mut self, links: &Links, receipt: &Persisted, outgoing: Outgoing<Change>) {
         let conn = match outgoing.route {
             Route::Answer(conn) => Some(conn),
-            Route::Request(id) => self.metadata.links.up(&id),
+            Route::Request(id) => links.up(&id),
         };
         if let Some(conn) = conn {
             self.let_out(receipt, &outgoing.needs, conn, &Frame::Raft(outgoing.message));
@@ -44,16 +45,16 @@ impl<D: Disk> Node<D> {
     }
 
     /// Lets the outbox out. What it holds speaks of our term at most, so that is what it needs.
-    pub(in crate::node) fn send_outbox(&mut self, receipt: &Persisted) {
-        let needs = Needs { term: self.metadata.raft.term(), ..Needs::default() };
-        for (conn, frame) in std::mem::take(&mut self.out.io.outbox.frames) {
+    pub fn send_outbox(&mut self, term: Term, receipt: &Persisted) {
+        let needs = Needs { term, ..Needs::default() };
+        for (conn, frame) in std::mem::take(&mut self.io.outbox.frames) {
             self.let_out(receipt, &needs, conn, &frame);
         }
     }
 
     fn let_out(&mut self, receipt: &Persisted, needs: &Needs, conn: ConnId, frame: &Frame) {
         assert!(receipt.covers(needs), "a message leaves only when what it promises is on disk: {needs:?} against {receipt:?}");
-        let Some(session) = self.out.io.sessions.get_mut(conn).filter(|session| !session.closing) else { return };
+        let Some(session) = self.io.sessions.get_mut(conn).filter(|session| !session.closing) else { return };
         let peer = if let Kind::Bus(bus) = &session.kind { bus.peer.as_ref() } else { None };
         // Who has not greeted yet is sent our greeting, which all know.
         let version = peer.map_or(OLDEST_VERSION, |peer| peer.version);
@@ -65,23 +66,23 @@ impl<D: Disk> Node<D> {
         let unsent = session.transmit.len();
         self.count_sent(frame);
         if unsent > MAX_UNSENT {
-            self.out.io.bus_stats.buffer_limit_exceeded += 1;
+            self.io.bus_stats.buffer_limit_exceeded += 1;
             log::warn!("closing a bus link with {unsent} bytes that its peer does not read");
             return self.close(conn);
         }
-        self.out.io.sessions.queue_output(conn);
+        self.io.sessions.queue_output(conn);
     }
 
     /// Lets frames of PUBLISH out, written once for all links. They promise nothing.
-    pub(in crate::node) fn let_out_published(&mut self, _receipt: &Persisted, conn: ConnId, batch: &Batch) {
-        let Some(session) = self.out.io.sessions.get_mut(conn).filter(|session| !session.closing) else { return };
+    pub fn let_out_published(&mut self, _receipt: &Persisted, conn: ConnId, batch: &Batch) {
+        let Some(session) = self.io.sessions.get_mut(conn).filter(|session| !session.closing) else { return };
         session.transmit.end().extend_from_slice(&batch.bytes);
-        *self.out.io.bus_stats.sent.entry("publish").or_default() += batch.frames;
-        self.out.io.sessions.queue_output(conn);
+        *self.io.bus_stats.sent.entry("publish").or_default() += batch.frames;
+        self.io.sessions.queue_output(conn);
     }
 
     fn count_sent(&mut self, frame: &Frame) {
-        *self.out.io.bus_stats.sent.entry(frame.stats_name()).or_default() += 1;
-        self.out.io.bus_stats.snapshots_sent += u64::from(matches!(frame, Frame::Raft(Message::InstallSnapshot(_))));
+        *self.io.bus_stats.sent.entry(frame.stats_name()).or_default() += 1;
+        self.io.bus_stats.snapshots_sent += u64::from(matches!(frame, Frame::Raft(Message::InstallSnapshot(_))));
     }
 }

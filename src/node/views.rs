@@ -12,10 +12,7 @@ use crate::node::io::sessions::{BusEnd, Kind, Purpose};
 use crate::raft::Raft;
 use crate::session::Server;
 use crate::store::{Disk, Standing};
-use crate::types::{ConnId, Millis, NodeId, Now, Slot};
-
-/// Expired keys removed in one turn.
-const EXPIRE_BUDGET: usize = 1000;
+use crate::types::{ConnId, NodeId, Now, Slot};
 
 /// What commands are shown of the bus, as of the last cron.
 #[derive(Default)]
@@ -153,30 +150,6 @@ impl<D: Disk> Node<D> {
         };
         let send_buffer = self.out.io.sessions.get(id).map_or(0, |session| session.transmit.capacity());
         Some(LinkView { node, outbound, greeted: peer.is_some(), created: bus.since.wall, heard: bus.heard, send_buffer, unsent })
-    }
-
-    /// When the next key expires, if that is to be told on time (mono ms). Otherwise keys go when there is a turn anyway.
-    pub(in crate::node) fn next_expiry(&self) -> Option<Millis> {
-        let told = self.wanted_notes().expired && self.may_expire_keys();
-        let last = self.dataset.keyspace.next_expiry().filter(|_| told)?;
-        Some(self.view.now.mono.saturating_add(last.saturating_sub(self.view.now.wall)).saturating_add(1))
-    }
-
-    /// To expire a key is to change it.
-    fn may_expire_keys(&self) -> bool {
-        self.out.clients.pausing.in_force().is_none() && !self.dataset.is_handing_over()
-    }
-
-    /// Removes expired keys and frees what was cleared, a slice a turn; true if there is more to do.
-    pub(in crate::node) fn tend_keys(&mut self) -> bool {
-        let freed = self.dataset.keyspace.free_some(EXPIRE_BUDGET);
-        if !self.may_expire_keys() {
-            return !freed;
-        }
-        self.dataset.keyspace.want_notes(self.wanted_notes());
-        self.dataset.keyspace.expire_some(self.view.now.wall, EXPIRE_BUDGET);
-        self.settle_notes();
-        !freed || self.dataset.keyspace.next_expiry().is_some_and(|at| at <= self.view.now.wall)
     }
 }
 

@@ -3,12 +3,11 @@
 //! Owns: what a handler is shown of other clients, pushes into their buffers, and subscriptions that end because their slot is served elsewhere.
 //! Must not: know who is subscribed to what (session::pubsub does).
 
-use crate::commands::notify;
-use crate::keyspace::Wanted;
-use crate::node::Node;
 use crate::node::io::sessions::{Kind, Session, Sessions};
+use crate::node::metadata::Metadata;
+use crate::node::view::{Effects, View};
+use crate::replication::Stream;
 use crate::session::{Buffers, Client, ClientList, Scope, confirm};
-use crate::store::Disk;
 use crate::types::{ConnId, Slot};
 use crate::wire::Reply;
 
@@ -80,62 +79,40 @@ impl ClientList for Others<'_> {
     }
 }
 
-impl<D: Disk> Node<D> {
+impl Effects {
     /// Sends a message to this node's subscribers, outside of any client's command.
-    pub(in crate::node) fn publish_here(&mut self, scope: Scope, channel: &[u8], message: &[u8]) {
-        let limit = self.view.config.client_output_buffer_limit.pubsub.hard;
-        let mut others = Others::new(&mut self.out.io.sessions, None, limit);
-        self.out.clients.publishing.pubsub.publish(scope, channel, message, &mut others);
+    pub fn publish_here(&mut self, scope: Scope, channel: &[u8], message: &[u8], stream: &Stream, view: &View) {
+        let limit = view.config.client_output_buffer_limit.pubsub.hard;
+        let mut others = Others::new(&mut self.io.sessions, None, limit);
+        self.clients.publishing.pubsub.publish(scope, channel, message, &mut others);
         let overrun = others.overrun;
-        self.close_overrun(&overrun);
-    }
-
-    /// What this node wants to know of keys that expire, or are made.
-    pub(in crate::node) fn wanted_notes(&self) -> Wanted {
-        notify::wanted(self.view.config.notify_keyspace_events)
-    }
-
-    /// What the keyspace did by itself since the last command is told, to replicas and as events.
-    pub(in crate::node) fn settle_notes(&mut self) {
-        let notes = self.dataset.keyspace.take_notes();
-        self.dataset.stream.feed_expired(&notes);
-        let (events, limit) = (self.view.config.notify_keyspace_events, self.view.config.client_output_buffer_limit.pubsub.hard);
-        let mut others = Others::new(&mut self.out.io.sessions, None, limit);
-        notify::publish_notes(events, &notes, &mut self.out.clients.publishing.pubsub, &mut others);
-        let overrun = others.overrun;
-        self.close_overrun(&overrun);
+        self.close_overrun(&overrun, stream);
     }
 
     /// Closes subscribers that are beyond the hard limit.
-    pub(in crate::node) fn close_overrun(&mut self, overrun: &[ConnId]) {
+    pub fn close_overrun(&mut self, overrun: &[ConnId], stream: &Stream) {
         for conn in overrun {
-            if let Some(Kind::Client(client)) = self.out.io.sessions.get(*conn).map(|session| &session.kind) {
+            if let Some(Kind::Client(client)) = self.io.sessions.get(*conn).map(|session| &session.kind) {
                 let Client { id, addr, .. } = &client.client;
                 log::warn!("closing subscriber {id} at {addr}: what it does not read is beyond client-output-buffer-limit");
             }
-            self.out.server.stats.output_limit_disconnections += 1;
-            self.close(*conn);
+            self.server.stats.output_limit_disconnections += 1;
+            self.end(*conn, stream);
         }
     }
 
-    /// Whether this node serves a slot's shard channels: it owns the slot, or replicates the owner.
-    fn serves_channels_of(&self, slot: Slot) -> bool {
-        let primary = self.metadata.state.member(&self.metadata.me).and_then(|me| me.primary);
-        self.metadata.state.owner(slot).is_some_and(|owner| owner == self.metadata.me || Some(owner) == primary)
-    }
-
     /// Owners of slots have changed: who listens to shard channels that are served elsewhere now is told that it does not any more.
-    pub(in crate::node) fn end_foreign_subscriptions(&mut self) {
-        let foreign: Vec<Slot> = self.out.clients.publishing.pubsub.shard_slots().filter(|slot| !self.serves_channels_of(*slot)).collect();
+    pub fn end_foreign_subscriptions(&mut self, metadata: &Metadata) {
+        let foreign: Vec<Slot> = self.clients.publishing.pubsub.shard_slots().filter(|slot| !metadata.serves_channels_of(*slot)).collect();
         for slot in foreign {
             let scope = Scope::Shard(slot);
-            for (conn, name) in self.out.clients.publishing.pubsub.subscribed_to_slot(slot) {
-                let Some(session) = self.out.io.sessions.get_mut(conn) else { continue };
+            for (conn, name) in self.clients.publishing.pubsub.subscribed_to_slot(slot) {
+                let Some(session) = self.io.sessions.get_mut(conn) else { continue };
                 let Kind::Client(client) = &mut session.kind else { continue };
                 let (resp3, own) = (client.client.resp3, &mut client.client.subscriptions);
-                self.out.clients.publishing.pubsub.unsubscribe(conn, own, scope, &name);
+                self.clients.publishing.pubsub.unsubscribe(conn, own, scope, &name);
                 confirm(&mut Reply::new(session.transmit.end(), resp3), own, scope, scope.unsubscribe_word(), Some(&name));
-                self.out.io.sessions.queue_output(conn);
+                self.io.sessions.queue_output(conn);
             }
         }
     }

@@ -3,11 +3,11 @@
 //! Owns: one [`Lane`] for each member that is told something, and what waits for it. Must not: keep a message for a member that cannot be reached.
 //! Contract: docs/protocol.md, "PUBLISH".
 
-use crate::keyspace::key_slot;
-use crate::node::Node;
-use crate::node::io::sessions::{BusEnd, Input, Kind, Purpose};
-use crate::session::{Batch, PubSub, Scope};
-use crate::store::{Disk, Persisted};
+use crate::node::io::sessions::{BusEnd, Kind, Purpose};
+use crate::node::metadata::Metadata;
+use crate::node::view::{Effects, View};
+use crate::session::{Batch, PubSub};
+use crate::store::Persisted;
 use crate::types::{ConnId, Millis, NodeId};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const REDIAL: Millis = 200;
 /// A link is closed on which nothing was published for so long (ms).
 const IDLE: Millis = 60_000;
 /// So many bytes of others' messages are handled in a turn.
-const PER_TURN: usize = 256 << 10;
+pub(in crate::node) const PER_TURN: usize = 256 << 10;
 /// So many of them from one link.
 pub(in crate::node) const SHARE: usize = 64 << 10;
 
@@ -53,16 +53,16 @@ pub(in crate::node) struct Publishing {
     shard: Vec<NodeId>,
 }
 
-impl<D: Disk> Node<D> {
+impl Effects {
     /// The members have changed: who is to be told.
-    pub(in crate::node) fn refresh_audience(&mut self) {
-        let own_shard = self.metadata.state.member(&self.metadata.me).map(|me| me.shard);
-        let others = || self.metadata.state.members().filter(|member| member.id != self.metadata.me && !member.failed);
-        self.out.clients.publishing.everybody = others().map(|member| member.id).collect();
-        self.out.clients.publishing.shard = others().filter(|member| Some(member.shard) == own_shard).map(|member| member.id).collect();
-        self.out.clients.publishing.pubsub.outgoing.to_all = !self.out.clients.publishing.everybody.is_empty();
-        self.out.clients.publishing.pubsub.outgoing.to_shard = !self.out.clients.publishing.shard.is_empty();
-        let Publishing { lanes, everybody, .. } = &mut self.out.clients.publishing;
+    pub fn refresh_audience(&mut self, metadata: &Metadata) {
+        let own_shard = metadata.state.member(&metadata.me).map(|me| me.shard);
+        let others = || metadata.state.members().filter(|member| member.id != metadata.me && !member.failed);
+        self.clients.publishing.everybody = others().map(|member| member.id).collect();
+        self.clients.publishing.shard = others().filter(|member| Some(member.shard) == own_shard).map(|member| member.id).collect();
+        self.clients.publishing.pubsub.outgoing.to_all = !self.clients.publishing.everybody.is_empty();
+        self.clients.publishing.pubsub.outgoing.to_shard = !self.clients.publishing.shard.is_empty();
+        let Publishing { lanes, everybody, .. } = &mut self.clients.publishing;
         let gone: Vec<Lane> = lanes.extract_if(.., |id, _| !everybody.contains(id)).map(|(_, lane)| lane).collect();
         for conn in gone.into_iter().filter_map(|lane| lane.conn) {
             self.close(conn);
@@ -70,49 +70,49 @@ impl<D: Disk> Node<D> {
     }
 
     /// Step 8 of before-sleep: what was published in this turn is put into the lanes, and the links are given what they take.
-    pub(in crate::node) fn forward_published(&mut self, receipt: &Persisted) {
-        if !self.out.clients.publishing.pubsub.outgoing.is_empty() {
-            let (all, shard) = self.out.clients.publishing.pubsub.outgoing.take();
-            self.put_into_lanes(all, |publishing| publishing.everybody.clone());
-            self.put_into_lanes(shard, |publishing| publishing.shard.clone());
+    pub fn forward_published(&mut self, receipt: &Persisted, metadata: &Metadata, view: &View) {
+        if !self.clients.publishing.pubsub.outgoing.is_empty() {
+            let (all, shard) = self.clients.publishing.pubsub.outgoing.take();
+            self.put_into_lanes(all, |publishing| publishing.everybody.clone(), metadata, view);
+            self.put_into_lanes(shard, |publishing| publishing.shard.clone(), metadata, view);
         }
-        if std::mem::take(&mut self.out.todo.publish) {
-            for id in self.out.clients.publishing.lanes.keys().copied().collect::<Vec<_>>() {
+        if std::mem::take(&mut self.todo.publish) {
+            for id in self.clients.publishing.lanes.keys().copied().collect::<Vec<_>>() {
                 self.fill_link(receipt, &id);
             }
         }
     }
 
-    fn put_into_lanes(&mut self, batch: Batch, audience: fn(&Publishing) -> Vec<NodeId>) {
+    fn put_into_lanes(&mut self, batch: Batch, audience: fn(&Publishing) -> Vec<NodeId>, metadata: &Metadata, view: &View) {
         if batch.frames == 0 {
             return;
         }
         let batch = Arc::new(batch);
-        for id in audience(&self.out.clients.publishing) {
-            if !self.put_into_lane(id, &batch) {
-                self.out.io.bus_stats.publish_dropped += batch.frames;
+        for id in audience(&self.clients.publishing) {
+            if !self.put_into_lane(id, &batch, metadata, view) {
+                self.io.bus_stats.publish_dropped += batch.frames;
             }
         }
     }
 
     /// False if the member cannot be told.
-    fn put_into_lane(&mut self, id: NodeId, batch: &Arc<Batch>) -> bool {
-        let now = self.view.now.mono;
-        let limit = match self.view.config.cluster_link_sendbuf_limit {
+    fn put_into_lane(&mut self, id: NodeId, batch: &Arc<Batch>, metadata: &Metadata, view: &View) -> bool {
+        let now = view.now.mono;
+        let limit = match view.config.cluster_link_sendbuf_limit {
             0 => MAX_WAITING,
             limit => usize::try_from(limit).unwrap_or(usize::MAX),
         };
-        let lane = self.out.clients.publishing.lanes.entry(id).or_default();
+        let lane = self.clients.publishing.lanes.entry(id).or_default();
         if lane.conn.is_none() {
             if now < lane.dial_at {
                 return false;
             }
-            let Some(socket) = self.metadata.place_of(&id) else { return false };
-            let conn = self.out.io.dial(socket, Purpose::Publish(id), self.view.now);
-            self.out.clients.publishing.lanes.insert(id, Lane { conn: Some(conn), moved: now, ..Lane::default() });
+            let Some(socket) = metadata.place_of(&id) else { return false };
+            let conn = self.io.dial(socket, Purpose::Publish(id), view.now);
+            self.clients.publishing.lanes.insert(id, Lane { conn: Some(conn), moved: now, ..Lane::default() });
         }
         let unsent = self.unsent_on_lane(&id);
-        let Some(lane) = self.out.clients.publishing.lanes.get_mut(&id) else { return false };
+        let Some(lane) = self.clients.publishing.lanes.get_mut(&id) else { return false };
         match lane.waiting_bytes + unsent {
             0 => lane.moved = now,
             pending if pending >= limit => return false,
@@ -120,19 +120,19 @@ impl<D: Disk> Node<D> {
         }
         lane.waiting_bytes += batch.bytes.len();
         lane.waiting.push_back(Arc::clone(batch));
-        self.out.todo.publish |= lane.greeted;
+        self.todo.publish |= lane.greeted;
         true
     }
 
     /// What its link has taken and not sent.
     fn unsent_on_lane(&self, id: &NodeId) -> usize {
-        let conn = self.out.clients.publishing.lanes.get(id).and_then(|lane| lane.conn);
-        conn.and_then(|conn| self.out.io.sessions.get(conn)).map_or(0, |session| session.transmit.len())
+        let conn = self.clients.publishing.lanes.get(id).and_then(|lane| lane.conn);
+        conn.and_then(|conn| self.io.sessions.get(conn)).map_or(0, |session| session.transmit.len())
     }
 
     fn fill_link(&mut self, receipt: &Persisted, id: &NodeId) {
         while self.unsent_on_lane(id) < ROOM {
-            let Some(lane) = self.out.clients.publishing.lanes.get_mut(id).filter(|lane| lane.greeted) else { return };
+            let Some(lane) = self.clients.publishing.lanes.get_mut(id).filter(|lane| lane.greeted) else { return };
             let (Some(conn), Some(batch)) = (lane.conn, lane.waiting.pop_front()) else { return };
             lane.waiting_bytes -= batch.bytes.len();
             self.let_out_published(receipt, conn, &batch);
@@ -140,66 +140,42 @@ impl<D: Disk> Node<D> {
     }
 
     /// HI has come: what waited may leave.
-    pub(in crate::node) fn lane_greeted(&mut self, id: NodeId) {
-        if let Some(lane) = self.out.clients.publishing.lanes.get_mut(&id) {
+    pub fn lane_greeted(&mut self, id: NodeId) {
+        if let Some(lane) = self.clients.publishing.lanes.get_mut(&id) {
             lane.greeted = true;
-            self.out.todo.publish = true;
+            self.todo.publish = true;
         }
     }
 
     /// The session of a lane's link is gone, and what waited for it is lost: whoever was subscribed there may be gone as well.
-    pub(in crate::node) fn lane_lost(&mut self, id: NodeId, conn: ConnId) {
-        let dial_at = self.view.now.mono + REDIAL;
-        let Some(lane) = self.out.clients.publishing.lanes.get_mut(&id).filter(|lane| lane.conn == Some(conn)) else { return };
+    pub fn lane_lost(&mut self, id: NodeId, conn: ConnId, view: &View) {
+        let dial_at = view.now.mono + REDIAL;
+        let Some(lane) = self.clients.publishing.lanes.get_mut(&id).filter(|lane| lane.conn == Some(conn)) else { return };
         let lost = std::mem::replace(lane, Lane { dial_at, ..Lane::default() });
-        self.out.io.bus_stats.publish_dropped += lost.waiting.iter().map(|batch| batch.frames).sum::<u64>();
+        self.io.bus_stats.publish_dropped += lost.waiting.iter().map(|batch| batch.frames).sum::<u64>();
     }
 
     /// Bytes have left by this connection, which may be a lane's.
-    pub(in crate::node) fn lane_flushed(&mut self, conn: ConnId, count: usize) {
-        let Some(session) = self.out.io.sessions.get(conn) else { return };
+    pub fn lane_flushed(&mut self, conn: ConnId, count: usize, view: &View) {
+        let Some(session) = self.io.sessions.get(conn) else { return };
         let Kind::Bus(bus) = &session.kind else { return };
         let BusEnd::Outbound { purpose: Purpose::Publish(id) } = bus.end else { return };
         let has_room = session.transmit.len() < ROOM;
-        let Some(lane) = self.out.clients.publishing.lanes.get_mut(&id).filter(|_| count > 0) else { return };
-        lane.moved = self.view.now.mono;
-        self.out.todo.publish |= has_room && lane.greeted && !lane.waiting.is_empty();
+        let Some(lane) = self.clients.publishing.lanes.get_mut(&id).filter(|_| count > 0) else { return };
+        lane.moved = view.now.mono;
+        self.todo.publish |= has_room && lane.greeted && !lane.waiting.is_empty();
     }
 
     /// Cron: a link that takes nothing for half of node-timeout is closed, and so is one that has been idle for long.
-    pub(in crate::node) fn close_silent_lanes(&mut self) {
-        let (now, patience) = (self.view.now.mono, self.view.config.cluster_node_timeout / 2);
+    pub fn close_silent_lanes(&mut self, view: &View) {
+        let (now, patience) = (view.now.mono, view.config.cluster_node_timeout / 2);
         let silent = |(id, lane): (&NodeId, &Lane)| {
             let pending = lane.waiting_bytes + self.unsent_on_lane(id) > 0;
             lane.conn.filter(|_| now.saturating_sub(lane.moved) > if pending { patience } else { IDLE })
         };
-        for conn in self.out.clients.publishing.lanes.iter().filter_map(silent).collect::<Vec<_>>() {
+        for conn in self.clients.publishing.lanes.iter().filter_map(silent).collect::<Vec<_>>() {
             log::debug!("closing a link for PUBLISH that takes nothing, or that nobody needs");
             self.close(conn);
-        }
-    }
-
-    /// Handles what other nodes publish, a bounded amount a turn, one link after another.
-    pub(in crate::node) fn read_publications(&mut self) {
-        let mut left = PER_TURN;
-        for _ in 0..self.out.io.sessions.input_count(Input::Publications) {
-            if left == 0 {
-                return;
-            }
-            if let Some(conn) = self.out.io.sessions.next_input(Input::Publications) {
-                left = left.saturating_sub(self.read_link(conn, SHARE.min(left)));
-            }
-        }
-    }
-
-    /// A member tells what was published there. Who is no member, as far as this node knows, is not heard.
-    pub(in crate::node) fn receive_publish(&mut self, conn: ConnId, from: &NodeId, sharded: bool, channel: &[u8], message: &[u8]) {
-        if let Some(bus) = self.out.io.sessions.bus_mut(conn) {
-            bus.publishes = true;
-        }
-        if self.metadata.is_known(from) {
-            let scope = if sharded { Scope::Shard(key_slot(channel)) } else { Scope::Channel };
-            self.publish_here(scope, channel, message);
         }
     }
 }

@@ -6,6 +6,7 @@
 use crate::commands::{self, Cluster, Context, Flow, NO_SLOT, WaitOutcome};
 use crate::node::Node;
 use crate::node::clients::pubsub_delivery::{Asking, Others};
+use crate::node::dataset::expiry::wanted_notes;
 use crate::node::io::long_values::{give_long_value, make_room};
 use crate::node::io::sessions::{ClientSession, Input, Kind, Session};
 use crate::node::views::outsiders;
@@ -129,7 +130,7 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn run(&mut self, conn: ConnId, client: &mut Client, out: &mut Vec<u8>, step: Step<'_>) -> Flow {
         let (resp3, upstream) = (client.resp3, self.dataset.upstream(&self.out));
         let limit = self.view.config.client_output_buffer_limit.pubsub.hard;
-        self.dataset.keyspace.want_notes(self.wanted_notes());
+        self.dataset.keyspace.want_notes(wanted_notes(&self.view.config));
         let (awaited, has_bequest, offset) = (self.dataset.is_awaited(), self.dataset.has_bequest(), self.dataset.replication_offset());
         let written = (!client.is_primary && !self.dataset.stream.is_own()).then(|| self.dataset.keyspace.dirty());
         let mut others = Others::new(&mut self.out.io.sessions, Some(Asking { conn, resp3 }), limit);
@@ -181,7 +182,7 @@ impl<D: Disk> Node<D> {
         };
         let Others { own_pushes, overrun, .. } = others;
         out.extend_from_slice(&own_pushes);
-        self.close_overrun(&overrun);
+        self.out.close_overrun(&overrun, &self.dataset.stream);
         written.into_iter().for_each(|written| self.part_from_history(written));
         flow
     }

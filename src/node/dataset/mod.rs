@@ -3,6 +3,7 @@
 //! Owns: keyspace, replication stream, the role of this node in its shard. Must not: change the cluster's metadata but by proposals.
 
 pub(in crate::node) mod demotion;
+pub(in crate::node) mod expiry;
 pub(in crate::node) mod foreign_keys;
 pub(in crate::node) mod primary;
 pub(in crate::node) mod rdb_load;

@@ -3,8 +3,6 @@
 //! Owns: sessions and links, and what is unsent on them. Must not: decide what a frame means for members or keys (metadata and dataset do).
 
 pub(in crate::node) mod closing;
-pub(in crate::node) mod connections;
-pub(in crate::node) mod frames;
 pub(in crate::node) mod long_values;
 pub(in crate::node) mod sessions;
 pub(in crate::node) mod transmit;

@@ -3,8 +3,8 @@
 //! Owns: when that is, and how often it is said. Must not: measure (before-sleep does), or wait for anything: what is waited for is Raft's.
 //! Contract: docs/operations.md, "What to watch".
 
-use crate::node::Node;
-use crate::store::Disk;
+use crate::node::metadata::Metadata;
+use crate::node::view::View;
 use crate::types::Millis;
 
 /// From this part of the election timeout on a disk is slow: an election takes several syncs in a row.
@@ -19,20 +19,20 @@ pub(in crate::node) struct SlowDisk {
     said: Option<Millis>,
 }
 
-impl<D: Disk> Node<D> {
+impl SlowDisk {
     /// The turn's durable operation took so long, in so many syncs.
-    pub(in crate::node) fn disk_took(&mut self, syncs: u64, took: Millis) {
-        self.metadata.raft.disk_took(syncs, took);
-        let (each, timeout, now) = (self.metadata.raft.sync_time(), self.view.config.election_timeout(), self.view.now.mono);
+    pub fn took(&mut self, syncs: u64, took: Millis, metadata: &mut Metadata, view: &View) {
+        metadata.raft.disk_took(syncs, took);
+        let (each, timeout, now) = (metadata.raft.sync_time(), view.config.election_timeout(), view.now.mono);
         if each < timeout.div_ceil(PART) {
-            if self.machine.slow_disk.said.take().is_some() {
+            if self.said.take().is_some() {
                 log::info!("The disk of nodes.conf takes {each} ms for a sync again");
             }
-        } else if self.machine.slow_disk.said.is_none_or(|at| now >= at + AGAIN) {
-            self.machine.slow_disk.said = Some(now);
+        } else if self.said.is_none_or(|at| now >= at + AGAIN) {
+            self.said = Some(now);
             log::warn!(
                 "The disk of nodes.conf takes {each} ms for a sync: elections are begun after {} ms instead of {timeout}, and every change waits for two such syncs",
-                self.metadata.raft.election_timeout()
+                metadata.raft.election_timeout()
             );
         }
     }

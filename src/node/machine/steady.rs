@@ -3,8 +3,6 @@
 //! Owns: the time that this node goes by, and what happens when a reading is earlier than one before it. Must not: read a clock.
 //! Contract: docs/protocol.md, "Elections", Clock.
 
-use crate::node::Node;
-use crate::store::Disk;
 use crate::types::{Millis, Now};
 
 /// A reading that is earlier by no more than this (ms) is taken for the latest one: two cores may differ by a hair.
@@ -26,7 +24,7 @@ impl Steady {
     }
 
     /// The time at this reading, and by how much the clock went back with it (0: it did not). How long that took nobody knows: the time stands still for it.
-    fn read(&mut self, reading: Now) -> (Now, Millis) {
+    pub fn read(&mut self, reading: Now) -> (Now, Millis) {
         let mono = reading.mono.saturating_add(self.behind);
         let back = self.latest.saturating_sub(mono);
         self.latest = self.latest.max(mono);
@@ -44,27 +42,6 @@ impl Steady {
     /// What the system's clock shows at this time.
     pub fn reading_at(&self, time: Millis) -> Millis {
         time.saturating_sub(self.behind)
-    }
-}
-
-impl<D: Disk> Node<D> {
-    /// Reads the clock; everything until the next reading happens at this time.
-    pub(in crate::node) fn read_clock(&mut self, clock: &mut dyn FnMut() -> Now) {
-        self.view.now = self.take_reading(clock());
-    }
-
-    /// The time at this reading. If the clock went back, nothing is served or told any more that rested on the time before.
-    pub(in crate::node) fn take_reading(&mut self, reading: Now) -> Now {
-        let (now, back) = self.machine.steady.read(reading);
-        if back > 0 {
-            let led = if self.metadata.raft.is_leader() { ", and the leadership" } else { "" };
-            log::error!(
-                "The clock (CLOCK_BOOTTIME) has gone back by {back} ms: this node gives up its write lease{led}. Its host's clock is not to be trusted"
-            );
-            self.metadata.raft.clock_went_back(now.mono);
-            self.with_dataset(|dataset, metadata, view, _| dataset.renew_lease(metadata, view));
-        }
-        now
     }
 }
 

@@ -139,6 +139,12 @@ impl Metadata {
         self.state.member(node).is_some() || self.tail().joins_as(node).is_some()
     }
 
+    /// Whether this node serves a slot's shard channels: it owns the slot, or replicates the owner.
+    pub fn serves_channels_of(&self, slot: Slot) -> bool {
+        let primary = self.state.member(&self.me).and_then(|me| me.primary);
+        self.state.owner(slot).is_some_and(|owner| owner == self.me || Some(owner) == primary)
+    }
+
     /// Who owns slots, and whether all of them are served.
     pub fn refresh_owners(&mut self, view: &View, out: &mut Effects) {
         self.raft.set_slot_owners(self.state.slot_owners());

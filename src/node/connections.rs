@@ -121,7 +121,7 @@ impl<D: Disk> Node<D> {
             }
             session.has_said_all();
         }
-        self.lane_flushed(conn, count);
+        self.out.lane_flushed(conn, count, &self.view);
         self.out.check_output_limit(conn, &self.dataset.stream, &self.metadata.state, &self.view);
         self.with_dataset(|dataset, _, view, out| dataset.replica_has_read(conn, view, out));
         self.out.resume_held_up(conn);
@@ -172,7 +172,7 @@ impl<D: Disk> Node<D> {
             BusEnd::Outbound { purpose: Purpose::Meet } => self.with_metadata(|metadata, view, out| metadata.meeting_lost(conn, view, out)),
             BusEnd::Outbound { purpose: Purpose::Ask(_) } => {}
             BusEnd::Outbound { purpose: Purpose::Probe } => self.with_metadata(|metadata, _, out| metadata.probe_failed(conn, out)),
-            BusEnd::Outbound { purpose: Purpose::Publish(id) } => self.lane_lost(id, conn),
+            BusEnd::Outbound { purpose: Purpose::Publish(id) } => self.out.lane_lost(id, conn, &self.view),
         }
     }
 
@@ -189,5 +189,24 @@ impl<D: Disk> Node<D> {
             return None;
         }
         self.out.io.transmit_mut(conn)
+    }
+
+    /// Reads the clock; everything until the next reading happens at this time.
+    pub(in crate::node) fn read_clock(&mut self, clock: &mut dyn FnMut() -> Now) {
+        self.view.now = self.take_reading(clock());
+    }
+
+    /// The time at this reading. If the clock went back, nothing is served or told any more that rested on the time before.
+    pub(in crate::node) fn take_reading(&mut self, reading: Now) -> Now {
+        let (now, back) = self.machine.steady.read(reading);
+        if back > 0 {
+            let led = if self.metadata.raft.is_leader() { ", and the leadership" } else { "" };
+            log::error!(
+                "The clock (CLOCK_BOOTTIME) has gone back by {back} ms: this node gives up its write lease{led}. Its host's clock is not to be trusted"
+            );
+            self.metadata.raft.clock_went_back(now.mono);
+            self.with_dataset(|dataset, metadata, view, _| dataset.renew_lease(metadata, view));
+        }
+        now
     }
 }

@@ -4,10 +4,13 @@
 //! Contract: docs/protocol.md, "Wire format" and "Cluster id".
 
 use crate::cluster::{Address, Change, parse_snapshot};
+use crate::keyspace::key_slot;
 use crate::node::Node;
+use crate::node::clients::pubsub_links::{PER_TURN, SHARE};
 use crate::node::io::sessions::{BusEnd, Input, Purpose};
 use crate::raft::message::InstallSnapshot;
 use crate::raft::{Message, Step};
+use crate::session::Scope;
 use crate::store::Disk;
 use crate::types::numbers::LEASE;
 use crate::types::{ConnId, NodeId};
@@ -238,7 +241,7 @@ impl<D: Disk> Node<D> {
                 self.with_metadata(|metadata, view, out| metadata.follow_sponsor(id, cluster, view, out));
             }
             Purpose::Link(_) => self.with_metadata(|metadata, view, out| metadata.link_greeted(id, view, out)),
-            Purpose::Publish(_) => self.lane_greeted(id),
+            Purpose::Publish(_) => self.out.lane_greeted(id),
         }
         Ok(())
     }
@@ -345,6 +348,31 @@ impl<D: Disk> Node<D> {
         self.with_metadata(|metadata, view, out| metadata.replace_state(state, view, out));
         self.out.io.bus_stats.snapshots_installed += 1;
         Ok(())
+    }
+
+    /// Handles what other nodes publish, a bounded amount a turn, one link after another.
+    pub(in crate::node) fn read_publications(&mut self) {
+        let mut left = PER_TURN;
+        for _ in 0..self.out.io.sessions.input_count(Input::Publications) {
+            if left == 0 {
+                return;
+            }
+            if let Some(conn) = self.out.io.sessions.next_input(Input::Publications) {
+                left = left.saturating_sub(self.read_link(conn, SHARE.min(left)));
+            }
+        }
+    }
+
+    /// A member tells what was published there. Who is no member, as far as this node knows, is not heard.
+    pub(in crate::node) fn receive_publish(&mut self, conn: ConnId, from: &NodeId, sharded: bool, channel: &[u8], message: &[u8]) {
+        if let Some(bus) = self.out.io.sessions.bus_mut(conn) {
+            bus.publishes = true;
+        }
+        if self.metadata.is_known(from) {
+            let scope = if sharded { Scope::Shard(key_slot(channel)) } else { Scope::Channel };
+            self.out.publish_here(scope, channel, message, &self.dataset.stream, &self.view);
+            self.settle();
+        }
     }
 }
 

@@ -1,0 +1,57 @@
+//! Keys whose time is over, and what the keyspace did by itself.
+//!
+//! Owns: when they go, a slice a turn, and that replicas and subscribers are told. Must not: expire a key while nothing may change.
+//! Contract: docs/architecture.md, "Decided once".
+
+use crate::commands::notify;
+use crate::config::Config;
+use crate::keyspace::Wanted;
+use crate::node::clients::pubsub_delivery::Others;
+use crate::node::dataset::Dataset;
+use crate::node::view::{Effects, View};
+use crate::types::Millis;
+
+/// Expired keys removed in one turn.
+const EXPIRE_BUDGET: usize = 1000;
+
+/// What this node wants to know of keys that expire, or are made.
+pub(in crate::node) fn wanted_notes(config: &Config) -> Wanted {
+    notify::wanted(config.notify_keyspace_events)
+}
+
+impl Dataset {
+    /// When the next key expires, if that is to be told on time (mono ms). Otherwise keys go when there is a turn anyway.
+    pub fn next_expiry(&self, view: &View, out: &Effects) -> Option<Millis> {
+        let told = wanted_notes(&view.config).expired && self.may_expire_keys(out);
+        let last = self.keyspace.next_expiry().filter(|_| told)?;
+        Some(view.now.mono.saturating_add(last.saturating_sub(view.now.wall)).saturating_add(1))
+    }
+
+    /// To expire a key is to change it.
+    fn may_expire_keys(&self, out: &Effects) -> bool {
+        out.clients.pausing.in_force().is_none() && !self.is_handing_over()
+    }
+
+    /// Removes expired keys and frees what was cleared, a slice a turn; true if there is more to do.
+    pub fn tend_keys(&mut self, view: &View, out: &mut Effects) -> bool {
+        let freed = self.keyspace.free_some(EXPIRE_BUDGET);
+        if !self.may_expire_keys(out) {
+            return !freed;
+        }
+        self.keyspace.want_notes(wanted_notes(&view.config));
+        self.keyspace.expire_some(view.now.wall, EXPIRE_BUDGET);
+        self.settle_notes(view, out);
+        !freed || self.keyspace.next_expiry().is_some_and(|at| at <= view.now.wall)
+    }
+
+    /// What the keyspace did by itself since the last command is told, to replicas and as events.
+    pub fn settle_notes(&mut self, view: &View, out: &mut Effects) {
+        let notes = self.keyspace.take_notes();
+        self.stream.feed_expired(&notes);
+        let (events, limit) = (view.config.notify_keyspace_events, view.config.client_output_buffer_limit.pubsub.hard);
+        let mut others = Others::new(&mut out.io.sessions, None, limit);
+        notify::publish_notes(events, &notes, &mut out.clients.publishing.pubsub, &mut others);
+        let overrun = others.overrun;
+        out.close_overrun(&overrun, &self.stream);
+    }
+}
