@@ -4,10 +4,10 @@
 //! Contract: the calls of [`Node`] that the shell makes beside [`Node::turn`].
 
 use crate::commands::WaitOutcome;
-use crate::node::clients::serve::limits;
 use crate::node::event_log::replica_named;
 use crate::node::io::closing;
 use crate::node::io::sessions::{BusEnd, BusSession, ClientSession, Kind, Purpose, Session};
+use crate::node::serve::limits;
 use crate::node::{Accepted, Action, Closed, Closing, Node, Port, Transmit};
 use crate::session::Client;
 use crate::store::Disk;

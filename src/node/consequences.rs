@@ -8,7 +8,7 @@ use crate::node::dataset::Dataset;
 use crate::node::metadata::Metadata;
 use crate::node::view::{Consequence, Effects, Held, View};
 use crate::store::Disk;
-use crate::types::Extent;
+use crate::types::{Extent, NodeId};
 
 impl<D: Disk> Node<D> {
     /// Lets the metadata work, and draws what follows for the other parts.
@@ -121,5 +121,32 @@ impl<D: Disk> Node<D> {
         self.with_metadata(|metadata, _, out| metadata.review_proposals(out));
         self.with_metadata(Metadata::review_wishes);
         self.with_metadata(Metadata::continue_reset);
+    }
+
+    /// This node is another one from now on, or in another cluster: whoever was its primary may be so no more, and is asked again.
+    pub(in crate::node) fn part_from_primary(&mut self) {
+        if let Some(conn) = self.dataset.following.link() {
+            self.close(conn);
+        }
+    }
+
+    /// The state may name another primary by now, or none.
+    pub(in crate::node) fn review_primary(&mut self) {
+        if self.dataset.has_another_primary(&self.metadata) {
+            // What has come from the former primary is run before that.
+            self.part_from_primary();
+            self.with_dataset(|dataset, metadata, view, out| dataset.change_primary(metadata, view, out));
+        }
+    }
+
+    /// A node greets: if it is the primary, it need not be waited for any longer.
+    pub(in crate::node) fn primary_greets(&mut self, id: &NodeId) {
+        if self.dataset.following.primary() != Some(*id) {
+            return;
+        }
+        if let Some(conn) = self.dataset.stale_dial(&self.view, &self.out) {
+            self.close(conn);
+        }
+        self.dataset.dial_at_once(&self.view, &mut self.out);
     }
 }

@@ -22,6 +22,7 @@ mod metadata;
 #[cfg(test)]
 mod net;
 mod outbox;
+mod serve;
 mod shutdown;
 mod timers;
 mod todo;

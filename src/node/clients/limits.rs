@@ -4,9 +4,9 @@
 //! Contract: docs/operations.md; Redis' redis.conf, `client-output-buffer-limit`.
 
 use crate::cluster::State;
-use crate::node::clients::serve::MAX_UNSENT;
 use crate::node::event_log::replica_named;
 use crate::node::io::sessions::{Kind, Session};
+use crate::node::serve::MAX_UNSENT;
 use crate::node::view::{Effects, View};
 use crate::replication::Stream;
 use crate::types::ConnId;

@@ -7,7 +7,6 @@ pub(in crate::node) mod limits;
 pub(in crate::node) mod pause;
 pub(in crate::node) mod pubsub_delivery;
 pub(in crate::node) mod pubsub_links;
-pub(in crate::node) mod serve;
 
 use crate::node::clients::pubsub_links::Publishing;
 

@@ -7,11 +7,11 @@
 
 use crate::commands::{Flag, Flow, table};
 use crate::node::Node;
-use crate::node::clients::serve::{KEPT_CAPACITY, Step};
 use crate::node::dataset::Dataset;
 use crate::node::io::long_values::{NoMemory, give_long_value, make_room};
 use crate::node::io::sessions::{Kind, Phase, PrimaryLink, StreamReader};
 use crate::node::metadata::Metadata;
+use crate::node::serve::{KEPT_CAPACITY, Step};
 use crate::node::view::{Effects, View};
 use crate::replication::{Introduction, STREAMED, Sync, SyncError, Synced, acknowledgement};
 use crate::session::{Client, LONG_VALUE, LongValue};

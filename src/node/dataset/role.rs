@@ -4,15 +4,14 @@
 //! read what the primary sends (replica_link does). Contract: docs/protocol.md, "Replication".
 
 use crate::commands::{Upstream, UpstreamLink};
+use crate::node::Action;
 use crate::node::dataset::Dataset;
 use crate::node::io::sessions::{Kind, Phase, Port, PrimaryLink};
 use crate::node::metadata::Metadata;
 use crate::node::metadata::links::STALE_DIAL;
 use crate::node::timers::Timer;
 use crate::node::view::{Effects, View};
-use crate::node::{Action, Node};
 use crate::replication::acknowledgement;
-use crate::store::Disk;
 use crate::types::{ConnId, Extent, Millis, NodeId, ShardId};
 use std::net::SocketAddr;
 
@@ -56,7 +55,6 @@ impl Following {
     }
 
     /// The link to the primary, from the dial on.
-    #[cfg(test)]
     pub fn link(&self) -> Option<ConnId> {
         self.link
     }
@@ -132,6 +130,49 @@ impl Dataset {
         if let Some(conn) = self.following.link {
             out.io.sessions.queue_input(conn);
         }
+    }
+
+    /// Whether the state names another primary by now, or none. Who is no member, on its way from one cluster to another, keeps what it has.
+    pub fn has_another_primary(&mut self, metadata: &Metadata) -> bool {
+        let Some(me) = metadata.state.member(&metadata.me) else { return false };
+        if me.primary.is_some() {
+            self.foreign.follows();
+        }
+        me.primary.or(self.succession.predecessor()) != self.following.primary
+    }
+
+    /// This node is that one's replica from now on, or nobody's. It has parted from the former one.
+    pub fn change_primary(&mut self, metadata: &Metadata, view: &View, out: &mut Effects) {
+        let Some(me) = metadata.state.member(&metadata.me) else { return };
+        let (primary, shard, failed) = (me.primary.or(self.succession.predecessor()), Some(me.shard), me.failed);
+        let in_sync = match (self.following.primary, &primary) {
+            (Some(_), Some(_)) => self.following.in_sync && self.following.shard == shard,
+            // A successor waits for no primary that has failed.
+            (None, Some(successor)) => self.is_awaited_by(successor) && !failed,
+            (_, None) => false,
+        };
+        let reign = self.following.reign;
+        self.following = Following { primary, shard, in_sync, reign, down_since: view.now.mono, ..Following::default() };
+        match primary {
+            Some(primary) => {
+                log::info!("This node is a replica of {}", metadata.state.named(&primary));
+                self.stream.follow(&mut self.keyspace);
+            }
+            None => self.lead_own_keys(metadata, out),
+        }
+        out.todo.connect = true;
+    }
+
+    /// The link to the primary, if its dial has been waited for long enough: the first packet was lost, or nobody was there.
+    pub fn stale_dial(&self, view: &View, out: &Effects) -> Option<ConnId> {
+        let is_stale = |link: &PrimaryLink| matches!(link.phase, Phase::Dialling) && view.now.mono.saturating_sub(link.heard) >= STALE_DIAL;
+        self.following.link.filter(|conn| out.io.sessions.primary(*conn).is_some_and(is_stale))
+    }
+
+    /// The primary is there: no pause is waited for.
+    pub fn dial_at_once(&mut self, view: &View, out: &mut Effects) {
+        self.following.dial_at = view.now.mono;
+        out.todo.connect = true;
     }
 
     /// No replica any more: with slots, as a primary that goes on with its predecessor's keys; without, as one that has none.
@@ -274,59 +315,6 @@ impl Dataset {
         }
         self.tell_offset(conn, out);
         out.timers.set(Timer::Primary, view.now.mono + ACK_PERIOD);
-    }
-}
-
-impl<D: Disk> Node<D> {
-    /// This node is another one from now on, or in another cluster: whoever was its primary may be so no more, and is asked again.
-    pub(in crate::node) fn part_from_primary(&mut self) {
-        if let Some(conn) = self.dataset.following.link {
-            self.close(conn);
-        }
-    }
-
-    /// The state may name another primary by now, or none. Who is no member, on its way from one cluster to another, keeps what it has.
-    pub(in crate::node) fn review_primary(&mut self) {
-        let Some(me) = self.metadata.state.member(&self.metadata.me) else { return };
-        if me.primary.is_some() {
-            self.dataset.foreign.follows();
-        }
-        let (primary, shard, failed) = (me.primary.or(self.dataset.succession.predecessor()), Some(me.shard), me.failed);
-        if primary == self.dataset.following.primary {
-            return;
-        }
-        // What has come from the former primary is run before that.
-        self.part_from_primary();
-        let in_sync = match (self.dataset.following.primary, &primary) {
-            (Some(_), Some(_)) => self.dataset.following.in_sync && self.dataset.following.shard == shard,
-            // A successor waits for no primary that has failed.
-            (None, Some(successor)) => self.dataset.is_awaited_by(successor) && !failed,
-            (_, None) => false,
-        };
-        let reign = self.dataset.following.reign;
-        self.dataset.following = Following { primary, shard, in_sync, reign, down_since: self.view.now.mono, ..Following::default() };
-        match primary {
-            Some(primary) => {
-                log::info!("This node is a replica of {}", self.metadata.state.named(&primary));
-                self.dataset.stream.follow(&mut self.dataset.keyspace);
-            }
-            None => self.with_dataset(|dataset, metadata, _, out| dataset.lead_own_keys(metadata, out)),
-        }
-        self.out.todo.connect = true;
-    }
-
-    /// A node greets: if it is the primary, it need not be waited for any longer.
-    pub(in crate::node) fn primary_greets(&mut self, id: &NodeId) {
-        if self.dataset.following.primary != Some(*id) {
-            return;
-        }
-        let now = self.view.now.mono;
-        let stale = |link: &mut PrimaryLink| matches!(link.phase, Phase::Dialling) && now.saturating_sub(link.heard) >= STALE_DIAL;
-        if let Some(conn) = self.dataset.following.link.filter(|conn| self.out.io.sessions.primary_mut(*conn).is_some_and(stale)) {
-            self.close(conn);
-        }
-        self.dataset.following.dial_at = now;
-        self.out.todo.connect = true;
     }
 }
 

@@ -4,8 +4,8 @@
 //! Must not: call the system (the server room holds the sockets) or decide anything about a peer.
 
 use crate::node::clients::pubsub_links::SHARE;
-use crate::node::clients::serve::{MAX_UNREAD, MAX_UNSENT};
 use crate::node::io::transmit::Transmit;
+use crate::node::serve::{MAX_UNREAD, MAX_UNSENT};
 use crate::replication::Sync;
 use crate::session::Client;
 use crate::types::{ConnId, Millis, NodeId, Now};
