@@ -22,6 +22,7 @@ mod metadata;
 #[cfg(test)]
 mod net;
 mod outbox;
+mod replica_stream;
 mod serve;
 mod shutdown;
 mod timers;
@@ -34,12 +35,14 @@ pub use io::sessions::Port;
 pub use io::transmit::Transmit;
 pub use shutdown::Signal;
 
+use crate::cluster::{Address, Change, State};
 use crate::config::Config;
 use crate::keyspace::Keyspace;
+use crate::raft::Raft;
 use crate::rng::Rng;
 use crate::session::Server;
 use crate::store::{Disk, Loaded, Standing, Store};
-use crate::types::{ConnId, Millis, Now};
+use crate::types::{ConnId, Millis, NodeId, Now, Slot};
 use metadata::Metadata;
 use std::net::SocketAddr;
 use timers::Timer;
@@ -181,7 +184,8 @@ impl<D: Disk> Node<D> {
         // After them: what a successor waits for may be the last of a stream, and then nothing else comes that would begin another turn.
         self.with_dataset(|dataset, metadata, view, out| dataset.tend_succession(metadata, view, out));
         self.with_dataset(|dataset, metadata, view, out| dataset.tend_bereft(metadata, view, out));
-        self.take_up_config();
+        apply_config::take_up(&mut self.metadata, &mut self.view, &mut self.out);
+        self.settle();
         // Before what it may ask for: the last save.
         self.tend_ending();
         self.run_timers();
@@ -189,7 +193,7 @@ impl<D: Disk> Node<D> {
         self.settle();
         self.arrange();
         self.with_metadata(Metadata::tend_takeover);
-        before_sleep::before_sleep(self, clock)?;
+        self.before_sleep(clock)?;
         self.arrange();
         self.exit_if_ended();
         if cfg!(debug_assertions) {
@@ -267,7 +271,7 @@ impl<D: Disk> Node<D> {
         self.with_metadata(Metadata::announce_address);
         // Claims that were not granted yet are looked at again.
         self.out.todo.consequences |= matches!(self.metadata.standing, Standing::Claiming(_));
-        self.refresh_views();
+        self.views.refresh(&self.out.io, &self.metadata.joining);
         self.with_dataset(|dataset, _, view, out| dataset.review_save_points(view, out));
     }
 
@@ -300,5 +304,107 @@ impl<D: Disk> Node<D> {
 
     fn covered_enough(&self) -> bool {
         self.metadata.outlook.covered || !self.view.config.cluster_require_full_coverage
+    }
+}
+
+/// What others may see of it.
+impl<D: Disk> Node<D> {
+    /// The options in use.
+    pub fn config(&self) -> &Config {
+        &self.view.config
+    }
+
+    /// This node's id.
+    pub fn id(&self) -> NodeId {
+        self.metadata.me
+    }
+
+    /// Where it says that it is reached.
+    pub fn address(&self) -> &Address {
+        &self.metadata.own_address
+    }
+
+    /// The replicated state.
+    pub fn state(&self) -> &State {
+        &self.metadata.state
+    }
+
+    /// Consensus.
+    pub fn raft(&self) -> &Raft<Change> {
+        &self.metadata.raft
+    }
+
+    /// The keys.
+    pub fn keyspace(&self) -> &Keyspace {
+        &self.dataset.keyspace
+    }
+
+    /// How this node stands to its cluster.
+    pub fn standing(&self) -> &Standing {
+        &self.metadata.standing
+    }
+
+    /// Whether this node copies another one's keys.
+    pub fn is_replica(&self) -> bool {
+        self.dataset.is_replica()
+    }
+
+    /// Whether this node's keys are those of its shard: always for a primary, for a replica once a sync with its primary is complete.
+    pub fn is_in_sync(&self) -> bool {
+        self.dataset.is_in_sync()
+    }
+
+    /// How far this node's keys are in their history, in bytes of its stream. A replica that has nothing worth promoting says 0, any other at least 1.
+    pub fn replication_offset(&self) -> u64 {
+        self.dataset.replication_offset()
+    }
+
+    /// Whether a leader was heard so lately, by the time of the last turn, that it will be heard again, or another one.
+    pub fn hears_leader(&self) -> bool {
+        self.metadata.hears_leader(&self.view)
+    }
+
+    /// Whether the keys are still being loaded from the disk: until then this node holds none.
+    pub fn is_loading(&self) -> bool {
+        self.dataset.is_loading()
+    }
+
+    /// Whether a client's write to this slot would be acknowledged now.
+    pub fn accepts_writes(&self, slot: Slot, now: Now) -> bool {
+        let leaving = self.dataset.succession.yielding.leaving.iter().any(|range| range.contains(slot));
+        let held = self.machine.steady.would_read(now).is_some_and(|now| self.dataset.lease.at(now.mono).is_some());
+        self.metadata.outlook.usable && self.metadata.state.owner(slot) == Some(self.metadata.me) && !leaving && held
+    }
+
+    /// How often this node has said that two processes have one id.
+    pub fn duplicates_seen(&self) -> u64 {
+        self.out.io.bus_stats.duplicates
+    }
+
+    /// What the shell knows of the process: its id, its memory, its CPU time.
+    pub fn server_mut(&mut self) -> &mut Server {
+        &mut self.out.server
+    }
+
+    /// Asserts every invariant, also those between the rooms.
+    pub fn check(&self) {
+        self.metadata.raft.check();
+        self.dataset.stream.check();
+        self.dataset.check_foreign(&self.metadata, &self.view);
+        assert!(
+            self.dataset.following.primary().is_none() || !self.dataset.stream.is_recording(),
+            "what a replica changes is in its primary's stream already"
+        );
+        assert!(self.metadata.state.last_applied() <= self.metadata.raft.commit_index(), "only what is committed is applied");
+        assert!(
+            self.metadata.raft.log().snapshot_index() <= self.metadata.state.last_applied(),
+            "the log in memory begins where the state ends, or before"
+        );
+        assert!(self.metadata.raft.commit_index() <= self.metadata.raft.log().last_index(), "what is committed is in the log");
+        assert_eq!(
+            self.metadata.raft.voters_at(self.metadata.state.last_applied()),
+            self.metadata.state.voters(),
+            "the applied state's voters are those of the log"
+        );
     }
 }

@@ -5,7 +5,6 @@
 
 use crate::cluster::{Address, WishKind};
 use crate::commands::{self, Cluster, Context, Flow, NO_SLOT, Wait, WaitOutcome};
-use crate::node::Node;
 use crate::node::clients::pubsub_delivery::{Asking, Others};
 use crate::node::dataset::expiry::wanted_notes;
 use crate::node::dataset::wait::AckWait;
@@ -14,6 +13,7 @@ use crate::node::io::sessions::{ClientSession, Input, Kind, Session};
 use crate::node::metadata::Metadata;
 use crate::node::metadata::proposals::Part;
 use crate::node::views::outsiders;
+use crate::node::{Node, apply_config};
 use crate::session::{Client, LONG_VALUE, LongValue};
 use crate::store::Disk;
 use crate::types::{ConnId, Millis, Now};
@@ -280,7 +280,7 @@ impl<D: Disk> Node<D> {
                 self.out.clients.waiting.finish(client, WaitOutcome::Done);
             }
             Wait::RewriteConfig => {
-                let result = self.rewrite_config();
+                let result = apply_config::rewrite(&self.view.config, &mut self.files);
                 self.out.clients.waiting.conclude(client, result);
             }
             Wait::Lead => self.with_metadata(|metadata, view, out| metadata.take_over(client, view, out)),
