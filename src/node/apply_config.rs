@@ -18,6 +18,7 @@ impl<D: Disk> Node<D> {
         }
         std::mem::take(&mut self.view.config.warnings).iter().for_each(|warning| log::warn!("{warning}"));
         self.metadata.raft.set_settings(raft_settings(&self.view.config));
+        self.dataset.keyspace.set_thresholds(self.view.config.thresholds);
         let mut address = announced(&self.view.config);
         settle_ip(&self.view.config, &mut address, &self.metadata.own_address);
         if let Some(shard) = self.metadata.own_address.shard_id() {

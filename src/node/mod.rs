@@ -146,7 +146,7 @@ impl<D: Disk> Node<D> {
         let (files, loading, persistence) = dataset::rdb_load::begin(&config, store.disk().beside(), &mut rng, now)?;
         let metadata = Metadata::new(&config, loaded, nonce, settings, rng.fork(), now);
         let server = Server { run_id: rng.node_id().to_string(), started: now, persistence, ..Server::default() };
-        let keyspace = Keyspace::new(rng.next_u64());
+        let keyspace = Keyspace::with_thresholds(rng.next_u64(), config.thresholds);
         let dataset = dataset::Dataset::new(keyspace, rng.repl_id(), last_index, loading);
         Ok(Self {
             view: view::View { config, nonce, now, held: view::Held::default(), ending: shutdown::Ending::No },

@@ -8,6 +8,7 @@ use super::handshake::{Handshake, Heard, Introduction, Refusal};
 use super::rdb::{Loader, RdbError};
 use crate::keyspace::Keyspace;
 use crate::types::ReplId;
+use crate::values::Thresholds;
 
 /// What the sync came to. The next byte of the primary is the stream's.
 pub enum Synced {
@@ -51,13 +52,15 @@ pub struct Sync {
     load: Option<Load>,
     /// For the keyspace that is filled.
     seed: u64,
+    thresholds: Thresholds,
 }
 
 impl Sync {
-    /// Begins: the first request is appended to `out`. A replica that `has` data asks to go on with it. `seed` is for the hash of new keys.
-    pub fn begin(introduction: &Introduction<'_>, has: Option<&History>, seed: u64, out: &mut Vec<u8>) -> Self {
+    /// Begins: the first request is appended to `out`. A replica that `has` data asks to go on with it. `seed` is for the hash of new keys, whose values
+    /// take their forms by `thresholds`.
+    pub fn begin(introduction: &Introduction<'_>, has: Option<&History>, seed: u64, thresholds: Thresholds, out: &mut Vec<u8>) -> Self {
         let has = has.map(|history| (history.id, history.offset));
-        Self { handshake: Handshake::begin(introduction, has, out), load: None, seed }
+        Self { handshake: Handshake::begin(introduction, has, out), load: None, seed, thresholds }
     }
 
     /// Takes what the bytes from `used` on say: all of them, unless the stream begins among them. Requests are appended to `out`.
@@ -69,7 +72,7 @@ impl Sync {
             match heard {
                 Heard::Continue { id } => return Ok(Some(Synced::Partial(id))),
                 Heard::FullResync { id, offset } => {
-                    let loader = Loader::new(Keyspace::new(self.seed));
+                    let loader = Loader::new(Keyspace::with_thresholds(self.seed, self.thresholds));
                     self.load = Some(Load { history: History::new(id, offset), loader, sent: 0 });
                 }
                 Heard::Rdb(piece) => self.load.as_mut().map_or(Ok(()), |load| load.take(piece))?,

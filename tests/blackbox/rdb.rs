@@ -1,7 +1,7 @@
 //! RDB files, ours and those of a real redis-server: each reads what the other writes, and redis-check-rdb finds nothing wrong with ours.
 
 use crate::redis_server::RedisServer;
-use pontoon::keyspace::{Entry, Keyspace, Value, WalkStep, key_slot};
+use pontoon::keyspace::{Entry, Keyspace, WalkStep, key_slot};
 use pontoon::replication::rdb::{About, Format, Loader, Writer};
 use pontoon::types::ReplId;
 use std::collections::BTreeMap;
@@ -38,7 +38,7 @@ fn contents() -> Contents {
 fn written(contents: &Contents, format: Format) -> Vec<u8> {
     let mut keyspace = Keyspace::new(1);
     for (key, (value, expiry)) in contents {
-        assert!(keyspace.add(key_slot(key), Entry { key, value: Value::String(value), expiry: *expiry }));
+        assert!(keyspace.add(key_slot(key), Entry::string(key, value, *expiry)));
     }
     let about = About { ctime: 1_700_000_000, used_memory: 1 << 20, replication: Some((ReplId::from_bytes([0xc; 20]), 12_345)) };
     let (mut bytes, mut writer) = (Vec::new(), Writer::begin(&mut keyspace, &about, format).expect("nobody else walks"));
@@ -53,7 +53,8 @@ fn loaded(bytes: &[u8]) -> (Contents, Option<(ReplId, u64)>) {
     }
     let mut loaded = loader.finish().expect("it is whole");
     let (mut contents, walk) = (Contents::new(), loaded.keyspace.begin_walk().expect("nobody else walks"));
-    let end = loaded.keyspace.step_walk(walk, usize::MAX, &mut |Entry { key, value: Value::String(value), expiry }| {
+    let end = loaded.keyspace.step_walk(walk, usize::MAX, &mut |Entry { key, value, expiry, .. }| {
+        let value = value.string().expect("it is a string");
         contents.insert(key.to_vec(), (value.to_vec(), expiry));
     });
     assert_eq!(end, WalkStep::Done);

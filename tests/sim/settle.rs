@@ -10,10 +10,10 @@ use crate::sim::queue::{MILLI, Micros};
 use crate::sim::stats::Stats;
 use crate::sim::world::World;
 use pontoon::cluster::State;
-use pontoon::keyspace::{Entry, Keyspace};
+use pontoon::keyspace::Keyspace;
 use pontoon::node::{Node, Signal};
 use pontoon::store::MemoryDisk;
-use pontoon::types::{ClusterId, NodeId, Slot, Term};
+use pontoon::types::{ClusterId, Millis, NodeId, Slot, Term};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The longest time without a leader after the one before was told to end.
@@ -178,9 +178,11 @@ fn same_keys(one: &Node<MemoryDisk>, other: &Node<MemoryDisk>) -> bool {
         && Slot::all().filter(|slot| one.count_in_slot(*slot) > 0).all(|slot| entries(one, slot) == entries(other, slot))
 }
 
-fn entries(keyspace: &Keyspace, slot: Slot) -> Vec<Entry<'_>> {
-    let mut entries: Vec<_> = keyspace.entries_in_slot(slot).collect();
-    entries.sort_by_key(|entry| entry.key);
+/// What a slot holds: keys, their strings and when they end.
+fn entries(keyspace: &Keyspace, slot: Slot) -> Vec<(&[u8], Option<&[u8]>, Option<Millis>)> {
+    let entries = keyspace.entries_in_slot(slot);
+    let mut entries: Vec<_> = entries.map(|entry| (entry.key, entry.value.string().ok(), entry.expiry)).collect();
+    entries.sort_unstable();
     entries
 }
 

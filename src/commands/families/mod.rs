@@ -21,6 +21,7 @@ pub const FAMILIES: &[&[Command]] = &[
     connection::state::COMMANDS,
     generic::expire::COMMANDS,
     generic::keys::COMMANDS,
+    generic::object::COMMANDS,
     generic::scan::COMMANDS,
     pubsub::COMMANDS,
     replication::COMMANDS,

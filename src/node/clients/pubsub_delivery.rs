@@ -6,6 +6,7 @@
 use crate::commands::notify;
 use crate::keyspace::Wanted;
 use crate::node::Node;
+use crate::node::clients::serve::client_pushes;
 use crate::node::io::sessions::{Kind, Session, Sessions};
 use crate::session::{Buffers, Client, ClientList, Scope, confirm};
 use crate::store::Disk;
@@ -70,9 +71,11 @@ impl ClientList for Others<'_> {
             return;
         }
         let Some(session) = self.sessions.get_mut(to).filter(|session| !session.closing) else { return };
-        let Kind::Client(client) = &session.kind else { return };
-        write_push(session.transmit.end(), client.client.resp3, head, tail);
-        if beyond(session.transmit.len()) {
+        let Session { kind: Kind::Client(client), transmit, .. } = session else { return };
+        let resp3 = client.client.resp3;
+        let out = client_pushes(&mut client.client, transmit.end());
+        write_push(out, resp3, head, tail);
+        if beyond(out.len().max(transmit.len())) {
             session.closing = true;
             self.overrun.push(to);
         }

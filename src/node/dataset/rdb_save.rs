@@ -204,7 +204,7 @@ impl Dataset {
     /// With too many walks under way it is tried again by a later turn.
     fn begin_save(&mut self, files: &mut impl Disk, view: &View, out: &mut Effects) {
         let replication = self.stream.backlog().map(|_| (self.stream.history().id, self.stream.offset()));
-        let about = About { ctime: view.now.wall / 1000, used_memory: out.server.usage.resident_bytes, replication };
+        let about = About { ctime: view.now.wall / 1000, used_memory: self.keyspace.cost() as u64, replication };
         let format = Format { compress: view.config.rdbcompression, checksum: view.config.rdbchecksum };
         let Some(writer) = Writer::begin(&mut self.keyspace, &about, format) else { return };
         let persistence = &mut out.server.persistence;

@@ -57,7 +57,7 @@ impl Dataset {
         let has = (!self.keyspace.is_empty() || self.stream.backlog().is_some()).then(|| self.stream.history());
         link.local = Some(local);
         link.heard = view.now.mono;
-        link.phase = Phase::Syncing(Box::new(Sync::begin(&introduction, has, seed, session.transmit.end())));
+        link.phase = Phase::Syncing(Box::new(Sync::begin(&introduction, has, seed, config.thresholds, session.transmit.end())));
         out.io.sessions.queue_output(conn);
     }
 

@@ -5,7 +5,6 @@
 
 use crate::sim::machine::Machine;
 use crate::sim::writers::KEYS;
-use pontoon::keyspace::Value;
 use pontoon::node::Node;
 use pontoon::store::MemoryDisk;
 use pontoon::types::{LogIndex, Millis};
@@ -171,9 +170,7 @@ fn is_primary(node: &Node<MemoryDisk>) -> bool {
 fn entry(node: &Node<MemoryDisk>, key: usize) -> Option<(u64, Option<Millis>)> {
     let name = KEYS[key].0.as_bytes();
     let mut entries = node.keyspace().entries_in_slot(KEYS[key].slot());
-    entries.find(|entry| entry.key == name).map(|entry| match entry.value {
-        Value::String(bytes) => (number(bytes), entry.expiry),
-    })
+    entries.find(|entry| entry.key == name).map(|entry| (entry.value.string().map_or(0, number), entry.expiry))
 }
 
 /// The number at the beginning of a value.
