@@ -5,6 +5,7 @@
 mod cluster;
 mod connection;
 mod generic;
+mod hash;
 mod pubsub;
 mod replication;
 mod scripting;
@@ -23,6 +24,7 @@ pub const FAMILIES: &[&[Command]] = &[
     generic::keys::COMMANDS,
     generic::object::COMMANDS,
     generic::scan::COMMANDS,
+    hash::COMMANDS,
     pubsub::COMMANDS,
     replication::COMMANDS,
     scripting::COMMANDS,
