@@ -4,10 +4,11 @@
 //! its time was over, or it was never there: which of these is known only between bounds, and by watching.
 
 use crate::sim::machine::Machine;
-use crate::sim::writers::KEYS;
+use crate::sim::writers::{FIELD, KEYS};
 use pontoon::node::Node;
 use pontoon::store::MemoryDisk;
 use pontoon::types::{LogIndex, Millis};
+use pontoon::values::Hash;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The number that a key stands for at a node: no less than the one, no more than the other. Equal where the key is there.
@@ -170,7 +171,12 @@ fn is_primary(node: &Node<MemoryDisk>) -> bool {
 fn entry(node: &Node<MemoryDisk>, key: usize) -> Option<(u64, Option<Millis>)> {
     let name = KEYS[key].0.as_bytes();
     let mut entries = node.keyspace().entries_in_slot(KEYS[key].slot());
-    entries.find(|entry| entry.key == name).map(|entry| (entry.value.string().map_or(0, number), entry.expiry))
+    entries.find(|entry| entry.key == name).map(|entry| {
+        let mut buffer = Vec::new();
+        let field = entry.value.of::<Hash>().ok().and_then(|hash| hash.get(FIELD.as_bytes(), &mut buffer));
+        let written = field.or(entry.value.string().ok()).expect("a key is written as a string, or in a field");
+        (number(written), entry.expiry)
+    })
 }
 
 /// The number at the beginning of a value.
