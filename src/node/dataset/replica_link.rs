@@ -13,7 +13,7 @@ use crate::node::io::long_values::{NoMemory, give_long_value, make_room};
 use crate::node::io::sessions::{Kind, Phase, PrimaryLink, StreamReader};
 use crate::node::metadata::Metadata;
 use crate::node::view::{Effects, View};
-use crate::replication::{Introduction, STREAMED, Sync, SyncError, Synced, acknowledgement};
+use crate::replication::{Fresh, Introduction, STREAMED, Sync, SyncError, Synced, acknowledgement};
 use crate::session::{Client, LONG_VALUE, LongValue};
 use crate::store::Disk;
 use crate::types::{ConnId, REDIS_VERSION};
@@ -56,8 +56,9 @@ impl Dataset {
         // Who has nothing has nothing to go on with.
         let has = (!self.keyspace.is_empty() || self.stream.backlog().is_some()).then(|| self.stream.history());
         link.local = Some(local);
+        let fresh = Fresh { seed, thresholds: config.thresholds, now: view.now.wall };
         link.heard = view.now.mono;
-        link.phase = Phase::Syncing(Box::new(Sync::begin(&introduction, has, seed, config.thresholds, session.transmit.end())));
+        link.phase = Phase::Syncing(Box::new(Sync::begin(&introduction, has, fresh, session.transmit.end())));
         out.io.sessions.queue_output(conn);
     }
 

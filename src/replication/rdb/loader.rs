@@ -3,7 +3,7 @@
 //! Owns: what the parts of an RDB mean, and which of them are refused. Must not: give the keys out before the last byte has been read and found good.
 //! Contract: [`super`].
 
-use crate::keyspace::{Access, Entry, Keyspace, key_slot};
+use crate::keyspace::{Entry, Keyspace, key_slot};
 use crate::rdb::{CRC, Digest, MAGIC, Packed, Problem, RdbError, Reader, Stop, VERSION_MAX, opcode, shown};
 use crate::types::numbers::RDB_OFFSET;
 use crate::types::{Millis, ReplId};
@@ -189,7 +189,8 @@ impl Loader {
     }
 
     fn add(&mut self, key: &[u8], value: View<'_>, expiry: Option<Millis>) -> Result<(), Problem> {
-        let added = self.keyspace.add(key_slot(key), Entry { key, value, expiry, access: Access::default() });
+        let access = self.keyspace.clock();
+        let added = self.keyspace.add(key_slot(key), Entry { key, value, expiry, access });
         if added { Ok(()) } else { Err(Problem::Duplicate(shown(key))) }
     }
 

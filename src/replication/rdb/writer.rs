@@ -67,8 +67,11 @@ impl Course {
             let Entry { key, value, expiry, .. } = entry;
             pending.push_back(Pending { key: key.into(), expiry, value: value.to_value(&rules), place: None });
         });
-        // What the walk has passed last is still to be written.
-        if step == WalkStep::Done && !self.pending.is_empty() { WalkStep::More } else { step }
+        if step == WalkStep::Voided || !self.go_on(budget, out) {
+            return step;
+        }
+        // What the walk has passed last may be there to be written still.
+        if self.pending.is_empty() { step } else { WalkStep::More }
     }
 
     /// Goes on with a large value; false if there is none.
