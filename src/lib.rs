@@ -4,7 +4,7 @@
 //! under mio in production and under the simulator in the tests.
 //!
 //! ```text
-//! main -> server -> node -> commands -> session -> replication -> store -> wire -> cluster -> raft -> keyspace, config -> rdb -> rng -> types
+//! main -> server -> node -> commands -> session -> replication -> store -> wire -> cluster -> raft -> keyspace, config -> values -> rdb -> rng -> types
 //! ```
 //!
 //! Imports go to the right only (`tests/rooms.rs` checks it). One turn of the loop, the reason for every step's place, and what each room owns:
@@ -24,4 +24,5 @@ pub mod server;
 pub mod session;
 pub mod store;
 pub mod types;
+pub mod values;
 pub mod wire;

@@ -5,7 +5,7 @@ use pontoon::cluster::change::{NodeJoin, SlotChange};
 use pontoon::cluster::{Address, Change, State};
 use pontoon::commands::{Cluster, Context, Flow, NO_SLOT, execute};
 use pontoon::config::Config;
-use pontoon::keyspace::{Keyspace, Value, key_slot};
+use pontoon::keyspace::{Keyspace, key_slot};
 use pontoon::node::{Accepted, Node, Port};
 use pontoon::raft::{Body, Entry, Raft, Settings};
 use pontoon::replication::rdb::Loader;
@@ -176,7 +176,7 @@ fn a_long_value_is_loaded_into_its_place() {
     });
     assert!((LONG..LONG + (1 << 20)).contains(&peak), "{peak} bytes");
     let slot = key_slot(b"long");
-    assert!(loaded.unwrap().get(slot, b"long", 0).is_some_and(|Value::String(value)| value.len() == LONG));
+    assert!(loaded.unwrap().get(slot, b"long", 0).is_some_and(|value| value.string().is_ok_and(|bytes| bytes.len() == LONG)));
 }
 
 /// A cluster of one that owns every slot, and a client.

@@ -22,6 +22,7 @@ const LAYERS: &[&[&str]] = &[
     &["cluster"],
     &["raft"],
     &["keyspace", "config"],
+    &["values"],
     &["rdb"],
     &["rng"],
     &["types"],

@@ -143,8 +143,6 @@ pub(super) const OPTIONS: &[Opt] = &[
     inert("active-defrag-cycle-max", NUMBER, "25"),
     inert("active-defrag-max-scan-fields", NUMBER, "1000"),
     inert("jemalloc-bg-thread", YES_NO, "yes"),
-    also(inert("hash-max-listpack-entries", NUMBER, "512"), "hash-max-ziplist-entries"),
-    also(inert("hash-max-listpack-value", BYTES, "64"), "hash-max-ziplist-value"),
     also(inert("list-max-listpack-size", NUMBER, "-2"), "list-max-ziplist-size"),
     inert("list-compress-depth", NUMBER, "0"),
     inert("set-max-intset-entries", NUMBER, "512"),

@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::types::Millis;
+use crate::values::Thresholds;
 
 pub use error::{ConfigError, Source};
 pub use events::{EventClass, KeyspaceEvents};
@@ -100,6 +101,8 @@ pub struct Config {
     pub stop_writes_on_bgsave_error: bool,
     /// Which events about keys are published.
     pub notify_keyspace_events: KeyspaceEvents,
+    /// From which size on values take another form.
+    pub thresholds: Thresholds,
     /// Always `yes`.
     pub cluster_enabled: String,
     /// The node's durable file, relative to `dir`.

@@ -90,7 +90,7 @@ pub(super) fn find(name: &str) -> Option<&'static Opt> {
 }
 
 macro_rules! option {
-    ($name:literal $(| $alias:literal)?, $field:ident, $kind:expr, $default:literal, $when:ident, $help:literal) => {
+    ($name:literal $(| $alias:literal)?, $($field:ident).+, $kind:expr, $default:literal, $when:ident, $help:literal) => {
         Opt {
             name: $name,
             alias: option!(@alias $($alias)?),
@@ -98,9 +98,9 @@ macro_rules! option {
             default: $default,
             at_run_time: $when,
             store: Store::Field {
-                show: |config| config.$field.show(),
+                show: |config| config.$($field).+.show(),
                 read: |config, kind, words| {
-                    config.$field = config.$field.read_onto(kind, words)?;
+                    config.$($field).+ = config.$($field).+.read_onto(kind, words)?;
                     Ok(())
                 },
             },
@@ -152,6 +152,8 @@ const OPTIONS: &[Opt] = &[
     option!("shutdown-on-sigint", shutdown_on_sigint, Kind::ShutdownOptions, "default", RUN_TIME, "in which way SIGINT does"),
     option!("stop-writes-on-bgsave-error", stop_writes_on_bgsave_error, Kind::Switch, "yes", RUN_TIME, "refuse writes while the last save failed, if there are save points"),
     option!("notify-keyspace-events", notify_keyspace_events, Kind::KeyspaceEvents, "", RUN_TIME, "events about keys to publish, by their letters: K E g $ x n m A ...; empty: none"),
+    option!("hash-max-listpack-entries" | "hash-max-ziplist-entries", thresholds.hash_entries, Kind::Number(0, i64::MAX), "512", RUN_TIME, "hashes of up to so many fields are kept in one packed piece"),
+    option!("hash-max-listpack-value" | "hash-max-ziplist-value", thresholds.hash_value, Kind::Memory(0, i64::MAX as u64), "64", RUN_TIME, "if no field and no value has more bytes"),
     option!("cluster-enabled", cluster_enabled, Kind::Only("yes", "Pontoon is a cluster node; a cluster of one is its smallest form"), "yes", START, "only 'yes'"),
     option!("cluster-config-file", cluster_config_file, Kind::Text, "nodes.conf", START, "the node's own durable file; never edit it"),
     option!("cluster-node-timeout", cluster_node_timeout, Kind::Number(100, DAY), "15000", RUN_TIME, "ms without an answer until a node counts as failed"),

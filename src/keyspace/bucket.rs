@@ -4,11 +4,12 @@
 //! costs more than a small key and its value. What is large, or grows, lies outside. One word an entry finds either.
 //! Must not: know of slots, hashes or other buckets.
 
-use super::lean::{reserve, trim};
-use super::record;
-use super::tag::{Place, Tag};
-use super::value::{Entry, Object, Owned, Value};
+use super::value::{Entry, Owned};
+use super::{Access, record};
 use crate::types::Millis;
+use crate::values::lean::{reserve, trim, with_slack};
+use crate::values::tag::{Place, Tag};
+use crate::values::{Rules, Value, View, overwrite};
 
 /// See the module.
 #[derive(Default)]
@@ -17,10 +18,17 @@ pub(super) struct Bucket {
     tags: Vec<Tag>,
     /// Records without gaps; each has one tag.
     page: Vec<u8>,
-    /// Entries that do not fit into a record.
-    outside: Vec<Owned>,
+    /// Entries that do not fit into a record; most buckets have none.
+    outside: Option<Box<Outside>>,
     /// A lower bound of the entries' expiry times, `Millis::MAX` if none has one.
     soonest: Millis,
+}
+
+#[derive(Default)]
+struct Outside {
+    entries: Vec<Owned>,
+    /// What they cost.
+    cost: usize,
 }
 
 impl Bucket {
@@ -44,14 +52,14 @@ impl Bucket {
     fn key(&self, at: usize) -> &[u8] {
         match self.tags[at].place() {
             Place::Page(offset) => record::key(&self.page[offset..]),
-            Place::Outside(index) => &self.outside[index].key,
+            Place::Outside(index) => &self.outside()[index].key,
         }
     }
 
     pub fn entry(&self, at: usize) -> Entry<'_> {
         match self.tags[at].place() {
             Place::Page(offset) => record::read(&self.page[offset..]),
-            Place::Outside(index) => self.outside[index].read(),
+            Place::Outside(index) => self.outside()[index].read(),
         }
     }
 
@@ -59,24 +67,44 @@ impl Bucket {
         (0..self.len()).map(|at| self.entry(at))
     }
 
+    /// Memory that it takes, in bytes.
+    pub fn cost(&self) -> usize {
+        let outside = self.outside.as_ref().map_or(0, |outside| size_of::<Outside>() + outside.cost);
+        allocated(self.tags.capacity() * size_of::<Tag>()) + allocated(self.page.capacity()) + outside
+    }
+
+    fn outside(&self) -> &[Owned] {
+        self.outside.as_ref().map_or(&[], |outside| &outside.entries)
+    }
+
+    /// Lets `change` change the entry that has this index.
+    fn change_outside<R>(&mut self, index: usize, change: impl FnOnce(&mut Owned) -> R) -> R {
+        let outside = self.outside.get_or_insert_default();
+        let entry = &mut outside.entries[index];
+        let before = entry.cost();
+        let result = change(entry);
+        outside.cost = outside.cost + entry.cost() - before;
+        result
+    }
+
     /// Adds an entry whose key is not there.
-    pub fn insert(&mut self, fingerprint: u8, entry: Entry<'_>) {
-        let Value::String(value) = entry.value;
+    pub fn insert(&mut self, fingerprint: u8, entry: Entry<'_>, rules: &Rules) {
+        let View::Bytes(value) = entry.value else { return self.insert_outside(fingerprint, Owned::of(entry, rules)) };
         let size = record::size(entry.key, value, entry.expiry).filter(|size| self.page.len() + size <= Tag::PAGE_MAX);
-        let Some(size) = size else {
-            return self.insert_outside(fingerprint, entry.into());
-        };
+        let Some(size) = size else { return self.insert_outside(fingerprint, Owned::of(entry, rules)) };
         let offset = self.page.len();
         reserve(&mut self.page, size);
         self.page.resize(offset + size, 0);
-        record::write(&mut self.page[offset..], entry.key, value, entry.expiry);
+        record::write(&mut self.page[offset..], entry.key, value, entry.expiry, entry.access);
         self.push_tag(Tag::in_page(fingerprint, offset), entry.expiry);
     }
 
-    fn insert_outside(&mut self, fingerprint: u8, outside: Owned) {
-        self.push_tag(Tag::outside(fingerprint, self.outside.len()), outside.expiry);
-        reserve(&mut self.outside, 1);
-        self.outside.push(outside);
+    fn insert_outside(&mut self, fingerprint: u8, entry: Owned) {
+        self.push_tag(Tag::outside(fingerprint, self.outside().len()), entry.expiry);
+        let outside = self.outside.get_or_insert_default();
+        reserve(&mut outside.entries, 1);
+        outside.cost += entry.cost();
+        outside.entries.push(entry);
     }
 
     fn push_tag(&mut self, tag: Tag, expiry: Option<Millis>) {
@@ -89,54 +117,85 @@ impl Bucket {
         self.soonest = self.soonest.min(expiry.unwrap_or(Millis::MAX));
     }
 
-    /// Gives the entry at `at` a new value and expiry. May move it: the position is void afterwards.
-    pub fn replace(&mut self, at: usize, key: &[u8], value: &[u8], expiry: Option<Millis>) {
-        let tag = self.tags[at];
-        let size = record::size(key, value, expiry);
-        match tag.place() {
-            Place::Page(offset) if size == Some(record::size_at(&self.page[offset..])) => {
-                let end = offset + record::size_at(&self.page[offset..]);
-                record::write(&mut self.page[offset..end], key, value, expiry);
+    /// Puts an entry in the place of the one with the same key at `at`. May move it: the position is void afterwards.
+    pub fn replace(&mut self, at: usize, entry: Entry<'_>, rules: &Rules) {
+        let (tag, Entry { key, value, expiry, access }) = (self.tags[at], entry);
+        let short = if let View::Bytes(bytes) = value { record::size(key, bytes, expiry).map(|size| (bytes, size)) } else { None };
+        match (tag.place(), short) {
+            (Place::Page(offset), Some((bytes, size))) if size == record::size_at(&self.page[offset..]) => {
+                record::write(&mut self.page[offset..offset + size], key, bytes, expiry, access);
                 self.note(expiry);
             }
-            Place::Outside(index) if size.is_none() => {
-                let outside = &mut self.outside[index];
-                outside.expiry = expiry;
-                let Object::String(bytes) = &mut outside.object;
-                bytes.clear();
-                bytes.extend_from_slice(value);
-                bytes.shrink_to(value.len() * 2);
+            (Place::Outside(index), None) => {
+                self.change_outside(index, |owned| {
+                    (owned.expiry, owned.access) = (expiry, access);
+                    match (&mut owned.value, value) {
+                        (Value::String(text), View::Bytes(bytes)) => text.set(bytes, rules),
+                        (old, value) => *old = value.to_value(rules),
+                    }
+                });
                 self.note(expiry);
             }
-            Place::Page(_) | Place::Outside(_) => {
+            (Place::Page(_) | Place::Outside(_), _) => {
                 self.remove(at);
-                self.insert(tag.fingerprint(), Entry { key, value: Value::String(value), expiry });
+                self.insert(tag.fingerprint(), entry, rules);
             }
         }
     }
 
-    /// Lets `edit` change the bytes of a string, in place if they lie outside; they stay or go outside then, because they are likely to grow.
-    pub fn edit<R>(&mut self, at: usize, edit: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    /// The entry at `at` as one outside, which its value may not be yet: its index there. A string is likely to grow.
+    fn move_outside(&mut self, at: usize, rules: &Rules) -> usize {
         let tag = self.tags[at];
-        if let Place::Outside(index) = tag.place() {
-            let Object::String(bytes) = &mut self.outside[index].object;
-            return edit(bytes);
+        match tag.place() {
+            Place::Outside(index) => index,
+            Place::Page(_) => {
+                let entry = Owned::of(self.entry(at), rules);
+                self.remove(at);
+                self.insert_outside(tag.fingerprint(), entry);
+                self.outside().len() - 1
+            }
         }
-        let Entry { key, value: Value::String(value), expiry } = self.entry(at);
-        let (key, mut bytes) = (Box::<[u8]>::from(key), value.to_vec());
-        let result = edit(&mut bytes);
-        if record::size(&key, &bytes, expiry).is_some() {
-            self.replace(at, &key, &bytes, expiry);
-        } else {
-            self.remove(at);
-            self.insert_outside(tag.fingerprint(), Owned { key, object: Object::String(bytes), expiry });
+    }
+
+    /// Lets `edit` change the value of the entry at `at`. Afterwards it lies outside: the position is void.
+    pub fn edit<R>(&mut self, at: usize, rules: &Rules, edit: impl FnOnce(&mut Value) -> R) -> R {
+        let index = self.move_outside(at, rules);
+        self.change_outside(index, |owned| edit(&mut owned.value))
+    }
+
+    /// Writes a part of the string at `at` (see [`Text::overwrite`]), in place if it lies outside; then it stays there, for it is likely to grow.
+    pub fn overwrite(&mut self, at: usize, offset: usize, part: &[u8], rules: &Rules) {
+        let entry = self.entry(at);
+        if let View::Bytes(bytes) = entry.value {
+            let (key, mut bytes) = (Box::<[u8]>::from(entry.key), bytes.to_vec());
+            overwrite(&mut bytes, offset, part);
+            if record::size(&key, &bytes, entry.expiry).is_some() {
+                let entry = Entry { key: &key, value: View::Bytes(&bytes), expiry: entry.expiry, access: entry.access };
+                return self.replace(at, entry, rules);
+            }
         }
-        result
+        self.edit(at, rules, |value| {
+            if let Value::String(text) = value {
+                text.overwrite(offset, part, rules);
+            }
+        });
+    }
+
+    /// The entry at `at` was used.
+    pub fn touch(&mut self, at: usize, access: Access) {
+        match self.tags[at].place() {
+            Place::Page(offset) => record::touch(&mut self.page[offset..], access),
+            Place::Outside(index) => {
+                if let Some(outside) = &mut self.outside {
+                    outside.entries[index].access = access;
+                }
+            }
+        }
     }
 
     pub fn set_expiry(&mut self, at: usize, expiry: Option<Millis>) {
         match self.tags[at].place() {
-            Place::Outside(index) => self.outside[index].expiry = expiry,
+            Place::Outside(index) => self.change_outside(index, |owned| owned.expiry = expiry),
             Place::Page(offset) => {
                 let old = record::size_at(&self.page[offset..]);
                 reserve(&mut self.page, record::EXPIRY_SIZE);
@@ -177,11 +236,14 @@ impl Bucket {
 
     /// Takes an entry whose tag is gone already; the last one takes its index.
     fn take_outside(&mut self, index: usize) -> Owned {
-        let taken = self.outside.swap_remove(index);
-        let last = Place::Outside(self.outside.len());
+        let outside = self.outside.get_or_insert_default();
+        let taken = outside.entries.swap_remove(index);
+        outside.cost -= taken.cost();
+        let last = Place::Outside(outside.entries.len());
         if let Some(tag) = self.tags.iter_mut().find(|tag| tag.place() == last) {
             *tag = Tag::outside(tag.fingerprint(), index);
         }
+        self.outside.take_if(|outside| outside.entries.is_empty());
         taken
     }
 
@@ -203,34 +265,31 @@ impl Bucket {
     }
 
     /// Moves the entries that `goes` names into a bucket of their own.
-    pub fn split(&mut self, goes: impl Fn(&[u8]) -> bool) -> Self {
+    pub fn split(&mut self, goes: impl Fn(&[u8]) -> bool, rules: &Rules) -> Self {
+        let going: Vec<usize> = (0..self.len()).rev().filter(|&at| goes(self.key(at))).collect();
+        let in_page = |at: &usize| if let Place::Page(offset) = self.tags[*at].place() { record::size_at(&self.page[offset..]) } else { 0 };
         let mut moved = Self::new();
-        moved.page.reserve_exact(self.page.len() * 5 / 8);
-        moved.tags.reserve_exact(self.tags.len() * 5 / 8);
-        for at in (0..self.len()).rev() {
-            if goes(self.key(at)) {
-                self.transfer(at, &mut moved);
-            }
-        }
+        moved.page.reserve_exact(with_slack::<u8>(going.iter().map(in_page).sum()));
+        moved.tags.reserve_exact(with_slack::<Tag>(going.len()));
+        going.into_iter().for_each(|at| self.transfer(at, &mut moved, rules));
         self.trim();
-        moved.trim();
         moved
     }
 
     /// Takes all entries of `other`.
-    pub fn merge(&mut self, mut other: Self) {
+    pub fn merge(&mut self, mut other: Self, rules: &Rules) {
         self.page.reserve_exact(other.page.len());
         self.tags.reserve_exact(other.tags.len());
         for at in (0..other.len()).rev() {
-            other.transfer(at, self);
+            other.transfer(at, self, rules);
         }
     }
 
-    fn transfer(&mut self, at: usize, target: &mut Self) {
+    fn transfer(&mut self, at: usize, target: &mut Self, rules: &Rules) {
         let tag = self.tags[at];
         match tag.place() {
             Place::Page(_) => {
-                target.insert(tag.fingerprint(), self.entry(at));
+                target.insert(tag.fingerprint(), self.entry(at), rules);
                 self.remove(at);
             }
             Place::Outside(index) => {
@@ -245,7 +304,7 @@ impl Bucket {
     pub fn trim(&mut self) {
         trim(&mut self.page);
         trim(&mut self.tags);
-        trim(&mut self.outside);
+        self.outside.iter_mut().for_each(|outside| trim(&mut outside.entries));
     }
 
     /// Every invariant of the fields.
@@ -259,7 +318,7 @@ impl Bucket {
             }
         }
         indices.sort_unstable();
-        assert!(indices.into_iter().eq(0..self.outside.len()), "each entry outside has one tag");
+        assert!(indices.into_iter().eq(0..self.outside().len()), "each entry outside has one tag");
         offsets.sort_unstable();
         let end = offsets.into_iter().fold(0, |end, offset| {
             assert_eq!(offset, end, "records lie without gaps, each with one tag");
@@ -268,5 +327,12 @@ impl Bucket {
         assert_eq!(end, self.page.len(), "the last record ends the page");
         let soonest = self.entries().filter_map(|entry| entry.expiry).min().unwrap_or(Millis::MAX);
         assert!(self.soonest <= soonest, "`soonest` is a lower bound");
+        let cost: usize = self.outside().iter().map(Owned::cost).sum();
+        assert_eq!(self.outside.as_ref().map_or(0, |outside| outside.cost), cost, "the cost is a sum");
     }
+}
+
+/// What the allocator takes for so many bytes.
+fn allocated(bytes: usize) -> usize {
+    if bytes == 0 { 0 } else { (bytes + size_of::<usize>()).next_multiple_of(16) }
 }

@@ -1,23 +1,19 @@
-//! The keys of one slot: linear hashing (Litwin, "Linear hashing: a new tool for file and table addressing").
+//! The keys of one slot.
 //!
 //! Owns: which bucket a key is in, and growing by one bucket at a time: however many keys there are, an insertion moves the entries of
 //! one bucket at most. Must not: know of slots or of time beyond comparing it.
 //!
-//! With n buckets and 2^l <= n < 2^(l+1), a hash's address is its low l+1 bits if that is below n, else its low l bits. Growing
-//! appends bucket n, which takes half of bucket n - 2^l; shrinking undoes exactly that.
-//!
-//! Read from the lowest bit on, the bits that a bucket's hashes share are a prefix. Ordered by their bits in reverse ("place"), a bucket's
-//! hashes are a range, splitting cuts it in two, and the ranges of all buckets cover all places. A scan walks the places: however the
-//! dictionary changes between its steps, each step yields exactly the entries between two places, so that what is there throughout is
-//! yielded once.
+//! How: [`crate::values::linear`].
 
+use super::Access;
 use super::bucket::Bucket;
-use super::hash::{Hash, Hasher};
 use super::horizon::{Horizon, is_expired};
-use super::lean::reserve;
 use super::value::Entry;
 use crate::rng::Rng;
 use crate::types::Millis;
+use crate::values::lean::reserve;
+use crate::values::linear::{address, depth};
+use crate::values::{Hasher, KeyHash, Rules, Value};
 
 /// Entries a bucket, on average: the last splits happen at twice as many.
 const LOAD: usize = 32;
@@ -38,6 +34,8 @@ pub(super) struct Dictionary {
     volatile: usize,
     /// Bounds every entry's expiry.
     horizon: Horizon,
+    /// What the buckets' contents cost.
+    cost: usize,
 }
 
 /// Where an entry stands. Any change of the dictionary voids it.
@@ -49,7 +47,7 @@ pub(super) struct Position {
 
 impl Dictionary {
     pub fn new() -> Self {
-        Self { segments: vec![vec![Bucket::new()]], len: 0, volatile: 0, horizon: Horizon::default() }
+        Self { segments: vec![vec![Bucket::new()]], len: 0, volatile: 0, horizon: Horizon::default(), cost: 0 }
     }
 
     pub fn len(&self) -> usize {
@@ -73,11 +71,21 @@ impl Dictionary {
         &self.segments[number / SEGMENT][number % SEGMENT]
     }
 
-    fn bucket_mut(&mut self, number: usize) -> &mut Bucket {
-        &mut self.segments[number / SEGMENT][number % SEGMENT]
+    /// Memory that it takes, in bytes.
+    pub fn cost(&self) -> usize {
+        size_of::<Self>() + self.buckets() * size_of::<Bucket>() + self.cost
     }
 
-    pub fn find(&self, hash: Hash, key: &[u8]) -> Option<Position> {
+    /// Lets `change` change a bucket, and counts what that costs.
+    fn change<R>(&mut self, number: usize, change: impl FnOnce(&mut Bucket) -> R) -> R {
+        let bucket = &mut self.segments[number / SEGMENT][number % SEGMENT];
+        let before = bucket.cost();
+        let result = change(bucket);
+        self.cost = self.cost + bucket.cost() - before;
+        result
+    }
+
+    pub fn find(&self, hash: KeyHash, key: &[u8]) -> Option<Position> {
         let bucket = address(hash.address, self.buckets());
         let at = self.bucket(bucket).find(hash.fingerprint, key)?;
         Some(Position { bucket, at })
@@ -88,41 +96,54 @@ impl Dictionary {
     }
 
     /// Adds an entry whose key is not there.
-    pub fn insert(&mut self, hash: Hash, entry: Entry<'_>, hasher: &Hasher) {
-        let bucket = address(hash.address, self.buckets());
-        self.bucket_mut(bucket).insert(hash.fingerprint, entry);
+    pub fn insert(&mut self, hash: KeyHash, entry: Entry<'_>, rules: &Rules) {
+        let number = address(hash.address, self.buckets());
+        self.change(number, |bucket| bucket.insert(hash.fingerprint, entry, rules));
         self.len += 1;
         self.count(None, entry.expiry);
         if self.len > self.buckets() * LOAD && self.buckets() < BUCKETS_MAX {
-            self.grow(hasher);
+            self.grow(rules);
         }
     }
 
-    /// Gives an entry a new value and expiry.
-    pub fn replace(&mut self, position: Position, key: &[u8], value: &[u8], expiry: Option<Millis>) {
-        self.count(self.entry(position).expiry, expiry);
-        let bucket = self.bucket_mut(position.bucket);
-        bucket.replace(position.at, key, value, expiry);
-        bucket.trim();
+    /// Puts an entry in the place of the one with the same key.
+    pub fn replace(&mut self, position: Position, entry: Entry<'_>, rules: &Rules) {
+        self.count(self.entry(position).expiry, entry.expiry);
+        self.change(position.bucket, |bucket| {
+            bucket.replace(position.at, entry, rules);
+            bucket.trim();
+        });
     }
 
-    pub fn edit<R>(&mut self, position: Position, edit: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-        self.bucket_mut(position.bucket).edit(position.at, edit)
+    /// Writes a part of a string.
+    pub fn overwrite(&mut self, position: Position, offset: usize, part: &[u8], rules: &Rules) {
+        self.change(position.bucket, |bucket| bucket.overwrite(position.at, offset, part, rules));
+    }
+
+    /// Lets `edit` change an entry's value. The position is void afterwards.
+    pub fn edit<R>(&mut self, position: Position, rules: &Rules, edit: impl FnOnce(&mut Value) -> R) -> R {
+        self.change(position.bucket, |bucket| bucket.edit(position.at, rules, edit))
+    }
+
+    /// An entry was used.
+    pub fn touch(&mut self, position: Position, access: Access) {
+        self.segments[position.bucket / SEGMENT][position.bucket % SEGMENT].touch(position.at, access);
     }
 
     pub fn set_expiry(&mut self, position: Position, expiry: Option<Millis>) {
         self.count(self.entry(position).expiry, expiry);
-        self.bucket_mut(position.bucket).set_expiry(position.at, expiry);
+        self.change(position.bucket, |bucket| bucket.set_expiry(position.at, expiry));
     }
 
     /// Removes an entry.
-    pub fn remove(&mut self, position: Position) {
+    pub fn remove(&mut self, position: Position, rules: &Rules) {
         self.count(self.entry(position).expiry, None);
         self.len -= 1;
-        let bucket = self.bucket_mut(position.bucket);
-        bucket.remove(position.at);
-        bucket.trim();
-        self.shrink_if_sparse();
+        self.change(position.bucket, |bucket| {
+            bucket.remove(position.at);
+            bucket.trim();
+        });
+        self.shrink_if_sparse(rules);
     }
 
     /// Keeps `volatile` and the horizon in step with an entry whose expiry changes.
@@ -131,9 +152,10 @@ impl Dictionary {
         self.horizon.note(new.unwrap_or(Millis::MAX));
     }
 
-    fn grow(&mut self, hasher: &Hasher) {
+    fn grow(&mut self, rules: &Rules) {
         let (new, bit) = (self.buckets(), 1 << self.buckets().ilog2());
-        let moved = self.bucket_mut(new - bit).split(|key| hasher.hash(key).address as usize & bit != 0);
+        let moved = self.change(new - bit, |bucket| bucket.split(|key| rules.hasher.hash(key).address as usize & bit != 0, rules));
+        self.cost += moved.cost();
         if new.is_multiple_of(SEGMENT) {
             self.segments.push(Vec::new());
         }
@@ -142,7 +164,7 @@ impl Dictionary {
         segment.push(moved);
     }
 
-    fn shrink_if_sparse(&mut self) {
+    fn shrink_if_sparse(&mut self, rules: &Rules) {
         let last = self.buckets() - 1;
         if last == 0 || self.len >= self.buckets() * LOAD_MIN {
             return;
@@ -154,7 +176,8 @@ impl Dictionary {
         }
         // A walk for expired keys that has passed the bucket that now holds these must not forget them.
         self.horizon.note(removed.soonest());
-        self.bucket_mut(last - (1 << last.ilog2())).merge(removed);
+        self.cost -= removed.cost();
+        self.change(last - (1 << last.ilog2()), |bucket| bucket.merge(removed, rules));
     }
 
     /// Yields the entries from `place` up to the place that is returned; none: up to the end.
@@ -190,23 +213,24 @@ impl Dictionary {
     }
 
     /// One step of a walk over the buckets: removes what has expired in bucket `number` and returns the next number, none at the end.
-    pub fn expire(&mut self, number: usize, now: Millis, mut removed: impl FnMut(Entry<'_>)) -> Option<usize> {
+    pub fn expire(&mut self, number: usize, now: Millis, rules: &Rules, mut removed: impl FnMut(Entry<'_>)) -> Option<usize> {
         if number >= self.buckets() {
             // It shrank since the last step; what then moved was noted.
             self.horizon.walked();
             return None;
         }
-        let bucket = self.bucket_mut(number);
-        let before = bucket.len();
-        if is_expired(bucket.soonest(), now) {
-            bucket.expire(now, &mut removed);
-        }
-        let (gone, soonest) = (before - bucket.len(), bucket.soonest());
+        let (gone, soonest) = self.change(number, |bucket| {
+            let before = bucket.len();
+            if is_expired(bucket.soonest(), now) {
+                bucket.expire(now, &mut removed);
+            }
+            (before - bucket.len(), bucket.soonest())
+        });
         self.len -= gone;
         self.volatile -= gone;
         self.horizon.seen(soonest);
         for _ in 0..gone.div_ceil(LOAD_MIN) {
-            self.shrink_if_sparse();
+            self.shrink_if_sparse(rules);
         }
         if number + 1 < self.buckets() {
             return Some(number + 1);
@@ -249,33 +273,21 @@ impl Dictionary {
         let full =
             self.segments.split_last().map(|(last, others)| !last.is_empty() && others.iter().all(|segment| segment.len() == SEGMENT));
         assert_eq!(full, Some(true), "all segments but the last are full, and none is empty");
-        let (mut len, mut volatile) = (0, 0);
+        let (mut len, mut volatile, mut cost) = (0, 0, 0);
         for number in 0..self.buckets() {
             let bucket = self.bucket(number);
             bucket.check();
+            cost += bucket.cost();
             assert!(self.horizon.soonest() <= bucket.soonest(), "the horizon bounds every bucket");
             for entry in bucket.entries() {
                 let hash = hasher.hash(entry.key);
                 assert_eq!(address(hash.address, self.buckets()), number, "an entry is in the bucket of its address");
                 let found = self.find(hash, entry.key).map(|position| self.entry(position));
-                assert_eq!(found, Some(entry), "a key is there once");
+                assert_eq!(found.map(|found| found.key.as_ptr()), Some(entry.key.as_ptr()), "a key is there once");
                 len += 1;
                 volatile += usize::from(entry.expiry.is_some());
             }
         }
-        assert_eq!((len, volatile), (self.len, self.volatile), "the counters count");
+        assert_eq!((len, volatile, cost), (self.len, self.volatile, self.cost), "the counters count");
     }
-}
-
-/// Which of `buckets` holds the entries with this address.
-fn address(address: u32, buckets: usize) -> usize {
-    let low = 1 << buckets.ilog2();
-    let wide = address as usize & (2 * low - 1);
-    if wide < buckets { wide } else { wide & (low - 1) }
-}
-
-/// How many low bits the addresses in a bucket share.
-fn depth(number: usize, buckets: usize) -> u32 {
-    let low = 1 << buckets.ilog2();
-    if number >= low || number + low < buckets { buckets.ilog2() + 1 } else { buckets.ilog2() }
 }

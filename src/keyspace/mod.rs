@@ -1,36 +1,37 @@
 //! The keys and their values: a dictionary a slot, made when first used.
 //!
 //! Owns: lookup, expiry, scans, which keys are watched, and memory that is thin for small keys and never given or taken in one long pause.
-//! Must not: read a clock (the wall clock's `now` is an argument), know clients or commands, or let the order of a random map out.
+//! Must not: read a clock (the wall clock's `now` is an argument), know clients or commands, know values by more than what all types have, or let the
+//! order of a random map out.
 //! Contract: docs/architecture.md, "Keyspace".
 //!
 //! Every call names the slot with the key: commands know it already. An expired key is absent for every call that is given `now`;
 //! the calls that may write remove it on the way, unless only a primary may say so ([`Expired`]). Nothing has expired at `now` 0.
 
+mod access;
 mod bucket;
 mod dictionary;
-mod hash;
 mod horizon;
-mod lean;
 mod notes;
 mod record;
 mod slot;
 mod snapshots;
-mod tag;
 mod value;
 mod walks;
 mod watch;
+mod writes;
 
+pub use access::Access;
 pub use notes::{Note, Wanted};
 pub use slot::key_slot;
 pub use snapshots::{WalkId, WalkStep};
-pub use value::{Entry, Expired, Expiry, Value};
+pub use value::{Entry, Expired, Expiry};
 pub use watch::Version;
 
 use crate::rng::Rng;
 use crate::types::{Millis, SLOT_COUNT, Slot};
+use crate::values::{Hasher, Held, KeyHash, Rubble, Rules, Thresholds, View, WrongType};
 use dictionary::{Dictionary, Position};
-use hash::{Hash, Hasher};
 use horizon::Horizon;
 use notes::Notes;
 use snapshots::Snapshots;
@@ -38,13 +39,19 @@ use watch::Watches;
 
 /// See the module.
 pub struct Keyspace {
-    hasher: Hasher,
+    /// What all values have in common, and the hash of the keys.
+    rules: Rules,
+    /// The time of the command that runs, and whether what it reads counts as used.
+    clock: Access,
+    touches: bool,
     /// One a slot; none of them is empty.
     slots: Box<[Option<Box<Dictionary>>]>,
     /// The sum of their lengths.
     len: usize,
     /// The sum of their entries that expire.
     volatile: usize,
+    /// The sum of what they cost.
+    cost: usize,
     /// Bounds every entry's expiry.
     horizon: Horizon,
     /// Where the walk for expired keys goes on: this slot, this bucket.
@@ -57,6 +64,8 @@ pub struct Keyspace {
     dirty: u64,
     /// Dictionaries that were cleared, to be freed piece by piece.
     rubble: Vec<Dictionary>,
+    /// What the values of other keyspaces leave, whose keys were taken over or discarded.
+    adopted: Vec<Rubble>,
     watches: Watches,
     /// Walks over the keys as they were at one moment.
     snapshots: Snapshots,
@@ -67,11 +76,19 @@ pub struct Keyspace {
 impl Keyspace {
     /// An empty keyspace. The seed keys its hash: it must be one that nobody outside can guess.
     pub fn new(seed: u64) -> Self {
+        Self::with_thresholds(seed, Thresholds::SHIPPED)
+    }
+
+    /// The same, whose values take their forms by these thresholds.
+    pub fn with_thresholds(seed: u64, thresholds: Thresholds) -> Self {
         Self {
-            hasher: Hasher::new(seed),
+            rules: Rules { thresholds, hasher: Hasher::new(seed), rubble: Rubble::default() },
+            clock: Access::default(),
+            touches: true,
             slots: (0..SLOT_COUNT).map(|_| None).collect(),
             len: 0,
             volatile: 0,
+            cost: 0,
             horizon: Horizon::default(),
             walk: (0, 0),
             expired: 0,
@@ -79,6 +96,7 @@ impl Keyspace {
             notes: Notes::default(),
             dirty: 0,
             rubble: Vec::new(),
+            adopted: Vec::new(),
             watches: Watches::default(),
             snapshots: Snapshots::default(),
             rng: Rng::new(!seed),
@@ -111,6 +129,31 @@ impl Keyspace {
         self.dirty
     }
 
+    /// Before a command: the time, and whether the keys that it reads count as used.
+    pub fn prepare(&mut self, now: Millis, touches: bool) {
+        (self.clock, self.touches) = (Access::at(now), touches);
+    }
+
+    /// When values take which form, from now on.
+    pub fn set_thresholds(&mut self, thresholds: Thresholds) {
+        self.rules.thresholds = thresholds;
+    }
+
+    /// What all values have in common.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Memory that keys and values take, in bytes.
+    pub fn cost(&self) -> usize {
+        self.cost + size_of_val(&*self.slots)
+    }
+
+    /// The time of the command that runs.
+    pub fn clock(&self) -> Access {
+        self.clock
+    }
+
     /// What becomes of expired keys from now on.
     pub fn set_expired(&mut self, expired: Expired) {
         self.expired_keys = expired;
@@ -135,9 +178,22 @@ impl Keyspace {
         self.slots[slot.index()].as_deref()
     }
 
-    /// The key's value.
-    pub fn get(&mut self, slot: Slot, key: &[u8], now: Millis) -> Option<Value<'_>> {
-        self.entry(slot, key, now).map(|entry| entry.value)
+    /// The key's value, which counts as used.
+    pub fn get(&mut self, slot: Slot, key: &[u8], now: Millis) -> Option<View<'_>> {
+        let position = self.find_alive(slot, self.rules.hasher.hash(key), key, now)?;
+        let dictionary = self.slots[slot.index()].as_deref_mut()?;
+        if self.touches {
+            dictionary.touch(position, self.clock);
+        }
+        Some(dictionary.entry(position).value)
+    }
+
+    /// The key's value, if it is of this type; it counts as used. None if there is no such key.
+    ///
+    /// # Errors
+    /// It is of another type.
+    pub fn read<T: Held>(&mut self, slot: Slot, key: &[u8], now: Millis) -> Result<Option<&T>, WrongType> {
+        self.get(slot, key, now).map(View::of).transpose()
     }
 
     /// True if the key is there.
@@ -145,14 +201,14 @@ impl Keyspace {
         self.entry(slot, key, now).is_some()
     }
 
-    /// The key's value and expiry.
+    /// All that the key holds. It does not count as used.
     pub fn entry(&mut self, slot: Slot, key: &[u8], now: Millis) -> Option<Entry<'_>> {
-        let position = self.find_alive(slot, self.hasher.hash(key), key, now)?;
+        let position = self.find_alive(slot, self.rules.hasher.hash(key), key, now)?;
         self.dictionary(slot).map(|dictionary| dictionary.entry(position))
     }
 
     /// Where a key stands; one that has expired is absent, and removed if that is up to this node.
-    fn find_alive(&mut self, slot: Slot, hash: Hash, key: &[u8], now: Millis) -> Option<Position> {
+    fn find_alive(&mut self, slot: Slot, hash: KeyHash, key: &[u8], now: Millis) -> Option<Position> {
         debug_assert_eq!(slot, key_slot(key), "the caller computes a key's slot from the key");
         let dictionary = self.dictionary(slot)?;
         let position = dictionary.find(hash, key)?;
@@ -168,103 +224,43 @@ impl Keyspace {
     }
 
     /// As [`Keyspace::find_alive`], to change the key: an expired one that is kept is still in its place.
-    fn find_to_write(&mut self, slot: Slot, hash: Hash, key: &[u8], now: Millis) -> Option<Position> {
+    fn find_to_write(&mut self, slot: Slot, hash: KeyHash, key: &[u8], now: Millis) -> Option<Position> {
         let now = if self.expired_keys == Expired::Kept { 0 } else { now };
         self.find_alive(slot, hash, key, now)
     }
 
-    /// Sets a key to a string, whatever it held before.
-    pub fn set_string(&mut self, slot: Slot, key: &[u8], value: &[u8], expiry: Expiry, now: Millis) {
-        let hash = self.hasher.hash(key);
-        let found = self.find_to_write(slot, hash, key, now);
-        self.put_aside(slot, hash, key, found);
-        if found.is_none() {
-            self.notes.new_key(key);
-        }
-        let hasher = self.hasher;
-        self.change(slot, |dictionary| match found {
-            Some(position) => {
-                let expiry = expiry.after(dictionary.entry(position).expiry);
-                dictionary.replace(position, key, value, expiry);
-            }
-            None => dictionary.insert(hash, Entry { key, value: Value::String(value), expiry: expiry.after(None) }, &hasher),
-        });
-        self.changed(key);
-    }
-
-    /// Adds a key with all that it holds; false, and nothing is done, if the key is there, expired or not.
-    pub fn add(&mut self, slot: Slot, entry: Entry<'_>) -> bool {
-        let hash = self.hasher.hash(entry.key);
-        if self.dictionary(slot).is_some_and(|dictionary| dictionary.find(hash, entry.key).is_some()) {
-            return false;
-        }
-        self.put_aside(slot, hash, entry.key, None);
-        let hasher = self.hasher;
-        self.change(slot, |dictionary| dictionary.insert(hash, entry, &hasher));
-        self.changed(entry.key);
-        true
-    }
-
-    /// Lets `edit` change the bytes of a string, in place if they are many; an absent key is an empty string that never expires.
-    pub fn edit_string<R>(&mut self, slot: Slot, key: &[u8], now: Millis, edit: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-        let hash = self.hasher.hash(key);
-        let found = self.find_to_write(slot, hash, key, now);
-        self.put_aside(slot, hash, key, found);
-        let result = match found {
-            Some(position) => self.change(slot, |dictionary| dictionary.edit(position, edit)),
-            None => {
-                self.notes.new_key(key);
-                let mut bytes = Vec::new();
-                let result = edit(&mut bytes);
-                let hasher = self.hasher;
-                self.change(slot, |dictionary| dictionary.insert(hash, Entry { key, value: Value::String(&bytes), expiry: None }, &hasher));
-                result
-            }
-        };
-        self.changed(key);
-        result
-    }
-
-    /// Gives a key that has just been set to an empty string these bytes for its own, so that a long value is not copied: no change beside that one. Nothing happens
-    /// if the key is gone.
-    pub fn give_string(&mut self, slot: Slot, key: &[u8], bytes: Vec<u8>) {
-        if let Some(position) = self.find_alive(slot, self.hasher.hash(key), key, 0) {
-            self.change(slot, |dictionary| dictionary.edit(position, |old| *old = bytes));
-        }
-    }
-
     /// Gives the key a time to live, or takes it away; false if the key is not there.
     pub fn set_expiry(&mut self, slot: Slot, key: &[u8], expiry: Option<Millis>, now: Millis) -> bool {
-        let hash = self.hasher.hash(key);
+        let hash = self.rules.hasher.hash(key);
         let Some(position) = self.find_to_write(slot, hash, key, now) else { return false };
         self.put_aside(slot, hash, key, Some(position));
-        self.change(slot, |dictionary| dictionary.set_expiry(position, expiry));
+        self.change(slot, |dictionary, _| dictionary.set_expiry(position, expiry));
         self.changed(key);
         true
     }
 
     /// Removes the key; false if it was not there.
     pub fn remove(&mut self, slot: Slot, key: &[u8], now: Millis) -> bool {
-        let hash = self.hasher.hash(key);
+        let hash = self.rules.hasher.hash(key);
         let Some(position) = self.find_to_write(slot, hash, key, now) else { return false };
         self.remove_at(slot, hash, position, key);
         self.dirty += 1;
         true
     }
 
-    fn remove_at(&mut self, slot: Slot, hash: Hash, position: Position, key: &[u8]) {
+    fn remove_at(&mut self, slot: Slot, hash: KeyHash, position: Position, key: &[u8]) {
         self.put_aside(slot, hash, key, Some(position));
-        self.change(slot, |dictionary| dictionary.remove(position));
+        self.change(slot, |dictionary, rules| dictionary.remove(position, rules));
         self.watches.touch(key);
     }
 
     /// Before a key changes: walks that have not come to it yet keep what it holds.
-    fn put_aside(&mut self, slot: Slot, hash: Hash, key: &[u8], found: Option<Position>) {
+    fn put_aside(&mut self, slot: Slot, hash: KeyHash, key: &[u8], found: Option<Position>) {
         if self.snapshots.is_empty() {
             return;
         }
         let old = self.slots[slot.index()].as_deref().zip(found).map(|(dictionary, position)| dictionary.entry(position));
-        self.snapshots.put_aside(slot, hash, key, old);
+        self.snapshots.put_aside(slot, hash, key, old, &self.rules);
     }
 
     /// After a key was written.
@@ -274,17 +270,19 @@ impl Keyspace {
     }
 
     /// Changes a slot's dictionary, making it before and dropping it afterwards if it is empty, and keeps the totals.
-    fn change<R>(&mut self, slot: Slot, change: impl FnOnce(&mut Dictionary) -> R) -> R {
+    fn change<R>(&mut self, slot: Slot, change: impl FnOnce(&mut Dictionary, &Rules) -> R) -> R {
         let place = &mut self.slots[slot.index()];
+        let before = place.as_ref().map_or(0, |dictionary| dictionary.cost());
         let dictionary = place.get_or_insert_with(|| Box::new(Dictionary::new()));
         let (len, volatile) = (dictionary.len(), dictionary.volatile());
-        let result = change(dictionary);
+        let result = change(dictionary, &self.rules);
         self.len = self.len + dictionary.len() - len;
         self.volatile = self.volatile + dictionary.volatile() - volatile;
         self.horizon.note(dictionary.horizon().soonest());
         if dictionary.len() == 0 {
             *place = None;
         }
+        self.cost = self.cost + place.as_ref().map_or(0, |dictionary| dictionary.cost()) - before;
         result
     }
 
@@ -320,7 +318,7 @@ impl Keyspace {
 
     /// Touches every watched key that is there in these slots.
     fn touch_all(&mut self, slots: impl Fn(Slot) -> bool) {
-        let Self { watches, slots: dictionaries, hasher, .. } = self;
+        let Self { watches, slots: dictionaries, rules: Rules { hasher, .. }, .. } = self;
         watches.touch_if(|key| {
             let slot = key_slot(key);
             let dictionary = dictionaries[slot.index()].as_ref().filter(|_| slots(slot));
@@ -334,6 +332,7 @@ impl Keyspace {
         self.dirty += dictionary.len() as u64;
         self.len -= dictionary.len();
         self.volatile -= dictionary.volatile();
+        self.cost -= dictionary.cost();
         self.rubble.push(*dictionary);
     }
 
@@ -342,7 +341,8 @@ impl Keyspace {
     pub fn replace(&mut self, mut by: Self) {
         self.touch_all(|_| true);
         self.snapshots.void(SLOT_COUNT - 1);
-        std::mem::swap(&mut self.hasher, &mut by.hasher);
+        std::mem::swap(&mut self.rules.hasher, &mut by.rules.hasher);
+        std::mem::swap(&mut self.cost, &mut by.cost);
         std::mem::swap(&mut self.slots, &mut by.slots);
         (self.len, self.volatile, self.horizon, self.walk) = (by.len, by.volatile, by.horizon, by.walk);
         self.touch_all(|_| true);
@@ -351,6 +351,8 @@ impl Keyspace {
 
     /// Takes the memory of another keyspace, to free it by [`Keyspace::free_some`]: dropping one that is large takes long.
     pub fn discard(&mut self, other: Self) {
+        self.adopted.push(other.rules.rubble);
+        self.adopted.extend(other.adopted);
         self.rubble.extend(other.rubble);
         self.rubble.extend(other.slots.into_iter().flatten().map(|dictionary| *dictionary));
     }
@@ -363,22 +365,25 @@ impl Keyspace {
             }
             self.rubble.pop();
         }
-        true
+        let done = [&self.rules.rubble].into_iter().chain(&self.adopted).all(|rubble| rubble.free_some(&mut budget));
+        self.adopted.retain(|rubble| !rubble.is_done());
+        done
     }
 
     /// Asserts every invariant. Looks at every key.
     pub fn check(&self) {
-        let (mut len, mut volatile) = (0, 0);
+        let (mut len, mut volatile, mut cost) = (0, 0, 0);
         for (slot, dictionary) in Slot::all().zip(&self.slots) {
             let Some(dictionary) = dictionary else { continue };
             assert!(dictionary.len() > 0, "no dictionary is empty");
             assert!(self.horizon.soonest() <= dictionary.horizon().soonest(), "the horizon bounds every dictionary");
             assert!(dictionary.entries().all(|entry| key_slot(entry.key) == slot), "a key is in its own slot");
-            dictionary.check(&self.hasher);
+            dictionary.check(&self.rules.hasher);
+            cost += dictionary.cost();
             len += dictionary.len();
             volatile += dictionary.volatile();
         }
-        assert_eq!((len, volatile), (self.len, self.volatile), "the totals are sums");
+        assert_eq!((len, volatile, cost), (self.len, self.volatile, self.cost), "the totals are sums");
     }
 }
 

@@ -1,16 +1,20 @@
 //! The form of a small entry within a page.
 //!
-//! `key length: u8`, `value length: 7 bits, expiry bit`, `expiry: u64 little endian` if the bit is set, key, value.
+//! `key length: u8`, `value length: 7 bits, expiry bit`, `access: 3 bytes`, `expiry: u64 little endian` if the bit is set, key, value.
 //! Owns: that form. Must not: be fed bytes that it did not write; what it reads was made in this process.
 
-use super::value::{Entry, Value};
+use super::Access;
+use super::value::Entry;
 use crate::types::Millis;
+use crate::values::View;
 
 /// The bit of the second byte that says that an expiry follows.
 const EXPIRES: u8 = 0x80;
 const KEY_MAX: usize = u8::MAX as usize;
 const VALUE_MAX: usize = (EXPIRES - 1) as usize;
-const HEADER_SIZE: usize = 2;
+/// Where the access stands.
+const ACCESS: usize = 2;
+const HEADER_SIZE: usize = ACCESS + Access::SIZE;
 /// How many bytes an expiry takes.
 pub(super) const EXPIRY_SIZE: usize = size_of::<Millis>();
 
@@ -46,14 +50,16 @@ pub(super) fn read(bytes: &[u8]) -> Entry<'_> {
         word.copy_from_slice(&bytes[HEADER_SIZE..key]);
         Millis::from_le_bytes(word)
     });
-    Entry { key: &bytes[key..value], value: Value::String(&bytes[value..end]), expiry }
+    let access = Access::from_bytes([bytes[ACCESS], bytes[ACCESS + 1], bytes[ACCESS + 2]]);
+    Entry { key: &bytes[key..value], value: View::Bytes(&bytes[value..end]), expiry, access }
 }
 
 /// Writes the record of an entry that fits into exactly as many bytes as it takes.
-pub(super) fn write(into: &mut [u8], key: &[u8], value: &[u8], expiry: Option<Millis>) {
+pub(super) fn write(into: &mut [u8], key: &[u8], value: &[u8], expiry: Option<Millis>, access: Access) {
     let flag = if expiry.is_some() { EXPIRES } else { 0 };
     let (header, mut rest) = into.split_at_mut(HEADER_SIZE);
-    header.copy_from_slice(&[key.len() as u8, value.len() as u8 | flag]);
+    header[..ACCESS].copy_from_slice(&[key.len() as u8, value.len() as u8 | flag]);
+    header[ACCESS..].copy_from_slice(&access.to_bytes());
     if let Some(expiry) = expiry {
         let (word, behind) = rest.split_at_mut(EXPIRY_SIZE);
         word.copy_from_slice(&expiry.to_le_bytes());
@@ -62,6 +68,11 @@ pub(super) fn write(into: &mut [u8], key: &[u8], value: &[u8], expiry: Option<Mi
     let (key_bytes, value_bytes) = rest.split_at_mut(key.len());
     key_bytes.copy_from_slice(key);
     value_bytes.copy_from_slice(value);
+}
+
+/// The record that begins these bytes was used.
+pub(super) fn touch(bytes: &mut [u8], access: Access) {
+    bytes[ACCESS..HEADER_SIZE].copy_from_slice(&access.to_bytes());
 }
 
 /// Adds, changes or takes away the expiry of the record at `offset`, moving what lies behind.

@@ -9,10 +9,10 @@
 
 use super::Keyspace;
 use super::dictionary::Dictionary;
-use super::hash::{Hash, Hasher};
-use super::value::{Entry, Owned, Value};
+use super::value::{Entry, Owned};
 use super::walks::next_used;
 use crate::types::{SLOT_COUNT, Slot};
+use crate::values::{Hasher, KeyHash, Rules};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Walks at a time: each keeps old entries of its own.
@@ -59,15 +59,15 @@ struct Walk {
 }
 
 impl Walk {
-    fn has_passed(&self, slot: Slot, hash: Hash) -> bool {
+    fn has_passed(&self, slot: Slot, hash: KeyHash) -> bool {
         (self.slot, self.place) > (slot.number(), hash.place())
     }
 
-    fn put_aside(&mut self, slot: Slot, key: &[u8], old: Option<Entry<'_>>) {
+    fn put_aside(&mut self, slot: Slot, key: &[u8], old: Option<Entry<'_>>, rules: &Rules) {
         let changed = self.changed.entry(slot.number()).or_default();
         if !changed.contains(key) {
             changed.insert(key.into());
-            self.aside.extend(old.map(Owned::from));
+            self.aside.extend(old.map(|old| Owned::of(old, rules)));
         }
     }
 
@@ -108,8 +108,8 @@ impl Walk {
 }
 
 fn cost(entry: &Entry<'_>) -> usize {
-    let Value::String(value) = entry.value;
-    VISIT_COST + entry.key.len() + value.len()
+    let value = entry.value.string().map_or_else(|_| entry.value.cost(), <[u8]>::len);
+    VISIT_COST + entry.key.len() + value
 }
 
 impl Snapshots {
@@ -125,9 +125,9 @@ impl Snapshots {
     }
 
     /// Before a key changes that holds `old`.
-    pub fn put_aside(&mut self, slot: Slot, hash: Hash, key: &[u8], old: Option<Entry<'_>>) {
+    pub fn put_aside(&mut self, slot: Slot, hash: KeyHash, key: &[u8], old: Option<Entry<'_>>, rules: &Rules) {
         for walk in self.walks.iter_mut().filter(|walk| !walk.voided && !walk.has_passed(slot, hash)) {
-            walk.put_aside(slot, key, old);
+            walk.put_aside(slot, key, old, rules);
         }
     }
 
@@ -156,9 +156,10 @@ impl Keyspace {
     }
 
     /// One step of a walk: visits keys of about `budget` bytes, each key once, in no order, with what it held when the walk began. Expired keys are
-    /// visited too. One key is never cut: the step takes as long as the largest value asks for.
+    /// visited too. A value is shown as a whole: of a large one the visitor takes a clone, and goes on with
+    /// it by itself.
     pub fn step_walk(&mut self, id: WalkId, budget: usize, visit: &mut dyn FnMut(Entry<'_>)) -> WalkStep {
-        let Self { snapshots, slots, hasher, .. } = self;
+        let Self { snapshots, slots, rules: Rules { hasher, .. }, .. } = self;
         let Some(walk) = snapshots.walks.iter_mut().find(|walk| walk.id == id && !walk.voided) else { return WalkStep::Voided };
         let mut left = budget.max(1);
         walk.visit_aside(&mut left, visit);

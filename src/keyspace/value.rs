@@ -1,49 +1,43 @@
-//! What a key holds, as readers see it and as it is kept.
+//! A key with all that it holds, as readers see it and as it is kept outside of a page.
 //!
-//! Owns: the types of values. A type that Pontoon learns later is a variant of both enums; every `match` then asks what it means.
+//! Owns: what an entry consists of. Must not: know a type of value, but that short strings lie with their keys.
 
+use super::Access;
 use crate::types::Millis;
+use crate::values::{Rules, Value, View};
 
 /// Bytes whose return to the system is as much work as that of a small entry.
 const PAGE: usize = 4096;
-
-/// A value as read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Value<'a> {
-    /// Bytes.
-    String(&'a [u8]),
-}
-
-impl Value<'_> {
-    /// The name that TYPE answers and SCAN's TYPE option takes.
-    pub fn type_name(&self) -> &'static str {
-        match self {
-            Self::String(_) => "string",
-        }
-    }
-}
+/// More than this is freed by itself.
+const SLICED: usize = 1 << 20;
 
 /// A key with all that it holds, as read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
     /// The key.
     pub key: &'a [u8],
     /// Its value.
-    pub value: Value<'a>,
+    pub value: View<'a>,
     /// The last millisecond of its life on the wall clock, if it ends.
     pub expiry: Option<Millis>,
+    /// When it was used last.
+    pub access: Access,
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
+    /// A string, which was never used.
+    pub fn string(key: &'a [u8], bytes: &'a [u8], expiry: Option<Millis>) -> Self {
+        Self { key, value: View::Bytes(bytes), expiry, access: Access::default() }
+    }
+
     /// True if its life is over: readers must not see it any more.
     pub fn is_expired(&self, now: Millis) -> bool {
         self.expiry.is_some_and(|expiry| super::horizon::is_expired(expiry, now))
     }
 
-    /// What it takes to free it: 1 for most, more for those that fill pages of memory.
+    /// What it takes to free it: 1 for most, more for those that fill pages of memory. What is large is freed by itself (see `values::Rubble`).
     pub(super) fn effort(&self) -> usize {
-        let Value::String(value) = self.value;
-        1 + (self.key.len() + value.len()) / PAGE
+        1 + (self.key.len() + self.value.cost().min(SLICED)) / PAGE
     }
 }
 
@@ -80,37 +74,26 @@ impl Expiry {
     }
 }
 
-/// A value that does not fit into a page, or cannot.
-#[derive(Debug)]
-pub(super) enum Object {
-    String(Vec<u8>),
-}
-
-impl Object {
-    pub fn read(&self) -> Value<'_> {
-        match self {
-            Self::String(bytes) => Value::String(bytes),
-        }
-    }
-}
-
 /// An entry by itself, as it lies outside of a page.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Owned {
     pub key: Box<[u8]>,
-    pub object: Object,
+    pub value: Value,
     pub expiry: Option<Millis>,
+    pub access: Access,
 }
 
 impl Owned {
-    pub fn read(&self) -> Entry<'_> {
-        Entry { key: &self.key, value: self.object.read(), expiry: self.expiry }
+    pub fn of(entry: Entry<'_>, rules: &Rules) -> Self {
+        Self { key: entry.key.into(), value: entry.value.to_value(rules), expiry: entry.expiry, access: entry.access }
     }
-}
 
-impl From<Entry<'_>> for Owned {
-    fn from(entry: Entry<'_>) -> Self {
-        let Value::String(value) = entry.value;
-        Self { key: entry.key.into(), object: Object::String(value.to_vec()), expiry: entry.expiry }
+    pub fn read(&self) -> Entry<'_> {
+        Entry { key: &self.key, value: View::Value(&self.value), expiry: self.expiry, access: self.access }
+    }
+
+    /// Memory that it takes, in bytes.
+    pub fn cost(&self) -> usize {
+        size_of::<Self>() + self.key.len() + self.value.cost()
     }
 }

@@ -27,7 +27,7 @@ impl Keyspace {
             if visited >= count.max(1) {
                 return u64::from(number) << 32 | u64::from(place);
             }
-            let next = dictionary.scan(place, &self.hasher, &mut |entry| {
+            let next = dictionary.scan(place, &self.rules.hasher, &mut |entry| {
                 visited += 1;
                 visit(entry);
             });
@@ -71,14 +71,14 @@ impl Keyspace {
         }
         let (mut watches, mut snapshots) = (std::mem::take(&mut self.watches), std::mem::take(&mut self.snapshots));
         let mut notes = std::mem::take(&mut self.notes);
-        let (hasher, mode, mut efforts) = (self.hasher, self.expired_keys, 0);
-        let (next, removed) = self.change(slot, |dictionary| {
+        let (mode, mut efforts) = (self.expired_keys, 0);
+        let (next, removed) = self.change(slot, |dictionary, rules| {
             let before = dictionary.len();
-            let next = dictionary.expire(bucket, now, |entry| {
+            let next = dictionary.expire(bucket, now, rules, |entry| {
                 efforts += entry.effort();
                 watches.touch(entry.key);
                 if !snapshots.is_empty() {
-                    snapshots.put_aside(slot, hasher.hash(entry.key), entry.key, Some(entry));
+                    snapshots.put_aside(slot, rules.hasher.hash(entry.key), entry.key, Some(entry), rules);
                 }
                 notes.expired(entry.key, mode);
             });

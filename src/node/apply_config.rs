@@ -3,6 +3,7 @@
 //! Owns: passing new values on, and writing the configuration file. Must not: parse or check values (config does).
 
 use crate::config::Config;
+use crate::keyspace::Keyspace;
 use crate::node::metadata::Metadata;
 use crate::node::metadata::bootstrap::{announced, raft_settings};
 use crate::node::metadata::own_address::settle_ip;
@@ -11,13 +12,14 @@ use crate::store::{Disk, Replacement};
 use std::io;
 use std::path::PathBuf;
 
-/// CONFIG SET changed something: Raft's times, and what this node announces of itself.
-pub(in crate::node) fn take_up(metadata: &mut Metadata, view: &mut View, out: &mut Effects) {
+/// CONFIG SET changed something: Raft's times, the forms of values, and what this node announces of itself.
+pub(in crate::node) fn take_up(metadata: &mut Metadata, keyspace: &mut Keyspace, view: &mut View, out: &mut Effects) {
     if !std::mem::take(&mut out.server.config_changed) {
         return;
     }
     std::mem::take(&mut view.config.warnings).iter().for_each(|warning| log::warn!("{warning}"));
     metadata.raft.set_settings(raft_settings(&view.config));
+    keyspace.set_thresholds(view.config.thresholds);
     let mut address = announced(&view.config);
     settle_ip(&view.config, &mut address, &metadata.own_address);
     if let Some(shard) = metadata.own_address.shard_id() {

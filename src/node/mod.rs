@@ -152,7 +152,7 @@ impl<D: Disk> Node<D> {
         let (files, loading, persistence) = dataset::rdb_load::begin(&config, store.disk().beside(), &mut rng, now)?;
         let metadata = Metadata::new(&config, loaded, nonce, settings, rng.fork(), now);
         let server = Server { run_id: rng.node_id().to_string(), started: now, persistence, ..Server::default() };
-        let keyspace = Keyspace::new(rng.next_u64());
+        let keyspace = Keyspace::with_thresholds(rng.next_u64(), config.thresholds);
         let dataset = dataset::Dataset::new(keyspace, rng.repl_id(), last_index, loading);
         Ok(Self {
             view: view::View { config, nonce, now, held: view::Held::default(), ending: shutdown::Ending::No },
@@ -184,7 +184,7 @@ impl<D: Disk> Node<D> {
         // After them: what a successor waits for may be the last of a stream, and then nothing else comes that would begin another turn.
         self.with_dataset(|dataset, metadata, view, out| dataset.tend_succession(metadata, view, out));
         self.with_dataset(|dataset, metadata, view, out| dataset.tend_bereft(metadata, view, out));
-        apply_config::take_up(&mut self.metadata, &mut self.view, &mut self.out);
+        apply_config::take_up(&mut self.metadata, &mut self.dataset.keyspace, &mut self.view, &mut self.out);
         self.settle();
         // Before what it may ask for: the last save.
         self.tend_ending();

@@ -21,6 +21,8 @@ use crate::wire::{Args, Limits, Reply};
 
 /// A client with this much unsent is not served further until it reads: a slow reader costs no more than this and one reply.
 pub(in crate::node) const MAX_UNSENT: usize = 1 << 20;
+/// What a turn adds to a long reply: some tenths of a millisecond.
+const REPLIED_A_TURN: usize = 128 << 10;
 /// A client that is not served further is not read further than this.
 pub(in crate::node) const MAX_UNREAD: usize = 1 << 20;
 /// A drained receive buffer larger than this gives its memory back.
@@ -50,6 +52,7 @@ impl<D: Disk> Node<D> {
         let mut received = std::mem::take(&mut session.receive);
         let mut used = 0;
         let mut flow = Flow::Done;
+        go_on_replying(&mut session);
         while flow == Flow::Done && used < received.len() && !session.closing {
             let Kind::Client(client) = &mut session.kind else { break };
             if client.client.is_blocked() {
@@ -135,6 +138,7 @@ impl<D: Disk> Node<D> {
         let (resp3, upstream) = (client.resp3, self.dataset.upstream(&self.out));
         let limit = self.view.config.client_output_buffer_limit.pubsub.hard;
         self.dataset.keyspace.want_notes(wanted_notes(&self.view.config));
+        self.dataset.keyspace.prepare(self.view.now.wall, !client.no_touch);
         let (awaited, has_bequest, offset) = (self.dataset.is_awaited(), self.dataset.has_bequest(), self.dataset.replication_offset());
         let written = (!client.is_primary && !self.dataset.stream.is_own()).then(|| self.dataset.keyspace.dirty());
         let mut others = Others::new(&mut self.out.io.sessions, Some(Asking { conn, resp3 }), limit);
@@ -185,7 +189,7 @@ impl<D: Disk> Node<D> {
             Step::Resume(outcome) => commands::resume(&mut context, outcome),
         };
         let Others { own_pushes, overrun, .. } = others;
-        out.extend_from_slice(&own_pushes);
+        client_pushes(client, out).extend_from_slice(&own_pushes);
         self.out.close_overrun(&overrun, &self.dataset.stream);
         written.into_iter().for_each(|written| self.part_from_history(written));
         flow
@@ -200,7 +204,11 @@ impl<D: Disk> Node<D> {
 
     pub(in crate::node) fn give_back(&mut self, conn: ConnId, session: Session) {
         let output = !session.transmit.is_empty() || session.closing;
+        let replying = matches!(&session.kind, Kind::Client(client) if client.client.long_reply.is_some() && !client.held_up);
         self.out.io.sessions.give_back(conn, session);
+        if replying {
+            self.out.io.sessions.queue_input(conn);
+        }
         if output {
             self.out.io.sessions.queue_output(conn);
         }
@@ -303,6 +311,25 @@ impl<D: Disk> Node<D> {
                 self.out.clients.waiting.conclude(client, result);
             }
         }
+    }
+}
+
+/// Where pushes for a client go: behind the reply that is being written.
+pub(in crate::node) fn client_pushes<'a>(client: &'a mut Client, out: &'a mut Vec<u8>) -> &'a mut Vec<u8> {
+    match &mut client.long_reply {
+        Some(reply) => &mut reply.after,
+        None => out,
+    }
+}
+
+/// More of a reply that is written over several turns, as long as its client reads.
+fn go_on_replying(session: &mut Session) {
+    let Kind::Client(client) = &mut session.kind else { return };
+    let ClientSession { client, held_up, .. } = &mut **client;
+    let Some(reply) = &mut client.long_reply else { return };
+    *held_up = session.transmit.len() >= MAX_UNSENT;
+    if !*held_up && reply.go_on(REPLIED_A_TURN, &mut Reply::new(session.transmit.end(), client.resp3)) {
+        client.long_reply = None;
     }
 }
 

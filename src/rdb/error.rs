@@ -28,7 +28,7 @@ pub enum Problem {
     #[error("the file ends in the middle")]
     Truncated,
     /// A value of a type that there is none of here.
-    #[error("the key '{key}' holds a {kind}: only strings are supported")]
+    #[error("the key '{key}' holds a {kind}, which is not supported")]
     Type {
         /// Its name.
         kind: &'static str,
@@ -61,6 +61,9 @@ pub enum Problem {
     /// A packed string.
     #[error("a compressed string is damaged")]
     Compressed,
+    /// What a value of this type is made of.
+    #[error("a {0} is damaged")]
+    Damaged(&'static str),
     /// The system gives no more memory.
     #[error("there is no memory for the {length} bytes of the key '{key}'")]
     Memory {

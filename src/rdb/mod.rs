@@ -9,7 +9,7 @@ mod strings;
 
 pub use error::{Problem, RdbError, shown};
 pub use reader::{Packed, Reader, Stop};
-pub use strings::{push_length, push_string};
+pub use strings::{Output, push_length, push_string};
 
 use crc::{CRC_64_REDIS, Crc, Table};
 

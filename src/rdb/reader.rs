@@ -25,6 +25,7 @@ impl From<Problem> for Stop {
 }
 
 /// Bytes, and how many of them have been read.
+#[derive(Clone)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -56,6 +57,14 @@ impl<'a> Reader<'a> {
         let taken = self.bytes[self.at..].get(..count).ok_or(Stop::Incomplete)?;
         self.at += count;
         Ok(taken)
+    }
+
+    /// As many of the next `most` bytes as there are, one at least.
+    pub fn take_some(&mut self, most: usize) -> Result<&'a [u8], Stop> {
+        match most.min(self.bytes.len() - self.at) {
+            0 if most > 0 => Err(Stop::Incomplete),
+            count => self.take(count),
+        }
     }
 
     /// The next N bytes.

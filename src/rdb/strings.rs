@@ -14,6 +14,47 @@ const PACKED_GAIN: usize = 5;
 /// The most digits of an integer of 32 bits, and its sign.
 const INTEGER_MAX: usize = 11;
 
+/// Where an RDB is written, up to a bound.
+pub struct Output<'a> {
+    out: &'a mut Vec<u8>,
+    /// Where strings are compressed; none: they are not.
+    packed: &'a mut Option<Vec<u8>>,
+    /// It is full with so many bytes, before compression.
+    end: usize,
+    /// What compression has saved.
+    saved: usize,
+}
+
+impl<'a> Output<'a> {
+    /// Appends to `out`, and is full with `budget` bytes more.
+    pub fn new(out: &'a mut Vec<u8>, packed: &'a mut Option<Vec<u8>>, budget: usize) -> Self {
+        let end = out.len().saturating_add(budget);
+        Self { out, packed, end, saved: 0 }
+    }
+
+    /// How many bytes until it is full.
+    pub fn left(&self) -> usize {
+        self.end.saturating_sub(self.out.len() + self.saved)
+    }
+
+    /// Appends a length, or a number in its form.
+    pub fn length(&mut self, value: usize) {
+        push_length(value, self.out);
+    }
+
+    /// Appends a string.
+    pub fn string(&mut self, bytes: &[u8]) {
+        let before = self.out.len();
+        push_string(bytes, self.packed, self.out);
+        self.saved += bytes.len().saturating_sub(self.out.len() - before);
+    }
+
+    /// Appends bytes as they are.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+}
+
 /// Appends a string in the shortest of its forms.
 pub fn push_string(bytes: &[u8], packed: &mut Option<Vec<u8>>, out: &mut Vec<u8>) {
     if bytes.len() <= INTEGER_MAX

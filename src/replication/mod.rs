@@ -20,4 +20,4 @@ pub use handshake::{CLOSING, Introduction, Refusal, acknowledgement};
 pub use history::History;
 pub use primary::{Fed, Offer, Profile, Replica, Request, Start};
 pub use stream::{STREAMED, Stream};
-pub use sync::{Sync, SyncError, Synced};
+pub use sync::{Fresh, Sync, SyncError, Synced};

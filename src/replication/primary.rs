@@ -307,12 +307,14 @@ impl Replica {
         if room == 0 {
             return Fed::Enough;
         }
+        let before = out.len();
         let (step, measured) = match &mut copy.form {
             Form::Measured(measure) => (measure.step(keyspace, room), true),
             Form::Marked(_) | Form::Counted => (copy.writer.step(keyspace, room, out), false),
         };
         match step {
-            WalkStep::More if measured => Fed::More,
+            // Who has nothing to read would never ask for more.
+            WalkStep::More if measured || out.len() == before => Fed::More,
             WalkStep::More => Fed::Enough,
             WalkStep::Done if measured => {
                 copy.announce(keyspace, out);

@@ -7,7 +7,8 @@ use super::History;
 use super::handshake::{Handshake, Heard, Introduction, Refusal};
 use super::rdb::{Loader, RdbError};
 use crate::keyspace::Keyspace;
-use crate::types::ReplId;
+use crate::types::{Millis, ReplId};
+use crate::values::Thresholds;
 
 /// What the sync came to. The next byte of the primary is the stream's.
 pub enum Synced {
@@ -50,14 +51,25 @@ pub struct Sync {
     handshake: Handshake,
     load: Option<Load>,
     /// For the keyspace that is filled.
-    seed: u64,
+    fresh: Fresh,
+}
+
+/// What the keyspace that is filled begins with.
+#[derive(Clone, Copy, Debug)]
+pub struct Fresh {
+    /// For the hash of its keys.
+    pub seed: u64,
+    /// By which values take their forms.
+    pub thresholds: Thresholds,
+    /// When its keys count as used last (wall ms).
+    pub now: Millis,
 }
 
 impl Sync {
-    /// Begins: the first request is appended to `out`. A replica that `has` data asks to go on with it. `seed` is for the hash of new keys.
-    pub fn begin(introduction: &Introduction<'_>, has: Option<&History>, seed: u64, out: &mut Vec<u8>) -> Self {
+    /// Begins: the first request is appended to `out`. A replica that `has` data asks to go on with it. `fresh` is for the new keys.
+    pub fn begin(introduction: &Introduction<'_>, has: Option<&History>, fresh: Fresh, out: &mut Vec<u8>) -> Self {
         let has = has.map(|history| (history.id, history.offset));
-        Self { handshake: Handshake::begin(introduction, has, out), load: None, seed }
+        Self { handshake: Handshake::begin(introduction, has, out), load: None, fresh }
     }
 
     /// Takes what the bytes from `used` on say: all of them, unless the stream begins among them. Requests are appended to `out`.
@@ -69,7 +81,9 @@ impl Sync {
             match heard {
                 Heard::Continue { id } => return Ok(Some(Synced::Partial(id))),
                 Heard::FullResync { id, offset } => {
-                    let loader = Loader::new(Keyspace::new(self.seed));
+                    let mut keyspace = Keyspace::with_thresholds(self.fresh.seed, self.fresh.thresholds);
+                    keyspace.prepare(self.fresh.now, true);
+                    let loader = Loader::new(keyspace);
                     self.load = Some(Load { history: History::new(id, offset), loader, sent: 0 });
                 }
                 Heard::Rdb(piece) => self.load.as_mut().map_or(Ok(()), |load| load.take(piece))?,

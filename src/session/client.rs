@@ -2,6 +2,7 @@
 //!
 //! Owns: what HELLO, CLIENT, MULTI and WATCH leave behind between commands. Must not: touch buffers or connections.
 
+use super::LongReply;
 use super::command::CommandId;
 use super::subscriptions::Subscriptions;
 use super::transaction::{Execution, Transaction};
@@ -67,6 +68,8 @@ pub struct Client {
     pub close_after_reply: bool,
     /// What becomes of a long argument.
     pub long_value: LongValue,
+    /// A reply of which not all is written yet. No command runs before that.
+    pub long_reply: Option<Box<LongReply>>,
 }
 
 /// So many bytes are a long value: rather than to copy them, the buffer that they came in becomes the value.
@@ -133,12 +136,13 @@ impl Client {
             replica: None,
             close_after_reply: false,
             long_value: LongValue::Lent,
+            long_reply: None,
         }
     }
 
     /// Whether it is not served until something has happened that is not its own doing.
     pub fn is_blocked(&self) -> bool {
-        self.waiting.is_some() || self.held
+        self.waiting.is_some() || self.held || self.long_reply.is_some()
     }
 
     /// Whether its silence means anything: it does not wait for this node, nor listen to channels, nor does this node keep it.

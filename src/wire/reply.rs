@@ -70,6 +70,20 @@ impl<'a> Reply<'a> {
         self.end_line();
     }
 
+    /// A bulk string that is written in pieces: the first says how many bytes there will be.
+    pub fn piece(&mut self, length: Option<usize>, bytes: &[u8], ends: bool) {
+        length.into_iter().for_each(|length| self.header(b'$', length));
+        self.out.extend_from_slice(bytes);
+        if ends {
+            self.end_line();
+        }
+    }
+
+    /// Pushes that were kept until here.
+    pub fn pushes(&mut self, written: &[u8]) {
+        self.out.extend_from_slice(written);
+    }
+
     /// Nothing where a value could be.
     pub fn null(&mut self) {
         self.out.extend_from_slice(if self.resp3 { b"_\r\n" } else { b"$-1\r\n" });

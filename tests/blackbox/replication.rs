@@ -34,13 +34,24 @@ fn contents(connection: &mut redis::Connection) -> BTreeMap<String, (String, Str
     if keys.is_empty() {
         return BTreeMap::new();
     }
-    let mut all = redis::pipe();
-    for key in &keys {
-        all.cmd("GET").arg(key).cmd("PEXPIRETIME").arg(key);
+    let (mut types, mut all) = (redis::pipe(), redis::pipe());
+    keys.iter().for_each(|key| _ = types.cmd("TYPE").arg(key));
+    let types: Vec<String> = types.query(connection).expect("it answers");
+    for (key, kind) in keys.iter().zip(&types) {
+        all.cmd(if kind == "hash" { "HGETALL" } else { "GET" }).arg(key).cmd("PEXPIRETIME").arg(key);
     }
     let found: Vec<redis::Value> = all.query(connection).expect("it answers");
-    let mut texts = found.into_iter().map(|value| text_of(value).expect("it is no error"));
+    let mut texts = found.into_iter().map(shown);
     keys.into_iter().map(|key| (key, (texts.next().unwrap_or_default(), texts.next().unwrap_or_default()))).collect()
+}
+
+/// A value as text; a hash's pairs in their order.
+fn shown(value: redis::Value) -> String {
+    if !matches!(value, redis::Value::Array(_) | redis::Value::Map(_)) {
+        return text_of(value).expect("it is no error");
+    }
+    let pairs: BTreeMap<String, String> = redis::from_redis_value(value).expect("these are pairs");
+    format!("{pairs:?}")
 }
 
 /// Waits until the replica has run all that the primary has written, and both have the same keys: on each some may just expire.
@@ -106,6 +117,41 @@ fn redis_server_gets_all_keys_and_follows_every_change() {
     fill(&node, "new", 2000, 30);
     assert_eq!(same(&node, &replica).len(), 2000);
     assert_eq!(info(&mut node.try_connect().unwrap(), "sync_full"), "1");
+}
+
+#[test]
+fn redis_server_gets_hashes_and_follows_their_changes() {
+    let node = whole(&[]);
+    ask_all(&node, &["HSET small a 1 b two c 3", "HSET gone a 1"]);
+    let mut connection = node.try_connect().expect("the node answers");
+    let write = |connection: &mut redis::Connection, numbers: std::ops::Range<usize>, length: usize| {
+        for first in numbers.step_by(500) {
+            let mut set = redis::cmd("HSET");
+            set.arg("large");
+            (first..first + 500).for_each(|number| _ = set.arg(format!("field:{number}")).arg(format!("{number:0length$}")));
+            set.exec(connection).expect("the node writes");
+        }
+    };
+    write(&mut connection, 0..50_000, 20);
+    let replica = replica_of(&node);
+    // Changed while it is copied.
+    write(&mut connection, 20_000..60_000, 30);
+    ask_all(
+        &node,
+        &[
+            "HDEL large field:1 field:59999",
+            "HINCRBY small a 41",
+            "HDEL gone a",
+            "HSETNX small d 4",
+            "HSET small long 1",
+            "EXPIRE small 1000",
+        ],
+    );
+    let found = same(&node, &replica);
+    assert!(found.len() == 2 && found["small"].0.contains("\"a\": \"42\""), "{:?}", found.keys());
+    assert_eq!(node.ask("HLEN large"), "59998");
+    assert_eq!(node.ask("UNLINK large"), "1");
+    assert_eq!(same(&node, &replica).len(), 1);
 }
 
 #[test]

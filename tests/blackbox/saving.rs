@@ -225,7 +225,7 @@ fn a_file_that_cannot_be_read_ends_the_start_and_stays_as_it_is() {
         (flipped(good.len() / 2), "byte "),
         (b"REDIS0010\x00\x01k\x81\xff\xff\xff\xff\xff\xff\xff\xff".to_vec(), "byte 9: a string of 18446744073709551615 bytes"),
         (b"no RDB at all".to_vec(), "byte 0: this is no RDB file"),
-        (list, "byte 9: the key 'list' holds a list: only strings are supported"),
+        (list, "byte 9: the key 'list' holds a list, which is not supported"),
     ] {
         fs::write(node.dump(), &bad).unwrap();
         let before = node.log().len();

@@ -309,7 +309,7 @@ impl World {
     fn judge(&mut self, index: usize, to: usize, purpose: Purpose, reply: &Reply) {
         match purpose {
             Purpose::Write(key, _) | Purpose::Fetch(key, _) => {
-                if reply.is_ok() && self.clients.mode == Mode::Probe {
+                if reply.is_done() && self.clients.mode == Mode::Probe {
                     self.clients.list[index].probed.insert(key);
                 }
                 self.follow(index, KEYS[key].slot(), reply);

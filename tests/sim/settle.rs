@@ -10,10 +10,11 @@ use crate::sim::queue::{MILLI, Micros};
 use crate::sim::stats::Stats;
 use crate::sim::world::World;
 use pontoon::cluster::State;
-use pontoon::keyspace::{Entry, Keyspace};
+use pontoon::keyspace::Keyspace;
 use pontoon::node::{Node, Signal};
 use pontoon::store::MemoryDisk;
-use pontoon::types::{ClusterId, NodeId, Slot, Term};
+use pontoon::types::{ClusterId, Millis, NodeId, Slot, Term};
+use pontoon::values::{Face, Hash, Parts, Place, View};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The longest time without a leader after the one before was told to end.
@@ -178,10 +179,21 @@ fn same_keys(one: &Node<MemoryDisk>, other: &Node<MemoryDisk>) -> bool {
         && Slot::all().filter(|slot| one.count_in_slot(*slot) > 0).all(|slot| entries(one, slot) == entries(other, slot))
 }
 
-fn entries(keyspace: &Keyspace, slot: Slot) -> Vec<Entry<'_>> {
-    let mut entries: Vec<_> = keyspace.entries_in_slot(slot).collect();
-    entries.sort_by_key(|entry| entry.key);
+/// What a slot holds: keys, their values and when they end.
+fn entries(keyspace: &Keyspace, slot: Slot) -> Vec<(&[u8], BTreeMap<Vec<u8>, Vec<u8>>, Option<Millis>)> {
+    let entries = keyspace.entries_in_slot(slot);
+    let mut entries: Vec<_> = entries.map(|entry| (entry.key, contents(entry.value), entry.expiry)).collect();
+    entries.sort_unstable();
     entries
+}
+
+/// A hash's fields; a string as that of a field without a name.
+fn contents(value: View<'_>) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let Ok(hash) = value.of::<Hash>() else { return [(Vec::new(), value.string().expect("nothing else is written").to_vec())].into() };
+    let mut strings = Vec::new();
+    let rest = hash.walk(Place::default(), Parts::Both, usize::MAX, &mut |piece| strings.push(piece.bytes.to_vec()));
+    assert_eq!(rest, None, "nothing is long");
+    strings.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
 }
 
 /// With everybody well there are as many voters as the leader wants and members may vote, and no zone has two more than another could have.

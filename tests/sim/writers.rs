@@ -17,6 +17,11 @@ impl Key {
     pub fn slot(self) -> Slot {
         key_slot(self.0.as_bytes())
     }
+
+    /// Whether it holds a hash, of which one field is what is written; else a string is.
+    fn is_hash(self) -> bool {
+        matches!(self.0, "c" | "f" | "i" | "l")
+    }
 }
 
 /// The keys, each written by one client only, each in a slot of its own above those that are changed one by one.
@@ -26,6 +31,10 @@ pub const KEYS: [Key; 12] =
 const BATCH: u64 = 8;
 /// A value that does not live long lives for less (ms).
 const SHORT_LIFE: u64 = 3_000;
+/// The field of a hash that is written.
+pub const FIELD: &str = "number";
+/// A large hash gets so many fields more: it is packed no longer.
+const FIELDS: usize = 600;
 /// A large value has less (bytes): a few of them fill a socket, and take a full sync or a save many turns.
 const LARGE: u64 = 200_000;
 
@@ -78,6 +87,7 @@ impl World {
                 watch.deletes(key, number);
                 words(&["DEL", KEYS[key].0])
             }
+            2 | 3 if KEYS[key].is_hash() => command.words,
             2 => {
                 watch.passes(key, number);
                 let life = self.clients.rng.between(50, SHORT_LIFE).to_string();
@@ -97,13 +107,23 @@ impl World {
         let client = &mut self.clients.list[index];
         client.written += 1;
         let value = format!("{}{}", client.written, ":".repeat(padding));
+        let purpose = Purpose::Write(key, client.written);
         self.stats.large_values += u64::from(is_large);
-        Command { words: words(&["SET", KEYS[key].0, &value]), purpose: Purpose::Write(key, client.written) }
+        if !KEYS[key].is_hash() {
+            return Command { words: words(&["SET", KEYS[key].0, &value]), purpose };
+        }
+        let mut words = words(&["HSET", KEYS[key].0, FIELD, &value]);
+        if is_large {
+            let first = self.clients.rng.below(2_000) as usize;
+            words.extend((first..first + FIELDS).flat_map(|field| [field.to_string(), value[..1].to_owned()]));
+        }
+        Command { words, purpose }
     }
 
     fn fetch(&self, to: usize, key: usize) -> Command {
         let floor = self.checks.floor(&self.machines[to], key);
-        Command { words: words(&["GET", KEYS[key].0]), purpose: Purpose::Fetch(key, floor) }
+        let words = if KEYS[key].is_hash() { words(&["HGET", KEYS[key].0, FIELD]) } else { words(&["GET", KEYS[key].0]) };
+        Command { words, purpose: Purpose::Fetch(key, floor) }
     }
 
     /// Where the client was sent last; else, often, where a member says that the owner is; else anywhere.

@@ -9,9 +9,10 @@ use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::raft::Raft;
 use crate::replication::Stream;
-use crate::session::{BusStats, Client, ClientList, Pause, PubSub, Server};
+use crate::session::{BusStats, Client, ClientList, LongReply, Pause, PubSub, Server};
 use crate::store::Work;
 use crate::types::{ConnId, LeaseNumber, Millis, NodeId, Now, Slot, SlotRange};
+use crate::values::{Parts, SLICE, Value, WrongType};
 use crate::wire::Reply;
 use std::collections::BTreeMap;
 
@@ -188,6 +189,20 @@ impl Context<'_> {
     pub fn fail(&mut self, text: &str) -> Flow {
         self.reply.error(text);
         Flow::Done
+    }
+
+    /// Writes the strings of a value, whose header is written: those of a large one over several turns, unless replies of the same transaction follow.
+    pub fn reply_strings(&mut self, value: Value, parts: Parts) {
+        let mut reply = LongReply::new(value, parts);
+        let budget = if self.stream.in_unit() { usize::MAX } else { SLICE };
+        if !reply.go_on(budget, &mut self.reply) {
+            self.client.long_reply = Some(Box::new(reply));
+        }
+    }
+
+    /// Writes the error for a key that holds a value of another type, and is done.
+    pub fn wrong_type(&mut self, wrong: WrongType) -> Flow {
+        self.fail(&wrong.to_string())
     }
 
     /// Writes `+OK` and is done.

@@ -5,6 +5,7 @@
 mod cluster;
 mod connection;
 mod generic;
+mod hash;
 mod pubsub;
 mod replication;
 mod scripting;
@@ -21,7 +22,9 @@ pub const FAMILIES: &[&[Command]] = &[
     connection::state::COMMANDS,
     generic::expire::COMMANDS,
     generic::keys::COMMANDS,
+    generic::object::COMMANDS,
     generic::scan::COMMANDS,
+    hash::COMMANDS,
     pubsub::COMMANDS,
     replication::COMMANDS,
     scripting::COMMANDS,

@@ -1,6 +1,7 @@
 //! Tests of the command layer on a node without a network: a [`Desk`] holds everything that a context borrows.
 
 mod connection;
+mod hashes;
 mod hostile;
 mod introspection;
 mod keys;

@@ -31,6 +31,10 @@ fn a_command_goes_as_it_came_if_it_changed_something() {
         desk(&["SET a 1", "get a", "SET a 2 NX", "incr a", "DEL b", "APPEND a x", "set c 1 GET", "MSET a 1 a 2", "setnx c 2", "flushall"]);
     assert_eq!(desk.told(), "SET a 1 | incr a | APPEND a x | set c 1 GET | MSET a 1 a 2 | flushall");
     assert_eq!(desk.client.written.offset, desk.stream.offset());
+    for line in ["HSET h a 1", "HSET h a 1", "HSETNX h a 2", "HDEL h b", "HINCRBY h a 5", "HINCRBY h a x", "HDEL h a b", "HGETALL h"] {
+        desk.ask(line);
+    }
+    assert_eq!(desk.told(), "HSET h a 1 | HSET h a 1 | HINCRBY h a 5 | HDEL h a b");
     desk.ask("flushall");
     desk.ask("persist a");
     desk.ask("getex a");

@@ -4,7 +4,8 @@ use super::*;
 
 /// One step of a walk, each key once.
 fn visit(keyspace: &mut Keyspace, id: WalkId, budget: usize, seen: &mut Model) -> WalkStep {
-    keyspace.step_walk(id, budget, &mut |Entry { key, value: Value::String(value), expiry }| {
+    keyspace.step_walk(id, budget, &mut |Entry { key, value, expiry, .. }| {
+        let value = value.string().unwrap();
         assert!(seen.insert(key.to_vec(), (value.to_vec(), expiry)).is_none(), "a key is visited once");
     })
 }
@@ -125,14 +126,14 @@ fn a_step_keeps_to_its_budget_and_walks_are_few() {
 fn a_keyspace_takes_over_another_ones_keys() {
     let (mut keyspace, mut loaded) = (filled(100), Keyspace::new(9));
     let slot = key_slot(b"new");
-    assert!(loaded.add(slot, Entry { key: b"new", value: Value::String(b"value"), expiry: Some(50) }));
-    assert!(!loaded.add(slot, Entry { key: b"new", value: Value::String(b"other"), expiry: None }));
+    assert!(loaded.add(slot, Entry::string(b"new", b"value", Some(50))));
+    assert!(!loaded.add(slot, Entry::string(b"new", b"other", None)));
     let (walk, dirty) = (keyspace.begin_walk().unwrap(), keyspace.dirty());
     let watched = [&b"new"[..], b"7", b"neither"].map(|key| (key, keyspace.watch(key_slot(key), key, 0)));
     keyspace.replace(loaded);
     keyspace.check();
     assert_eq!((keyspace.len(), keyspace.volatile_len(), keyspace.dirty()), (1, 1, dirty));
-    assert_eq!(keyspace.get(slot, b"new", 0), Some(Value::String(b"value")));
+    assert_eq!(keyspace.get(slot, b"new", 0).map(View::string), Some(Ok(&b"value"[..])));
     let touched = watched.map(|(key, version)| keyspace.is_touched(key_slot(key), key, version, 0));
     assert_eq!(touched, [true, true, false]);
     assert_eq!(keyspace.step_walk(walk, 1, &mut |_| ()), WalkStep::Voided);
@@ -149,7 +150,7 @@ fn dirty_counts_changes_and_not_expiry() {
         keyspace.dirty() - before
     };
     assert_eq!(counted(&|keyspace| keyspace.set_string(slot, b"k", b"1", Expiry::At(5), 0)), 1);
-    assert_eq!(counted(&|keyspace| keyspace.edit_string(slot, b"k", 0, |_| ())), 1);
+    assert_eq!(counted(&|keyspace| _ = keyspace.overwrite(slot, b"k", 0, b"", 0)), 1);
     assert_eq!(counted(&|keyspace| assert!(keyspace.get(slot, b"k", 9).is_none())), 0);
     assert_eq!(counted(&|keyspace| assert!(!keyspace.remove(slot, b"k", 9))), 0);
     assert_eq!(counted(&|keyspace| assert!(!keyspace.set_expiry(slot, b"k", None, 9))), 0);

@@ -5,6 +5,7 @@
 
 use crate::node::io::sessions::{Kind, Session, Sessions};
 use crate::node::metadata::Metadata;
+use crate::node::serve::client_pushes;
 use crate::node::view::{Effects, View};
 use crate::replication::Stream;
 use crate::session::{Buffers, Client, ClientList, Scope, confirm};
@@ -69,9 +70,11 @@ impl ClientList for Others<'_> {
             return;
         }
         let Some(session) = self.sessions.get_mut(to).filter(|session| !session.closing) else { return };
-        let Kind::Client(client) = &session.kind else { return };
-        write_push(session.transmit.end(), client.client.resp3, head, tail);
-        if beyond(session.transmit.len()) {
+        let Session { kind: Kind::Client(client), transmit, .. } = session else { return };
+        let resp3 = client.client.resp3;
+        let out = client_pushes(&mut client.client, transmit.end());
+        write_push(out, resp3, head, tail);
+        if beyond(out.len().max(transmit.len())) {
             session.closing = true;
             self.overrun.push(to);
         }

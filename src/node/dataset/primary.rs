@@ -110,7 +110,7 @@ impl Dataset {
                 return Fed::Finished;
             }
             let mark = out.rng.repl_id();
-            let about = About { ctime: view.now.wall / 1000, used_memory: out.server.usage.resident_bytes, replication: None };
+            let about = About { ctime: view.now.wall / 1000, used_memory: self.keyspace.cost() as u64, replication: None };
             let start = replica.start(&mut self.keyspace, &mut self.stream, Offer { id: out.rng.repl_id(), mark, about }, buffer);
             if start == Start::Later {
                 return Fed::Enough;

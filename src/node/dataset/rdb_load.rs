@@ -40,8 +40,9 @@ pub(in crate::node) fn begin<D: Disk>(
     let path = PathBuf::from(&config.dbfilename);
     let length = disk.open_read(&path).map_err(|source| DiskError { operation: "opening", path: path.clone(), source })?;
     let load = length.map(|_| {
-        let loader = Loader::new(Keyspace::new(rng.next_u64()));
-        Load { path, loader, buffer: Vec::new() }
+        let mut keyspace = Keyspace::with_thresholds(rng.next_u64(), config.thresholds);
+        keyspace.prepare(now.wall, true);
+        Load { path, loader: Loader::new(keyspace), buffer: Vec::new() }
     });
     let loading = length.map(|total| Progress { began: now, total, done: 0 });
     Ok((disk, Loading { load }, Persistence { loading, saved_at: now.wall, ..Persistence::default() }))

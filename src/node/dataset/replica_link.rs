@@ -7,7 +7,7 @@ use crate::node::dataset::Dataset;
 use crate::node::io::sessions::{Kind, Phase, PrimaryLink, StreamReader};
 use crate::node::metadata::Metadata;
 use crate::node::view::{Effects, View};
-use crate::replication::{Introduction, STREAMED, Sync, Synced};
+use crate::replication::{Fresh, Introduction, STREAMED, Sync, Synced};
 use crate::session::Client;
 use crate::types::{ConnId, REDIS_VERSION};
 use crate::wire::Parser;
@@ -34,8 +34,9 @@ impl Dataset {
         // Who has nothing has nothing to go on with.
         let has = (!self.keyspace.is_empty() || self.stream.backlog().is_some()).then(|| self.stream.history());
         link.local = Some(local);
+        let fresh = Fresh { seed, thresholds: config.thresholds, now: view.now.wall };
         link.heard = view.now.mono;
-        link.phase = Phase::Syncing(Box::new(Sync::begin(&introduction, has, seed, session.transmit.end())));
+        link.phase = Phase::Syncing(Box::new(Sync::begin(&introduction, has, fresh, session.transmit.end())));
         out.io.sessions.queue_output(conn);
     }
 

@@ -43,8 +43,7 @@ pub(in crate::node) fn give_long_value(
     let rest = received.split_off(end);
     let mut value = std::mem::replace(received, rest);
     value.truncate(start + argument.end);
-    value.drain(..start + argument.start);
     value.shrink_to_fit();
-    keyspace.give_string(slot, &key, value);
+    keyspace.give_string(slot, &key, value, start + argument.start);
     true
 }

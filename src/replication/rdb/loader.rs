@@ -3,16 +3,15 @@
 //! Owns: what the parts of an RDB mean, and which of them are refused. Must not: give the keys out before the last byte has been read and found good.
 //! Contract: [`super`].
 
-use crate::keyspace::{Entry, Keyspace, Value, key_slot};
+use crate::keyspace::{Entry, Keyspace, key_slot};
 use crate::rdb::{CRC, Digest, MAGIC, Packed, Problem, RdbError, Reader, Stop, VERSION_MAX, opcode, shown};
 use crate::types::numbers::RDB_OFFSET;
-use crate::types::{Millis, ReplId, Slot};
+use crate::types::{Millis, ReplId};
+use crate::values::{LONG, Load, Value, View};
 use crate::wire::number::parse_u64;
 
 /// Memory that the buffers keep when a long string has passed.
 const KEPT: usize = 1 << 20;
-/// A value of so many bytes goes straight into its place, and is nowhere else.
-const LONG: usize = 64 << 10;
 /// The first version that ends with a checksum.
 const FIRST_WITH_CHECKSUM: u32 = 5;
 
@@ -40,18 +39,17 @@ pub struct Loader {
     expiry: Option<Millis>,
     repl_id: Option<ReplId>,
     repl_offset: Option<u64>,
-    /// The long value that is read.
-    long: Option<Long>,
+    /// The value that is read in parts.
+    coming: Option<Coming>,
     /// For strings that are packed.
     unpacked: [Vec<u8>; 2],
 }
 
-/// A long value as far as it has come. Its key is there already, and empty.
-struct Long {
-    slot: Slot,
+/// A value as far as it has come.
+struct Coming {
     key: Box<[u8]>,
-    bytes: Vec<u8>,
-    length: usize,
+    expiry: Option<Millis>,
+    value: Box<dyn Load>,
 }
 
 /// What comes next.
@@ -81,7 +79,7 @@ impl Loader {
             expiry: None,
             repl_id: None,
             repl_offset: None,
-            long: None,
+            coming: None,
             unpacked: Default::default(),
         }
     }
@@ -145,12 +143,14 @@ impl Loader {
         self.keyspace
     }
 
-    /// Reads one part; returns its length. Nothing happens before all of it is there, long values excepted.
+    /// Reads one part; returns its length. Nothing happens before all of it is there.
     fn read(&mut self, bytes: &[u8]) -> Result<usize, Stop> {
-        if let Some(long) = self.long.take() {
-            return self.read_long(long, bytes);
-        }
         let mut reader = Reader::new(bytes);
+        if self.coming.is_some() {
+            self.go_on(&mut reader)?;
+            self.digest.update(&bytes[..reader.position()]);
+            return Ok(reader.position());
+        }
         match self.expected {
             Expected::Version => self.expected = Expected::Part { checksum: version(&mut reader)? >= FIRST_WITH_CHECKSUM },
             Expected::Part { checksum } => {
@@ -173,16 +173,25 @@ impl Loader {
         Ok(reader.position())
     }
 
-    fn read_long(&mut self, mut long: Long, bytes: &[u8]) -> Result<usize, Stop> {
-        let count = bytes.len().min(long.length - long.bytes.len());
-        long.bytes.extend_from_slice(&bytes[..count]);
-        self.digest.update(&bytes[..count]);
-        if long.bytes.len() == long.length {
-            self.keyspace.give_string(long.slot, &long.key, long.bytes);
-            return Ok(count);
+    /// Reads the next part of a value.
+    fn go_on(&mut self, reader: &mut Reader<'_>) -> Result<(), Stop> {
+        let Some(coming) = &mut self.coming else { return Ok(()) };
+        let read = coming.value.read(reader).map_err(|stop| match stop {
+            Stop::Bad(Problem::Memory { length, .. }) => Problem::Memory { length, key: shown(&coming.key) }.into(),
+            other => other,
+        })?;
+        if let Some(value) = read
+            && let Some(Coming { key, expiry, .. }) = self.coming.take()
+        {
+            self.add(&key, View::Value(&value), expiry)?;
         }
-        self.long = Some(long);
-        if count == 0 { Err(Stop::Incomplete) } else { Ok(count) }
+        Ok(())
+    }
+
+    fn add(&mut self, key: &[u8], value: View<'_>, expiry: Option<Millis>) -> Result<(), Problem> {
+        let access = self.keyspace.clock();
+        let added = self.keyspace.add(key_slot(key), Entry { key, value, expiry, access });
+        if added { Ok(()) } else { Err(Problem::Duplicate(shown(key))) }
     }
 
     /// Reads an opcode with what belongs to it, or a key; returns the opcode or type.
@@ -225,64 +234,35 @@ impl Loader {
         Ok(())
     }
 
-    /// Reads a key and its value, with the expiry that came before. Of a long value only the length is read.
-    fn key(&mut self, kind: u8, reader: &mut Reader<'_>) -> Result<(), Stop> {
-        let name = (kind != opcode::STRING).then(|| type_name(kind).ok_or(Problem::Opcode(kind))).transpose()?;
+    /// Reads a key and its value, with the expiry that came before. Of a value that comes in parts none is read yet.
+    fn key(&mut self, form: u8, reader: &mut Reader<'_>) -> Result<(), Stop> {
+        let missing = (!Value::has_form(form)).then(|| type_name(form).ok_or(Problem::Opcode(form))).transpose()?;
         let key = reader.string()?;
-        let value = if name.is_none() { Some(Found::read(reader)?) } else { None };
-        let Self { keyspace, unpacked: [keys, values], expiry, long, db, .. } = self;
-        let key = key.unpack(keys)?;
-        if let Some(kind) = name {
+        let short = if form == opcode::STRING && reader.clone().long_string(LONG)?.is_none() { Some(reader.string()?) } else { None };
+        let [mut keys, mut values] = std::mem::take(&mut self.unpacked);
+        let key = key.unpack(&mut keys)?;
+        if let Some(kind) = missing {
             return Err(Problem::Type { kind, key: shown(key) }.into());
         }
-        if *db != 0 {
-            return Err(Problem::Database { db: *db, key: shown(key) }.into());
+        if self.db != 0 {
+            return Err(Problem::Database { db: self.db, key: shown(key) }.into());
         }
-        let (slot, expiry) = (key_slot(key), expiry.take());
-        let mut add = |value: &[u8]| {
-            let added = keyspace.add(slot, Entry { key, value: Value::String(value), expiry });
-            if added { Ok(()) } else { Err(Problem::Duplicate(shown(key))) }
-        };
-        match value {
-            None => {}
-            Some(Found::Long(length)) => {
-                add(b"")?;
-                *long = Some(Long { slot, key: key.into(), bytes: room(length, key)?, length });
+        let expiry = self.expiry.take();
+        match short {
+            Some(bytes) => {
+                let bytes = bytes.unpack(&mut values)?;
+                self.add(key, View::Bytes(bytes), expiry)?;
             }
-            Some(Found::Whole(packed @ Packed::Lzf(_, length))) if length >= LONG => {
-                let mut bytes = room(length, key)?;
-                packed.unpack(&mut bytes)?;
-                add(b"")?;
-                keyspace.give_string(slot, key, bytes);
+            None => {
+                let value = Value::load(form, self.keyspace.rules());
+                self.coming = value.map(|value| Coming { key: key.into(), expiry, value });
             }
-            Some(Found::Whole(value)) => add(value.unpack(values)?)?,
         }
-        self.unpacked.iter_mut().for_each(|buffer| buffer.shrink_to(KEPT));
+        keys.shrink_to(KEPT);
+        values.shrink_to(KEPT);
+        self.unpacked = [keys, values];
         Ok(())
     }
-}
-
-/// A value in the RDB.
-enum Found<'a> {
-    Whole(Packed<'a>),
-    /// So many bytes follow, which have not been read.
-    Long(usize),
-}
-
-impl<'a> Found<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Stop> {
-        match reader.long_string(LONG)? {
-            Some(length) => Ok(Self::Long(length)),
-            None => reader.string().map(Self::Whole),
-        }
-    }
-}
-
-/// Memory for the value of this key. It is the system's only as the bytes come.
-fn room(length: usize, key: &[u8]) -> Result<Vec<u8>, Problem> {
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(length).map_err(|_| Problem::Memory { length, key: shown(key) })?;
-    Ok(bytes)
 }
 
 fn version(reader: &mut Reader<'_>) -> Result<u32, Stop> {
@@ -296,13 +276,14 @@ fn version(reader: &mut Reader<'_>) -> Result<u32, Stop> {
     }
 }
 
-/// What people call the types that there are beside strings.
-fn type_name(kind: u8) -> Option<&'static str> {
-    Some(match kind {
+/// What people call the types that there are none of here.
+fn type_name(form: u8) -> Option<&'static str> {
+    Some(match form {
         1 | 10 | 14 | 18 => "list",
         2 | 11 | 20 => "set",
         3 | 5 | 12 | 17 => "sorted set",
-        4 | 9 | 13 | 16 | 22..=25 => "hash",
+        9 | 13 => "hash in an old form",
+        22..=25 => "hash with fields that expire",
         6 | 7 => "value of a module",
         15 | 19 | 21 => "stream",
         _ => return None,

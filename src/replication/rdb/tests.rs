@@ -2,7 +2,7 @@
 //! `tests/blackbox/rdb.rs`.
 
 use super::*;
-use crate::keyspace::{Entry, Expiry, Keyspace, Value, WalkStep, key_slot};
+use crate::keyspace::{Entry, Expiry, Keyspace, WalkStep, key_slot};
 use crate::rdb::{CRC, opcode};
 use crate::types::{Millis, ReplId};
 use proptest::prelude::*;
@@ -17,7 +17,7 @@ type Contents = BTreeMap<Vec<u8>, (Vec<u8>, Option<Millis>)>;
 fn keyspace(contents: &Contents) -> Keyspace {
     let mut keyspace = Keyspace::new(1);
     for (key, (value, expiry)) in contents {
-        assert!(keyspace.add(key_slot(key), Entry { key, value: Value::String(value), expiry: *expiry }));
+        assert!(keyspace.add(key_slot(key), Entry::string(key, value, *expiry)));
     }
     keyspace
 }
@@ -25,7 +25,8 @@ fn keyspace(contents: &Contents) -> Keyspace {
 fn contents(keyspace: &mut Keyspace) -> Contents {
     let mut contents = Contents::new();
     let walk = keyspace.begin_walk().unwrap();
-    let mut visit = |Entry { key, value: Value::String(value), expiry }: Entry<'_>| {
+    let mut visit = |Entry { key, value, expiry, .. }: Entry<'_>| {
+        let value = value.string().unwrap();
         contents.insert(key.to_vec(), (value.to_vec(), expiry));
     };
     assert_eq!(keyspace.step_walk(walk, usize::MAX, &mut visit), WalkStep::Done);
@@ -224,9 +225,9 @@ fn what_has_no_meaning_here_is_passed_over() {
 #[test]
 fn what_there_is_no_place_for_is_named() {
     let cases: &[(&[u8], &str)] = &[
-        (b"\x0e\x04list\x01\x00", "byte 9: the key 'list' holds a list: only strings are supported"),
-        (b"\x11\x02z\n\x00", "byte 9: the key 'z\\n' holds a sorted set: only strings are supported"),
-        (b"\x13\xc0\x07", "byte 9: the key '7' holds a stream: only strings are supported"),
+        (b"\x0e\x04list\x01\x00", "byte 9: the key 'list' holds a list, which is not supported"),
+        (b"\x11\x02z\n\x00", "byte 9: the key 'z\\n' holds a sorted set, which is not supported"),
+        (b"\x13\xc0\x07", "byte 9: the key '7' holds a stream, which is not supported"),
         (b"\x63\x01a", "byte 9: unknown type or opcode 99"),
         (b"\xf5\x01a", "byte 9: it holds functions, which are not supported: FUNCTION FLUSH where it comes from"),
         (b"\xf7\x01", "byte 9: it holds the data of a module: modules are not supported"),

@@ -4,11 +4,11 @@
 //! its time was over, or it was never there: which of these is known only between bounds, and by watching.
 
 use crate::sim::machine::Machine;
-use crate::sim::writers::KEYS;
-use pontoon::keyspace::Value;
+use crate::sim::writers::{FIELD, KEYS};
 use pontoon::node::Node;
 use pontoon::store::MemoryDisk;
 use pontoon::types::{LogIndex, Millis};
+use pontoon::values::Hash;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The number that a key stands for at a node: no less than the one, no more than the other. Equal where the key is there.
@@ -171,8 +171,11 @@ fn is_primary(node: &Node<MemoryDisk>) -> bool {
 fn entry(node: &Node<MemoryDisk>, key: usize) -> Option<(u64, Option<Millis>)> {
     let name = KEYS[key].0.as_bytes();
     let mut entries = node.keyspace().entries_in_slot(KEYS[key].slot());
-    entries.find(|entry| entry.key == name).map(|entry| match entry.value {
-        Value::String(bytes) => (number(bytes), entry.expiry),
+    entries.find(|entry| entry.key == name).map(|entry| {
+        let mut buffer = Vec::new();
+        let field = entry.value.of::<Hash>().ok().and_then(|hash| hash.get(FIELD.as_bytes(), &mut buffer));
+        let written = field.or(entry.value.string().ok()).expect("a key is written as a string, or in a field");
+        (number(written), entry.expiry)
     })
 }
 

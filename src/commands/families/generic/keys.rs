@@ -61,7 +61,7 @@ fn exists(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 }
 
 fn type_of(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
-    let name = ctx.keyspace.get(ctx.slot, args.get(1), ctx.now.wall).map(|value| value.type_name());
+    let name = ctx.keyspace.entry(ctx.slot, args.get(1), ctx.now.wall).map(|entry| entry.value.type_name());
     ctx.looked_up(args.get(1), name.is_some());
     ctx.reply.simple(name.unwrap_or("none"));
     Flow::Done

@@ -189,9 +189,16 @@ fn clients(ctx: &Context<'_>, text: &mut Text) {
     ]);
 }
 
+/// What is counted: keys and values, the backlog, and clients' buffers.
+fn used_memory(ctx: &Context<'_>) -> u64 {
+    let mut buffers = 0;
+    ctx.clients.visit_others(&mut |_, held| buffers += held.input + held.output);
+    (ctx.keyspace.cost() + buffers) as u64 + ctx.stream.backlog().map_or(0, Backlog::len)
+}
+
 fn memory(ctx: &Context<'_>, text: &mut Text) {
     let usage = ctx.server.usage;
-    text.bytes("used_memory", usage.resident_bytes);
+    text.bytes("used_memory", used_memory(ctx));
     text.bytes("used_memory_rss", usage.resident_bytes);
     text.bytes("used_memory_peak", usage.peak_bytes);
     text.bytes("total_system_memory", usage.system_bytes);

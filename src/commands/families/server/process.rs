@@ -5,7 +5,6 @@
 use crate::commands::engine::parse::{NOT_AN_INTEGER, SYNTAX_ERROR, integer, is};
 use crate::commands::engine::{Command, Context, Flag, Flow, Group, KeyFlag, KeySpec, Wait};
 use crate::config::ShutdownOptions;
-use crate::keyspace::Value;
 use crate::wire::Args;
 
 const SERVER: Group = Group::SERVER;
@@ -65,9 +64,9 @@ fn usage(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
         _ => return ctx.fail(SYNTAX_ERROR),
     }
     let key = args.get(2);
-    match ctx.keyspace.get(ctx.slot, key, ctx.now.wall) {
+    match ctx.keyspace.entry(ctx.slot, key, ctx.now.wall) {
         None => ctx.reply.null(),
-        Some(Value::String(value)) => ctx.reply.int((key.len() + value.len() + KEY_OVERHEAD_BYTES) as i64),
+        Some(entry) => ctx.reply.int((key.len() + entry.value.cost() + KEY_OVERHEAD_BYTES) as i64),
     }
     Flow::Done
 }

@@ -5,8 +5,9 @@
 use crate::commands::engine::parse::{NOT_AN_INTEGER, integer};
 use crate::commands::engine::{Command, Context, Event, Flag, Flow, Group, KeyFlag, KeySpec};
 use crate::config::EventClass;
-use crate::keyspace::{Expiry, Value};
+use crate::keyspace::Expiry;
 use crate::types::STRING_MAX;
+use crate::values::{Held, Parts, Text, View, WrongType};
 use crate::wire::{Args, Reply};
 
 const READ: &[KeySpec] = &[KeySpec::one(&[KeyFlag::ReadOnly, KeyFlag::Access])];
@@ -46,17 +47,24 @@ pub const COMMANDS: &[Command] = &[
     Command::new("substr", 4, LOOK, Group::STRING, "1.0.0", "Returns a part of the string value of a key.", getrange).keys(READ),
 ];
 
-/// Answers from the key's value, none if it is not there, and counts a hit or a miss. True if it was there.
-fn read(ctx: &mut Context<'_>, key: &[u8], answer: impl FnOnce(&mut Reply<'_>, Option<&[u8]>)) -> bool {
+/// Answers from the key's value, none if it is not there, and counts a hit or a miss. True if it was there; an error says that it is no string.
+fn read(ctx: &mut Context<'_>, key: &[u8], answer: impl FnOnce(&mut Reply<'_>, Option<&[u8]>)) -> Result<bool, WrongType> {
     let value = ctx.keyspace.get(ctx.slot, key, ctx.now.wall);
     let found = value.is_some();
-    answer(&mut ctx.reply, value.map(|Value::String(bytes)| bytes));
+    let value = value.map(View::string).transpose();
+    if let Ok(bytes) = value {
+        answer(&mut ctx.reply, bytes);
+    }
+    let read = value.map(|_| found);
     ctx.looked_up(key, found);
-    found
+    read
 }
 
 /// Answers the key's value or null. True if it was there.
-pub(super) fn reply_value(ctx: &mut Context<'_>, key: &[u8]) -> bool {
+///
+/// # Errors
+/// It is no string, and nothing is answered.
+pub(super) fn reply_value(ctx: &mut Context<'_>, key: &[u8]) -> Result<bool, WrongType> {
     read(ctx, key, |reply, value| match value {
         Some(bytes) => reply.bulk(bytes),
         None => reply.null(),
@@ -64,22 +72,42 @@ pub(super) fn reply_value(ctx: &mut Context<'_>, key: &[u8]) -> bool {
 }
 
 fn get(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
-    reply_value(ctx, args.get(1));
+    let value = ctx.keyspace.get(ctx.slot, args.get(1), ctx.now.wall);
+    let (found, mut long) = (value.is_some(), None);
+    match value {
+        Some(View::Value(value)) if Text::of(value).is_some_and(Text::is_sliced) => long = Some(value.clone()),
+        None => ctx.reply.null(),
+        Some(value) => match value.string() {
+            Ok(bytes) => ctx.reply.bulk(bytes),
+            Err(wrong) => return ctx.wrong_type(wrong),
+        },
+    }
+    ctx.looked_up(args.get(1), found);
+    if let Some(value) = long {
+        ctx.reply_strings(value, Parts::Both);
+    }
     Flow::Done
 }
 
 fn getdel(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
-    if reply_value(ctx, args.get(1)) {
-        ctx.keyspace.remove(ctx.slot, args.get(1), ctx.now.wall);
-        ctx.notify(Event::DEL, args.get(1));
+    match reply_value(ctx, args.get(1)) {
+        Ok(true) => {
+            ctx.keyspace.remove(ctx.slot, args.get(1), ctx.now.wall);
+            ctx.notify(Event::DEL, args.get(1));
+            Flow::Done
+        }
+        Ok(false) => Flow::Done,
+        Err(wrong) => ctx.wrong_type(wrong),
     }
-    Flow::Done
 }
 
 fn mget(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     ctx.reply.array(args.len() - 1);
     for key in args.skip(1).iter() {
-        reply_value(ctx, key);
+        // A key of another type is as one that is not there.
+        if reply_value(ctx, key).is_err() {
+            ctx.reply.null();
+        }
     }
     Flow::Done
 }
@@ -112,8 +140,10 @@ fn set_all(ctx: &mut Context<'_>, args: Args<'_>) {
 }
 
 fn strlen(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
-    read(ctx, args.get(1), |reply, value| reply.int(value.map_or(0, <[u8]>::len) as i64));
-    Flow::Done
+    match read(ctx, args.get(1), |reply, value| reply.int(value.map_or(0, <[u8]>::len) as i64)) {
+        Ok(_) => Flow::Done,
+        Err(wrong) => ctx.wrong_type(wrong),
+    }
 }
 
 /// True if no string may become this long. What a primary has is not its replica's to refuse.
@@ -125,17 +155,24 @@ fn is_too_long(ctx: &Context<'_>, length: usize) -> bool {
 const TOO_LONG: &str = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
 
 /// The length of the key's value without counting a hit or a miss: writes do not.
-fn current_length(ctx: &mut Context<'_>, key: &[u8]) -> usize {
-    ctx.keyspace.get(ctx.slot, key, ctx.now.wall).map_or(0, |Value::String(bytes)| bytes.len())
+fn current_length(ctx: &mut Context<'_>, key: &[u8]) -> Result<usize, WrongType> {
+    let bytes = ctx.keyspace.get(ctx.slot, key, ctx.now.wall).map(View::string).transpose()?;
+    Ok(bytes.map_or(0, <[u8]>::len))
 }
 
 fn append(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     let (key, more) = (args.get(1), args.get(2));
-    let length = current_length(ctx, key) + more.len();
+    let end = match current_length(ctx, key) {
+        Ok(end) => end,
+        Err(wrong) => return ctx.wrong_type(wrong),
+    };
+    let length = end + more.len();
     if is_too_long(ctx, length) {
         return ctx.fail(TOO_LONG);
     }
-    ctx.keyspace.edit_string(ctx.slot, key, ctx.now.wall, |bytes| bytes.extend_from_slice(more));
+    if let Err(wrong) = ctx.keyspace.overwrite(ctx.slot, key, end, more, ctx.now.wall) {
+        return ctx.wrong_type(wrong);
+    }
     ctx.notify(APPENDED, key);
     ctx.reply.int(length as i64);
     Flow::Done
@@ -145,7 +182,10 @@ fn setrange(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     let (key, part) = (args.get(1), args.get(3));
     let Some(offset) = integer(args.get(2)) else { return ctx.fail(NOT_AN_INTEGER) };
     let Ok(offset) = usize::try_from(offset) else { return ctx.fail("ERR offset is out of range") };
-    let length = current_length(ctx, key);
+    let length = match current_length(ctx, key) {
+        Ok(length) => length,
+        Err(wrong) => return ctx.wrong_type(wrong),
+    };
     if part.is_empty() {
         ctx.reply.int(length as i64);
         return Flow::Done;
@@ -154,10 +194,9 @@ fn setrange(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     if is_too_long(ctx, end) {
         return ctx.fail(TOO_LONG);
     }
-    ctx.keyspace.edit_string(ctx.slot, key, ctx.now.wall, |bytes| {
-        bytes.resize(length.max(end), 0);
-        bytes[offset..end].copy_from_slice(part);
-    });
+    if let Err(wrong) = ctx.keyspace.overwrite(ctx.slot, key, offset, part, ctx.now.wall) {
+        return ctx.wrong_type(wrong);
+    }
     ctx.notify(PART_SET, key);
     ctx.reply.int(length.max(end) as i64);
     Flow::Done
@@ -165,8 +204,10 @@ fn setrange(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 
 fn getrange(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     let (Some(start), Some(end)) = (integer(args.get(2)), integer(args.get(3))) else { return ctx.fail(NOT_AN_INTEGER) };
-    read(ctx, args.get(1), |reply, value| reply.bulk(range(value.unwrap_or_default(), start, end)));
-    Flow::Done
+    match read(ctx, args.get(1), |reply, value| reply.bulk(range(value.unwrap_or_default(), start, end))) {
+        Ok(_) => Flow::Done,
+        Err(wrong) => ctx.wrong_type(wrong),
+    }
 }
 
 /// From `start` to `end`, both included; negative ones count from the end of the bytes.

@@ -6,7 +6,8 @@ use super::decimal;
 use crate::commands::engine::parse::{NOT_AN_INTEGER, integer};
 use crate::commands::engine::{Command, Context, Event, Flag, Flow, Group, KeyFlag, KeySpec};
 use crate::config::EventClass;
-use crate::keyspace::{Expiry, Value};
+use crate::keyspace::Expiry;
+use crate::values::View;
 use crate::wire::Args;
 use crate::wire::number::Digits;
 
@@ -53,9 +54,10 @@ fn decrby(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 
 /// Adds to the key's integer, 0 if it is not there; its time to live stays.
 fn add(ctx: &mut Context<'_>, key: &[u8], number: i64) -> Flow {
-    let old = match ctx.keyspace.get(ctx.slot, key, ctx.now.wall) {
+    let old = match ctx.keyspace.get(ctx.slot, key, ctx.now.wall).map(View::string) {
         None => Some(0),
-        Some(Value::String(bytes)) => integer(bytes),
+        Some(Ok(bytes)) => integer(bytes),
+        Some(Err(wrong)) => return ctx.wrong_type(wrong),
     };
     let Some(old) = old else { return ctx.fail(NOT_AN_INTEGER) };
     let Some(new) = old.checked_add(number) else { return ctx.fail(OVERFLOW) };
@@ -67,9 +69,10 @@ fn add(ctx: &mut Context<'_>, key: &[u8], number: i64) -> Flow {
 
 fn incrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     const NOT_A_FLOAT: &str = "ERR value is not a valid float";
-    let old = match ctx.keyspace.get(ctx.slot, args.get(1), ctx.now.wall) {
+    let old = match ctx.keyspace.get(ctx.slot, args.get(1), ctx.now.wall).map(View::string) {
         None => decimal::parse(b"0"),
-        Some(Value::String(bytes)) => decimal::parse(bytes),
+        Some(Ok(bytes)) => decimal::parse(bytes),
+        Some(Err(wrong)) => return ctx.wrong_type(wrong),
     };
     let (Some(old), Some(more)) = (old, decimal::parse(args.get(2))) else { return ctx.fail(NOT_A_FLOAT) };
     let Some(text) = decimal::sum(old, more) else { return ctx.fail("ERR increment would produce NaN or Infinity") };

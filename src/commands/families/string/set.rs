@@ -152,7 +152,10 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
         },
     };
     let found = if options.get {
-        reply_value(ctx, args.get(1))
+        match reply_value(ctx, args.get(1)) {
+            Ok(found) => found,
+            Err(wrong) => return ctx.wrong_type(wrong),
+        }
     } else {
         options.condition.is_some() && ctx.keyspace.exists(ctx.slot, args.get(1), ctx.now.wall)
     };
@@ -211,7 +214,9 @@ fn set_until(ctx: &mut Context<'_>, args: Args<'_>, clock: Clock, command: &str)
 }
 
 fn getset(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
-    reply_value(ctx, args.get(1));
+    if let Err(wrong) = reply_value(ctx, args.get(1)) {
+        return ctx.wrong_type(wrong);
+    }
     set_string(ctx, args, 2, Expiry::Never);
     Flow::Done
 }
@@ -227,8 +232,10 @@ fn getex(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
         },
         _ => None,
     };
-    if !reply_value(ctx, key) {
-        return Flow::Done;
+    match reply_value(ctx, key) {
+        Ok(true) => {}
+        Ok(false) => return Flow::Done,
+        Err(wrong) => return ctx.wrong_type(wrong),
     }
     match (options.life, end) {
         (_, Some(end)) => end_life(ctx, key, end),

@@ -1,4 +1,4 @@
-//! The hash that spreads keys over a dictionary's buckets.
+//! The hash that spreads keys, and the fields of large values, over buckets.
 //!
 //! Owns: SipHash-1-3 (Aumasson and Bernstein, "SipHash: a fast short-input PRF") under a secret key drawn from the seed, so that
 //! nobody outside can choose keys that share a bucket. Must not: have randomness of its own.
@@ -6,14 +6,14 @@
 use crate::rng::Rng;
 
 /// The secret key.
-#[derive(Clone, Copy)]
-pub(super) struct Hasher {
+#[derive(Clone, Copy, Debug)]
+pub struct Hasher {
     key: (u64, u64),
 }
 
-/// What a key's hash says, as the dictionary uses it.
+/// What a key's hash says, as a dictionary uses it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Hash {
+pub struct KeyHash {
     /// Its low bits are the bucket's address; with its bits in reverse order it is the key's place in a scan.
     pub address: u32,
     /// Tells most keys of a bucket apart without reading them. Independent of the address.
@@ -21,19 +21,21 @@ pub(super) struct Hash {
 }
 
 impl Hasher {
+    /// The secret that this seed gives.
     pub fn new(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         Self { key: (rng.next_u64(), rng.next_u64()) }
     }
 
-    pub fn hash(&self, key: &[u8]) -> Hash {
+    /// What the key's hash says.
+    pub fn hash(&self, key: &[u8]) -> KeyHash {
         let word = siphash::<1, 3>(self.key, key);
-        Hash { address: word as u32, fingerprint: (word >> 56) as u8 }
+        KeyHash { address: word as u32, fingerprint: (word >> 56) as u8 }
     }
 }
 
-impl Hash {
-    /// Where in a scan the key comes (see the dictionary).
+impl KeyHash {
+    /// Where in a scan the key comes (see `linear`).
     pub fn place(self) -> u32 {
         self.address.reverse_bits()
     }

@@ -4,11 +4,11 @@
 
 /// See the module.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Tag(u32);
+pub struct Tag(u32);
 
 /// Where an entry lies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Place {
+pub enum Place {
     /// Its record begins at this offset of the page.
     Page(usize),
     /// It is this one of those outside.
@@ -23,18 +23,22 @@ impl Tag {
     /// worst makes 10 bytes of 2.
     pub const PAGE_MAX: usize = 1 << 20;
 
+    /// Of a record in the page.
     pub fn in_page(fingerprint: u8, offset: usize) -> Self {
         Self(u32::from(fingerprint) << 24 | number(offset))
     }
 
+    /// Of one of those outside.
     pub fn outside(fingerprint: u8, index: usize) -> Self {
         Self(u32::from(fingerprint) << 24 | OUTSIDE | number(index))
     }
 
+    /// Eight bits of the key's hash.
     pub fn fingerprint(self) -> u8 {
         (self.0 >> 24) as u8
     }
 
+    /// Where the entry lies.
     pub fn place(self) -> Place {
         let number = (self.0 & NUMBER) as usize;
         if self.0 & OUTSIDE == 0 { Place::Page(number) } else { Place::Outside(number) }

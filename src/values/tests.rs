@@ -1,0 +1,202 @@
+//! Values against models, and each form against the others: RDBs and commands give back what was there.
+
+use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+
+fn rules() -> Rules {
+    let thresholds = Thresholds { hash_entries: 8, hash_value: 20 };
+    Rules { thresholds, hasher: Hasher::new(5), rubble: Rubble::default() }
+}
+
+fn pairs(hash: &Hash, budget: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let (mut strings, mut place): (Vec<Vec<u8>>, _) = (Vec::new(), Some(Place::default()));
+    while let Some(from) = place {
+        place = hash.walk(from, Parts::Both, budget, &mut |piece| {
+            if piece.begins() {
+                strings.push(Vec::new());
+            }
+            strings.last_mut().unwrap().extend_from_slice(piece.bytes);
+            assert!(strings.last().unwrap().len() < piece.length || piece.ends());
+        });
+    }
+    strings.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
+}
+
+fn model(hash: &Hash) -> Model {
+    let pairs = pairs(hash, 100);
+    let count = pairs.len();
+    let model: Model = pairs.into_iter().collect();
+    assert_eq!((model.len(), hash.len()), (count, count), "each field once");
+    model
+}
+
+fn saved(value: &Value, budget: usize) -> Vec<u8> {
+    let (mut bytes, mut place) = (Vec::new(), Some(Place::default()));
+    while let Some(from) = place {
+        let before = bytes.len();
+        place = value.save(from, &mut Output::new(&mut bytes, &mut Some(Vec::new()), budget));
+        assert!(bytes.len() - before <= budget.saturating_add(256 << 10), "a slice is bounded");
+    }
+    bytes
+}
+
+/// Reads an RDB form that comes in pieces.
+fn loaded(form: u8, bytes: &[u8], piece: usize, rules: &Rules) -> Result<Option<Value>, Stop> {
+    let (mut load, mut here, mut at) = (Value::load(form, rules).unwrap(), 0, 0);
+    while here < bytes.len() {
+        here = bytes.len().min(here + piece);
+        loop {
+            let mut reader = Reader::new(&bytes[at..here]);
+            match load.read(&mut reader) {
+                Ok(Some(value)) => return Ok(Some(value)),
+                Ok(None) => at += reader.position(),
+                Err(Stop::Incomplete) => break,
+                Err(stop) => return Err(stop),
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn hash(value: Value) -> Hash {
+    Hash::of(&value).unwrap().clone()
+}
+
+fn strings() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        8 => prop::collection::vec(any::<u8>(), 0..20),
+        4 => (0..300u32).prop_map(|number| number.to_string().into_bytes()),
+        1 => (any::<u8>(), 20..3000usize).prop_map(|(byte, length)| vec![byte; length]),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_hash_does_what_a_map_does(steps in prop::collection::vec((0..4u8, strings(), strings()), 1..300), piece in 1..5000usize) {
+        let (mut hash_, mut map, rules) = (Hash::default(), Model::new(), rules());
+        let mut shown = Vec::new();
+        for (at, (kind, field, value)) in steps.into_iter().enumerate() {
+            if kind == 0 {
+                prop_assert_eq!(hash_.remove(&field), map.remove(&field).is_some());
+            } else {
+                prop_assert_eq!(hash_.set(&field, &value, &rules), map.insert(field.clone(), value).is_none());
+            }
+            let mut buffer = Vec::new();
+            prop_assert_eq!(hash_.get(&field, &mut buffer), map.get(&field).map(Vec::as_slice));
+            // Somebody looks at it as it was.
+            if at % 37 == 0 {
+                shown.push((hash_.clone(), map.clone()));
+            }
+        }
+        for (old, map) in shown {
+            prop_assert_eq!(model(&old), map);
+        }
+        prop_assert_eq!(model(&hash_), map.clone());
+        if let Hash::Table(table) = &hash_ {
+            let cost: usize = (0..table.chunks()).map(|number| table.chunk(number).unwrap().cost()).sum();
+            prop_assert_eq!(table.cost(), size_of::<table::Table>() + cost + table.chunks() * 8);
+        }
+        if map.is_empty() {
+            return Ok(());
+        }
+        let value = Value::from(hash_);
+        let bytes = saved(&value, piece);
+        prop_assert_eq!(&bytes, &saved(&value, usize::MAX));
+        let again = loaded(value.rdb_form(), &bytes, piece, &rules).unwrap().unwrap();
+        prop_assert_eq!(model(&hash(again)), map.clone());
+        prop_assert!(loaded(value.rdb_form(), &bytes[..bytes.len() - 1], piece, &rules).unwrap().is_none());
+        let (mut told, mut place) = (Hash::default(), Some(Place::default()));
+        while let Some(from) = place {
+            place = value.command(from, &mut |words| {
+                assert_eq!(words[0], b"HSET");
+                words[1..].chunks(2).for_each(|pair| assert!(told.set(pair[0], pair[1], &rules)));
+            });
+        }
+        prop_assert_eq!(model(&told), map);
+    }
+
+    #[test]
+    fn a_scan_visits_what_is_there_throughout_once(fields in 1..2000u32, changes in prop::collection::vec((any::<bool>(), 0..4000u32), 0..200), count in 1..200usize) {
+        let (mut hash, rules) = (Hash::default(), rules());
+        let name = |number: u32| format!("field:{number}").into_bytes();
+        (0..fields).for_each(|number| _ = hash.set(&name(number), b"", &rules));
+        let (mut cursor, mut seen, mut changes) = (0, BTreeMap::<Vec<u8>, usize>::new(), changes.into_iter());
+        loop {
+            cursor = hash.scan(cursor, count, &mut |field, _| *seen.entry(field.to_vec()).or_default() += 1);
+            if cursor == 0 {
+                break;
+            }
+            for (adds, number) in changes.by_ref().take(20) {
+                // What is there throughout has an even number.
+                if adds { hash.set(&name(number * 2 + 1), b"", &rules); } else { hash.remove(&name(number * 2 + 1)); }
+            }
+        }
+        for number in (0..fields).step_by(2) {
+            prop_assert!(seen.get(&name(number)).copied() == Some(1), "{number}");
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_a_hash_or_none(form in prop_oneof![Just(4u8), Just(16u8)], bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        _ = loaded(form, &bytes, 7, &rules());
+    }
+}
+
+#[test]
+fn what_is_large_is_shared_and_freed_in_slices() {
+    let rules = rules();
+    let mut large = Hash::default();
+    (0..100_000).for_each(|number: u32| _ = large.set(&number.to_be_bytes(), b"value", &rules));
+    large.set(b"long", &vec![1; 3 << 20], &rules);
+    let clone = large.clone();
+    large.set(b"more", b"1", &rules);
+    assert_eq!((clone.len(), large.len()), (100_001, 100_002));
+    drop((clone, large));
+    let mut slices = 0;
+    while !rules.rubble.free_some(&mut 1000) {
+        slices += 1;
+    }
+    assert!((5..500).contains(&slices) && rules.rubble.is_done(), "{slices}");
+}
+
+#[test]
+fn long_strings_come_in_slices() {
+    let (rules, long) = (rules(), (0..1_000_000u32).map(|number| (number >> 4) as u8).collect::<Vec<_>>());
+    for length in [0, 1, LONG - 1, LONG, 300_000, 1_000_000] {
+        let mut text = Text::within([b"head", &long[..length]].concat(), 4, &rules);
+        let value = Value::from(text.clone());
+        let bytes = saved(&value, 10_000);
+        let again = loaded(0, &bytes, 9999, &rules).unwrap().unwrap();
+        assert_eq!(Text::of(&again).unwrap().bytes(), &long[..length]);
+        text.overwrite(length + 3, b"x", &rules);
+        text.overwrite(0, b"yy", &rules);
+        assert!(text.bytes().len() == length + 4 && text.bytes().starts_with(b"yy") && text.bytes().ends_with(b"\0x"));
+        assert_eq!(Text::of(&value).unwrap().bytes(), &long[..length], "what is shared is copied");
+        let (mut told, mut place) = (Vec::new(), Some(Place::default()));
+        while let Some(from) = place {
+            place = value.command(from, &mut |words| {
+                assert_eq!(words[0], if told.is_empty() && from.byte == 0 { &b"SET"[..] } else { b"APPEND" });
+                told.extend_from_slice(words[1]);
+            });
+        }
+        assert_eq!(told, long[..length]);
+    }
+}
+
+#[test]
+fn damaged_hashes_are_refused() {
+    // No pair; a field twice, in both forms; a field alone.
+    for (form, bytes) in [
+        (4, &b"\x00"[..]),
+        (4, b"\x02\x01a\x01b\x01a\x01c"),
+        (16, b"\x07\x07\0\0\0\0\0\xff"),
+        (16, b"\x0f\x0f\0\0\0\x04\0\x01\x01\x02\x01\x01\x01\x02\x01\xff"),
+        (16, b"\x09\x09\0\0\0\x01\0\x01\x01\xff"),
+        (16, b"\x03abc"),
+    ] {
+        assert!(matches!(loaded(form, bytes, 100, &rules()), Err(Stop::Bad(_))), "{bytes:?}");
+    }
+}
