@@ -29,7 +29,12 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// The same inside of rooms, for the files and folders that are named.
-const LAYERS_INSIDE: &[(&str, &[&[&str]])] = &[("src/commands", &[&["families"], &["engine"]])];
+const LAYERS_INSIDE: &[(&str, &[&[&str]])] = &[
+    ("src/commands", &[&["families"], &["engine"]]),
+    ("src/node", &[NODE, &["serve"], &["dataset"], &["clients"], &["metadata"], &["io"]]),
+];
+/// Where the parts of a node are put together: nothing else knows it.
+const NODE: &[&str] = &["before_sleep", "connections", "consequences", "frames", "replica_stream", "shutdown"];
 /// Folders whose files and folders know nothing of each other.
 const STRANGERS: &[&str] = &["src/commands/families"];
 /// Folders whose files and folders import each other in one direction only.
@@ -125,6 +130,21 @@ fn imports_inside_of_rooms_go_one_way() {
         let upward = |from: &str, to: &str| layer(from).zip(layer(to)).is_some_and(|(from, to)| to <= from);
         let wrong = edges(dir, &sources).into_iter().filter(|((from, to), _)| upward(from, to));
         violations.extend(wrong.map(|((from, to), place)| format!("{place}: {from} must not use {to}")));
+    }
+    none(violations);
+}
+
+/// Its parts own what they work on; they are given each other to look at, and never the whole.
+#[test]
+fn only_the_files_that_put_a_node_together_know_it() {
+    let files = NODE.iter().chain(&["serve", "mod"]);
+    let files: Vec<String> = files.map(|file| format!("src/node/{file}.rs")).collect();
+    let knows = |source: &Source| files.contains(&source.path);
+    let mut violations = Vec::new();
+    for source in rooms().into_iter().filter(|source| source.path.starts_with("src/node/") && !knows(source)) {
+        for word in ["Node<D>", "Node<"] {
+            violations.extend(source.lines_with(word).into_iter().map(|line| format!("{}:{line}: a part knows the node", source.path)));
+        }
     }
     none(violations);
 }

@@ -6,8 +6,8 @@
 use crate::cluster::{Address, Change, parse_snapshot};
 use crate::keyspace::key_slot;
 use crate::node::Node;
-use crate::node::clients::pubsub_links::{PER_TURN, SHARE};
-use crate::node::io::sessions::{BusEnd, Input, Purpose};
+use crate::node::clients::pubsub_links::PER_TURN;
+use crate::node::io::sessions::{BusEnd, Input, Purpose, SHARE};
 use crate::raft::message::InstallSnapshot;
 use crate::raft::{Message, Step};
 use crate::session::Scope;

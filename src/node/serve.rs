@@ -5,11 +5,12 @@
 
 use crate::cluster::{Address, WishKind};
 use crate::commands::{self, Cluster, Context, Flow, NO_SLOT, Wait, WaitOutcome};
+use crate::node::clients::pubsub_delivery::client_pushes;
 use crate::node::clients::pubsub_delivery::{Asking, Others};
 use crate::node::dataset::expiry::wanted_notes;
 use crate::node::dataset::wait::AckWait;
 use crate::node::io::long_values::{give_long_value, make_room};
-use crate::node::io::sessions::{ClientSession, Input, Kind, Session};
+use crate::node::io::sessions::{ClientSession, Input, Kind, MAX_UNSENT, Session};
 use crate::node::metadata::Metadata;
 use crate::node::metadata::proposals::Part;
 use crate::node::views::outsiders;
@@ -19,12 +20,8 @@ use crate::store::Disk;
 use crate::types::{ConnId, Millis, Now};
 use crate::wire::{Args, Limits, Reply};
 
-/// A client with this much unsent is not served further until it reads: a slow reader costs no more than this and one reply.
-pub(in crate::node) const MAX_UNSENT: usize = 1 << 20;
 /// What a turn adds to a long reply: some tenths of a millisecond.
 const REPLIED_A_TURN: usize = 128 << 10;
-/// A client that is not served further is not read further than this.
-pub(in crate::node) const MAX_UNREAD: usize = 1 << 20;
 /// A drained receive buffer larger than this gives its memory back.
 pub(in crate::node) const KEPT_CAPACITY: usize = 64 * 1024;
 
@@ -311,14 +308,6 @@ impl<D: Disk> Node<D> {
                 self.out.clients.waiting.conclude(client, result);
             }
         }
-    }
-}
-
-/// Where pushes for a client go: behind the reply that is being written.
-pub(in crate::node) fn client_pushes<'a>(client: &'a mut Client, out: &'a mut Vec<u8>) -> &'a mut Vec<u8> {
-    match &mut client.long_reply {
-        Some(reply) => &mut reply.after,
-        None => out,
     }
 }
 

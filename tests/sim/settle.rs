@@ -179,8 +179,11 @@ fn same_keys(one: &Node<MemoryDisk>, other: &Node<MemoryDisk>) -> bool {
         && Slot::all().filter(|slot| one.count_in_slot(*slot) > 0).all(|slot| entries(one, slot) == entries(other, slot))
 }
 
+/// A key, its value as fields (a string has one, without a name), and its expiry.
+type Shown<'a> = (&'a [u8], BTreeMap<Vec<u8>, Vec<u8>>, Option<Millis>);
+
 /// What a slot holds: keys, their values and when they end.
-fn entries(keyspace: &Keyspace, slot: Slot) -> Vec<(&[u8], BTreeMap<Vec<u8>, Vec<u8>>, Option<Millis>)> {
+fn entries(keyspace: &Keyspace, slot: Slot) -> Vec<Shown<'_>> {
     let entries = keyspace.entries_in_slot(slot);
     let mut entries: Vec<_> = entries.map(|entry| (entry.key, contents(entry.value), entry.expiry)).collect();
     entries.sort_unstable();

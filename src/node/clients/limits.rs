@@ -5,8 +5,7 @@
 
 use crate::cluster::State;
 use crate::node::event_log::replica_named;
-use crate::node::io::sessions::{Kind, Session};
-use crate::node::serve::MAX_UNSENT;
+use crate::node::io::sessions::{Kind, MAX_UNSENT, Session};
 use crate::node::view::{Effects, View};
 use crate::replication::Stream;
 use crate::types::ConnId;

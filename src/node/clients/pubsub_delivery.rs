@@ -5,7 +5,6 @@
 
 use crate::node::io::sessions::{Kind, Session, Sessions};
 use crate::node::metadata::Metadata;
-use crate::node::serve::client_pushes;
 use crate::node::view::{Effects, View};
 use crate::replication::Stream;
 use crate::session::{Buffers, Client, ClientList, Scope, confirm};
@@ -118,5 +117,13 @@ impl Effects {
                 self.io.sessions.queue_output(conn);
             }
         }
+    }
+}
+
+/// Where pushes for a client go: behind the reply that is being written.
+pub(in crate::node) fn client_pushes<'a>(client: &'a mut Client, out: &'a mut Vec<u8>) -> &'a mut Vec<u8> {
+    match &mut client.long_reply {
+        Some(reply) => &mut reply.after,
+        None => out,
     }
 }

@@ -22,8 +22,6 @@ const REDIAL: Millis = 200;
 const IDLE: Millis = 60_000;
 /// So many bytes of others' messages are handled in a turn.
 pub(in crate::node) const PER_TURN: usize = 256 << 10;
-/// So many of them from one link.
-pub(in crate::node) const SHARE: usize = 64 << 10;
 
 /// The way to one member.
 #[derive(Default)]

@@ -3,9 +3,7 @@
 //! Owns: the table of sessions, which of them have input to be handled or output to be flushed.
 //! Must not: call the system (the server room holds the sockets) or decide anything about a peer.
 
-use crate::node::clients::pubsub_links::SHARE;
 use crate::node::io::transmit::Transmit;
-use crate::node::serve::{MAX_UNREAD, MAX_UNSENT};
 use crate::replication::Sync;
 use crate::session::Client;
 use crate::types::{ConnId, Millis, NodeId, Now};
@@ -13,6 +11,13 @@ use crate::wire::bus::Greeting;
 use crate::wire::resp::Parser;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
+
+/// A client with this much unsent is not served further until it reads: a slow reader costs no more than this and one reply.
+pub(in crate::node) const MAX_UNSENT: usize = 1 << 20;
+/// A client that is not served further is not read further than this.
+pub(in crate::node) const MAX_UNREAD: usize = 1 << 20;
+/// So many of them from one link.
+pub(in crate::node) const SHARE: usize = 64 << 10;
 
 /// Which listening port a connection came in by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
