@@ -201,8 +201,8 @@ fn say(node: &mut Node<MemoryDisk>, conn: ConnId, now: &mut Now, bytes: &[u8]) -
     }
     for _ in 0..1000 {
         *now = Now { mono: now.mono + 10, wall: now.wall + 10 };
-        node.turn(&mut || *now).expect("its disk is good");
-        let transmit = node.transmit_buffer(conn, *now).expect("the client is there");
+        let turned = node.turn(&mut || *now).expect("its disk is good");
+        let transmit = node.transmit_buffer(&turned, conn, *now).expect("the client is there");
         if !transmit.is_empty() {
             let answer = transmit.as_slice().to_vec();
             transmit.advance(answer.len());

@@ -19,7 +19,7 @@ use super::table::Connections;
 use super::usage::Meter;
 use super::{clock, logger};
 use crate::config::LogLevel;
-use crate::node::{self, Action, Closed, Closing, Fatal, Node, Port, Signal};
+use crate::node::{self, Action, Closed, Closing, Fatal, Node, Port, Signal, Turned};
 use crate::store::Disk;
 use crate::types::{ConnId, Millis};
 
@@ -126,9 +126,9 @@ impl<D: Disk> EventLoop<D> {
             if served && let Some(usage) = self.meter.measure(clock::now().mono) {
                 self.node.server_mut().usage = usage;
             }
-            self.node.turn(&mut clock::now).map_err(Failure::Core)?;
-            self.flush();
-            if let Some(code) = self.act() {
+            let turned = self.node.turn(&mut clock::now).map_err(Failure::Core)?;
+            self.flush(&turned);
+            if let Some(code) = self.act(&turned) {
                 // Who hears the end of a connection then looks whether the ports refuse.
                 self.listeners.clear();
                 self.connections.end_all();
@@ -352,21 +352,21 @@ impl<D: Disk> EventLoop<D> {
     // ---- flush ----
 
     /// Writes what the core has ready, and what sockets left over that take bytes again. Walks dirty connections only.
-    fn flush(&mut self) {
+    fn flush(&mut self, turned: &Turned) {
         for id in mem::take(&mut self.unblocked) {
-            self.flush_one(id);
+            self.flush_one(turned, id);
         }
-        while let Some(id) = self.node.next_dirty() {
-            self.flush_one(id);
+        while let Some(id) = self.node.next_dirty(turned) {
+            self.flush_one(turned, id);
         }
     }
 
-    fn flush_one(&mut self, id: ConnId) {
+    fn flush_one(&mut self, turned: &Turned, id: ConnId) {
         let Some(connection) = self.connections.get_mut(id).filter(|connection| !connection.dialling) else { return };
         let mut written = 0;
         loop {
             // Each write by a clock of its own: the process may have been stopped since the last one.
-            let Some(transmit) = self.node.transmit_buffer(id, clock::now()) else { return };
+            let Some(transmit) = self.node.transmit_buffer(turned, id, clock::now()) else { return };
             if transmit.is_empty() || !connection.writable {
                 break;
             }
@@ -409,8 +409,8 @@ impl<D: Disk> EventLoop<D> {
     // ---- actions ----
 
     /// What else the core wants from the system, after the bytes that it wanted out before; the exit code if it wants to end.
-    fn act(&mut self) -> Option<i32> {
-        while let Some(action) = self.node.next_action() {
+    fn act(&mut self, turned: &Turned) -> Option<i32> {
+        while let Some(action) = self.node.next_action(turned) {
             match action {
                 Action::Dial { conn, socket, port } => match connection::dial(socket) {
                     Ok(stream) => self.open(Connection::new(conn, port.into(), stream, true)),

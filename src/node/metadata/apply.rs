@@ -233,9 +233,9 @@ mod tests {
         let (shard, epoch) = shard(&ahead, other);
         net.append(&mut ahead, Change::Failover(Failover { replica: me, primary: other, shard, epoch, kind: FailoverKind::Manual }));
         net.nodes[0].out.clients.waiting.finish(conn, WaitOutcome::Done);
-        net.nodes[0].turn(&mut || net.now).unwrap();
+        let turned = net.nodes[0].turn(&mut || net.now).unwrap();
         assert_eq!(net.nodes[0].metadata.state.slot_count_of(&me), 16384);
-        let answer = net.nodes[0].transmit_buffer(conn, net.now).unwrap().as_slice().to_vec();
+        let answer = net.nodes[0].transmit_buffer(&turned, conn, net.now).unwrap().as_slice().to_vec();
         let answer = String::from_utf8(answer).unwrap();
         assert!(answer.ends_with("*2\r\n") && net.nodes[0].dataset.keyspace.is_empty(), "{answer}");
     }
