@@ -11,6 +11,8 @@
 //! docs/architecture.md. The order that makes durability visible is [`node`]'s `before_sleep`. The rules between nodes: docs/protocol.md, with the
 //! counter-examples behind the odd ones (\[N1\] and so on in comments) in docs/why.md. The file: docs/nodes-conf.md.
 
+#![forbid(unsafe_code)]
+
 pub mod cluster;
 pub mod commands;
 pub mod config;
