@@ -1,12 +1,17 @@
-//! The house rules that are tests (docs/architecture.md, "Rooms"): who may import whom, which rooms are pure,
+//! The house rules that are tests (docs/architecture.md, "Rooms"): who may import whom, which rooms are pure, that what is cited exists,
 //! and how long files and functions may grow. It reads the sources as text; test code inside of rooms is left out where it says so.
 
 #[path = "rooms/circles.rs"]
 mod circles;
+#[path = "rooms/citations.rs"]
+mod citations;
 #[path = "rooms/source.rs"]
 mod source;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use circles::{circles, edges};
+use citations::{citations, documents, prose, sections};
 use source::{Source, sources};
 
 /// The layers from top to bottom: a room imports only from rooms below its own line. Rooms of one line do not know each other.
@@ -176,6 +181,25 @@ fn no_command_is_told_by_its_name() {
 fn every_file_says_what_it_owns() {
     let silent = sources("src").into_iter().filter(|source| !source.text.starts_with("//!"));
     none(silent.map(|source| format!("{}: no `//!` header", source.path)).collect());
+}
+
+#[test]
+fn what_is_cited_is_there() {
+    let documents = documents();
+    let name = |path: &str| path.rsplit('/').next().expect("a path has a name").to_owned();
+    let there: BTreeMap<String, BTreeSet<String>> = documents.iter().map(|(path, text)| (name(path), sections(text))).collect();
+    let sources = ["src", "tests", "benches"].into_iter().flat_map(source::all_sources).map(|source| (source.path, source.text));
+    let (mut missing, mut seen) = (Vec::new(), 0);
+    for (path, text) in sources.chain(documents).filter(|(path, _)| !path.starts_with("tests/rooms/")) {
+        for cited in citations(&prose(&path, &text)) {
+            seen += 1;
+            if !there.get(&cited.document).is_some_and(|sections| sections.contains(&cited.section)) {
+                missing.push(format!("{path}: {}, {:?} is no section", cited.document, cited.section));
+            }
+        }
+    }
+    assert!(seen > 100, "citations are written as this test reads them");
+    none(missing);
 }
 
 #[test]

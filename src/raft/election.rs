@@ -1,7 +1,7 @@
 //! Who leads: time-outs, pre-votes, votes (§5.2, §5.4.1, dissertation §4.2.3 and §9.6).
 //!
 //! Owns: term and vote, the leader that is followed, campaigns, every change of role. Must not: send (answers and `take_vote_requests` wait
-//! for the disk). Contract: docs/protocol.md, "Elections".
+//! for the disk). Contract: docs/protocol.md, "Elections, leases, and who may write".
 
 use super::entry::{Body, Payload};
 use super::follow::check_index;

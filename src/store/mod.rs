@@ -166,7 +166,7 @@ impl<D: Disk> Store<D> {
     }
 
     /// The one durable operation of a turn: a rewrite if `full` or if an append cannot say what changed, else an append of the new entries, else nothing.
-    /// Term, vote, identity, standing and truncation are noticed here; what else needs a rewrite (docs/nodes-conf.md, "When") the caller flags by `full`.
+    /// Term, vote, identity, standing and truncation are noticed here; what else needs a rewrite (docs/nodes-conf.md, "Writing") the caller flags by `full`.
     pub fn persist(&mut self, image: &Image<'_>, full: bool) -> Result<Persisted, DiskError> {
         let new_entries = image.log.last_index().saturating_sub(self.on_disk.last_index);
         if full || !self.can_append(image) || self.appended as u64 + new_entries > MAX_APPENDED as u64 {

@@ -1,7 +1,7 @@
 //! A clock that only goes forward, whatever the readings of the system's do \[N66\].
 //!
 //! Owns: the time that this node goes by, and what happens when a reading is earlier than one before it. Must not: read a clock.
-//! Contract: docs/protocol.md, "Elections", Clock.
+//! Contract: docs/protocol.md, "Clock".
 
 use crate::node::Node;
 use crate::store::Disk;

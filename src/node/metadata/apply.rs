@@ -164,7 +164,7 @@ impl Metadata {
         self.propose(SlotChange { source: None, target, ranges: Slot::ranges(free) }, None, view, out);
     }
 
-    /// Keeps the log in memory short (docs/protocol.md, "Compaction"). At the beginning of a turn, so that what a turn brought is there until its end.
+    /// Keeps the log in memory short (docs/protocol.md, "Compaction and snapshots"). At the beginning of a turn, so that what a turn brought is there until its end.
     pub fn trim_log(&mut self, view: &View) {
         let held = self.state.last_applied().saturating_sub(self.raft.log().snapshot_index());
         let kept = view.config.cluster_raft_log_kept;
