@@ -178,6 +178,19 @@ fn no_command_is_told_by_its_name() {
 }
 
 #[test]
+fn one_file_knows_kinds_of_sockets() {
+    // Signals come by a pair of sockets within the process.
+    let homes = [("TcpStream", "src/server/stream.rs"), ("UnixStream", "src/server/signals.rs")];
+    let mut violations = Vec::new();
+    for source in sources("src") {
+        for (word, _) in homes.iter().filter(|(_, home)| source.path != *home) {
+            violations.extend(source.lines_with(word).iter().map(|line| format!("{}:{line}: {word}, not a Stream", source.path)));
+        }
+    }
+    none(violations);
+}
+
+#[test]
 fn every_file_says_what_it_owns() {
     let silent = sources("src").into_iter().filter(|source| !source.text.starts_with("//!"));
     none(silent.map(|source| format!("{}: no `//!` header", source.path)).collect());

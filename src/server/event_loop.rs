@@ -8,13 +8,13 @@ use std::io;
 use std::mem;
 use std::time::Duration;
 
-use mio::event::{Event, Source};
-use mio::net::TcpStream;
+use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 
-use super::connection::{self, Class, Connection, Dialled, ReadEnd, Receiver, WriteError};
+use super::connection::{Class, Connection, ReadEnd, Receiver, WriteError};
 use super::listener::{Accepted, Listener};
 use super::signals::Signals;
+use super::stream::{Dialled, Stream, is_refusal};
 use super::table::Connections;
 use super::usage::Meter;
 use super::{clock, logger};
@@ -204,11 +204,11 @@ impl<D: Disk> EventLoop<D> {
     /// The core hears how a dial ended.
     fn settle_dial(&mut self, id: ConnId) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        match connection::dialled(&connection.stream) {
+        match connection.stream.dialled() {
             Dialled::Pending => {}
             Dialled::Up(local) => {
                 connection.dialling = false;
-                connection::tune(&connection.stream, self.node.config().tcp_keepalive);
+                connection.stream.tune(self.node.config().tcp_keepalive);
                 self.node.connected(id, local);
             }
             Dialled::Refused => self.end(id, Closed::Refused),
@@ -219,7 +219,7 @@ impl<D: Disk> EventLoop<D> {
     /// The socket goes, and the core hears why. Where it may still be up it is not closed in order: the other end would take that for the end of this process.
     fn end(&mut self, id: ConnId, why: Closed) {
         if let Some(connection) = self.connections.remove(id).filter(|_| why == Closed::Error) {
-            connection.reset();
+            connection.stream.reset();
         }
         self.node.disconnected(id, why);
         self.noted = true;
@@ -264,34 +264,30 @@ impl<D: Disk> EventLoop<D> {
         self.accept_again = Some(clock::now().mono + ACCEPT_PAUSE);
     }
 
-    fn take_in(&mut self, port: Port, stream: TcpStream, peer: std::net::SocketAddr) {
+    fn take_in(&mut self, port: Port, mut stream: Stream, peer: std::net::SocketAddr) {
         let Ok(local) = stream.local_addr() else { return };
         match self.node.accepted(port, peer, local) {
             node::Accepted::Session(id) => {
-                connection::tune(&stream, self.node.config().tcp_keepalive);
+                stream.tune(self.node.config().tcp_keepalive);
                 self.open(Connection::new(id, port.into(), stream, false));
             }
             // A courtesy: an empty socket takes a line at once, and nobody waits if it does not.
-            node::Accepted::Refused(line) => drop(rustix::io::write(&stream, line)),
+            node::Accepted::Refused(line) => drop(stream.write(line)),
         }
     }
 
     /// Registers a socket, once for both directions, and keeps it.
     fn open(&mut self, mut connection: Connection) {
         let id = connection.id;
-        match self.register(&mut connection.stream, id) {
+        // The assertion at SIGNALS makes this cast whole.
+        let token = Token(id.to_word() as usize);
+        match connection.stream.register(self.poll.registry(), token) {
             Ok(()) => self.connections.insert(connection),
             Err(error) => {
                 log::warn!("Registering a connection: {error}");
                 self.end(id, Closed::Error);
             }
         }
-    }
-
-    fn register(&self, source: &mut impl Source, id: ConnId) -> io::Result<()> {
-        // The assertion at SIGNALS makes this cast whole.
-        let token = Token(id.to_word() as usize);
-        self.poll.registry().register(source, token, Interest::READABLE | Interest::WRITABLE)
     }
 
     // ---- read ----
@@ -402,7 +398,7 @@ impl<D: Disk> EventLoop<D> {
             Closing::Reset => false,
         };
         if !is_said {
-            connection.reset();
+            connection.stream.reset();
         }
     }
 
@@ -412,9 +408,9 @@ impl<D: Disk> EventLoop<D> {
     fn act(&mut self, turned: &Turned) -> Option<i32> {
         while let Some(action) = self.node.next_action(turned) {
             match action {
-                Action::Dial { conn, socket, port } => match connection::dial(socket) {
+                Action::Dial { conn, socket, port } => match Stream::dial(socket) {
                     Ok(stream) => self.open(Connection::new(conn, port.into(), stream, true)),
-                    Err(error) if connection::is_refusal(&error) => self.end(conn, Closed::Refused),
+                    Err(error) if is_refusal(&error) => self.end(conn, Closed::Refused),
                     Err(error) => {
                         log::debug!("Dialling {socket}: {error}");
                         self.end(conn, Closed::Error);

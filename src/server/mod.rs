@@ -11,6 +11,7 @@ pub mod listener;
 pub mod log_sink;
 pub mod logger;
 pub mod signals;
+pub mod stream;
 pub mod table;
 pub mod usage;
 

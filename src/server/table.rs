@@ -29,7 +29,7 @@ impl Connections {
     /// Says on every connection that nothing comes any more: its end comes before the reset by which a kernel closes what has not been read.
     pub fn end_all(&self) {
         for connection in self.places.iter().flatten().filter(|connection| !connection.dialling) {
-            if let Err(error) = rustix::net::shutdown(&connection.stream, rustix::net::Shutdown::Write) {
+            if let Err(error) = connection.stream.shutdown() {
                 log::debug!("Ending a connection: {error}");
             }
         }
@@ -43,15 +43,16 @@ impl Connections {
 
 #[cfg(test)]
 mod tests {
-    use super::super::connection::{Class, dial};
     use super::*;
+    use crate::server::connection::Class;
+    use crate::server::stream::Stream;
     use std::io::{ErrorKind, Read, Write};
 
     #[test]
     fn who_ends_with_something_unread_is_heard_to_end_in_order() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         for says_so in [true, false] {
-            let near = dial(listener.local_addr().unwrap()).unwrap();
+            let near = Stream::dial(listener.local_addr().unwrap()).unwrap();
             let (mut far, _) = listener.accept().unwrap();
             far.write_all(b"unread").unwrap();
             let mut table = Connections::default();
@@ -68,7 +69,7 @@ mod tests {
     fn a_stale_id_finds_nothing() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let connection = |generation| {
-            let stream = dial(listener.local_addr().unwrap()).unwrap();
+            let stream = Stream::dial(listener.local_addr().unwrap()).unwrap();
             Connection::new(ConnId { place: 3, generation }, Class::Client, stream, true)
         };
         let mut table = Connections::default();
