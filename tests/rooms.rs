@@ -78,7 +78,8 @@ const IMPURE: &[&str] = &[
     "env_logger",
 ];
 
-const MAX_FILE_LINES: usize = 500;
+const MAX_FILE_LINES: usize = 450;
+const MAX_TEST_LINES: usize = 500;
 const MAX_FUNCTION_LINES: usize = 60;
 /// Files and functions (`path: name`) that are longer for a reason.
 const MAY_BE_LONG: &[&str] = &[];
@@ -217,10 +218,11 @@ fn what_is_cited_is_there() {
 
 #[test]
 fn files_and_functions_stay_short() {
+    let product: BTreeSet<String> = sources("src").into_iter().map(|source| source.path).collect();
     let mut violations = Vec::new();
     for source in ["src", "tests", "benches"].into_iter().flat_map(source::all_sources) {
         let lines = source.text.lines().count();
-        if lines > MAX_FILE_LINES {
+        if lines > if product.contains(&source.path) { MAX_FILE_LINES } else { MAX_TEST_LINES } {
             violations.push((source.path.clone(), format!("{}: {lines} lines, split it by mechanism", source.path)));
         }
         for (name, line, length) in source.functions() {
