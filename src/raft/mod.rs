@@ -37,6 +37,7 @@ mod role;
 mod rounds;
 mod settings;
 mod snapshot;
+mod terms;
 mod transfer;
 
 use crate::rng::Rng;

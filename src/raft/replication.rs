@@ -3,7 +3,6 @@
 //! Owns: appending, AEs and heartbeats, what the answers mean. Must not: send what is not on the own disk \[N15\].
 //! Contract: docs/protocol.md, "Pipelining" and "Rounds".
 
-use super::election::heed;
 use super::entry::{Body, Entry, Origin, Payload};
 use super::follow::check_index;
 use super::log::Log;
@@ -12,6 +11,7 @@ use super::progress::Progress;
 use super::role::Leader;
 use super::settings::Class;
 use super::snapshot::SnapshotSource;
+use super::terms::heed;
 use super::{NotLeader, PeerFault, Raft, Role, quorum};
 use crate::types::{LogIndex, Millis, NodeId, Term};
 use std::collections::BTreeSet;
