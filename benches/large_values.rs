@@ -1,4 +1,5 @@
-//! The longest turns of a node (CPU time of its thread) while large values are written, saved, given to a replica, read, changed during all of it, and removed.
+//! The longest turns of a node (CPU time of its thread) while large values are written, saved, given to a replica, read, changed during all
+//! of it, and removed.
 //! `cargo bench --bench large_values`
 
 use pontoon::config::Config;

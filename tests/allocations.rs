@@ -1,5 +1,5 @@
-//! What is allocated, counted by the allocator itself: nothing on the hot path, which is a GET or a SET from the request's arguments to the reply; and a long value
-//! once, however it comes.
+//! What is allocated, counted by the allocator itself: nothing on the hot path, which is a GET or a SET from the request's arguments to the
+//! reply; and a long value once, however it comes.
 
 use pontoon::cluster::change::{NodeJoin, SlotChange};
 use pontoon::cluster::{Address, Change, State};

@@ -1,6 +1,6 @@
-//! What a snapshot of 1,000 members and every slot in a run of its own costs the loop, from the leader's turn that sends it to the follower's turn
-//! that has it on disk. Times are this thread's CPU time, so that other work on the machine does not count. They are held against the limit where the
-//! build is optimised: `cargo test --profile sim --test snapshot_cost -- --nocapture` prints them.
+//! What a snapshot of 1,000 members and every slot in a run of its own costs the loop, from the leader's turn that sends it to the
+//! follower's turn that has it on disk. Times are this thread's CPU time, so that other work on the machine does not count. They are held
+//! against the limit where the build is optimised: `cargo test --profile sim --test snapshot_cost -- --nocapture` prints them.
 
 use pontoon::cluster::change::{NodeJoin, SlotChange};
 use pontoon::cluster::{Address, Change, State};

@@ -1,6 +1,7 @@
 //! The node's options: what was typed (redis.conf lines, `--options`, CONFIG SET) becomes a checked [`Config`].
 //!
-//! Owns: the typed values, one table of options, which makes their fields (`options.rs`, `inert.rs`), the syntax of redis.conf and of the command line.
+//! Owns: the typed values, one table of options, which makes their fields (`options.rs`, `inert.rs`), the syntax of redis.conf and of the
+//! command line.
 //! Must not: read a file (the caller passes a reader), act on a value. Contract: docs/operations.md, "Options".
 
 mod error;

@@ -96,8 +96,9 @@ pub(super) fn find(name: &str) -> Option<&'static Opt> {
     all().find(|option| option.is_named(name))
 }
 
-/// Makes [`Config`] and the table, with a field and a row for each line: names, field and type, what the value may be, default, when it may change,
-/// what it is for. A field of a struct that a room below brings along is there already: such lines stand `in` that struct, without a type.
+/// Makes [`Config`] and the table, with a field and a row for each line: names, field and type, what the value may be, default, when it may
+/// change, what it is for. A field of a struct that a room below brings along is there already: such lines stand `in` that struct, without
+/// a type.
 macro_rules! options {
     (
         $(#[$about:meta])*

@@ -43,7 +43,8 @@ impl<P: Payload> Raft<P> {
         self.wait_on(now);
     }
 
-    /// The wait begins now: what is waited for could not come before, for what asks for it, or allows it, has been on its way to the disk \[N64\].
+    /// The wait begins now: what is waited for could not come before, for what asks for it, or allows it, has been on its way to the disk
+    /// \[N64\].
     pub(super) fn wait_on(&mut self, now: Millis) {
         let base = self.settings.election_timeout.max(1);
         self.election.deadline = now + self.election.wait.saturating_mul(self.election_timeout()) / base;
@@ -88,7 +89,8 @@ impl<P: Payload> Raft<P> {
         Some(if alone { self.election.heard_at.map_or(0, |at| at + self.settings.election_timeout) } else { self.election.deadline })
     }
 
-    /// The send time of the newest round that a majority has acked, each later by what its disk is known to take; `now` if the leader alone is one.
+    /// The send time of the newest round that a majority has acked, each later by what its disk is known to take; `now` if the leader alone
+    /// is one.
     fn quorum_answered_at(&self, now: Millis) -> Option<Millis> {
         let leader = self.role.leader()?;
         let timeout = self.settings.election_timeout;
@@ -154,8 +156,8 @@ impl<P: Payload> Raft<P> {
         self.log.last_index() == 0 && self.membership.appended_set().is_empty()
     }
 
-    /// Whether a leader's term can be, and is to be followed. Who comes into a cluster knows none of its terms. Who never asks for votes, and hears no leader,
-    /// hears of the cluster's terms by this alone: it comes as near as it may, and follows the next such message.
+    /// Whether a leader's term can be, and is to be followed. Who comes into a cluster knows none of its terms. Who never asks for votes,
+    /// and hears no leader, hears of the cluster's terms by this alone: it comes as near as it may, and follows the next such message.
     pub(super) fn check_leaders_term(&mut self, term: Term, now: Millis) -> Result<(), PeerFault> {
         let reach = reach(self.hard.term);
         let checked = if self.is_blank() { check_term(term, reach - TERM_LEAD) } else { check_term(term, self.hard.term) };
@@ -278,8 +280,8 @@ impl<P: Payload> Raft<P> {
         heard || matches!(self.role, Role::Leader(_))
     }
 
-    /// Whether a leader can have handed over to `candidate`: to a voter alone, as far as this node knows. Who lags and does not know it denies the vote for
-    /// as long as the base lease lasts, and the candidate asks again after that \[N59\].
+    /// Whether a leader can have handed over to `candidate`: to a voter alone, as far as this node knows. Who lags and does not know it
+    /// denies the vote for as long as the base lease lasts, and the candidate asks again after that \[N59\].
     fn may_take_over(&self, candidate: &NodeId) -> bool {
         self.is_voter(candidate) || self.committed_voters().contains(candidate)
     }

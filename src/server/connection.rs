@@ -2,8 +2,8 @@
 //!
 //! Owns: reading into and writing out of the core's buffers, a bounded amount at a time. Must not: look at the bytes.
 //!
-//! mio is edge-triggered: `readable` and `writable` say what the last edges and the last calls have shown, and only WouldBlock (or a short read, which
-//! says the same) lowers them.
+//! mio is edge-triggered: `readable` and `writable` say what the last edges and the last calls have shown, and only WouldBlock (or a short
+//! read, which says the same) lowers them.
 
 use std::io::{self, ErrorKind};
 
@@ -33,7 +33,8 @@ impl From<Port> for Class {
 }
 
 impl Class {
-    /// How much one connection may bring in a turn, so that it cannot keep the others waiting. A bus frame is at most 16 MiB, mostly below 1 MiB.
+    /// How much one connection may bring in a turn, so that it cannot keep the others waiting. A bus frame is at most 16 MiB, mostly below
+    /// 1 MiB.
     const fn budget(self) -> usize {
         match self {
             Self::Client => 64 * 1024,
@@ -122,7 +123,8 @@ impl Connection {
         ReadEnd::More
     }
 
-    /// A short read has emptied the socket. If the peer has closed, its end comes in the next turn, after what came before it has been answered.
+    /// A short read has emptied the socket. If the peer has closed, its end comes in the next turn, after what came before it has been
+    /// answered.
     fn after_short_read(&mut self) -> ReadEnd {
         if self.hung_up {
             return ReadEnd::More;

@@ -1,7 +1,9 @@
 //! The event loop: system calls around the core's turns. It decides nothing.
 //!
-//! Owns: the order of a turn as the shell sees it (docs/architecture.md, "One turn of the loop"): poll, accept, read (bus first), the core's turn, flush, actions.
-//! Reads never write: bytes leave only in `flush`, after the core's turn has put on disk what they promise, and in `act`, which has a connection's last word.
+//! Owns: the order of a turn as the shell sees it (docs/architecture.md, "One turn of the loop"): poll, accept, read (bus first), the
+//! core's turn, flush, actions.
+//! Reads never write: bytes leave only in `flush`, after the core's turn has put on disk what they promise, and in `act`, which has a
+//! connection's last word.
 //! Must not: look at bytes, keep protocol state, or run a timer of its own but the one that repeats an accept.
 
 use std::io;
@@ -216,7 +218,8 @@ impl<D: Disk> EventLoop<D> {
         }
     }
 
-    /// The socket goes, and the core hears why. Where it may still be up it is not closed in order: the other end would take that for the end of this process.
+    /// The socket goes, and the core hears why. Where it may still be up it is not closed in order: the other end would take that for the
+    /// end of this process.
     fn end(&mut self, id: ConnId, why: Closed) {
         if let Some(connection) = self.connections.remove(id).filter(|_| why == Closed::Error) {
             connection.stream.reset();

@@ -1,6 +1,7 @@
 //! Listening sockets, from redis.conf's `bind`.
 //!
-//! Owns: which addresses are bound, and accepting from them without ever losing an edge. Must not: know what a connection is for beyond its port.
+//! Owns: which addresses are bound, and accepting from them without ever losing an edge. Must not: know what a connection is for beyond its
+//! port.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};

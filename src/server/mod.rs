@@ -1,6 +1,7 @@
 //! The shell around the core: sockets, signals, the clock, entropy, the log. It does system calls and decides nothing.
 //!
-//! Owns: every system call but those of `store::disk`. The one impure room beside it; everything below gets time, chance and bytes as arguments.
+//! Owns: every system call but those of `store::disk`. The one impure room beside it; everything below gets time, chance and bytes as
+//! arguments.
 //! Contract: docs/architecture.md, "One turn of the loop" and "Decided once".
 
 pub mod clock;

@@ -1,7 +1,7 @@
 //! The path of bytes between this process and another: a socket, of whatever kind.
 //!
-//! Owns: connecting, reading, writing, closing, addresses, options, registering with mio. The only file that names a kind of socket, but for the
-//! listener, which accepts them. Must not: look at the bytes, or know whose they are (connection does).
+//! Owns: connecting, reading, writing, closing, addresses, options, registering with mio. The only file that names a kind of socket, but
+//! for the listener, which accepts them. Must not: look at the bytes, or know whose they are (connection does).
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -75,7 +75,8 @@ impl Stream {
             (_, Err(error)) if error.kind() == io::ErrorKind::NotConnected => return Dialled::Pending,
             _ => return Dialled::Failed,
         };
-        // A dial to a dead port of this host may meet itself, when the kernel picks that very port for our end; kept, it would also hold the port.
+        // A dial to a dead port of this host may meet itself, when the kernel picks that very port for our end; kept, it would also hold
+        // the port.
         if own == peer { Dialled::Refused } else { Dialled::Up(own) }
     }
 
@@ -124,7 +125,8 @@ impl Stream {
     /// One write(2); how much of `bytes` was taken.
     ///
     /// # Errors
-    /// `WouldBlock` if none was, `Interrupted` to be tried again, `BrokenPipe` if the peer has closed; after any other the connection is broken.
+    /// `WouldBlock` if none was, `Interrupted` to be tried again, `BrokenPipe` if the peer has closed; after any other the connection is
+    /// broken.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Self::Tcp(socket) = self;
         Ok(rustix::io::write(&*socket, bytes)?)

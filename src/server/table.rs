@@ -1,6 +1,7 @@
 //! The connections by the place that the core gave them.
 //!
-//! Owns: finding a connection only under its own generation, so that a stale event never reaches a new connection in the same place. Must not: open or read anything.
+//! Owns: finding a connection only under its own generation, so that a stale event never reaches a new connection in the same place. Must
+//! not: open or read anything.
 
 use super::connection::Connection;
 use crate::types::ConnId;
@@ -26,7 +27,8 @@ impl Connections {
         self.places.get_mut(id.place as usize)?.as_mut().filter(|connection| connection.id == id)
     }
 
-    /// Says on every connection that nothing comes any more: its end comes before the reset by which a kernel closes what has not been read.
+    /// Says on every connection that nothing comes any more: its end comes before the reset by which a kernel closes what has not been
+    /// read.
     pub fn end_all(&self) {
         for connection in self.places.iter().flatten().filter(|connection| !connection.dialling) {
             if let Err(error) = connection.stream.shutdown() {

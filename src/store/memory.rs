@@ -1,10 +1,12 @@
 //! A disk in memory that can lose power, for tests and the simulator.
 //!
-//! Owns: [`MemoryDisk`]: what a program sees and what a crash would leave, kept apart; faults on order. Must not: be kinder than a real disk.
+//! Owns: [`MemoryDisk`]: what a program sees and what a crash would leave, kept apart; faults on order. Must not: be kinder than a real
+//! disk.
 //! Contract: docs/nodes-conf.md, "What is assumed of the disk".
 //!
-//! A write is lost, kept, or torn by 512-byte sector (any subset of them, and any length in between) until `sync`; new names and renames are lost from
-//! some point on until `sync_dir`. A failed `sync` drops what it was to bring to the disk: a later one that succeeds does not bring it back.
+//! A write is lost, kept, or torn by 512-byte sector (any subset of them, and any length in between) until `sync`; new names and renames
+//! are lost from some point on until `sync_dir`. A failed `sync` drops what it was to bring to the disk: a later one that succeeds does not
+//! bring it back.
 
 mod contents;
 mod image;
@@ -31,7 +33,8 @@ pub enum Fault {
     Fail,
     /// A write takes only this many bytes, at least one; other operations go through.
     Short(usize),
-    /// The program dies in the middle of it: it may take effect or not, and nothing works any more before [`MemoryDisk::crash`] or [`MemoryDisk::kill`].
+    /// The program dies in the middle of it: it may take effect or not, and nothing works any more before [`MemoryDisk::crash`] or
+    /// [`MemoryDisk::kill`].
     Die,
 }
 
@@ -46,7 +49,8 @@ pub struct CrashReport {
     pub lost_names: usize,
 }
 
-/// A handle on a disk; clones share it and belong to one process. [`MemoryDisk::process`] gives another process on the same disk, [`MemoryDisk::fork`] a copy of the disk.
+/// A handle on a disk; clones share it and belong to one process. [`MemoryDisk::process`] gives another process on the same disk,
+/// [`MemoryDisk::fork`] a copy of the disk.
 #[derive(Clone, Debug)]
 pub struct MemoryDisk {
     image: Rc<RefCell<DiskImage>>,
@@ -124,7 +128,8 @@ impl MemoryDisk {
         self.image.borrow_mut().crash(rng)
     }
 
-    /// This handle's process is killed while the machine lives on: its files are closed and its locks free, and the next process reads all that was written, synced or not.
+    /// This handle's process is killed while the machine lives on: its files are closed and its locks free, and the next process reads all
+    /// that was written, synced or not.
     pub fn kill(&self) {
         let image = &mut *self.image.borrow_mut();
         image.open.retain(|(process, _), _| *process != self.process);
@@ -134,7 +139,8 @@ impl MemoryDisk {
         image.collect();
     }
 
-    /// Puts a fault on order for the `nth` operation from now (1 is the next) that changes something: create, open_append, write, sync, rename, sync_dir.
+    /// Puts a fault on order for the `nth` operation from now (1 is the next) that changes something: create, open_append, write, sync,
+    /// rename, sync_dir.
     pub fn inject(&self, nth: u64, fault: Fault) {
         let image = &mut *self.image.borrow_mut();
         image.faults.insert(image.operations + nth, fault);

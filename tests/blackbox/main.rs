@@ -1,7 +1,7 @@
 //! Real processes on free ports, driven from outside: redis-cli, redis-py, the `redis` crate, plain sockets, kill -9.
 //!
-//! Needs redis-cli and redis-check-rdb (Debian: redis-tools), redis-server, strace, and python3 with its redis module, 5 or newer; the environment's
-//! PYTHON names another interpreter.
+//! Needs redis-cli and redis-check-rdb (Debian: redis-tools), redis-server, strace, and python3 with its redis module, 5 or newer; the
+//! environment's PYTHON names another interpreter.
 //! Every node has its own directory, configuration file and ports; a failed test shows the logs of its nodes (docs/testing.md).
 
 mod cluster;

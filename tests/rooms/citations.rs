@@ -44,7 +44,8 @@ fn next_section(rest: &str) -> Option<(&str, &str)> {
     joints.iter().find_map(|joint| rest.strip_prefix(joint))?.split_once('"')
 }
 
-/// The names of a document's sections: its headings without their numbers, and what stands in bold at the beginning of a paragraph or an item.
+/// The names of a document's sections: its headings without their numbers, and what stands in bold at the beginning of a paragraph or an
+/// item.
 pub fn sections(text: &str) -> BTreeSet<String> {
     let mut is_code = false;
     let mut names = BTreeSet::new();
