@@ -94,7 +94,7 @@ impl Connection {
         Self { id, class, stream, dialling, readable: false, writable: !dialling, hung_up: false, listed: false }
     }
 
-    /// Reads up to the budget. `next_buffer` gives the buffer, or `None` while the core takes nothing; `note` is told of each arrival.
+    /// Reads up to the budget, into the buffers that the core gives, as long as it does; it is told of each arrival.
     pub fn read(&mut self, core: &mut impl Receiver) -> ReadEnd {
         let mut taken = 0;
         while taken < self.class.budget() {
