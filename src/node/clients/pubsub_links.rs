@@ -5,6 +5,7 @@
 
 use crate::keyspace::key_slot;
 use crate::node::Node;
+use crate::node::io::redial::Redial;
 use crate::node::io::sessions::{BusEnd, Input, Kind, Purpose};
 use crate::session::{Batch, PubSub, Scope};
 use crate::store::{Disk, Persisted};
@@ -16,8 +17,6 @@ use std::sync::Arc;
 const MAX_WAITING: usize = 64 << 20;
 /// A link is given more while it has less than this unsent. What waits beyond is shared by all lanes.
 const ROOM: usize = 256 << 10;
-/// A link that was lost is not dialled again sooner (ms).
-const REDIAL: Millis = 200;
 /// A link is closed on which nothing was published for so long (ms).
 const IDLE: Millis = 60_000;
 /// So many bytes of others' messages are handled in a turn.
@@ -37,8 +36,7 @@ struct Lane {
     waiting_bytes: usize,
     /// When bytes left last, or were first put into the empty lane (mono ms).
     moved: Millis,
-    /// Not dialled before (mono ms).
-    dial_at: Millis,
+    redial: Redial,
 }
 
 /// See the module.
@@ -104,7 +102,7 @@ impl<D: Disk> Node<D> {
         };
         let lane = self.out.clients.publishing.lanes.entry(id).or_default();
         if lane.conn.is_none() {
-            if now < lane.dial_at {
+            if lane.redial.wait(now).is_some() {
                 return false;
             }
             let Some(socket) = self.metadata.place_of(&id) else { return false };
@@ -149,9 +147,9 @@ impl<D: Disk> Node<D> {
 
     /// The session of a lane's link is gone, and what waited for it is lost: whoever was subscribed there may be gone as well.
     pub(in crate::node) fn lane_lost(&mut self, id: NodeId, conn: ConnId) {
-        let dial_at = self.view.now.mono + REDIAL;
+        let redial = Redial::later(self.view.now.mono);
         let Some(lane) = self.out.clients.publishing.lanes.get_mut(&id).filter(|lane| lane.conn == Some(conn)) else { return };
-        let lost = std::mem::replace(lane, Lane { dial_at, ..Lane::default() });
+        let lost = std::mem::replace(lane, Lane { redial, ..Lane::default() });
         self.out.io.bus_stats.publish_dropped += lost.waiting.iter().map(|batch| batch.frames).sum::<u64>();
     }
 

@@ -6,6 +6,7 @@ pub(in crate::node) mod closing;
 pub(in crate::node) mod connections;
 pub(in crate::node) mod frames;
 pub(in crate::node) mod long_values;
+pub(in crate::node) mod redial;
 pub(in crate::node) mod sessions;
 pub(in crate::node) mod transmit;
 
