@@ -1,8 +1,9 @@
-//! The longest turns of a node (CPU time of its thread) while large values are written, saved, given to a replica, read, changed during all of it, and removed.
+//! The longest turns of a node (CPU time of its thread) while large values are written, saved, given to a replica, read, changed during all
+//! of it, and removed.
 //! `cargo bench --bench large_values`
 
 use pontoon::config::Config;
-use pontoon::node::{Accepted, Node, Port};
+use pontoon::node::{Accepted, Node, Port, Turned};
 use pontoon::store::MemoryDisk;
 use pontoon::types::{ConnId, Now};
 use rustix::time::{ClockId, clock_gettime};
@@ -21,6 +22,8 @@ fn cpu() -> Duration {
 
 struct Bench {
     node: Node<MemoryDisk>,
+    /// The last turn; none before the first.
+    turned: Option<Turned>,
     now: Now,
     longest: Duration,
     turns: usize,
@@ -36,7 +39,7 @@ impl Bench {
     fn turn(&mut self) {
         self.now = Now { mono: self.now.mono + 1, wall: self.now.wall + 1 };
         let (before, now) = (cpu(), self.now);
-        self.node.turn(&mut || now).expect("its disk is good");
+        self.turned = Some(self.node.turn(&mut || now).expect("its disk is good"));
         self.longest = self.longest.max(cpu() - before);
         self.turns += 1;
     }
@@ -54,7 +57,8 @@ impl Bench {
     /// Takes what is to be sent to a client; how many bytes, and the last of them.
     fn take(&mut self, conn: ConnId) -> (usize, Vec<u8>) {
         let now = self.now;
-        let transmit = self.node.transmit_buffer(conn, now).expect("the client is there");
+        let turned = self.turned.as_ref().expect("a turn has made it");
+        let transmit = self.node.transmit_buffer(turned, conn, now).expect("the client is there");
         let taken = transmit.as_slice()[..transmit.len().min(WRITTEN)].to_vec();
         transmit.advance(taken.len());
         self.node.flushed(conn, taken.len());
@@ -83,7 +87,7 @@ impl Bench {
 fn main() {
     let now = Now { mono: 1, wall: 1_700_000_000_000 };
     let node = Node::start(Config::shipped(), MemoryDisk::new().process(), 1, now).expect("the disk is empty");
-    let mut bench = Bench { node, now, longest: Duration::ZERO, turns: 0 };
+    let mut bench = Bench { node, turned: None, now, longest: Duration::ZERO, turns: 0 };
     let client = bench.connect();
     while bench.ask(client, "CLUSTER ADDSLOTSRANGE 0 16383") != "+OK\r\n" {}
     while bench.ask(client, "SET a 1") != "+OK\r\n" {}

@@ -1,15 +1,19 @@
 //! Pontoon: a Redis/Valkey-compatible cluster node whose cluster metadata goes through Raft.
 //!
-//! The map of the house. A **pure core** decides; a **thin shell** ([`server`], and [`store::disk`]) does the system calls. The core, unchanged, runs
-//! under mio in production and under the simulator in the tests.
+//! The map of the house. A **pure core** decides; a **thin shell** ([`server`], and [`store::disk`]) does the system calls. The core,
+//! unchanged, runs under mio in production and under the simulator in the tests.
 //!
 //! ```text
-//! main -> server -> node -> commands -> session -> replication -> store -> wire -> cluster -> raft -> keyspace, config -> values -> rdb -> rng -> types
+//! main -> server -> node -> commands -> session -> replication -> store -> wire -> cluster -> raft
+//!      -> keyspace, config -> values -> rdb -> rng -> types
 //! ```
 //!
-//! Imports go to the right only (`tests/rooms.rs` checks it). One turn of the loop, the reason for every step's place, and what each room owns:
-//! docs/architecture.md. The order that makes durability visible is [`node`]'s `before_sleep`. The rules between nodes: docs/protocol.md, with the
-//! counter-examples behind the odd ones (\[N1\] and so on in comments) in docs/why.md. The file: docs/nodes-conf.md.
+//! Imports go to the right only (`tests/rooms.rs` checks it). One turn of the loop, the reason for every step's place, and what each room
+//! owns: docs/architecture.md. The order that makes durability visible is [`node`]'s `before_sleep`. The rules between nodes:
+//! docs/protocol.md, with the counter-examples behind the odd ones (\[N1\] and so on in comments) in docs/why.md. The file:
+//! docs/nodes-conf.md.
+
+#![forbid(unsafe_code)]
 
 pub mod cluster;
 pub mod commands;

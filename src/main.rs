@@ -2,6 +2,8 @@
 //!
 //! Owns: what goes to standard output. Everything else is the library's.
 
+#![forbid(unsafe_code)]
+
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;

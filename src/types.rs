@@ -20,7 +20,8 @@ pub type LeaseNumber = u64;
 /// Number of hash slots in a cluster (Redis cluster specification, "Key distribution model").
 pub const SLOT_COUNT: u16 = 16384;
 
-/// The longest string in bytes: the most that `proto-max-bulk-len` may be, so that whatever a client may write can be saved, loaded and copied.
+/// The longest string in bytes: the most that `proto-max-bulk-len` may be, so that whatever a client may write can be saved, loaded and
+/// copied.
 pub const STRING_MAX: u64 = 4 << 30;
 
 /// The Redis version whose behaviour clients and peers may expect.
@@ -122,7 +123,8 @@ hex_id! {
     ReplId
 }
 
-/// How much of its shard's data a node holds. More of a later reign is more, whatever the offsets: those of two histories say nothing of each other.
+/// How much of its shard's data a node holds. More of a later reign is more, whatever the offsets: those of two histories say nothing of
+/// each other.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Extent {
     /// Numbers the reigns of the shard's primaries, a later one higher; 0 while it is not known.

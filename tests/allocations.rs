@@ -1,5 +1,5 @@
-//! What is allocated, counted by the allocator itself: nothing on the hot path, which is a GET or a SET from the request's arguments to the reply; and a long value
-//! once, however it comes.
+//! What is allocated, counted by the allocator itself: nothing on the hot path, which is a GET or a SET from the request's arguments to the
+//! reply; and a long value once, however it comes.
 
 use pontoon::cluster::change::{NodeJoin, SlotChange};
 use pontoon::cluster::{Address, Change, State};
@@ -201,8 +201,8 @@ fn say(node: &mut Node<MemoryDisk>, conn: ConnId, now: &mut Now, bytes: &[u8]) -
     }
     for _ in 0..1000 {
         *now = Now { mono: now.mono + 10, wall: now.wall + 10 };
-        node.turn(&mut || *now).expect("its disk is good");
-        let transmit = node.transmit_buffer(conn, *now).expect("the client is there");
+        let turned = node.turn(&mut || *now).expect("its disk is good");
+        let transmit = node.transmit_buffer(&turned, conn, *now).expect("the client is there");
         if !transmit.is_empty() {
             let answer = transmit.as_slice().to_vec();
             transmit.advance(answer.len());

@@ -29,8 +29,8 @@ fn run(world: &mut World, span: u64) {
     }
 }
 
-/// b is taken in by a, whose log begins behind 1; b's answer to the snapshot is lost if `stale`: a heartbeat of a's by an earlier link, which a
-/// has given up and b has not, is read in the same turn after it.
+/// b is taken in by a, whose log begins behind 1; b's answer to the snapshot is lost if `stale`: a heartbeat of a's by an earlier link,
+/// which a has given up and b has not, is read in the same turn after it.
 fn snapshot_to_b(stale: bool) -> World {
     let mut world = World::new(1);
     world.found('a');
@@ -93,7 +93,8 @@ fn a_snapshot_whose_answer_is_lost_is_not_waited_for_for_ever() {
     catches_up(true);
 }
 
-/// NODE_INFO of a member, proposed by a fellow that has met an earlier life of it and sent again to the next leader, must not say which life this is.
+/// NODE_INFO of a member, proposed by a fellow that has met an earlier life of it and sent again to the next leader, must not say which
+/// life this is.
 #[test]
 fn node_info_does_not_change_the_join_nonce() {
     use pontoon::cluster::change::{NodeInfo, NodeJoin};

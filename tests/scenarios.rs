@@ -13,11 +13,13 @@
 //! | `tick a`, `timeout a` | its timers; the same at its next deadline |
 //! | `deliver`, `deliver ab`, `deliver ab 1` | all messages; those of a to b; only so many |
 //! | `drop ab`, `cut ab`, `heal ab`, `isolate a`, `rejoin a` | messages of a to b are lost; links of a pair, of a node with all |
-//! | `propose a x`, `depose a p`, `fail a p`, `enter a b` | a payload, one that takes slots of p, one that bars p ungated, one that makes b a member |
+//! | `propose a x`, `depose a p`, `fail a p`, `enter a b` | a payload, one that takes slots of p, one that bars p ungated, one that makes b
+//! a member |
 //! | `await a p q`, `await a` | proposals against p and q wait at a's gate; none does |
 //! | `dead a p`, `hello a p` | a knows p's process to be dead; a hears a frame of p that is none of Raft's |
 //! | `voter a +b`, `voter a -b`, `plan a` | a voting entry by hand, or the leader's own next one |
-//! | `want a 3`, `grant a 2000`, `zone east ab`, `flag b`, `unflag b` | cluster-raft-voters and W of a node; availability zones; failure flags |
+//! | `want a 3`, `grant a 2000`, `zone east ab`, `flag b`, `unflag b` | cluster-raft-voters and W of a node; availability zones; failure
+//! flags |
 //! | `transfer a b`, `transfer a`, `compact a 3`, `crash a`, `restart a`, `hold a`, `persist a`, `turn a`, `release a` | |
 //! | `copy a`, `restore a` | a backup of its disk; a node that is down gets it back |
 //! | `inject a>b AE term 2 prev 3/1 commit 4 round 1 [nonce 1 clock 9000] [lease 2000] log 2.x` | `b` is given a forged message |

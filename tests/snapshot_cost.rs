@@ -1,6 +1,6 @@
-//! What a snapshot of 1,000 members and every slot in a run of its own costs the loop, from the leader's turn that sends it to the follower's turn
-//! that has it on disk. Times are this thread's CPU time, so that other work on the machine does not count. They are held against the limit where the
-//! build is optimised: `cargo test --profile sim --test snapshot_cost -- --nocapture` prints them.
+//! What a snapshot of 1,000 members and every slot in a run of its own costs the loop, from the leader's turn that sends it to the
+//! follower's turn that has it on disk. Times are this thread's CPU time, so that other work on the machine does not count. They are held
+//! against the limit where the build is optimised: `cargo test --profile sim --test snapshot_cost -- --nocapture` prints them.
 
 use pontoon::cluster::change::{NodeJoin, SlotChange};
 use pontoon::cluster::{Address, Change, State};
@@ -85,22 +85,24 @@ fn config() -> Config {
 struct Shell {
     node: Node<MemoryDisk>,
     now: Now,
+    /// What it has wanted, and not been given yet.
+    actions: Vec<Action>,
 }
 
 impl Shell {
     fn start(disk: MemoryDisk) -> Self {
         let now = Now { mono: 100_000, wall: 1_700_000_000_000 };
-        let mut shell = Self { node: Node::start(config(), disk, 7, now).expect("the node starts"), now };
+        let mut shell = Self { node: Node::start(config(), disk, 7, now).expect("the node starts"), now, actions: Vec::new() };
         shell.settle();
         shell
     }
 
     /// One turn: what it cost, and the frames that left.
     fn turn(&mut self) -> (f64, Vec<(ConnId, Frame)>) {
-        let (ms, ()) = cost(|| self.node.turn(&mut || self.now).expect("the disk works"));
+        let (ms, turned) = cost(|| self.node.turn(&mut || self.now).expect("the disk works"));
         let mut frames = Vec::new();
-        while let Some(conn) = self.node.next_dirty() {
-            let transmit = self.node.transmit_buffer(conn, self.now).expect("what is to be written has a session");
+        while let Some(conn) = self.node.next_dirty(&turned) {
+            let transmit = self.node.transmit_buffer(&turned, conn, self.now).expect("what is to be written has a session");
             let mut written = 0;
             while let Some((frame, length)) = bus::decode(transmit.as_slice()).expect("the node sends frames") {
                 frames.push((conn, frame));
@@ -109,6 +111,7 @@ impl Shell {
             }
             self.node.flushed(conn, written);
         }
+        self.actions.extend(std::iter::from_fn(|| self.node.next_action(&turned)));
         (ms, frames)
     }
 
@@ -212,7 +215,7 @@ fn a_leader_serves_the_others_between_many_snapshots() {
 /// Links to some of the followers, greeted.
 fn links_of(leader: &mut Shell, cluster: ClusterId) -> Vec<ConnId> {
     let mut links = Vec::new();
-    while let Some(action) = leader.node.next_action() {
+    for action in std::mem::take(&mut leader.actions) {
         let Action::Dial { conn, socket, .. } = action else { continue };
         let IpAddr::V4(ip) = socket.ip() else { continue };
         let [.., high, low] = ip.octets();

@@ -1,5 +1,5 @@
-//! Any bytes as a nodes.conf: no panic, and the report agrees with the loader. The first byte chooses whether the checksum of the snapshot part is made right,
-//! so that the readers behind it are reached.
+//! Any bytes as a nodes.conf: no panic, and the report agrees with the loader. The first byte chooses whether the checksum of the snapshot
+//! part is made right, so that the readers behind it are reached.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

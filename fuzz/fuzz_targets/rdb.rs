@@ -1,5 +1,5 @@
-//! Any bytes as an RDB: at once and in two pieces they must load the same, and what is loaded must come back from what is written of it. The first
-//! byte says where to cut.
+//! Any bytes as an RDB: at once and in two pieces they must load the same, and what is loaded must come back from what is written of it.
+//! The first byte says where to cut.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,7 +1,7 @@
 //! Options of Redis and Valkey that mean nothing here, so that a redis.conf written for them starts a node.
 //!
-//! Owns: their names, kinds and Redis' defaults for CONFIG GET; the few that are refused with a reason. Must not: grow a meaning; an option that gets one
-//! moves to `options.rs`. Contract: docs/operations.md, "Options".
+//! Owns: their names, kinds and Redis' defaults for CONFIG GET; the few that are refused with a reason. Must not: grow a meaning; an option
+//! that gets one moves to `options.rs`. Contract: docs/operations.md, "Options".
 
 use super::options::{Opt, Store};
 use super::value::Kind;

@@ -28,7 +28,8 @@ pub enum Launch {
 /// The lines that have set something, in their order: the option, where, and what stands there.
 type Lines = Vec<(&'static str, Source, String)>;
 
-/// Reads the arguments after the program's name: `[file] [--option value...]...`, or one of `--help`, `--version`, `--check-nodes-conf FILE`.
+/// Reads the arguments after the program's name: `[file] [--option value...]...`, or one of `--help`, `--version`,
+/// `--check-nodes-conf FILE`.
 pub fn from_args(args: &[String], read_file: &dyn Fn(&Path) -> io::Result<String>) -> Result<Launch, ConfigError> {
     match args {
         [first] if first == "--help" || first == "-h" => return Ok(Launch::Help(help())),
@@ -106,7 +107,8 @@ fn load_options(config: &mut Config, mut args: &[String], set: &mut Lines) -> Re
     Ok(())
 }
 
-/// Sets one option from one line, and names it. `seen` holds the options that this source has warned of, and those that add up which it has begun.
+/// Sets one option from one line, and names it. `seen` holds the options that this source has warned of, and those that add up which it has
+/// begun.
 fn set_one(
     config: &mut Config,
     name: &str,

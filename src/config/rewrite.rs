@@ -1,7 +1,7 @@
 //! CONFIG REWRITE: the present values into the old file's text.
 //!
-//! Owns: which lines stay. A comment, an empty line and a line that already says what is so stay as they are; a line that says something else is changed in
-//! place; what is not in the file and not at its default goes to the end, below a signature. Must not: write the file.
+//! Owns: which lines stay. A comment, an empty line and a line that already says what is so stay as they are; a line that says something
+//! else is changed in place; what is not in the file and not at its default goes to the end, below a signature. Must not: write the file.
 
 use super::options::{self, Opt};
 use super::value::Kind;

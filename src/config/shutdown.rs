@@ -1,6 +1,7 @@
 //! In which way the process is to end: the words of SHUTDOWN, and of `shutdown-on-sigterm` and `shutdown-on-sigint`.
 //!
-//! Owns: the words, which of them do not go together, and their text. Must not: end anything. Contract: docs/operations.md, "Upgrading: a rolling restart".
+//! Owns: the words, which of them do not go together, and their text. Must not: end anything. Contract: docs/operations.md, "Upgrading: a
+//! rolling restart".
 
 use super::value::{Kind, Setting};
 

@@ -8,7 +8,7 @@ use crate::node::event_log::replica_named;
 use crate::node::io::closing;
 use crate::node::io::sessions::{BusEnd, BusSession, ClientSession, Kind, Purpose, Session};
 use crate::node::serve::limits;
-use crate::node::{Accepted, Action, Closed, Closing, Node, Port, Transmit};
+use crate::node::{Accepted, Action, Closed, Closing, Node, Port, Transmit, Turned};
 use crate::session::Client;
 use crate::store::Disk;
 use crate::types::{ConnId, Now};
@@ -99,12 +99,12 @@ impl<D: Disk> Node<D> {
     }
 
     /// The next thing for the shell to do.
-    pub fn next_action(&mut self) -> Option<Action> {
+    pub fn next_action(&mut self, _: &Turned) -> Option<Action> {
         self.out.io.actions.pop_front()
     }
 
     /// The next connection with something to write.
-    pub fn next_dirty(&mut self) -> Option<ConnId> {
+    pub fn next_dirty(&mut self, _: &Turned) -> Option<ConnId> {
         self.out.io.sessions.next_output()
     }
 
@@ -178,7 +178,7 @@ impl<D: Disk> Node<D> {
 
     /// What is to be written to a connection; asked for right before each write(2), with the clock as it is then. A session that was served
     /// under a lease which has lapsed since is closed instead \[N9\].
-    pub fn transmit_buffer(&mut self, conn: ConnId, reading: Now) -> Option<&mut Transmit> {
+    pub fn transmit_buffer(&mut self, _: &Turned, conn: ConnId, reading: Now) -> Option<&mut Transmit> {
         let now = self.take_reading(reading);
         let Kind::Client(client) = &self.out.io.sessions.get(conn)?.kind else {
             return self.out.io.transmit_mut(conn);

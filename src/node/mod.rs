@@ -4,8 +4,9 @@
 //! Contract: docs/architecture.md, "One turn of the loop".
 //!
 //! The caller tells what happened ([`Node::accepted`], [`Node::connected`], [`Node::disconnected`], [`Node::received`]), then calls
-//! [`Node::turn`] with a clock. If that fails, the process ends and no byte leaves. Otherwise it takes every [`Action`], writes what
-//! [`Node::next_dirty`] names from [`Node::transmit_buffer`], and sleeps until something happens or [`Node::deadline`].
+//! [`Node::turn`] with a clock. If that fails, the process ends and no byte leaves. Otherwise it has a [`Turned`], with which it writes what
+//! [`Node::next_dirty`] names from [`Node::transmit_buffer`] and takes every [`Action`]; then it sleeps until something happens or
+//! [`Node::deadline`].
 
 mod apply_config;
 mod before_sleep;
@@ -32,7 +33,7 @@ mod views;
 
 pub use errors::{Fatal, KeysError, StartError};
 pub use io::sessions::Port;
-pub use io::transmit::Transmit;
+pub use io::transmit::{Transmit, Turned};
 pub use shutdown::Signal;
 
 use crate::cluster::{Address, Change, State};
@@ -170,8 +171,8 @@ impl<D: Disk> Node<D> {
     /// One turn: bus frames first, then client commands, then timers, then before-sleep. The clock is read again for each client.
     ///
     /// # Errors
-    /// [`Fatal`]: end the process, let no byte out.
-    pub fn turn(&mut self, clock: &mut dyn FnMut() -> Now) -> Result<(), Fatal> {
+    /// [`Fatal`]: end the process. No byte can leave.
+    pub fn turn(&mut self, clock: &mut dyn FnMut() -> Now) -> Result<Turned, Fatal> {
         self.read_clock(clock);
         self.out.clients.waiting.begin_turn();
         self.metadata.trim_log(&self.view);
@@ -199,7 +200,7 @@ impl<D: Disk> Node<D> {
         if cfg!(debug_assertions) {
             self.check();
         }
-        Ok(())
+        Ok(Turned::good())
     }
 
     /// When [`Node::turn`] is to be called at the latest, by the caller's clock (mono ms): at once if work is left.

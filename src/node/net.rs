@@ -12,6 +12,9 @@ use crate::store::MemoryDisk;
 use crate::types::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Each turn here succeeds, or the test has failed: bytes may leave at any time.
+const TURNED: Turned = Turned::good();
+
 /// A node and its session.
 type End = (usize, ConnId);
 
@@ -221,13 +224,13 @@ impl Net {
     }
 
     fn flush(&mut self, at: usize) {
-        while let Some(conn) = self.nodes[at].next_dirty() {
+        while let Some(conn) = self.nodes[at].next_dirty(&TURNED) {
             let Some(&((peer, far), port)) = self.peers.get(&(at, conn)) else { continue };
             if self.held.contains(&(at, peer, port)) {
                 continue;
             }
             let now = self.clock(at);
-            let Some(transmit) = self.nodes[at].transmit_buffer(conn, now) else { continue };
+            let Some(transmit) = self.nodes[at].transmit_buffer(&TURNED, conn, now) else { continue };
             let bytes = transmit.as_slice().to_vec();
             transmit.advance(bytes.len());
             self.nodes[at].flushed(conn, bytes.len());
@@ -247,7 +250,7 @@ impl Net {
     }
 
     fn act(&mut self, at: usize) {
-        while let Some(action) = self.nodes[at].next_action() {
+        while let Some(action) = self.nodes[at].next_action(&TURNED) {
             match action {
                 Action::Dial { conn, socket, .. } => {
                     // A probe looks at both ports.
@@ -323,10 +326,15 @@ impl Net {
         conn
     }
 
+    /// What is to be written to a client of one node.
+    pub fn transmit(&mut self, at: usize, conn: ConnId) -> &mut Transmit {
+        let now = self.clock(at);
+        self.nodes[at].transmit_buffer(&TURNED, conn, now).expect("the client is there")
+    }
+
     /// What it has been answered, if it has.
     pub fn answer(&mut self, at: usize, conn: ConnId) -> Option<String> {
-        let now = self.clock(at);
-        let transmit = self.nodes[at].transmit_buffer(conn, now).expect("the client is there");
+        let transmit = self.transmit(at, conn);
         (!transmit.is_empty()).then(|| String::from_utf8_lossy(transmit.as_slice()).into_owned())
     }
 

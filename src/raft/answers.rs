@@ -1,7 +1,7 @@
 //! Answers that wait for the disk: AE_ACK and votes.
 //!
-//! Owns: what is still to be answered, and to which link. Must not: decide an answer. Contract: docs/protocol.md, "Elections", and
-//! docs/architecture.md, "One turn of the loop".
+//! Owns: what is still to be answered, and to which link. Must not: decide an answer. Contract: docs/protocol.md, "Elections, leases, and
+//! who may write", and docs/architecture.md, "One turn of the loop".
 
 use super::Raft;
 use super::entry::Payload;

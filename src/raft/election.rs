@@ -1,7 +1,7 @@
 //! Who leads: time-outs, pre-votes, votes (§5.2, §5.4.1, dissertation §4.2.3 and §9.6).
 //!
 //! Owns: term and vote, the leader that is followed, campaigns, every change of role. Must not: send (answers and `take_vote_requests` wait
-//! for the disk). Contract: docs/protocol.md, "Elections".
+//! for the disk). Contract: docs/protocol.md, "Elections, leases, and who may write".
 
 use super::entry::{Body, Payload};
 use super::follow::check_index;
@@ -9,15 +9,11 @@ use super::message::{Message, Needs, Outgoing, Route, Vote, VoteRequest};
 use super::progress::Progress;
 use super::rates::Rates;
 use super::role::{Campaign, Leader};
+use super::terms::{TERM_LEAD, check_term, heed, reach};
 use super::{HardState, PeerFault, Raft, Role, quorum};
 use crate::types::numbers::TERM_LIMIT;
 use crate::types::{ConnId, Millis, NodeId, Term};
 use std::collections::BTreeSet;
-
-/// So far above the own term may another's be: elections count it up one by one, so nobody misses more of them. More would leave no room \[N59\].
-const TERM_LEAD: Term = 1 << 24;
-/// Who learns that others are further up comes after them at once as far as to here, and no more than [`TERM_LEAD`] at a time beyond: this leaves as much again.
-const FAR_TERM: Term = TERM_LIMIT / 2 - 1;
 
 /// Whom a node follows, and until when.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -47,7 +43,8 @@ impl<P: Payload> Raft<P> {
         self.wait_on(now);
     }
 
-    /// The wait begins now: what is waited for could not come before, for what asks for it, or allows it, has been on its way to the disk \[N64\].
+    /// The wait begins now: what is waited for could not come before, for what asks for it, or allows it, has been on its way to the disk
+    /// \[N64\].
     pub(super) fn wait_on(&mut self, now: Millis) {
         let base = self.settings.election_timeout.max(1);
         self.election.deadline = now + self.election.wait.saturating_mul(self.election_timeout()) / base;
@@ -92,7 +89,8 @@ impl<P: Payload> Raft<P> {
         Some(if alone { self.election.heard_at.map_or(0, |at| at + self.settings.election_timeout) } else { self.election.deadline })
     }
 
-    /// The send time of the newest round that a majority has acked, each later by what its disk is known to take; `now` if the leader alone is one.
+    /// The send time of the newest round that a majority has acked, each later by what its disk is known to take; `now` if the leader alone
+    /// is one.
     fn quorum_answered_at(&self, now: Millis) -> Option<Millis> {
         let leader = self.role.leader()?;
         let timeout = self.settings.election_timeout;
@@ -158,8 +156,8 @@ impl<P: Payload> Raft<P> {
         self.log.last_index() == 0 && self.membership.appended_set().is_empty()
     }
 
-    /// Whether a leader's term can be, and is to be followed. Who comes into a cluster knows none of its terms. Who never asks for votes, and hears no leader,
-    /// hears of the cluster's terms by this alone: it comes as near as it may, and follows the next such message.
+    /// Whether a leader's term can be, and is to be followed. Who comes into a cluster knows none of its terms. Who never asks for votes,
+    /// and hears no leader, hears of the cluster's terms by this alone: it comes as near as it may, and follows the next such message.
     pub(super) fn check_leaders_term(&mut self, term: Term, now: Millis) -> Result<(), PeerFault> {
         let reach = reach(self.hard.term);
         let checked = if self.is_blank() { check_term(term, reach - TERM_LEAD) } else { check_term(term, self.hard.term) };
@@ -282,8 +280,8 @@ impl<P: Payload> Raft<P> {
         heard || matches!(self.role, Role::Leader(_))
     }
 
-    /// Whether a leader can have handed over to `candidate`: to a voter alone, as far as this node knows. Who lags and does not know it denies the vote for
-    /// as long as the base lease lasts, and the candidate asks again after that \[N59\].
+    /// Whether a leader can have handed over to `candidate`: to a voter alone, as far as this node knows. Who lags and does not know it
+    /// denies the vote for as long as the base lease lasts, and the candidate asks again after that \[N59\].
     fn may_take_over(&self, candidate: &NodeId) -> bool {
         self.is_voter(candidate) || self.committed_voters().contains(candidate)
     }
@@ -424,27 +422,4 @@ impl<P: Payload> Raft<P> {
     pub fn has_term_left(&self) -> bool {
         self.hard.term < TERM_LIMIT - 1
     }
-}
-
-/// How far up a node goes at once that is in term `own`.
-fn reach(own: Term) -> Term {
-    own.saturating_add(TERM_LEAD).clamp(FAR_TERM, TERM_LIMIT - 1)
-}
-
-/// What a node that is in term `own` makes of the term of an answer. A member that it has asked is not to be left alone because it is far up: it would have to
-/// come down, and no term does \[N59\].
-pub(super) fn heed(from: &NodeId, term: Term, own: Term) -> Result<Term, PeerFault> {
-    if term >= TERM_LIMIT {
-        return Err(PeerFault::BadTerm);
-    }
-    let heeded = term.min(reach(own));
-    if check_term(term, own).is_err() {
-        ::log::warn!("{from} is in term {term}, further up than elections bring anybody: going from {own} to {heeded}");
-    }
-    Ok(heeded)
-}
-
-/// Whether a peer can be in `term`, as far as a node knows that is in term `known`.
-pub(super) fn check_term(term: Term, known: Term) -> Result<(), PeerFault> {
-    if term < TERM_LIMIT && term <= known.saturating_add(TERM_LEAD) { Ok(()) } else { Err(PeerFault::BadTerm) }
 }

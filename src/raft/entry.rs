@@ -95,8 +95,8 @@ pub trait Payload: Clone + PartialEq + fmt::Debug {
     /// The founder's own first entry makes it the only voter: `Some(founder)` for that entry alone.
     fn founding_voter(&self) -> Option<NodeId>;
 
-    /// The node from which the entry could take slots when applied, and which must know of it or have no lease first (docs/protocol.md, "The
-    /// gate").
+    /// The node from which the entry could take slots when applied, and which must know of it or have no lease first (docs/protocol.md,
+    /// "The gate").
     fn deposes(&self) -> Option<NodeId>;
 
     /// The node that is granted no lease from this entry on until it holds it: whom it deposes, gated or not, or calls failed.

@@ -11,8 +11,8 @@ use crate::types::{ConnId, LogIndex, Millis, NodeId, Term};
 /// So far beyond the own log an index may be: nobody misses more entries. More would leave no room \[N62\].
 const INDEX_LEAD: LogIndex = 1 << 32;
 
-/// About so many bytes of entries wait to be applied at most. With the state, and what is appended before the next rewrite, they fit into a file that is read again
-/// (64 MiB), with as much to spare \[N62\]. A leader leaves half of it to those that lead after it.
+/// About so many bytes of entries wait to be applied at most. With the state, and what is appended before the next rewrite, they fit into a
+/// file that is read again (64 MiB), with as much to spare \[N62\]. A leader leaves half of it to those that lead after it.
 const MAX_TAIL_BYTES: u64 = 32 << 20;
 
 /// How an AE meets the log.

@@ -2,7 +2,8 @@
 //!
 //! Owns: which entries are gated, whether the gate is open, who is granted no lease because of it, the commit index of a leader, and
 //! since when a majority is known to hold what waits.
-//! Must not: know what a payload does (it asks [`Payload::deposes`]), keep the proposals that wait, or find out who is dead (the node does both).
+//! Must not: know what a payload does (it asks [`Payload::deposes`]), keep the proposals that wait, or find out who is dead (the node does
+//! both).
 //! Contract: docs/protocol.md, "The gate".
 
 use super::entry::{Body, Payload};
@@ -32,8 +33,8 @@ pub(super) struct Gate {
     opens_at: Option<Millis>,
 }
 
-/// What this node knows a majority's disks to hold beyond the commit index, by an own-term count: no leader to come lacks it, and none from then on
-/// grants a lease to whom it deposes \[N48\].
+/// What this node knows a majority's disks to hold beyond the commit index, by an own-term count: no leader to come lacks it, and none from
+/// then on grants a lease to whom it deposes \[N48\].
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub(super) struct Agreed {
     index: LogIndex,
@@ -87,8 +88,8 @@ impl Gate {
         self.relieved.remove(node);
     }
 
-    /// Whether the next entry against `node` had better wait. What the leader's own disk does not hold yet, `sent`, may have company: the node
-    /// will see them together.
+    /// Whether the next entry against `node` had better wait. What the leader's own disk does not hold yet, `sent`, may have company: the
+    /// node will see them together.
     fn rests(&self, node: &NodeId, match_index: LogIndex, sent: LogIndex) -> bool {
         self.relieved.contains(node) || self.barred.get(node).is_some_and(|&index| match_index < index && index <= sent)
     }
@@ -100,8 +101,8 @@ impl Gate {
 }
 
 impl Leader {
-    /// From when on no lease of `node` can be left, neither of this leader nor of an earlier one, which granted nothing after `last_grant_at`. Never, as far as
-    /// a leader knows whose own clock stands alone: it hands over.
+    /// From when on no lease of `node` can be left, neither of this leader nor of an earlier one, which granted nothing after
+    /// `last_grant_at`. Never, as far as a leader knows whose own clock stands alone: it hands over.
     fn leases_over_at(&self, node: &NodeId, last_grant_at: Millis, max_lease: Millis) -> Millis {
         if self.rates.own_alone() {
             return Millis::MAX;
@@ -112,8 +113,8 @@ impl Leader {
 }
 
 impl<P: Payload> Raft<P> {
-    /// Whether an entry that deposes `node` could commit at once, and so may be appended: the node follows closely, is known to be dead, or has
-    /// no lease left. False of a node that does not lead. Whatever waits must be told of with [`Raft::await_gate`].
+    /// Whether an entry that deposes `node` could commit at once, and so may be appended: the node follows closely, is known to be dead, or
+    /// has no lease left. False of a node that does not lead. Whatever waits must be told of with [`Raft::await_gate`].
     pub fn gate_is_open(&self, node: &NodeId, now: Millis) -> bool {
         let Some(leader) = self.role.leader() else { return false };
         *node == self.me
@@ -127,16 +128,16 @@ impl<P: Payload> Raft<P> {
         progress.answers(now, self.settings.election_timeout) && progress.keeps_up(self.log.last_index(), MAX_BATCH_ENTRIES as u64)
     }
 
-    /// Whether `node` follows, and is to be sent a token before more is appended against it: it is not known to hold what it was sent, or has heard
-    /// nothing since it does. With one such entry after the other its lease would run out though it lives.
+    /// Whether `node` follows, and is to be sent a token before more is appended against it: it is not known to hold what it was sent, or
+    /// has heard nothing since it does. With one such entry after the other its lease would run out though it lives.
     pub fn is_barred(&self, node: &NodeId, now: Millis) -> bool {
         let Some(leader) = self.role.leader() else { return false };
         let rests = |progress: &Progress| leader.gate.rests(node, progress.match_index(), self.disk.last_index());
         leader.progress.get(node).is_some_and(|progress| rests(progress) && self.follows(progress, now))
     }
 
-    /// Takes all nodes against which proposals wait for the gate. They are granted nothing until that is over, and are asked at once whether
-    /// they live.
+    /// Takes all nodes against which proposals wait for the gate. They are granted nothing until that is over, and are asked at once
+    /// whether they live.
     pub fn await_gate(&mut self, nodes: BTreeSet<NodeId>) {
         let Role::Leader(leader) = &mut self.role else { return };
         nodes.difference(&leader.gate.awaited.clone()).for_each(|node| leader.hasten(node));
@@ -168,8 +169,8 @@ impl<P: Payload> Raft<P> {
         self.role.leader().is_some_and(|leader| leader.gate.dead.contains(node))
     }
 
-    /// When a leader may call `node` failed, if nothing is heard of it until then (mono ms): at once if its process is known to be dead, else
-    /// node-timeout after it was last known to answer anybody, but not while it can have a lease. None of who is no follower.
+    /// When a leader may call `node` failed, if nothing is heard of it until then (mono ms): at once if its process is known to be dead,
+    /// else node-timeout after it was last known to answer anybody, but not while it can have a lease. None of who is no follower.
     pub fn fails_at(&self, node: &NodeId) -> Option<Millis> {
         let leader = self.role.leader()?;
         let silent_at = leader.progress.get(node)?.heard_at() + self.settings.node_timeout;

@@ -1,13 +1,14 @@
 //! Who was heard when, handed from one leadership to the next: a node's silence does not begin anew with each leader.
 //!
-//! Owns: what this node knows from the newest leadership that it saw. Must not: judge anybody (the leader does, see [`super::Raft::fails_at`]).
+//! Owns: what this node knows from the newest leadership that it saw. Must not: judge anybody (the leader does, see
+//! [`super::Raft::fails_at`]).
 //! Contract: docs/protocol.md, "Failure flags".
 
 use crate::types::{Millis, NodeId, Term};
 use std::collections::BTreeMap;
 
-/// A follower knows when it heard its leader, a leader when it heard everybody. What comes from an earlier leadership is dropped: others have
-/// been listening since.
+/// A follower knows when it heard its leader, a leader when it heard everybody. What comes from an earlier leadership is dropped: others
+/// have been listening since.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Heard {
     /// The leadership's term; 0 for none.
@@ -29,8 +30,8 @@ impl Heard {
         *self = Self { term, at };
     }
 
-    /// When others were heard, if that is known from a leadership of `last_term` or later: the term in which a candidate's log ends is that of
-    /// the last leader who had a majority, and what an earlier one knew is out of date.
+    /// When others were heard, if that is known from a leadership of `last_term` or later: the term in which a candidate's log ends is that
+    /// of the last leader who had a majority, and what an earlier one knew is out of date.
     pub(super) fn since(&self, last_term: Term) -> impl Iterator<Item = (NodeId, Millis)> {
         let known = self.term >= last_term;
         self.at.iter().filter(move |_| known).map(|(id, at)| (*id, *at))

@@ -1,7 +1,7 @@
 //! The primary's side of the write lease: until when it may serve.
 //!
-//! Owns: which returned token counts, and from when on. Must not: know whether the node owns slots, or read a clock (whoever serves does, right
-//! before). Contract: docs/protocol.md, "The write lease".
+//! Owns: which returned token counts, and from when on. Must not: know whether the node owns slots, or read a clock (whoever serves does,
+//! right before). Contract: docs/protocol.md, "The write lease".
 
 use super::entry::Payload;
 use super::message::Append;
@@ -20,7 +20,8 @@ pub(super) struct HeldLease {
     applied: LogIndex,
     /// The newest grant that does not count yet: what must be applied first, and its end.
     pending: Option<(LogIndex, Millis)>,
-    /// The end of the longest lease that counts (mono ms); 0 for none. Never falls while the clock goes on: a new leader waits for it to pass.
+    /// The end of the longest lease that counts (mono ms); 0 for none. Never falls while the clock goes on: a new leader waits for it to
+    /// pass.
     end: Millis,
     /// A token counts only if it was made after this (mono ms) \[N66\].
     voided_at: Millis,
@@ -34,7 +35,8 @@ impl HeldLease {
     }
 
     /// A lease until `end` came with an AE that spoke of `quorum` and `commit`. It counts once this node knows what the leader knew: every
-    /// entry that might take its slots, and every one that has \[N5\]. Where the log lacks something, a later AE brings it, and a newer token.
+    /// entry that might take its slots, and every one that has \[N5\]. Where the log lacks something, a later AE brings it, and a newer
+    /// token.
     fn granted(&mut self, quorum: LogIndex, commit: LogIndex, end: Millis) {
         if quorum <= self.matched {
             self.pending = Some((commit, end));
@@ -74,14 +76,15 @@ impl<P: Payload> Raft<P> {
         self.held_lease.applied
     }
 
-    /// When the write lease of this node ends (mono ms), to be compared with a *fresh* clock. [`Millis::MAX`] for the only voter: nobody can be
-    /// elected without it.
+    /// When the write lease of this node ends (mono ms), to be compared with a *fresh* clock. [`Millis::MAX`] for the only voter: nobody
+    /// can be elected without it.
     pub fn lease_end(&self) -> Millis {
         let own = self.role.leader().and_then(|leader| self.own_lease(leader, Millis::MAX));
         own.unwrap_or(0).max(self.held_lease.end)
     }
 
-    /// The clock went back \[N66\]: how long ago anything was is not known, so a leader steps down and no lease that was granted until now counts.
+    /// The clock went back \[N66\]: how long ago anything was is not known, so a leader steps down and no lease that was granted until now
+    /// counts.
     /// `now` goes on from the latest reading.
     pub fn clock_went_back(&mut self, now: Millis) {
         if self.is_leader() {

@@ -19,7 +19,8 @@ pub struct Log<P> {
     snapshot_term: Term,
     /// Terms never go down from one entry to the next, nor below `snapshot_term`.
     entries: VecDeque<Entry<P>>,
-    /// By entry: about how many bytes its line and those of all before it take, counted since some entry that may be gone. Each change asks for that.
+    /// By entry: about how many bytes its line and those of all before it take, counted since some entry that may be gone. Each change asks
+    /// for that.
     ends: VecDeque<u64>,
     /// So many when the entries here begin.
     begin: u64,

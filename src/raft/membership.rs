@@ -184,8 +184,8 @@ impl<P: Payload> Raft<P> {
         if ids.iter().all(remembers) { Ok(()) } else { Err(VotingRefused::NotReady) }
     }
 
-    /// The leader's next voting entry of its own accord, toward `min(settings.voters, eligible members)` rounded down to an odd size; `asked`
-    /// while somebody's request is being worked on. [`Body::DelVoter`] of the leader itself asks the caller to hand over.
+    /// The leader's next voting entry of its own accord, toward `min(settings.voters, eligible members)` rounded down to an odd size;
+    /// `asked` while somebody's request is being worked on. [`Body::DelVoter`] of the leader itself asks the caller to hand over.
     pub fn plan_voters(&self, members: &[Prospect], asked: bool, now: Millis) -> Option<Body<P>> {
         self.may_change_voters().ok()?;
         Some(match self.scene(members, asked, now).next()? {

@@ -139,7 +139,8 @@ pub struct Vote {
     pub granted: bool,
     /// The request's round.
     pub round: u64,
-    /// A vote tells how long ago (ms) others were heard, as far as that is known from the newest leadership that the candidate's log tells of.
+    /// A vote tells how long ago (ms) others were heard, as far as that is known from the newest leadership that the candidate's log tells
+    /// of.
     pub ages: Vec<(NodeId, Millis)>,
 }
 

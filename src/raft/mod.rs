@@ -12,8 +12,8 @@
 //! 3. [`Raft::take_acks`], [`Raft::take_votes`], [`Raft::take_vote_requests`], [`Raft::replicate`]: the messages that may leave now.
 //!
 //! What came by a link that has been replaced must not be fed any more. A message of which [`Raft::step`] says [`PeerFault`] changed
-//! nothing: the link is to be dropped. What a leader says of a process that it knows to be dead ([`Raft::set_dead`]) ends with any frame of it,
-//! also one that is none of Raft's ([`Raft::clear_dead`]).
+//! nothing: the link is to be dropped. What a leader says of a process that it knows to be dead ([`Raft::set_dead`]) ends with any frame of
+//! it, also one that is none of Raft's ([`Raft::clear_dead`]).
 
 mod answers;
 mod disk;
@@ -37,6 +37,7 @@ mod role;
 mod rounds;
 mod settings;
 mod snapshot;
+mod terms;
 mod transfer;
 
 use crate::rng::Rng;
@@ -251,8 +252,8 @@ impl<P: Payload> Raft<P> {
         self.sync_peers(now);
     }
 
-    /// Takes the owners of slots as they are applied, in the order of their ids: how often they are owed a heartbeat. Most changes of slots leave them
-    /// as they were.
+    /// Takes the owners of slots as they are applied, in the order of their ids: how often they are owed a heartbeat. Most changes of slots
+    /// leave them as they were.
     pub fn set_slot_owners<'a>(&mut self, owners: impl Iterator<Item = &'a NodeId> + Clone) {
         if !self.peers.slot_owners.iter().eq(owners.clone()) {
             self.peers.slot_owners = owners.copied().collect();
@@ -260,8 +261,8 @@ impl<P: Payload> Raft<P> {
         }
     }
 
-    /// A muted node neither votes nor campaigns: a joiner is, until its own NODE_JOIN is in its log. It may have been a voter in an earlier life
-    /// and have forgotten what it acknowledged in it, and who still counts on its vote must not get it.
+    /// A muted node neither votes nor campaigns: a joiner is, until its own NODE_JOIN is in its log. It may have been a voter in an earlier
+    /// life and have forgotten what it acknowledged in it, and who still counts on its vote must not get it.
     pub fn set_muted(&mut self, muted: bool) {
         self.muted = muted;
     }
@@ -373,8 +374,8 @@ impl<P: Payload> Raft<P> {
         self.role.leader().is_some_and(|leader| leader.noop_index <= applied)
     }
 
-    /// Whether a state at this index and term is the cluster's newest, as far as can be known: all is applied of which the leader of this term
-    /// has said that it is committed, an entry of its own term included.
+    /// Whether a state at this index and term is the cluster's newest, as far as can be known: all is applied of which the leader of this
+    /// term has said that it is committed, an entry of its own term included.
     pub fn is_newest(&self, applied: LogIndex, applied_term: Term) -> bool {
         let told = self.told_commit.is_some_and(|(term, commit)| term == self.hard.term && commit <= applied);
         self.leader_ready(applied) || (told && applied_term == self.hard.term)
@@ -391,8 +392,8 @@ impl<P: Payload> Raft<P> {
         self.role.leader().map_or(NOBODY, |leader| &leader.progress).iter()
     }
 
-    /// Whether a leader has said lately that this node's clock is off. If this node is elected all the same, its own clock stands alone for it until it has measured
-    /// the voters' by itself: it grants nothing, and hands over.
+    /// Whether a leader has said lately that this node's clock is off. If this node is elected all the same, its own clock stands alone for
+    /// it until it has measured the voters' by itself: it grants nothing, and hands over.
     pub fn set_clock_off(&mut self, off: bool) {
         self.clock_is_off = off;
     }

@@ -1,11 +1,12 @@
 //! Who should vote: the leader's next step of its own accord, as a pure function of what it sees.
 //!
-//! Owns: the order of the rules, and what each asks for before it moves. One step is planned at a time and looked at anew when it is committed.
+//! Owns: the order of the rules, and what each asks for before it moves. One step is planned at a time and looked at anew when it is
+//! committed.
 //! Must not: read a log, a clock or an option. Contract: docs/protocol.md, "Who votes".
 //!
-//! With nothing but its own steps changing the scene the plan comes to rest: those that lost their memory and those beyond the target run out,
-//! growth ends at the target, each replacement leaves one failed voter less, and each exchange makes the sum of the squares of the zones'
-//! voters smaller.
+//! With nothing but its own steps changing the scene the plan comes to rest: those that lost their memory and those beyond the target run
+//! out, growth ends at the target, each replacement leaves one failed voter less, and each exchange makes the sum of the squares of the
+//! zones' voters smaller.
 
 use crate::types::NodeId;
 
@@ -107,8 +108,8 @@ impl Scene<'_> {
         leaver.filter(|leaver| self.can_spare(leaver)).map(|leaver| Step::Remove(leaver.id))
     }
 
-    /// Fewer vote than should. An odd size is left only with the pair in hand that leads to the next one, and only while the newcomer is not
-    /// needed for the majority of the set that it enters: else its failure would be one too many \[N14\].
+    /// Fewer vote than should. An odd size is left only with the pair in hand that leads to the next one, and only while the newcomer is
+    /// not needed for the majority of the set that it enters: else its failure would be one too many \[N14\].
     fn growth(&self) -> Option<Step> {
         let size = self.voters.len();
         if size >= self.target {

@@ -102,8 +102,8 @@ impl Progress {
         self.heard_before = self.heard_before.max(Some(at));
     }
 
-    /// Whether what it lacks of the log, up to `last_index`, is on its way or as good as: our link to it is up, the logs meet, and it is less
-    /// than `lag` entries behind.
+    /// Whether what it lacks of the log, up to `last_index`, is on its way or as good as: our link to it is up, the logs meet, and it is
+    /// less than `lag` entries behind.
     pub(super) fn keeps_up(&self, last_index: LogIndex, lag: LogIndex) -> bool {
         self.linked && matches!(self.flow, Flow::Pipeline { .. }) && last_index - self.match_index < lag
     }
@@ -113,8 +113,8 @@ impl Progress {
         self.acked_round
     }
 
-    /// How much of its primary's data it had when it echoed the newest round. None if it had not got the entry `since` then, which may have given it that
-    /// primary.
+    /// How much of its primary's data it had when it echoed the newest round. None if it had not got the entry `since` then, which may have
+    /// given it that primary.
     pub fn extent(&self, since: LogIndex) -> Option<Extent> {
         let (matched, extent) = self.extent;
         (matched >= since).then_some(extent)
@@ -153,7 +153,8 @@ impl Progress {
         self.acked_round > 0 && now.saturating_sub(self.last_ack_sent_at) < span
     }
 
-    /// Whether at `now` it had answered, as far as is known, a round that was sent no longer ago than `span` and the time between two of its heartbeats.
+    /// Whether at `now` it had answered, as far as is known, a round that was sent no longer ago than `span` and the time between two of
+    /// its heartbeats.
     pub fn answered_lately(&self, now: Millis, span: Millis) -> bool {
         now.saturating_sub(self.heard_at()) < span + self.beat
     }
@@ -244,7 +245,8 @@ impl Progress {
         }
     }
 
-    /// A refusal in a round after the probe's may still speak of an AE that was on its way before the probe; a second one, of a later turn, cannot.
+    /// A refusal in a round after the probe's may still speak of an AE that was on its way before the probe; a second one, of a later turn,
+    /// cannot.
     fn denied(&mut self, sent: u64, round: u64) {
         match self.denied_in {
             Some(first) if round > first => self.lost_memory = true,

@@ -3,9 +3,9 @@
 //! Owns: what each clock has shown at two moments some ten seconds apart, how far the rates can be apart by that, and who stands alone.
 //! Must not: read a clock, or act on what it finds (lease and gate ask; the node says it). Contract: docs/protocol.md, "Clock rates".
 //!
-//! A clock was read after the round was sent that its token came with, and before the token came: between these two times of the leader's. So two tokens
-//! tell the rate within an error that the delays bound, whatever they were made of. A pause of a machine whose clock stands still meanwhile is a jump: it
-//! falls into one step, and any one step may be left out. Several jumps are a rate.
+//! A clock was read after the round was sent that its token came with, and before the token came: between these two times of the leader's.
+//! So two tokens tell the rate within an error that the delays bound, whatever they were made of. A pause of a machine whose clock stands
+//! still meanwhile is a jump: it falls into one step, and any one step may be left out. Several jumps are a rate.
 
 use super::message::Token;
 use super::quorum;
@@ -174,7 +174,8 @@ impl Rates {
         Self { clocks: BTreeMap::new(), own_alone: suspect, suspect }
     }
 
-    /// A token came with the answer to a round that was sent at `sent`. `voters`: those whose clocks count, the leader `me` among them or not.
+    /// A token came with the answer to a round that was sent at `sent`. `voters`: those whose clocks count, the leader `me` among them or
+    /// not.
     pub(super) fn note<'a>(
         &mut self,
         from: NodeId,

@@ -3,7 +3,6 @@
 //! Owns: appending, AEs and heartbeats, what the answers mean. Must not: send what is not on the own disk \[N15\].
 //! Contract: docs/protocol.md, "Pipelining" and "Rounds".
 
-use super::election::heed;
 use super::entry::{Body, Entry, Origin, Payload};
 use super::follow::check_index;
 use super::log::Log;
@@ -12,6 +11,7 @@ use super::progress::Progress;
 use super::role::Leader;
 use super::settings::Class;
 use super::snapshot::SnapshotSource;
+use super::terms::heed;
 use super::{NotLeader, PeerFault, Raft, Role, quorum};
 use crate::types::{LogIndex, Millis, NodeId, Term};
 use std::collections::BTreeSet;
@@ -40,7 +40,8 @@ impl<P: Payload> Raft<P> {
         self.log.push(Entry { term: self.hard.term, origin, body })
     }
 
-    /// A leader asks these at once how they are; who echoes the returned round, or a later one, has answered that. 0 of a node that does not lead.
+    /// A leader asks these at once how they are; who echoes the returned round, or a later one, has answered that. 0 of a node that does
+    /// not lead.
     pub fn ask<'a>(&mut self, nodes: impl IntoIterator<Item = &'a NodeId>, now: Millis) -> u64 {
         let Role::Leader(leader) = &mut self.role else { return 0 };
         nodes.into_iter().for_each(|node| leader.hasten(node));
@@ -182,8 +183,8 @@ pub(super) struct Sender<'a, P> {
 }
 
 impl<P: Payload> Sender<'_, P> {
-    /// Everybody if a heartbeat is due, or there are entries or a commit that nobody was told of; else only who gave a reason. Most turns of a
-    /// leader of many are one follower's answer, which must not cost a look at all of them.
+    /// Everybody if a heartbeat is due, or there are entries or a commit that nobody was told of; else only who gave a reason. Most turns
+    /// of a leader of many are one follower's answer, which must not cost a look at all of them.
     fn send_all(&mut self, leader: &mut Leader, voters: &BTreeSet<NodeId>) {
         let mut progress = std::mem::take(&mut leader.progress);
         let mut stirred = std::mem::take(&mut leader.stirred);

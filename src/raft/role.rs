@@ -54,7 +54,8 @@ pub(super) struct Campaign {
     pub(super) unsent: BTreeSet<NodeId>,
     /// When the first question left.
     pub(super) sent_at: Option<Millis>,
-    /// While it asks for pre-votes again: who has voted for this node in its present term, and when those votes were asked for. Those that come late count too.
+    /// While it asks for pre-votes again: who has voted for this node in its present term, and when those votes were asked for. Those that
+    /// come late count too.
     pub(super) votes: (BTreeSet<NodeId>, Option<Millis>),
     /// How long each vote took.
     pub(super) took: BTreeMap<NodeId, Millis>,

@@ -1,6 +1,6 @@
 //! A leader's rounds: numbers that answers echo, so that only the time of *sending* ever counts \[N2\].
 //!
-//! Owns: round numbers and when each began. Must not: know who answered. Contract: docs/protocol.md, "Elections", Rounds.
+//! Owns: round numbers and when each began. Must not: know who answered. Contract: docs/protocol.md, "Rounds".
 
 use crate::types::Millis;
 use std::collections::VecDeque;

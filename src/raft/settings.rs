@@ -1,6 +1,7 @@
 //! The timing and sizes that a node is run with.
 //!
-//! Owns: what follows from the settings. Must not: read any configuration. Contract: docs/protocol.md, "Elections, leases".
+//! Owns: what follows from the settings. Must not: read any configuration. Contract: docs/protocol.md, "Elections, leases, and who may
+//! write".
 
 use crate::types::Millis;
 

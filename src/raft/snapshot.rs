@@ -13,8 +13,8 @@ use super::{PeerFault, Raft, Step};
 use crate::types::{ConnId, LogIndex, Millis, NodeId, Term};
 use std::collections::BTreeSet;
 
-/// About the most bytes of snapshots that leave in one turn, but at least one snapshot does: when many followers need one, the rest follow in the next
-/// turns, with the bus served between them.
+/// About the most bytes of snapshots that leave in one turn, but at least one snapshot does: when many followers need one, the rest follow
+/// in the next turns, with the bus served between them.
 const MAX_BYTES_A_TURN: usize = 1 << 20;
 
 /// Makes the snapshot of the state as it is applied: its index, term and text; none if it cannot be made now.
@@ -46,7 +46,8 @@ impl<P: Payload> Raft<P> {
         Ok(Step::Done)
     }
 
-    /// The snapshot that [`Step::Snapshot`] handed out is installed in memory: its leader is followed, and it is acknowledged once the file is rewritten.
+    /// The snapshot that [`Step::Snapshot`] handed out is installed in memory: its leader is followed, and it is acknowledged once the file
+    /// is rewritten.
     pub fn snapshot_installed(&mut self, snapshot: &InstallSnapshot, voters: BTreeSet<NodeId>, via: ConnId, now: Millis) {
         let &InstallSnapshot { leader, term, last_index, last_term, round, .. } = snapshot;
         assert!(last_index > self.commit, "a snapshot that brings nothing new is never installed");

@@ -1,19 +1,13 @@
-//! One TCP connection: its socket, and what is known of its readiness.
+//! One connection: its socket, and what is known of its readiness.
 //!
 //! Owns: reading into and writing out of the core's buffers, a bounded amount at a time. Must not: look at the bytes.
 //!
-//! mio is edge-triggered: `readable` and `writable` say what the last edges and the last calls have shown, and only WouldBlock (or a short read, which
-//! says the same) lowers them.
+//! mio is edge-triggered: `readable` and `writable` say what the last edges and the last calls have shown, and only WouldBlock (or a short
+//! read, which says the same) lowers them.
 
-use std::io;
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::io::{self, ErrorKind};
 
-use mio::net::TcpStream;
-use rustix::buffer::spare_capacity;
-use rustix::io::Errno;
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-
+use super::stream::Stream;
 use crate::node::Port;
 use crate::types::ConnId;
 
@@ -39,7 +33,8 @@ impl From<Port> for Class {
 }
 
 impl Class {
-    /// How much one connection may bring in a turn, so that it cannot keep the others waiting. A bus frame is at most 16 MiB, mostly below 1 MiB.
+    /// How much one connection may bring in a turn, so that it cannot keep the others waiting. A bus frame is at most 16 MiB, mostly below
+    /// 1 MiB.
     const fn budget(self) -> usize {
         match self {
             Self::Client => 64 * 1024,
@@ -56,7 +51,7 @@ pub struct Connection {
     /// What it is for.
     pub class: Class,
     /// The socket.
-    pub stream: TcpStream,
+    pub stream: Stream,
     /// Dialled, and not known to be up.
     pub dialling: bool,
     /// There may be something to read.
@@ -95,11 +90,11 @@ pub enum WriteError {
 
 impl Connection {
     /// A connection that is up, or is being dialled.
-    pub fn new(id: ConnId, class: Class, stream: TcpStream, dialling: bool) -> Self {
+    pub fn new(id: ConnId, class: Class, stream: Stream, dialling: bool) -> Self {
         Self { id, class, stream, dialling, readable: false, writable: !dialling, hung_up: false, listed: false }
     }
 
-    /// Reads up to the budget. `next_buffer` gives the buffer, or `None` while the core takes nothing; `note` is told of each arrival.
+    /// Reads up to the budget, into the buffers that the core gives, as long as it does; it is told of each arrival.
     pub fn read(&mut self, core: &mut impl Receiver) -> ReadEnd {
         let mut taken = 0;
         while taken < self.class.budget() {
@@ -108,7 +103,7 @@ impl Connection {
                 buffer.reserve(READ_ROOM);
             }
             let room = buffer.capacity() - buffer.len();
-            match rustix::io::read(&self.stream, spare_capacity(buffer)) {
+            match self.stream.read(buffer) {
                 Ok(0) => return ReadEnd::Eof,
                 Ok(count) => {
                     core.received(self.id, count);
@@ -117,18 +112,19 @@ impl Connection {
                         return self.after_short_read();
                     }
                 }
-                Err(Errno::AGAIN) => {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.readable = false;
                     return ReadEnd::Drained;
                 }
-                Err(Errno::INTR) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return ReadEnd::Broken,
             }
         }
         ReadEnd::More
     }
 
-    /// A short read has emptied the socket. If the peer has closed, its end comes in the next turn, after what came before it has been answered.
+    /// A short read has emptied the socket. If the peer has closed, its end comes in the next turn, after what came before it has been
+    /// answered.
     fn after_short_read(&mut self) -> ReadEnd {
         if self.hung_up {
             return ReadEnd::More;
@@ -139,26 +135,22 @@ impl Connection {
 
     /// One write(2) of `bytes`, not empty; how many the socket took. Once it takes no more, `writable` is lowered, and an edge will tell.
     pub fn write(&mut self, bytes: &[u8]) -> Result<usize, WriteError> {
-        match rustix::io::write(&self.stream, bytes) {
-            Ok(0) => Err(WriteError::Broken(io::ErrorKind::WriteZero.into())),
-            Ok(count) => Ok(count),
-            Err(Errno::AGAIN) => {
+        let error = match self.stream.write(bytes) {
+            Ok(0) => return Err(WriteError::Broken(ErrorKind::WriteZero.into())),
+            Ok(count) => return Ok(count),
+            Err(error) => error,
+        };
+        match error.kind() {
+            ErrorKind::WouldBlock => {
                 self.writable = false;
                 Ok(0)
             }
-            Err(Errno::INTR) => Ok(0),
-            Err(Errno::PIPE) => {
+            ErrorKind::Interrupted => Ok(0),
+            ErrorKind::BrokenPipe => {
                 self.hung_up = true;
                 Err(WriteError::Closed)
             }
-            Err(error) => Err(WriteError::Broken(error.into())),
-        }
-    }
-
-    /// Closes it so that the peer sees a reset. One that has ended already sends nothing.
-    pub fn reset(self) {
-        if let Err(error) = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)) {
-            log::debug!("resetting a connection: {error}");
+            _ => Err(WriteError::Broken(error)),
         }
     }
 }
@@ -171,72 +163,13 @@ pub trait Receiver {
     fn received(&mut self, id: ConnId, count: usize);
 }
 
-/// What a dialled socket has come to.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Dialled {
-    /// Not decided yet.
-    Pending,
-    /// It is up, from this own address.
-    Up(SocketAddr),
-    /// The peer's kernel said no.
-    Refused,
-    /// It failed in another way.
-    Failed,
-}
-
-/// Begins to connect.
-pub fn dial(target: SocketAddr) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
-    // Our own end takes a port that some node, restarted, may want to listen on: with this set on both, it may.
-    socket.set_reuse_address(true)?;
-    match socket.connect(&target.into()) {
-        Ok(()) => {}
-        Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {}
-        Err(error) => return Err(error),
-    }
-    Ok(TcpStream::from_std(socket.into()))
-}
-
-/// True if this error says that nobody listens there.
-pub fn is_refusal(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::ConnectionRefused
-}
-
-/// Looks at a dialled socket after an event.
-pub fn dialled(stream: &TcpStream) -> Dialled {
-    match stream.take_error() {
-        Ok(None) => {}
-        Ok(Some(error)) | Err(error) => return if is_refusal(&error) { Dialled::Refused } else { Dialled::Failed },
-    }
-    let (own, peer) = match (stream.local_addr(), stream.peer_addr()) {
-        (Ok(own), Ok(peer)) => (own, peer),
-        (_, Err(error)) if error.kind() == io::ErrorKind::NotConnected => return Dialled::Pending,
-        _ => return Dialled::Failed,
-    };
-    // A dial to a dead port of this host may meet itself, when the kernel picks that very port for our end; kept, it would also hold the port.
-    if own == peer { Dialled::Refused } else { Dialled::Up(own) }
-}
-
-/// No delay for small messages, and keepalive probes as `tcp-keepalive` says. A failure harms nothing but comfort.
-pub fn tune(stream: &TcpStream, keepalive_seconds: u64) {
-    let socket = SockRef::from(stream);
-    let mut result = socket.set_tcp_nodelay(true);
-    if keepalive_seconds > 0 {
-        let between = Duration::from_secs((keepalive_seconds / 3).max(1));
-        let probes = TcpKeepalive::new().with_time(Duration::from_secs(keepalive_seconds)).with_interval(between).with_retries(3);
-        result = result.and_then(|()| socket.set_tcp_keepalive(&probes));
-    }
-    if let Err(error) = result {
-        log::debug!("socket options: {error}");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use socket2::SockRef;
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream as StdStream};
+    use std::time::Duration;
 
     #[derive(Default)]
     struct Core {
@@ -259,7 +192,8 @@ mod tests {
         let far = StdStream::connect(listener.local_addr().unwrap()).unwrap();
         let (near, _) = listener.accept().unwrap();
         near.set_nonblocking(true).unwrap();
-        let mut connection = Connection::new(ConnId { place: 1, generation: 0 }, class, TcpStream::from_std(near), false);
+        let near = mio::net::TcpStream::from_std(near).into();
+        let mut connection = Connection::new(ConnId { place: 1, generation: 0 }, class, near, false);
         connection.readable = true;
         (connection, far)
     }
@@ -345,27 +279,5 @@ mod tests {
             }
         }
         assert_eq!(sent, bytes.len());
-    }
-
-    #[test]
-    fn a_dial_says_up_or_refused() {
-        let settled = |stream: &TcpStream| loop {
-            match dialled(stream) {
-                Dialled::Pending => {}
-                result => return result,
-            }
-        };
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let target = listener.local_addr().unwrap();
-        let stream = dial(target).unwrap();
-        tune(&stream, 300);
-        assert!(matches!(settled(&stream), Dialled::Up(own) if own != target));
-        // Nobody listens on a port that is only bound, and nobody else can take it.
-        let silent = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
-        silent.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-        match dial(silent.local_addr().unwrap().as_socket().unwrap()) {
-            Ok(stream) => assert_eq!(settled(&stream), Dialled::Refused),
-            Err(error) => assert!(is_refusal(&error)),
-        }
     }
 }

@@ -1,25 +1,27 @@
 //! The event loop: system calls around the core's turns. It decides nothing.
 //!
-//! Owns: the order of a turn as the shell sees it (docs/architecture.md, "One turn of the loop"): poll, accept, read (bus first), the core's turn, flush, actions.
-//! Reads never write: bytes leave only in `flush`, after the core's turn has put on disk what they promise, and in `act`, which has a connection's last word.
+//! Owns: the order of a turn as the shell sees it (docs/architecture.md, "One turn of the loop"): poll, accept, read (bus first), the
+//! core's turn, flush, actions.
+//! Reads never write: bytes leave only in `flush`, after the core's turn has put on disk what they promise, and in `act`, which has a
+//! connection's last word.
 //! Must not: look at bytes, keep protocol state, or run a timer of its own but the one that repeats an accept.
 
 use std::io;
 use std::mem;
 use std::time::Duration;
 
-use mio::event::{Event, Source};
-use mio::net::TcpStream;
+use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 
-use super::connection::{self, Class, Connection, Dialled, ReadEnd, Receiver, WriteError};
+use super::connection::{Class, Connection, ReadEnd, Receiver, WriteError};
 use super::listener::{Accepted, Listener};
 use super::signals::Signals;
+use super::stream::{Dialled, Stream, is_refusal};
 use super::table::Connections;
 use super::usage::Meter;
 use super::{clock, logger};
 use crate::config::LogLevel;
-use crate::node::{self, Action, Closed, Closing, Fatal, Node, Port, Signal};
+use crate::node::{self, Action, Closed, Closing, Fatal, Node, Port, Signal, Turned};
 use crate::store::Disk;
 use crate::types::{ConnId, Millis};
 
@@ -126,9 +128,9 @@ impl<D: Disk> EventLoop<D> {
             if served && let Some(usage) = self.meter.measure(clock::now().mono) {
                 self.node.server_mut().usage = usage;
             }
-            self.node.turn(&mut clock::now).map_err(Failure::Core)?;
-            self.flush();
-            if let Some(code) = self.act() {
+            let turned = self.node.turn(&mut clock::now).map_err(Failure::Core)?;
+            self.flush(&turned);
+            if let Some(code) = self.act(&turned) {
                 // Who hears the end of a connection then looks whether the ports refuse.
                 self.listeners.clear();
                 self.connections.end_all();
@@ -204,11 +206,11 @@ impl<D: Disk> EventLoop<D> {
     /// The core hears how a dial ended.
     fn settle_dial(&mut self, id: ConnId) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        match connection::dialled(&connection.stream) {
+        match connection.stream.dialled() {
             Dialled::Pending => {}
             Dialled::Up(local) => {
                 connection.dialling = false;
-                connection::tune(&connection.stream, self.node.config().tcp_keepalive);
+                connection.stream.tune(self.node.config().tcp_keepalive);
                 self.node.connected(id, local);
             }
             Dialled::Refused => self.end(id, Closed::Refused),
@@ -216,10 +218,11 @@ impl<D: Disk> EventLoop<D> {
         }
     }
 
-    /// The socket goes, and the core hears why. Where it may still be up it is not closed in order: the other end would take that for the end of this process.
+    /// The socket goes, and the core hears why. Where it may still be up it is not closed in order: the other end would take that for the
+    /// end of this process.
     fn end(&mut self, id: ConnId, why: Closed) {
         if let Some(connection) = self.connections.remove(id).filter(|_| why == Closed::Error) {
-            connection.reset();
+            connection.stream.reset();
         }
         self.node.disconnected(id, why);
         self.noted = true;
@@ -264,34 +267,30 @@ impl<D: Disk> EventLoop<D> {
         self.accept_again = Some(clock::now().mono + ACCEPT_PAUSE);
     }
 
-    fn take_in(&mut self, port: Port, stream: TcpStream, peer: std::net::SocketAddr) {
+    fn take_in(&mut self, port: Port, mut stream: Stream, peer: std::net::SocketAddr) {
         let Ok(local) = stream.local_addr() else { return };
         match self.node.accepted(port, peer, local) {
             node::Accepted::Session(id) => {
-                connection::tune(&stream, self.node.config().tcp_keepalive);
+                stream.tune(self.node.config().tcp_keepalive);
                 self.open(Connection::new(id, port.into(), stream, false));
             }
             // A courtesy: an empty socket takes a line at once, and nobody waits if it does not.
-            node::Accepted::Refused(line) => drop(rustix::io::write(&stream, line)),
+            node::Accepted::Refused(line) => drop(stream.write(line)),
         }
     }
 
     /// Registers a socket, once for both directions, and keeps it.
     fn open(&mut self, mut connection: Connection) {
         let id = connection.id;
-        match self.register(&mut connection.stream, id) {
+        // The assertion at SIGNALS makes this cast whole.
+        let token = Token(id.to_word() as usize);
+        match connection.stream.register(self.poll.registry(), token) {
             Ok(()) => self.connections.insert(connection),
             Err(error) => {
                 log::warn!("Registering a connection: {error}");
                 self.end(id, Closed::Error);
             }
         }
-    }
-
-    fn register(&self, source: &mut impl Source, id: ConnId) -> io::Result<()> {
-        // The assertion at SIGNALS makes this cast whole.
-        let token = Token(id.to_word() as usize);
-        self.poll.registry().register(source, token, Interest::READABLE | Interest::WRITABLE)
     }
 
     // ---- read ----
@@ -352,21 +351,21 @@ impl<D: Disk> EventLoop<D> {
     // ---- flush ----
 
     /// Writes what the core has ready, and what sockets left over that take bytes again. Walks dirty connections only.
-    fn flush(&mut self) {
+    fn flush(&mut self, turned: &Turned) {
         for id in mem::take(&mut self.unblocked) {
-            self.flush_one(id);
+            self.flush_one(turned, id);
         }
-        while let Some(id) = self.node.next_dirty() {
-            self.flush_one(id);
+        while let Some(id) = self.node.next_dirty(turned) {
+            self.flush_one(turned, id);
         }
     }
 
-    fn flush_one(&mut self, id: ConnId) {
+    fn flush_one(&mut self, turned: &Turned, id: ConnId) {
         let Some(connection) = self.connections.get_mut(id).filter(|connection| !connection.dialling) else { return };
         let mut written = 0;
         loop {
             // Each write by a clock of its own: the process may have been stopped since the last one.
-            let Some(transmit) = self.node.transmit_buffer(id, clock::now()) else { return };
+            let Some(transmit) = self.node.transmit_buffer(turned, id, clock::now()) else { return };
             if transmit.is_empty() || !connection.writable {
                 break;
             }
@@ -402,19 +401,19 @@ impl<D: Disk> EventLoop<D> {
             Closing::Reset => false,
         };
         if !is_said {
-            connection.reset();
+            connection.stream.reset();
         }
     }
 
     // ---- actions ----
 
     /// What else the core wants from the system, after the bytes that it wanted out before; the exit code if it wants to end.
-    fn act(&mut self) -> Option<i32> {
-        while let Some(action) = self.node.next_action() {
+    fn act(&mut self, turned: &Turned) -> Option<i32> {
+        while let Some(action) = self.node.next_action(turned) {
             match action {
-                Action::Dial { conn, socket, port } => match connection::dial(socket) {
+                Action::Dial { conn, socket, port } => match Stream::dial(socket) {
                     Ok(stream) => self.open(Connection::new(conn, port.into(), stream, true)),
-                    Err(error) if connection::is_refusal(&error) => self.end(conn, Closed::Refused),
+                    Err(error) if is_refusal(&error) => self.end(conn, Closed::Refused),
                     Err(error) => {
                         log::debug!("Dialling {socket}: {error}");
                         self.end(conn, Closed::Error);

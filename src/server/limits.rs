@@ -1,10 +1,12 @@
 //! What the process may open.
 //!
-//! Owns: raising the limit of open files, and how it is divided between clients and everything else. Must not: change the configuration; the caller does.
+//! Owns: raising the limit of open files, and how it is divided between clients and everything else. Must not: change the configuration;
+//! the caller does.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What a node needs at least beside clients: standard streams, the log, nodes.conf with its lock and spare, the dump, listeners, the queue of events, and some links.
+/// What a node needs at least beside clients: standard streams, the log, nodes.conf with its lock and spare, the dump, listeners, the queue
+/// of events, and some links.
 const LEAST: u64 = 32;
 /// What is kept for that if there is enough: the links to the members of a cluster of a hundred.
 const RESERVED: u64 = 128;

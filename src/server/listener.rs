@@ -1,12 +1,15 @@
 //! Listening sockets, from redis.conf's `bind`.
 //!
-//! Owns: which addresses are bound, and accepting from them without ever losing an edge. Must not: know what a connection is for beyond its port.
+//! Owns: which addresses are bound, and accepting from them without ever losing an edge. Must not: know what a connection is for beyond its
+//! port.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpListener;
 use socket2::{Domain, Protocol, Socket, Type};
+
+use super::stream::Stream;
 
 /// A listening socket.
 #[derive(Debug)]
@@ -82,7 +85,7 @@ fn open(target: SocketAddr, backlog: u32) -> io::Result<Listener> {
 #[derive(Debug)]
 pub enum Accepted {
     /// A connection and its peer.
-    Connection(TcpStream, SocketAddr),
+    Connection(Stream, SocketAddr),
     /// There is none; an edge will tell of the next.
     None,
     /// No file descriptor or memory is left: no edge will come for what waits, try again after a pause.
@@ -94,7 +97,7 @@ impl Listener {
     pub fn accept(&mut self) -> Accepted {
         loop {
             match self.socket.accept() {
-                Ok((stream, peer)) => return Accepted::Connection(stream, peer),
+                Ok((stream, peer)) => return Accepted::Connection(stream.into(), peer),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.pending = false;
                     return Accepted::None;

@@ -1,9 +1,10 @@
 //! Where log lines go, without ever waiting: who reads them may stand still, and their disk may be full.
 //!
-//! Owns: the way out of the log, and the count of lines that did not get through. Must not: format a line, or keep more than the rest of one.
+//! Owns: the way out of the log, and the count of lines that did not get through. Must not: format a line, or keep more than the rest of
+//! one.
 //!
-//! A line that cannot be written is lost, and so are those behind it, until [`Sink::take_lost`] has been asked: the word of how many are missing then stands
-//! where they would.
+//! A line that cannot be written is lost, and so are those behind it, until [`Sink::take_lost`] has been asked: the word of how many are
+//! missing then stands where they would.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};

@@ -62,8 +62,8 @@ fn mark(level: Level) -> char {
     }
 }
 
-/// Starts logging to `logfile`, appending, or to standard error if it is empty. What the process says as it ends goes there too: a panic as a line, and,
-/// since standard error becomes the file, what the runtime says when memory has run out.
+/// Starts logging to `logfile`, appending, or to standard error if it is empty. What the process says as it ends goes there too: a panic as
+/// a line, and, since standard error becomes the file, what the runtime says when memory has run out.
 pub fn start(level: LogLevel, logfile: &str) -> io::Result<()> {
     let out = if logfile.is_empty() {
         Out::standard_error()?

@@ -1,7 +1,8 @@
 //! The shell around the core: sockets, signals, the clock, entropy, the log. It does system calls and decides nothing.
 //!
-//! Owns: every system call but those of `store::disk`. The one impure room beside it; everything below gets time, chance and bytes as arguments.
-//! Contract: docs/architecture.md, "One turn of the loop" and "Things that bite".
+//! Owns: every system call but those of `store::disk`. The one impure room beside it; everything below gets time, chance and bytes as
+//! arguments.
+//! Contract: docs/architecture.md, "One turn of the loop" and "Decided once".
 
 pub mod clock;
 pub mod connection;
@@ -11,6 +12,7 @@ pub mod listener;
 pub mod log_sink;
 pub mod logger;
 pub mod signals;
+pub mod stream;
 pub mod table;
 pub mod usage;
 

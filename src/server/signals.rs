@@ -1,6 +1,7 @@
 //! SIGTERM and SIGINT as a readable socket, and the signals that must not end a node.
 //!
-//! Owns: the handlers (signal-hook sets a flag and writes one byte, nothing else runs in signal context). SIGPIPE is ignored by Rust's runtime: a write says EPIPE.
+//! Owns: the handlers (signal-hook sets a flag and writes one byte, nothing else runs in signal context). SIGPIPE is ignored by Rust's
+//! runtime: a write says EPIPE.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -43,8 +44,8 @@ impl Signals {
     }
 }
 
-/// Signals whose default is to end the process without a word do nothing from now on: SIGXFSZ, for the write(2) that was to pass the limit on a file's
-/// size says so itself, by EFBIG, and SIGHUP, as in Redis.
+/// Signals whose default is to end the process without a word do nothing from now on: SIGXFSZ, for the write(2) that was to pass the limit
+/// on a file's size says so itself, by EFBIG, and SIGHUP, as in Redis.
 pub fn survive() -> io::Result<()> {
     for signal in [SIGXFSZ, SIGHUP] {
         signal_hook::flag::register(signal, Arc::default())?;

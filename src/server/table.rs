@@ -1,6 +1,7 @@
 //! The connections by the place that the core gave them.
 //!
-//! Owns: finding a connection only under its own generation, so that a stale event never reaches a new connection in the same place. Must not: open or read anything.
+//! Owns: finding a connection only under its own generation, so that a stale event never reaches a new connection in the same place. Must
+//! not: open or read anything.
 
 use super::connection::Connection;
 use crate::types::ConnId;
@@ -26,10 +27,11 @@ impl Connections {
         self.places.get_mut(id.place as usize)?.as_mut().filter(|connection| connection.id == id)
     }
 
-    /// Says on every connection that nothing comes any more: its end comes before the reset by which a kernel closes what has not been read.
+    /// Says on every connection that nothing comes any more: its end comes before the reset by which a kernel closes what has not been
+    /// read.
     pub fn end_all(&self) {
         for connection in self.places.iter().flatten().filter(|connection| !connection.dialling) {
-            if let Err(error) = rustix::net::shutdown(&connection.stream, rustix::net::Shutdown::Write) {
+            if let Err(error) = connection.stream.shutdown() {
                 log::debug!("Ending a connection: {error}");
             }
         }
@@ -43,15 +45,16 @@ impl Connections {
 
 #[cfg(test)]
 mod tests {
-    use super::super::connection::{Class, dial};
     use super::*;
+    use crate::server::connection::Class;
+    use crate::server::stream::Stream;
     use std::io::{ErrorKind, Read, Write};
 
     #[test]
     fn who_ends_with_something_unread_is_heard_to_end_in_order() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         for says_so in [true, false] {
-            let near = dial(listener.local_addr().unwrap()).unwrap();
+            let near = Stream::dial(listener.local_addr().unwrap()).unwrap();
             let (mut far, _) = listener.accept().unwrap();
             far.write_all(b"unread").unwrap();
             let mut table = Connections::default();
@@ -68,7 +71,7 @@ mod tests {
     fn a_stale_id_finds_nothing() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let connection = |generation| {
-            let stream = dial(listener.local_addr().unwrap()).unwrap();
+            let stream = Stream::dial(listener.local_addr().unwrap()).unwrap();
             Connection::new(ConnId { place: 3, generation }, Class::Client, stream, true)
         };
         let mut table = Connections::default();

@@ -1,6 +1,7 @@
 //! What the system knows of this process, for INFO.
 //!
-//! Owns: reading Linux's /proc about oneself, and how often. Must not: cost an idle node anything: it is asked for only while clients are served.
+//! Owns: reading Linux's /proc about oneself, and how often. Must not: cost an idle node anything: it is asked for only while clients are
+//! served.
 
 use std::fs;
 

@@ -1,6 +1,7 @@
 //! What a node would load from a file, in words: `pontoon --check-nodes-conf FILE`.
 //!
-//! Owns: that report. Must not: change the file, or judge otherwise than the loader (it asks the loader). Contract: docs/nodes-conf.md, "Checking a file".
+//! Owns: that report. Must not: change the file, or judge otherwise than the loader (it asks the loader). Contract: docs/nodes-conf.md,
+//! "Checking a file".
 
 use super::disk::Disk;
 use super::nodes_conf::{self, Contents};

@@ -1,7 +1,7 @@
 //! The few file operations that durability needs, and the real disk.
 //!
-//! Owns: [`Disk`] and [`RealDisk`], the only user of `std::fs` in the crate, which also measures its own syncs. Must not: know what the bytes mean, or
-//! try a failed operation again.
+//! Owns: [`Disk`] and [`RealDisk`], the only user of `std::fs` in the crate, which also measures its own syncs. Must not: know what the
+//! bytes mean, or try a failed operation again.
 //! Contract: docs/nodes-conf.md, "Writing".
 
 use super::sync_times::SyncTimes;
@@ -19,8 +19,8 @@ pub const MAX_FILE_BYTES: u64 = 64 << 20;
 /// As many symbolic links are followed, as Linux does.
 const MAX_LINKS: usize = 40;
 
-/// A disk as a crash-safe writer sees it. At most one file is open under a name; nothing is on disk before `sync` (bytes) and `sync_dir` (names)
-/// have returned without error. After an error of a changing operation what is on disk is unknown: the caller stops.
+/// A disk as a crash-safe writer sees it. At most one file is open under a name; nothing is on disk before `sync` (bytes) and `sync_dir`
+/// (names) have returned without error. After an error of a changing operation what is on disk is unknown: the caller stops.
 pub trait Disk: Sized {
     /// The whole file, or none if there is none. A file above [`MAX_FILE_BYTES`] is an error.
     fn read(&mut self, path: &Path) -> io::Result<Option<Vec<u8>>>;
@@ -37,7 +37,8 @@ pub trait Disk: Sized {
     /// Brings the open file's bytes and length to the disk (fdatasync).
     fn sync(&mut self, path: &Path) -> io::Result<()>;
 
-    /// Gives the file `from` the name `to`, in one step. What was open under either name is closed: a handle must never write to a file that has lost its name.
+    /// Gives the file `from` the name `to`, in one step. What was open under either name is closed: a handle must never write to a file
+    /// that has lost its name.
     fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Brings the names in the directory of `path` to the disk.
@@ -55,7 +56,8 @@ pub trait Disk: Sized {
     /// How long `sync` and `sync_dir` took so far.
     fn sync_times(&self) -> &SyncTimes;
 
-    /// Another handle of this process, for files beside nodes.conf: what happens to them takes nothing from nodes.conf and is not in its `sync_times`.
+    /// Another handle of this process, for files beside nodes.conf: what happens to them takes nothing from nodes.conf and is not in its
+    /// `sync_times`.
     fn beside(&self) -> Self;
 
     /// Opens the file for `read_some`, from its beginning on; its length, or none if there is none.
@@ -70,7 +72,8 @@ pub trait Disk: Sized {
     /// Has the system begin to bring the open file's bytes to the disk, and does not wait for it: a `sync` has less to do then.
     fn write_back(&mut self, path: &Path) -> io::Result<()>;
 
-    /// As `rename`, where `to` may be a large file: freeing its place on the disk holds nobody up. Whoever reads it goes on reading what it was.
+    /// As `rename`, where `to` may be a large file: freeing its place on the disk holds nobody up. Whoever reads it goes on reading what it
+    /// was.
     fn replace(&mut self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Gives the file another name beside the one it has; false, and nothing happens, if there is no such file, or something has that name.
@@ -94,8 +97,8 @@ pub struct Room {
 pub struct RealDisk {
     open: BTreeMap<PathBuf, File>,
     locks: Vec<File>,
-    /// A descriptor held back for the next rewrite: connections from outside may use up all others, and a rewrite that cannot open its file ends
-    /// the process.
+    /// A descriptor held back for the next rewrite: connections from outside may use up all others, and a rewrite that cannot open its file
+    /// ends the process.
     spare: Option<File>,
     sync_times: SyncTimes,
 }
@@ -271,7 +274,8 @@ impl Disk for RealDisk {
     }
 }
 
-/// With its last handle goes a file that has no name any more. For one of a gigabyte that takes a third of a second: a thread of its own waits for it.
+/// With its last handle goes a file that has no name any more. For one of a gigabyte that takes a third of a second: a thread of its own
+/// waits for it.
 fn close_aside(file: Option<File>) {
     if let Some(file) = file
         && let Err(error) = thread::Builder::new().spawn(move || drop(file))

@@ -1,24 +1,27 @@
 //! A disk in memory that can lose power, for tests and the simulator.
 //!
-//! Owns: [`MemoryDisk`]: what a program sees and what a crash would leave, kept apart; faults on order. Must not: be kinder than a real disk.
+//! Owns: [`MemoryDisk`]: what a program sees and what a crash would leave, kept apart; faults on order. Must not: be kinder than a real
+//! disk.
 //! Contract: docs/nodes-conf.md, "What is assumed of the disk".
 //!
-//! A write is lost, kept, or torn by 512-byte sector (any subset of them, and any length in between) until `sync`; new names and renames are lost from
-//! some point on until `sync_dir`. A failed `sync` drops what it was to bring to the disk: a later one that succeeds does not bring it back.
+//! A write is lost, kept, or torn by 512-byte sector (any subset of them, and any length in between) until `sync`; new names and renames
+//! are lost from some point on until `sync_dir`. A failed `sync` drops what it was to bring to the disk: a later one that succeeds does not
+//! bring it back.
 
 mod contents;
+mod image;
 
 use super::disk::{Disk, MAX_FILE_BYTES, Room};
 use super::sync_times::SyncTimes;
 use crate::rng::Rng;
 use crate::types::Millis;
 use contents::Contents;
+use image::{DiskImage, Naming};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
 
 /// What a disk writes in one piece.
 pub const SECTOR: usize = 512;
@@ -30,7 +33,8 @@ pub enum Fault {
     Fail,
     /// A write takes only this many bytes, at least one; other operations go through.
     Short(usize),
-    /// The program dies in the middle of it: it may take effect or not, and nothing works any more before [`MemoryDisk::crash`] or [`MemoryDisk::kill`].
+    /// The program dies in the middle of it: it may take effect or not, and nothing works any more before [`MemoryDisk::crash`] or
+    /// [`MemoryDisk::kill`].
     Die,
 }
 
@@ -45,7 +49,8 @@ pub struct CrashReport {
     pub lost_names: usize,
 }
 
-/// A handle on a disk; clones share it and belong to one process. [`MemoryDisk::process`] gives another process on the same disk, [`MemoryDisk::fork`] a copy of the disk.
+/// A handle on a disk; clones share it and belong to one process. [`MemoryDisk::process`] gives another process on the same disk,
+/// [`MemoryDisk::fork`] a copy of the disk.
 #[derive(Clone, Debug)]
 pub struct MemoryDisk {
     image: Rc<RefCell<DiskImage>>,
@@ -56,131 +61,6 @@ pub struct MemoryDisk {
     beside: bool,
     /// Files open for reading, and how far they were read.
     reading: BTreeMap<PathBuf, (u64, usize)>,
-}
-
-/// Everything that is on the disk or on its way there.
-#[derive(Clone, Debug, Default)]
-struct DiskImage {
-    files: BTreeMap<u64, Contents>,
-    files_made: u64,
-    /// The names as programs see them.
-    names: BTreeMap<PathBuf, u64>,
-    /// The names that a crash certainly leaves.
-    durable_names: BTreeMap<PathBuf, u64>,
-    /// What makes `names` out of `durable_names`, in order.
-    unsynced_names: Vec<Naming>,
-    open: BTreeMap<(u64, PathBuf), u64>,
-    locks: BTreeMap<PathBuf, u64>,
-    processes: u64,
-    /// By the number of the operation, counted from 1 over the disk's life.
-    faults: BTreeMap<u64, Fault>,
-    operations: u64,
-    syncs: u64,
-    /// Of files beside nodes.conf.
-    syncs_beside: u64,
-    dead: bool,
-    durable_version: u64,
-    /// What a sync of nodes.conf takes (ms), and what all of them have taken.
-    sync_takes: Millis,
-    waited: Millis,
-    /// None: without bounds.
-    room: Option<Room>,
-}
-
-#[derive(Clone, Debug)]
-enum Naming {
-    Made { path: PathBuf, file: u64 },
-    Renamed { from: PathBuf, to: PathBuf },
-    Removed { path: PathBuf },
-}
-
-impl Naming {
-    fn apply(&self, names: &mut BTreeMap<PathBuf, u64>) {
-        match self {
-            Self::Made { path, file } => {
-                names.insert(path.clone(), *file);
-            }
-            Self::Renamed { from, to } => {
-                if let Some(file) = names.remove(from) {
-                    names.insert(to.clone(), file);
-                }
-            }
-            Self::Removed { path } => {
-                names.remove(path);
-            }
-        }
-    }
-
-    fn directory(&self) -> Option<&Path> {
-        match self {
-            Self::Made { path, .. } | Self::Removed { path } => path.parent(),
-            Self::Renamed { to, .. } => to.parent(),
-        }
-    }
-}
-
-impl DiskImage {
-    /// Counts an operation and says which fault it meets.
-    fn operation(&mut self) -> io::Result<Option<Fault>> {
-        if self.dead {
-            return Err(io::Error::other("the program is dead"));
-        }
-        self.operations += 1;
-        let fault = self.faults.remove(&self.operations);
-        self.dead = fault == Some(Fault::Die);
-        Ok(fault)
-    }
-
-    fn contents(&mut self, process: u64, path: &Path) -> io::Result<&mut Contents> {
-        let file = self.open.get(&(process, path.to_owned())).ok_or_else(|| io::Error::new(ErrorKind::NotFound, "the file is not open"))?;
-        Ok(self.files.entry(*file).or_default())
-    }
-
-    /// How long a sync takes; that of a file beside nodes.conf nothing.
-    fn wait(&mut self, beside: bool) -> Duration {
-        let takes = if beside { 0 } else { self.sync_takes };
-        self.waited += takes;
-        Duration::from_millis(takes)
-    }
-
-    /// Drops the files that no name and no handle reaches.
-    fn collect(&mut self) {
-        let reached = |file: &u64| {
-            self.names.values().chain(self.durable_names.values()).chain(self.open.values()).any(|used| used == file)
-                || self.unsynced_names.iter().any(|naming| matches!(naming, Naming::Made { file: made, .. } if made == file))
-        };
-        let unreached: Vec<u64> = self.files.keys().filter(|file| !reached(file)).copied().collect();
-        for file in unreached {
-            self.files.remove(&file);
-        }
-    }
-
-    fn name(&mut self, naming: Naming) {
-        naming.apply(&mut self.names);
-        self.unsynced_names.push(naming);
-    }
-
-    /// A machine without power: names are lost from some point on, un-synced bytes by sector.
-    fn crash(&mut self, rng: &mut Rng) -> CrashReport {
-        let mut report = CrashReport::default();
-        let kept = rng.below(self.unsynced_names.len() as u64 + 1) as usize;
-        report.lost_names = self.unsynced_names.len() - kept;
-        for naming in self.unsynced_names.drain(..).take(kept) {
-            naming.apply(&mut self.durable_names);
-        }
-        self.names = self.durable_names.clone();
-        for contents in self.files.values_mut() {
-            let bytes = contents.after_crash(rng, &mut report);
-            *contents = Contents::durable(bytes);
-        }
-        self.open.clear();
-        self.locks.clear();
-        self.faults.clear();
-        self.dead = false;
-        self.durable_version += 1;
-        self.collect();
-        report
-    }
 }
 
 /// The error of an operation that a fault hit.
@@ -248,7 +128,8 @@ impl MemoryDisk {
         self.image.borrow_mut().crash(rng)
     }
 
-    /// This handle's process is killed while the machine lives on: its files are closed and its locks free, and the next process reads all that was written, synced or not.
+    /// This handle's process is killed while the machine lives on: its files are closed and its locks free, and the next process reads all
+    /// that was written, synced or not.
     pub fn kill(&self) {
         let image = &mut *self.image.borrow_mut();
         image.open.retain(|(process, _), _| *process != self.process);
@@ -258,7 +139,8 @@ impl MemoryDisk {
         image.collect();
     }
 
-    /// Puts a fault on order for the `nth` operation from now (1 is the next) that changes something: create, open_append, write, sync, rename, sync_dir.
+    /// Puts a fault on order for the `nth` operation from now (1 is the next) that changes something: create, open_append, write, sync,
+    /// rename, sync_dir.
     pub fn inject(&self, nth: u64, fault: Fault) {
         let image = &mut *self.image.borrow_mut();
         image.faults.insert(image.operations + nth, fault);

@@ -1,11 +1,11 @@
 //! Durability: nodes.conf, the one file of a node's cluster identity and Raft state.
 //!
-//! Owns: the file on its [`Disk`], when to append and when to rewrite, and the [`Persisted`] receipts that prove it. Must not: decide what is to be
-//! remembered (the node does), or try anything again after an error. Contract: docs/nodes-conf.md.
+//! Owns: the file on its [`Disk`], when to append and when to rewrite, and the [`Persisted`] receipts that prove it. Must not: decide what
+//! is to be remembered (the node does), or try anything again after an error. Contract: docs/nodes-conf.md.
 //!
-//! `disk` is the real disk, `memory` one for tests; `nodes_conf` is the whole file as text, of which `record` is one line of the tail, `tail` the tail with
-//! its torn-append rule, `standing` a joiner's lines; `check` reports on a file; `receipt` is the proof, `error` the words for people, `sync_times` what
-//! the disk's syncs took; `replacement` is a file beside nodes.conf that replaces another.
+//! `disk` is the real disk, `memory` one for tests; `nodes_conf` is the whole file as text, of which `record` is one line of the tail,
+//! `tail` the tail with its torn-append rule, `standing` a joiner's lines; `check` reports on a file; `receipt` is the proof, `error` the
+//! words for people, `sync_times` what the disk's syncs took; `replacement` is a file beside nodes.conf that replaces another.
 
 pub mod check;
 pub mod disk;
@@ -63,7 +63,8 @@ pub struct Loaded {
 
 /// The file of one node.
 ///
-/// Call [`Store::persist`] at most once a turn, before anything leaves that promises durability; after an error let nothing leave and end the process.
+/// Call [`Store::persist`] at most once a turn, before anything leaves that promises durability; after an error let nothing leave and end
+/// the process.
 #[derive(Debug)]
 pub struct Store<D> {
     disk: D,
@@ -127,7 +128,8 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 impl<D: Disk> Store<D> {
-    /// Locks and reads the file; no [`Loaded`] if there is none: a fresh node. Nothing is written before the first [`Store::persist`], which rewrites the file.
+    /// Locks and reads the file; no [`Loaded`] if there is none: a fresh node. Nothing is written before the first [`Store::persist`],
+    /// which rewrites the file.
     /// A symbolic link is followed first: the file that it means is the one that is locked, and replaced by a rewrite.
     pub fn open(mut disk: D, path: PathBuf) -> Result<(Self, Option<Loaded>), LoadError> {
         let path = match disk.resolve(&path) {
@@ -165,8 +167,10 @@ impl<D: Disk> Store<D> {
         }
     }
 
-    /// The one durable operation of a turn: a rewrite if `full` or if an append cannot say what changed, else an append of the new entries, else nothing.
-    /// Term, vote, identity, standing and truncation are noticed here; what else needs a rewrite (docs/nodes-conf.md, "When") the caller flags by `full`.
+    /// The one durable operation of a turn: a rewrite if `full` or if an append cannot say what changed, else an append of the new entries,
+    /// else nothing.
+    /// Term, vote, identity, standing and truncation are noticed here; what else needs a rewrite (docs/nodes-conf.md, "Writing") the caller
+    /// flags by `full`.
     pub fn persist(&mut self, image: &Image<'_>, full: bool) -> Result<Persisted, DiskError> {
         let new_entries = image.log.last_index().saturating_sub(self.on_disk.last_index);
         if full || !self.can_append(image) || self.appended as u64 + new_entries > MAX_APPENDED as u64 {
@@ -241,7 +245,8 @@ impl<D: Disk> Store<D> {
         self.synced_line_due
     }
 
-    /// Says in the file that its last append came to its end, so that later damage there is not taken for a torn write. A durable operation of its own.
+    /// Says in the file that its last append came to its end, so that later damage there is not taken for a torn write. A durable operation
+    /// of its own.
     pub fn idle_synced(&mut self) -> Result<(), DiskError> {
         if self.synced_line_due {
             let mut text = String::new();

@@ -101,7 +101,8 @@ struct Section {
     crc: u32,
 }
 
-/// Finds the crc line, the first that begins with `crc `, and checks it. Nothing above it is looked at before: whatever changed there is found by the checksum.
+/// Finds the crc line, the first that begins with `crc `, and checks it. Nothing above it is looked at before: whatever changed there is
+/// found by the checksum.
 fn snapshot_section(bytes: &[u8]) -> Result<Section, Damage> {
     let no_crc = || Damage { line: line_count(bytes).max(1), offset: bytes.len(), problem: Problem::NoCrc };
     let end = if bytes.starts_with(b"crc ") {

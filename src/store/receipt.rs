@@ -4,8 +4,8 @@
 
 use crate::raft::{Durable, Needs};
 
-/// What certainly is in nodes.conf. Only [`super::Store`] makes one, from a durable operation that returned without error; it is never copied, so that no turn
-/// can keep it for the next one.
+/// What certainly is in nodes.conf. Only [`super::Store`] makes one, from a durable operation that returned without error; it is never
+/// copied, so that no turn can keep it for the next one.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Persisted(Durable);
 

@@ -1,6 +1,7 @@
 //! One line of the log tail: `<word> <crc> <content>`.
 //!
-//! Owns: that line and its checksum. Must not: know what an entry says, or where a line may stand (tail does). Contract: docs/nodes-conf.md, "The log tail".
+//! Owns: that line and its checksum. Must not: know what an entry says, or where a line may stand (tail does). Contract:
+//! docs/nodes-conf.md, "The log tail".
 
 use crate::cluster::fields::number;
 use crate::types::LogIndex;
@@ -61,7 +62,8 @@ pub fn read(line: &[u8]) -> Result<Record<'_>, &'static str> {
     }
 }
 
-/// Where the first good `synced` record at or after `from` begins, be it at the start of a line or not: damage to the line end before it takes nothing from what it proves.
+/// Where the first good `synced` record at or after `from` begins, be it at the start of a line or not: damage to the line end before it
+/// takes nothing from what it proves.
 pub fn find_synced(bytes: &[u8], from: usize) -> Option<usize> {
     let is_synced = |at: &usize| {
         let window = &bytes[*at..bytes.len().min(at + SYNCED_MAX_BYTES)];

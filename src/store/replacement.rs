@@ -1,7 +1,7 @@
 //! A file that takes the place of another once it is whole and on the disk: whatever happens before, the old one is there as it was.
 //!
-//! Owns: the order of the operations, and the temporary name. Must not: know what the bytes mean, or do more than one operation a call, so that a
-//! long file can be written in many turns.
+//! Owns: the order of the operations, and the temporary name. Must not: know what the bytes mean, or do more than one operation a call, so
+//! that a long file can be written in many turns.
 
 use super::beside;
 use super::disk::Disk;
@@ -13,7 +13,8 @@ const RESERVE: u64 = 16 << 20;
 /// This part of a small volume.
 const RESERVED_SHARE: u64 = 16;
 
-/// The new file, under its temporary name. To be finished or abandoned; a process that ends before leaves it behind, for the next one to replace.
+/// The new file, under its temporary name. To be finished or abandoned; a process that ends before leaves it behind, for the next one to
+/// replace.
 #[derive(Debug)]
 pub struct Replacement {
     path: PathBuf,

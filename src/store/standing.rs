@@ -1,6 +1,7 @@
 //! How a node stands to the cluster whose id it carries, as far as a restart must know.
 //!
-//! Owns: [`Standing`] and its lines in nodes.conf. Must not: decide who joins (the node does). Contract: docs/nodes-conf.md, "A node that joins".
+//! Owns: [`Standing`] and its lines in nodes.conf. Must not: decide who joins (the node does). Contract: docs/nodes-conf.md, "A node that
+//! joins".
 
 use crate::cluster::fields::{Fields, number, write_ranges};
 use crate::cluster::{Address, State, parse_snapshot};
@@ -27,8 +28,8 @@ pub struct Joiner {
     pub cluster: ClusterId,
     /// Its shard, the same in both clusters.
     pub shard: ShardId,
-    /// Drawn when it stepped down. Its NODE_JOIN carries it, and a leader that dials it says it: what does not know it knows an earlier life of
-    /// this node at most. None for a founder who comes over to a cluster that was recovered from the one it founded.
+    /// Drawn when it stepped down. Its NODE_JOIN carries it, and a leader that dials it says it: what does not know it knows an earlier
+    /// life of this node at most. None for a founder who comes over to a cluster that was recovered from the one it founded.
     pub nonce: Option<u64>,
     /// Who takes it in.
     pub sponsor: Sponsor,

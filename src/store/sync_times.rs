@@ -1,6 +1,7 @@
 //! How long the disk's last syncs took.
 //!
-//! Owns: the window of durations and what is told of it. Must not: measure (the disk that syncs does), or allocate when a duration is noted.
+//! Owns: the window of durations and what is told of it. Must not: measure (the disk that syncs does), or allocate when a duration is
+//! noted.
 //! Contract: docs/operations.md, "Looking inside".
 
 use std::time::Duration;

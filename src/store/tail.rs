@@ -123,7 +123,8 @@ impl Reader {
         }
     }
 
-    /// What a rewrite wrote ends with a `synced` line and was on disk before the file got its name: a file without one is no file after a crash.
+    /// What a rewrite wrote ends with a `synced` line and was on disk before the file got its name: a file without one is no file after a
+    /// crash.
     fn finish(self, cut: Option<Cut>) -> Result<Tail, Problem> {
         let synced = self.synced.ok_or(Problem::NoSynced)?;
         Ok(Tail { log: self.log, synced, cut })

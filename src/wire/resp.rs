@@ -127,8 +127,9 @@ impl Parser {
         self.limits = limits;
     }
 
-    /// The request at the start of `buf`, once it is there as a whole. Then `args` has its arguments, and the next call takes the bytes after
-    /// `used`. After `None` the next call takes the same bytes again, with more behind them. After an error the stream cannot be read on.
+    /// The request at the start of `buf`, once it is there as a whole. Then `args` has its arguments, and the next call takes the bytes
+    /// after `used`. After `None` the next call takes the same bytes again, with more behind them. After an error the stream cannot be read
+    /// on.
     ///
     /// A request can have no arguments (an empty line, `*0`): the caller drops it and reads on.
     pub fn next(&mut self, buf: &[u8]) -> Result<Option<Parsed>, ProtocolError> {

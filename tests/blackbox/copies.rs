@@ -55,7 +55,8 @@ pub fn copied(node: &Node, key: &str, value: &str) {
     });
 }
 
-/// Carries a replica's requests to a primary that does not know whom they are meant for: in place of that it is asked for what the replica wants to hear.
+/// Carries a replica's requests to a primary that does not know whom they are meant for: in place of that it is asked for what the replica
+/// wants to hear.
 fn anonymous(from: &TcpStream, mut to: &TcpStream) -> io::Result<()> {
     let mut from = BufReader::new(from);
     loop {

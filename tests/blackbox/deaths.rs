@@ -6,7 +6,8 @@ use crate::wait::{now, until_true};
 use rustix::process::Signal;
 use std::time::Duration;
 
-/// So long that no silence is ever taken for a failure here: longer than any test waits for anything. And nobody is elected but in place of the dead.
+/// So long that no silence is ever taken for a failure here: longer than any test waits for anything. And nobody is elected but in place of
+/// the dead.
 pub const NEVER: &str = "cluster-node-timeout 60000\ncluster-raft-election-timeout 3000";
 
 /// Three primaries with a replica each; nodes 3, 4 and 5 are the replicas of 0, 1 and 2.

@@ -5,7 +5,8 @@ use crate::node::Node;
 use crate::wait::until;
 use std::fs;
 
-/// Short enough that a lost leader counts as lost soon. Long enough that on a busy machine none is lost before that, and that who starts finds one in time.
+/// Short enough that a lost leader counts as lost soon. Long enough that on a busy machine none is lost before that, and that who starts
+/// finds one in time.
 const HASTY: &str = "cluster-node-timeout 5000\ncluster-raft-election-timeout 400";
 
 fn cluster_id(node: &Node) -> String {
@@ -44,7 +45,8 @@ fn an_old_copy_of_a_voters_file_is_noticed_and_not_believed() {
         let log = cluster.nodes[leader].log();
         if log.contains("has lost what it had acknowledged") { Ok(()) } else { Err(log) }
     });
-    // Demoted, brought up from the beginning, and made a voter again: told by the log, for a snapshot soon takes the entries' place in nodes.conf.
+    // Demoted, brought up from the beginning, and made a voter again: told by the log, for a snapshot soon takes the entries' place in
+    // nodes.conf.
     until("the demotion and the promotion", || {
         let (log, id) = (cluster.nodes[leader].log(), cluster.nodes[victim].id());
         let demoted = log.find(&format!("Changing who votes: DEL_VOTER {id}"));

@@ -1,4 +1,5 @@
-//! A primary that is told to end, with a replica that is not in step: what was acknowledged is with its successor, or the log says what is left behind.
+//! A primary that is told to end, with a replica that is not in step: what was acknowledged is with its successor, or the log says what is
+//! left behind.
 
 use crate::cluster::{CALM, Cluster};
 use crate::node::Node;

@@ -93,7 +93,8 @@ impl Writer<'_> {
     }
 }
 
-/// What becomes of a writer to the slots of node `at` while `work` goes on, before and after: the last number that was acknowledged, and its errors.
+/// What becomes of a writer to the slots of node `at` while `work` goes on, before and after: the last number that was acknowledged, and
+/// its errors.
 fn beside_writer(cluster: &Cluster, at: usize, work: impl FnOnce()) -> (u64, Vec<String>) {
     let (acknowledged, ended) = (AtomicU64::new(0), AtomicBool::new(false));
     let writer = Writer { nodes: [&cluster.nodes[at], &cluster.nodes[at + 3]], tag: TAGS[at], acknowledged: &acknowledged, ended: &ended };

@@ -1,4 +1,5 @@
-//! Whoever leads goes in order: hand-overs, rolling restarts, and that the cluster never has to find out by silence that its leader is gone.
+//! Whoever leads goes in order: hand-overs, rolling restarts, and that the cluster never has to find out by silence that its leader is
+//! gone.
 
 use crate::cluster::{CALM, Cluster, agreed, insist};
 use crate::node::Node;
@@ -11,8 +12,9 @@ use std::time::{Duration, Instant};
 
 /// An election after silence takes far longer than the rest of this.
 const SLOW_ELECTIONS: &str = "cluster-raft-election-timeout 20000";
-/// The longest time without a leader, and so without a change, while nodes are restarted or leave in order: nobody has waited for an election. In how few
-/// milliseconds a leader is replaced the simulation shows, src/node/shutdown.rs and src/node/metadata/leader_transfer.rs.
+/// The longest time without a leader, and so without a change, while nodes are restarted or leave in order: nobody has waited for an
+/// election. In how few milliseconds a leader is replaced the simulation shows, src/node/shutdown.rs and
+/// src/node/metadata/leader_transfer.rs.
 const LIMIT: Duration = Duration::from_secs(15);
 
 /// Has one change after the other agreed on, and watches the time between two of them.

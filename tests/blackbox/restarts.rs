@@ -1,4 +1,5 @@
-//! What a node has kept of its keys when it starts again, as a replica or as a primary: it goes on from there, and takes nothing from those who have more.
+//! What a node has kept of its keys when it starts again, as a replica or as a primary: it goes on from there, and takes nothing from those
+//! who have more.
 
 use crate::cluster::Cluster;
 use crate::copies::{equal, replication, write};

@@ -110,7 +110,8 @@ fn a_sponsor_killed_at_any_moment_leaves_one_cluster_or_two() {
         sponsor.meet(&joiner);
         sponsor.kill();
         sponsor.start();
-        // The NODE_JOIN was on the sponsor's disk, or the joiner goes back to what it was (also if the sponsor was away for too long): then they may meet again.
+        // The NODE_JOIN was on the sponsor's disk, or the joiner goes back to what it was (also if the sponsor was away for too long): then
+        // they may meet again.
         let went_back = until("the joiner to be something", || match joiner.field("cluster_raft_role").as_str() {
             "leader" => Ok(true),
             "follower" | "learner" => Ok(false),

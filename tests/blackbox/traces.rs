@@ -5,7 +5,8 @@ use crate::node::Node;
 use crate::wait::{now, pause, until};
 use std::time::Duration;
 
-/// A member that never got as far as to apply its own NODE_JOIN asks to be added for ever: FORGET of it does not last, though nobody has met it again.
+/// A member that never got as far as to apply its own NODE_JOIN asks to be added for ever: FORGET of it does not last, though nobody has
+/// met it again.
 #[test]
 fn a_joiner_that_was_forgotten_stays_forgotten() {
     let member = Node::started(&["cluster-node-timeout 30000"]);
@@ -90,8 +91,8 @@ fn who_was_met_again_is_not_thrown_out_by_who_lags() {
     }
 }
 
-/// What stood still on a connection of an earlier life (a joiner that has gone back since, and was met by another member later) comes at last:
-/// its ADD_ME names a join nonce that is over. The member that it is by now is thrown out, though nobody has asked for that.
+/// What stood still on a connection of an earlier life (a joiner that has gone back since, and was met by another member later) comes at
+/// last: its ADD_ME names a join nonce that is over. The member that it is by now is thrown out, though nobody has asked for that.
 #[test]
 fn a_stale_add_me_throws_nobody_out() {
     use std::io::Write;

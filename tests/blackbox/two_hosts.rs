@@ -62,7 +62,8 @@ impl Place {
     }
 }
 
-/// S, P and its replica R are on one host, three more on the other. P is met at `address`, by S, which leads, and the others at their hosts'.
+/// S, P and its replica R are on one host, three more on the other. P is met at `address`, by S, which leads, and the others at their
+/// hosts'.
 fn form(hosts: &Hosts, address: &str, bind: Option<&str>) -> [Place; 6] {
     let at = |host| Place::on(hosts, host, None);
     let places = [at(0), Place::on(hosts, 0, bind), at(0), at(1), at(1), at(1)];
@@ -71,7 +72,8 @@ fn form(hosts: &Hosts, address: &str, bind: Option<&str>) -> [Place; 6] {
         assert_eq!(s.say(hosts, &format!("CLUSTER MEET {ip} {}", place.node.number())), "OK");
         until_true("it to have joined", || place.field(hosts, "cluster_raft_leader").len() == 40);
     }
-    // Neither P nor R votes: P, which hears of no leader, would show soon that it lives by asking for votes, and R, which reaches it, would be asked first.
+    // Neither P nor R votes: P, which hears of no leader, would show soon that it lives by asking for votes, and R, which reaches it, would
+    // be asked first.
     let silent = [p, r].map(|place| place.say(hosts, "CLUSTER MYID"));
     for place in &places {
         until_true("three of the others to vote", || {

@@ -1,4 +1,5 @@
-//! Bytes changed, lost or added anywhere: the snapshot part is refused, the tail loads a prefix that holds every append followed by a surviving `synced` line, or is refused.
+//! Bytes changed, lost or added anywhere: the snapshot part is refused, the tail loads a prefix that holds every append followed by a
+//! surviving `synced` line, or is refused.
 
 use crate::model::Model;
 use crate::{FILE, founded, open, persist};

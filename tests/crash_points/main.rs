@@ -1,4 +1,5 @@
-//! nodes.conf at every point where a crash or damage can hit it: what loads is what was promised, or what was being written, or nothing loads.
+//! nodes.conf at every point where a crash or damage can hit it: what loads is what was promised, or what was being written, or nothing
+//! loads.
 #![expect(clippy::unwrap_used, reason = "what fails in a test is to panic")]
 
 mod damage;

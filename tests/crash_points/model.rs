@@ -1,4 +1,5 @@
-//! A node of which only the durable side is real: it makes entries, applies them, votes, truncates, and keeps its whole history to compare with.
+//! A node of which only the durable side is real: it makes entries, applies them, votes, truncates, and keeps its whole history to compare
+//! with.
 
 use pontoon::cluster::{Address, ClusterEntry, State, parse_body};
 use pontoon::raft::{Body, Entry, HardState, Log, Origin, ProposalId};

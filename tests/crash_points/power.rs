@@ -178,7 +178,8 @@ fn load_bytes(bytes: Vec<u8>) -> Loaded {
     load(&MemoryDisk::with_file(FILE, bytes)).expect("the file is there")
 }
 
-/// Walks over every append and every idle `synced` line of a life: calls with the model before and after it, and the file's bytes before and after.
+/// Walks over every append and every idle `synced` line of a life: calls with the model before and after it, and the file's bytes before
+/// and after.
 fn appends(seed: u64, entries: u64, mut visit: impl FnMut(&Sides<'_>, &[u8], &[u8], &mut Rng)) {
     let mut rng = Rng::new(seed);
     let (disk, mut store, mut model) = founded(&mut rng);

@@ -14,7 +14,8 @@ use pontoon::types::{NodeId, Slot};
 const COMPANIONS: usize = 8;
 
 impl World {
-    /// The slots of a replica's primary go to another owner, with the keys that are written among them, and often to the replica afterwards, which takes over meanwhile.
+    /// The slots of a replica's primary go to another owner, with the keys that are written among them, and often to the replica
+    /// afterwards, which takes over meanwhile.
     pub fn move_in_bulk(&mut self, looked_at: usize, replica: usize) -> Option<Request> {
         let state = self.state_of(looked_at)?;
         let heir = self.id_of(replica)?;

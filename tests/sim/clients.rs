@@ -166,7 +166,8 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Three that change slots, one for keys, two writers, a reader, two operators, three for errands; where there are to be replicas one who makes them, and four who move slots.
+    /// Three that change slots, one for keys, two writers, a reader, two operators, three for errands; where there are to be replicas one
+    /// who makes them, and four who move slots.
     pub fn new(machines: usize, mut rng: Rng) -> Self {
         use Role::{Errand, Keys, Mover, Operator, Reader, Sharder, Slots, Writer};
         let primaries = (!rng.one_in(4)).then(|| rng.between(1, 4) as usize);

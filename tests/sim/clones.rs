@@ -1,7 +1,7 @@
 //! Two processes with one id, in some runs, when all else has been judged: a machine starts with a copy of a learner's nodes.conf.
 //!
-//! Owns: whose file is copied, and where it is used. Raft promises nothing of a voter that is there twice, so it is a learner's; of two learners with one id nothing is lost
-//! either. What must hold is that some node reports it, and that the clusters settle once it is over.
+//! Owns: whose file is copied, and where it is used. Raft promises nothing of a voter that is there twice, so it is a learner's; of two
+//! learners with one id nothing is lost either. What must hold is that some node reports it, and that the clusters settle once it is over.
 
 use crate::sim::clients::Mode;
 use crate::sim::queue::{MILLI, Micros, SECOND};

@@ -1,6 +1,7 @@
 //! Which machine stands on which host, which addresses hosts have, and where a dial leads.
 //!
-//! Owns: hosts, their power, clocks and addresses. Several machines may share a host: one kernel, one power supply, one clock, one loopback interface.
+//! Owns: hosts, their power, clocks and addresses. Several machines may share a host: one kernel, one power supply, one clock, one loopback
+//! interface.
 //! Must not: know connections (network does).
 
 use crate::sim::clock::Clock;
@@ -65,8 +66,8 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// In a third of the runs every machine has a host and all have the same ports. In the others machines share hosts; on different hosts they may have the same
-    /// ports, or none has another one's.
+    /// In a third of the runs every machine has a host and all have the same ports. In the others machines share hosts; on different hosts
+    /// they may have the same ports, or none has another one's.
     pub fn draw(machines: usize, rng: &mut Rng) -> Self {
         let is_shared = rng.below(3) > 0;
         let (by_machine, bridged) = (rng.one_in(2), rng.one_in(2));
@@ -185,8 +186,9 @@ impl Hosts {
         &mut self.hosts[self.of[machine]].clock
     }
 
-    /// A machine without a process goes to another host: to one that is there, where nobody has its ports, or to a new one, at an address that nobody had before or
-    /// that another host has given up. Who stays behind alone is a kernel that refuses, or nobody. Returns whether the address was somebody else's.
+    /// A machine without a process goes to another host: to one that is there, where nobody has its ports, or to a new one, at an address
+    /// that nobody had before or that another host has given up. Who stays behind alone is a kernel that refuses, or nobody. Returns
+    /// whether the address was somebody else's.
     pub fn move_machine(&mut self, machine: usize, rng: &mut Rng) -> bool {
         let old = self.of[machine];
         let is_free = |host: usize| {

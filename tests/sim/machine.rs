@@ -8,7 +8,7 @@ use crate::sim::network::{DIALLER, Network, Owner};
 use crate::sim::queue::{MILLI, Micros};
 use crate::sim::trace::note;
 use pontoon::config::{Config, Launch, from_args};
-use pontoon::node::{Accepted, Closed, Node, Port, Signal, StartError};
+use pontoon::node::{Accepted, Closed, Node, Port, Signal, StartError, Turned};
 use pontoon::rng::Rng;
 use pontoon::store::MemoryDisk;
 use pontoon::store::memory::CrashReport;
@@ -58,8 +58,8 @@ pub struct Machine {
     pub busy_until: Micros,
     /// What that turn has come to is so from then on: the process was stopped in it.
     pub ahead_until: Micros,
-    /// What that turn has to say has not left yet.
-    pub turning: bool,
+    /// What that turn has to say has not left yet: with this it may.
+    pub turned: Option<Turned>,
     /// The process will be stopped (SIGSTOP) for so long in the middle of the next turn in which it serves clients.
     pub stops_in_turn: Option<Micros>,
     /// Processes started so far.
@@ -100,7 +100,7 @@ impl Machine {
             wake_at: None,
             busy_until: 0,
             ahead_until: 0,
-            turning: false,
+            turned: None,
             stops_in_turn: None,
             starts: 0,
             idles: false,
@@ -177,7 +177,7 @@ impl Machine {
     fn forget_process(&mut self) {
         self.node = None;
         self.paused = None;
-        self.turning = false;
+        self.turned = None;
         self.stops_in_turn = None;
         self.dies_in_write = false;
         self.last_words = None;

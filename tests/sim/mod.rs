@@ -1,7 +1,8 @@
 //! The simulated world: whole nodes on a network, disks and clocks that exist only here, all from one seed.
 //!
-//! `world` is the loop; `machine`, `hosts`, `turn`, `network`, `clock`, `queue` the world's physics; `faults`, `clones`, `odd_clocks` and `disaster` what goes wrong in it; `clients`, `workload`, `writers`,
-//! `shards`, `bulk`, `resp` who uses it; `checks`, `settle` what must hold; `sweep`, `stats`, `trace` what a person sees. Contract: docs/testing.md.
+//! `world` is the loop; `machine`, `hosts`, `turn`, `network`, `clock`, `queue` the world's physics; `faults`, `clones`, `odd_clocks` and
+//! `disaster` what goes wrong in it; `clients`, `workload`, `writers`, `shards`, `bulk`, `resp` who uses it; `checks`, `settle` what must
+//! hold; `sweep`, `stats`, `trace` what a person sees. Contract: docs/testing.md.
 
 pub mod bulk;
 pub mod checks;

@@ -242,7 +242,8 @@ impl Network {
         self.tell(conn, side, told_at, Closed::Error)
     }
 
-    /// A machine's host has lent this address: what others send to its ends of connections with it goes to the other host, and what it sends from there goes nowhere.
+    /// A machine's host has lent this address: what others send to its ends of connections with it goes to the other host, and what it
+    /// sends from there goes nowhere.
     pub fn stray(&mut self, machine: usize, ip: IpAddr, to: usize) {
         for conn in 0..self.conns.len() {
             let is_far = |owner: Option<Owner>| !matches!(owner, Some(Owner::Machine(other)) if self.hosts.share(machine, other));
@@ -329,8 +330,8 @@ impl Network {
         self.tell(conn, 1 - side, arrival, why)
     }
 
-    /// The kernel closes this end, for its process or because that is gone: in order, or by a reset where bytes were never read. A reset is sent once; where
-    /// it does not get through, the other end hears of it when it sends.
+    /// The kernel closes this end, for its process or because that is gone: in order, or by a reset where bytes were never read. A reset is
+    /// sent once; where it does not get through, the other end hears of it when it sends.
     pub fn close_unread(&mut self, conn: usize, side: usize, now: Micros) -> Option<(Owner, Micros)> {
         if self.next_bytes(conn, side).is_none_or(|at| at > now) {
             return self.close(conn, side, now, Closed::Eof);

@@ -1,6 +1,7 @@
 //! In some runs, when all has been judged and has settled: the clock of one host runs at a rate of its own.
 //!
-//! Owns: what is asked of the cluster then. It finds out whose clock that is, and trusts it no more: no process there has a lease, and none leads, until the rates agree.
+//! Owns: what is asked of the cluster then. It finds out whose clock that is, and trusts it no more: no process there has a lease, and none
+//! leads, until the rates agree.
 //! (Before that nothing is promised of those processes; the checks excuse them, and nobody else.) When they do, all is as before.
 
 use crate::sim::clients::Mode;
@@ -15,7 +16,8 @@ const FOUND_WITHIN: Micros = 180 * SECOND;
 const STAYS_SO: Micros = 10 * SECOND;
 
 impl World {
-    /// The clock of a host whose machines are a minority of the voters of the biggest cluster runs at another rate, is found, and is right again.
+    /// The clock of a host whose machines are a minority of the voters of the biggest cluster runs at another rate, is found, and is right
+    /// again.
     pub fn suffer_odd_clock(&mut self) {
         let Some(odd) = self.draw_odd_host() else { return };
         trace::at(self.now, format_args!("odd clock"));

@@ -1,8 +1,8 @@
 //! After the faults: does the cluster find itself again?
 //!
 //! Asked of every cluster that still has a majority of its voters: one leader, every member at the same index with the same state,
-//! nobody stuck half way in, as many voters as the leader wants, spread over the zones, nobody counted as failed, every slot of a living owner served,
-//! every replica with its primary's keys, and a change that a client asks for is made. Then every
+//! nobody stuck half way in, as many voters as the leader wants, spread over the zones, nobody counted as failed, every slot of a living
+//! owner served, every replica with its primary's keys, and a change that a client asks for is made. Then every
 //! leader is told to end, and must not be missed.
 
 use crate::sim::checks::moves::foreign_slot;
@@ -99,7 +99,8 @@ impl World {
         self.stats.handovers += leaders.len() as u64;
     }
 
-    /// Leaders that somebody could follow, each with its cluster and term. Who waits for a replica that is gone, and does not count as failed yet, is none.
+    /// Leaders that somebody could follow, each with its cluster and term. Who waits for a replica that is gone, and does not count as
+    /// failed yet, is none.
     fn replaceable_leaders(&self) -> Vec<(usize, ClusterId, Term)> {
         let running = self.machines.iter().filter_map(|machine| Some((machine.index, machine.node.as_ref()?)));
         let clusters = self.by_cluster();
@@ -119,8 +120,8 @@ impl World {
     }
 }
 
-/// The voter with the best log knows the newest configuration that can still win; enough of its voters must be there. Who does not vote by its own log asks for no
-/// votes, whatever configuration it has heard of.
+/// The voter with the best log knows the newest configuration that can still win; enough of its voters must be there. Who does not vote by
+/// its own log asks for no votes, whatever configuration it has heard of.
 fn has_majority(nodes: &Nodes<'_>) -> bool {
     let voters = nodes.iter().filter(|(id, node)| node.raft().is_voter(id)).map(|(_, node)| node.raft());
     let newest = voters.max_by_key(|raft| (raft.log().last_term(), raft.log().last_index()));

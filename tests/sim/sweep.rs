@@ -1,7 +1,7 @@
 //! A run from beginning to end, and many of them over a range of seeds on two threads.
 //!
-//! Owns: the phases of a run (safety under faults, heal, liveness, hand-over), the report of a failure. A failed run names its seed, which is all
-//! that is needed to see it again.
+//! Owns: the phases of a run (safety under faults, heal, liveness, hand-over), the report of a failure. A failed run names its seed, which
+//! is all that is needed to see it again.
 
 use crate::sim::clients::Mode;
 use crate::sim::network::CALM;

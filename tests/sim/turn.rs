@@ -11,7 +11,7 @@ use crate::sim::network::{DIALLER, Owner};
 use crate::sim::queue::{Event, MILLI, Micros, SECOND};
 use crate::sim::trace::{self, note};
 use crate::sim::world::World;
-use pontoon::node::{Action, Closed, Closing};
+use pontoon::node::{Action, Closed, Closing, Turned};
 use pontoon::store::MemoryDisk;
 use pontoon::types::{ConnId, Millis, Now};
 
@@ -64,7 +64,7 @@ impl World {
         }
         machine.wake_at = None;
         // The end of a turn looks for what comes next by itself.
-        if !machine.is_running() || machine.turning {
+        if !machine.is_running() || machine.turned.is_some() {
             return;
         }
         trace::at(self.now, format_args!("m{index}"));
@@ -95,10 +95,13 @@ impl World {
         assert!(syncs <= most, "a turn has one durable operation");
         assert!(beside <= 1, "a turn waits for one sync of another file");
         self.stats.turns += 1;
-        if let Err(fatal) = result {
-            note!("ends: {fatal}");
-            return self.process_ended(index, false);
-        }
+        let turned = match result {
+            Ok(turned) => turned,
+            Err(fatal) => {
+                note!("ends: {fatal}");
+                return self.process_ended(index, false);
+            }
+        };
         if machine.disk.is_dead() {
             note!("dies in a save");
             return self.process_ended(index, false);
@@ -114,7 +117,7 @@ impl World {
         machine.ahead_until = course.now();
         let cost = Machine::turn_cost(syncs + beside, &mut self.rng) + beside * stall;
         machine.busy_until = course.now() + cost + course.stop.unwrap_or(0);
-        machine.turning = true;
+        machine.turned = Some(turned);
         machine.idles = !news.any && syncs + beside == 0;
         self.queue.push(machine.busy_until, Event::Flush(index));
         self.wake_all(news.wakes);
@@ -125,13 +128,13 @@ impl World {
     /// A turn is done, if its process is still there and runs: what it has to say leaves.
     pub fn end_turn(&mut self, index: usize) {
         let machine = &mut self.machines[index];
-        if !machine.turning || !machine.is_running() || machine.busy_until > self.now {
+        if !machine.is_running() || machine.busy_until > self.now {
             return;
         }
-        machine.turning = false;
+        let Some(turned) = machine.turned.take() else { return };
         trace::at(self.now, format_args!("m{index}"));
-        let sent = self.flush(index);
-        let exit = self.act(index);
+        let sent = self.flush(index, &turned);
+        let exit = self.act(index, &turned);
         self.count_idle(index, sent);
         if exit {
             return self.process_ended(index, true);
@@ -151,17 +154,17 @@ impl World {
     }
 
     /// Hands the node's bytes to the network; what a message promises is compared with the disk first.
-    fn flush(&mut self, index: usize) -> bool {
+    fn flush(&mut self, index: usize, turned: &Turned) -> bool {
         let mut sent = false;
-        while let Some(id) = self.machines[index].node.as_mut().and_then(|node| node.next_dirty()) {
-            sent |= self.flush_one(index, id);
+        while let Some(id) = self.machines[index].node.as_mut().and_then(|node| node.next_dirty(turned)) {
+            sent |= self.flush_one(index, turned, id);
         }
         let full: Vec<ConnId> = self.machines[index].sockets.iter().filter(|socket| socket.full).filter_map(|socket| socket.id).collect();
-        full.into_iter().for_each(|id| sent |= self.flush_one(index, id));
+        full.into_iter().for_each(|id| sent |= self.flush_one(index, turned, id));
         sent
     }
 
-    fn flush_one(&mut self, index: usize, id: ConnId) -> bool {
+    fn flush_one(&mut self, index: usize, turned: &Turned, id: ConnId) -> bool {
         let machine = &mut self.machines[index];
         let Some(socket) = machine.sockets.iter_mut().find(|socket| socket.id == Some(id)) else { return false };
         let (conn, side) = (socket.conn, socket.side);
@@ -170,7 +173,7 @@ impl World {
             return false;
         }
         let Some(node) = &mut machine.node else { return false };
-        let Some(transmit) = node.transmit_buffer(id, machine.readings.read(&machine.clock, self.now)) else { return false };
+        let Some(transmit) = node.transmit_buffer(turned, id, machine.readings.read(&machine.clock, self.now)) else { return false };
         let bytes = transmit.as_slice().to_vec();
         transmit.advance(bytes.len());
         node.flushed(id, bytes.len());
@@ -201,9 +204,9 @@ impl World {
     }
 
     /// Does what the node asks of its kernel. Returns whether it asks to end.
-    fn act(&mut self, index: usize) -> bool {
+    fn act(&mut self, index: usize, turned: &Turned) -> bool {
         let mut exit = false;
-        while let Some(action) = self.machines[index].node.as_mut().and_then(|node| node.next_action()) {
+        while let Some(action) = self.machines[index].node.as_mut().and_then(|node| node.next_action(turned)) {
             match action {
                 Action::Dial { conn: id, socket, .. } => {
                     note!("dials {socket}");

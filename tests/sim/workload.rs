@@ -267,7 +267,8 @@ impl World {
         let other = self.pick(&outside).filter(|_| self.clients.rng.one_in(3))?;
         // Who takes itself for a member, and knows nobody any more, believes only whom its own client names.
         let waits = self.machines[other].node.as_ref().is_some_and(|node| node.standing().is_joiner());
-        // One that is half way in, and was forgotten, may know its cluster by addresses only that mean its own host: it meets nobody before it is in.
+        // One that is half way in, and was forgotten, may know its cluster by addresses only that mean its own host: it meets nobody before
+        // it is in.
         if waits && self.now > SAFETY + PATIENCE {
             self.checks.changes.release_asked(self.id_of(other)?);
             return Some(Request::one(other, cluster(&["RESET", "HARD"]), Purpose::Any));

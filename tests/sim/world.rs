@@ -263,9 +263,9 @@ impl World {
     }
 }
 
-/// What each machine is configured with: small timeouts in some runs, few voters in others, zones in most, in half of them so short a log in
-/// memory that who was away needs a snapshot, in half of them an election timeout of its own, and in a third a write lease and a node-timeout of its own. Keys are
-/// saved by themselves in most.
+/// What each machine is configured with: small timeouts in some runs, few voters in others, zones in most, in half of them so short a log
+/// in memory that who was away needs a snapshot, in half of them an election timeout of its own, and in a third a write lease and a
+/// node-timeout of its own. Keys are saved by themselves in most.
 fn draw_options(machines: usize, rng: &mut Rng) -> Vec<Vec<String>> {
     let node_timeout = [2_000, 5_000, 5_000, 15_000][rng.below(4) as usize].to_string();
     let voters = [3, 5, 5, 7][rng.below(4) as usize].to_string();

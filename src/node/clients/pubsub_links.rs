@@ -3,6 +3,7 @@
 //! Owns: one [`Lane`] for each member that is told something, and what waits for it. Must not: keep a message for a member that cannot be reached.
 //! Contract: docs/protocol.md, "PUBLISH".
 
+use crate::node::io::redial::Redial;
 use crate::node::io::sessions::{BusEnd, Kind, Purpose};
 use crate::node::metadata::Metadata;
 use crate::node::view::{Effects, View};
@@ -16,8 +17,6 @@ use std::sync::Arc;
 const MAX_WAITING: usize = 64 << 20;
 /// A link is given more while it has less than this unsent. What waits beyond is shared by all lanes.
 const ROOM: usize = 256 << 10;
-/// A link that was lost is not dialled again sooner (ms).
-const REDIAL: Millis = 200;
 /// A link is closed on which nothing was published for so long (ms).
 const IDLE: Millis = 60_000;
 /// So many bytes of others' messages are handled in a turn.
@@ -35,8 +34,7 @@ struct Lane {
     waiting_bytes: usize,
     /// When bytes left last, or were first put into the empty lane (mono ms).
     moved: Millis,
-    /// Not dialled before (mono ms).
-    dial_at: Millis,
+    redial: Redial,
 }
 
 /// See the module.
@@ -102,7 +100,7 @@ impl Effects {
         };
         let lane = self.clients.publishing.lanes.entry(id).or_default();
         if lane.conn.is_none() {
-            if now < lane.dial_at {
+            if lane.redial.wait(now).is_some() {
                 return false;
             }
             let Some(socket) = metadata.place_of(&id) else { return false };
@@ -147,9 +145,9 @@ impl Effects {
 
     /// The session of a lane's link is gone, and what waited for it is lost: whoever was subscribed there may be gone as well.
     pub fn lane_lost(&mut self, id: NodeId, conn: ConnId, view: &View) {
-        let dial_at = view.now.mono + REDIAL;
+        let redial = Redial::later(view.now.mono);
         let Some(lane) = self.clients.publishing.lanes.get_mut(&id).filter(|lane| lane.conn == Some(conn)) else { return };
-        let lost = std::mem::replace(lane, Lane { dial_at, ..Lane::default() });
+        let lost = std::mem::replace(lane, Lane { redial, ..Lane::default() });
         self.io.bus_stats.publish_dropped += lost.waiting.iter().map(|batch| batch.frames).sum::<u64>();
     }
 

@@ -6,6 +6,7 @@
 use crate::commands::{Upstream, UpstreamLink};
 use crate::node::Action;
 use crate::node::dataset::Dataset;
+use crate::node::io::redial::Redial;
 use crate::node::io::sessions::{Kind, Phase, Port, PrimaryLink};
 use crate::node::metadata::Metadata;
 use crate::node::metadata::links::STALE_DIAL;
@@ -15,9 +16,7 @@ use crate::replication::acknowledgement;
 use crate::types::{ConnId, Extent, Millis, NodeId, ShardId};
 use std::net::SocketAddr;
 
-/// First pause before the primary is dialled again; doubles up to the longest.
-const MIN_BACKOFF: Millis = 50;
-/// Longest pause.
+/// Longest pause before the primary is dialled again.
 const MAX_BACKOFF: Millis = 1000;
 /// Longest pause if the primary's RDB cannot be loaded: each try costs it a whole sync, and the next will hardly be better.
 const MAX_RDB_BACKOFF: Millis = 60_000;
@@ -38,9 +37,7 @@ pub(in crate::node) struct Following {
     in_sync: bool,
     /// Whose reign the keys here are of: this primary's own, or for a replica that of the primary which it last had a sync with. 0 while it is not known.
     reign: u64,
-    /// Not dialled before (mono ms).
-    dial_at: Millis,
-    backoff: Millis,
+    redial: Redial,
     /// The primary's last RDB could not be loaded.
     bad_rdb: bool,
     /// Since when the primary's stream does not come (mono ms).
@@ -78,7 +75,7 @@ impl Following {
 
     /// The stream has come for a while: the next break is another matter than the last.
     fn stands(&mut self) {
-        self.backoff = 0;
+        self.redial.stands();
         self.fault.clear();
     }
 
@@ -171,7 +168,7 @@ impl Dataset {
 
     /// The primary is there: no pause is waited for.
     pub fn dial_at_once(&mut self, view: &View, out: &mut Effects) {
-        self.following.dial_at = view.now.mono;
+        self.following.redial.at_once(view.now.mono);
         out.todo.connect = true;
     }
 
@@ -215,8 +212,8 @@ impl Dataset {
         let Some(primary) = self.following.primary.filter(|_| idle) else { return };
         let newest = metadata.knows_newest_state() && !metadata.is_leaderless(view);
         let Some(socket) = self.client_socket(&primary, metadata).filter(|_| newest) else { return };
-        if view.now.mono < self.following.dial_at {
-            return out.timers.at_most(Timer::Primary, self.following.dial_at);
+        if let Some(due) = self.following.redial.wait(view.now.mono) {
+            return out.timers.at_most(Timer::Primary, due);
         }
         let link = PrimaryLink { primary, socket, local: None, heard: view.now.mono, process: None, phase: Phase::Dialling };
         let conn = out.io.sessions.insert(Kind::Primary(Box::new(link)));
@@ -253,8 +250,7 @@ impl Dataset {
         }
         self.following.link = None;
         let most = if self.following.bad_rdb { MAX_RDB_BACKOFF } else { MAX_BACKOFF };
-        self.following.backoff = (self.following.backoff * 2).clamp(MIN_BACKOFF, most);
-        self.following.dial_at = view.now.mono + out.rng.between(self.following.backoff / 2, self.following.backoff);
+        self.following.redial.failed(view.now.mono, most, &mut out.rng);
         if was_up {
             let primary = self.following.primary.as_ref();
             let name = primary.map(|id| metadata.state.named(id)).unwrap_or_default();

@@ -4,6 +4,7 @@
 
 pub(in crate::node) mod closing;
 pub(in crate::node) mod long_values;
+pub(in crate::node) mod redial;
 pub(in crate::node) mod sessions;
 pub(in crate::node) mod transmit;
 

@@ -1,7 +1,18 @@
 //! Bytes on their way out of one connection.
 //!
-//! Owns: the buffer between the core, which appends, and the shell, which writes and advances.
+//! Owns: the buffer between the core, which appends, and the shell, which writes and advances; and the shell's leave to do so.
 //! Must not: grow without bound; who appends looks at [`Transmit::len`] first.
+
+/// A turn has succeeded: what its bytes promise is on disk. Only [`Node::turn`](crate::node::Node::turn) makes one, and without one nothing leaves.
+/// It is for what follows that turn, and dropped before the next.
+#[derive(Debug)]
+pub struct Turned(());
+
+impl Turned {
+    pub(in crate::node) const fn good() -> Self {
+        Self(())
+    }
+}
 
 /// A buffer written at its end and drained from its start.
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 //! A clock that only goes forward, whatever the readings of the system's do \[N66\].
 //!
 //! Owns: the time that this node goes by, and what happens when a reading is earlier than one before it. Must not: read a clock.
-//! Contract: docs/protocol.md, "Elections", Clock.
+//! Contract: docs/protocol.md, "Clock".
 
 use crate::types::{Millis, Now};
 
@@ -130,9 +130,9 @@ mod tests {
         let mut net = net();
         let (writer, other) = (net.say(0, "SET k 1"), net.say(0, "PING"));
         let now = net.clock(0);
-        net.nodes[0].turn(&mut || now).unwrap();
+        let turned = net.nodes[0].turn(&mut || now).unwrap();
         let earlier = Now { mono: now.mono - 100, ..now };
-        assert!(net.nodes[0].transmit_buffer(writer, earlier).is_none());
-        assert!(net.nodes[0].transmit_buffer(other, earlier).is_some_and(|answer| answer.as_slice() == b"+PONG\r\n"));
+        assert!(net.nodes[0].transmit_buffer(&turned, writer, earlier).is_none());
+        assert!(net.nodes[0].transmit_buffer(&turned, other, earlier).is_some_and(|answer| answer.as_slice() == b"+PONG\r\n"));
     }
 }

@@ -170,7 +170,7 @@ impl Metadata {
         self.propose(SlotChange { source: None, target, ranges: Slot::ranges(free) }, None, view, out);
     }
 
-    /// Keeps the log in memory short (docs/protocol.md, "Compaction"). At the beginning of a turn, so that what a turn brought is there until its end.
+    /// Keeps the log in memory short (docs/protocol.md, "Compaction and snapshots"). At the beginning of a turn, so that what a turn brought is there until its end.
     pub fn trim_log(&mut self, view: &View) {
         let held = self.state.last_applied().saturating_sub(self.raft.log().snapshot_index());
         let kept = view.config.cluster_raft_log_kept;
@@ -239,9 +239,9 @@ mod tests {
         let (shard, epoch) = shard(&ahead, other);
         net.append(&mut ahead, Change::Failover(Failover { replica: me, primary: other, shard, epoch, kind: FailoverKind::Manual }));
         net.nodes[0].out.clients.waiting.finish(conn, WaitOutcome::Done);
-        net.nodes[0].turn(&mut || net.now).unwrap();
+        let turned = net.nodes[0].turn(&mut || net.now).unwrap();
         assert_eq!(net.nodes[0].metadata.state.slot_count_of(&me), 16384);
-        let answer = net.nodes[0].transmit_buffer(conn, net.now).unwrap().as_slice().to_vec();
+        let answer = net.nodes[0].transmit_buffer(&turned, conn, net.now).unwrap().as_slice().to_vec();
         let answer = String::from_utf8(answer).unwrap();
         assert!(answer.ends_with("*2\r\n") && net.nodes[0].dataset.keyspace.is_empty(), "{answer}");
     }

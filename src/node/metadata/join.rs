@@ -6,6 +6,7 @@
 use crate::cluster::change::{NodeJoin, SlotChange};
 use crate::cluster::{Address, WishKind};
 use crate::commands::WaitOutcome;
+use crate::node::io::redial::Redial;
 use crate::node::io::sessions::Purpose;
 use crate::node::metadata::Metadata;
 use crate::node::metadata::links::bus_socket;
@@ -19,8 +20,6 @@ use std::net::SocketAddr;
 
 /// How long CLUSTER MEET waits for an answer (ms).
 const MEET_PATIENCE: Millis = 5000;
-/// A meeting whose link broke is dialled again after so long (ms).
-const REDIAL: Millis = 200;
 /// The reason of a MEET_REJECTED to who has forgotten us.
 const TAKES_ITSELF_FOR_A_MEMBER: &str = "takes-itself-for-a-member";
 /// Own meetings at one time; more are refused.
@@ -32,8 +31,7 @@ struct Meeting {
     /// Answered when it is decided; gone if the client left.
     client: Option<ConnId>,
     conn: Option<ConnId>,
-    /// Not dialled before (mono ms).
-    dial_at: Millis,
+    redial: Redial,
     /// Mono ms.
     deadline: Millis,
 }
@@ -93,7 +91,7 @@ impl Metadata {
             return out.clients.waiting.finish(client, WaitOutcome::Failed("ERR Too many CLUSTER MEET in progress".to_owned()));
         }
         let deadline = view.now.mono + MEET_PATIENCE;
-        self.joining.meetings.push(Meeting { socket, client: Some(client), conn: None, dial_at: view.now.mono, deadline });
+        self.joining.meetings.push(Meeting { socket, client: Some(client), conn: None, redial: Redial::default(), deadline });
         out.todo.connect = true;
     }
 
@@ -103,13 +101,16 @@ impl Metadata {
             return;
         }
         for at in 0..self.joining.meetings.len() {
-            let Meeting { conn, dial_at, .. } = self.joining.meetings[at];
-            if conn.is_none() && dial_at > view.now.mono {
-                out.timers.at_most(Timer::Dial, dial_at);
-            } else if conn.is_none() {
-                let conn = out.dial(self.joining.meetings[at].socket, Purpose::Meet, view);
-                self.joining.meetings[at].conn = Some(conn);
+            let Meeting { socket, conn, redial, .. } = &self.joining.meetings[at];
+            if conn.is_some() {
+                continue;
             }
+            if let Some(due) = redial.wait(view.now.mono) {
+                out.timers.at_most(Timer::Dial, due);
+                continue;
+            }
+            let conn = out.dial(*socket, Purpose::Meet, view);
+            self.joining.meetings[at].conn = Some(conn);
         }
     }
 
@@ -134,10 +135,10 @@ impl Metadata {
 
     /// The link of a meeting is gone before an answer came: the peer may be about to step down to somebody else. It is dialled again.
     pub fn meeting_lost(&mut self, conn: ConnId, view: &View, out: &mut Effects) {
-        let again = view.now.mono + REDIAL;
+        let redial = Redial::later(view.now.mono);
         if let Some(meeting) = self.joining.meetings.iter_mut().find(|meeting| meeting.conn == Some(conn)) {
-            (meeting.conn, meeting.dial_at) = (None, again);
-            out.timers.at_most(Timer::Dial, again);
+            out.timers.at_most(Timer::Dial, redial.at);
+            (meeting.conn, meeting.redial) = (None, redial);
         }
     }
 

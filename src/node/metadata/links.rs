@@ -5,6 +5,7 @@
 //! Contract: docs/protocol.md, "Links".
 
 use crate::cluster::Address;
+use crate::node::io::redial::Redial;
 use crate::node::io::sessions::{BusEnd, Kind, Purpose};
 use crate::node::metadata::Metadata;
 use crate::node::timers::Timer;
@@ -14,9 +15,7 @@ use crate::types::{ConnId, Millis, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-/// First pause before a link is dialled again; doubles up to [`MAX_BACKOFF`].
-const MIN_BACKOFF: Millis = 50;
-/// Longest pause.
+/// Longest pause before a link is dialled again.
 const MAX_BACKOFF: Millis = 1000;
 /// Pauses end at multiples of this, so that one look at all links serves every dial that is due: a leader may have hundreds to dead nodes.
 const DIAL_GRID: Millis = 25;
@@ -35,9 +34,7 @@ pub(in crate::node) struct Link {
     pub greeted: bool,
     /// When it was dialled, or last answered an AE (mono ms).
     pub answered: Millis,
-    /// Not dialled before (mono ms).
-    dial_at: Millis,
-    backoff: Millis,
+    redial: Redial,
     /// Where it was dialled.
     socket: Option<SocketAddr>,
     /// To be dialled where the cluster knows the node, though it was heard from another place since: that one has failed.
@@ -155,12 +152,11 @@ impl Metadata {
         }
         // Dialled where it is no more: nobody may ever answer there.
         if let Some(conn) = link.conn.take() {
-            link.dial_at = now;
+            link.redial.at_once(now);
             out.close(conn);
         }
-        let dial_at = self.links.by_node.get(&id).map_or(now, |link| link.dial_at);
-        if now < dial_at {
-            return out.timers.at_most(Timer::Dial, dial_at);
+        if let Some(due) = self.links.by_node.get(&id).and_then(|link| link.redial.wait(now)) {
+            return out.timers.at_most(Timer::Dial, due);
         }
         let conn = out.dial(socket, Purpose::Link(id), view);
         if let Some(link) = self.links.by_node.get_mut(&id) {
@@ -208,7 +204,7 @@ impl Metadata {
             out.close(conn);
         }
         if let Some(link) = self.links.by_node.get_mut(id) {
-            link.dial_at = now;
+            link.redial.at_once(now);
         }
         out.todo.connect = true;
     }
@@ -239,7 +235,7 @@ impl Metadata {
     pub fn link_greeted(&mut self, id: NodeId, view: &View, out: &mut Effects) {
         let Some(link) = self.links.by_node.get_mut(&id) else { return };
         link.greeted = true;
-        link.backoff = 0;
+        link.redial.stands();
         link.answered = view.now.mono;
         let end = link.conn.and_then(|conn| out.io.sessions.bus(conn)?.local_ip);
         if let Some(local) = end {
@@ -271,9 +267,9 @@ impl Metadata {
         }
         link.conn = None;
         link.greeted = false;
-        link.backoff = (link.backoff * 2).clamp(MIN_BACKOFF, MAX_BACKOFF);
-        link.dial_at = (view.now.mono + out.rng.between(link.backoff / 2, link.backoff)).next_multiple_of(DIAL_GRID);
-        out.timers.at_most(Timer::Dial, link.dial_at);
+        link.redial.failed(view.now.mono, MAX_BACKOFF, &mut out.rng);
+        link.redial.align(DIAL_GRID);
+        out.timers.at_most(Timer::Dial, link.redial.at);
         self.raft.link_down(id);
     }
 

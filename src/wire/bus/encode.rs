@@ -16,8 +16,8 @@ use std::io::Write;
 /// Appends one frame for a peer that has announced this protocol version \[N26\].
 ///
 /// # Errors
-/// [`Unsendable`], with `out` as it was: the peer would not know it, or no node would take it. Only a snapshot of a cluster with thousands of
-/// members that all announce very much about themselves can get so long.
+/// [`Unsendable`], with `out` as it was: the peer would not know it, or no node would take it. Only a snapshot of a cluster with thousands
+/// of members that all announce very much about themselves can get so long.
 pub fn encode(frame: &Frame, version: u32, out: &mut Vec<u8>) -> Result<(), Unsendable> {
     if frame.since() > version {
         return Err(Unsendable::Unknown { name: frame.stats_name(), version });

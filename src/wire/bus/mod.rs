@@ -45,7 +45,8 @@ pub struct Greeting {
     pub version: u32,
     /// The join nonce of the receiver, as far as the sender knows it: a joiner follows only who knows its own.
     pub join_nonce: Option<u64>,
-    /// The clusters that the sender's was recovered from by force, the oldest first: a node that is left behind in one of them may come over.
+    /// The clusters that the sender's was recovered from by force, the oldest first: a node that is left behind in one of them may come
+    /// over.
     pub ancestors: Vec<ClusterId>,
     /// Drawn when the sender's process began: two processes with one id are told apart. None: a binary of version 1.
     pub process: Option<u64>,
@@ -78,10 +79,11 @@ pub struct Ended {
 /// What a member knows of another one's process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Finding {
-    /// Its own connection with this process ended as only a kernel ends it, and both ports refused there. None: from a binary of version 1, which
-    /// says so of any refusal, and that is no evidence.
+    /// Its own connection with this process ended as only a kernel ends it, and both ports refused there. None: from a binary of version 1,
+    /// which says so of any refusal, and that is no evidence.
     Dead(Option<Ended>),
-    /// Somebody listens where that process was, or it has been heard since. To a binary of version 1 this is written as [`Finding::Unknown`].
+    /// Somebody listens where that process was, or it has been heard since. To a binary of version 1 this is written as
+    /// [`Finding::Unknown`].
     Alive,
     /// It had no such connection, or cannot tell.
     Unknown,
@@ -161,10 +163,11 @@ pub enum Frame {
         /// What the witness knows by its own connection with the member's process.
         finding: Finding,
     },
-    /// `CLOSING`: the last word on a link that the sender, which lives, closes itself. Who reads the end of a stream without it knows that a process
-    /// has ended.
+    /// `CLOSING`: the last word on a link that the sender, which lives, closes itself. Who reads the end of a stream without it knows that
+    /// a process has ended.
     Closing,
-    /// `FAILOVER_PREPARE pause-ms number`: a replica asks its primary to hold writes for so long, 0 for not at all, and where its stream ends.
+    /// `FAILOVER_PREPARE pause-ms number`: a replica asks its primary to hold writes for so long, 0 for not at all, and where its stream
+    /// ends.
     FailoverPrepare {
         /// Milliseconds.
         pause: Millis,
@@ -183,7 +186,8 @@ pub enum Frame {
         /// How much that is.
         has: Extent,
     },
-    /// `REPL_OFFSETS (id offset)...`: how much of their primaries' data replicas hold, as the leader knows it; whom it does not name stays as it was.
+    /// `REPL_OFFSETS (id offset)...`: how much of their primaries' data replicas hold, as the leader knows it; whom it does not name stays
+    /// as it was.
     ReplOffsets(Vec<(NodeId, u64)>),
     /// `CLOCK_OFF slow|fast millionths`: a leader tells a node that it gets no write lease, and why.
     ClockOff {

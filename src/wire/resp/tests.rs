@@ -146,7 +146,7 @@ fn nothing_is_read_twice() {
 
     let value = vec![b'\n'; 1 << 20];
     let mut stream = Stream::new(Limits::default());
-    array(&[b"SET", b"key", &value[..]]).chunks(1).for_each(|byte| stream.receive(byte).unwrap());
+    array(&[&b"SET"[..], b"key", &value]).chunks(1).for_each(|byte| stream.receive(byte).unwrap());
     assert_eq!(stream.requests[0][2], value);
 
     let line = format!("ECHO {}\r\n", "x".repeat(65_000));

@@ -1,6 +1,7 @@
 //! Whom a leader has promoted in the place of a failed primary: no worse one than a replica that holds what WAIT counted, and answers.
 //!
-//! Owns: which replicas held what WAIT counted, be it one of many. That a replica answers is the leader's own word: it has answered a round that was sent within E.
+//! Owns: which replicas held what WAIT counted, be it one of many. That a replica answers is the leader's own word: it has answered a round
+//! that was sent within E.
 
 use crate::sim::checks::Checks;
 use crate::sim::checks::endings::Process;

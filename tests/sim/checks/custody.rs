@@ -1,8 +1,8 @@
 //! Key data against what clients were told.
 //!
-//! For each key that is written there is a floor: the highest number that the slot's owner must hold, because it was acknowledged, or shown, by a node
-//! that answers for it. Who comes to own a slot by taking over from its primary answers for what it held by then; who is given a slot answers for
-//! nothing, and neither does a process that has lost its memory. All else that goes below the floor is a loss.
+//! For each key that is written there is a floor: the highest number that the slot's owner must hold, because it was acknowledged, or
+//! shown, by a node that answers for it. Who comes to own a slot by taking over from its primary answers for what it held by then; who is
+//! given a slot answers for nothing, and neither does a process that has lost its memory. All else that goes below the floor is a loss.
 
 use crate::sim::checks::Checks;
 use crate::sim::checks::choices::Counted;
@@ -234,7 +234,8 @@ impl Checks {
         Some((tenure.index, self.custody.kept.entry((cluster, key)).or_default()))
     }
 
-    /// This node's answer leaves: nobody's has who came to own the key later. What is answered after a TAKEOVER without knowing of it is lost.
+    /// This node's answer leaves: nobody's has who came to own the key later. What is answered after a TAKEOVER without knowing of it is
+    /// lost.
     fn answers(&mut self, node: &Node<MemoryDisk>, (index, at): (usize, Micros), key: usize) -> Option<(LogIndex, &mut Kept)> {
         let served_by = self.seen[index].served_by;
         let cluster = node.state().cluster_id();
@@ -302,7 +303,8 @@ impl Checks {
 }
 
 impl Kept {
-    /// The next primary holds this: it is one of those that had everything, unless it forgot that; and if its predecessor has handed over it has all.
+    /// The next primary holds this: it is one of those that had everything, unless it forgot that; and if its predecessor has handed over
+    /// it has all.
     fn is_taken_over(&self, name: &str, now: Held, forgot: bool, is_handed_over: bool) {
         let is_kept = now.most >= self.waited || forgot;
         assert!(is_kept, "{} of {name} is with every replica, and the next primary has {now:?}", self.waited);

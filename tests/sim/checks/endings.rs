@@ -1,7 +1,7 @@
 //! Orderly ends: an owner of slots that is told to end (SIGTERM, SHUTDOWN) leaves nothing behind that a replica could have had.
 //!
-//! Owns: who could have had it. That is every replica that has been there since the word came, its process running, no link between the two cut, and a leader heard. A process that takes
-//! `shutdown-timeout`, or is told twice, may leave without.
+//! Owns: who could have had it. That is every replica that has been there since the word came, its process running, no link between the two
+//! cut, and a leader heard. A process that takes `shutdown-timeout`, or is told twice, may leave without.
 
 use crate::sim::checks::Checks;
 use crate::sim::machine::Machine;

@@ -1,7 +1,7 @@
 //! What each machine's process holds of the keys that are written.
 //!
-//! Owns: the number that a key stands for. One that is there stands for its value. One that is not was removed by a DEL, which has a number of its own, or because
-//! its time was over, or it was never there: which of these is known only between bounds, and by watching.
+//! Owns: the number that a key stands for. One that is there stands for its value. One that is not was removed by a DEL, which has a number
+//! of its own, or because its time was over, or it was never there: which of these is known only between bounds, and by watching.
 
 use crate::sim::machine::Machine;
 use crate::sim::writers::{FIELD, KEYS};
@@ -48,7 +48,8 @@ impl Ends {
         self.deletes.last().max(self.expired.last()).copied().unwrap_or(0)
     }
 
-    /// Which value's time is over at a key that was this one and is not there any more: its own, or that of one which came and went in the same turn.
+    /// Which value's time is over at a key that was this one and is not there any more: its own, or that of one which came and went in the
+    /// same turn.
     fn ended(&self, number: u64, expiry: Option<Millis>, wall: Millis) -> Option<u64> {
         let is_over = expiry.is_some_and(|expiry| wall > expiry);
         if is_over { Some(number) } else { self.fleeting.last().copied().filter(|last| *last > number) }
@@ -113,7 +114,8 @@ impl Watch {
         self.ends[key].fleeting.insert(number);
     }
 
-    /// Whether a process may hold this number of a key, or its machine ever did, or a later one. What it has not, it may have lacked when a DEL came that changed nothing.
+    /// Whether a process may hold this number of a key, or its machine ever did, or a later one. What it has not, it may have lacked when a
+    /// DEL came that changed nothing.
     pub fn may_hold(&self, copy: &Copy, key: usize, number: u64) -> bool {
         copy.ever[key] >= number || copy.there[key].is_none() && self.ends[key].most() >= number
     }

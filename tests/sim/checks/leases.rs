@@ -16,8 +16,8 @@ fn slots() -> impl Iterator<Item = Slot> {
     (0..CLIENT_SLOTS).filter_map(Slot::new).chain(KEYS.iter().map(|key| key.slot()))
 }
 
-/// Whether the process, going on now if it stands still, would take a write to this slot. That it takes less than it would tell does not count: it
-/// learns first what has arrived.
+/// Whether the process, going on now if it stands still, would take a write to this slot. That it takes less than it would tell does not
+/// count: it learns first what has arrived.
 pub fn accepts(machine: &Machine, slot: Slot, now: Micros) -> bool {
     machine.node.as_ref().is_some_and(|node| node.accepts_writes(slot, machine.clock.read(now)))
 }
@@ -43,8 +43,8 @@ impl Checks {
         }
     }
 
-    /// Whether an operator gave this node's slot away without asking whether it still serves (TAKEOVER), and it had not heard of it. That lasts no longer
-    /// than a lease.
+    /// Whether an operator gave this node's slot away without asking whether it still serves (TAKEOVER), and it had not heard of it. That
+    /// lasts no longer than a lease.
     pub fn is_overtaken(&self, node: &Node<MemoryDisk>, applied: LogIndex, slot: Slot, now: Micros) -> bool {
         let cluster = node.state().cluster_id();
         let Some(history) = self.clusters.get(&cluster) else { return false };
@@ -54,8 +54,8 @@ impl Checks {
         takeovers.any(|index| self.takeovers.get(&(cluster, index)).is_some_and(|at| now <= at + lease))
     }
 
-    /// Whether it may be a clock's fault that these two serve one slot: that of the one that does not know yet that it has lost it, or that of the leader which took its
-    /// lease for over.
+    /// Whether it may be a clock's fault that these two serve one slot: that of the one that does not know yet that it has lost it, or that
+    /// of the leader which took its lease for over.
     fn outlasts(&self, one: &Machine, other: &Machine, now: Micros) -> bool {
         let applied = |machine: &Machine| machine.node.as_ref().map_or(0, |node| node.state().last_applied());
         let (old, new) = if applied(one) < applied(other) { (one, other) } else { (other, one) };

@@ -1,7 +1,8 @@
 //! Keys do not move with their slots: who is given a slot begins without any, also who had it before.
 //!
-//! Owns: under which owner each number was first served, and which entries a node has not applied one by one. Whoever loses a slot drops its keys when it applies that; it cannot
-//! know of a slot that went and came back while it was away, by a snapshot or while its process was down.
+//! Owns: under which owner each number was first served, and which entries a node has not applied one by one. Whoever loses a slot drops
+//! its keys when it applies that; it cannot know of a slot that went and came back while it was away, by a snapshot or while its process
+//! was down.
 
 use crate::sim::checks::model::{By, Model, Tenure};
 use crate::sim::writers::KEYS;
@@ -30,8 +31,8 @@ impl Moves {
         self.leaps.entry(machine).or_default().push((after, to));
     }
 
-    /// The process on this machine, whose state was certain when so much was committed, serves this number of a key: the slot has not been moved since that was
-    /// first served.
+    /// The process on this machine, whose state was certain when so much was committed, serves this number of a key: the slot has not been
+    /// moved since that was first served.
     pub fn serves(
         &mut self,
         model: &Model,

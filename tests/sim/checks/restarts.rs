@@ -1,7 +1,8 @@
 //! What a process holds that began anew, with keys from its disk or without.
 //!
-//! Owns: what the process before it had saved when it ended in order, and who held more of its node's slots when it began. A primary that comes back with
-//! an old file, or with none, is not to serve that while a replica has the keys; one that was told to end has all of them in its file.
+//! Owns: what the process before it had saved when it ended in order, and who held more of its node's slots when it began. A primary that
+//! comes back with an old file, or with none, is not to serve that while a replica has the keys; one that was told to end has all of them
+//! in its file.
 
 use crate::sim::checks::Checks;
 use crate::sim::checks::history::History;
@@ -107,8 +108,8 @@ impl Checks {
         self.restarts.last.insert(index, Restart { at, cluster, committed, heirs, saved: ended.map(|(_, saved)| saved) });
     }
 
-    /// What this key must be where a process serves it that began after its node had come to own the slot: what was saved in order, and what a replica has,
-    /// unless the cluster had so long to promote one and could not.
+    /// What this key must be where a process serves it that began after its node had come to own the slot: what was saved in order, and
+    /// what a replica has, unless the cluster had so long to promote one and could not.
     pub fn retained(&self, machines: &[Machine], index: usize, key: usize, owner_since: LogIndex, now: Micros) -> u64 {
         let machine = &machines[index];
         let (Some(restart), Some(node)) = (self.restarts.last.get(&index), &machine.node) else { return 0 };

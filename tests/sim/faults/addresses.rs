@@ -1,7 +1,7 @@
 //! Machines move, addresses go to other hosts and come back, and one word means different hosts to different hosts.
 //!
-//! Owns: nothing (hosts knows who has what). A host whose address is away has another one, and its processes go on: they are reached at neither by whom they have
-//! told the first.
+//! Owns: nothing (hosts knows who has what). A host whose address is away has another one, and its processes go on: they are reached at
+//! neither by whom they have told the first.
 
 use crate::sim::clients::Mode;
 use crate::sim::hosts::{Hosts, Place};
@@ -24,7 +24,8 @@ impl World {
         }
     }
 
-    /// The address of this machine, or of an owner of slots, goes to another host, whose kernel knows nothing of its connections and often refuses its ports.
+    /// The address of this machine, or of an owner of slots, goes to another host, whose kernel knows nothing of its connections and often
+    /// refuses its ports.
     pub(super) fn lend_address(&mut self, index: usize) {
         let owners = self.owners_as_seen_by(index);
         let index = self.faults.pick(&owners).filter(|_| !self.faults.rng.one_in(4)).unwrap_or(index);
@@ -55,8 +56,8 @@ impl World {
         }
     }
 
-    /// What an operator who works on the first machine's host calls the second: mostly by a name that is good for that host only, if there is one. A bridge's address is
-    /// used where the first is known by a better one.
+    /// What an operator who works on the first machine's host calls the second: mostly by a name that is good for that host only, if there
+    /// is one. A bridge's address is used where the first is known by a better one.
     pub fn address_to_meet(&mut self, from: usize, to: usize) -> IpAddr {
         let is_known =
             self.id_of(from).and_then(|id| Some(self.state_of(from)?.member(&id)?.address.ip == self.net.hosts.ip(from).to_string()));
@@ -81,8 +82,8 @@ impl World {
         ip.parse().is_ok_and(|ip| self.net.hosts.place(Some(from), SocketAddr::new(ip, port)) == Place::Machine(to))
     }
 
-    /// Bridges are removed. Whoever says that it is reached where nobody reaches it, or is known by its bridge's address, is restarted: it would keep to that as
-    /// long as its process lives.
+    /// Bridges are removed. Whoever says that it is reached where nobody reaches it, or is known by its bridge's address, is restarted: it
+    /// would keep to that as long as its process lives.
     pub(super) fn remove_bridges(&mut self) {
         self.net.hosts.remove_bridges();
         for index in 0..self.machines.len() {

@@ -19,7 +19,8 @@ impl World {
         self.stats.clocks_set += 1;
     }
 
-    /// The clock of one host, or of the host of an owner of slots, runs at another rate for a while. Of two nobody could tell which is right.
+    /// The clock of one host, or of the host of an owner of slots, runs at another rate for a while. Of two nobody could tell which is
+    /// right.
     pub(super) fn spoil_rate(&mut self, index: usize) {
         let owners = self.owners_as_seen_by(index);
         let index = self.faults.pick(&owners).filter(|_| !self.faults.rng.one_in(3)).unwrap_or(index);

@@ -2,8 +2,9 @@
 //!
 //! Bytes of nodes.conf that were safely on disk change between two lives of a process.
 //!
-//! What follows is tried on the spot, by a process that says nothing to anybody: it must refuse the file, or cut off what is no entry, and never know less than
-//! was promised. Then an operator has put the file right. Left alone is what no checksum can see (docs/nodes-conf.md): entries behind the last `synced` line.
+//! What follows is tried on the spot, by a process that says nothing to anybody: it must refuse the file, or cut off what is no entry, and
+//! never know less than was promised. Then an operator has put the file right. Left alone is what no checksum can see (docs/nodes-conf.md):
+//! entries behind the last `synced` line.
 
 use crate::sim::checks::durable::Durable;
 use crate::sim::machine::Machine;

@@ -1,7 +1,9 @@
-//! Frames that no honest node sends: from a stranger, who has read the cluster's id in a HI, and from a member's place in a link that is up.
+//! Frames that no honest node sends: from a stranger, who has read the cluster's id in a HI, and from a member's place in a link that is
+//! up.
 //!
-//! Owns: what they say. The bus has no key, so who speaks as a leader of a term that can be is believed, and so is a member about itself. Everything else must do no
-//! harm, and this is what is sent here (docs/testing.md, "Hostile frames"): numbers that cannot be, terms that are over, answers to nothing, questions.
+//! Owns: what they say. The bus has no key, so who speaks as a leader of a term that can be is believed, and so is a member about itself.
+//! Everything else must do no harm, and this is what is sent here (docs/testing.md, "Hostile frames"): numbers that cannot be, terms that
+//! are over, answers to nothing, questions.
 
 use crate::sim::hosts;
 use crate::sim::network::{DIALLER, LISTENER, Owner};

@@ -9,8 +9,8 @@ use crate::sim::writers::KEYS;
 use pontoon::types::Slot;
 
 impl World {
-    /// A leader that hears of its deposition late: only a primary hears it. That primary is cut off with it, at any moment or when the leader has just
-    /// handed over; or its process starts anew. Somebody else is to have a slot of it.
+    /// A leader that hears of its deposition late: only a primary hears it. That primary is cut off with it, at any moment or when the
+    /// leader has just handed over; or its process starts anew. Somebody else is to have a slot of it.
     pub(super) fn strand(&mut self) {
         let leaders = self.leaders();
         let Some(leader) = self.faults.pick(&leaders) else { return };

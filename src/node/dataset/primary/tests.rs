@@ -25,7 +25,7 @@ fn unsent(net: &Net, conn: ConnId) -> usize {
 
 /// It reads so much of what it has been sent.
 fn read(net: &mut Net, conn: ConnId, most: usize) -> Vec<u8> {
-    let transmit = net.nodes[0].transmit_buffer(conn, net.now).expect("it is there");
+    let transmit = net.transmit(0, conn);
     let bytes = transmit.as_slice()[..transmit.len().min(most)].to_vec();
     transmit.advance(bytes.len());
     net.nodes[0].flushed(conn, bytes.len());

@@ -37,7 +37,7 @@ fn who_has_more_than_its_successor_gets_all_keys() {
     // The link breaks, and the primary writes on: its successor knows nothing of that.
     let link = net.nodes[1].dataset.following.link.unwrap();
     net.nodes[1].close(link);
-    net.nodes[1].dataset.following.dial_at = Millis::MAX;
+    net.nodes[1].dataset.following.redial.at = Millis::MAX;
     assert_eq!(net.ask(0, "SET lost 1"), "+OK\r\n");
     assert!(net.nodes[1].dataset.is_in_sync() && net.history(1).offset < net.history(0).offset);
     net.fail_over(1, 0, FailoverKind::Force);
@@ -168,7 +168,7 @@ fn a_failover_by_request_waits_for_the_link() {
     net.all_equal(0);
     let link = net.nodes[1].dataset.following.link.unwrap();
     net.break_off(1, link);
-    net.nodes[1].dataset.following.dial_at = Millis::MAX;
+    net.nodes[1].dataset.following.redial.at = Millis::MAX;
     // The primary has another history, and less of it.
     net.nodes[0].dataset.stream.restart(crate::replication::History::new(crate::types::ReplId::from_bytes([9; 20]), 5));
     assert!(net.ask(1, "CLUSTER FAILOVER").starts_with("-TIMEOUT"));
@@ -206,25 +206,25 @@ fn a_primary_whose_rdb_cannot_be_loaded_is_asked_less_and_less_often() {
     net.break_off(1, link);
     let mut pauses = Vec::new();
     for _ in 0..15 {
-        net.nodes[1].dataset.following.dial_at = 0;
+        net.nodes[1].dataset.following.redial.at = 0;
         net.nodes[1].out.todo.connect = true;
         net.until("a link", |net| net.nodes[1].dataset.following.link.is_some());
         let link = net.nodes[1].dataset.following.link.unwrap();
         let id = "1".repeat(40);
         net.give(1, link, format!("+PONG\r\n+OK 1\r\n+OK 7\r\n+OK\r\n+OK\r\n+OK\r\n+FULLRESYNC {id} 5\r\n$9\r\nNO RDB AT").as_bytes());
         net.until("its end", |net| net.nodes[1].dataset.following.link != Some(link));
-        pauses.push(net.nodes[1].dataset.following.dial_at.saturating_sub(net.now.mono));
+        pauses.push(net.nodes[1].dataset.following.redial.at.saturating_sub(net.now.mono));
     }
     assert!(pauses[0] <= 100 && pauses[14] > 29_000 && pauses[14] <= 60_000, "{pauses:?}");
     net.release(0, 1, Port::Client);
-    net.nodes[1].dataset.following.dial_at = 0;
+    net.nodes[1].dataset.following.redial.at = 0;
     net.nodes[1].out.todo.connect = true;
     net.all_equal(0);
     // A link that has stood for a while and merely breaks is soon there again.
     (0..250).for_each(|_| net.step());
     let link = net.nodes[1].dataset.following.link.unwrap();
     net.break_off(1, link);
-    assert!(net.nodes[1].dataset.following.dial_at <= net.now.mono + 50);
+    assert!(net.nodes[1].dataset.following.redial.at <= net.now.mono + 50);
 }
 
 /// Nodes 1 and 2 replicate node 0 as before, and will not take over from it.

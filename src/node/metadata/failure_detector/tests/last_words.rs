@@ -76,5 +76,6 @@ fn clients_see_nothing_of_all_this() {
     let mut net = Net::with_a_neutral_leader();
     let conn = net.say(P, "PING");
     net.nodes[P].close(conn);
-    assert_eq!(net.nodes[P].next_action(), Some(Action::Close { conn, how: Closing::InOrder }));
+    let turned = net.nodes[P].turn(&mut || net.now).unwrap();
+    assert_eq!(net.nodes[P].next_action(&turned), Some(Action::Close { conn, how: Closing::InOrder }));
 }

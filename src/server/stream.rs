@@ -1,0 +1,179 @@
+//! The path of bytes between this process and another: a socket, of whatever kind.
+//!
+//! Owns: connecting, reading, writing, closing, addresses, options, registering with mio. The only file that names a kind of socket, but
+//! for the listener, which accepts them. Must not: look at the bytes, or know whose they are (connection does).
+
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::time::Duration;
+
+use mio::event::Source;
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+/// A socket that does not wait.
+#[derive(Debug)]
+pub enum Stream {
+    /// TCP.
+    Tcp(TcpStream),
+}
+
+impl From<TcpStream> for Stream {
+    fn from(socket: TcpStream) -> Self {
+        Self::Tcp(socket)
+    }
+}
+
+/// What a dialled socket has come to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Dialled {
+    /// Not decided yet.
+    Pending,
+    /// It is up, from this own address.
+    Up(SocketAddr),
+    /// The peer's kernel said no.
+    Refused,
+    /// It failed in another way.
+    Failed,
+}
+
+/// True if this error says that nobody listens there.
+pub fn is_refusal(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionRefused
+}
+
+impl Stream {
+    /// Begins to connect.
+    ///
+    /// # Errors
+    /// The system's, which may be a refusal already ([`is_refusal`]).
+    pub fn dial(target: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        // Our own end takes a port that some node, restarted, may want to listen on: with this set on both, it may.
+        socket.set_reuse_address(true)?;
+        match socket.connect(&target.into()) {
+            Ok(()) => {}
+            Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(TcpStream::from_std(socket.into()).into())
+    }
+
+    /// Looks at a dialled socket after an event.
+    pub fn dialled(&self) -> Dialled {
+        let Self::Tcp(socket) = self;
+        match socket.take_error() {
+            Ok(None) => {}
+            Ok(Some(error)) | Err(error) => return if is_refusal(&error) { Dialled::Refused } else { Dialled::Failed },
+        }
+        let (own, peer) = match (socket.local_addr(), socket.peer_addr()) {
+            (Ok(own), Ok(peer)) => (own, peer),
+            (_, Err(error)) if error.kind() == io::ErrorKind::NotConnected => return Dialled::Pending,
+            _ => return Dialled::Failed,
+        };
+        // A dial to a dead port of this host may meet itself, when the kernel picks that very port for our end; kept, it would also hold
+        // the port.
+        if own == peer { Dialled::Refused } else { Dialled::Up(own) }
+    }
+
+    /// Our end's address.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        let Self::Tcp(socket) = self;
+        socket.local_addr()
+    }
+
+    /// No delay for small messages, and keepalive probes as `tcp-keepalive` says. A failure harms nothing but comfort.
+    pub fn tune(&self, keepalive_seconds: u64) {
+        let Self::Tcp(socket) = self;
+        let socket = SockRef::from(socket);
+        let mut result = socket.set_tcp_nodelay(true);
+        if keepalive_seconds > 0 {
+            let between = Duration::from_secs((keepalive_seconds / 3).max(1));
+            let probes = TcpKeepalive::new().with_time(Duration::from_secs(keepalive_seconds)).with_interval(between).with_retries(3);
+            result = result.and_then(|()| socket.set_tcp_keepalive(&probes));
+        }
+        if let Err(error) = result {
+            log::debug!("socket options: {error}");
+        }
+    }
+
+    /// Has mio tell of it by this name, once for both directions.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let Self::Tcp(socket) = self;
+        socket.register(registry, token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// One read(2) into the room that the buffer has; 0 is the end.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is there, `Interrupted` to be tried again; after any other the connection is broken.
+    pub fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let Self::Tcp(socket) = self;
+        Ok(rustix::io::read(&*socket, spare_capacity(buffer))?)
+    }
+
+    /// One write(2); how much of `bytes` was taken.
+    ///
+    /// # Errors
+    /// `WouldBlock` if none was, `Interrupted` to be tried again, `BrokenPipe` if the peer has closed; after any other the connection is
+    /// broken.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Self::Tcp(socket) = self;
+        Ok(rustix::io::write(&*socket, bytes)?)
+    }
+
+    /// Tells the peer that nothing comes any more.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn shutdown(&self) -> io::Result<()> {
+        let Self::Tcp(socket) = self;
+        socket.shutdown(Shutdown::Write)
+    }
+
+    /// Closes it so that the peer sees a reset; dropped, it is closed in order. One that has ended already sends nothing.
+    pub fn reset(self) {
+        let Self::Tcp(socket) = self;
+        if let Err(error) = SockRef::from(&socket).set_linger(Some(Duration::ZERO)) {
+            log::debug!("resetting a connection: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_dial_says_up_or_refused() {
+        let settled = |stream: &Stream| loop {
+            match stream.dialled() {
+                Dialled::Pending => {}
+                result => return result,
+            }
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = listener.local_addr().unwrap();
+        let stream = Stream::dial(target).unwrap();
+        stream.tune(300);
+        assert!(matches!(settled(&stream), Dialled::Up(own) if own != target));
+        // Nobody listens on a port that is only bound, and nobody else can take it.
+        let silent = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
+        silent.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        match Stream::dial(silent.local_addr().unwrap().as_socket().unwrap()) {
+            Ok(stream) => assert_eq!(settled(&stream), Dialled::Refused),
+            Err(error) => assert!(is_refusal(&error)),
+        }
+    }
+}
