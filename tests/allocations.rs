@@ -130,7 +130,7 @@ fn get_and_set_allocate_nothing() {
         last_contact: None,
         proposals_pending: 0,
         awaited: false,
-        has_bequest: false,
+        has_final_offset: false,
         store: Work { appends: 0, rewrites: 0, syncs: &syncs },
     };
     for (round, words) in (0..3).flat_map(|round| REQUESTS.map(|words| (round, words))) {

@@ -152,7 +152,7 @@ impl<D: Disk> Node<D> {
                 self.out.clients.publishing.pubsub.leave(conn, &mut client.client.subscriptions);
                 client.client.leave(&mut self.dataset.keyspace);
                 self.out.clients.waiting.forget(conn);
-                self.out.clients.pausing.held.remove(&conn);
+                self.out.clients.pauses.held.remove(&conn);
                 self.metadata.reset_ended(conn);
                 self.with_dataset(|dataset, metadata, _, out| {
                     dataset.failover_ended(conn, &WaitOutcome::Failed("the client that asked for it is gone".to_owned()), metadata, out)

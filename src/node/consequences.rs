@@ -44,7 +44,7 @@ impl<D: Disk> Node<D> {
             lacks_keys: self.dataset.lacks_keys(),
             goes: self.view.is_at_its_end() && !self.dataset.owes_inheritance(&self.metadata),
             is_awaited: self.dataset.is_awaited(),
-            asks: self.dataset.succession.asks(),
+            asks: self.dataset.takeover.asks(),
         };
     }
 

@@ -140,7 +140,7 @@ impl<D: Disk> Node<D> {
         node.with_metadata(Metadata::refresh_members);
         node.with_metadata(|metadata, _, out| metadata.note_addresses_in_tail(out));
         node.with_metadata(Metadata::refresh_owners);
-        node.with_dataset(|dataset, _, _, _| dataset.become_bereft());
+        node.with_dataset(|dataset, _, _, _| dataset.await_failover());
         node.out.timers.set(Timer::Cron, now.mono);
         Ok(node)
     }
@@ -178,13 +178,13 @@ impl<D: Disk> Node<D> {
         self.metadata.trim_log(&self.view);
         self.read_bus();
         self.arrange();
-        self.with_metadata(Metadata::tend_deaths);
+        self.with_metadata(Metadata::tend_failure_detector);
         self.with_metadata(Metadata::tend_failovers);
         self.read_publications();
         self.run_clients(clock);
         // After them: what a successor waits for may be the last of a stream, and then nothing else comes that would begin another turn.
-        self.with_dataset(|dataset, metadata, view, out| dataset.tend_succession(metadata, view, out));
-        self.with_dataset(|dataset, metadata, view, out| dataset.tend_bereft(metadata, view, out));
+        self.with_dataset(|dataset, metadata, view, out| dataset.tend_takeover_of_primary(metadata, view, out));
+        self.with_dataset(|dataset, metadata, view, out| dataset.tend_awaited_failover(metadata, view, out));
         apply_config::take_up(&mut self.metadata, &mut self.dataset.keyspace, &mut self.view, &mut self.out);
         self.settle();
         // Before what it may ask for: the last save.
@@ -372,7 +372,7 @@ impl<D: Disk> Node<D> {
 
     /// Whether a client's write to this slot would be acknowledged now.
     pub fn accepts_writes(&self, slot: Slot, now: Now) -> bool {
-        let leaving = self.dataset.succession.yielding.leaving.iter().any(|range| range.contains(slot));
+        let leaving = self.dataset.takeover.demotion.leaving.iter().any(|range| range.contains(slot));
         let held = self.machine.steady.would_read(now).is_some_and(|now| self.dataset.lease.at(now.mono).is_some());
         self.metadata.outlook.usable && self.metadata.state.owner(slot) == Some(self.metadata.me) && !leaving && held
     }

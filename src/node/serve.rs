@@ -136,7 +136,8 @@ impl<D: Disk> Node<D> {
         let limit = self.view.config.client_output_buffer_limit.pubsub.hard;
         self.dataset.keyspace.want_notes(wanted_notes(&self.view.config));
         self.dataset.keyspace.prepare(self.view.now.wall, !client.no_touch);
-        let (awaited, has_bequest, offset) = (self.dataset.is_awaited(), self.dataset.has_bequest(), self.dataset.replication_offset());
+        let (awaited, has_final_offset, offset) =
+            (self.dataset.is_awaited(), self.dataset.has_final_offset(), self.dataset.replication_offset());
         let written = (!client.is_primary && !self.dataset.stream.is_own()).then(|| self.dataset.keyspace.dirty());
         let mut others = Others::new(&mut self.out.io.sessions, Some(Asking { conn, resp3 }), limit);
         let outsiders = outsiders(&self.metadata.me, &self.metadata.own_address, &self.metadata.standing, &self.views.handshakes);
@@ -161,9 +162,9 @@ impl<D: Disk> Node<D> {
                 offset,
                 offsets: self.metadata.copies.offsets(),
                 stats: &self.out.io.bus_stats,
-                leaving: &self.dataset.succession.yielding.leaving,
+                leaving: &self.dataset.takeover.demotion.leaving,
                 awaited,
-                has_bequest,
+                has_final_offset,
                 lease: self.dataset.lease.at(self.view.now.mono),
                 lease_lapses: self.dataset.lease.lapses(),
                 lease_withheld: self.metadata.clocks.withheld(),
@@ -179,7 +180,7 @@ impl<D: Disk> Node<D> {
             pubsub: &mut self.out.clients.publishing.pubsub,
             server: &mut self.out.server,
             clients: &mut others,
-            pause: self.out.clients.pausing.in_force(),
+            pause: self.out.clients.pauses.in_force(),
         };
         let flow = match step {
             Step::Execute(args) => commands::execute(&mut context, args),

@@ -24,7 +24,7 @@ pub(in crate::node) enum Timer {
     /// A member will have been silent for too long.
     Failure,
     /// Nobody waits any longer for a witness, or for the end of an inquiry.
-    Deaths,
+    FailureDetector,
     /// A failed primary's place is to be looked at.
     Failover,
     /// The primary is to be dialled, or to be told how far this replica is.

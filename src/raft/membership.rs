@@ -195,7 +195,7 @@ impl<P: Payload> Raft<P> {
     }
 
     /// Who should vote next, so many at most, beside those who do.
-    pub fn heirs(&self, members: &[Prospect], count: usize, now: Millis) -> Vec<NodeId> {
+    pub fn successors(&self, members: &[Prospect], count: usize, now: Millis) -> Vec<NodeId> {
         self.scene(members, true, now).best(count)
     }
 

@@ -100,7 +100,7 @@ pub struct Cluster<'a> {
     /// A successor of this node may still need the keys that it has.
     pub awaited: bool,
     /// It was the primary of its shard, and still has the keys as they were then: its successor may copy them.
-    pub has_bequest: bool,
+    pub has_final_offset: bool,
     /// What nodes.conf has cost so far.
     pub store: Work<'a>,
 }

@@ -183,7 +183,7 @@ impl Desk {
                 last_contact: self.last_contact,
                 proposals_pending: 2,
                 awaited: false,
-                has_bequest: false,
+                has_final_offset: false,
                 store: Work { appends: 3, rewrites: 4, syncs: &self.syncs },
             },
             config: &mut self.config,

@@ -14,6 +14,6 @@ use crate::node::clients::pubsub_links::Publishing;
 #[derive(Default)]
 pub(in crate::node) struct Clients {
     pub waiting: blocked_clients::Waiting,
-    pub pausing: pause::Pausing,
+    pub pauses: pause::Pauses,
     pub publishing: Publishing,
 }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The pauses in force.
 #[derive(Default)]
-pub(in crate::node) struct Pausing {
+pub(in crate::node) struct Pauses {
     by_client: Option<Pause>,
     /// While slots go from a primary to its replica, until when (mono ms), for each replica that asked for it; none: for this node itself.
     handovers: BTreeMap<Option<NodeId>, Millis>,
@@ -21,7 +21,7 @@ pub(in crate::node) struct Pausing {
     pub held: BTreeSet<ConnId>,
 }
 
-impl Pausing {
+impl Pauses {
     /// What requests meet: of two pauses the stricter and longer one.
     pub fn in_force(&self) -> Option<Pause> {
         self.by_client.into_iter().chain(self.by_node()).reduce(both)
@@ -47,45 +47,45 @@ fn both(a: Pause, b: Pause) -> Pause {
 impl Effects {
     /// CLIENT PAUSE and UNPAUSE: the newest counts.
     pub fn pause_clients(&mut self, pause: Option<Pause>) {
-        self.clients.pausing.by_client = pause;
+        self.clients.pauses.by_client = pause;
         self.pauses_changed();
     }
 
     /// Writes wait until this node's slots are somebody's again.
     pub fn hold_writes(&mut self, until: Millis) {
-        self.clients.pausing.handovers.insert(None, until);
+        self.clients.pauses.handovers.insert(None, until);
         self.pauses_changed();
     }
 
     /// A replica that is about to take them over has asked for it.
     pub fn hold_writes_for(&mut self, replica: NodeId, until: Millis) {
-        self.clients.pausing.handovers.insert(Some(replica), until);
+        self.clients.pauses.handovers.insert(Some(replica), until);
         self.pauses_changed();
     }
 
     /// Nobody needs wait any longer.
     pub fn release_writes(&mut self) {
-        if !std::mem::take(&mut self.clients.pausing.handovers).is_empty() {
+        if !std::mem::take(&mut self.clients.pauses.handovers).is_empty() {
             self.pauses_changed();
         }
     }
 
     /// Nor for what this replica has asked; for others, or for this node itself, still.
     pub fn release_writes_for(&mut self, replica: NodeId) {
-        if self.clients.pausing.handovers.remove(&Some(replica)).is_some() {
+        if self.clients.pauses.handovers.remove(&Some(replica)).is_some() {
             self.pauses_changed();
         }
     }
 
     /// Nobody is served any more; or again, for the process does not end after all.
     pub fn hold_everything(&mut self, ends: bool) {
-        self.clients.pausing.ends = ends;
+        self.clients.pauses.ends = ends;
         self.pauses_changed();
     }
 
     fn pauses_changed(&mut self) {
         let ends =
-            self.clients.pausing.by_client.map(|pause| pause.until).into_iter().chain(self.clients.pausing.handovers.values().copied());
+            self.clients.pauses.by_client.map(|pause| pause.until).into_iter().chain(self.clients.pauses.handovers.values().copied());
         if let Some(until) = ends.min() {
             self.timers.set(Timer::Pause, until);
         }
@@ -94,7 +94,7 @@ impl Effects {
 
     /// Whether what is left of this client's EXEC must wait although what suspended it is decided: it began before the pause, and would go on in it \[N54\].
     pub fn holds_rest(&self, conn: ConnId) -> bool {
-        let Some(pause) = self.clients.pausing.by_node() else { return false };
+        let Some(pause) = self.clients.pauses.by_node() else { return false };
         let kind = self.io.sessions.get(conn).map(|session| &session.kind);
         matches!(kind, Some(Kind::Client(client)) if client.client.execution.as_ref().is_some_and(|rest| pause.held == Held::All || rest.writes()))
     }
@@ -107,22 +107,22 @@ impl Effects {
         }
         if let Kind::Client(client) = &mut session.kind {
             client.client.held = true;
-            self.clients.pausing.held.insert(conn);
+            self.clients.pauses.held.insert(conn);
         }
     }
 
     /// Timers: a pause ends.
     pub fn end_pause(&mut self, now: Millis) {
         if self.timers.take_due(Timer::Pause, now) {
-            self.clients.pausing.by_client.take_if(|pause| pause.until <= now);
-            self.clients.pausing.handovers.retain(|_, until| *until > now);
+            self.clients.pauses.by_client.take_if(|pause| pause.until <= now);
+            self.clients.pauses.handovers.retain(|_, until| *until > now);
             self.pauses_changed();
         }
     }
 
     /// Whoever is held is looked at again, in the next turn, which follows at once: it is held once more if it must be.
     fn resume_held(&mut self) {
-        for conn in std::mem::take(&mut self.clients.pausing.held) {
+        for conn in std::mem::take(&mut self.clients.pauses.held) {
             if let Some(Kind::Client(client)) = self.io.sessions.get_mut(conn).map(|session| &mut session.kind) {
                 client.client.held = false;
                 self.io.sessions.queue_input(conn);

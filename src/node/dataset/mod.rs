@@ -28,7 +28,7 @@ pub(in crate::node) struct Dataset {
     pub feeding: primary::Feeding,
     pub saving: rdb_save::Saving,
     pub loading: rdb_load::Loading,
-    pub succession: takeover::Succession,
+    pub takeover: takeover::Takeover,
     pub lease: write_lease::Lease,
 }
 
@@ -43,7 +43,7 @@ impl Dataset {
             feeding: primary::Feeding::default(),
             saving: rdb_save::Saving::default(),
             loading,
-            succession: takeover::Succession::default(),
+            takeover: takeover::Takeover::default(),
             lease: write_lease::Lease::default(),
         }
     }

@@ -95,7 +95,7 @@ impl Dataset {
     }
 
     fn feed_replica(&mut self, conn: ConnId, metadata: &Metadata, view: &View, out: &mut Effects) -> Fed {
-        let has_no_data = !(self.is_in_sync() || self.has_bequest()) || self.lacks_keys();
+        let has_no_data = !(self.is_in_sync() || self.has_final_offset()) || self.lacks_keys();
         let Some(session) = out.io.sessions.get_mut(conn).filter(|session| !session.closing) else { return Fed::Enough };
         let Kind::Client(client) = &mut session.kind else { return Fed::Enough };
         let asks = client.client.replica.as_ref().is_some_and(|replica| replica.is_asking());

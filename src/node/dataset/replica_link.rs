@@ -54,7 +54,7 @@ impl Dataset {
             }
         }
         self.following.synced(reign);
-        self.forget_bequest();
+        self.forget_final_offset();
     }
 
     /// Runs the stream from here on.

@@ -135,13 +135,13 @@ impl Dataset {
         if me.primary.is_some() {
             self.foreign.follows();
         }
-        me.primary.or(self.succession.predecessor()) != self.following.primary
+        me.primary.or(self.takeover.predecessor()) != self.following.primary
     }
 
     /// This node is that one's replica from now on, or nobody's. It has parted from the former one.
     pub fn change_primary(&mut self, metadata: &Metadata, view: &View, out: &mut Effects) {
         let Some(me) = metadata.state.member(&metadata.me) else { return };
-        let (primary, shard, failed) = (me.primary.or(self.succession.predecessor()), Some(me.shard), me.failed);
+        let (primary, shard, failed) = (me.primary.or(self.takeover.predecessor()), Some(me.shard), me.failed);
         let in_sync = match (self.following.primary, &primary) {
             (Some(_), Some(_)) => self.following.in_sync && self.following.shard == shard,
             // A successor waits for no primary that has failed.
@@ -174,7 +174,7 @@ impl Dataset {
 
     /// No replica any more: with slots, as a primary that goes on with its predecessor's keys; without, as one that has none.
     fn lead_own_keys(&mut self, metadata: &Metadata, out: &mut Effects) {
-        self.forget_bequest();
+        self.forget_final_offset();
         self.begin_reign(metadata);
         // What replicas were told of the reign was another's.
         self.part_from_replicas(out);

@@ -68,7 +68,7 @@ impl Dataset {
     /// Nothing is acknowledged any more that replicas could lack in the end. Also if slots have come back meanwhile, and were served.
     fn hold_for_replicas(&mut self, parting: &mut Parting, owed: Owed, metadata: &Metadata, out: &mut Effects) {
         let has_replicas = owed != Owed::Nothing || self.replicas(out).next().is_some();
-        if has_replicas && metadata.state.slot_count_of(&metadata.me) > 0 && !out.clients.pausing.is_own() {
+        if has_replicas && metadata.state.slot_count_of(&metadata.me) > 0 && !out.clients.pauses.is_own() {
             parting.floor = Some(self.stream.offset());
             out.hold_writes(Millis::MAX);
             self.feeding.asks_acks = true;
@@ -79,7 +79,7 @@ impl Dataset {
     /// The successor may have gone, and the slots have come back: nobody has the time any more to copy what would be written.
     pub fn hold_returned_slots(&mut self, metadata: &Metadata, out: &mut Effects) {
         let returned = metadata.state.slot_count_of(&metadata.me) > 0 && !metadata.state.replicas_of(&metadata.me).is_empty();
-        if returned && !out.clients.pausing.is_own() {
+        if returned && !out.clients.pauses.is_own() {
             out.hold_writes(Millis::MAX);
         }
     }
@@ -108,8 +108,8 @@ impl Dataset {
         if self.owes_inheritance(metadata) || self.is_handing_over() {
             return if near || connected { Owed::Inheritance } else { strangers() };
         }
-        // Of an heir that lacks keys its predecessor has all of them.
-        if metadata.state.slot_count_of(&metadata.me) == 0 || self.succession.predecessor().is_some() {
+        // Of a successor that lacks keys its predecessor has all of them.
+        if metadata.state.slot_count_of(&metadata.me) == 0 || self.takeover.predecessor().is_some() {
             return strangers();
         }
         let lives =

@@ -7,7 +7,7 @@ use crate::cluster::FailoverKind;
 use crate::cluster::change::Failover;
 use crate::commands::{UpstreamLink, WaitOutcome};
 use crate::node::dataset::Dataset;
-use crate::node::dataset::demotion::Yielding;
+use crate::node::dataset::demotion::Demotion;
 use crate::node::metadata::Metadata;
 use crate::node::metadata::proposals::Part;
 use crate::node::timers::Timer;
@@ -49,7 +49,7 @@ struct Question {
 
 /// See the module. While both are there, the attempt has been applied and the question is about the end of the stream for good.
 #[derive(Default)]
-pub(in crate::node) struct Succession {
+pub(in crate::node) struct Takeover {
     attempt: Option<Attempt>,
     question: Option<Question>,
     /// How many questions this process has asked.
@@ -57,17 +57,17 @@ pub(in crate::node) struct Succession {
     /// From whom an entry in the log's tail makes this node take over: it will be asked, and is dialled already.
     pub summoned: Option<NodeId>,
     /// The slots are ours, their last changes are not here yet \[N25\].
-    heir: bool,
+    catching_up: bool,
     /// The predecessor that is being told that this node has everything: the link to it is kept for that.
     done: Option<NodeId>,
     /// The other side: this node as the primary that gives its slots up.
-    pub yielding: Yielding,
+    pub demotion: Demotion,
 }
 
-impl Succession {
+impl Takeover {
     /// From whom this node has taken over without having all that it had.
     pub fn predecessor(&self) -> Option<NodeId> {
-        self.question.filter(|_| self.heir).map(|question| question.primary)
+        self.question.filter(|_| self.catching_up).map(|question| question.primary)
     }
 
     fn next_question(&mut self) -> u64 {
@@ -85,36 +85,36 @@ impl Dataset {
     /// CLUSTER FAILOVER.
     pub fn begin_failover(&mut self, client: ConnId, metadata: &Metadata, view: &View, out: &mut Effects) {
         let primary = metadata.state.member(&metadata.me).and_then(|me| me.primary);
-        let Some(primary) = primary.filter(|_| self.succession.attempt.is_none()) else {
+        let Some(primary) = primary.filter(|_| self.takeover.attempt.is_none()) else {
             return out.clients.waiting.finish(client, WaitOutcome::Failed("ERR A failover is in progress already".to_owned()));
         };
         log::info!("Taking over from {}, as asked", metadata.state.named(&primary));
         let until = view.now.mono + view.config.cluster_manual_failover_timeout;
-        self.succession.attempt = Some(Attempt { client, until, proposed: false });
-        self.succession.question = Some(Question { primary, asked: None, end: None });
+        self.takeover.attempt = Some(Attempt { client, until, proposed: false });
+        self.takeover.question = Some(Question { primary, asked: None, end: None });
         out.timers.set(Timer::Succession, until);
         out.todo.connect = true;
     }
 
     /// A client was told this, or has left: a failover that it asked for and that was not granted is over.
     pub fn failover_ended(&mut self, client: ConnId, outcome: &WaitOutcome, metadata: &Metadata, out: &mut Effects) {
-        if self.succession.attempt.is_some_and(|attempt| attempt.client == client) {
+        if self.takeover.attempt.is_some_and(|attempt| attempt.client == client) {
             self.call_failover_off(outcome.clone(), metadata, out);
         }
     }
 
     /// The primary serves writes again, unless it has learned by now that it is none any more.
     fn call_failover_off(&mut self, outcome: WaitOutcome, metadata: &Metadata, out: &mut Effects) {
-        let Some(attempt) = self.succession.attempt.take() else { return };
+        let Some(attempt) = self.takeover.attempt.take() else { return };
         let why = outcome.clone().failure();
         out.clients.waiting.finish(attempt.client, outcome);
-        if let (false, Some(question)) = (self.succession.heir, self.succession.question) {
+        if let (false, Some(question)) = (self.takeover.catching_up, self.takeover.question) {
             if let Some(why) = why {
                 log::warn!("Taking over from {} is called off: {why}", metadata.state.named(&question.primary));
             }
-            self.succession.question = None;
+            self.takeover.question = None;
             if let Some(conn) = metadata.links.up(&question.primary) {
-                let number = self.succession.next_question();
+                let number = self.takeover.next_question();
                 out.io.outbox.push(conn, Frame::FailoverPrepare { pause: 0, number });
             }
         }
@@ -135,14 +135,14 @@ impl Dataset {
     fn put_question(&mut self, question: Question, pause: Millis, metadata: &Metadata, out: &mut Effects) {
         let asked = question.asked.map(|(conn, _)| conn);
         let Some(conn) = metadata.links.up(&question.primary).filter(|conn| asked != Some(*conn)) else { return };
-        let number = self.succession.next_question();
+        let number = self.takeover.next_question();
         out.io.outbox.push(conn, Frame::FailoverPrepare { pause, number });
-        self.succession.question = Some(Question { asked: Some((conn, number)), end: None, ..question });
+        self.takeover.question = Some(Question { asked: Some((conn, number)), end: None, ..question });
     }
 
     /// FAILOVER_OFFSET came by `conn`.
     pub fn receive_failover_offset(&mut self, conn: ConnId, end: Extent, number: u64) {
-        if let Some(question) = self.succession.question.as_mut().filter(|question| question.asked == Some((conn, number))) {
+        if let Some(question) = self.takeover.question.as_mut().filter(|question| question.asked == Some((conn, number))) {
             question.end = Some(end);
         }
     }
@@ -151,24 +151,24 @@ impl Dataset {
     pub fn succeed(&mut self, primary: NodeId, kind: FailoverKind, view: &View, out: &mut Effects) {
         match kind {
             // It may have been applied by an earlier process, whose keys are with others by now.
-            _ if self.succession.yielding.is_bereft() => {}
+            _ if self.takeover.demotion.is_awaiting_failover() => {}
             FailoverKind::Manual => self.inherit(primary, view, out),
             // It was chosen for keys that it had, and its process has ended since.
-            _ if !self.following.has_copy() => self.become_bereft(),
+            _ if !self.following.has_copy() => self.await_failover(),
             FailoverKind::Auto | FailoverKind::Force | FailoverKind::Takeover => {}
         }
     }
 
     /// The slots are somebody else's again: what this node may have waited for is not to come.
     pub fn disinherit(&mut self) {
-        if std::mem::take(&mut self.succession.heir) {
-            (self.succession.question, self.succession.attempt) = (None, None);
+        if std::mem::take(&mut self.takeover.catching_up) {
+            (self.takeover.question, self.takeover.attempt) = (None, None);
         }
     }
 
     fn inherit(&mut self, primary: NodeId, view: &View, out: &mut Effects) {
-        self.succession.heir = true;
-        self.succession.question = Some(Question { primary, asked: None, end: None });
+        self.takeover.catching_up = true;
+        self.takeover.question = Some(Question { primary, asked: None, end: None });
         out.hold_writes(view.now.mono + view.config.cluster_manual_failover_timeout);
         out.todo.connect = true;
     }
@@ -177,22 +177,22 @@ impl Dataset {
     fn tell_predecessor(&mut self, primary: NodeId, metadata: &Metadata, view: &View, out: &mut Effects) {
         if let Some(conn) = metadata.links.up(&primary).filter(|_| !view.is_at_its_end()) {
             out.io.outbox.push(conn, Frame::FailoverDone { has: self.extent() });
-            self.succession.done = Some(primary);
+            self.takeover.done = Some(primary);
         }
     }
 }
 
 impl Dataset {
     /// Once a turn: asks, proposes once this replica has caught up, serves once it has everything.
-    pub fn tend_succession(&mut self, metadata: &mut Metadata, view: &View, out: &mut Effects) {
+    pub fn tend_takeover_of_primary(&mut self, metadata: &mut Metadata, view: &View, out: &mut Effects) {
         let late = out.timers.take_due(Timer::Succession, view.now.mono);
-        out.todo.connect |= self.succession.done.take().is_some();
-        let Some(question) = self.succession.question else { return };
-        if self.succession.heir {
+        out.todo.connect |= self.takeover.done.take().is_some();
+        let Some(question) = self.takeover.question else { return };
+        if self.takeover.catching_up {
             return self.await_inheritance(question, metadata, view, out);
         }
         let follows = metadata.state.member(&metadata.me).and_then(|me| me.primary) == Some(question.primary);
-        let Some(attempt) = self.succession.attempt else { return };
+        let Some(attempt) = self.takeover.attempt else { return };
         if late || !follows {
             // It may have come to it in another way: the primary has failed meanwhile.
             let leads = !follows && metadata.state.slot_count_of(&metadata.me) > 0;
@@ -203,9 +203,9 @@ impl Dataset {
             return;
         }
         self.put_question(question, attempt.until.saturating_sub(view.now.mono), metadata, out);
-        let end = self.succession.question.and_then(|question| question.end);
+        let end = self.takeover.question.and_then(|question| question.end);
         if !attempt.proposed && end.is_some_and(|end| self.has_caught_up(end)) {
-            self.succession.attempt = Some(Attempt { proposed: true, ..attempt });
+            self.takeover.attempt = Some(Attempt { proposed: true, ..attempt });
             self.propose_failover(question.primary, Part { client: attempt.client, number: 0 }, metadata, view, out);
         }
     }
@@ -223,12 +223,12 @@ impl Dataset {
         let name = metadata.state.named(&question.primary);
         log::info!("This node has taken over from {name}{}", if gone { ", which is gone" } else { ", and has all that it had" });
         if gone && !lost && !self.following.has_copy() {
-            self.become_bereft();
+            self.await_failover();
         }
         if !gone {
             self.tell_predecessor(question.primary, metadata, view, out);
         }
-        (self.succession.heir, self.succession.question, self.succession.attempt) = (false, None, None);
+        (self.takeover.catching_up, self.takeover.question, self.takeover.attempt) = (false, None, None);
         // Before anybody is served: its own changes are the stream from now on.
         out.consequences.push(Consequence::HasInherited);
     }

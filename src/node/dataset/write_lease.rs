@@ -74,7 +74,7 @@ mod tests {
         net.give(0, conn, b"SET k 1\r\n");
         net.step();
         assert!(net.nodes[0].dataset.lease.renew(0, net.now.mono), "it runs out");
-        net.until("the end of the pause", |net| net.nodes[0].out.clients.pausing.held.is_empty());
+        net.until("the end of the pause", |net| net.nodes[0].out.clients.pauses.held.is_empty());
         net.step();
         assert_eq!(net.transmit(0, conn).as_slice(), b"+OK\r\n");
     }

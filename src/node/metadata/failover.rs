@@ -33,7 +33,7 @@ pub(in crate::node) struct Failovers {
     term: Term,
     searches: BTreeMap<NodeId, Search>,
     /// For whom nobody was found, which has been said.
-    heirless: BTreeSet<NodeId>,
+    without_successor: BTreeSet<NodeId>,
 }
 
 /// Who takes over.
@@ -66,12 +66,12 @@ impl Metadata {
         if self.leading.failovers.term != self.raft.term() {
             self.leading.failovers.term = self.raft.term();
             self.leading.failovers.searches.clear();
-            self.leading.failovers.heirless.clear();
+            self.leading.failovers.without_successor.clear();
         }
-        let yielding: BTreeSet<NodeId> = self.leading.handovers().collect();
-        let asked = !yielding.is_empty() || self.leading.asks_leavers();
-        self.leading.failovers.searches.retain(|primary, _| self.leading.failovers.vacant.contains(primary) || yielding.contains(primary));
-        self.leading.failovers.heirless.retain(|primary| self.leading.failovers.vacant.contains(primary));
+        let demotion: BTreeSet<NodeId> = self.leading.handovers().collect();
+        let asked = !demotion.is_empty() || self.leading.asks_leavers();
+        self.leading.failovers.searches.retain(|primary, _| self.leading.failovers.vacant.contains(primary) || demotion.contains(primary));
+        self.leading.failovers.without_successor.retain(|primary| self.leading.failovers.vacant.contains(primary));
         if asked {
             self.review_wishes(view, out);
         }
@@ -86,7 +86,7 @@ impl Metadata {
             }
             match self.seek_successor(primary, view, out) {
                 Successor::Sought => {}
-                Successor::Nobody => self.tell_heirless(primary),
+                Successor::Nobody => self.tell_without_successor(primary),
                 Successor::Found(replica) => self.promote(replica, primary, FailoverKind::Auto, view, out),
             }
         }
@@ -168,8 +168,8 @@ impl Metadata {
     }
 
     /// Once for each failure: it is looked again and again.
-    fn tell_heirless(&mut self, primary: NodeId) {
-        if self.leading.failovers.heirless.insert(primary) {
+    fn tell_without_successor(&mut self, primary: NodeId) {
+        if self.leading.failovers.without_successor.insert(primary) {
             let name = self.state.named(&primary);
             log::warn!(
                 "Nobody can take over from {name}: no replica that has its keys may and answers. Its slots wait for it, or for one that does"

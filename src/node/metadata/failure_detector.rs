@@ -63,7 +63,7 @@ struct Probe {
 
 /// What is being found out.
 #[derive(Default)]
-pub(in crate::node) struct Deaths {
+pub(in crate::node) struct FailureDetector {
     /// Of our leadership.
     term: Term,
     /// Members whose links have ended, or whose ports refused one.
@@ -77,12 +77,12 @@ impl Metadata {
     /// The shell says that a connection has ended or a dial has failed; its session is still there.
     pub fn note_ended(&mut self, conn: ConnId, why: Closed, view: &View, out: &mut Effects) {
         let ended = self.note_end(conn, why, view, out);
-        self.deaths.suspects.extend(ended);
+        self.failure_detector.suspects.extend(ended);
         let Some(bus) = out.io.sessions.bus(conn) else { return };
         let was_up = bus.peer.is_some() && !bus.is_closing;
         match bus.end {
             BusEnd::Outbound { purpose: Purpose::Link(id) } if was_up || why == Closed::Refused => {
-                self.deaths.suspects.insert(id);
+                self.failure_detector.suspects.insert(id);
             }
             BusEnd::Outbound { purpose: Purpose::Probe } if why == Closed::Refused => self.probe_refused(conn),
             _ => {}
@@ -96,36 +96,36 @@ impl Metadata {
             self.evidence.heard(*id, process, view.now.mono);
         }
         self.raft.clear_dead(id);
-        self.deaths.suspects.remove(id);
-        if self.deaths.inquiries.contains_key(id) {
+        self.failure_detector.suspects.remove(id);
+        if self.failure_detector.inquiries.contains_key(id) {
             self.end_inquiry(id, out);
         }
     }
 
     /// Once a turn, after the bus was read: leaders' questions are answered, and a leader looks into every suspicion of its own and draws its conclusions.
-    pub fn tend_deaths(&mut self, view: &View, out: &mut Effects) {
-        out.timers.take_due(Timer::Deaths, view.now.mono);
+    pub fn tend_failure_detector(&mut self, view: &View, out: &mut Effects) {
+        out.timers.take_due(Timer::FailureDetector, view.now.mono);
         self.evidence.date(view.now.mono);
         self.tend_errands(view, out);
         if !self.raft.is_leader() || !view.config.cluster_fast_failure_detection {
-            self.deaths.suspects.clear();
+            self.failure_detector.suspects.clear();
             return self.drop_inquiries(out);
         }
-        if self.deaths.term != self.raft.term() {
+        if self.failure_detector.term != self.raft.term() {
             self.drop_inquiries(out);
-            self.deaths.term = self.raft.term();
-            self.deaths.suspects.extend(self.links.unreached());
+            self.failure_detector.term = self.raft.term();
+            self.failure_detector.suspects.extend(self.links.unreached());
         }
-        for id in std::mem::take(&mut self.deaths.suspects) {
+        for id in std::mem::take(&mut self.failure_detector.suspects) {
             self.inquire(id, view, out);
         }
-        for id in self.deaths.inquiries.keys().copied().collect::<Vec<_>>() {
+        for id in self.failure_detector.inquiries.keys().copied().collect::<Vec<_>>() {
             self.pursue(id, view, out);
         }
     }
 
     fn drop_inquiries(&mut self, out: &mut Effects) {
-        if !std::mem::take(&mut self.deaths.inquiries).is_empty() {
+        if !std::mem::take(&mut self.failure_detector.inquiries).is_empty() {
             self.drop_own_probes(None, out);
         }
     }
@@ -136,14 +136,14 @@ impl Metadata {
         let owns = |id: &NodeId| self.state.slot_count_of(id) > 0;
         let is_replaceable = owns(&id) && self.state.able_replicas(&id).next().is_some();
         let is_replica = self.state.member(&id).and_then(|member| member.primary).is_some_and(|primary| owns(&primary));
-        if !(is_replaceable || is_replica) || self.raft.is_dead(&id) || self.deaths.inquiries.contains_key(&id) {
+        if !(is_replaceable || is_replica) || self.raft.is_dead(&id) || self.failure_detector.inquiries.contains_key(&id) {
             return;
         }
         let Some(sockets) = self.place_to_be_refused(&id, view, out) else { return };
-        self.deaths.last_number += 1;
-        let (number, since) = (self.deaths.last_number, view.now.mono);
+        self.failure_detector.last_number += 1;
+        let (number, since) = (self.failure_detector.last_number, view.now.mono);
         let inquiry = Inquiry { number, since, refused: false, witness: None, asked: BTreeSet::new(), testimonies: Vec::new() };
-        self.deaths.inquiries.insert(id, inquiry);
+        self.failure_detector.inquiries.insert(id, inquiry);
         self.probe(id, None, number, sockets, view, out);
     }
 
@@ -165,12 +165,12 @@ impl Metadata {
 
     /// Takes an inquiry one step further.
     fn pursue(&mut self, id: NodeId, view: &View, out: &mut Effects) {
-        let Some(inquiry) = self.deaths.inquiries.get(&id) else { return };
+        let Some(inquiry) = self.failure_detector.inquiries.get(&id) else { return };
         let now = view.now.mono;
         if now >= inquiry.since + PATIENCE {
             return self.end_inquiry(&id, out);
         }
-        out.timers.at_most(Timer::Deaths, inquiry.since + PATIENCE);
+        out.timers.at_most(Timer::FailureDetector, inquiry.since + PATIENCE);
         if self.is_proven(&id, inquiry, view, out) {
             if inquiry.refused && !self.has_connection_with(&id, out) {
                 self.conclude(id, view, out);
@@ -178,7 +178,7 @@ impl Metadata {
             return;
         }
         match inquiry.witness.filter(|(witness, asked)| self.may_testify(witness, out) && now < asked + WITNESS_PATIENCE) {
-            Some((_, asked)) => out.timers.at_most(Timer::Deaths, asked + WITNESS_PATIENCE),
+            Some((_, asked)) => out.timers.at_most(Timer::FailureDetector, asked + WITNESS_PATIENCE),
             None => self.ask_witness(id, view, out),
         }
     }
@@ -191,7 +191,7 @@ impl Metadata {
         if own.is_some_and(|ended| ended.of_stream) && self.share_stream(&self.me, id) {
             return true;
         }
-        let has_own = own.is_some_and(|ended| ended.led == Some(self.deaths.term));
+        let has_own = own.is_some_and(|ended| ended.led == Some(self.failure_detector.term));
         let (last, heard) = (self.evidence.process_of(id), self.evidence.heard_at(id));
         let holds = |testimony: &Testimony| {
             let is_meant = last.is_none_or(|last| last == testimony.process);
@@ -208,7 +208,7 @@ impl Metadata {
 
     /// The process is dead.
     fn conclude(&mut self, id: NodeId, view: &View, out: &mut Effects) {
-        self.deaths.inquiries.remove(&id);
+        self.failure_detector.inquiries.remove(&id);
         log::warn!("The process of {id} is gone: its connections have ended, and its ports refuse new ones");
         self.raft.set_dead(id);
         self.tend_members(view, out);
@@ -217,30 +217,30 @@ impl Metadata {
     /// Who is reached, is not suspected itself, and knows what is evidence.
     fn may_testify(&self, witness: &NodeId, out: &Effects) -> bool {
         let peer = self.links.up(witness).and_then(|conn| out.io.sessions.bus(conn)?.peer.as_ref());
-        peer.is_some_and(|peer| peer.process.is_some()) && !self.deaths.inquiries.contains_key(witness)
+        peer.is_some_and(|peer| peer.process.is_some()) && !self.failure_detector.inquiries.contains_key(witness)
     }
 
     /// Those come first that share a stream with the process; of others the one that has answered last is the likeliest to answer.
     fn ask_witness(&mut self, id: NodeId, view: &View, out: &mut Effects) {
-        let Some(inquiry) = self.deaths.inquiries.get(&id).filter(|inquiry| inquiry.asked.len() < MAX_WITNESSES) else { return };
+        let Some(inquiry) = self.failure_detector.inquiries.get(&id).filter(|inquiry| inquiry.asked.len() < MAX_WITNESSES) else { return };
         let fit = |witness: &&NodeId| {
             **witness != self.me && **witness != id && !inquiry.asked.contains(witness) && self.may_testify(witness, out)
         };
         let heard = |witness: &NodeId| self.raft.progress(witness).map(|progress| progress.last_ack_sent_at());
         let rank = |witness: &&NodeId| (self.share_stream(witness, &id), heard(witness));
         let Some(&witness) = self.addresses.keys().filter(fit).max_by_key(rank) else { return };
-        let (Some(conn), Some(inquiry)) = (self.links.up(&witness), self.deaths.inquiries.get_mut(&id)) else { return };
+        let (Some(conn), Some(inquiry)) = (self.links.up(&witness), self.failure_detector.inquiries.get_mut(&id)) else { return };
         inquiry.asked.insert(witness);
         inquiry.witness = Some((witness, view.now.mono));
         let number = inquiry.number;
         out.io.outbox.push(conn, Frame::Probe { id, number });
-        out.timers.at_most(Timer::Deaths, view.now.mono + WITNESS_PATIENCE);
+        out.timers.at_most(Timer::FailureDetector, view.now.mono + WITNESS_PATIENCE);
     }
 
     /// PROBED came from `from`. What belongs to an inquiry that is over is late.
     pub fn receive_probed(&mut self, from: &NodeId, id: NodeId, number: u64, finding: Finding, view: &View, out: &mut Effects) {
         let (now, share_stream) = (view.now.mono, self.share_stream(from, &id));
-        let Some(inquiry) = self.deaths.inquiries.get_mut(&id).filter(|inquiry| inquiry.number == number) else { return };
+        let Some(inquiry) = self.failure_detector.inquiries.get_mut(&id).filter(|inquiry| inquiry.number == number) else { return };
         if inquiry.witness.take_if(|(witness, _)| witness == from).is_none() {
             return;
         }
@@ -257,7 +257,7 @@ impl Metadata {
 
     /// It has come to nothing. The link is dialled again anyway, and may be refused again.
     fn end_inquiry(&mut self, id: &NodeId, out: &mut Effects) {
-        self.deaths.inquiries.remove(id);
+        self.failure_detector.inquiries.remove(id);
         self.drop_own_probes(Some(id), out);
     }
 }
@@ -266,7 +266,7 @@ impl Metadata {
 impl Metadata {
     /// PROBE came by `conn`. Who has no connection with that process, and had none, knows nothing of it.
     pub fn receive_probe(&mut self, conn: ConnId, id: NodeId, number: u64, view: &View, out: &mut Effects) {
-        let errands = self.deaths.probes.iter().filter(|probe| probe.asker.is_some()).count();
+        let errands = self.failure_detector.probes.iter().filter(|probe| probe.asker.is_some()).count();
         let place = self.ended(&id, view, out).map(|ended| ended.sockets).or_else(|| self.connected_at(&id, out));
         match place.filter(|_| id != self.me && errands < MAX_ERRANDS) {
             Some(sockets) => self.probe(id, Some(conn), number, sockets, view, out),
@@ -283,25 +283,25 @@ impl Metadata {
             return self.end_probe(probe, Finding::Unknown, out);
         }
         probe.dials = sockets.map(|socket| out.dial(socket, Purpose::Probe, view)).to_vec();
-        self.deaths.probes.push(probe);
+        self.failure_detector.probes.push(probe);
         if asker.is_some() {
-            out.timers.at_most(Timer::Deaths, until);
+            out.timers.at_most(Timer::FailureDetector, until);
         }
     }
 
     fn probe_with(&mut self, conn: ConnId) -> Option<usize> {
-        self.deaths.probes.iter().position(|probe| probe.dials.contains(&conn))
+        self.failure_detector.probes.iter().position(|probe| probe.dials.contains(&conn))
     }
 
     /// A port has refused.
     fn probe_refused(&mut self, conn: ConnId) {
         let Some(at) = self.probe_with(conn) else { return };
-        let probe = &mut self.deaths.probes[at];
+        let probe = &mut self.failure_detector.probes[at];
         probe.dials.retain(|dial| *dial != conn);
         let Probe { of, number, asker: None, .. } = *probe else { return };
         if probe.dials.is_empty() {
-            self.deaths.probes.swap_remove(at);
-            if let Some(inquiry) = self.deaths.inquiries.get_mut(&of).filter(|inquiry| inquiry.number == number) {
+            self.failure_detector.probes.swap_remove(at);
+            if let Some(inquiry) = self.failure_detector.inquiries.get_mut(&of).filter(|inquiry| inquiry.number == number) {
                 inquiry.refused = true;
             }
         }
@@ -311,7 +311,7 @@ impl Metadata {
     pub fn probe_accepted(&mut self, conn: ConnId, out: &mut Effects) {
         match self.probe_with(conn) {
             Some(at) => {
-                let probe = self.deaths.probes.swap_remove(at);
+                let probe = self.failure_detector.probes.swap_remove(at);
                 self.end_probe(probe, Finding::Alive, out);
             }
             None => out.close(conn),
@@ -321,7 +321,7 @@ impl Metadata {
     /// The session of a dial is gone, and its port has neither refused nor taken it.
     pub fn probe_failed(&mut self, conn: ConnId, out: &mut Effects) {
         if let Some(at) = self.probe_with(conn) {
-            let probe = self.deaths.probes.swap_remove(at);
+            let probe = self.failure_detector.probes.swap_remove(at);
             self.end_probe(probe, Finding::Unknown, out);
         }
     }
@@ -339,7 +339,7 @@ impl Metadata {
     fn tend_errands(&mut self, view: &View, out: &mut Effects) {
         let now = view.now.mono;
         let is_due = |probe: &mut Probe| probe.asker.is_some() && (probe.dials.is_empty() || now >= probe.until);
-        let due: Vec<Probe> = self.deaths.probes.extract_if(.., is_due).collect();
+        let due: Vec<Probe> = self.failure_detector.probes.extract_if(.., is_due).collect();
         for mut probe in due {
             match self.ended(&probe.of, view, out) {
                 Some(ended) if probe.dials.is_empty() && probe.after == Some(ended) => {
@@ -350,20 +350,20 @@ impl Metadata {
                 Some(ended) => {
                     probe.dials = ended.sockets.map(|socket| out.dial(socket, Purpose::Probe, view)).to_vec();
                     probe.after = Some(ended);
-                    self.deaths.probes.push(probe);
+                    self.failure_detector.probes.push(probe);
                 }
-                None => self.deaths.probes.push(probe),
+                None => self.failure_detector.probes.push(probe),
             }
         }
-        if let Some(until) = self.deaths.probes.iter().filter(|probe| probe.asker.is_some()).map(|probe| probe.until).min() {
-            out.timers.at_most(Timer::Deaths, until);
+        if let Some(until) = self.failure_detector.probes.iter().filter(|probe| probe.asker.is_some()).map(|probe| probe.until).min() {
+            out.timers.at_most(Timer::FailureDetector, until);
         }
     }
 
     /// Our own dials to this node, or all of them, are of no use any more.
     fn drop_own_probes(&mut self, of: Option<&NodeId>, out: &mut Effects) {
         let own = |probe: &mut Probe| probe.asker.is_none() && of.is_none_or(|of| probe.of == *of);
-        let dropped: Vec<Probe> = self.deaths.probes.extract_if(.., own).collect();
+        let dropped: Vec<Probe> = self.failure_detector.probes.extract_if(.., own).collect();
         dropped.into_iter().flat_map(|probe| probe.dials).for_each(|dial| out.close(dial));
     }
 }

@@ -189,7 +189,7 @@ impl Metadata {
             // Nor does it vote before it answers: a silent voter more may be one too many.
             WishKind::AddVoter if !self.raft.is_voter(&id) && !self.raft.is_ready(&id, view.now.mono) => Granted::Later,
             WishKind::AddVoter => self.grant_voting(Body::AddVoter { ids: vec![id] }, view),
-            WishKind::DelVoter if self.raft.voters().len() > 1 && !self.can_spare(&id, view) => self.find_heirs(view),
+            WishKind::DelVoter if self.raft.voters().len() > 1 && !self.can_spare(&id, view) => self.find_successors(view),
             WishKind::DelVoter => self.demote(id, view),
             WishKind::Forget if self.may_be_missed(id, question, view) => Granted::Later,
             WishKind::Forget => self.grant_forget(wish, view),
@@ -217,9 +217,9 @@ impl Metadata {
     }
 
     /// A voter that cannot be spared is to leave: another takes its place first [N14], or two in one entry where one alone voted [N15].
-    fn find_heirs(&mut self, view: &View) -> Granted {
+    fn find_successors(&mut self, view: &View) -> Granted {
         let wanted = if self.raft.voters().len() == 1 && view.config.cluster_raft_voters >= 3 { 2 } else { 1 };
-        let ids = self.raft.heirs(&self.prospects(), wanted, view.now.mono);
+        let ids = self.raft.successors(&self.prospects(), wanted, view.now.mono);
         if ids.is_empty() {
             return Granted::Later;
         }
@@ -256,7 +256,7 @@ impl Metadata {
         if self.raft.is_voter(&id) {
             return match wish.refused_by(&self.state) {
                 Some(reason) => Granted::Never(Some(reason)),
-                None if !self.can_spare(&id, view) => self.find_heirs(view),
+                None if !self.can_spare(&id, view) => self.find_successors(view),
                 None => match self.demote(id, view) {
                     Granted::Yes => Granted::Later,
                     other => other,

@@ -12,7 +12,7 @@ use crate::wire::bus::Frame;
 
 /// CLUSTER RAFT TRANSFER, until this node leads.
 #[derive(Debug, Default)]
-pub(in crate::node) struct Takeover {
+pub(in crate::node) struct LeaderTransfer {
     clients: Vec<ConnId>,
     /// The leader that was asked, by its term and our link to it; never the same one twice.
     asked: Option<(Term, ConnId)>,
@@ -46,17 +46,17 @@ impl Metadata {
 
     /// CLUSTER RAFT TRANSFER: the leader is asked to hand over to this node.
     pub fn take_over(&mut self, client: ConnId, view: &View, out: &mut Effects) {
-        if self.takeover.is_none() {
+        if self.leader_transfer.is_none() {
             out.timers.set(Timer::Takeover, view.now.mono + self.handover_patience(view));
         }
-        self.takeover.get_or_insert_default().clients.push(client);
+        self.leader_transfer.get_or_insert_default().clients.push(client);
         out.todo.connect = true;
     }
 
     /// Once a turn: asks a leader that was not asked yet; answers once this node leads, or too much time has passed.
     pub fn tend_takeover(&mut self, view: &View, out: &mut Effects) {
         let late = out.timers.take_due(Timer::Takeover, view.now.mono);
-        let Some(takeover) = &mut self.takeover else { return };
+        let Some(takeover) = &mut self.leader_transfer else { return };
         let term = self.raft.term();
         let conn = self.raft.leader().and_then(|leader| self.links.up(&leader));
         if let Some(conn) = conn.filter(|conn| takeover.asked != Some((term, *conn))) {
@@ -65,7 +65,7 @@ impl Metadata {
         }
         let outcome = if self.raft.is_leader() { WaitOutcome::Done } else { WaitOutcome::Timeout };
         if self.raft.is_leader() || late {
-            let clients = self.takeover.take().into_iter().flat_map(|takeover| takeover.clients);
+            let clients = self.leader_transfer.take().into_iter().flat_map(|takeover| takeover.clients);
             clients.for_each(|client| out.clients.waiting.finish(client, outcome.clone()));
         }
     }

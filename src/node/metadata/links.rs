@@ -120,7 +120,7 @@ impl Metadata {
             RoleName::Leader => wanted.extend(self.addresses.keys().chain(self.raft.voters())),
             RoleName::Candidate | RoleName::PreCandidate => wanted.extend(self.raft.voters()),
             RoleName::Follower | RoleName::Learner => {
-                let asks = !self.proposals.is_empty() || self.takeover.is_some() || view.held.asks.is_some();
+                let asks = !self.proposals.is_empty() || self.leader_transfer.is_some() || view.held.asks.is_some();
                 wanted.extend(self.raft.leader().filter(|leader| asks || self.links.by_node.contains_key(leader)));
             }
         }

@@ -74,9 +74,9 @@ pub(in crate::node) struct Metadata {
     pub proposals: proposals::Proposals,
     pub leading: leader::Leading,
     pub evidence: evidence::Evidence,
-    pub deaths: failure_detector::Deaths,
+    pub failure_detector: failure_detector::FailureDetector,
     pub reset: Option<reset::Reset>,
-    pub takeover: Option<leader_transfer::Takeover>,
+    pub leader_transfer: Option<leader_transfer::LeaderTransfer>,
     /// Members that were forgotten while this process ran.
     pub forgotten: reset::ForgottenMembers,
     /// Every member's address, as it was applied.
@@ -107,9 +107,9 @@ impl Metadata {
             proposals: proposals::Proposals::default(),
             leading: leader::Leading::default(),
             evidence: evidence::Evidence::default(),
-            deaths: failure_detector::Deaths::default(),
+            failure_detector: failure_detector::FailureDetector::default(),
             reset: None,
-            takeover: None,
+            leader_transfer: None,
             forgotten: reset::ForgottenMembers::default(),
             addresses: BTreeMap::new(),
             outlook: Outlook::default(),

@@ -141,8 +141,8 @@ impl World {
         match step {
             // The only other one takes over, and removes it then.
             Step::Remove(id) if *id == self::id(self.me) => {
-                let heir = (0..self.members.len()).find(|at| *at != self.me && self.members[*at].votes);
-                self.me = heir.expect("a leader hands over to somebody");
+                let successor = (0..self.members.len()).find(|at| *at != self.me && self.members[*at].votes);
+                self.me = successor.expect("a leader hands over to somebody");
                 assert_eq!((self.scene().voters.len(), self.members[self.me].health), (2, Health::Answers));
             }
             Step::Remove(id) => {

@@ -70,17 +70,17 @@ fn a_successor_waits_for_what_was_written_after_the_pause_ran_out() {
     // The proposal is on its way for longer than the primary holds its clients' writes.
     net.hold(R, LEADER, Port::Bus);
     let asker = net.say(R, "CLUSTER FAILOVER");
-    net.until("the pause", |net| net.nodes[P].out.clients.pausing.in_force().is_some());
+    net.until("the pause", |net| net.nodes[P].out.clients.pauses.in_force().is_some());
     let writer = net.say(P, "SET last 1");
     net.hold(P, R, Port::Client);
-    net.until("the pause to end", |net| net.nodes[P].out.clients.pausing.in_force().is_none());
+    net.until("the pause to end", |net| net.nodes[P].out.clients.pauses.in_force().is_none());
     net.until("the write", |net| net.nodes[P].dataset.keyspace.len() == 51);
     assert_eq!(net.answer(P, writer).as_deref(), Some("+OK\r\n"));
     let late = net.answer(R, asker).expect("the attempt is given up");
     assert!(late.starts_with("-TIMEOUT"), "{late}");
     net.release(R, LEADER, Port::Bus);
-    let heir = net.nodes[R].metadata.me;
-    net.until("the slots", |net| (0..3).all(|at| net.nodes[at].metadata.state.slot_count_of(&heir) > 0));
+    let successor = net.nodes[R].metadata.me;
+    net.until("the slots", |net| (0..3).all(|at| net.nodes[at].metadata.state.slot_count_of(&successor) > 0));
     for _ in 0..100 {
         net.step();
         assert!(!serves(&net, R) && !serves(&net, P));
@@ -136,7 +136,7 @@ fn an_heir_that_has_lost_the_slots_meanwhile_waits_for_nobody() {
 
 /// The primary's answer has overtaken the last of its stream. From then on R hears nothing but that.
 fn only_the_stream_is_missing(net: &mut Net) -> u64 {
-    net.until("the answer", |net| net.nodes[R].dataset.succession.question.is_some_and(|question| question.end.is_some()));
+    net.until("the answer", |net| net.nodes[R].dataset.takeover.question.is_some_and(|question| question.end.is_some()));
     net.hold(LEADER, R, Port::Bus);
     (0..3).for_each(|_| net.step());
     let_streams_go(net);
@@ -175,11 +175,11 @@ fn a_manual_failover_waits_for_no_timer() {
         (0..run).for_each(|_| net.step());
         net.say(to, "CLUSTER FAILOVER");
         let writer = net.say(from, "SET last 1");
-        net.until("the pause", |net| net.nodes[from].out.clients.pausing.in_force().is_some());
+        net.until("the pause", |net| net.nodes[from].out.clients.pauses.in_force().is_some());
         let begun = net.now.mono;
         net.until("the successor to serve", |net| serves(net, to));
         assert!(net.now.mono - begun <= 25, "{run}: after {} ms", net.now.mono - begun);
-        net.until("the redirection", |net| net.nodes[from].out.clients.pausing.in_force().is_none());
+        net.until("the redirection", |net| net.nodes[from].out.clients.pauses.in_force().is_none());
         net.disconnect(from, writer, crate::node::Closed::Eof);
     }
 }
@@ -253,14 +253,15 @@ fn a_predecessor_that_was_forgotten_and_came_again_has_nothing_to_leave() {
     let mut net = Net::with_members(5);
     net.until("five voters", |net| net.nodes.iter().all(|node| node.metadata.raft.voters().len() == 5));
     assert_eq!(net.ask(LEADER, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
-    let (old, heir) = (net.nodes[P].metadata.me, net.nodes[R].metadata.me);
+    let (old, successor) = (net.nodes[P].metadata.me, net.nodes[R].metadata.me);
     assert_eq!(net.ask(R, &format!("CLUSTER REPLICATE {old}")), "+OK\r\n");
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
     net.until("a copy", |net| net.in_sync(R) && net.nodes[R].dataset.keyspace.len() == 1);
     // R hears of all this only when it is over.
     let state = &net.nodes[LEADER].metadata.state;
     let shard = state.member(&old).unwrap().shard;
-    let change = Change::Failover(Failover { replica: heir, primary: old, shard, epoch: state.epoch(&shard), kind: FailoverKind::Manual });
+    let change =
+        Change::Failover(Failover { replica: successor, primary: old, shard, epoch: state.epoch(&shard), kind: FailoverKind::Manual });
     net.nodes[LEADER].metadata.raft.append(None, change).unwrap();
     net.stopped = Some(R);
     net.until("it to hand over", |net| net.nodes[P].metadata.state.slot_count_of(&old) == 0);
@@ -270,9 +271,9 @@ fn a_predecessor_that_was_forgotten_and_came_again_has_nothing_to_leave() {
     net.nodes[LEADER].metadata.raft.append(None, Change::NodeForget(NodeForget { id: old, epoch })).unwrap();
     net.until("it to leave", |net| net.nodes[P].metadata.state.member_count() == 1);
     assert_eq!(net.ask(LEADER, "CLUSTER MEET 10.0.0.1 7000"), "+OK\r\n");
-    net.until("it to join", |net| net.nodes[P].metadata.state.member(&heir).is_some() && net.nodes[P].metadata.knows_newest_state());
-    assert_eq!(net.ask(P, &format!("CLUSTER REPLICATE {heir}")), "+OK\r\n");
-    assert!(!net.nodes[P].dataset.has_bequest(), "what it gave away in its earlier life is long gone");
+    net.until("it to join", |net| net.nodes[P].metadata.state.member(&successor).is_some() && net.nodes[P].metadata.knows_newest_state());
+    assert_eq!(net.ask(P, &format!("CLUSTER REPLICATE {successor}")), "+OK\r\n");
+    assert!(!net.nodes[P].dataset.has_final_offset(), "what it gave away in its earlier life is long gone");
     net.stopped = None;
     net.until("the keys to be served", |net| serves(net, R));
     assert_eq!(net.ask(R, "GET last"), "$1\r\n1\r\n");
@@ -353,13 +354,13 @@ fn who_has_nothing_says_so_and_who_does_not_know_yet_says_nothing() {
 #[test]
 fn what_a_replica_says_while_its_shard_changes_is_no_answer() {
     let mut net = net();
-    let (primary, heir) = (net.nodes[P].metadata.me, net.nodes[R].metadata.me);
+    let (primary, successor) = (net.nodes[P].metadata.me, net.nodes[R].metadata.me);
     assert_eq!(net.ask(LEADER, "CONFIG SET replica-priority 0"), "+OK\r\n");
     net.until("one that may take over", |net| net.nodes[LEADER].metadata.state.willing_replicas(&primary).count() == 1);
     net.nodes[P].shutdown(Signal::Term);
     net.until("the wish", |net| net.nodes[LEADER].metadata.leading.handovers().next().is_some());
     let shard = net.nodes[P].metadata.state.member(&primary).unwrap().shard;
-    let stale = Change::Failover(Failover { replica: heir, primary, shard, epoch: 1, kind: FailoverKind::Manual });
+    let stale = Change::Failover(Failover { replica: successor, primary, shard, epoch: 1, kind: FailoverKind::Manual });
     net.nodes[LEADER].metadata.raft.append(None, stale).unwrap();
     net.until("a successor", |net| {
         let is_done = net.nodes[P].metadata.state.slot_count_of(&primary) == 0;

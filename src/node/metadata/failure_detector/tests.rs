@@ -255,14 +255,18 @@ fn who_shares_the_stream_is_asked_first_and_unknown_leaves_it_to_the_next() {
     net.hold(OTHER, LEADER, Port::Bus);
     net.kill(P);
     let (id, replica, other) = (net.nodes[P].metadata.me, net.nodes[R].metadata.me, net.nodes[OTHER].metadata.me);
-    let asked = |net: &Net| net.nodes[LEADER].metadata.deaths.inquiries.get(&id).map(|inquiry| inquiry.asked.clone()).unwrap_or_default();
+    let asked =
+        |net: &Net| net.nodes[LEADER].metadata.failure_detector.inquiries.get(&id).map(|inquiry| inquiry.asked.clone()).unwrap_or_default();
     net.until("a question", |net| !asked(net).is_empty());
     assert_eq!(asked(&net), BTreeSet::from([replica]));
     net.answer_for_the_replica(id, Finding::Unknown);
     net.until("the next question", |net| asked(net) == BTreeSet::from([replica, other]));
     net.release(OTHER, LEADER, Port::Bus);
     (0..3).for_each(|_| net.step());
-    assert!(!net.is_dead() && net.nodes[LEADER].metadata.deaths.inquiries.contains_key(&id), "the other one knows nothing, and it goes on");
+    assert!(
+        !net.is_dead() && net.nodes[LEADER].metadata.failure_detector.inquiries.contains_key(&id),
+        "the other one knows nothing, and it goes on"
+    );
 }
 
 #[test]
@@ -271,7 +275,7 @@ fn what_was_seen_before_an_election_is_no_evidence_of_the_leader() {
     net.hold(R, LEADER, Port::Bus);
     net.kill(P);
     let id = net.nodes[P].metadata.me;
-    net.until("the inquiry", |net| net.nodes[LEADER].metadata.deaths.inquiries.contains_key(&id));
+    net.until("the inquiry", |net| net.nodes[LEADER].metadata.failure_detector.inquiries.contains_key(&id));
     let process = net.nodes[LEADER].metadata.ended(&id, &net.nodes[LEADER].view, &net.nodes[LEADER].out).map(|ended| ended.process);
     let inquiry = |of_stream| Inquiry {
         number: 0,
@@ -286,7 +290,7 @@ fn what_was_seen_before_an_election_is_no_evidence_of_the_leader() {
         leader.metadata.is_proven(&id, &inquiry(false), &leader.view, &leader.out)
             && leader.metadata.is_proven(&id, &inquiry(true), &leader.view, &leader.out)
     );
-    leader.metadata.deaths.term += 1;
+    leader.metadata.failure_detector.term += 1;
     assert!(
         !leader.metadata.is_proven(&id, &inquiry(false), &leader.view, &leader.out)
             && leader.metadata.is_proven(&id, &inquiry(true), &leader.view, &leader.out),
@@ -356,10 +360,10 @@ impl Net {
     fn answer_for_the_replica(&mut self, id: NodeId, finding: Finding) {
         let witness = self.nodes[R].metadata.me;
         self.until("the question", |net| {
-            let inquiry = net.nodes[LEADER].metadata.deaths.inquiries.get(&id);
+            let inquiry = net.nodes[LEADER].metadata.failure_detector.inquiries.get(&id);
             inquiry.is_some_and(|inquiry| inquiry.witness.is_some_and(|(asked, _)| asked == witness))
         });
-        let number = self.nodes[LEADER].metadata.deaths.inquiries[&id].number;
+        let number = self.nodes[LEADER].metadata.failure_detector.inquiries[&id].number;
         self.tell_leader(&Frame::Probed { id, number, finding });
     }
 
@@ -452,8 +456,10 @@ fn an_answer_to_an_earlier_inquiry_is_none_to_this() {
     net.hold(R, LEADER, Port::Bus);
     net.kill(P);
     let id = net.nodes[P].metadata.me;
-    net.until("the question", |net| net.nodes[LEADER].metadata.deaths.inquiries.get(&id).is_some_and(|inquiry| inquiry.witness.is_some()));
-    let number = net.nodes[LEADER].metadata.deaths.inquiries[&id].number - 1;
+    net.until("the question", |net| {
+        net.nodes[LEADER].metadata.failure_detector.inquiries.get(&id).is_some_and(|inquiry| inquiry.witness.is_some())
+    });
+    let number = net.nodes[LEADER].metadata.failure_detector.inquiries[&id].number - 1;
     let process = net.nodes[LEADER].metadata.ended(&id, &net.nodes[LEADER].view, &net.nodes[LEADER].out).map(|ended| ended.process);
     let ended = process.map(|process| bus::Ended { process, age: 0, of_stream: true });
     net.tell_leader(&Frame::Probed { id, number, finding: Finding::Dead(ended) });

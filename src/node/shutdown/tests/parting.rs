@@ -127,7 +127,9 @@ fn who_has_just_started_with_the_newest_keys_leaves_them_to_a_replica() {
     net.kill(P);
     net.start(R);
     net.start(P);
-    net.until("the doubt", |net| net.nodes[P].dataset.succession.yielding.is_bereft() && net.nodes[P].metadata.knows_newest_state());
+    net.until("the doubt", |net| {
+        net.nodes[P].dataset.takeover.demotion.is_awaiting_failover() && net.nodes[P].metadata.knows_newest_state()
+    });
     net.nodes[P].shutdown(Signal::Term);
     ends_and_leaves_all_to(&mut net, R);
 }
@@ -164,7 +166,7 @@ fn a_replica_that_hangs_is_waited_for_until_the_time_is_over_and_nothing_is_ackn
         net.step();
     }
     assert!(net.now.mono - begun <= 200, "{} ms too late", net.now.mono - begun);
-    assert!(!net.nodes[P].dataset.has_bequest(), "nobody has taken over");
+    assert!(!net.nodes[P].dataset.has_final_offset(), "nobody has taken over");
 }
 
 #[test]
@@ -303,7 +305,7 @@ fn who_is_to_end_safely_does_not_while_nobody_has_its_slots() {
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
     net.nodes[P].shutdown(Signal::Term);
     stays(&mut net, P, 3000);
-    assert!(net.nodes[P].view.ending == Ending::No && net.nodes[P].out.clients.pausing.in_force().is_none());
+    assert!(net.nodes[P].view.ending == Ending::No && net.nodes[P].out.clients.pauses.in_force().is_none());
     let asker = net.say(P, "SHUTDOWN SAFE NOW");
     (0..3).for_each(|_| net.step());
     assert_eq!(net.answer(P, asker).as_deref(), Some("-ERR Errors trying to SHUTDOWN. Check logs.\r\n"));

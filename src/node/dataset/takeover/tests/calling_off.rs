@@ -21,8 +21,8 @@ fn a_failover_that_was_not_proposed_says_that_nothing_was_changed() {
     net.until("the last write", |net| net.nodes[R].dataset.keyspace.len() == 51);
     assert_eq!(net.ask(R, "CLUSTER FAILOVER"), "-TIMEOUT The cluster did not answer in time: the change may still be applied\r\n");
     net.release(R, LEADER, Port::Bus);
-    let heir = net.nodes[R].metadata.me;
-    net.until("what may still be applied", |net| net.nodes[P].metadata.state.slot_count_of(&heir) > 0);
+    let successor = net.nodes[R].metadata.me;
+    net.until("what may still be applied", |net| net.nodes[P].metadata.state.slot_count_of(&successor) > 0);
 }
 
 #[test]

@@ -10,17 +10,17 @@ fn a_failover_that_is_given_up_ends_the_pause() {
     assert_eq!(net.ask(R, "CONFIG SET cluster-manual-failover-timeout 300"), "+OK\r\n");
     net.hold(R, LEADER, Port::Bus);
     let asker = net.say(R, "CLUSTER FAILOVER");
-    net.until("the pause", |net| net.nodes[P].out.clients.pausing.in_force().is_some());
+    net.until("the pause", |net| net.nodes[P].out.clients.pauses.in_force().is_some());
     assert!(net.ask(R, "CLUSTER FAILOVER").starts_with("-ERR A failover is in progress already"));
     let began = net.now.mono;
-    net.until("its end", |net| net.nodes[P].out.clients.pausing.in_force().is_none());
+    net.until("its end", |net| net.nodes[P].out.clients.pauses.in_force().is_none());
     assert!(net.now.mono - began <= 320, "by itself it would have lasted longer");
     assert!(net.answer(R, asker).is_some_and(|answer| answer.starts_with("-TIMEOUT")));
     // So does the end of the connection that asked.
     let asker = net.say(R, "CLUSTER FAILOVER");
-    net.until("the pause", |net| net.nodes[P].out.clients.pausing.in_force().is_some());
+    net.until("the pause", |net| net.nodes[P].out.clients.pauses.in_force().is_some());
     net.disconnect(R, asker, Closed::Eof);
-    net.until("its end", |net| net.nodes[P].out.clients.pausing.in_force().is_none());
+    net.until("its end", |net| net.nodes[P].out.clients.pauses.in_force().is_none());
     assert!(serves(&net, P));
 }
 
@@ -33,7 +33,7 @@ fn a_primary_is_not_held_before_its_replica_follows_it() {
     net.say(R, "CLUSTER FAILOVER");
     for _ in 0..100 {
         net.step();
-        assert!(net.nodes[P].out.clients.pausing.in_force().is_none());
+        assert!(net.nodes[P].out.clients.pauses.in_force().is_none());
     }
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
     net.release(P, R, Port::Client);
@@ -55,19 +55,19 @@ fn a_refused_failover_ends_the_pause() {
         .unwrap();
     net.until("it to be applied", |net| net.nodes[P].metadata.state.member(&replica).unwrap().is_primary());
     let asker = net.say(R, "CLUSTER FAILOVER");
-    net.until("its question", |net| net.nodes[R].dataset.succession.attempt.is_some());
+    net.until("its question", |net| net.nodes[R].dataset.takeover.attempt.is_some());
     net.release(LEADER, R, Port::Bus);
-    net.until("the answer", |net| net.nodes[R].dataset.succession.attempt.is_none());
+    net.until("the answer", |net| net.nodes[R].dataset.takeover.attempt.is_none());
     let answer = net.answer(R, asker).expect("it was decided");
     assert!(answer.starts_with("-"), "{answer}");
-    net.until("the end of the pause", |net| net.nodes[P].out.clients.pausing.in_force().is_none());
+    net.until("the end of the pause", |net| net.nodes[P].out.clients.pauses.in_force().is_none());
 }
 
 #[test]
 fn a_pause_is_ended_by_who_asked_for_it() {
     let mut net = net();
     let (replica, other) = (net.nodes[R].metadata.me, net.nodes[LEADER].metadata.me);
-    let is_paused = |net: &Net| net.nodes[P].out.clients.pausing.in_force().is_some();
+    let is_paused = |net: &Net| net.nodes[P].out.clients.pauses.in_force().is_some();
     net.nodes[P].with_dataset(|dataset, metadata, view, out| dataset.prepare_failover(replica, 300, metadata, view, out));
     net.nodes[P].with_dataset(|dataset, metadata, view, out| dataset.prepare_failover(other, 0, metadata, view, out));
     assert!(is_paused(&net), "another replica has asked for nothing");
