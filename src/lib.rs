@@ -10,7 +10,7 @@
 //!
 //! Imports go to the right only (`tests/rooms.rs` checks it). One turn of the loop, the reason for every step's place, and what each room
 //! owns: docs/architecture.md. The order that makes durability visible is [`node`]'s `before_sleep`. The rules between nodes:
-//! docs/protocol.md, with the counter-examples behind the odd ones (\[N1\] and so on in comments) in docs/why.md. The file:
+//! docs/protocol.md, with the counter-examples behind the odd ones (\[N1 token-return\] and so on in comments) in docs/why.md. The file:
 //! docs/nodes-conf.md.
 
 #![forbid(unsafe_code)]

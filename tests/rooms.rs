@@ -215,6 +215,30 @@ fn one_file_knows_kinds_of_sockets() {
     none(violations);
 }
 
+/// A rule of docs/why.md is cited by its number and its word, so that who reads the citation need not look it up.
+#[test]
+fn rules_are_cited_with_their_words() {
+    let read = |path: &str| std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).expect("it can be read");
+    let why = read("docs/why.md");
+    let names = why.lines().filter_map(|line| line.strip_prefix("### N").or(line.strip_prefix("| N"))?.split(" |").next());
+    let names: Vec<String> = names.map(|name| name.replace('*', "")).collect();
+    assert!(names.len() > 50 && names.iter().all(|name| name.contains(' ')), "each rule has a number and a word");
+    let code = ["src", "tests"].into_iter().flat_map(source::all_sources).map(|source| (source.path, source.text));
+    let docs = ["architecture", "nodes-conf", "operations", "protocol", "testing", "why"].map(|name| format!("docs/{name}.md"));
+    let scenarios = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/raft")).expect("it is there");
+    let scenarios = scenarios.filter_map(|entry| Some(format!("tests/raft/{}", entry.ok()?.file_name().to_str()?)));
+    let scenarios = scenarios.filter(|path| path.ends_with(".txt"));
+    let texts: Vec<_> = code.chain(docs.into_iter().chain(scenarios).map(|path| (path.clone(), read(&path)))).collect();
+    let mut violations = Vec::new();
+    for (path, text) in &texts {
+        let cited = text.split("[N").skip(1).filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
+        for name in cited.filter_map(|rest| rest.split([']', '\\']).next()).filter(|name| !names.iter().any(|known| known == name)) {
+            violations.push(format!("{path}: no rule of docs/why.md is named {name:?}"));
+        }
+    }
+    none(violations);
+}
+
 #[test]
 fn every_file_says_what_it_owns() {
     let silent = sources("src").into_iter().filter(|source| !source.text.starts_with("//!"));

@@ -66,7 +66,7 @@ impl Address {
         number(self.keys.get(JOIN_NONCE)?, &numbers::JOIN_NONCE)
     }
 
-    /// The same life of the node as `earlier`, as every version has it: whatever 64 bits hold \[N26\].
+    /// The same life of the node as `earlier`, as every version has it: whatever 64 bits hold \[N26 mixed-versions\].
     pub(super) fn set_life(&mut self, earlier: &Self) {
         let nonce = earlier.keys.get(JOIN_NONCE).and_then(|nonce| nonce.parse().ok());
         self.set_join_nonce(nonce);
@@ -110,7 +110,7 @@ impl Address {
         };
     }
 
-    /// Whether a refused connection comes from the node's own kernel, so that it tells of a process that is gone \[N4\].
+    /// Whether a refused connection comes from the node's own kernel, so that it tells of a process that is gone \[N4 refused-connection\].
     pub fn refuses_for_itself(&self) -> bool {
         self.keys.get(FAST_FAILURE_DETECTION).is_none_or(|value| value != "no")
     }
@@ -123,7 +123,7 @@ impl Address {
         };
     }
 
-    /// The newest version of the bus's protocol that the node speaks; 1 if it does not say one \[N26\].
+    /// The newest version of the bus's protocol that the node speaks; 1 if it does not say one \[N26 mixed-versions\].
     pub fn protocol_version(&self) -> u32 {
         self.keys
             .get(PROTOCOL_VERSION)
@@ -159,7 +159,8 @@ impl Address {
         self.fits(MAX_KEYS + ADDED_KEYS, MAX_TEXT + ADDED_TEXT)
     }
 
-    /// Whether a leader appends it: with what a member's line adds to it, it still reads, by binaries of version 1 too \[N62\].
+    /// Whether a leader appends it: with what a member's line adds to it, it still reads, by binaries of version 1 too
+    /// \[N62 number-bounds\].
     pub fn leaves_room(&self) -> bool {
         let own = self.keys.keys().filter(|key| !matches!(key.as_str(), SHARD_ID | JOIN_NONCE)).count();
         self.is_valid() && own <= MAX_KEYS - ADDED_KEYS && self.text_len() <= MAX_TEXT - ADDED_TEXT

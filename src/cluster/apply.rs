@@ -18,7 +18,7 @@ impl State {
         assert_eq!(index, self.last_applied + 1, "entries are applied in order, each once");
         self.last_applied = index;
         self.last_term = entry.term;
-        // Voting entries are never refused, stale or deduplicated: apply sets what append set [N16].
+        // Voting entries are never refused, stale or deduplicated: apply sets what append set [N16 voting-entries].
         if entry.body.change_voters(&mut self.voters) {
             self.demoted.retain(|id| !self.voters.contains(id));
         }

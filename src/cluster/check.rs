@@ -18,7 +18,7 @@ impl State {
         if let Err(sentence) = self.violated() {
             panic!("{sentence}");
         }
-        // Not part of what a snapshot is refused for: apply follows any voting entry [N16], and what was written must load.
+        // Not part of what a snapshot is refused for: apply follows any voting entry [N16 voting-entries], and what was written must load.
         let members = self.last_applied == 0 || self.voters.iter().all(|id| self.members.contains_key(id));
         assert!(members, "once an entry is applied every voter is a member: the leader appends no others");
     }

@@ -101,7 +101,8 @@ impl State {
     }
 
     /// Makes this the state of a new cluster with the same members, in which `survivor`, one of them, alone votes. Nothing that is said in
-    /// the old cluster is heard in the new one: whatever was proposed there is over, and what members were said to have proposed \[N62\].
+    /// the old cluster is heard in the new one: whatever was proposed there is over, and what members were said to have proposed
+    /// \[N62 number-bounds\].
     pub fn recover(&mut self, cluster: ClusterId, survivor: NodeId) {
         assert!(self.members.contains_key(&survivor), "only a member can stand for the whole cluster");
         if self.ancestors.len() == MAX_ANCESTORS {
@@ -128,7 +129,7 @@ impl State {
         self.max_lease
     }
 
-    /// A file of an earlier binary may tell of a longer one than any that is granted \[N62\].
+    /// A file of an earlier binary may tell of a longer one than any that is granted \[N62 number-bounds\].
     pub fn cap_lease(&mut self) {
         self.max_lease = self.max_lease.min(LEASE.greatest);
     }

@@ -91,7 +91,7 @@ fn forgetting_needs_a_learner_without_slots_and_replicas() {
     scene.do_(&scene.forget(2));
     assert_eq!((scene.state.member_count(), scene.state.epoch(&shard(2))), (2, 0));
     scene.do_(&join(2, false));
-    assert_eq!(scene.change(&stale), Outcome::Stale, "a forgotten id that came back has a new epoch [N29]");
+    assert_eq!(scene.change(&stale), Outcome::Stale, "a forgotten id that came back has a new epoch [N29 shard-epoch]");
 }
 
 #[test]

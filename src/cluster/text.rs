@@ -81,7 +81,7 @@ fn parse_origin(text: &str) -> Result<(Option<Origin>, &str), EntryError> {
     if bounded.is_some() && origin.lowest <= origin.id.n { Ok((Some(origin), rest)) } else { Err(EntryError::Malformed("id")) }
 }
 
-/// Voting entries and NOOP are made by the leader alone and never deduplicated \[N16\].
+/// Voting entries and NOOP are made by the leader alone and never deduplicated \[N16 voting-entries\].
 fn may_have_origin(body: &Body<Change>) -> bool {
     matches!(body, Body::App(change) if change.founding_voter().is_none())
 }

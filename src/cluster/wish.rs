@@ -1,5 +1,5 @@
-//! What an operator asks of the leader, who turns it into entries of its own: they carry no id \[N16\], so the wish must say itself what it
-//! means.
+//! What an operator asks of the leader, who turns it into entries of its own: they carry no id \[N16 voting-entries\], so the wish must say
+//! itself what it means.
 //!
 //! Owns: [`Wish`], and what a state says to it. Must not: change anything. Contract: docs/protocol.md, "At most once".
 
@@ -36,7 +36,7 @@ impl WishKind {
 }
 
 /// A request about a member as its asker knows it. Who has left and joined again meanwhile has another join nonce, and is not meant
-/// \[N37\].
+/// \[N37 join-nonce\].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Wish {
     /// What.

@@ -9,7 +9,7 @@ use crate::node::{Fatal, Node};
 use crate::store::{Disk, Image, Persisted};
 use crate::types::{Millis, Now};
 
-/// An idle cluster's last append is covered by a `synced` line after so long (ms) \[N28\].
+/// An idle cluster's last append is covered by a `synced` line after so long (ms) \[N28 synced-line\].
 const IDLE_SYNCED: Millis = 1000;
 
 impl<D: Disk> Node<D> {

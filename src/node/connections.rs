@@ -177,7 +177,7 @@ impl<D: Disk> Node<D> {
     }
 
     /// What is to be written to a connection; asked for right before each write(2), with the clock as it is then. A session that was served
-    /// under a lease which has lapsed since is closed instead \[N9\].
+    /// under a lease which has lapsed since is closed instead \[N9 lease-at-reply\].
     pub fn transmit_buffer(&mut self, _: &Turned, conn: ConnId, reading: Now) -> Option<&mut Transmit> {
         let now = self.take_reading(reading);
         let Kind::Client(client) = &self.out.io.sessions.get(conn)?.kind else {

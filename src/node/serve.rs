@@ -31,6 +31,15 @@ pub(in crate::node) enum Step<'a> {
     Resume(WaitOutcome),
 }
 
+impl Step<'_> {
+    fn take(self, context: &mut Context<'_>) -> Flow {
+        match self {
+            Self::Execute(args) => commands::execute(context, args),
+            Self::Resume(outcome) => commands::resume(context, outcome),
+        }
+    }
+}
+
 impl<D: Disk> Node<D> {
     /// Serves every client with input, each by a fresh reading of the clock: those before it may have taken long, or the process was stopped.
     pub(in crate::node) fn run_clients(&mut self, clock: &mut dyn FnMut() -> Now) {
@@ -182,10 +191,7 @@ impl<D: Disk> Node<D> {
             clients: &mut others,
             pause: self.out.clients.pauses.in_force(),
         };
-        let flow = match step {
-            Step::Execute(args) => commands::execute(&mut context, args),
-            Step::Resume(outcome) => commands::resume(&mut context, outcome),
-        };
+        let flow = step.take(&mut context);
         let Others { own_pushes, overrun, .. } = others;
         client_pushes(client, out).extend_from_slice(&own_pushes);
         self.out.close_overrun(&overrun, &self.dataset.stream);

@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 /// To look at.
 pub(in crate::node) struct View {
     pub config: Config,
-    /// Drawn at start, for lease tokens \[N3\].
+    /// Drawn at start, for lease tokens \[N3 token-nonce\].
     pub nonce: u64,
     /// Never goes back.
     pub now: Now,

@@ -91,7 +91,7 @@ impl<P: Payload> Raft<P> {
         let before = self.disk.last_index();
         self.disk.durable = Durable { last_index: durable.last_index.min(self.log.last_index()), ..durable };
         self.disk.rewrite = !self.disk.holds(self.hard);
-        // Two voters at once count from the disk on [N15].
+        // Two voters at once count from the disk on [N15 one-to-three].
         if (before + 1..=self.disk.last_index()).contains(&self.membership.last_change()) {
             self.class_peers();
         }

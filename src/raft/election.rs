@@ -44,7 +44,7 @@ impl<P: Payload> Raft<P> {
     }
 
     /// The wait begins now: what is waited for could not come before, for what asks for it, or allows it, has been on its way to the disk
-    /// \[N64\].
+    /// \[N64 slow-disk\].
     pub(super) fn wait_on(&mut self, now: Millis) {
         let base = self.settings.election_timeout.max(1);
         self.election.deadline = now + self.election.wait.saturating_mul(self.election_timeout()) / base;
@@ -196,7 +196,7 @@ impl<P: Payload> Raft<P> {
         self.election.round += 1;
         self.await_leader(now);
         let mut asked = self.voters().clone();
-        // The own vote counts only by the latest configuration [N13].
+        // The own vote counts only by the latest configuration [N13 learner-campaigns].
         let granted = asked.take(&self.me).into_iter().collect();
         let heard = self.heard.since(self.log.last_term()).collect();
         let (unsent, votes, took) = (asked.clone(), Default::default(), Default::default());
@@ -281,7 +281,7 @@ impl<P: Payload> Raft<P> {
     }
 
     /// Whether a leader can have handed over to `candidate`: to a voter alone, as far as this node knows. Who lags and does not know it
-    /// denies the vote for as long as the base lease lasts, and the candidate asks again after that \[N59\].
+    /// denies the vote for as long as the base lease lasts, and the candidate asks again after that \[N59 runaway-term\].
     fn may_take_over(&self, candidate: &NodeId) -> bool {
         self.is_voter(candidate) || self.committed_voters().contains(candidate)
     }
@@ -298,7 +298,7 @@ impl<P: Payload> Raft<P> {
         check_index(request.last_index, self.log.last_index())?;
         let refused = self.base_lease_holds(now) && !(request.transfer && self.may_take_over(&request.candidate));
         let granted = if refused {
-            // The term stays, however high the request's is [N32].
+            // The term stays, however high the request's is [N32 refused-vote].
             false
         } else if request.pre {
             self.would_vote(&request)
@@ -405,7 +405,7 @@ impl<P: Payload> Raft<P> {
         let needs = Needs { term: hard.term, vote: (!pre).then_some(me), index: last_index };
         let ready: BTreeSet<NodeId> = campaign.unsent.intersection(linked).copied().collect();
         campaign.unsent.retain(|id| !ready.contains(id));
-        // What is on its way to the disk is not on its way to anybody [N64].
+        // What is on its way to the disk is not on its way to anybody [N64 slow-disk].
         if !pre && !ready.is_empty() && campaign.sent_at.is_none() {
             campaign.sent_at = Some(now);
             self.wait_on(now);

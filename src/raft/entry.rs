@@ -63,7 +63,7 @@ pub enum Body<P> {
         /// The lease W.
         lease: Millis,
     },
-    /// One learner votes, or two at once out of a set of one voter \[N15\]. Takes effect when appended.
+    /// One learner votes, or two at once out of a set of one voter \[N15 one-to-three\]. Takes effect when appended.
     AddVoter {
         /// One or two ids.
         ids: Vec<NodeId>,
@@ -84,7 +84,7 @@ pub enum Body<P> {
 pub struct Entry<P> {
     /// The term of the leader that appended it.
     pub term: Term,
-    /// The proposal it answers; voting entries never have one \[N16\].
+    /// The proposal it answers; voting entries never have one \[N16 voting-entries\].
     pub origin: Option<Origin>,
     /// What it says.
     pub body: Body<P>,

@@ -1,18 +1,18 @@
 //! A follower takes the leader's entries (§5.3).
 //!
 //! Owns: the consistency check, going back, the follower's commit index. Must not: acknowledge by itself (answers waits for the disk).
-//! Contract: docs/protocol.md, "Wire format" and \[N22\].
+//! Contract: docs/protocol.md, "Wire format" and \[N22 leftover-suffix\].
 
 use super::entry::Payload;
 use super::message::Append;
 use super::{PeerFault, Raft, Role};
 use crate::types::{ConnId, LogIndex, Millis, NodeId, Term};
 
-/// So far beyond the own log an index may be: nobody misses more entries. More would leave no room \[N62\].
+/// So far beyond the own log an index may be: nobody misses more entries. More would leave no room \[N62 number-bounds\].
 const INDEX_LEAD: LogIndex = 1 << 32;
 
 /// About so many bytes of entries wait to be applied at most. With the state, and what is appended before the next rewrite, they fit into a
-/// file that is read again (64 MiB), with as much to spare \[N62\]. A leader leaves half of it to those that lead after it.
+/// file that is read again (64 MiB), with as much to spare \[N62 number-bounds\]. A leader leaves half of it to those that lead after it.
 const MAX_TAIL_BYTES: u64 = 32 << 20;
 
 /// How an AE meets the log.
@@ -50,7 +50,7 @@ impl<P: Payload> Raft<P> {
                 let (agreed, commit) = (append.quorum.min(matched), append.commit.min(matched));
                 self.take_grant(&append, now);
                 self.take_entries(append, first_new);
-                // Never by the own last index: a stale suffix is not the leader's [N22].
+                // Never by the own last index: a stale suffix is not the leader's [N22 leftover-suffix].
                 self.commit = self.commit.max(commit);
                 self.agreed.reached(agreed, self.commit, now);
                 self.answers.matched(via, from, term, round, matched);
@@ -59,7 +59,7 @@ impl<P: Payload> Raft<P> {
         Ok(())
     }
 
-    /// An AE of which the entries cannot be read: the leader is heard, nothing is taken \[N26\].
+    /// An AE of which the entries cannot be read: the leader is heard, nothing is taken \[N26 mixed-versions\].
     pub fn refuse_append(&mut self, via: ConnId, from: NodeId, term: Term, round: u64, now: Millis) -> Result<(), PeerFault> {
         if self.check_leader(via, from, from, term, now)? {
             self.follow(from, term, now);

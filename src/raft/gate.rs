@@ -34,7 +34,7 @@ pub(super) struct Gate {
 }
 
 /// What this node knows a majority's disks to hold beyond the commit index, by an own-term count: no leader to come lacks it, and none from
-/// then on grants a lease to whom it deposes \[N48\].
+/// then on grants a lease to whom it deposes \[N48 agreed-entries\].
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub(super) struct Agreed {
     index: LogIndex,
@@ -150,7 +150,7 @@ impl<P: Payload> Raft<P> {
     }
 
     /// A leader knows from outside that the process of `node` has ended: observations made after its election, see docs/protocol.md, "Known
-    /// dead" \[N4\].
+    /// dead" \[N4 refused-connection\].
     pub fn set_dead(&mut self, node: NodeId) {
         if let Role::Leader(leader) = &mut self.role {
             leader.gate.dead.insert(node);

@@ -23,7 +23,7 @@ pub(super) struct HeldLease {
     /// The end of the longest lease that counts (mono ms); 0 for none. Never falls while the clock goes on: a new leader waits for it to
     /// pass.
     end: Millis,
-    /// A token counts only if it was made after this (mono ms) \[N66\].
+    /// A token counts only if it was made after this (mono ms) \[N66 clock-set-back\].
     voided_at: Millis,
 }
 
@@ -35,8 +35,8 @@ impl HeldLease {
     }
 
     /// A lease until `end` came with an AE that spoke of `quorum` and `commit`. It counts once this node knows what the leader knew: every
-    /// entry that might take its slots, and every one that has \[N5\]. Where the log lacks something, a later AE brings it, and a newer
-    /// token.
+    /// entry that might take its slots, and every one that has \[N5 own-noop\]. Where the log lacks something, a later AE brings it, and a
+    /// newer token.
     fn granted(&mut self, quorum: LogIndex, commit: LogIndex, end: Millis) {
         if quorum <= self.matched {
             self.pending = Some((commit, end));
@@ -83,8 +83,8 @@ impl<P: Payload> Raft<P> {
         own.unwrap_or(0).max(self.held_lease.end)
     }
 
-    /// The clock went back \[N66\]: how long ago anything was is not known, so a leader steps down and no lease that was granted until now
-    /// counts.
+    /// The clock went back \[N66 clock-set-back\]: how long ago anything was is not known, so a leader steps down and no lease that was
+    /// granted until now counts.
     /// `now` goes on from the latest reading.
     pub fn clock_went_back(&mut self, now: Millis) {
         if self.is_leader() {
@@ -97,11 +97,11 @@ impl<P: Payload> Raft<P> {
     pub(super) fn take_grant(&mut self, append: &Append<P>, now: Millis) {
         let held = &mut self.held_lease;
         held.matched(append.term, append.prev_index + append.entries.len() as u64);
-        // Of an earlier life of this process [N3].
+        // Of an earlier life of this process [N3 token-nonce].
         if append.token.nonce != self.nonce || append.token.clock > now {
             return;
         }
-        // Of the time before the clock went back [N66].
+        // Of the time before the clock went back [N66 clock-set-back].
         if append.token.clock <= held.voided_at {
             return;
         }
@@ -111,7 +111,7 @@ impl<P: Payload> Raft<P> {
     /// A leader's own lease begins when its newest majority-acked round was sent, the own answer being given at `own`; none before a
     /// majority's disks hold its NOOP.
     fn own_lease(&self, leader: &Leader, own: Millis) -> Option<Millis> {
-        // By a clock that stands alone nobody knows when a lease ends [N65].
+        // By a clock that stands alone nobody knows when a lease ends [N65 clock-rate].
         if leader.quorum_index < leader.noop_index || leader.rates.own_alone() {
             return None;
         }

@@ -25,9 +25,9 @@ struct Received {
 struct Grant {
     /// In order of receipt, each with a higher round than the one before.
     waiting: VecDeque<Received>,
-    /// The newest one that a majority-acked round has covered since: the only one that may be returned \[N1\].
+    /// The newest one that a majority-acked round has covered since: the only one that may be returned \[N1 token-return\].
     covered: Option<Received>,
-    /// When the newest token that was ever returned had come \[N6\].
+    /// When the newest token that was ever returned had come \[N6 gate-clock\].
     returned: Option<Millis>,
 }
 
@@ -88,7 +88,7 @@ mod tests {
         assert_eq!(grants.grant(&P, 4), token(10));
         grants.received(P, token(20), 4, 200);
         assert_eq!(grants.grant(&P, 4), token(10));
-        // The gate's clock runs from the receipt of what was returned, however often that is sent again [N6].
+        // The gate's clock runs from the receipt of what was returned, however often that is sent again [N6 gate-clock].
         assert_eq!(grants.over_at(&P, 50), 151);
         assert_eq!(grants.grant(&P, 9), token(20));
         assert_eq!(grants.over_at(&P, 50), 251);

@@ -1,7 +1,7 @@
 //! Who votes, by what has been appended (dissertation §4.1).
 //!
-//! Owns: the voting set as of the snapshot and after every voting entry of the log \[N27\], when the next change may be appended, and what
-//! [`super::plan`] is told. Must not: count votes or acks. Contract: docs/protocol.md, "Membership and voting".
+//! Owns: the voting set as of the snapshot and after every voting entry of the log \[N27 snapshot-voters\], when the next change may be
+//! appended, and what [`super::plan`] is told. Must not: count votes or acks. Contract: docs/protocol.md, "Membership and voting".
 
 use super::entry::{Body, Payload};
 use super::log::Log;
@@ -18,7 +18,7 @@ const REPLACED_AFTER: u64 = 4;
 struct Change {
     index: LogIndex,
     voters: BTreeSet<NodeId>,
-    /// Two voters at once: counts only from the own disk on \[N15\].
+    /// Two voters at once: counts only from the own disk on \[N15 one-to-three\].
     two: bool,
 }
 
@@ -137,7 +137,8 @@ impl<P: Payload> Raft<P> {
         self.voters().contains(id)
     }
 
-    /// A node campaigns if it votes by its latest or by its latest committed configuration \[N13\], in a term that others would take.
+    /// A node campaigns if it votes by its latest or by its latest committed configuration \[N13 learner-campaigns\], in a term that others
+    /// would take.
     pub(super) fn may_campaign(&self) -> bool {
         !self.muted && self.has_term_left() && (self.is_voter(&self.me) || self.committed_voters().contains(&self.me))
     }

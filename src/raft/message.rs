@@ -36,7 +36,7 @@ pub struct Outgoing<P> {
     pub message: Message<P>,
 }
 
-/// A primary's lease token: its own clock, with a nonce drawn at process start \[N3\].
+/// A primary's lease token: its own clock, with a nonce drawn at process start \[N3 token-nonce\].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Token {
     /// Drawn at process start; 0 is "no token".
@@ -124,7 +124,7 @@ pub struct VoteRequest {
     pub last_term: Term,
     /// Counts its vote requests, so that an old answer is told from a new one.
     pub round: u64,
-    /// A leader handed over: the base lease does not count \[N18\].
+    /// A leader handed over: the base lease does not count \[N18 endless-transfer\].
     pub transfer: bool,
 }
 

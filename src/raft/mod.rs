@@ -134,7 +134,7 @@ pub enum VotingRefused {
     /// Somebody must.
     #[error("the last voter cannot be removed")]
     LastVoter,
-    /// \[N15\].
+    /// \[N15 one-to-three\].
     #[error("two voters at once can only be added to a single one")]
     TwoToOneOnly,
     /// The entry does not change who votes.
@@ -157,7 +157,7 @@ struct Peers {
 #[derive(Clone, Debug)]
 pub struct Raft<P> {
     me: NodeId,
-    /// Of this process: marks the own lease tokens \[N3\].
+    /// Of this process: marks the own lease tokens \[N3 token-nonce\].
     nonce: u64,
     settings: Settings,
     rng: Rng,

@@ -1,4 +1,4 @@
-//! How long answers take that wait for a disk, so that time-outs allow for it \[N64\].
+//! How long answers take that wait for a disk, so that time-outs allow for it \[N64 slow-disk\].
 //!
 //! Owns: the last few durations, of one disk. Must not: measure, or touch anything that safety rests on: leases and waits never look here.
 //! Contract: docs/protocol.md, "Slow disks".

@@ -74,7 +74,7 @@ pub(super) struct Scene<'a> {
 /// The next voting entry.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Step {
-    /// One, or two to a single one \[N15\].
+    /// One, or two to a single one \[N15 one-to-three\].
     Add(Vec<NodeId>),
     /// Perhaps the leader itself, which hands over instead.
     Remove(NodeId),
@@ -109,7 +109,7 @@ impl Scene<'_> {
     }
 
     /// Fewer vote than should. An odd size is left only with the pair in hand that leads to the next one, and only while the newcomer is
-    /// not needed for the majority of the set that it enters: else its failure would be one too many \[N14\].
+    /// not needed for the majority of the set that it enters: else its failure would be one too many \[N14 replaced-voter\].
     fn growth(&self) -> Option<Step> {
         let size = self.voters.len();
         if size >= self.target {
@@ -122,7 +122,8 @@ impl Scene<'_> {
         }
     }
 
-    /// A voter that stays failed makes room, with its replacement in hand \[N14\]; growth then adds that. Failure alone removes nobody.
+    /// A voter that stays failed makes room, with its replacement in hand \[N14 replaced-voter\]; growth then adds that. Failure alone
+    /// removes nobody.
     fn replaced(&self) -> Option<Step> {
         let leaver = self.most_burdensome(|voter| voter.health == Health::Failed)?;
         let replacement = self.candidates.first();

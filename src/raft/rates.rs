@@ -1,4 +1,4 @@
-//! Whose clock runs at another rate than the others', as a leader sees by the clocks in their tokens \[N65\].
+//! Whose clock runs at another rate than the others', as a leader sees by the clocks in their tokens \[N65 clock-rate\].
 //!
 //! Owns: what each clock has shown at two moments some ten seconds apart, how far the rates can be apart by that, and who stands alone.
 //! Must not: read a clock, or act on what it finds (lease and gate ask; the node says it). Contract: docs/protocol.md, "Clock rates".

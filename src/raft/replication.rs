@@ -1,6 +1,6 @@
 //! The leader brings its log to everybody else (§5.3), in rounds.
 //!
-//! Owns: appending, AEs and heartbeats, what the answers mean. Must not: send what is not on the own disk \[N15\].
+//! Owns: appending, AEs and heartbeats, what the answers mean. Must not: send what is not on the own disk \[N15 one-to-three\].
 //! Contract: docs/protocol.md, "Pipelining" and "Rounds".
 
 use super::entry::{Body, Entry, Origin, Payload};
@@ -48,7 +48,7 @@ impl<P: Payload> Raft<P> {
         leader.rounds.begin(now)
     }
 
-    /// A leader replicates to the members and the voters, whether or not it has applied their NODE_JOIN \[N12\].
+    /// A leader replicates to the members and the voters, whether or not it has applied their NODE_JOIN \[N12 from-anybody\].
     pub(super) fn sync_peers(&mut self, now: Millis) {
         let Role::Leader(leader) = &mut self.role else { return };
         let (members, voters) = (&self.peers.members, self.membership.appended_set());
@@ -76,7 +76,7 @@ impl<P: Payload> Raft<P> {
         }
     }
 
-    /// `AE_ACK`. A stranger's is not believed, nor one of another term; a round counts by its send time \[N2\].
+    /// `AE_ACK`. A stranger's is not believed, nor one of another term; a round counts by its send time \[N2 token-age\].
     pub(super) fn on_append_ack(&mut self, from: NodeId, ack: AppendAck, now: Millis) -> Result<(), PeerFault> {
         let term = self.hard.term;
         let voters = self.membership.latest(self.disk.last_index());

@@ -1,4 +1,4 @@
-//! A leader's rounds: numbers that answers echo, so that only the time of *sending* ever counts \[N2\].
+//! A leader's rounds: numbers that answers echo, so that only the time of *sending* ever counts \[N2 token-age\].
 //!
 //! Owns: round numbers and when each began. Must not: know who answered. Contract: docs/protocol.md, "Rounds".
 

@@ -21,7 +21,7 @@ const MAX_BYTES_A_TURN: usize = 1 << 20;
 pub type SnapshotSource<'a> = &'a mut dyn FnMut() -> Option<(LogIndex, Term, Vec<u8>)>;
 
 impl<P: Payload> Raft<P> {
-    /// `INSTALL_SNAPSHOT`. One that brings nothing new is acknowledged all the same \[N24\].
+    /// `INSTALL_SNAPSHOT`. One that brings nothing new is acknowledged all the same \[N24 old-snapshot\].
     pub(super) fn on_install_snapshot(
         &mut self,
         via: ConnId,

@@ -8,7 +8,7 @@ use crate::types::numbers::TERM_LIMIT;
 use crate::types::{NodeId, Term};
 
 /// So far above the own term may another's be: elections count it up one by one, so nobody misses more of them. More would leave no room
-/// \[N59\].
+/// \[N59 runaway-term\].
 pub(super) const TERM_LEAD: Term = 1 << 24;
 /// Who learns that others are further up comes after them at once as far as to here, and no more than [`TERM_LEAD`] at a time beyond: this
 /// leaves as much again.
@@ -20,7 +20,7 @@ pub(super) fn reach(own: Term) -> Term {
 }
 
 /// What a node that is in term `own` makes of the term of an answer. A member that it has asked is not to be left alone because it is far
-/// up: it would have to come down, and no term does \[N59\].
+/// up: it would have to come down, and no term does \[N59 runaway-term\].
 pub(super) fn heed(from: &NodeId, term: Term, own: Term) -> Result<Term, PeerFault> {
     if term >= TERM_LIMIT {
         return Err(PeerFault::BadTerm);

@@ -1,4 +1,4 @@
-//! Handing the leadership over (dissertation §3.10), with an end \[N18\].
+//! Handing the leadership over (dissertation §3.10), with an end \[N18 endless-transfer\].
 //!
 //! Owns: the transfer under way, TIMEOUT_NOW. Must not: decide when to hand over (the node does). Contract: docs/protocol.md, "Leader
 //! transfer".

@@ -209,7 +209,8 @@ impl Handshake {
                         return Err(refusal("AUTH", line));
                     }
                 } else if std::mem::take(&mut answers.identity) {
-                    // Its keys would take the place of the own: who does not know the question is no primary in a cluster \[N43\].
+                    // Its keys would take the place of the own: who does not know the question is no primary in a cluster
+                    // \[N43 stranger-at-address\].
                     let reign = line.strip_prefix(b"+OK ").and_then(parse_u64).and_then(|reign| PRIMARY_REIGN.take(reign));
                     self.reign = reign.ok_or_else(|| refusal("REPLCONF", line))?;
                 } else if std::mem::take(&mut answers.process) {

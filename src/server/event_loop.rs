@@ -30,7 +30,7 @@ const EVENTS_PER_POLL: usize = 1024;
 const ACCEPTS_PER_TURN: usize = 128;
 /// Pause before accepting again once file descriptors or memory have run out.
 const ACCEPT_PAUSE: Millis = 100;
-/// No sleep is longer (ms), whatever is due: the clock may have gone back since the node read it [N66].
+/// No sleep is longer (ms), whatever is due: the clock may have gone back since the node read it [N66 clock-set-back].
 const LONGEST_SLEEP: Millis = 1_000;
 
 /// Tokens from the top; a connection's is its id as a word, which never comes near.

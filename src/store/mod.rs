@@ -240,7 +240,7 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
-    /// Whether an append is the last thing in the file: after a second without another, [`Store::idle_synced`] is due \[N28\].
+    /// Whether an append is the last thing in the file: after a second without another, [`Store::idle_synced`] is due \[N28 synced-line\].
     pub fn needs_synced_line(&self) -> bool {
         self.synced_line_due
     }

@@ -35,7 +35,7 @@ pub struct Joiner {
     pub sponsor: Sponsor,
     /// The slots that it owned, ascending; it claims those that nobody owns once it has joined.
     pub claims: Vec<SlotRange>,
-    /// The way back. None once it has acknowledged anything of the new cluster: that must never be forgotten \[N19\].
+    /// The way back. None once it has acknowledged anything of the new cluster: that must never be forgotten \[N19 joiner-falls-back\].
     pub fallback: Option<Fallback>,
 }
 

@@ -98,7 +98,7 @@ impl Reader {
             return Err(Problem::Gap { expected, found });
         }
         let mut entry = parse_entry(text).map_err(|error: EntryError| Problem::Record(error.to_string()))?;
-        // Earlier binaries took any [N62].
+        // Earlier binaries took any [N62 number-bounds].
         if let Body::Noop { lease } = &mut entry.body {
             *lease = LEASE.greatest.min(*lease);
         }

@@ -1,7 +1,7 @@
 //! Numbers in texts from outside: frames of the bus, nodes.conf, RDB files, the replication handshake.
 //!
 //! Owns: one table of them, each with the name that an error says and the greatest value that is taken. Must not: know what is plausible
-//! beside a node's own numbers (raft does). Contract: docs/protocol.md, "Bounds" \[N62\].
+//! beside a node's own numbers (raft does). Contract: docs/protocol.md, "Bounds" \[N62 number-bounds\].
 //!
 //! Greatest values leave room: whatever a node makes of one by counting on is written by it, and read again by itself and by others.
 

@@ -1,5 +1,5 @@
 //! Slots that are moved away while a replica takes over: nobody keeps a key of a slot that is another's, for what that one has is newer
-//! [N56].
+//! [N56 moved-and-back].
 
 use crate::cluster::{CALM, Cluster, insist};
 use crate::node::Node;

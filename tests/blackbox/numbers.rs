@@ -1,5 +1,5 @@
-//! Numbers without room, from whoever can say one: a stranger on the bus, a file, a primary [N59] [N60] [N62]. The cluster goes on, and
-//! starts again.
+//! Numbers without room, from whoever can say one: a stranger on the bus, a file, a primary [N59 runaway-term] [N60 false-forgotten]
+//! [N62 number-bounds]. The cluster goes on, and starts again.
 
 use crate::cluster::{CALM, Cluster, insist};
 use crate::copies::{Fake, ID, copied, linked, rdb_of, replica_of, send};

@@ -322,7 +322,7 @@ fn redis_server_and_we_load_each_others_files() {
     assert_eq!(node.ask("GET its"), "own");
 }
 
-/// An operator has put each one's file where the other's was [N58].
+/// An operator has put each one's file where the other's was [N58 last-copy].
 #[test]
 fn keys_of_another_node_s_file_are_not_lost_in_silence() {
     let mut cluster = Cluster::with_slots(2, &[CALM]);

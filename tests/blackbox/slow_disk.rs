@@ -1,4 +1,4 @@
-//! Disks that take as long for a sync as the election timeout (strace makes them): somebody leads all the same [N64].
+//! Disks that take as long for a sync as the election timeout (strace makes them): somebody leads all the same [N64 slow-disk].
 
 use crate::cluster::Cluster;
 use crate::node::Node;

@@ -1,4 +1,5 @@
-//! An address that means another machine to who dials it: what is refused there says nothing of the process that is meant [N51].
+//! An address that means another machine to who dials it: what is refused there says nothing of the process that is meant
+//! [N51 shared-host].
 
 use crate::hosts::{ADDRESSES, Hosts};
 use crate::node::Node;

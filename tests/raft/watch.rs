@@ -26,7 +26,7 @@ impl World {
         }
     }
 
-    /// [N1]: a lease begins before the election of every later leader.
+    /// [N1 token-return]: a lease begins before the election of every later leader.
     pub(super) fn watch_token(&mut self, leader: char, to: char, message: &Message<Toy>) {
         let Message::Append(append) = message else { return };
         let token = append.token;

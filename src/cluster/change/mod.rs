@@ -59,8 +59,8 @@ macro_rules! entry_types {
                 match self { $(Self::$name(_) => $text,)* }
             }
 
-            /// The first protocol version whose nodes know this type of entry. It is appended only when every member speaks that \[N26\],
-            /// and what it adds to the state, and so to snapshots and nodes.conf, is written only then.
+            /// The first protocol version whose nodes know this type of entry. It is appended only when every member speaks that
+            /// \[N26 mixed-versions\], and what it adds to the state, and so to snapshots and nodes.conf, is written only then.
             pub fn since(&self) -> u32 {
                 match self { $(Self::$name(_) => $since,)* }
             }

@@ -92,7 +92,8 @@ impl Effects {
         self.resume_held();
     }
 
-    /// Whether what is left of this client's EXEC must wait although what suspended it is decided: it began before the pause, and would go on in it \[N54\].
+    /// Whether what is left of this client's EXEC must wait although what suspended it is decided: it began before the pause, and would go
+    /// on in it \[N54 paused-transaction\].
     pub fn holds_rest(&self, conn: ConnId) -> bool {
         let Some(pause) = self.clients.pauses.by_node() else { return false };
         let kind = self.io.sessions.get(conn).map(|session| &session.kind);

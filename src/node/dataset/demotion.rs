@@ -202,8 +202,8 @@ impl Dataset {
         }
     }
 
-    /// The leader is to promote our best replica. It knows whether one that is flagged as failed is coming back \[N49\]. False if there is none, or it has
-    /// said so already.
+    /// The leader is to promote our best replica. It knows whether one that is flagged as failed is coming back \[N49 returning-replica\].
+    /// False if there is none, or it has said so already.
     pub fn ask_for_successor(&mut self, metadata: &mut Metadata, view: &View, out: &mut Effects) -> bool {
         if metadata.state.willing_replicas(&metadata.me).next().is_some() {
             metadata.wish(WishKind::HandOver, metadata.me, None, view, out);

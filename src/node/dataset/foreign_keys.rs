@@ -1,4 +1,5 @@
-//! Keys of slots that another shard owns. They go, for what that shard has is newer: also if the slot has come back by the time that this node acts \[N56\].
+//! Keys of slots that another shard owns. They go, for what that shard has is newer: also if the slot has come back by the time that this
+//! node acts \[N56 moved-and-back\].
 //!
 //! Owns: which keys those are, and when they go. Must not: decide who owns a slot (the replicated state says it), or touch a replica's keys: they are its
 //! primary's, whose log may be ahead of its own or behind, and whose stream says when they go. Contract: docs/protocol.md, "Replication".

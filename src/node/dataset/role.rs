@@ -190,8 +190,8 @@ impl Dataset {
         }
     }
 
-    /// This primary's reign is later than any before in its shard \[N44\]: what made it the primary is applied, and its process counts too, for it may
-    /// have lost its keys and go on with others.
+    /// This primary's reign is later than any before in its shard \[N44 longest-stream\]: what made it the primary is applied, and its
+    /// process counts too, for it may have lost its keys and go on with others.
     fn begin_reign(&mut self, metadata: &Metadata) {
         // 63 bits, as every number on the bus.
         let (applied, life) = (metadata.state.last_applied().min((1 << 43) - 1), metadata.incarnation.min((1 << 20) - 1));

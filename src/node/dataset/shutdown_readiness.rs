@@ -1,7 +1,7 @@
 //! What a node that ends owes to its replicas: what it has acknowledged is to be with one of them, and its slots too.
 //!
 //! Owns: what is known of that, by the replicas' own words, and what is left behind in the end. Must not: choose the successor (the leader does), or end.
-//! Contract: docs/protocol.md, "Failover" \[N53\].
+//! Contract: docs/protocol.md, "Failover" \[N53 last-bytes\].
 //!
 //! Bytes that were written to a socket are with nobody, nor is what somebody had who is not connected at the moment: he may need all of it again.
 

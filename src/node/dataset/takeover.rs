@@ -41,7 +41,8 @@ impl Attempt {
 #[derive(Clone, Copy, Debug)]
 struct Question {
     primary: NodeId,
-    /// The link by which it was asked, and the number of the question: an answer to an earlier one says where the stream was then \[N25\].
+    /// The link by which it was asked, and the number of the question: an answer to an earlier one says where the stream was then
+    /// \[N25 failover-offset\].
     asked: Option<(ConnId, u64)>,
     /// What it said.
     end: Option<Extent>,
@@ -56,7 +57,7 @@ pub(in crate::node) struct Takeover {
     questions: u64,
     /// From whom an entry in the log's tail makes this node take over: it will be asked, and is dialled already.
     pub summoned: Option<NodeId>,
-    /// The slots are ours, their last changes are not here yet \[N25\].
+    /// The slots are ours, their last changes are not here yet \[N25 failover-offset\].
     catching_up: bool,
     /// The predecessor that is being told that this node has everything: the link to it is kept for that.
     done: Option<NodeId>,
@@ -210,7 +211,7 @@ impl Dataset {
         }
     }
 
-    /// Nobody is served before this node has what its predecessor had, or that one is gone \[N25\].
+    /// Nobody is served before this node has what its predecessor had, or that one is gone \[N25 failover-offset\].
     fn await_inheritance(&mut self, question: Question, metadata: &Metadata, view: &View, out: &mut Effects) {
         let predecessor = metadata.state.member(&question.primary);
         let lost = metadata.state.slot_count_of(&metadata.me) == 0;

@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(net.transmit(0, conn).as_slice(), b"+OK\r\n");
     }
 
-    /// The process stood still between the turn and what it says \[N9\].
+    /// The process stood still between the turn and what it says \[N9 lease-at-reply\].
     #[test]
     fn what_was_done_under_a_lease_is_not_told_after_it() {
         let mut net = Net::of(1);

@@ -1,4 +1,4 @@
-//! A clock that only goes forward, whatever the readings of the system's do \[N66\].
+//! A clock that only goes forward, whatever the readings of the system's do \[N66 clock-set-back\].
 //!
 //! Owns: the time that this node goes by, and what happens when a reading is earlier than one before it. Must not: read a clock.
 //! Contract: docs/protocol.md, "Clock".

@@ -152,7 +152,7 @@ impl Metadata {
         self.outlook.covered = self.state.assigned_slots() == usize::from(SLOT_COUNT) && owners_live;
     }
 
-    /// What this node brought with it when it joined: slots that nobody owns become its own again \[N20\].
+    /// What this node brought with it when it joined: slots that nobody owns become its own again \[N20 kept-slots\].
     pub fn make_claims(&mut self, view: &View, out: &mut Effects) {
         let Standing::Claiming(claims) = &self.standing else { return };
         if self.proposals.claims() {

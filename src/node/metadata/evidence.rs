@@ -5,7 +5,8 @@
 //! Contract: docs/protocol.md, "Known dead".
 //!
 //! The kernel of a process that has ended closes its connections in order, or resets those with bytes that it had not read. A process that lives says a
-//! last word before it closes a connection in order, or resets it. So an end in order without that word says which process has ended \[N51\].
+//! last word before it closes a connection in order, or resets it. So an end in order without that word says which process has ended
+//! \[N51 shared-host\].
 
 use crate::node::Closed;
 use crate::node::io::sessions::{BusEnd, Kind, Phase, Session};
@@ -69,7 +70,7 @@ pub(in crate::node) struct Evidence {
 }
 
 impl Evidence {
-    /// Any word of a member shows that a process of its lives: what was seen before says nothing any more \[N4\].
+    /// Any word of a member shows that a process of its lives: what was seen before says nothing any more \[N4 refused-connection\].
     pub fn heard(&mut self, id: NodeId, process: Option<u64>, now: Millis) {
         self.members.insert(id, Known { process, heard: now, ended: None });
     }
@@ -124,8 +125,8 @@ impl Metadata {
     }
 
     /// What shows that the process of a member has ended: the last that came from it was the end of a connection, and none is left. A process that has
-    /// begun since may have been granted a lease that the asker knows nothing of, but not at once \[N46\], so that this holds for a while only. Behind a proxy the
-    /// end may be the proxy's.
+    /// begun since may have been granted a lease that the asker knows nothing of, but not at once \[N46 restarted-primary\], so that this
+    /// holds for a while only. Behind a proxy the end may be the proxy's.
     pub fn ended(&self, id: &NodeId, view: &View, out: &Effects) -> Option<Ended> {
         let ended = self.evidence.members.get(id)?.ended?;
         if !view.config.cluster_fast_failure_detection || !self.addresses.get(id)?.refuses_for_itself() {

@@ -108,7 +108,8 @@ impl Metadata {
         Granted::Later
     }
 
-    /// Whether somebody who would take over is flagged as failed and lives. The flag goes at once, and is not held against it \[N49\].
+    /// Whether somebody who would take over is flagged as failed and lives. The flag goes at once, and is not held against it
+    /// \[N49 returning-replica\].
     fn is_replica_returning(&mut self, primary: &NodeId, view: &View, out: &mut Effects) -> bool {
         let returning = self.state.willing_replicas(primary).any(|replica| replica.failed && self.answers_again(&replica.id, view));
         if returning {
@@ -118,7 +119,7 @@ impl Metadata {
     }
 
     /// Whether an entry that is in the log and not applied may change this primary's shard, or who of it may take over. Its replicas are asked anew after
-    /// that: what they say meanwhile is nothing, whatever they have \[N45\].
+    /// that: what they say meanwhile is nothing, whatever they have \[N45 zero-offset\].
     fn is_shard_changing(&mut self, primary: &NodeId) -> bool {
         let changing = self.tail().reshapes_shard_of(primary, &self.state);
         if changing {
@@ -158,7 +159,7 @@ impl Metadata {
     }
 
     /// How long a replica that is not known to be dead may take to answer (ms). One that has answered lately may alone hold what WAIT has counted, and a disk or a
-    /// way that is slow is no reason to lose that \[N57\]: it has as long as a leader is waited for.
+    /// way that is slow is no reason to lose that \[N57 slow-answers\]: it has as long as a leader is waited for.
     fn patience_with(&self, replica: &NodeId, asked: Millis, view: &View, out: &Effects) -> Millis {
         let span = view.config.election_timeout();
         let answers = self.raft.progress(replica).is_some_and(|progress| progress.answered_lately(asked, span));

@@ -1,7 +1,7 @@
 //! Proposals that would take slots from a primary, and wait until it can serve them no more.
 //!
-//! Owns: what waits, outside the log, where it holds up nobody else \[N7\]. Must not: judge the gate (raft does) or the proposals (leader does).
-//! Contract: docs/protocol.md, "The gate".
+//! Owns: what waits, outside the log, where it holds up nobody else \[N7 append-gate\]. Must not: judge the gate (raft does) or the
+//! proposals (leader does). Contract: docs/protocol.md, "The gate".
 
 use crate::cluster::Change;
 use crate::node::metadata::Metadata;

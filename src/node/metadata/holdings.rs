@@ -22,7 +22,8 @@ pub(in crate::node) struct Question {
 impl Metadata {
     /// What AE_ACK says: how much this node holds as a copy of the primary that its log names. While an entry in it is not applied, or its
     /// consequences are not drawn, that gives this node another one it says reign 0, which is no answer: an offset would be taken for one in that one's
-    /// history \[N39\], and nothing for the truth \[N45\]. Nor has a primary an answer that lacks the keys of its slots \[N55\].
+    /// history \[N39 former-offset\], and nothing for the truth \[N45 zero-offset\]. Nor has a primary an answer that lacks the keys of its
+    /// slots \[N55 forgotten-predecessor\].
     pub fn promised_extent(&self, view: &View) -> Extent {
         let Held { primary, extent: Extent { reign, offset }, lacks_keys, goes, .. } = view.held;
         let moves = self.tail().gives_another_primary(&self.me, primary);
@@ -39,7 +40,7 @@ impl Metadata {
         Question { term: self.raft.term(), round: self.raft.ask(members, view.now.mono), index }
     }
 
-    /// What a member of this primary's shard has answered to that: none yet, or not while its shard changes \[N45\].
+    /// What a member of this primary's shard has answered to that: none yet, or not while its shard changes \[N45 zero-offset\].
     pub fn holding(&self, question: &Question, primary: &NodeId, id: &NodeId, view: &View) -> Option<Extent> {
         let since = self.state.epoch_of(primary).unwrap_or(0);
         let said = match self.raft.progress(id) {
@@ -52,8 +53,9 @@ impl Metadata {
         said.filter(|extent| extent.reign > 0)
     }
 
-    /// Whether a member that is to be forgotten may hold what its shard's primary lacks \[N55\]. Not if its process is dead or it stays failed: nobody waits for
-    /// it then. Nor if the primary, asked since, has begun its own reign: that begins with all that is left of those before it.
+    /// Whether a member that is to be forgotten may hold what its shard's primary lacks \[N55 forgotten-predecessor\]. Not if its process
+    /// is dead or it stays failed: nobody waits for it then. Nor if the primary, asked since, has begun its own reign: that begins with all
+    /// that is left of those before it.
     pub fn may_be_missed(&mut self, id: NodeId, asked: &mut Option<Question>, view: &View) -> bool {
         let Some(member) = self.state.member(&id) else { return false };
         let Some(primary) = member.primary.filter(|primary| self.state.slot_count_of(primary) > 0) else { return false };

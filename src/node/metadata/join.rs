@@ -162,7 +162,7 @@ impl Metadata {
             if self.doubts_membership() {
                 return self.defer_meet(conn, singleton, out);
             }
-            // Ours already, but the peer does not know it: our NODE_JOIN got lost [N19]. Log and term stay.
+            // Ours already, but the peer does not know it: our NODE_JOIN got lost [N19 joiner-falls-back]. Log and term stay.
             if let Standing::Joiner(joiner) = &mut self.standing {
                 joiner.sponsor = Sponsor { id: peer.id, address: peer.address.clone() };
                 out.todo.rewrite = true;
@@ -182,7 +182,7 @@ impl Metadata {
             return self.defer_meet(conn, singleton, out);
         }
         self.step_down(peer, Some(conn), view, out);
-        // Leaves after this turn's persist, as every frame does: first the disk, then ADD_ME [N19].
+        // Leaves after this turn's persist, as every frame does: first the disk, then ADD_ME [N19 joiner-falls-back].
         out.io.outbox.push(conn, Frame::AddMe { join_nonce: self.own_address.join_nonce() });
     }
 
@@ -191,7 +191,8 @@ impl Metadata {
         self.joining.deferred.push(Deferred { conn, singleton });
     }
 
-    /// Nodes of our cluster that have forgotten us, as they say and no member does, are to meet us by a word typed here: we cannot take theirs \[N60\].
+    /// Nodes of our cluster that have forgotten us, as they say and no member does, are to meet us by a word typed here: we cannot take
+    /// theirs \[N60 false-forgotten\].
     pub fn reject_deferred_fellows(&mut self, out: &mut Effects) {
         for Deferred { conn, singleton } in std::mem::take(&mut self.joining.deferred) {
             let peer = out.io.sessions.bus(conn).and_then(|bus| bus.peer.as_ref());
@@ -416,7 +417,8 @@ impl Metadata {
         }
     }
 
-    /// A joiner that took anything from a leader may have acknowledged it and must not forget it: there is no way back any more \[N19\].
+    /// A joiner that took anything from a leader may have acknowledged it and must not forget it: there is no way back any more
+    /// \[N19 joiner-falls-back\].
     pub fn burn_bridges(&mut self, out: &mut Effects) {
         if let Standing::Joiner(joiner) = &mut self.standing
             && self.raft.term() > 0

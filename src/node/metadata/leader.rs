@@ -17,7 +17,8 @@ use crate::wire::bus::{Frame, OLDEST_VERSION, RejectReason};
 
 /// Wishes that wait at one time; further ones are refused.
 const MAX_ASKED: usize = 1024;
-/// So far above the last one of the same member may a proposal's incarnation be: nobody is loaded more often in between. More would leave no room \[N62\].
+/// So far above the last one of the same member may a proposal's incarnation be: nobody is loaded more often in between. More would leave
+/// no room \[N62 number-bounds\].
 const INCARNATION_LEAD: u64 = 1 << 24;
 
 /// A wish that the leader has not yet turned into entries.
@@ -88,7 +89,7 @@ impl Metadata {
         self.take_wish(wish, Some(conn), view, out);
     }
 
-    /// Appends a proposal of ours or another's, if it would be applied as things are \[N17\] and the gate is open.
+    /// Appends a proposal of ours or another's, if it would be applied as things are \[N17 retried-proposal\] and the gate is open.
     pub fn try_append(&mut self, entry: &Entry<Change>, view: &View, out: &Effects) -> Result<Taken, RejectReason> {
         let Body::App(change) = &entry.body else { return Err(RejectReason::Rejected(None)) };
         if !self.raft.leader_ready(self.state.last_applied()) {
@@ -125,7 +126,7 @@ impl Metadata {
     }
 
     /// Whether every member speaks this version of the protocol: by its address, those included whose joining, or return to an older binary, is on its way,
-    /// and by its greeting, which tells of such a return before the log does \[N26\].
+    /// and by its greeting, which tells of such a return before the log does \[N26 mixed-versions\].
     fn all_speak(&self, version: u32, out: &Effects) -> bool {
         let tail = self.tail().addresses().map(|(_, address)| address);
         let mut addresses = self.state.members().map(|member| &member.address).chain(tail);
@@ -178,7 +179,7 @@ impl Metadata {
             return Granted::Later;
         }
         let id = wish.id;
-        // A ready leader knows every life of a member that anybody has applied: this one is over [N37].
+        // A ready leader knows every life of a member that anybody has applied: this one is over [N37 join-nonce].
         if self.state.member(&id).is_some() && !wish.is_about_a_member(&self.state) {
             return if wish.kind == WishKind::AddVoter { Granted::Never(Some(Reason::UnknownNode)) } else { Granted::Yes };
         }
@@ -216,7 +217,8 @@ impl Metadata {
         self.grant_voting(Body::DelVoter { id, by_hand: true }, view)
     }
 
-    /// A voter that cannot be spared is to leave: another takes its place first [N14], or two in one entry where one alone voted [N15].
+    /// A voter that cannot be spared is to leave: another takes its place first [N14 replaced-voter], or two in one entry where one alone
+    /// voted [N15 one-to-three].
     fn find_successors(&mut self, view: &View) -> Granted {
         let wanted = if self.raft.voters().len() == 1 && view.config.cluster_raft_voters >= 3 { 2 } else { 1 };
         let ids = self.raft.successors(&self.prospects(), wanted, view.now.mono);

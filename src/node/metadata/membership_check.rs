@@ -1,7 +1,7 @@
 //! Hearing that this node was forgotten: whoever says it is not believed before this node has asked by itself.
 //!
 //! Owns: whose word counts, and the question under way. Must not: forget anybody, or tell others (reset does).
-//! Contract: docs/protocol.md, "Who is listened to" \[N60\].
+//! Contract: docs/protocol.md, "Who is listened to" \[N60 false-forgotten\].
 
 use crate::node::io::sessions::{BusEnd, Purpose};
 use crate::node::metadata::Metadata;
@@ -26,7 +26,7 @@ pub(in crate::node) struct MembershipCheck {
 
 impl Metadata {
     /// A node says by `conn` that we are no member any more, by a log up to there. One that is behind ours may not know that we have come back
-    /// \[N38\]; a joiner is no member yet and waits to be one, unless it is meant by its own nonce.
+    /// \[N38 stale-forgotten\]; a joiner is no member yet and waits to be one, unless it is meant by its own nonce.
     pub fn receive_forgotten(
         &mut self,
         conn: ConnId,
@@ -45,7 +45,7 @@ impl Metadata {
     }
 
     /// Whether what comes by this link was said by a member of our state that we have dialled where that state has it, or by the node that a client
-    /// of ours has named in CLUSTER MEET. Everybody else may be anybody \[N60\].
+    /// of ours has named in CLUSTER MEET. Everybody else may be anybody \[N60 false-forgotten\].
     fn is_first_hand(&self, conn: ConnId, out: &Effects) -> bool {
         match out.io.sessions.bus(conn).map(|bus| bus.end) {
             Some(BusEnd::Outbound { purpose: Purpose::Link(id) }) => {

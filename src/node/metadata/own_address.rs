@@ -109,7 +109,7 @@ impl Metadata {
     }
 
     /// A member to be dialled because of the end that such a link has here: the cluster knows this node by what is a loopback address to each host, and that
-    /// one by another \[N51\].
+    /// one by another \[N51 shared-host\].
     pub fn shows_own_ip(&self, view: &View) -> Option<NodeId> {
         let ip = |address: &Address| address.ip.parse().ok().map(|ip: IpAddr| ip.is_loopback());
         let is_hidden = ip(self.addresses.get(&self.me)?) == Some(true) && self.own_ip().is_some_and(|own| own.is_loopback());
@@ -251,7 +251,7 @@ mod tests {
         assert!(replaces(ip("127.0.0.2"), Some(loopback), false) && !replaces(ip("127.0.0.2"), Some(loopback), true));
     }
 
-    /// It was met, and is reached by the leader, at a loopback address, which means another machine to others \[N51\].
+    /// It was met, and is reached by the leader, at a loopback address, which means another machine to others \[N51 shared-host\].
     #[test]
     fn who_is_known_by_a_loopback_address_while_others_are_not_finds_a_better_one() {
         let mut net = Net::with_members(3);

@@ -56,7 +56,7 @@ struct Pending {
     /// What had been applied when `change` was made, or made anew.
     seen: LogIndex,
     sent: Option<Sent>,
-    /// A leader to whom it was sent never answered: it may have appended it, whatever a later one says [N17].
+    /// A leader to whom it was sent never answered: it may have appended it, whatever a later one says [N17 retried-proposal].
     doubtful: bool,
     /// The leader found it stale against a later state than ours: wait until we have applied more than this.
     after: Option<LogIndex>,
@@ -191,7 +191,8 @@ impl Metadata {
     }
 
     /// Something may have been applied as a proposal of this node that it never made: somebody lies, or its nodes.conf is an old one. What it proposes would
-    /// count as old from there on, so it goes on above that. Its number of loads, which no other process of it has, keeps the ids of its processes apart \[N62\].
+    /// count as old from there on, so it goes on above that. Its number of loads, which no other process of it has, keeps the ids of its
+    /// processes apart \[N62 number-bounds\].
     pub fn review_incarnation(&mut self, out: &mut Effects) {
         let Some((incarnation, next)) = self.state.newest_proposal(&self.me) else { return };
         if (incarnation, next) <= (self.proposal_incarnation(), self.proposals.last + 1) {
@@ -291,7 +292,7 @@ impl Metadata {
         if matches!(reason, RejectReason::Rejected(_)) || pending.attempts > MAX_ATTEMPTS {
             return self.give_up(n, rejected(reason), out);
         }
-        // The id stays: this leader refused it, an earlier one may have appended it [N17].
+        // The id stays: this leader refused it, an earlier one may have appended it [N17 retried-proposal].
         let sent = pending.sent.take();
         // What made it stale, or the leader ready for it, may have been applied here before the answer came.
         pending.after = Some(match reason {

@@ -42,7 +42,7 @@ impl Metadata {
         let (cluster, former) = (out.rng.cluster_id(), state.cluster_id());
         state.recover(cluster, self.me);
         let log = Log::new(state.last_applied(), state.last_term());
-        // Whatever term was heard of in the old cluster: nobody of the new one was there [N61].
+        // Whatever term was heard of in the old cluster: nobody of the new one was there [N61 recovered-term].
         let hard = HardState { term: state.last_term(), voted_for: None };
         let (voters, applied, settings) = (state.voters().clone(), state.last_applied(), raft_settings(&view.config));
         let raft = Raft::new(self.me, hard, log, voters, applied, view.nonce, settings, out.rng.fork(), view.now.mono);

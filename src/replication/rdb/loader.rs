@@ -21,7 +21,8 @@ pub struct Loaded {
     pub keyspace: Keyspace,
     /// The history of changes that led to them, and how many bytes of it, if it says so.
     pub replication: Option<(ReplId, u64)>,
-    /// It says one, with an offset that leaves no room to go on from: the keys are as good as any, and begin a new history \[N62\].
+    /// It says one, with an offset that leaves no room to go on from: the keys are as good as any, and begin a new history
+    /// \[N62 number-bounds\].
     pub beyond: bool,
 }
 

@@ -13,7 +13,7 @@ use crate::types::{Extent, NodeId};
 use crate::wire::number::push_u64;
 use std::io::Write;
 
-/// Appends one frame for a peer that has announced this protocol version \[N26\].
+/// Appends one frame for a peer that has announced this protocol version \[N26 mixed-versions\].
 ///
 /// # Errors
 /// [`Unsendable`], with `out` as it was: the peer would not know it, or no node would take it. Only a snapshot of a cluster with thousands

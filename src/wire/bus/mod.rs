@@ -208,7 +208,7 @@ pub enum Frame {
 }
 
 impl Frame {
-    /// The first protocol version whose nodes know it: to others it is not sent \[N26\].
+    /// The first protocol version whose nodes know it: to others it is not sent \[N26 mixed-versions\].
     pub fn since(&self) -> u32 {
         match self {
             Self::Hello(_)

@@ -148,7 +148,8 @@ impl Model {
         matches!(body, Body::DelVoter { id, by_hand: false } if self.failed.contains(id))
     }
 
-    /// Any majority of the old set meets any majority of the new one, except when a single voter takes two in: then it is in both [N15].
+    /// Any majority of the old set meets any majority of the new one, except when a single voter takes two in: then it is in both
+    /// [N15 one-to-three].
     fn check_overlap(&self, before: &BTreeSet<NodeId>) {
         let moved = before.symmetric_difference(&self.voters).count();
         let widened = before.len() == 1 && self.voters.len() == 3 && before.is_subset(&self.voters);

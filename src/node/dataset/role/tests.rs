@@ -352,7 +352,7 @@ fn who_has_what_its_predecessor_lost_waits_for_what_that_one_has_now() {
     assert_eq!((net.ask(1, "EXISTS last"), net.ask(1, "DBSIZE")), (":1\r\n".to_owned(), ":1\r\n".to_owned()));
 }
 
-/// Nothing is committed while it is away, and by its file it has been the primary all along [N44].
+/// Nothing is committed while it is away, and by its file it has been the primary all along [N44 longest-stream].
 #[test]
 fn each_process_of_a_primary_reigns_anew() {
     let mut net = Net::with_a_leading_replica();

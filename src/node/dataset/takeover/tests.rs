@@ -266,7 +266,7 @@ fn a_predecessor_that_was_forgotten_and_came_again_has_nothing_to_leave() {
     net.stopped = Some(R);
     net.until("it to hand over", |net| net.nodes[P].metadata.state.slot_count_of(&old) == 0);
     assert_eq!(net.ask(LEADER, &format!("CLUSTER DELVOTER {old}")), "+OK\r\n");
-    // As a leader does that asks nobody [N55].
+    // As a leader does that asks nobody [N55 forgotten-predecessor].
     let epoch = net.nodes[LEADER].metadata.state.epoch(&shard);
     net.nodes[LEADER].metadata.raft.append(None, Change::NodeForget(NodeForget { id: old, epoch })).unwrap();
     net.until("it to leave", |net| net.nodes[P].metadata.state.member_count() == 1);

@@ -82,7 +82,7 @@ fn the_replicas_are_asked_when_the_primary_has_failed() {
     assert!(net.owns_slots(R) && took <= 40, "after {took} ms");
 }
 
-/// Its disk takes long, or its network: longer than a dead one is waited for [N57].
+/// Its disk takes long, or its network: longer than a dead one is waited for [N57 slow-answers].
 #[test]
 fn a_replica_that_has_answered_lately_is_waited_for() {
     let mut net = with_one_that_has_most();
@@ -98,7 +98,7 @@ fn one_that_was_silent_already_is_not_waited_for_that_long() {
     assert!(net.owns_slots(LEADER) && (100..=130).contains(&took), "after {took} ms");
 }
 
-/// Nobody but the primary had a connection with it, so that nobody can confirm its death [N51].
+/// Nobody but the primary had a connection with it, so that nobody can confirm its death [N51 shared-host].
 #[test]
 fn one_that_has_died_with_the_primary_is_not_waited_for_that_long() {
     let mut net = with_one_that_has_most();
@@ -130,7 +130,8 @@ fn one_successor_is_chosen_once() {
     assert_eq!(entries.filter(|(_, entry)| entry.body.payload().is_some_and(|change| change.succession().is_some())).count(), 1);
 }
 
-/// Its stream is longer than anything that there is of the primary, and another one's. It hears in one turn that it is a replica, and the question [N39].
+/// Its stream is longer than anything that there is of the primary, and another one's. It hears in one turn that it is a replica, and the
+/// question [N39 former-offset].
 #[test]
 fn what_a_replica_had_before_is_nothing_of_its_primary_s() {
     let mut net = Net::with_members(5);
@@ -156,7 +157,7 @@ fn what_a_replica_had_before_is_nothing_of_its_primary_s() {
     }
 }
 
-/// The leader has applied the FAILOVER. Who alone can take over next hears that, and the question, in one turn [N45].
+/// The leader has applied the FAILOVER. Who alone can take over next hears that, and the question, in one turn [N45 zero-offset].
 #[test]
 fn who_does_not_act_on_an_entry_yet_is_waited_for() {
     let mut net = Net::with_a_leading_replica();
@@ -180,7 +181,8 @@ fn who_does_not_act_on_an_entry_yet_is_waited_for() {
     assert!(net.owns_slots(P));
 }
 
-/// R leads, and waits for the leases of the leader before it. Node 2 has most when it looks for a successor, and R when the gate opens [N47].
+/// R leads, and waits for the leases of the leader before it. Node 2 has most when it looks for a successor, and R when the gate opens
+/// [N47 gated-failover].
 #[test]
 fn the_successor_is_chosen_when_the_gate_opens() {
     let mut net = Net::with_a_leading_replica();

@@ -87,7 +87,8 @@ fn who_was_killed_with_bytes_of_its_replica_that_it_had_not_read_is_replaced_whe
     net.lives_on();
 }
 
-/// Another kernel refuses at the address that the cluster has for it: that of another machine, or of one that has taken the address over [N51].
+/// Another kernel refuses at the address that the cluster has for it: that of another machine, or of one that has taken the address over
+/// [N51 shared-host].
 #[test]
 fn who_is_refused_everywhere_lives() {
     let mut net = Net::with_a_neutral_leader();
@@ -219,7 +220,7 @@ fn what_a_witness_of_an_older_binary_says_is_no_evidence_nor_what_is_of_another_
     }
 }
 
-/// It may have been a leader once. Whether P has begun anew since, with a lease, it would know by the stream only [N46].
+/// It may have been a leader once. Whether P has begun anew since, with a lease, it would know by the stream only [N46 restarted-primary].
 #[test]
 fn a_replica_s_bus_link_alone_is_one_witness_as_any_other() {
     for of_stream in [false, true] {

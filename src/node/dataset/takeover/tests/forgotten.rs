@@ -1,4 +1,5 @@
-//! Nodes in one process: a predecessor that is to leave the cluster while its successor still lacks what it has \[N55\].
+//! Nodes in one process: a predecessor that is to leave the cluster while its successor still lacks what it has
+//! \[N55 forgotten-predecessor\].
 
 use super::*;
 

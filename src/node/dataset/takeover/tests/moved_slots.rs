@@ -1,4 +1,4 @@
-//! Nodes in one process: slots that go to another shard while their shard has a new primary, or hears of it late \[N56\].
+//! Nodes in one process: slots that go to another shard while their shard has a new primary, or hears of it late \[N56 moved-and-back\].
 
 use super::*;
 use crate::cluster::change::SlotChange;
@@ -112,7 +112,7 @@ fn a_slot_that_has_gone_and_come_back_while_its_owner_was_down_is_empty() {
     assert_eq!(net.ask(P, "GET kept"), "$1\r\n1\r\n");
 }
 
-/// As if it were another node's: what is not this node's goes, and may be nowhere else [N58].
+/// As if it were another node's: what is not this node's goes, and may be nowhere else [N58 last-copy].
 #[test]
 fn a_file_with_keys_of_others_slots_stays_beside_the_next_one() {
     let mut net = three();
