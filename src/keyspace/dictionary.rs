@@ -7,11 +7,11 @@
 
 use super::Access;
 use super::bucket::Bucket;
+use super::buckets::Buckets;
 use super::horizon::{Horizon, is_expired};
 use super::value::Entry;
 use crate::rng::Rng;
 use crate::types::Millis;
-use crate::values::lean::reserve;
 use crate::values::linear::{address, depth};
 use crate::values::{Hasher, KeyHash, Rules, Value};
 
@@ -19,15 +19,12 @@ use crate::values::{Hasher, KeyHash, Rules, Value};
 const LOAD: usize = 32;
 /// Shrinking begins at this average, far below, so that growing and shrinking do not alternate.
 const LOAD_MIN: usize = 10;
-/// Buckets of one allocation, so that growing never moves all of them.
-const SEGMENT: usize = 256;
 /// An address has 32 bits.
 const BUCKETS_MAX: usize = 1 << 31;
 
 /// See the module.
 pub(super) struct Dictionary {
-    /// At least one bucket; all segments but the last hold [`SEGMENT`], and none is empty.
-    segments: Vec<Vec<Bucket>>,
+    buckets: Buckets,
     /// Number of entries.
     len: usize,
     /// Number of entries that expire.
@@ -47,7 +44,7 @@ pub(super) struct Position {
 
 impl Dictionary {
     pub fn new() -> Self {
-        Self { segments: vec![vec![Bucket::new()]], len: 0, volatile: 0, horizon: Horizon::default(), cost: 0 }
+        Self { buckets: Buckets::new(), len: 0, volatile: 0, horizon: Horizon::default(), cost: 0 }
     }
 
     pub fn len(&self) -> usize {
@@ -63,22 +60,21 @@ impl Dictionary {
     }
 
     pub fn buckets(&self) -> usize {
-        let last = self.segments.last().map_or(0, Vec::len);
-        (self.segments.len() - 1) * SEGMENT + last
+        self.buckets.len()
     }
 
     fn bucket(&self, number: usize) -> &Bucket {
-        &self.segments[number / SEGMENT][number % SEGMENT]
+        self.buckets.get(number)
     }
 
     /// Memory that it takes, in bytes.
     pub fn cost(&self) -> usize {
-        size_of::<Self>() + self.buckets() * size_of::<Bucket>() + self.cost
+        size_of::<Self>() + (self.buckets() - 1) * size_of::<Bucket>() + self.cost
     }
 
     /// Lets `change` change a bucket, and counts what that costs.
     fn change<R>(&mut self, number: usize, change: impl FnOnce(&mut Bucket) -> R) -> R {
-        let bucket = &mut self.segments[number / SEGMENT][number % SEGMENT];
+        let bucket = self.buckets.get_mut(number);
         let before = bucket.cost();
         let result = change(bucket);
         self.cost = self.cost + bucket.cost() - before;
@@ -127,7 +123,7 @@ impl Dictionary {
 
     /// An entry was used.
     pub fn touch(&mut self, position: Position, access: Access) {
-        self.segments[position.bucket / SEGMENT][position.bucket % SEGMENT].touch(position.at, access);
+        self.buckets.get_mut(position.bucket).touch(position.at, access);
     }
 
     pub fn set_expiry(&mut self, position: Position, expiry: Option<Millis>) {
@@ -156,24 +152,15 @@ impl Dictionary {
         let (new, bit) = (self.buckets(), 1 << self.buckets().ilog2());
         let moved = self.change(new - bit, |bucket| bucket.split(|key| rules.hasher.hash(key).address as usize & bit != 0, rules));
         self.cost += moved.cost();
-        if new.is_multiple_of(SEGMENT) {
-            self.segments.push(Vec::new());
-        }
-        let segment = self.segments.last_mut().expect("there is at least one segment");
-        reserve(segment, 1);
-        segment.push(moved);
+        self.buckets.push(moved);
     }
 
     fn shrink_if_sparse(&mut self, rules: &Rules) {
-        let last = self.buckets() - 1;
-        if last == 0 || self.len >= self.buckets() * LOAD_MIN {
+        if self.len >= self.buckets() * LOAD_MIN {
             return;
         }
-        let segment = self.segments.last_mut().expect("there is at least one segment");
-        let removed = segment.pop().expect("no segment is empty");
-        if segment.is_empty() {
-            self.segments.pop();
-        }
+        let Some(removed) = self.buckets.pop() else { return };
+        let last = self.buckets();
         // A walk for expired keys that has passed the bucket that now holds these must not forget them.
         self.horizon.note(removed.soonest());
         self.cost -= removed.cost();
@@ -249,30 +236,25 @@ impl Dictionary {
 
     /// Every entry, in no order.
     pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
-        self.segments.iter().flatten().flat_map(Bucket::entries)
+        self.buckets.iter().flat_map(Bucket::entries)
     }
 
     /// Frees entries with about `budget` efforts; true if none is left. The dictionary is of no use afterwards.
     pub fn demolish(&mut self, budget: &mut usize) -> bool {
-        while let Some(segment) = self.segments.last_mut() {
-            while let Some(bucket) = segment.pop() {
-                let efforts = bucket.entries().map(|entry| entry.effort()).sum::<usize>();
-                drop(bucket);
-                *budget = budget.saturating_sub(efforts.max(1));
-                if *budget == 0 {
-                    return false;
-                }
+        while let Some(bucket) = self.buckets.take() {
+            let efforts = bucket.entries().map(|entry| entry.effort()).sum::<usize>();
+            drop(bucket);
+            *budget = budget.saturating_sub(efforts.max(1));
+            if *budget == 0 {
+                return false;
             }
-            self.segments.pop();
         }
         true
     }
 
     /// Every invariant.
     pub fn check(&self, hasher: &Hasher) {
-        let full =
-            self.segments.split_last().map(|(last, others)| !last.is_empty() && others.iter().all(|segment| segment.len() == SEGMENT));
-        assert_eq!(full, Some(true), "all segments but the last are full, and none is empty");
+        self.buckets.check();
         let (mut len, mut volatile, mut cost) = (0, 0, 0);
         for number in 0..self.buckets() {
             let bucket = self.bucket(number);

@@ -10,6 +10,7 @@
 
 mod access;
 mod bucket;
+mod buckets;
 mod dictionary;
 mod horizon;
 mod notes;
