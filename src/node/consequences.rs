@@ -13,6 +13,7 @@ use crate::types::{Extent, NodeId};
 impl<D: Disk> Node<D> {
     /// Lets the metadata work, and draws what follows for the other parts.
     pub(in crate::node) fn with_metadata<R>(&mut self, work: impl FnOnce(&mut Metadata, &View, &mut Effects) -> R) -> R {
+        self.look_at_keys();
         let result = work(&mut self.metadata, &self.view, &mut self.out);
         self.settle();
         result
@@ -20,6 +21,7 @@ impl<D: Disk> Node<D> {
 
     /// Lets what looks after the keys work, likewise.
     pub(in crate::node) fn with_dataset<R>(&mut self, work: impl FnOnce(&mut Dataset, &mut Metadata, &View, &mut Effects) -> R) -> R {
+        self.look_at_keys();
         let result = work(&mut self.dataset, &mut self.metadata, &self.view, &mut self.out);
         self.settle();
         result
@@ -38,6 +40,10 @@ impl<D: Disk> Node<D> {
                 break;
             }
         }
+    }
+
+    /// Before the metadata is asked anything: what this node holds may have changed with every command, and with the last frame of its primary's stream.
+    fn look_at_keys(&mut self) {
         self.view.held = Held {
             primary: self.dataset.following.primary(),
             extent: self.dataset.extent(),
@@ -50,7 +56,7 @@ impl<D: Disk> Node<D> {
 
     /// What AE_ACK says of this node's keys, by how they are now.
     pub(in crate::node) fn promised_extent(&mut self) -> Extent {
-        self.settle();
+        self.look_at_keys();
         self.metadata.promised_extent(&self.view)
     }
 

@@ -389,6 +389,7 @@ impl<D: Disk> Node<D> {
 
     /// Asserts every invariant, also those between the rooms.
     pub fn check(&self) {
+        assert!(self.out.gone.is_empty() && self.out.consequences.is_empty(), "what a part has left to the others is done with its turn");
         self.metadata.raft.check();
         self.dataset.stream.check();
         self.dataset.check_foreign(&self.metadata, &self.view);

@@ -50,6 +50,8 @@ impl<D: Disk> Node<D> {
                 Some(_) => self.run_primary(conn),
                 None => self.run_client(conn),
             }
+            // Subscribers that its messages have overrun, before anybody else is served.
+            self.settle();
         }
     }
 

@@ -36,7 +36,7 @@ impl View {
     }
 }
 
-/// What this node holds of its shard's keys, as other parts are to know it; [`crate::node::Node`] looks at it anew after whatever may have changed it.
+/// What this node holds of its shard's keys, as other parts are to know it; [`crate::node::Node`] looks at it anew each time before one of them works.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::node) struct Held {
     /// Whose replica it is by what it does, not by the log.

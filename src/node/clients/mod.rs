@@ -1,6 +1,6 @@
-//! What clients ask for, and those that wait for an answer.
+//! Clients beside their requests: those that wait for an answer, are held, or are told messages.
 //!
-//! Owns: the loop over one client's requests, those that are suspended, held or told messages. Must not: know any command (commands does).
+//! Owns: who waits, what is held, who is told what, what may be unsent. Must not: run a command (the node does).
 
 pub(in crate::node) mod blocked_clients;
 pub(in crate::node) mod limits;

@@ -1,6 +1,6 @@
-//! The connections of a node: sessions, frames in, which links are wanted, what clients publish to other nodes.
+//! The connections of a node, whoever is at the other end.
 //!
-//! Owns: sessions and links, and what is unsent on them. Must not: decide what a frame means for members or keys (metadata and dataset do).
+//! Owns: sessions, what is unsent on them, and what the shell is to do. Must not: know another part of the node.
 
 pub(in crate::node) mod closing;
 pub(in crate::node) mod long_values;
