@@ -1,6 +1,7 @@
 //! What clients can ask for: one table of commands, the families that declare and answer them, and the engine around every one of them.
 //!
-//! Owns: the table's assembly. Must not: touch sockets, files or clocks, or own state; a handler gets a [`Context`] of borrows, never the whole node.
+//! Owns: the table's assembly. Must not: touch sockets, files or clocks, or own state; a handler gets a [`Context`] of borrows, never the
+//! whole node.
 //! Contract: docs/architecture.md, "Inside `commands`". The texts of replies and errors are those of Redis and Valkey, word for word.
 //!
 //! A family is a module with `pub const COMMANDS: &[Command]`. The node calls [`execute`] for each request; if that answers

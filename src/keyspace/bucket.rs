@@ -163,7 +163,8 @@ impl Bucket {
         self.change_outside(index, |owned| edit(&mut owned.value))
     }
 
-    /// Writes a part of the string at `at` (see [`Text::overwrite`]), in place if it lies outside; then it stays there, for it is likely to grow.
+    /// Writes a part of the string at `at` (see [`Text::overwrite`]), in place if it lies outside; then it stays there, for it is likely to
+    /// grow.
     pub fn overwrite(&mut self, at: usize, offset: usize, part: &[u8], rules: &Rules) {
         let entry = self.entry(at);
         if let View::Bytes(bytes) = entry.value {

@@ -1,7 +1,7 @@
 //! The buckets of one dictionary, in an order that linear hashing gives them.
 //!
-//! Owns: where they lie. The first, which is the only one of a small slot, lies within, so that a lookup waits for two places in memory less;
-//! the others lie in segments, so that growing never moves all of them. Must not: look into a bucket.
+//! Owns: where they lie. The first, which is the only one of a small slot, lies within, so that a lookup waits for two places in memory
+//! less; the others lie in segments, so that growing never moves all of them. Must not: look into a bucket.
 
 use super::bucket::Bucket;
 use crate::values::lean::reserve;

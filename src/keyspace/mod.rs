@@ -1,8 +1,8 @@
 //! The keys and their values: a dictionary a slot, made when first used.
 //!
 //! Owns: lookup, expiry, scans, which keys are watched, and memory that is thin for small keys and never given or taken in one long pause.
-//! Must not: read a clock (the wall clock's `now` is an argument), know clients or commands, know values by more than what all types have, or let the
-//! order of a random map out.
+//! Must not: read a clock (the wall clock's `now` is an argument), know clients or commands, know values by more than what all types have,
+//! or let the order of a random map out.
 //! Contract: docs/architecture.md, "Keyspace".
 //!
 //! Every call names the slot with the key: commands know it already. An expired key is absent for every call that is given `now`;
@@ -124,8 +124,8 @@ impl Keyspace {
         self.expired
     }
 
-    /// Counts every change of a key by a command since the start: one more each time that a key is written, removed or cleared. A key that expires is
-    /// not changed by whoever finds it, and does not count.
+    /// Counts every change of a key by a command since the start: one more each time that a key is written, removed or cleared. A key that
+    /// expires is not changed by whoever finds it, and does not count.
     pub fn dirty(&self) -> u64 {
         self.dirty
     }
@@ -337,8 +337,8 @@ impl Keyspace {
         self.rubble.push(*dictionary);
     }
 
-    /// Takes the keys of another keyspace in place of its own, which are freed by [`Keyspace::free_some`]. Nobody has changed them: they do not count as
-    /// dirty.
+    /// Takes the keys of another keyspace in place of its own, which are freed by [`Keyspace::free_some`]. Nobody has changed them: they do
+    /// not count as dirty.
     pub fn replace(&mut self, mut by: Self) {
         self.touch_all(|_| true);
         self.snapshots.void(SLOT_COUNT - 1);

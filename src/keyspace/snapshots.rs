@@ -1,11 +1,11 @@
 //! Walks over all keys as they were at one moment, in steps, while commands go on changing them.
 //!
-//! Owns: which keys a walk has passed, and the old entries of those that change before it comes to them. Must not: cost anything while nobody
-//! walks. Contract: docs/architecture.md, "Keyspace".
+//! Owns: which keys a walk has passed, and the old entries of those that change before it comes to them. Must not: cost anything while
+//! nobody walks. Contract: docs/architecture.md, "Keyspace".
 //!
-//! A walk goes through the slots, and within a slot through the places (see the dictionary). Before a key that it has not passed changes, its old
-//! entry is put aside, to be visited next, and the key is remembered, so that it is not visited again. What is put aside is therefore as much as was
-//! changed since the last step, each key once.
+//! A walk goes through the slots, and within a slot through the places (see the dictionary). Before a key that it has not passed changes,
+//! its old entry is put aside, to be visited next, and the key is remembered, so that it is not visited again. What is put aside is
+//! therefore as much as was changed since the last step, each key once.
 
 use super::Keyspace;
 use super::dictionary::Dictionary;
@@ -142,8 +142,8 @@ impl Snapshots {
 }
 
 impl Keyspace {
-    /// Begins a walk over the keys as they are now; none if too many are under way. Each is to be ended by [`Keyspace::end_walk`], whatever its steps
-    /// return.
+    /// Begins a walk over the keys as they are now; none if too many are under way. Each is to be ended by [`Keyspace::end_walk`], whatever
+    /// its steps return.
     pub fn begin_walk(&mut self) -> Option<WalkId> {
         let Snapshots { walks, last } = &mut self.snapshots;
         if walks.len() >= WALKS_MAX {
@@ -155,8 +155,8 @@ impl Keyspace {
         Some(id)
     }
 
-    /// One step of a walk: visits keys of about `budget` bytes, each key once, in no order, with what it held when the walk began. Expired keys are
-    /// visited too. A value is shown as a whole: of a large one the visitor takes a clone, and goes on with
+    /// One step of a walk: visits keys of about `budget` bytes, each key once, in no order, with what it held when the walk began. Expired
+    /// keys are visited too. A value is shown as a whole: of a large one the visitor takes a clone, and goes on with
     /// it by itself.
     pub fn step_walk(&mut self, id: WalkId, budget: usize, visit: &mut dyn FnMut(Entry<'_>)) -> WalkStep {
         let Self { snapshots, slots, rules: Rules { hasher, .. }, .. } = self;

@@ -35,7 +35,8 @@ impl<'a> Entry<'a> {
         self.expiry.is_some_and(|expiry| super::horizon::is_expired(expiry, now))
     }
 
-    /// What it takes to free it: 1 for most, more for those that fill pages of memory. What is large is freed by itself (see `values::Rubble`).
+    /// What it takes to free it: 1 for most, more for those that fill pages of memory. What is large is freed by itself (see
+    /// `values::Rubble`).
     pub(super) fn effort(&self) -> usize {
         1 + (self.key.len() + self.value.cost().min(SLICED)) / PAGE
     }

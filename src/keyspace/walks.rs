@@ -42,8 +42,8 @@ impl Keyspace {
         (self.volatile > 0 && self.expired_keys != Expired::Kept).then(|| self.horizon.soonest())
     }
 
-    /// Goes on looking for expired keys to remove, through about `budget` keys, fewer if they are large; returns how many it removed. Call it again at once while
-    /// [`Keyspace::next_expiry`] is past, within reason.
+    /// Goes on looking for expired keys to remove, through about `budget` keys, fewer if they are large; returns how many it removed. Call
+    /// it again at once while [`Keyspace::next_expiry`] is past, within reason.
     pub fn expire_some(&mut self, now: Millis, budget: usize) -> usize {
         let before = self.expired;
         let mut left = if self.expired_keys == Expired::Kept { 0 } else { budget };

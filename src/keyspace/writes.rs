@@ -1,6 +1,7 @@
 //! Writing values: what a key is set to, and changing what it holds.
 //!
-//! Owns: that whoever walks over the keys, watches them or counts changes is told. Must not: know a type of value, but that there are strings.
+//! Owns: that whoever walks over the keys, watches them or counts changes is told. Must not: know a type of value, but that there are
+//! strings.
 
 use super::dictionary::Position;
 use super::{Entry, Expiry, Keyspace};
@@ -44,7 +45,8 @@ impl Keyspace {
         true
     }
 
-    /// Writes a part of a string from the byte `offset` on, zeros before it if the string is shorter; an absent key is an empty string that never expires.
+    /// Writes a part of a string from the byte `offset` on, zeros before it if the string is shorter; an absent key is an empty string that
+    /// never expires.
     ///
     /// # Errors
     /// The key holds no string; nothing was done.
@@ -62,8 +64,8 @@ impl Keyspace {
         Ok(())
     }
 
-    /// Lets `edit` change the key's value, which is made if the key is not there, and goes with its key if it is empty afterwards. `edit` answers none if it has
-    /// changed nothing.
+    /// Lets `edit` change the key's value, which is made if the key is not there, and goes with its key if it is empty afterwards. `edit`
+    /// answers none if it has changed nothing.
     ///
     /// # Errors
     /// The key holds a value of another type; nothing was done.
@@ -121,8 +123,8 @@ impl Keyspace {
         }
     }
 
-    /// Gives a key that has just been set to an empty string what lies in `buffer` from `start` on for its own, so that a long value is not copied: no change beside
-    /// that one. Nothing happens if the key is gone.
+    /// Gives a key that has just been set to an empty string what lies in `buffer` from `start` on for its own, so that a long value is not
+    /// copied: no change beside that one. Nothing happens if the key is gone.
     pub fn give_string(&mut self, slot: Slot, key: &[u8], buffer: Vec<u8>, start: usize) {
         if let Some(position) = self.find_alive(slot, self.rules.hasher.hash(key), key, 0) {
             self.change(slot, |dictionary, rules| {

@@ -1,6 +1,8 @@
-//! The end of every turn, in the order that makes durability visible. Nothing else makes promises, and nothing leaves before it has returned.
+//! The end of every turn, in the order that makes durability visible. Nothing else makes promises, and nothing leaves before it has
+//! returned.
 //!
-//! Owns: the order, and the reason for each place in it. Must not: hold work of its own; every step is a small call into the room that does it.
+//! Owns: the order, and the reason for each place in it. Must not: hold work of its own; every step is a small call into the room that does
+//! it.
 //! Contract: docs/architecture.md, "One turn of the loop".
 
 use crate::node::metadata::Metadata;
@@ -36,8 +38,8 @@ impl<D: Disk> Node<D> {
         self.with_dataset(|dataset, metadata, view, out| dataset.connect_primary(metadata, view, out));
     }
 
-    /// 2. One durable operation, before everything that relies on it: only this step makes the receipt that steps 3 to 8 take. Where it had to wait for the disk,
-    ///    the clock is read again: what leaves now leaves at that time.
+    /// 2. One durable operation, before everything that relies on it: only this step makes the receipt that steps 3 to 8 take. Where it had
+    ///    to wait for the disk, the clock is read again: what leaves now leaves at that time.
     fn persist(&mut self, clock: &mut dyn FnMut() -> Now) -> Result<Persisted, Fatal> {
         let syncs = self.store.disk().sync_times().count();
         let (receipt, begun) = self.write_what_is_due(clock)?;
@@ -128,8 +130,10 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// 8. After 3 and 7: what was decided by then is not sent again, and a primary has been granted what it could be before more is appended against it.
-    ///    What clients publish leaves after what Raft says. What a leader appends here is persisted by the next turn, which follows at once.
+    /// 8. After 3 and 7: what was decided by then is not sent again, and a primary has been granted what it could be before more is
+    ///    appended against it.
+    ///    What clients publish leaves after what Raft says. What a leader appends here is persisted by the next turn, which follows at
+    ///    once.
     fn proposals(&mut self, receipt: &Persisted) {
         self.with_metadata(Metadata::review_gated);
         self.with_metadata(Metadata::retry_proposals);

@@ -1,6 +1,7 @@
 //! What the shell tells of its sockets, and takes for them.
 //!
-//! Owns: the beginning and the end of every session, and what hangs on it when it ends. Must not: look at the bytes (frames, clients and dataset do).
+//! Owns: the beginning and the end of every session, and what hangs on it when it ends. Must not: look at the bytes (frames, clients and
+//! dataset do).
 //! Contract: the calls of [`Node`] that the shell makes beside [`Node::turn`].
 
 use crate::commands::WaitOutcome;

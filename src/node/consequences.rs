@@ -42,7 +42,8 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// Before the metadata is asked anything: what this node holds may have changed with every command, and with the last frame of its primary's stream.
+    /// Before the metadata is asked anything: what this node holds may have changed with every command, and with the last frame of its
+    /// primary's stream.
     fn look_at_keys(&mut self) {
         self.view.held = Held {
             primary: self.dataset.following.primary(),

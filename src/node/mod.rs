@@ -4,8 +4,8 @@
 //! Contract: docs/architecture.md, "One turn of the loop".
 //!
 //! The caller tells what happened ([`Node::accepted`], [`Node::connected`], [`Node::disconnected`], [`Node::received`]), then calls
-//! [`Node::turn`] with a clock. If that fails, the process ends and no byte leaves. Otherwise it has a [`Turned`], with which it writes what
-//! [`Node::next_dirty`] names from [`Node::transmit_buffer`] and takes every [`Action`]; then it sleeps until something happens or
+//! [`Node::turn`] with a clock. If that fails, the process ends and no byte leaves. Otherwise it has a [`Turned`], with which it writes
+//! what [`Node::next_dirty`] names from [`Node::transmit_buffer`] and takes every [`Action`]; then it sleeps until something happens or
 //! [`Node::deadline`].
 
 mod apply_config;
@@ -355,7 +355,8 @@ impl<D: Disk> Node<D> {
         self.dataset.is_in_sync()
     }
 
-    /// How far this node's keys are in their history, in bytes of its stream. A replica that has nothing worth promoting says 0, any other at least 1.
+    /// How far this node's keys are in their history, in bytes of its stream. A replica that has nothing worth promoting says 0, any other
+    /// at least 1.
     pub fn replication_offset(&self) -> u64 {
         self.dataset.replication_offset()
     }

@@ -107,7 +107,8 @@ impl Net {
         ends.into_iter().for_each(|end| self.hang_up(end, Closed::Eof));
     }
 
-    /// The process is killed with bytes from these nodes that it has not read: its kernel resets those connections, and ends the others in order.
+    /// The process is killed with bytes from these nodes that it has not read: its kernel resets those connections, and ends the others in
+    /// order.
     pub fn kill_unread(&mut self, at: usize, from: &[usize]) {
         for peer in from {
             self.sever(*peer, at, Closed::Error);

@@ -16,7 +16,8 @@ use crate::wire::bus::{self, Frame, OLDEST_VERSION, Unsendable};
 /// A link with this much unsent is closed: its peer does not read.
 const MAX_UNSENT: usize = 64 << 20;
 
-/// Frames without an order of their own (greetings, MEET and its answers, PROPOSE, REJECT); they leave after this turn's persist all the same.
+/// Frames without an order of their own (greetings, MEET and its answers, PROPOSE, REJECT); they leave after this turn's persist all the
+/// same.
 #[derive(Default)]
 pub(in crate::node) struct Outbox {
     frames: Vec<(ConnId, Frame)>,

@@ -1,6 +1,7 @@
 //! What the primary of a replica sends: the handshake's answers, its data, and then its stream.
 //!
-//! Owns: reading the link, and running the stream. Must not: decide whom to follow, or when to dial (dataset does). Contract: docs/protocol.md, "Replication".
+//! Owns: reading the link, and running the stream. Must not: decide whom to follow, or when to dial (dataset does). Contract:
+//! docs/protocol.md, "Replication".
 //!
 //! Whole commands of the stream are run in the turn in which they came, also when the link ends with them: what was received counts.
 
@@ -94,8 +95,8 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// Runs the whole commands that are there, and counts their bytes. Those of a transaction count once it has run: who comes back in the middle of it
-    /// gets it again from its beginning.
+    /// Runs the whole commands that are there, and counts their bytes. Those of a transaction count once it has run: who comes back in the
+    /// middle of it gets it again from its beginning.
     fn run_stream(
         &mut self,
         conn: ConnId,
@@ -143,7 +144,8 @@ impl<D: Disk> Node<D> {
         Ok(make_room(received, &reader.parser)?)
     }
 
-    /// Runs one command. One that no primary sends ends the link: what comes behind it may mean anything. A write that fails does not, as in Redis.
+    /// Runs one command. One that no primary sends ends the link: what comes behind it may mean anything. A write that fails does not, as
+    /// in Redis.
     fn run_streamed(&mut self, conn: ConnId, client: &mut Client, args: Args<'_>, failed: &mut bool) -> Result<(), Fault> {
         let (errors, mut reply) = (self.out.server.stats.error_replies, Vec::new());
         let flow = self.run(conn, client, &mut reply, Step::Execute(args));

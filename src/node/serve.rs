@@ -41,7 +41,8 @@ impl Step<'_> {
 }
 
 impl<D: Disk> Node<D> {
-    /// Serves every client with input, each by a fresh reading of the clock: those before it may have taken long, or the process was stopped.
+    /// Serves every client with input, each by a fresh reading of the clock: those before it may have taken long, or the process was
+    /// stopped.
     pub(in crate::node) fn run_clients(&mut self, clock: &mut dyn FnMut() -> Now) {
         for _ in 0..self.out.io.sessions.input_count(Input::Clients) {
             let Some(conn) = self.out.io.sessions.next_input(Input::Clients) else { continue };

@@ -1,8 +1,8 @@
-//! Ending in order: a primary gives its slots and all that it has acknowledged to a replica, then a leader hands over, so that the cluster need not find out by
-//! silence that it is gone. Then the keys are saved.
+//! Ending in order: a primary gives its slots and all that it has acknowledged to a replica, then a leader hands over, so that the cluster
+//! need not find out by silence that it is gone. Then the keys are saved.
 //!
-//! Owns: how far a shutdown is. Must not: know what replicas have (dataset does), choose who leads next (raft does), or end the process (the shell does, on
-//! [`Action::Exit`]).
+//! Owns: how far a shutdown is. Must not: know what replicas have (dataset does), choose who leads next (raft does), or end the process
+//! (the shell does, on [`Action::Exit`]).
 //! Contract: docs/protocol.md, "Leader transfer".
 
 use crate::config::{LastSave, ShutdownOptions};
@@ -39,9 +39,9 @@ pub enum Signal {
 }
 
 impl<D: Disk> Node<D> {
-    /// SIGTERM, SIGINT: a primary waits first until a replica has everything and its slots, for `shutdown-timeout` at most; a leader hands over, which takes at
-    /// most two election timeouts; then the keys are saved, if there are save points, nodes.conf is compacted and the process ends. The second time it ends
-    /// with the next turn.
+    /// SIGTERM, SIGINT: a primary waits first until a replica has everything and its slots, for `shutdown-timeout` at most; a leader hands
+    /// over, which takes at most two election timeouts; then the keys are saved, if there are save points, nodes.conf is compacted and the
+    /// process ends. The second time it ends with the next turn.
     pub fn shutdown(&mut self, signal: Signal) {
         let options = match signal {
             Signal::Term => self.view.config.shutdown_on_sigterm,
@@ -181,12 +181,14 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// Whether nothing is gained by staying, for a node that was asked to end in this term: somebody else leads and commits, or nobody could.
+    /// Whether nothing is gained by staying, for a node that was asked to end in this term: somebody else leads and commits, or nobody
+    /// could.
     fn is_dispensable(&self, asked_in: Term) -> bool {
         if self.metadata.raft.is_leader() {
             return self.metadata.raft.voters().iter().all(|voter| *voter == self.metadata.me);
         }
-        // In the same term we did not lead, or have lost the majority. In a later one our vote may be needed, and our ack for the first entry.
+        // In the same term we did not lead, or have lost the majority. In a later one our vote may be needed, and our ack for the first
+        // entry.
         self.metadata.raft.term() <= asked_in || self.metadata.state.last_term() == self.metadata.raft.term()
     }
 

@@ -36,7 +36,8 @@ impl View {
     }
 }
 
-/// What this node holds of its shard's keys, as other parts are to know it; [`crate::node::Node`] looks at it anew each time before one of them works.
+/// What this node holds of its shard's keys, as other parts are to know it; [`crate::node::Node`] looks at it anew each time before one of
+/// them works.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::node) struct Held {
     /// Whose replica it is by what it does, not by the log.

@@ -50,7 +50,8 @@ fn link_view(session: &Session) -> Option<LinkView> {
     Some(LinkView { node, outbound, greeted: peer.is_some(), created: bus.since.wall, heard: bus.heard, send_buffer, unsent })
 }
 
-/// Who is in CLUSTER NODES without being in the state: this node while it joins, and whom it is meeting. Allocates nothing if there is nobody.
+/// Who is in CLUSTER NODES without being in the state: this node while it joins, and whom it is meeting. Allocates nothing if there is
+/// nobody.
 pub(in crate::node) fn outsiders<'a>(
     me: &NodeId,
     own: &'a Address,

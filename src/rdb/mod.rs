@@ -1,6 +1,7 @@
 //! The bytes of Redis' RDB format.
 //!
-//! Owns: opcodes, lengths, strings and the checksum, both ways, and what is wrong with an RDB. Must not: know a value, or a file as a whole (replication does).
+//! Owns: opcodes, lengths, strings and the checksum, both ways, and what is wrong with an RDB. Must not: know a value, or a file as a whole
+//! (replication does).
 //! Contract: the format as redis-server and valkey-server write it.
 
 mod error;

@@ -6,8 +6,8 @@ use super::{encoding, length};
 use crate::types::decimal::parse_i64;
 use std::ops::RangeInclusive;
 
-/// The lengths of strings that are compressed. For each the compressor clears a table of 256 KiB, which is as much work as a KiB of string; and a longer one would
-/// hold the loop for too long: this one takes a millisecond.
+/// The lengths of strings that are compressed. For each the compressor clears a table of 256 KiB, which is as much work as a KiB of string;
+/// and a longer one would hold the loop for too long: this one takes a millisecond.
 const PACKED: RangeInclusive<usize> = 1 << 10..=256 << 10;
 /// A compressed string has a second length in front of it.
 const PACKED_GAIN: usize = 5;

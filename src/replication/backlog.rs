@@ -1,6 +1,7 @@
 //! The stream's newest bytes, kept once for all replicas.
 //!
-//! Owns: the bytes by offset, in blocks, so that it grows and shrinks without moving what it holds. Must not: know who reads it, or how much to keep.
+//! Owns: the bytes by offset, in blocks, so that it grows and shrinks without moving what it holds. Must not: know who reads it, or how
+//! much to keep.
 
 use std::collections::VecDeque;
 

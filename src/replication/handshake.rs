@@ -1,9 +1,11 @@
 //! What a replica says to its primary before the stream begins, and what it hears: from PING to the last byte of the RDB.
 //!
-//! Owns: the order of requests and replies, the two forms in which an RDB comes, and the bounds on both. Must not: read the RDB, or run the stream.
+//! Owns: the order of requests and replies, the two forms in which an RDB comes, and the bounds on both. Must not: read the RDB, or run the
+//! stream.
 //! Contract: Redis' replication protocol, as redis-server 7.0 and later speak it.
 //!
-//! It is asked with [`Handshake::next`] until it has nothing more to say about the bytes that are there; what it has used is not shown to it again.
+//! It is asked with [`Handshake::next`] until it has nothing more to say about the bytes that are there; what it has used is not shown to
+//! it again.
 
 use crate::types::numbers::{FULLRESYNC_OFFSET, PRIMARY_REIGN, RDB_LENGTH};
 use crate::types::{ClusterId, NodeId, ReplId};
@@ -102,7 +104,8 @@ enum Stage {
     Done,
 }
 
-/// Answers that are still to come: AUTH's first, if it was sent, whether the primary is who was meant, which process that is, and so many of REPLCONF.
+/// Answers that are still to come: AUTH's first, if it was sent, whether the primary is who was meant, which process that is, and so many
+/// of REPLCONF.
 #[derive(Clone, Copy, Debug)]
 struct Answers {
     auth: bool,

@@ -1,9 +1,10 @@
-//! Key data from a primary to its replicas, and to the disk: the stream of its changes, what of it is kept for those that come back, the words between the
-//! two, and RDB files.
+//! Key data from a primary to its replicas, and to the disk: the stream of its changes, what of it is kept for those that come back, the
+//! words between the two, and RDB files.
 //!
-//! Owns: the replication history (id and offset), the backlog, how changes become the stream's bytes, the protocol between a primary and its replicas, and
-//! the RDB format.
-//! Must not: know sessions, read a clock, or decide who replicates whom (the cluster's log does). Contract: docs/protocol.md, "Replication".
+//! Owns: the replication history (id and offset), the backlog, how changes become the stream's bytes, the protocol between a primary and
+//! its replicas, and the RDB format.
+//! Must not: know sessions, read a clock, or decide who replicates whom (the cluster's log does). Contract: docs/protocol.md,
+//! "Replication".
 
 mod backlog;
 mod handshake;

@@ -1,7 +1,8 @@
 //! A replica as its primary sees it: what it asked for, and how much of that it has got.
 //!
-//! Owns: the order of what it is sent (the answer to PSYNC, an RDB in one of two forms, the stream), made only as fast as it is taken. Must not: know
-//! sessions, or keep the stream (the backlog does, once for all replicas). Contract: Redis' replication protocol; docs/protocol.md, "Replication".
+//! Owns: the order of what it is sent (the answer to PSYNC, an RDB in one of two forms, the stream), made only as fast as it is taken. Must
+//! not: know sessions, or keep the stream (the backlog does, once for all replicas). Contract: Redis' replication protocol;
+//! docs/protocol.md, "Replication".
 
 use super::Stream;
 use super::rdb::{About, Format, Measure, Writer};

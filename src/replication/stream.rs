@@ -96,7 +96,8 @@ impl Stream {
         });
     }
 
-    /// How many commands that change something are in the stream from here, where a command begins, to its end. `None` if it is not kept from there on.
+    /// How many commands that change something are in the stream from here, where a command begins, to its end. `None` if it is not kept
+    /// from there on.
     pub fn writes_since(&self, from: u64) -> Option<u64> {
         let backlog = self.backlog.as_ref()?;
         let (mut parser, mut bytes) = (Parser::new(STREAMED), Vec::new());
@@ -138,8 +139,8 @@ impl Stream {
         self.selected = false;
     }
 
-    /// No replica was there for long: changes are not recorded any more, and what follows is another history. Its offset is beyond that of whoever has
-    /// the one before: they do not have everything.
+    /// No replica was there for long: changes are not recorded any more, and what follows is another history. Its offset is beyond that of
+    /// whoever has the one before: they do not have everything.
     pub fn forget(&mut self, new_id: ReplId, keyspace: &mut Keyspace) {
         self.history = History::new(new_id, self.history.offset + 1);
         self.backlog = None;
@@ -180,8 +181,8 @@ impl Stream {
         self.history.offset += bytes.len() as u64;
     }
 
-    /// This node is a primary now, with the data that it has: under a new id, for others may have had more of the old one. Nothing happens if it was one
-    /// already.
+    /// This node is a primary now, with the data that it has: under a new id, for others may have had more of the old one. Nothing happens
+    /// if it was one already.
     pub fn lead(&mut self, new_id: ReplId, keyspace: &mut Keyspace) {
         if std::mem::replace(&mut self.source, Source::Own) == Source::Primary {
             self.history.renamed(new_id);

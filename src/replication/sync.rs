@@ -1,6 +1,7 @@
 //! A replica's sync: from its first word to its primary up to the moment from which on it follows the stream.
 //!
-//! Owns: the handshake, and the primary's data until all of it is here and good. Must not: touch the keys that the node has, or run the stream.
+//! Owns: the handshake, and the primary's data until all of it is here and good. Must not: touch the keys that the node has, or run the
+//! stream.
 //! Contract: docs/protocol.md, "Replication".
 
 use super::History;

@@ -34,7 +34,8 @@ pub struct Client {
     pub resp3: bool,
     /// May use commands: true from the start if there is no password.
     pub authenticated: bool,
-    /// It is the primary that this node replicates, and its requests are the stream: no question where keys belong, and nobody reads the replies.
+    /// It is the primary that this node replicates, and its requests are the stream: no question where keys belong, and nobody reads the
+    /// replies.
     pub is_primary: bool,
     /// READONLY: a replica may answer its reads.
     pub readonly: bool,
@@ -56,7 +57,8 @@ pub struct Client {
     pub last_command: Option<CommandId>,
     /// This command of it is suspended: it is not read until that has ended.
     pub waiting: Option<CommandId>,
-    /// How far the replication stream was when a command of its own had last changed something, and in which reign: WAIT says nothing of another one's.
+    /// How far the replication stream was when a command of its own had last changed something, and in which reign: WAIT says nothing of
+    /// another one's.
     pub written: Extent,
     /// The oldest write lease that replies which are not sent yet stand on: they leave only while it is held. The node clears it.
     pub under_lease: Option<LeaseNumber>,
@@ -83,7 +85,8 @@ pub enum LongValue {
     Lent,
     /// Yes.
     Offered,
-    /// The argument in this place is the value of this key, which has been set, and is empty until the command has run to its end and replicas have been told.
+    /// The argument in this place is the value of this key, which has been set, and is empty until the command has run to its end and
+    /// replicas have been told.
     Taken {
         /// Of the argument.
         place: usize,

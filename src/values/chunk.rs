@@ -1,6 +1,8 @@
-//! A few dozen pairs of strings whose first ones' hashes share their low bits: the part of a large value that is shared, copied and freed as one.
+//! A few dozen pairs of strings whose first ones' hashes share their low bits: the part of a large value that is shared, copied and freed
+//! as one.
 //!
-//! Owns: how they lie in memory: small pairs one behind the other in a page, others outside, where copies share them. Must not: hash, or know other chunks.
+//! Owns: how they lie in memory: small pairs one behind the other in a page, others outside, where copies share them. Must not: hash, or
+//! know other chunks.
 
 use super::lean::{reserve, trim};
 use super::tag::{Place, Tag};

@@ -2,8 +2,8 @@
 //!
 //! Owns: the two forms: few and short fields are one listpack, all others a table; what was a table stays one. Must not: know keys.
 //!
-//! In an RDB: type 16, the listpack as a string, or type 4, the number of fields and their pairs. A place of the packed form is an item, of the other a part, which is a
-//! chunk, and an item in it.
+//! In an RDB: type 16, the listpack as a string, or type 4, the number of fields and their pairs. A place of the packed form is an item, of
+//! the other a part, which is a chunk, and an item in it.
 
 use super::elements::{PAIR, Parts, Piece, Place};
 use super::listpack::{Element, Listpack};
@@ -120,7 +120,8 @@ impl Hash {
         *self = Self::Table(Rc::new(table));
     }
 
-    /// Visits the pairs of one step of a scan, which begins with 0 and ends with it: about `count` of them. Whatever is there throughout is visited, and once.
+    /// Visits the pairs of one step of a scan, which begins with 0 and ends with it: about `count` of them. Whatever is there throughout is
+    /// visited, and once.
     pub fn scan(&self, cursor: u64, count: usize, visit: &mut dyn FnMut(&[u8], &[u8])) -> u64 {
         match self {
             Self::Packed(pack) => {

@@ -1,4 +1,5 @@
-//! How vectors grow and shrink where there are many small ones: by a sixteenth, not by doubling, because the slack is paid for every bucket.
+//! How vectors grow and shrink where there are many small ones: by a sixteenth, not by doubling, because the slack is paid for every
+//! bucket.
 
 /// Makes room for `more` items.
 pub fn reserve<T>(vec: &mut Vec<T>, more: usize) {

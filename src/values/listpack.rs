@@ -1,9 +1,10 @@
 //! Listpacks: strings one behind the other in one buffer, integers among them in binary.
 //!
-//! Owns: the form (Redis' "listpack" specification), which RDBs hold as it is. Must not: trust bytes from outside: [`Listpack::read`] looks at each.
+//! Owns: the form (Redis' "listpack" specification), which RDBs hold as it is. Must not: trust bytes from outside: [`Listpack::read`] looks
+//! at each.
 //!
-//! `total bytes: u32`, `elements: u16` (65535: count them), elements, `0xff`. An element is an encoding byte that says its type and length, its data, and the
-//! length of both backwards. Every string that is an integer's text is kept as that integer in its shortest form.
+//! `total bytes: u32`, `elements: u16` (65535: count them), elements, `0xff`. An element is an encoding byte that says its type and length,
+//! its data, and the length of both backwards. Every string that is an integer's text is kept as that integer in its shortest form.
 
 use crate::types::decimal::{parse_i64, push_i64};
 

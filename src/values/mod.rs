@@ -1,11 +1,12 @@
 //! What keys can hold: one file a type.
 //!
-//! Owns: for each type what it is, how it is packed, its RDB form, what it costs, how it is walked in slices, and how it is written as commands.
+//! Owns: for each type what it is, how it is packed, its RDB form, what it costs, how it is walked in slices, and how it is written as
+//! commands.
 //! Must not: know keys, clients, options or RESP; arguments are given as byte slices. Contract: docs/architecture.md, "Values".
 //!
-//! A type is a struct with a [`Face`] and a row in `types!`, below. What of it is large is made of parts of bounded size that are shared by count: a clone is cheap,
-//! shows the value as it was, and is walked by [`Place`] a slice at a time; a write copies only the part that it changes; and what nobody holds any more is freed
-//! in slices ([`Rubble`]).
+//! A type is a struct with a [`Face`] and a row in `types!`, below. What of it is large is made of parts of bounded size that are shared by
+//! count: a clone is cheap, shows the value as it was, and is walked by [`Place`] a slice at a time; a write copies only the part that it
+//! changes; and what nobody holds any more is freed in slices ([`Rubble`]).
 
 mod chunk;
 mod elements;

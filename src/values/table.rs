@@ -1,7 +1,7 @@
 //! A dictionary of strings within a value: linear hashing over chunks that are shared by count.
 //!
-//! Owns: which chunk a field is in, growing by a chunk at a time, scans. Must not: copy more than one chunk, and the counts of one segment, for a write while somebody
-//! else holds a clone. How: [`super::linear`].
+//! Owns: which chunk a field is in, growing by a chunk at a time, scans. Must not: copy more than one chunk, and the counts of one segment,
+//! for a write while somebody else holds a clone. How: [`super::linear`].
 
 use super::chunk::Chunk;
 use super::lean::reserve;
@@ -158,8 +158,8 @@ impl Table {
         self.change(last - (1 << last.ilog2()), |chunk, rules| chunk.merge(removed, rules));
     }
 
-    /// Visits the pairs of one chunk, from `place` up to the place that is returned; none: up to the end. A walk that begins at 0 and goes on with what is returned visits
-    /// whatever is there throughout, and once.
+    /// Visits the pairs of one chunk, from `place` up to the place that is returned; none: up to the end. A walk that begins at 0 and goes
+    /// on with what is returned visits whatever is there throughout, and once.
     pub fn scan<'a>(&'a self, place: u32, visit: &mut dyn FnMut(&'a [u8], &'a [u8])) -> Option<u32> {
         let chunks = self.chunks();
         let number = address(place.reverse_bits(), chunks);

@@ -1,6 +1,7 @@
 //! What a handler is given.
 //!
-//! Owns: the context of borrows, and the view of the cluster in it. Must not: decide anything. Contract: docs/architecture.md, "Inside `commands`".
+//! Owns: the context of borrows, and the view of the cluster in it. Must not: decide anything. Contract: docs/architecture.md, "Inside
+//! `commands`".
 
 use super::flow::Flow;
 use crate::cluster::view::Outsider;
@@ -77,7 +78,8 @@ pub struct Cluster<'a> {
     pub offsets: &'a BTreeMap<NodeId, u64>,
     /// Counters of the bus.
     pub stats: &'a BusStats,
-    /// Ranges of this node that entries in its log take away once applied; almost always empty. They are refused (docs/protocol.md, "The gate").
+    /// Ranges of this node that entries in its log take away once applied; almost always empty. They are refused (docs/protocol.md, "The
+    /// gate").
     pub leaving: &'a [SlotRange],
     /// How a replica stands to its primary; none for a primary.
     pub upstream: Option<Upstream>,
@@ -191,7 +193,8 @@ impl Context<'_> {
         Flow::Done
     }
 
-    /// Writes the strings of a value, whose header is written: those of a large one over several turns, unless replies of the same transaction follow.
+    /// Writes the strings of a value, whose header is written: those of a large one over several turns, unless replies of the same
+    /// transaction follow.
     pub fn reply_strings(&mut self, value: Value, parts: Parts) {
         let mut reply = LongReply::new(value, parts);
         let budget = if self.stream.in_unit() { usize::MAX } else { SLICE };

@@ -35,8 +35,8 @@ pub enum Wait {
         /// Its bus port.
         bus_port: u16,
     },
-    /// A member is to be demoted, if it votes, and forgotten. Of an id that is no member the node answers: done if it was forgotten within the
-    /// last minute (tools send FORGET to every node), else `ERR Unknown node <id>`.
+    /// A member is to be demoted, if it votes, and forgotten. Of an id that is no member the node answers: done if it was forgotten within
+    /// the last minute (tools send FORGET to every node), else `ERR Unknown node <id>`.
     Forget(NodeId),
     /// This node is to leave its cluster and found one of its own.
     Reset {

@@ -1,7 +1,8 @@
 //! From a request to its reply: what happens to every command, whichever it is.
 //!
-//! Owns: the shape of the table, the order of checks, routing, transactions, what replicas and listeners are told. Must not: know a family; the one
-//! list of them is the families' own, and comes in by [`crate::commands::table`]. Contract: docs/architecture.md, "Inside `commands`".
+//! Owns: the shape of the table, the order of checks, routing, transactions, what replicas and listeners are told. Must not: know a family;
+//! the one list of them is the families' own, and comes in by [`crate::commands::table`]. Contract: docs/architecture.md, "Inside
+//! `commands`".
 
 pub mod expiry;
 pub mod notify;

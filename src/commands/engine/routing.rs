@@ -33,7 +33,8 @@ pub(super) enum Redirect {
     Down,
     /// The cluster is down, and only reads are allowed meanwhile.
     DownForWrites,
-    /// The slot is this node's, but an entry in its log takes it away once applied (docs/protocol.md, "The gate"), or its keys are not here yet.
+    /// The slot is this node's, but an entry in its log takes it away once applied (docs/protocol.md, "The gate"), or its keys are not here
+    /// yet.
     Leaving,
     /// Another node's slot.
     Moved(Slot, NodeId),
@@ -87,8 +88,8 @@ fn check_replicas(ctx: &Context<'_>) -> Result<(), Redirect> {
     if ctx.server.good_replicas < needed { Err(Redirect::TooFewReplicas) } else { Ok(()) }
 }
 
-/// Whether a command without keys may run, and under which lease. What it would change on a replica is its primary's to change, and who has slots
-/// changes their keys under a lease only, and none while some of them are on their way to another node.
+/// Whether a command without keys may run, and under which lease. What it would change on a replica is its primary's to change, and who has
+/// slots changes their keys under a lease only, and none while some of them are on their way to another node.
 pub(super) fn check_keyless(ctx: &Context<'_>, command: &Command) -> Result<Option<LeaseNumber>, Redirect> {
     let cluster = &ctx.cluster;
     // The end of its stream may come when this node has taken over already.

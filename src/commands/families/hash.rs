@@ -1,6 +1,7 @@
 //! Hashes.
 //!
-//! Owns: what HSET, HGET, HSCAN and their kin do. Must not: know how a hash is kept. Contract: the Redis documentation's group "hash"; the words of Valkey 8.1.
+//! Owns: what HSET, HGET, HSCAN and their kin do. Must not: know how a hash is kept. Contract: the Redis documentation's group "hash"; the
+//! words of Valkey 8.1.
 
 use crate::commands::engine::parse::{NOT_AN_INTEGER, SYNTAX_ERROR, integer, is};
 use crate::commands::engine::{Command, Context, Event, Flag, Flow, Group, KeyFlag, KeySpec};

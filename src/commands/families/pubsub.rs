@@ -2,8 +2,8 @@
 //!
 //! Owns: the commands. Must not: send anything to another node (the node does), or keep a message.
 //!
-//! SUBSCRIBE and its kin answer with a push for each name, not with one reply. A message to the client that published it follows the reply, as since
-//! Redis 7.2: a push stands nowhere within another reply. Unlike in Redis, SSUBSCRIBE is possible inside MULTI as SUBSCRIBE is.
+//! SUBSCRIBE and its kin answer with a push for each name, not with one reply. A message to the client that published it follows the reply,
+//! as since Redis 7.2: a push stands nowhere within another reply. Unlike in Redis, SSUBSCRIBE is possible inside MULTI as SUBSCRIBE is.
 
 use crate::commands::engine::parse::shown;
 use crate::commands::engine::{Command, Context, Flag, Flow, Group, KeyFlag, KeySpec};

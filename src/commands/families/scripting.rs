@@ -1,4 +1,5 @@
-//! FUNCTION LIST, DUMP and RESTORE for a node without functions: `redis-cli --cluster add-node` carries them from the old node to the new one.
+//! FUNCTION LIST, DUMP and RESTORE for a node without functions: `redis-cli --cluster add-node` carries them from the old node to the new
+//! one.
 //!
 //! Owns: the payload of no functions (RDB version and checksum, nothing between). Must not: pretend to hold any.
 

@@ -21,7 +21,8 @@ impl Effects {
         }
     }
 
-    /// `client-output-buffer-limit`, by what is left after a flush: closes a client beyond the hard limit, or for too long beyond the soft one.
+    /// `client-output-buffer-limit`, by what is left after a flush: closes a client beyond the hard limit, or for too long beyond the soft
+    /// one.
     pub fn check_output_limit(&mut self, conn: ConnId, stream: &Stream, state: &State, view: &View) {
         let (limits, now) = (view.config.client_output_buffer_limit, view.now.mono);
         let Some(session) = self.io.sessions.get_mut(conn) else { return };
@@ -32,7 +33,8 @@ impl Effects {
             None if client.client.subscriptions.is_empty() => limits.normal,
             None => limits.pubsub,
         };
-        // Of what a replica was sent only a bounded amount waits, and it may be of an RDB, which is not counted: the stream that it still needs is.
+        // Of what a replica was sent only a bounded amount waits, and it may be of an RDB, which is not counted: the stream that it still
+        // needs is.
         let unsent = behind.unwrap_or(session.transmit.len() as u64);
         let beyond = |bound: u64| bound > 0 && unsent > bound;
         client.behind_since = beyond(limit.soft).then(|| client.behind_since.unwrap_or(now));

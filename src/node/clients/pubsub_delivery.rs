@@ -1,6 +1,7 @@
 //! This node's clients as commands see them and as messages reach them.
 //!
-//! Owns: what a handler is shown of other clients, pushes into their buffers, and subscriptions that end because their slot is served elsewhere.
+//! Owns: what a handler is shown of other clients, pushes into their buffers, and subscriptions that end because their slot is served
+//! elsewhere.
 //! Must not: know who is subscribed to what (session::pubsub does).
 
 use crate::node::io::sessions::{Kind, Session, Sessions};

@@ -1,6 +1,7 @@
 //! What clients publish here and on other nodes: links of its own for it, so that no flood of messages keeps Raft waiting.
 //!
-//! Owns: one [`Lane`] for each member that is told something, and what waits for it. Must not: keep a message for a member that cannot be reached.
+//! Owns: one [`Lane`] for each member that is told something, and what waits for it. Must not: keep a message for a member that cannot be
+//! reached.
 //! Contract: docs/protocol.md, "PUBLISH".
 
 use crate::node::io::redial::Redial;

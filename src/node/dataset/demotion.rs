@@ -1,7 +1,7 @@
 //! A primary that gives its slots up: to a replica that asks for them, before it ends, and when it has come back without its keys.
 //!
-//! Owns: the pause that a replica asked for, where the stream ended, and why this primary does not serve its slots. Must not: choose the successor (the
-//! leader does). Contract: docs/protocol.md, "Failover".
+//! Owns: the pause that a replica asked for, where the stream ended, and why this primary does not serve its slots. Must not: choose the
+//! successor (the leader does). Contract: docs/protocol.md, "Failover".
 
 use crate::cluster::change::Succession;
 use crate::cluster::{FailoverKind, WishKind};
@@ -61,7 +61,8 @@ enum AwaitingFailover {
 }
 
 impl Dataset {
-    /// FAILOVER_PREPARE came: where our stream ends. No pause ends the one that was asked for before, unless what it was for is in the log already.
+    /// FAILOVER_PREPARE came: where our stream ends. No pause ends the one that was asked for before, unless what it was for is in the log
+    /// already.
     pub fn prepare_failover(&mut self, from: NodeId, pause: Millis, metadata: &Metadata, view: &View, out: &mut Effects) -> Extent {
         let is_ours = metadata.state.member(&from).is_some_and(|member| member.primary == Some(metadata.me));
         if is_ours && pause > 0 {
@@ -84,8 +85,8 @@ impl Dataset {
         self.takeover.demotion.deposed
     }
 
-    /// A FAILOVER from this node to `successor` was applied; its kind is not known if a snapshot says so. Who has come back without its keys leaves nothing,
-    /// whatever it has loaded.
+    /// A FAILOVER from this node to `successor` was applied; its kind is not known if a snapshot says so. Who has come back without its
+    /// keys leaves nothing, whatever it has loaded.
     pub fn handed_over(&mut self, successor: NodeId, kind: Option<FailoverKind>, out: &mut Effects) {
         let claim = match kind {
             // It stays so until its state is the newest: the slots may have come back since.
@@ -148,14 +149,14 @@ impl Dataset {
         self.takeover.predecessor().is_some() || self.takeover.demotion.is_awaiting_failover()
     }
 
-    /// The slots are ours, or may be by the newest state, and the keys may be with others: so it is when a process starts without keys, or with
-    /// those of its last save. Replicas, which may have more, would lose that to it.
+    /// The slots are ours, or may be by the newest state, and the keys may be with others: so it is when a process starts without keys, or
+    /// with those of its last save. Replicas, which may have more, would lose that to it.
     pub fn await_failover(&mut self) {
         self.takeover.demotion.awaiting_failover = Some(AwaitingFailover::Unasked);
     }
 
-    /// Once a turn: the leader is asked to promote the best replica. If there is none that has the keys, or nothing comes of it for node-timeout although
-    /// somebody leads, what was lost is lost.
+    /// Once a turn: the leader is asked to promote the best replica. If there is none that has the keys, or nothing comes of it for
+    /// node-timeout although somebody leads, what was lost is lost.
     pub fn tend_awaited_failover(&mut self, metadata: &mut Metadata, view: &View, out: &mut Effects) {
         let Some(awaiting_failover) = self.takeover.demotion.awaiting_failover else { return };
         let over = match awaiting_failover {
@@ -216,8 +217,8 @@ impl Dataset {
         self.takeover.demotion.inherited = Some((from, has));
     }
 
-    /// Whether this node has what its successor may need, which has not said that it has all of it. That it has is also seen by a sync of this node's own
-    /// with it, by which this node has nothing more to leave.
+    /// Whether this node has what its successor may need, which has not said that it has all of it. That it has is also seen by a sync of
+    /// this node's own with it, by which this node has nothing more to leave.
     pub fn owes_inheritance(&self, metadata: &Metadata) -> bool {
         let Some(FinalOffset { to, end, claim }) = self.takeover.demotion.final_offset else { return false };
         let successor = metadata.state.member(&metadata.me).and_then(|me| me.primary).unwrap_or(to);

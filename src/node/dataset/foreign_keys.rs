@@ -1,8 +1,9 @@
 //! Keys of slots that another shard owns. They go, for what that shard has is newer: also if the slot has come back by the time that this
 //! node acts \[N56 moved-and-back\].
 //!
-//! Owns: which keys those are, and when they go. Must not: decide who owns a slot (the replicated state says it), or touch a replica's keys: they are its
-//! primary's, whose log may be ahead of its own or behind, and whose stream says when they go. Contract: docs/protocol.md, "Replication".
+//! Owns: which keys those are, and when they go. Must not: decide who owns a slot (the replicated state says it), or touch a replica's
+//! keys: they are its primary's, whose log may be ahead of its own or behind, and whose stream says when they go. Contract:
+//! docs/protocol.md, "Replication".
 
 use crate::node::dataset::Dataset;
 use crate::node::metadata::Metadata;
@@ -19,7 +20,8 @@ pub(in crate::node) struct Foreign {
     uncertain: bool,
     /// Entries up to here may be older than the keys, which are from the disk.
     old: LogIndex,
-    /// Slots that were another's since this node is its shard's primary, by the log, and before it decided over the keys: what they hold is of before that.
+    /// Slots that were another's since this node is its shard's primary, by the log, and before it decided over the keys: what they hold is
+    /// of before that.
     void: BTreeSet<Slot>,
     /// What has gone and was not logged yet.
     dropped: Dropped,
@@ -70,8 +72,8 @@ impl Dataset {
             && !self.is_loading()
     }
 
-    /// An entry was applied by which these slots are another's, or were. Their keys go before the next entry is applied, which may give the slots back, or make
-    /// a replica the primary, which is to hear of this by the stream.
+    /// An entry was applied by which these slots are another's, or were. Their keys go before the next entry is applied, which may give the
+    /// slots back, or make a replica the primary, which is to hear of this by the stream.
     pub fn part_with(&mut self, index: LogIndex, ranges: &[SlotRange], metadata: &Metadata) {
         let slots = ranges.iter().flat_map(|range| range.slots());
         if self.decides_over_keys(metadata) {
@@ -81,7 +83,8 @@ impl Dataset {
         }
     }
 
-    /// Who decides over its shard's keys from now on, or is told of all slots at once, has none in slots that are another's, or were so meanwhile.
+    /// Who decides over its shard's keys from now on, or is told of all slots at once, has none in slots that are another's, or were so
+    /// meanwhile.
     pub fn drop_foreign_keys(&mut self, metadata: &Metadata) {
         if self.decides_over_keys(metadata) {
             let slots = self.foreign_slots(&metadata.me, metadata);
@@ -124,8 +127,9 @@ impl Dataset {
         self.foreign = Foreign { unsaved: self.foreign.unsaved, ..Foreign::unknown(0) };
     }
 
-    /// Once a turn: the state from the disk may be older than the keys. When it is known whose every slot is, keys of others' slots go; not before the stream can
-    /// say so, or whoever has the same history would keep them. A replica's go with its next full sync. The keys were in the file, it may be by an operator's error.
+    /// Once a turn: the state from the disk may be older than the keys. When it is known whose every slot is, keys of others' slots go; not
+    /// before the stream can say so, or whoever has the same history would keep them. A replica's go with its next full sync. The keys were
+    /// in the file, it may be by an operator's error.
     pub fn settle_owners(&mut self, metadata: &Metadata, view: &View) {
         let Some(member) = metadata.state.member(&metadata.me).filter(|_| self.foreign.uncertain) else { return };
         let primary = member.primary.unwrap_or(metadata.me);

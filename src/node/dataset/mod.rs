@@ -1,6 +1,7 @@
 //! This node's keys: whose they are, who copies them from whom, and how they reach the disk.
 //!
-//! Owns: keyspace, replication stream, the role of this node in its shard. Must not: change the cluster's metadata but by proposals, or run a command (the node does).
+//! Owns: keyspace, replication stream, the role of this node in its shard. Must not: change the cluster's metadata but by proposals, or run
+//! a command (the node does).
 
 pub(in crate::node) mod demotion;
 pub(in crate::node) mod expiry;

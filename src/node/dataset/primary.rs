@@ -162,7 +162,8 @@ impl Dataset {
         feeding.pressing |= unsent < ROOM / 2 && replica.has_more(&self.stream);
     }
 
-    /// Cron: PINGs in the stream, lines for those that wait, the end of those that are silent, and of the stream if nobody has come back for it.
+    /// Cron: PINGs in the stream, lines for those that wait, the end of those that are silent, and of the stream if nobody has come back
+    /// for it.
     pub fn tend_replicas(&mut self, metadata: &Metadata, view: &View, out: &mut Effects) {
         let now = view.now.mono;
         if now.saturating_sub(self.feeding.tended) < TEND_PERIOD {

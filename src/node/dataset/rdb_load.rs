@@ -1,6 +1,7 @@
 //! The keys from the disk, at the start: a slice of the file a turn, while the bus is served.
 //!
-//! Owns: the load under way. Must not: know the file's form (replication::rdb does), drop keys of others' slots (foreign_keys does), or change a file that it cannot read. Contract: docs/operations.md, "Saving keys".
+//! Owns: the load under way. Must not: know the file's form (replication::rdb does), drop keys of others' slots (foreign_keys does), or
+//! change a file that it cannot read. Contract: docs/operations.md, "Saving keys".
 
 use crate::config::Config;
 use crate::keyspace::Keyspace;
@@ -88,8 +89,8 @@ impl Dataset {
         Ok(())
     }
 
-    /// The keys from the disk are this node's own from now on, and their history goes on by its own changes. Until it is known that nobody has newer ones they
-    /// are where another primary's stream may go on.
+    /// The keys from the disk are this node's own from now on, and their history goes on by its own changes. Until it is known that nobody
+    /// has newer ones they are where another primary's stream may go on.
     pub fn lead_loaded_keys(&mut self, metadata: &Metadata, out: &mut Effects) {
         let replica = metadata.state.member(&metadata.me).is_some_and(|me| me.primary.is_some());
         // Its primary, or its predecessor, is still followed.

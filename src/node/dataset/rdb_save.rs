@@ -1,7 +1,7 @@
 //! The keys on their way to the disk: a new file beside the old one, a slice of it a turn, while clients are served.
 //!
-//! Owns: the save under way, when one begins by itself, and who waits for it. Must not: know the file's form (replication::rdb does), or let a failure end
-//! the process: the old file stays, and clients are told. Contract: docs/operations.md, "Saving keys".
+//! Owns: the save under way, when one begins by itself, and who waits for it. Must not: know the file's form (replication::rdb does), or
+//! let a failure end the process: the old file stays, and clients are told. Contract: docs/operations.md, "Saving keys".
 
 use crate::commands::WaitOutcome;
 use crate::config::{Config, ShutdownOptions};

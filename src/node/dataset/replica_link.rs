@@ -1,7 +1,7 @@
 //! The link of a replica to its primary: the handshake, and its data in the place of the own.
 //!
-//! Owns: what is said first, and what a sync that is complete changes. Must not: decide whom to follow, or when to dial (role does), or run the stream (the
-//! node does: it is commands). Contract: docs/protocol.md, "Replication".
+//! Owns: what is said first, and what a sync that is complete changes. Must not: decide whom to follow, or when to dial (role does), or run
+//! the stream (the node does: it is commands). Contract: docs/protocol.md, "Replication".
 
 use crate::node::dataset::Dataset;
 use crate::node::io::sessions::{Kind, Phase, PrimaryLink, StreamReader};

@@ -1,7 +1,7 @@
 //! A replica's side: whom this node replicates, when its primary is dialled, and what becomes of its keys when it has another one or none.
 //!
-//! Owns: the primary that is followed, and the link to it as far as it is wanted. Must not: decide who replicates whom (the replicated state says it), or
-//! read what the primary sends (replica_link does). Contract: docs/protocol.md, "Replication".
+//! Owns: the primary that is followed, and the link to it as far as it is wanted. Must not: decide who replicates whom (the replicated
+//! state says it), or read what the primary sends (replica_link does). Contract: docs/protocol.md, "Replication".
 
 use crate::commands::{Upstream, UpstreamLink};
 use crate::node::Action;
@@ -32,10 +32,11 @@ pub(in crate::node) struct Following {
     link: Option<ConnId>,
     /// The shard that both are in.
     shard: Option<ShardId>,
-    /// What is here is a copy of the shard's keys: a sync with one of its primaries was completed, or this node was that primary and has handed over, and what the
-    /// present one has is no other history.
+    /// What is here is a copy of the shard's keys: a sync with one of its primaries was completed, or this node was that primary and has
+    /// handed over, and what the present one has is no other history.
     in_sync: bool,
-    /// Whose reign the keys here are of: this primary's own, or for a replica that of the primary which it last had a sync with. 0 while it is not known.
+    /// Whose reign the keys here are of: this primary's own, or for a replica that of the primary which it last had a sync with. 0 while it
+    /// is not known.
     reign: u64,
     redial: Redial,
     /// The primary's last RDB could not be loaded.
@@ -108,7 +109,8 @@ impl Dataset {
         self.following.primary.is_none() || self.following.in_sync
     }
 
-    /// How far this node's keys are in their history, in bytes of its stream. A replica that has nothing worth promoting says 0, any other at least 1.
+    /// How far this node's keys are in their history, in bytes of its stream. A replica that has nothing worth promoting says 0, any other
+    /// at least 1.
     pub fn replication_offset(&self) -> u64 {
         match self.following.primary {
             None => self.stream.offset(),
@@ -129,7 +131,8 @@ impl Dataset {
         }
     }
 
-    /// Whether the state names another primary by now, or none. Who is no member, on its way from one cluster to another, keeps what it has.
+    /// Whether the state names another primary by now, or none. Who is no member, on its way from one cluster to another, keeps what it
+    /// has.
     pub fn has_another_primary(&mut self, metadata: &Metadata) -> bool {
         let Some(me) = metadata.state.member(&metadata.me) else { return false };
         if me.primary.is_some() {
@@ -205,8 +208,8 @@ impl Dataset {
         }
     }
 
-    /// Step 1 of before-sleep: a replica without a link to its primary dials it. Only by a state that is the cluster's newest: an old file may name
-    /// one that has long been replaced, perhaps by this node. What is still loaded from the disk may be where the stream goes on.
+    /// Step 1 of before-sleep: a replica without a link to its primary dials it. Only by a state that is the cluster's newest: an old file
+    /// may name one that has long been replaced, perhaps by this node. What is still loaded from the disk may be where the stream goes on.
     pub fn connect_primary(&mut self, metadata: &Metadata, view: &View, out: &mut Effects) {
         let idle = self.following.link.is_none() && !self.is_loading() && !view.is_at_its_end();
         let Some(primary) = self.following.primary.filter(|_| idle) else { return };
@@ -277,7 +280,8 @@ impl Dataset {
         Some(Upstream { in_sync: self.following.in_sync, heard: link.map(|link| link.heard), link: state })
     }
 
-    /// Once a turn: who was a primary when its process began, or when it came into its cluster, numbers its reign once it knows all that is decided.
+    /// Once a turn: who was a primary when its process began, or when it came into its cluster, numbers its reign once it knows all that is
+    /// decided.
     pub fn settle_reign(&mut self, metadata: &Metadata) {
         let unsettled = self.following.reign == 0 && self.following.primary.is_none() && !metadata.is_joiner();
         let leads = metadata.state.member(&metadata.me).is_some_and(|me| me.primary.is_none());

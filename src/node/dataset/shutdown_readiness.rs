@@ -1,9 +1,11 @@
 //! What a node that ends owes to its replicas: what it has acknowledged is to be with one of them, and its slots too.
 //!
-//! Owns: what is known of that, by the replicas' own words, and what is left behind in the end. Must not: choose the successor (the leader does), or end.
+//! Owns: what is known of that, by the replicas' own words, and what is left behind in the end. Must not: choose the successor (the leader
+//! does), or end.
 //! Contract: docs/protocol.md, "Failover" \[N53 last-bytes\].
 //!
-//! Bytes that were written to a socket are with nobody, nor is what somebody had who is not connected at the moment: he may need all of it again.
+//! Bytes that were written to a socket are with nobody, nor is what somebody had who is not connected at the moment: he may need all of it
+//! again.
 
 use crate::node::dataset::Dataset;
 use crate::node::event_log::replica_named;
@@ -115,8 +117,8 @@ impl Dataset {
         let lives =
             metadata.state.replicas_of(&metadata.me).iter().any(|id| metadata.state.member(id).is_some_and(|member| !member.failed));
         match self.is_with_a_replica(floor, out) && !self.lacks_keys() {
-            // Who lives and is reached dials within a second. Without a leader nobody says of the others that they are gone. Whether a replica has more than who has
-            // just started nobody knows before the leader has looked: it is a predecessor, or feeds them.
+            // Who lives and is reached dials within a second. Without a leader nobody says of the others that they are gone. Whether a
+            // replica has more than who has just started nobody knows before the leader has looked: it is a predecessor, or feeds them.
             false if connected || lives && near => Owed::Copy,
             true if near && metadata.state.able_replicas(&metadata.me).next().is_some() => Owed::Slots,
             _ => strangers(),

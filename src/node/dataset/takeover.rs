@@ -1,6 +1,7 @@
 //! A replica that takes over from a living primary: from the first word to that primary until it has all that the primary had.
 //!
-//! Owns: CLUSTER FAILOVER in progress, and what a new primary still waits for. Must not: copy keys (replica_link does), or choose a successor (failover does).
+//! Owns: CLUSTER FAILOVER in progress, and what a new primary still waits for. Must not: copy keys (replica_link does), or choose a
+//! successor (failover does).
 //! Contract: docs/protocol.md, "Failover".
 
 use crate::cluster::FailoverKind;

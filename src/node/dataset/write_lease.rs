@@ -1,7 +1,7 @@
 //! The write lease at the node: whether clients are served now, and whether what they were told may still leave.
 //!
-//! Owns: the end of the lease as this turn knows it, and its lapses. Must not: grant anything (raft does), or decide which requests need a lease
-//! (commands does). Contract: docs/protocol.md, "The write lease".
+//! Owns: the end of the lease as this turn knows it, and its lapses. Must not: grant anything (raft does), or decide which requests need a
+//! lease (commands does). Contract: docs/protocol.md, "The write lease".
 
 use crate::node::dataset::Dataset;
 use crate::node::metadata::Metadata;
@@ -30,8 +30,8 @@ impl Lease {
         self.number
     }
 
-    /// Takes its end as it is known now; it has lapsed if that has passed, or if the one that was known has passed meanwhile. True if it is held now and was not, or the
-    /// other way round.
+    /// Takes its end as it is known now; it has lapsed if that has passed, or if the one that was known has passed meanwhile. True if it is
+    /// held now and was not, or the other way round.
     fn renew(&mut self, end: Millis, now: Millis) -> bool {
         let before = self.held;
         if before && now >= self.end.min(end) {

@@ -1,9 +1,10 @@
 //! Long arguments: room for them as they come, and one that becomes a value as it is.
 //!
-//! Owns: how the receive buffer of a client, or of the primary's stream, grows beyond what was sent so far, and that a long value is in memory once. Must not: know
-//! a command.
+//! Owns: how the receive buffer of a client, or of the primary's stream, grows beyond what was sent so far, and that a long value is in
+//! memory once. Must not: know a command.
 //!
-//! The buffer in which a long argument came becomes the value of its key. Where it must be copied besides, for replicas or into a transaction, it is.
+//! The buffer in which a long argument came becomes the value of its key. Where it must be copied besides, for replicas or into a
+//! transaction, it is.
 
 use crate::keyspace::Keyspace;
 use crate::session::{Client, LONG_VALUE, LongValue};
@@ -17,8 +18,8 @@ const READ_ROOM: usize = 96 << 10;
 #[error("there is no memory for a request of {0} bytes")]
 pub(in crate::node) struct NoMemory(usize);
 
-/// A request is there in part, at the start of `received`. If its argument at hand is long, makes room for as much again as has come, but for no more than the
-/// argument has.
+/// A request is there in part, at the start of `received`. If its argument at hand is long, makes room for as much again as has come, but
+/// for no more than the argument has.
 pub(in crate::node) fn make_room(received: &mut Vec<u8>, parser: &Parser) -> Result<(), NoMemory> {
     let (here, awaited) = (received.len(), parser.awaited());
     if awaited < LONG_VALUE || received.capacity() - here >= READ_ROOM {
@@ -28,8 +29,8 @@ pub(in crate::node) fn make_room(received: &mut Vec<u8>, parser: &Parser) -> Res
     received.try_reserve_exact(more).map_err(|_| NoMemory(awaited))
 }
 
-/// A request has run that this parser has found in `received` from `start` to `end`. If a key takes its long argument, the buffer goes to that key, and what follows the
-/// request is what is left; true then.
+/// A request has run that this parser has found in `received` from `start` to `end`. If a key takes its long argument, the buffer goes to
+/// that key, and what follows the request is what is left; true then.
 pub(in crate::node) fn give_long_value(
     keyspace: &mut Keyspace,
     client: &mut Client,

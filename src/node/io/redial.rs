@@ -40,7 +40,8 @@ impl Redial {
         self.pause = 0;
     }
 
-    /// It failed, or has ended: again after a pause of twice as long, at `most` so many ms, and no less than half of that, lest all dial at once.
+    /// It failed, or has ended: again after a pause of twice as long, at `most` so many ms, and no less than half of that, lest all dial at
+    /// once.
     pub fn failed(&mut self, now: Millis, most: Millis, rng: &mut Rng) {
         self.pause = (self.pause * 2).clamp(FIRST, most);
         self.at = now + rng.between(self.pause / 2, self.pause);

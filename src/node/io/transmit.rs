@@ -3,7 +3,8 @@
 //! Owns: the buffer between the core, which appends, and the shell, which writes and advances; and the shell's leave to do so.
 //! Must not: grow without bound; who appends looks at [`Transmit::len`] first.
 
-/// A turn has succeeded: what its bytes promise is on disk. Only [`Node::turn`](crate::node::Node::turn) makes one, and without one nothing leaves.
+/// A turn has succeeded: what its bytes promise is on disk. Only [`Node::turn`](crate::node::Node::turn) makes one, and without one nothing
+/// leaves.
 /// It is for what follows that turn, and dropped before the next.
 #[derive(Debug)]
 pub struct Turned(());

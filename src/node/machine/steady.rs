@@ -23,7 +23,8 @@ impl Steady {
         Self { latest: now.mono, behind: 0 }
     }
 
-    /// The time at this reading, and by how much the clock went back with it (0: it did not). How long that took nobody knows: the time stands still for it.
+    /// The time at this reading, and by how much the clock went back with it (0: it did not). How long that took nobody knows: the time
+    /// stands still for it.
     pub fn read(&mut self, reading: Now) -> (Now, Millis) {
         let mono = reading.mono.saturating_add(self.behind);
         let back = self.latest.saturating_sub(mono);

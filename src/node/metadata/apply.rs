@@ -38,8 +38,8 @@ impl Changed {
 }
 
 impl Metadata {
-    /// Applies the next entry that is committed; false if there is none. Outcomes of our own proposals reach whoever waits for them. What this node owns by then
-    /// may be not its to serve: another entry takes it away, or its keys are elsewhere.
+    /// Applies the next entry that is committed; false if there is none. Outcomes of our own proposals reach whoever waits for them. What
+    /// this node owns by then may be not its to serve: another entry takes it away, or its keys are elsewhere.
     pub fn apply_next(&mut self, view: &View, out: &mut Effects) -> bool {
         if self.state.last_applied() >= self.raft.commit_index() {
             return false;
@@ -82,7 +82,8 @@ impl Metadata {
         true
     }
 
-    /// Whether the state is the cluster's newest, as far as can be known. That from the disk may be older than what this node did when it last ran.
+    /// Whether the state is the cluster's newest, as far as can be known. That from the disk may be older than what this node did when it
+    /// last ran.
     pub fn knows_newest_state(&self) -> bool {
         self.raft.is_newest(self.state.last_applied(), self.state.last_term())
     }
@@ -170,7 +171,8 @@ impl Metadata {
         self.propose(SlotChange { source: None, target, ranges: Slot::ranges(free) }, None, view, out);
     }
 
-    /// Keeps the log in memory short (docs/protocol.md, "Compaction and snapshots"). At the beginning of a turn, so that what a turn brought is there until its end.
+    /// Keeps the log in memory short (docs/protocol.md, "Compaction and snapshots"). At the beginning of a turn, so that what a turn
+    /// brought is there until its end.
     pub fn trim_log(&mut self, view: &View) {
         let held = self.state.last_applied().saturating_sub(self.raft.log().snapshot_index());
         let kept = view.config.cluster_raft_log_kept;

@@ -1,6 +1,7 @@
 //! Clocks that do not run as the others': what a leader says of them, and that it does not lead on by one.
 //!
-//! Owns: what was said, on either side. Must not: measure anything, or withhold a lease (raft does). Contract: docs/protocol.md, "Clock rates".
+//! Owns: what was said, on either side. Must not: measure anything, or withhold a lease (raft does). Contract: docs/protocol.md, "Clock
+//! rates".
 
 use crate::node::metadata::Metadata;
 use crate::node::view::{Effects, View};

@@ -1,7 +1,8 @@
 //! Two processes with one id: a copied nodes.conf, or a machine restored from an image while the old one runs.
 //!
-//! Owns: which process each member was last heard from, and saying so if there are two. Must not: take sides. Nobody can tell which of them remembers
-//! what the other has promised, so the operator has to end one. Contract: docs/operations.md, "nodes.conf"; \[N68 two-processes\].
+//! Owns: which process each member was last heard from, and saying so if there are two. Must not: take sides. Nobody can tell which of them
+//! remembers what the other has promised, so the operator has to end one. Contract: docs/operations.md, "nodes.conf";
+//! \[N68 two-processes\].
 
 use crate::node::metadata::Metadata;
 use crate::node::view::{Effects, View};

@@ -1,12 +1,12 @@
 //! What this node's own connections have shown of the processes at their other ends.
 //!
-//! Owns: whose process was reached where, which of these connections ended as only a kernel ends them, and how this node closes its own, so that nobody
-//! takes that for its end. Must not: conclude anything (failure_detector does).
+//! Owns: whose process was reached where, which of these connections ended as only a kernel ends them, and how this node closes its own, so
+//! that nobody takes that for its end. Must not: conclude anything (failure_detector does).
 //! Contract: docs/protocol.md, "Known dead".
 //!
-//! The kernel of a process that has ended closes its connections in order, or resets those with bytes that it had not read. A process that lives says a
-//! last word before it closes a connection in order, or resets it. So an end in order without that word says which process has ended
-//! \[N51 shared-host\].
+//! The kernel of a process that has ended closes its connections in order, or resets those with bytes that it had not read. A process that
+//! lives says a last word before it closes a connection in order, or resets it. So an end in order without that word says which process has
+//! ended \[N51 shared-host\].
 
 use crate::node::Closed;
 use crate::node::io::sessions::{BusEnd, Kind, Phase, Session};
@@ -124,9 +124,9 @@ impl Metadata {
         Some(far.id)
     }
 
-    /// What shows that the process of a member has ended: the last that came from it was the end of a connection, and none is left. A process that has
-    /// begun since may have been granted a lease that the asker knows nothing of, but not at once \[N46 restarted-primary\], so that this
-    /// holds for a while only. Behind a proxy the end may be the proxy's.
+    /// What shows that the process of a member has ended: the last that came from it was the end of a connection, and none is left. A
+    /// process that has begun since may have been granted a lease that the asker knows nothing of, but not at once
+    /// \[N46 restarted-primary\], so that this holds for a while only. Behind a proxy the end may be the proxy's.
     pub fn ended(&self, id: &NodeId, view: &View, out: &Effects) -> Option<Ended> {
         let ended = self.evidence.members.get(id)?.ended?;
         if !view.config.cluster_fast_failure_detection || !self.addresses.get(id)?.refuses_for_itself() {
@@ -151,8 +151,9 @@ impl Metadata {
         })
     }
 
-    /// Who is at the other end: a bus link that was greeted, or the stream between a primary and its replica. A connection that was accepted shows where
-    /// its process is only if the cluster knows it to be there: who comes from elsewhere is behind a translation of addresses.
+    /// Who is at the other end: a bus link that was greeted, or the stream between a primary and its replica. A connection that was
+    /// accepted shows where its process is only if the cluster knows it to be there: who comes from elsewhere is behind a translation of
+    /// addresses.
     fn far(&self, session: &Session) -> Option<Far> {
         match &session.kind {
             Kind::Bus(bus) => {

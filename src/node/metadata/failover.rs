@@ -118,8 +118,8 @@ impl Metadata {
         returning
     }
 
-    /// Whether an entry that is in the log and not applied may change this primary's shard, or who of it may take over. Its replicas are asked anew after
-    /// that: what they say meanwhile is nothing, whatever they have \[N45 zero-offset\].
+    /// Whether an entry that is in the log and not applied may change this primary's shard, or who of it may take over. Its replicas are
+    /// asked anew after that: what they say meanwhile is nothing, whatever they have \[N45 zero-offset\].
     fn is_shard_changing(&mut self, primary: &NodeId) -> bool {
         let changing = self.tail().reshapes_shard_of(primary, &self.state);
         if changing {
@@ -158,8 +158,8 @@ impl Metadata {
         }
     }
 
-    /// How long a replica that is not known to be dead may take to answer (ms). One that has answered lately may alone hold what WAIT has counted, and a disk or a
-    /// way that is slow is no reason to lose that \[N57 slow-answers\]: it has as long as a leader is waited for.
+    /// How long a replica that is not known to be dead may take to answer (ms). One that has answered lately may alone hold what WAIT has
+    /// counted, and a disk or a way that is slow is no reason to lose that \[N57 slow-answers\]: it has as long as a leader is waited for.
     fn patience_with(&self, replica: &NodeId, asked: Millis, view: &View, out: &Effects) -> Millis {
         let span = view.config.election_timeout();
         let answers = self.raft.progress(replica).is_some_and(|progress| progress.answered_lately(asked, span));
@@ -178,7 +178,8 @@ impl Metadata {
         }
     }
 
-    /// Appends the FAILOVER, unless the gate is shut. It does not wait there like others: who is the best may have changed when the gate opens.
+    /// Appends the FAILOVER, unless the gate is shut. It does not wait there like others: who is the best may have changed when the gate
+    /// opens.
     fn promote(&mut self, replica: NodeId, primary: NodeId, kind: FailoverKind, view: &View, out: &mut Effects) {
         let now = view.now.mono;
         if self.must_wait(&primary, view) {

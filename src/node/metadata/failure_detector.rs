@@ -1,6 +1,7 @@
 //! Which processes are known to be dead: by our own connection with them, by another member's, and because their ports refuse.
 //!
-//! Owns: a leader's inquiries, and the dials that answer them, for ourselves and for a leader that asks. Must not: act on a death (raft and leader do).
+//! Owns: a leader's inquiries, and the dials that answer them, for ourselves and for a leader that asks. Must not: act on a death (raft and
+//! leader do).
 //! Contract: docs/protocol.md, "Known dead".
 
 use crate::cluster::Address;
@@ -89,8 +90,8 @@ impl Metadata {
         }
     }
 
-    /// Something came from this process, or one that does not say which it is: the node lives, or another process has taken its place. Whatever was seen
-    /// before says nothing any more.
+    /// Something came from this process, or one that does not say which it is: the node lives, or another process has taken its place.
+    /// Whatever was seen before says nothing any more.
     pub fn heard(&mut self, id: &NodeId, process: Option<u64>, view: &View, out: &mut Effects) {
         if self.addresses.contains_key(id) {
             self.evidence.heard(*id, process, view.now.mono);
@@ -102,7 +103,8 @@ impl Metadata {
         }
     }
 
-    /// Once a turn, after the bus was read: leaders' questions are answered, and a leader looks into every suspicion of its own and draws its conclusions.
+    /// Once a turn, after the bus was read: leaders' questions are answered, and a leader looks into every suspicion of its own and draws
+    /// its conclusions.
     pub fn tend_failure_detector(&mut self, view: &View, out: &mut Effects) {
         out.timers.take_due(Timer::FailureDetector, view.now.mono);
         self.evidence.date(view.now.mono);
@@ -130,8 +132,8 @@ impl Metadata {
         }
     }
 
-    /// Only whose death somebody can make up for, and replicas, which clients read from: of others it is enough to hear after node-timeout. They may be
-    /// back by then, and an owner of slots that is flagged as failed may take the whole cluster down.
+    /// Only whose death somebody can make up for, and replicas, which clients read from: of others it is enough to hear after node-timeout.
+    /// They may be back by then, and an owner of slots that is flagged as failed may take the whole cluster down.
     fn inquire(&mut self, id: NodeId, view: &View, out: &mut Effects) {
         let owns = |id: &NodeId| self.state.slot_count_of(id) > 0;
         let is_replaceable = owns(&id) && self.state.able_replicas(&id).next().is_some();
@@ -153,7 +155,8 @@ impl Metadata {
         self.ended(id, view, out).map(|ended| ended.sockets).or_else(known)
     }
 
-    /// Whether each host takes an address for its own, or its own network's. Where everybody is known by a loopback address, there is one host only.
+    /// Whether each host takes an address for its own, or its own network's. Where everybody is known by a loopback address, there is one
+    /// host only.
     fn means_another_to_others(&self, ip: IpAddr) -> bool {
         let is_local = |address: &Address| address.ip.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
         match ip {
@@ -183,9 +186,9 @@ impl Metadata {
         }
     }
 
-    /// Whether somebody has shown that the process has ended, beside this node's refusals: this node by a connection of its own since its election, and anybody
-    /// else too; or who shared a stream with it, which may be this node. What a witness saw counts only if this node has heard nothing since, and of no
-    /// other process.
+    /// Whether somebody has shown that the process has ended, beside this node's refusals: this node by a connection of its own since its
+    /// election, and anybody else too; or who shared a stream with it, which may be this node. What a witness saw counts only if this node
+    /// has heard nothing since, and of no other process.
     fn is_proven(&self, id: &NodeId, inquiry: &Inquiry, view: &View, out: &Effects) -> bool {
         let own = self.ended(id, view, out);
         if own.is_some_and(|ended| ended.of_stream) && self.share_stream(&self.me, id) {
@@ -335,7 +338,8 @@ impl Metadata {
         }
     }
 
-    /// Both ports have refused, for a leader: that counts after the end of our own connection. The one may be seen a moment before the other.
+    /// Both ports have refused, for a leader: that counts after the end of our own connection. The one may be seen a moment before the
+    /// other.
     fn tend_errands(&mut self, view: &View, out: &mut Effects) {
         let now = view.now.mono;
         let is_due = |probe: &mut Probe| probe.asker.is_some() && (probe.dials.is_empty() || now >= probe.until);

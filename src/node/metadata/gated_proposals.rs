@@ -36,8 +36,8 @@ impl Gated {
 }
 
 impl Metadata {
-    /// A leader's own change: appended at once, or as soon as the gate is open if it takes slots from somebody, unless it would have no effect by
-    /// then. Nothing happens if it waits already, or is in the log.
+    /// A leader's own change: appended at once, or as soon as the gate is open if it takes slots from somebody, unless it would have no
+    /// effect by then. Nothing happens if it waits already, or is in the log.
     pub fn append_gated(&mut self, change: Change, view: &View, out: &mut Effects) {
         self.take_proposal(Entry { term: 0, origin: None, body: Body::App(change) }, None, view, out);
     }
@@ -59,7 +59,8 @@ impl Metadata {
         }
     }
 
-    /// Step 8 of before-sleep: whatever need not wait any longer is taken up anew, and so is everything if this node does not lead any more.
+    /// Step 8 of before-sleep: whatever need not wait any longer is taken up anew, and so is everything if this node does not lead any
+    /// more.
     pub fn review_gated(&mut self, view: &View, out: &mut Effects) {
         if self.leading.gated.is_empty() {
             return;

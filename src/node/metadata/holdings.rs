@@ -1,7 +1,7 @@
 //! How much of their shards' data members hold: a leader asks them, before one takes over, and before one leaves.
 //!
-//! Owns: such a question, what is an answer to it, and whether a member may leave by that. Must not: choose a successor (failover does), or forget anybody
-//! (leader does). Contract: docs/protocol.md, "Failover" and "Forgetting a replica".
+//! Owns: such a question, what is an answer to it, and whether a member may leave by that. Must not: choose a successor (failover does), or
+//! forget anybody (leader does). Contract: docs/protocol.md, "Failover" and "Forgetting a replica".
 
 use crate::node::metadata::Metadata;
 use crate::node::view::{Held, View};
@@ -21,9 +21,9 @@ pub(in crate::node) struct Question {
 
 impl Metadata {
     /// What AE_ACK says: how much this node holds as a copy of the primary that its log names. While an entry in it is not applied, or its
-    /// consequences are not drawn, that gives this node another one it says reign 0, which is no answer: an offset would be taken for one in that one's
-    /// history \[N39 former-offset\], and nothing for the truth \[N45 zero-offset\]. Nor has a primary an answer that lacks the keys of its
-    /// slots \[N55 forgotten-predecessor\].
+    /// consequences are not drawn, that gives this node another one it says reign 0, which is no answer: an offset would be taken for one
+    /// in that one's history \[N39 former-offset\], and nothing for the truth \[N45 zero-offset\]. Nor has a primary an answer that lacks
+    /// the keys of its slots \[N55 forgotten-predecessor\].
     pub fn promised_extent(&self, view: &View) -> Extent {
         let Held { primary, extent: Extent { reign, offset }, lacks_keys, goes, .. } = view.held;
         let moves = self.tail().gives_another_primary(&self.me, primary);

@@ -1,6 +1,7 @@
 //! MEET and what follows: how a one-node cluster gives itself up and becomes a member of another.
 //!
-//! Owns: our own meetings, the MEETs put off, who takes us in, whose ADD_ME is doubted. Must not: change the replicated state (a NODE_JOIN does).
+//! Owns: our own meetings, the MEETs put off, who takes us in, whose ADD_ME is doubted. Must not: change the replicated state (a NODE_JOIN
+//! does).
 //! Contract: docs/protocol.md, "Joining".
 
 use crate::cluster::change::{NodeJoin, SlotChange};
@@ -51,8 +52,8 @@ pub(in crate::node) struct Joining {
     deferred: Vec<Deferred>,
     /// The standing changed: look at the deferred ones again.
     pub reconsider: bool,
-    /// Members in whose name an ADD_ME of another life came by a link of theirs, which may be an old one: they are dialled anew, and believed if
-    /// they greet so. Until when (mono ms).
+    /// Members in whose name an ADD_ME of another life came by a link of theirs, which may be an old one: they are dialled anew, and
+    /// believed if they greet so. Until when (mono ms).
     doubted: BTreeMap<NodeId, Millis>,
     /// The cluster, recovered by force from ours, that we did not go over to last.
     pub declined: Option<ClusterId>,
@@ -121,7 +122,8 @@ impl Metadata {
         {
             self.fellow_met(meeting.socket, peer, view, out);
         }
-        // It may not know yet that it was forgotten: should others tell it so too, it is a cluster of its own by the next dial, and joins as a new one.
+        // It may not know yet that it was forgotten: should others tell it so too, it is a cluster of its own by the next dial, and joins
+        // as a new one.
         if peer.cluster == self.state.cluster_id() {
             self.tell_stranger(conn, &peer.id, out);
         }
@@ -244,8 +246,8 @@ impl Metadata {
         self.end_meeting(conn, Ok(()), out);
     }
 
-    /// A member has lost its memory, it says so itself: it is forgotten, after the slots that it does not serve any more are released, one step
-    /// for each time that it asks.
+    /// A member has lost its memory, it says so itself: it is forgotten, after the slots that it does not serve any more are released, one
+    /// step for each time that it asks.
     fn end_earlier_life(&mut self, id: NodeId, view: &View, out: &mut Effects) {
         let ranges = self.state.ranges_of(&id);
         match self.state.epoch_of(&id) {
@@ -373,7 +375,8 @@ impl Metadata {
         self.has_joined(nonce) || joins.any(|(id, address)| *id == self.me && address.join_nonce() == nonce)
     }
 
-    /// Whether a leader may be followed on this link: a joiner follows only who knows that it joins, not who remembers an earlier life of it.
+    /// Whether a leader may be followed on this link: a joiner follows only who knows that it joins, not who remembers an earlier life of
+    /// it.
     pub fn is_expected_by(&self, conn: ConnId, out: &Effects) -> bool {
         let known = out.io.sessions.bus(conn).and_then(|bus| bus.peer.as_ref()).and_then(|peer| peer.join_nonce);
         self.standing.joiner().is_none_or(|joiner| known == joiner.nonce)

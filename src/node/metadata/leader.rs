@@ -125,8 +125,8 @@ impl Metadata {
         self.raft.append(entry.origin, change.clone()).map(|_| Taken::Appended).map_err(|_| RejectReason::NotLeader)
     }
 
-    /// Whether every member speaks this version of the protocol: by its address, those included whose joining, or return to an older binary, is on its way,
-    /// and by its greeting, which tells of such a return before the log does \[N26 mixed-versions\].
+    /// Whether every member speaks this version of the protocol: by its address, those included whose joining, or return to an older
+    /// binary, is on its way, and by its greeting, which tells of such a return before the log does \[N26 mixed-versions\].
     fn all_speak(&self, version: u32, out: &Effects) -> bool {
         let tail = self.tail().addresses().map(|(_, address)| address);
         let mut addresses = self.state.members().map(|member| &member.address).chain(tail);
@@ -286,7 +286,8 @@ impl Metadata {
         self.tail().leavers().contains(member)
     }
 
-    /// Cron of a leader, and whenever somebody has been silent for too long: flags what fell silent and what answers again, and tends the voting set.
+    /// Cron of a leader, and whenever somebody has been silent for too long: flags what fell silent and what answers again, and tends the
+    /// voting set.
     pub fn tend_members(&mut self, view: &View, out: &mut Effects) {
         if self.raft.leader_ready(self.state.last_applied()) {
             self.flag_failures(view, out);
@@ -317,8 +318,8 @@ impl Metadata {
             .collect()
     }
 
-    /// Whether a member that is flagged as failed lives. Of a new leader's followers nothing is known before their first answer: neither that they are dead nor
-    /// that they live.
+    /// Whether a member that is flagged as failed lives. Of a new leader's followers nothing is known before their first answer: neither
+    /// that they are dead nor that they live.
     pub fn answers_again(&self, id: &NodeId, view: &View) -> bool {
         let (now, patience) = (view.now.mono, view.config.cluster_node_timeout / 2);
         let answers = || self.raft.progress(id).is_some_and(|progress| progress.answers(now, patience));

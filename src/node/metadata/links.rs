@@ -1,7 +1,7 @@
 //! Our outbound bus links: which are wanted, when they are dialled, when they are given up.
 //!
-//! Owns: one [`Link`] per node that we talk to, and where members were heard from since the cluster learned their addresses. Must not: read frames
-//! (frames does) or open sockets (the shell does, on [`crate::node::Action::Dial`]).
+//! Owns: one [`Link`] per node that we talk to, and where members were heard from since the cluster learned their addresses. Must not: read
+//! frames (frames does) or open sockets (the shell does, on [`crate::node::Action::Dial`]).
 //! Contract: docs/protocol.md, "Links".
 
 use crate::cluster::Address;
@@ -112,8 +112,8 @@ impl Metadata {
         self.dial_meetings(view, out);
     }
 
-    /// Leader with everyone; candidate with voters; joiner with who takes it in; the rest on demand, which is: to the leader while it is asked
-    /// for something, and to other members while no leader is heard.
+    /// Leader with everyone; candidate with voters; joiner with who takes it in; the rest on demand, which is: to the leader while it is
+    /// asked for something, and to other members while no leader is heard.
     fn wanted_links(&self, view: &View) -> BTreeSet<NodeId> {
         let mut wanted = BTreeSet::new();
         match self.raft.role() {
@@ -135,8 +135,8 @@ impl Metadata {
         wanted
     }
 
-    /// Whom a node greets that has not heard a leader for long. It may have been forgotten, which only the leader can say; the voters that it
-    /// knows may vote no more, so the other members get their turn.
+    /// Whom a node greets that has not heard a leader for long. It may have been forgotten, which only the leader can say; the voters that
+    /// it knows may vote no more, so the other members get their turn.
     fn informants(&self, view: &View) -> impl Iterator<Item = NodeId> {
         let turn = (view.now.mono / view.config.cluster_node_timeout.max(1)) as usize * MAX_INFORMANTS;
         let start = turn % self.addresses.len().max(1);
@@ -190,8 +190,8 @@ impl Metadata {
     }
 
     /// A node greets: it is there, and a link to it that was to be dialled again after a pause need not wait. A node that was started again
-    /// hears from its leader at once. Nor is a dial waited for that has had no answer in [`STALE_DIAL`]: its first packet was lost, and the kernel
-    /// sends it again ever later. Or nobody is there: it counts as failed, as it may never last until that shows.
+    /// hears from its leader at once. Nor is a dial waited for that has had no answer in [`STALE_DIAL`]: its first packet was lost, and the
+    /// kernel sends it again ever later. Or nobody is there: it counts as failed, as it may never last until that shows.
     pub fn dial_at_once(&mut self, id: &NodeId, view: &View, out: &mut Effects) {
         let now = view.now.mono;
         let found = self.links.found.get(id).copied();

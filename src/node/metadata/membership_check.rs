@@ -25,8 +25,8 @@ pub(in crate::node) struct MembershipCheck {
 }
 
 impl Metadata {
-    /// A node says by `conn` that we are no member any more, by a log up to there. One that is behind ours may not know that we have come back
-    /// \[N38 stale-forgotten\]; a joiner is no member yet and waits to be one, unless it is meant by its own nonce.
+    /// A node says by `conn` that we are no member any more, by a log up to there. One that is behind ours may not know that we have come
+    /// back \[N38 stale-forgotten\]; a joiner is no member yet and waits to be one, unless it is meant by its own nonce.
     pub fn receive_forgotten(
         &mut self,
         conn: ConnId,
@@ -44,8 +44,8 @@ impl Metadata {
         if self.is_first_hand(conn, out) { self.leave_as_forgotten(view, out) } else { self.check_membership(conn, view, out) }
     }
 
-    /// Whether what comes by this link was said by a member of our state that we have dialled where that state has it, or by the node that a client
-    /// of ours has named in CLUSTER MEET. Everybody else may be anybody \[N60 false-forgotten\].
+    /// Whether what comes by this link was said by a member of our state that we have dialled where that state has it, or by the node that
+    /// a client of ours has named in CLUSTER MEET. Everybody else may be anybody \[N60 false-forgotten\].
     fn is_first_hand(&self, conn: ConnId, out: &Effects) -> bool {
         match out.io.sessions.bus(conn).map(|bus| bus.end) {
             Some(BusEnd::Outbound { purpose: Purpose::Link(id) }) => {

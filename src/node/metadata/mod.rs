@@ -1,6 +1,7 @@
 //! The cluster's metadata: consensus, the replicated state, and this node's place in it.
 //!
-//! Owns: Raft, the state, links to members, proposals and what a leader does with others'. Must not: touch keys: what follows for them it says as consequences.
+//! Owns: Raft, the state, links to members, proposals and what a leader does with others'. Must not: touch keys: what follows for them it
+//! says as consequences.
 
 pub(in crate::node) mod apply;
 pub(in crate::node) mod bootstrap;

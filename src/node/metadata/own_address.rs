@@ -57,13 +57,14 @@ fn possible(config: &Config, ip: IpAddr) -> IpAddr {
     bound.iter().find(|other| other.is_ipv4() == ip.is_ipv4()).or(bound.first()).copied().unwrap_or(ip)
 }
 
-/// Whether the ports that the node announces are its own, so that nobody else can refuse a connection to them, if the IP is its own as well.
+/// Whether the ports that the node announces are its own, so that nobody else can refuse a connection to them, if the IP is its own as
+/// well.
 fn may_refuse_for_itself(config: &Config) -> bool {
     config.cluster_fast_failure_detection && config.announced_port() == config.port && config.announced_bus_port() == config.bus_port()
 }
 
-/// Whether a refused connection comes from the node's own kernel, as far as the configuration shows. Whose IP is announced beside a wildcard in
-/// `bind` may be behind a translation of addresses: that shows when a connection ends here.
+/// Whether a refused connection comes from the node's own kernel, as far as the configuration shows. Whose IP is announced beside a
+/// wildcard in `bind` may be behind a translation of addresses: that shows when a connection ends here.
 pub(in crate::node) fn refuses_for_itself(config: &Config) -> bool {
     let announced = &config.cluster_announce_ip;
     let own_ip = announced.is_empty() || announced.parse().is_ok_and(|ip| bound(config).contains(&ip));
@@ -91,7 +92,8 @@ impl Metadata {
         is_fixed(&view.config) || (self.whereabouts.confirmed && self.own_ip().is_some_and(|ip| !ip.is_loopback()))
     }
 
-    /// A bus connection ends here at `local`: taken for our IP where none is known, and a sign that nothing stands before the one that is announced.
+    /// A bus connection ends here at `local`: taken for our IP where none is known, and a sign that nothing stands before the one that is
+    /// announced.
     pub fn learn_own_ip(&mut self, local: IpAddr, view: &View, out: &mut Effects) {
         if self.own_address.ip.is_empty() && !local.is_unspecified() {
             self.own_address.ip = possible(&view.config, local.to_canonical()).to_string();
@@ -108,8 +110,8 @@ impl Metadata {
         if remote.is_loopback() && self.tells_ip(view) { self.own_address.ip.clone() } else { remote.to_string() }
     }
 
-    /// A member to be dialled because of the end that such a link has here: the cluster knows this node by what is a loopback address to each host, and that
-    /// one by another \[N51 shared-host\].
+    /// A member to be dialled because of the end that such a link has here: the cluster knows this node by what is a loopback address to
+    /// each host, and that one by another \[N51 shared-host\].
     pub fn shows_own_ip(&self, view: &View) -> Option<NodeId> {
         let ip = |address: &Address| address.ip.parse().ok().map(|ip: IpAddr| ip.is_loopback());
         let is_hidden = ip(self.addresses.get(&self.me)?) == Some(true) && self.own_ip().is_some_and(|own| own.is_loopback());
@@ -177,8 +179,8 @@ impl Metadata {
         self.announce_address(view, out);
     }
 
-    /// Proposes NODE_INFO if the cluster knows another address or other flags of ours than are true: at once after a change, and again after
-    /// [`PERIOD`] if that came to nothing.
+    /// Proposes NODE_INFO if the cluster knows another address or other flags of ours than are true: at once after a change, and again
+    /// after [`PERIOD`] if that came to nothing.
     pub fn announce_address(&mut self, view: &View, out: &mut Effects) {
         if view.now.mono < self.whereabouts.due || self.proposals.informs_of(&self.me) {
             return;

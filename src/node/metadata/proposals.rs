@@ -1,6 +1,7 @@
 //! Our own changes on their way through Raft, until they are applied, refused or too old.
 //!
-//! Owns: ids, what is pending, when it is sent again. Must not: decide whether a change is good (the leader's [`crate::node::metadata::leader`] and apply do).
+//! Owns: ids, what is pending, when it is sent again. Must not: decide whether a change is good (the leader's
+//! [`crate::node::metadata::leader`] and apply do).
 //! Contract: docs/protocol.md, "At most once" and "Proposals".
 
 use crate::cluster::{Change, MAX_OUTCOMES, Outcome, Reason, Wish, WishKind};
@@ -190,9 +191,9 @@ impl Metadata {
         ProposalId { proposer: self.me, incarnation: self.proposal_incarnation(), n }
     }
 
-    /// Something may have been applied as a proposal of this node that it never made: somebody lies, or its nodes.conf is an old one. What it proposes would
-    /// count as old from there on, so it goes on above that. Its number of loads, which no other process of it has, keeps the ids of its
-    /// processes apart \[N62 number-bounds\].
+    /// Something may have been applied as a proposal of this node that it never made: somebody lies, or its nodes.conf is an old one. What
+    /// it proposes would count as old from there on, so it goes on above that. Its number of loads, which no other process of it has, keeps
+    /// the ids of its processes apart \[N62 number-bounds\].
     pub fn review_incarnation(&mut self, out: &mut Effects) {
         let Some((incarnation, next)) = self.state.newest_proposal(&self.me) else { return };
         if (incarnation, next) <= (self.proposal_incarnation(), self.proposals.last + 1) {
@@ -361,8 +362,8 @@ impl Metadata {
         }
     }
 
-    /// Cron: what a leader has refused is asked again, for it may have become ready without anything being applied; what is too old is given
-    /// up. It may still be applied, and the client is told so.
+    /// Cron: what a leader has refused is asked again, for it may have become ready without anything being applied; what is too old is
+    /// given up. It may still be applied, and the client is told so.
     pub fn expire_proposals(&mut self, view: &View, out: &mut Effects) {
         for pending in self.proposals.pending.values_mut().filter(|pending| pending.after.is_some()) {
             pending.after = None;

@@ -66,8 +66,8 @@ impl Metadata {
         view.now.mono.saturating_sub(self.outlook.leader_heard.unwrap_or(self.joining.since))
     }
 
-    /// A peer greets from a cluster that was recovered from ours. Without a leader for long enough we go over to it, and never come back: in the
-    /// old cluster this node is as good as dead, in the new one it is a learner that has acknowledged nothing. True if it did.
+    /// A peer greets from a cluster that was recovered from ours. Without a leader for long enough we go over to it, and never come back:
+    /// in the old cluster this node is as good as dead, in the new one it is a learner that has acknowledged nothing. True if it did.
     pub fn follow_recovery(&mut self, peer: &Greeting, view: &View, out: &mut Effects) -> bool {
         if !peer.ancestors.contains(&self.state.cluster_id()) {
             return false;

@@ -1,6 +1,7 @@
 //! How much of its shard's keys every member has, for what clients are shown: a replica without a whole copy serves nobody.
 //!
-//! Owns: the table of that, which a leader learns from acknowledgements and tells the others. Must not: decide who takes over (failover asks anew).
+//! Owns: the table of that, which a leader learns from acknowledgements and tells the others. Must not: decide who takes over (failover
+//! asks anew).
 //! Contract: docs/protocol.md, "Failover".
 
 use crate::cluster::MAX_MEMBERS;
@@ -77,7 +78,8 @@ impl Metadata {
         }
     }
 
-    /// REPL_OFFSETS came from `from`. Whom we do not know may be a member by what we have not applied yet; but for so many there is no room.
+    /// REPL_OFFSETS came from `from`. Whom we do not know may be a member by what we have not applied yet; but for so many there is no
+    /// room.
     pub fn receive_copies(&mut self, from: &NodeId, offsets: Vec<(NodeId, u64)>) {
         if self.raft.leader().is_some_and(|leader| leader != *from) {
             return;

@@ -1,7 +1,7 @@
 //! What stands in the log and is not applied yet: what this node will be told, and what a leader must reckon with.
 //!
-//! Owns: the questions to that part of the log, in one place. Must not: know the node that asks, or what an entry does (its facts in `cluster::change` say
-//! it). Contract: docs/protocol.md, "Log entries".
+//! Owns: the questions to that part of the log, in one place. Must not: know the node that asks, or what an entry does (its facts in
+//! `cluster::change` say it). Contract: docs/protocol.md, "Log entries".
 
 use crate::cluster::change::{Succession, Taken};
 use crate::cluster::{Address, Change, State};

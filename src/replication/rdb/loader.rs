@@ -1,6 +1,7 @@
 //! An RDB into a fresh keyspace, as its bytes come.
 //!
-//! Owns: what the parts of an RDB mean, and which of them are refused. Must not: give the keys out before the last byte has been read and found good.
+//! Owns: what the parts of an RDB mean, and which of them are refused. Must not: give the keys out before the last byte has been read and
+//! found good.
 //! Contract: [`super`].
 
 use crate::keyspace::{Entry, Keyspace, key_slot};
@@ -67,8 +68,8 @@ enum Expected {
 }
 
 impl Loader {
-    /// Will fill this keyspace, which is empty. Keys that have expired meanwhile are taken too: only the primary says which of them go, and in
-    /// which place of its stream.
+    /// Will fill this keyspace, which is empty. Keys that have expired meanwhile are taken too: only the primary says which of them go, and
+    /// in which place of its stream.
     pub fn new(keyspace: Keyspace) -> Self {
         Self {
             keyspace,
@@ -85,7 +86,8 @@ impl Loader {
         }
     }
 
-    /// Reads on. Returns how many of the bytes belong to the RDB: all of them, unless it ends before. After an error it must not be fed again.
+    /// Reads on. Returns how many of the bytes belong to the RDB: all of them, unless it ends before. After an error it must not be fed
+    /// again.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<usize, RdbError> {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.extend_from_slice(bytes);

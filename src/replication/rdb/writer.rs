@@ -35,7 +35,8 @@ struct Course {
     walk: WalkId,
     /// Where strings are compressed; none: they are not.
     packed: Option<Vec<u8>>,
-    /// Keys that the walk has passed and that are not written as a whole yet. More than one only if a large value's key has the place of another's.
+    /// Keys that the walk has passed and that are not written as a whole yet. More than one only if a large value's key has the place of
+    /// another's.
     pending: VecDeque<Pending>,
 }
 
@@ -134,7 +135,8 @@ impl Writer {
     }
 }
 
-/// Finds how long the RDB of a [`Writer`] will be, by a walk of its own over the same keys: what they hold is written in the same bytes whenever their turn comes.
+/// Finds how long the RDB of a [`Writer`] will be, by a walk of its own over the same keys: what they hold is written in the same bytes
+/// whenever their turn comes.
 pub struct Measure {
     course: Course,
     length: u64,
@@ -142,8 +144,8 @@ pub struct Measure {
 }
 
 impl Measure {
-    /// Begins, together with the writer: no key may have changed since that began. None if too many walks over the keyspace are under way. Must be ended by
-    /// [`Measure::end`], whatever its steps return.
+    /// Begins, together with the writer: no key may have changed since that began. None if too many walks over the keyspace are under way.
+    /// Must be ended by [`Measure::end`], whatever its steps return.
     pub fn begin(keyspace: &mut Keyspace, writer: &Writer) -> Option<Self> {
         let course = Course::begin(keyspace, writer.course.packed.is_some())?;
         Some(Self { course, length: (writer.head.len() + TAIL) as u64, scratch: Vec::new() })

@@ -1,6 +1,7 @@
 //! CLUSTER INFO: Redis' fields, then `cluster_raft_*` and `cluster_lease_*`.
 //!
-//! Owns: the text. Must not: count anything itself. Lines end in CRLF, which clients split on. Contract: docs/protocol.md for what the numbers mean.
+//! Owns: the text. Must not: count anything itself. Lines end in CRLF, which clients split on. Contract: docs/protocol.md for what the
+//! numbers mean.
 
 use crate::cluster::view;
 use crate::commands::engine::{Cluster, Context, Flow};

@@ -1,6 +1,7 @@
 //! CLUSTER RAFT: looking into the consensus, and asking to lead it.
 //!
-//! Owns: the words after RAFT, and the log and the followers as replies. Must not: change anything. Contract: docs/operations.md, "Looking inside".
+//! Owns: the words after RAFT, and the log and the followers as replies. Must not: change anything. Contract: docs/operations.md, "Looking
+//! inside".
 
 use super::topology::write_pair;
 use super::{transfer, wrong_arguments};

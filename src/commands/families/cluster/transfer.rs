@@ -1,6 +1,7 @@
 //! CLUSTER RAFT TRANSFER: this node is to lead.
 //!
-//! Owns: who may ask for it. Must not: ask the leader (the node does, while the client waits). Contract: docs/protocol.md, "Leader transfer".
+//! Owns: who may ask for it. Must not: ask the leader (the node does, while the client waits). Contract: docs/protocol.md, "Leader
+//! transfer".
 
 use crate::commands::engine::{Context, Flow, Wait};
 

@@ -47,7 +47,8 @@ pub const COMMANDS: &[Command] = &[
     Command::new("substr", 4, LOOK, Group::STRING, "1.0.0", "Returns a part of the string value of a key.", getrange).keys(READ),
 ];
 
-/// Answers from the key's value, none if it is not there, and counts a hit or a miss. True if it was there; an error says that it is no string.
+/// Answers from the key's value, none if it is not there, and counts a hit or a miss. True if it was there; an error says that it is no
+/// string.
 fn read(ctx: &mut Context<'_>, key: &[u8], answer: impl FnOnce(&mut Reply<'_>, Option<&[u8]>)) -> Result<bool, WrongType> {
     let value = ctx.keyspace.get(ctx.slot, key, ctx.now.wall);
     let found = value.is_some();

@@ -1,6 +1,7 @@
 //! SET and its kin: a value, a condition, and how long the key lives.
 //!
-//! Owns: the options that SET and GETEX share, and reading points in time from clients. Contract: the words and order of checks of Redis 7.2.
+//! Owns: the options that SET and GETEX share, and reading points in time from clients. Contract: the words and order of checks of Redis
+//! 7.2.
 
 use super::bytes::{self, reply_value};
 use crate::commands::engine::expiry::{end_life, persist_key};

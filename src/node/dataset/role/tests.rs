@@ -429,7 +429,8 @@ fn who_comes_to_another_shard_has_nothing_of_it() {
     assert_eq!(net.nodes[1].dataset.replication_offset(), 0);
 }
 
-/// After a start its log's tail is not applied: it is a primary without slots that may change its keys, which are no more where its primary's stream goes on.
+/// After a start its log's tail is not applied: it is a primary without slots that may change its keys, which are no more where its
+/// primary's stream goes on.
 #[test]
 fn whoever_changes_keys_of_the_disk_before_it_knows_whose_they_are_gets_all_keys() {
     let mut net = Net::with_replicas();

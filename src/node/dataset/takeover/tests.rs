@@ -114,7 +114,8 @@ fn a_predecessor_waits_until_its_successor_knows_that_it_is_one() {
     whoever_serves_has_all(&mut net);
 }
 
-/// R hears of all of it at once: that it was to take over by hand, that P has its slots again, and that R has them by force. What it was to wait for is over.
+/// R hears of all of it at once: that it was to take over by hand, that P has its slots again, and that R has them by force. What it was to
+/// wait for is over.
 #[test]
 fn an_heir_that_has_lost_the_slots_meanwhile_waits_for_nobody() {
     let mut net = net();
