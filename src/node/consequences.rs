@@ -46,11 +46,11 @@ impl<D: Disk> Node<D> {
     /// primary's stream.
     fn look_at_keys(&mut self) {
         self.view.held = Held {
-            primary: self.dataset.following.primary(),
+            primary: self.dataset.role.primary(),
             extent: self.dataset.extent(),
-            lacks_keys: self.dataset.lacks_keys(),
+            lacks_keys: self.dataset.role.lacks_keys(),
             goes: self.view.is_at_its_end() && !self.dataset.owes_inheritance(&self.metadata),
-            is_awaited: self.dataset.is_awaited(),
+            is_awaited: self.dataset.role.is_awaited(),
             asks: self.dataset.takeover.asks(),
         };
     }
@@ -75,7 +75,7 @@ impl<D: Disk> Node<D> {
             Consequence::AnotherCluster => {
                 self.part_from_primary();
                 self.with_dataset(|dataset, _, _, out| dataset.part_from_replicas(out));
-                self.with_dataset(|dataset, _, _, _| dataset.end_reign());
+                self.with_dataset(|dataset, _, _, _| dataset.role.end_reign());
                 self.with_dataset(|dataset, _, _, _| dataset.doubt_owners());
             }
             Consequence::Members => self.out.refresh_audience(&self.metadata),
@@ -132,7 +132,7 @@ impl<D: Disk> Node<D> {
 
     /// This node is another one from now on, or in another cluster: whoever was its primary may be so no more, and is asked again.
     pub(in crate::node) fn part_from_primary(&mut self) {
-        if let Some(conn) = self.dataset.following.link() {
+        if let Some(conn) = self.dataset.replica_link.conn() {
             self.close(conn);
         }
     }
@@ -148,7 +148,7 @@ impl<D: Disk> Node<D> {
 
     /// A node greets: if it is the primary, it need not be waited for any longer.
     pub(in crate::node) fn primary_greets(&mut self, id: &NodeId) {
-        if self.dataset.following.primary() != Some(*id) {
+        if self.dataset.role.primary() != Some(*id) {
             return;
         }
         if let Some(conn) = self.dataset.stale_dial(&self.view, &self.out) {

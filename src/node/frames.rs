@@ -261,7 +261,7 @@ impl<D: Disk> Node<D> {
             Frame::ReplOffsets(offsets) => self.metadata.receive_copies(&from, offsets),
             Frame::ClockOff { slow, millionths } => self.metadata.receive_clock_off(&from, slow, millionths, &self.view),
             // Who waits for its own predecessor has nothing to pass on yet.
-            Frame::FailoverPrepare { .. } if self.dataset.takeover.predecessor().is_some() => {}
+            Frame::FailoverPrepare { .. } if self.dataset.role.predecessor().is_some() => {}
             Frame::FailoverPrepare { pause, number } => {
                 let end = self.with_dataset(|dataset, metadata, view, out| dataset.prepare_failover(from, pause, metadata, view, out));
                 self.out.io.outbox.push(conn, Frame::FailoverOffset { end, number });

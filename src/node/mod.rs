@@ -140,7 +140,6 @@ impl<D: Disk> Node<D> {
         node.with_metadata(Metadata::refresh_members);
         node.with_metadata(|metadata, _, out| metadata.note_addresses_in_tail(out));
         node.with_metadata(Metadata::refresh_owners);
-        node.with_dataset(|dataset, _, _, _| dataset.await_failover());
         node.out.timers.set(Timer::Cron, now.mono);
         Ok(node)
     }
@@ -347,18 +346,18 @@ impl<D: Disk> Node<D> {
 
     /// Whether this node copies another one's keys.
     pub fn is_replica(&self) -> bool {
-        self.dataset.is_replica()
+        self.dataset.role.is_replica()
     }
 
     /// Whether this node's keys are those of its shard: always for a primary, for a replica once a sync with its primary is complete.
     pub fn is_in_sync(&self) -> bool {
-        self.dataset.is_in_sync()
+        self.dataset.role.is_in_sync()
     }
 
     /// How far this node's keys are in their history, in bytes of its stream. A replica that has nothing worth promoting says 0, any other
     /// at least 1.
     pub fn replication_offset(&self) -> u64 {
-        self.dataset.replication_offset()
+        self.dataset.extent().offset
     }
 
     /// Whether a leader was heard so lately, by the time of the last turn, that it will be heard again, or another one.
@@ -395,7 +394,7 @@ impl<D: Disk> Node<D> {
         self.dataset.stream.check();
         self.dataset.check_foreign(&self.metadata, &self.view);
         assert!(
-            self.dataset.following.primary().is_none() || !self.dataset.stream.is_recording(),
+            self.dataset.role.primary().is_none() || !self.dataset.stream.is_recording(),
             "what a replica changes is in its primary's stream already"
         );
         assert!(self.metadata.state.last_applied() <= self.metadata.raft.commit_index(), "only what is committed is applied");

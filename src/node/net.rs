@@ -354,7 +354,7 @@ impl Net {
     }
 
     pub fn in_sync(&self, at: usize) -> bool {
-        self.nodes[at].dataset.is_in_sync()
+        self.nodes[at].dataset.role.is_in_sync()
             && self.nodes[at].dataset.upstream(&self.nodes[at].out).is_none_or(|upstream| upstream.link == UpstreamLink::Up)
     }
 

@@ -54,12 +54,12 @@ impl<D: Disk> Node<D> {
         }
         self.give_back(conn, session);
         if let Err(fault) = heard {
-            let primary = self.dataset.following.primary().map(|id| self.metadata.state.named(&id)).unwrap_or_default();
-            if self.dataset.following.failed(&fault.to_string()) {
+            let primary = self.dataset.role.primary().map(|id| self.metadata.state.named(&id)).unwrap_or_default();
+            if self.dataset.replica_link.failed(&fault.to_string()) {
                 log::warn!("The link to the primary {primary} is closed, and will be tried again: {fault}");
             }
             if matches!(fault, Fault::Sync(SyncError::Rdb(_) | SyncError::Length { .. })) {
-                self.dataset.following.cannot_load();
+                self.dataset.replica_link.cannot_load();
             }
             return self.close(conn);
         }
@@ -82,7 +82,7 @@ impl<D: Disk> Node<D> {
             link.process = sync.process();
             let synced = synced?;
             if sync.loads().is_some_and(|history| history.id != self.dataset.stream.history().id) {
-                self.dataset.following.diverged();
+                self.dataset.role.diverged();
             }
             let Some(synced) = synced else { return Ok(()) };
             let reign = sync.reign();

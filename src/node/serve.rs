@@ -149,7 +149,7 @@ impl<D: Disk> Node<D> {
         self.dataset.keyspace.want_notes(wanted_notes(&self.view.config));
         self.dataset.keyspace.prepare(self.view.now.wall, !client.no_touch);
         let (awaited, has_final_offset, offset) =
-            (self.dataset.is_awaited(), self.dataset.has_final_offset(), self.dataset.replication_offset());
+            (self.dataset.role.is_awaited(), self.dataset.role.has_final_offset(), self.dataset.extent().offset);
         let written = (!client.is_primary && !self.dataset.stream.is_own()).then(|| self.dataset.keyspace.dirty());
         let mut others = Others::new(&mut self.out.io.sessions, Some(Asking { conn, resp3 }), limit);
         let outsiders = outsiders(&self.metadata.me, &self.metadata.own_address, &self.metadata.standing, &self.views.handshakes);
@@ -181,7 +181,7 @@ impl<D: Disk> Node<D> {
                 lease_lapses: self.dataset.lease.lapses(),
                 lease_withheld: self.metadata.clocks.withheld(),
                 upstream,
-                reign: self.dataset.following.reign(),
+                reign: self.dataset.role.reign(),
                 process: self.view.nonce,
                 usable: self.metadata.outlook.usable,
                 last_contact: if self.metadata.raft.is_leader() { Some(self.view.now.mono) } else { self.metadata.outlook.leader_heard },

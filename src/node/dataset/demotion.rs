@@ -6,6 +6,7 @@
 use crate::cluster::change::Succession;
 use crate::cluster::{FailoverKind, WishKind};
 use crate::node::dataset::Dataset;
+use crate::node::dataset::role::{Claim, FinalOffset, Unsettled};
 use crate::node::metadata::Metadata;
 use crate::node::view::{Effects, View};
 use crate::types::{Extent, Millis, NodeId, SlotRange};
@@ -13,51 +14,10 @@ use crate::types::{Extent, Millis, NodeId, SlotRange};
 /// See the module.
 #[derive(Default)]
 pub(in crate::node) struct Demotion {
-    /// An entry in the log makes a replica the owner of our slots: the stream stands still.
-    pub deposed: bool,
-    /// They went while this process ran, and its keys are still those that it had then.
-    final_offset: Option<FinalOffset>,
     /// Who has said last that it has so much of it, since it stands still.
     inherited: Option<(NodeId, Extent)>,
-    /// This process began without keys, and replicas may have them.
-    awaiting_failover: Option<AwaitingFailover>,
     /// Own ranges that entries in the log's tail take away: refused until those are applied or truncated (docs/protocol.md, "The gate").
     pub leaving: Vec<SlotRange>,
-}
-
-impl Demotion {
-    /// Whether this process began without keys, and it is not settled who has them.
-    pub fn is_awaiting_failover(&self) -> bool {
-        self.awaiting_failover.is_some()
-    }
-}
-
-/// What a former primary leaves to its successor.
-#[derive(Clone, Copy, Debug)]
-struct FinalOffset {
-    to: NodeId,
-    /// Where its stream ended.
-    end: Extent,
-    claim: Claim,
-}
-
-/// Whether the successor waits for it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Claim {
-    /// It goes on with what it had.
-    None,
-    /// By a snapshot it is not known in which way it has taken over.
-    Possible,
-    /// It serves nobody before it has all of it.
-    All,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum AwaitingFailover {
-    /// Whether it has slots, and replicas, is not known for certain yet.
-    Unasked,
-    /// A leader is asked to promote a replica; until then (mono ms).
-    Until(Millis),
 }
 
 impl Dataset {
@@ -67,12 +27,12 @@ impl Dataset {
         let is_ours = metadata.state.member(&from).is_some_and(|member| member.primary == Some(metadata.me));
         if is_ours && pause > 0 {
             out.hold_writes_for(from, view.now.mono + pause.min(view.config.cluster_manual_failover_timeout));
-        } else if pause == 0 && !self.is_handing_over() {
+        } else if pause == 0 && !self.role.is_handing_over() {
             out.release_writes_for(from);
         }
-        match self.takeover.demotion.final_offset {
+        match self.role.final_offset() {
             // What others have is newer.
-            _ if self.takeover.demotion.is_awaiting_failover() => Extent::default(),
+            _ if self.role.is_unsettled() => Extent::default(),
             _ if is_ours => self.extent(),
             Some(FinalOffset { to, end, .. }) if to == from => end,
             // A process that has never served these slots has nothing of them that anybody lacks.
@@ -80,112 +40,66 @@ impl Dataset {
         }
     }
 
-    /// Whether an entry in the log gives this node's slots to a replica: its keys and its stream do not change any more.
-    pub fn is_handing_over(&self) -> bool {
-        self.takeover.demotion.deposed
-    }
-
-    /// A FAILOVER from this node to `successor` was applied; its kind is not known if a snapshot says so. Who has come back without its
-    /// keys leaves nothing, whatever it has loaded.
+    /// A FAILOVER from this node to `successor` was applied; its kind is not known if a snapshot says so.
     pub fn handed_over(&mut self, successor: NodeId, kind: Option<FailoverKind>, out: &mut Effects) {
-        let claim = match kind {
-            // It stays so until its state is the newest: the slots may have come back since.
-            _ if self.takeover.demotion.is_awaiting_failover() => Claim::None,
-            None => Claim::Possible,
-            Some(FailoverKind::Manual) => Claim::All,
-            Some(FailoverKind::Auto | FailoverKind::Force | FailoverKind::Takeover) => Claim::None,
-        };
-        let end = if self.takeover.demotion.is_awaiting_failover() { Extent::default() } else { self.extent() };
-        self.takeover.demotion.final_offset = Some(FinalOffset { to: successor, end, claim });
+        self.role.hand_over(successor, kind, self.extent());
         self.disinherit();
         self.foreign.follows();
         out.release_writes();
     }
 
-    /// Whether this node was the primary of the shard, and still has the keys as they were at the end of that.
-    pub fn has_final_offset(&self) -> bool {
-        self.takeover.demotion.final_offset.is_some_and(|final_offset| final_offset.end.reign > 0)
-    }
-
-    /// Whether `successor` will have all keys that this node has, and nobody has changed any of them yet without that.
-    pub fn is_awaited_by(&self, successor: &NodeId) -> bool {
-        self.takeover.demotion.final_offset.is_some_and(|final_offset| final_offset.claim == Claim::All && final_offset.to == *successor)
-    }
-
-    /// Whether a successor may still need what this node has: until a sync with it is complete.
-    pub fn is_awaited(&self) -> bool {
-        self.takeover.demotion.final_offset.is_some_and(|final_offset| final_offset.claim == Claim::All)
-    }
-
-    /// The keys are others', or this node's own again.
-    pub fn forget_final_offset(&mut self) {
-        self.takeover.demotion.final_offset = None;
-    }
-
     /// Own ranges that entries in the log's tail would take away, or whose keys this node does not have (yet).
     pub fn refresh_leaving(&mut self, metadata: &Metadata, out: &mut Effects) {
-        let stopped = std::mem::take(&mut self.takeover.demotion.deposed);
         let summoned = self.takeover.summoned.take();
-        let tail = metadata.tail();
+        let (tail, mut handing_over) = (metadata.tail(), false);
         self.takeover.demotion.leaving = tail.taken_from(&metadata.me, &metadata.state);
         for Succession { successor, predecessor, kind } in tail.successions() {
             if predecessor == metadata.me {
-                self.takeover.demotion.deposed = true;
+                handing_over = true;
             } else if successor == metadata.me && kind == FailoverKind::Manual {
                 self.takeover.summoned = Some(predecessor);
             }
         }
         out.todo.connect |= self.takeover.summoned != summoned;
-        if self.takeover.demotion.deposed && !stopped {
+        if self.role.stand_still(handing_over) {
             self.takeover.demotion.inherited = None;
         }
-        if self.takeover.demotion.deposed || self.lacks_keys() {
+        if handing_over || self.role.lacks_keys() {
             self.takeover.demotion.leaving = metadata.state.ranges_of(&metadata.me);
         }
-    }
-
-    /// Whether the keys of this node's slots are elsewhere: it has taken over and not caught up, or it has come back without them.
-    pub fn lacks_keys(&self) -> bool {
-        self.takeover.predecessor().is_some() || self.takeover.demotion.is_awaiting_failover()
-    }
-
-    /// The slots are ours, or may be by the newest state, and the keys may be with others: so it is when a process starts without keys, or
-    /// with those of its last save. Replicas, which may have more, would lose that to it.
-    pub fn await_failover(&mut self) {
-        self.takeover.demotion.awaiting_failover = Some(AwaitingFailover::Unasked);
     }
 
     /// Once a turn: the leader is asked to promote the best replica. If there is none that has the keys, or nothing comes of it for
     /// node-timeout although somebody leads, what was lost is lost.
     pub fn tend_awaited_failover(&mut self, metadata: &mut Metadata, view: &View, out: &mut Effects) {
-        let Some(awaiting_failover) = self.takeover.demotion.awaiting_failover else { return };
-        let over = match awaiting_failover {
+        let Some(unsettled) = self.role.unsettled() else { return };
+        let over = match unsettled {
             // By an older state it may be without the replicas that it has, and without a leader nobody says who has the keys.
             _ if !metadata.knows_newest_state() || metadata.is_leaderless(view) => {
-                self.takeover.demotion.awaiting_failover = Some(AwaitingFailover::Unasked);
+                self.role.find_out(Unsettled::Unasked);
                 return metadata.proposals.take_handover_back(&metadata.me);
             }
             _ if metadata.state.slot_count_of(&metadata.me) == 0 || metadata.state.replicas_of(&metadata.me).is_empty() => true,
-            AwaitingFailover::Unasked => {
+            Unsettled::Unasked => {
                 log::info!(
                     "This primary has just started, and its replicas may have newer keys: it serves when the leader has found out who has them"
                 );
-                self.takeover.demotion.awaiting_failover = Some(AwaitingFailover::Until(view.now.mono + view.config.cluster_node_timeout));
+                self.role.find_out(Unsettled::Until(view.now.mono + view.config.cluster_node_timeout));
                 out.hold_writes(view.now.mono + view.config.cluster_manual_failover_timeout);
                 !self.ask_for_successor(metadata, view, out)
             }
             // What it wishes for is in its log: it serves nobody until that is decided.
-            AwaitingFailover::Until(_) if self.is_handing_over() => false,
+            Unsettled::Until(_) if self.role.is_handing_over() => false,
             // Without a lease it would serve nobody, and overwrite what its replicas have all the same.
-            AwaitingFailover::Until(until) => {
+            Unsettled::Until(until) => {
                 until <= view.now.mono && self.lease.at(view.now.mono).is_some() || !metadata.proposals.gives_up(&metadata.me)
             }
         };
         if over {
-            if let Some(AwaitingFailover::Until(until)) = self.takeover.demotion.awaiting_failover {
+            if let Some(Unsettled::Until(until)) = self.role.unsettled() {
                 self.tell_settled(until, metadata, view);
             }
-            self.takeover.demotion.awaiting_failover = None;
+            self.role.settled();
             self.lead_loaded_keys(metadata, out);
             self.drop_foreign_keys(metadata);
             self.refresh_leaving(metadata, out);
@@ -220,7 +134,7 @@ impl Dataset {
     /// Whether this node has what its successor may need, which has not said that it has all of it. That it has is also seen by a sync of
     /// this node's own with it, by which this node has nothing more to leave.
     pub fn owes_inheritance(&self, metadata: &Metadata) -> bool {
-        let Some(FinalOffset { to, end, claim }) = self.takeover.demotion.final_offset else { return false };
+        let Some(FinalOffset { to, end, claim }) = self.role.final_offset() else { return false };
         let successor = metadata.state.member(&metadata.me).and_then(|me| me.primary).unwrap_or(to);
         let has_all = self.takeover.demotion.inherited.is_some_and(|(by, has)| by == successor && has >= end);
         end.reign > 0 && claim != Claim::None && !has_all

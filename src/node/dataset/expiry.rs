@@ -29,7 +29,7 @@ impl Dataset {
 
     /// To expire a key is to change it.
     fn may_expire_keys(&self, out: &Effects) -> bool {
-        out.clients.pauses.in_force().is_none() && !self.is_handing_over()
+        out.clients.pauses.in_force().is_none() && !self.role.is_handing_over()
     }
 
     /// Removes expired keys and frees what was cleared, a slice a turn; true if there is more to do.

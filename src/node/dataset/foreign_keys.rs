@@ -58,18 +58,9 @@ impl Foreign {
 }
 
 impl Dataset {
-    /// Whether this node is its shard's primary by the log.
-    fn is_primary_by_log(&self, metadata: &Metadata) -> bool {
-        metadata.state.member(&metadata.me).is_some_and(|me| me.primary.is_none())
-    }
-
     /// Whether this node decides what its shard's keys are: it is the primary, has them, and knows what the cluster knows.
     fn decides_over_keys(&self, metadata: &Metadata) -> bool {
-        self.is_primary_by_log(metadata)
-            && self.following.primary().is_none()
-            && !self.foreign.uncertain
-            && !self.lacks_keys()
-            && !self.is_loading()
+        self.is_primary_by_log(metadata) && self.role.decides_over_keys() && !self.foreign.uncertain && !self.is_loading()
     }
 
     /// An entry was applied by which these slots are another's, or were. Their keys go before the next entry is applied, which may give the
@@ -133,7 +124,7 @@ impl Dataset {
     pub fn settle_owners(&mut self, metadata: &Metadata, view: &View) {
         let Some(member) = metadata.state.member(&metadata.me).filter(|_| self.foreign.uncertain) else { return };
         let primary = member.primary.unwrap_or(metadata.me);
-        if !metadata.knows_newest_state() || self.is_loading() || self.lacks_keys() {
+        if !metadata.knows_newest_state() || self.is_loading() || self.role.lacks_keys() {
             return;
         }
         self.foreign.uncertain = false;

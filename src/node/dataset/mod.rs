@@ -9,6 +9,7 @@ pub(in crate::node) mod foreign_keys;
 pub(in crate::node) mod primary;
 pub(in crate::node) mod rdb_load;
 pub(in crate::node) mod rdb_save;
+pub(in crate::node) mod replica;
 pub(in crate::node) mod replica_link;
 pub(in crate::node) mod role;
 pub(in crate::node) mod shutdown_readiness;
@@ -18,13 +19,14 @@ pub(in crate::node) mod write_lease;
 
 use crate::keyspace::Keyspace;
 use crate::replication::{History, Stream};
-use crate::types::{LogIndex, ReplId};
+use crate::types::{Extent, LogIndex, ReplId};
 
 /// See the module.
 pub(in crate::node) struct Dataset {
     pub keyspace: Keyspace,
     pub stream: Stream,
-    pub following: role::Following,
+    pub role: role::Role,
+    pub replica_link: replica_link::ReplicaLink,
     pub foreign: foreign_keys::Foreign,
     pub feeding: primary::Feeding,
     pub saving: rdb_save::Saving,
@@ -39,7 +41,8 @@ impl Dataset {
         Self {
             keyspace,
             stream: Stream::new(History::new(history, 0)),
-            following: role::Following::default(),
+            role: role::Role::of_new_process(),
+            replica_link: replica_link::ReplicaLink::default(),
             foreign: foreign_keys::Foreign::unknown(last_index),
             feeding: primary::Feeding::default(),
             saving: rdb_save::Saving::default(),
@@ -47,5 +50,9 @@ impl Dataset {
             takeover: takeover::Takeover::default(),
             lease: write_lease::Lease::default(),
         }
+    }
+    /// How much of its shard's data this node holds, to be compared with what others hold.
+    pub fn extent(&self) -> Extent {
+        self.role.extent(self.stream.offset())
     }
 }

@@ -87,7 +87,7 @@ impl Dataset {
 
     /// What is to be in the stream beside changes. Nothing while this node hands over: its successor waits for the end of the stream.
     pub fn feed_words(&mut self, words: &[&[u8]]) -> bool {
-        let may = !self.feeding.replicas.is_empty() && !self.is_handing_over();
+        let may = !self.feeding.replicas.is_empty() && !self.role.is_handing_over();
         if may {
             self.stream.feed(words.iter().copied());
         }
@@ -95,7 +95,7 @@ impl Dataset {
     }
 
     fn feed_replica(&mut self, conn: ConnId, metadata: &Metadata, view: &View, out: &mut Effects) -> Fed {
-        let has_no_data = !(self.is_in_sync() || self.has_final_offset()) || self.lacks_keys();
+        let has_no_data = !self.role.may_feed();
         let Some(session) = out.io.sessions.get_mut(conn).filter(|session| !session.closing) else { return Fed::Enough };
         let Kind::Client(client) = &mut session.kind else { return Fed::Enough };
         let asks = client.client.replica.as_ref().is_some_and(|replica| replica.is_asking());

@@ -93,9 +93,8 @@ impl Dataset {
     /// has newer ones they are where another primary's stream may go on.
     pub fn lead_loaded_keys(&mut self, metadata: &Metadata, out: &mut Effects) {
         let replica = metadata.state.member(&metadata.me).is_some_and(|me| me.primary.is_some());
-        // Its primary, or its predecessor, is still followed.
-        let follows = self.following.primary().is_some();
-        if !replica && !follows && !self.lacks_keys() && !self.is_loading() {
+        // Else its primary, or its predecessor, is still followed.
+        if !replica && self.role.decides_over_keys() && !self.is_loading() {
             self.stream.lead(out.rng.repl_id(), &mut self.keyspace);
         }
     }

@@ -107,16 +107,16 @@ impl Dataset {
         let floor = parting.floor.unwrap_or(self.stream.offset());
         let strangers = || if self.strangers_lag(floor, out) { Owed::Copy } else { Owed::Nothing };
         let (near, connected) = (metadata.hears_leader(view), self.member_replicas(out).next().is_some());
-        if self.owes_inheritance(metadata) || self.is_handing_over() {
+        if self.owes_inheritance(metadata) || self.role.is_handing_over() {
             return if near || connected { Owed::Inheritance } else { strangers() };
         }
         // Of a successor that lacks keys its predecessor has all of them.
-        if metadata.state.slot_count_of(&metadata.me) == 0 || self.takeover.predecessor().is_some() {
+        if metadata.state.slot_count_of(&metadata.me) == 0 || self.role.predecessor().is_some() {
             return strangers();
         }
         let lives =
             metadata.state.replicas_of(&metadata.me).iter().any(|id| metadata.state.member(id).is_some_and(|member| !member.failed));
-        match self.is_with_a_replica(floor, out) && !self.lacks_keys() {
+        match self.is_with_a_replica(floor, out) && !self.role.lacks_keys() {
             // Who lives and is reached dials within a second. Without a leader nobody says of the others that they are gone. Whether a
             // replica has more than who has just started nobody knows before the leader has looked: it is a predecessor, or feeds them.
             false if connected || lives && near => Owed::Copy,
@@ -145,7 +145,7 @@ impl Dataset {
     pub fn tell_left_behind(&self, parting: &Parting, metadata: &Metadata, view: &View, out: &Effects) {
         let owed = self.owed(parting, metadata, view, out);
         let floor = parting.floor.unwrap_or(self.stream.offset());
-        let serves = metadata.state.slot_count_of(&metadata.me) > 0 && !self.lacks_keys();
+        let serves = metadata.state.slot_count_of(&metadata.me) > 0 && !self.role.lacks_keys();
         let alone = serves && !self.is_with_a_replica(floor, out) && !metadata.state.replicas_of(&metadata.me).is_empty();
         match owed {
             Owed::Slots => return log::warn!("A replica has everything, but none has taken over in time: the shutdown goes on without"),

@@ -58,8 +58,6 @@ pub(in crate::node) struct Takeover {
     questions: u64,
     /// From whom an entry in the log's tail makes this node take over: it will be asked, and is dialled already.
     pub summoned: Option<NodeId>,
-    /// The slots are ours, their last changes are not here yet \[N25 failover-offset\].
-    catching_up: bool,
     /// The predecessor that is being told that this node has everything: the link to it is kept for that.
     done: Option<NodeId>,
     /// The other side: this node as the primary that gives its slots up.
@@ -67,11 +65,6 @@ pub(in crate::node) struct Takeover {
 }
 
 impl Takeover {
-    /// From whom this node has taken over without having all that it had.
-    pub fn predecessor(&self) -> Option<NodeId> {
-        self.question.filter(|_| self.catching_up).map(|question| question.primary)
-    }
-
     fn next_question(&mut self) -> u64 {
         self.questions += 1;
         self.questions
@@ -110,7 +103,7 @@ impl Dataset {
         let Some(attempt) = self.takeover.attempt.take() else { return };
         let why = outcome.clone().failure();
         out.clients.waiting.finish(attempt.client, outcome);
-        if let (false, Some(question)) = (self.takeover.catching_up, self.takeover.question) {
+        if let (false, Some(question)) = (self.role.predecessor().is_some(), self.takeover.question) {
             if let Some(why) = why {
                 log::warn!("Taking over from {} is called off: {why}", metadata.state.named(&question.primary));
             }
@@ -149,30 +142,20 @@ impl Dataset {
         }
     }
 
-    /// A FAILOVER in favour of this node was applied. One by hand is from a primary that may have changed keys until it had that entry.
+    /// A FAILOVER in favour of this node was applied.
     pub fn succeed(&mut self, primary: NodeId, kind: FailoverKind, view: &View, out: &mut Effects) {
-        match kind {
-            // It may have been applied by an earlier process, whose keys are with others by now.
-            _ if self.takeover.demotion.is_awaiting_failover() => {}
-            FailoverKind::Manual => self.inherit(primary, view, out),
-            // It was chosen for keys that it had, and its process has ended since.
-            _ if !self.following.has_copy() => self.await_failover(),
-            FailoverKind::Auto | FailoverKind::Force | FailoverKind::Takeover => {}
+        if self.role.take_over(primary, kind) {
+            self.takeover.question = Some(Question { primary, asked: None, end: None });
+            out.hold_writes(view.now.mono + view.config.cluster_manual_failover_timeout);
+            out.todo.connect = true;
         }
     }
 
     /// The slots are somebody else's again: what this node may have waited for is not to come.
     pub fn disinherit(&mut self) {
-        if std::mem::take(&mut self.takeover.catching_up) {
+        if self.role.caught_up() {
             (self.takeover.question, self.takeover.attempt) = (None, None);
         }
-    }
-
-    fn inherit(&mut self, primary: NodeId, view: &View, out: &mut Effects) {
-        self.takeover.catching_up = true;
-        self.takeover.question = Some(Question { primary, asked: None, end: None });
-        out.hold_writes(view.now.mono + view.config.cluster_manual_failover_timeout);
-        out.todo.connect = true;
     }
 
     /// The old primary may be waiting for that with its end. It may not rely on who ends itself.
@@ -190,7 +173,7 @@ impl Dataset {
         let late = out.timers.take_due(Timer::Succession, view.now.mono);
         out.todo.connect |= self.takeover.done.take().is_some();
         let Some(question) = self.takeover.question else { return };
-        if self.takeover.catching_up {
+        if self.role.predecessor().is_some() {
             return self.await_inheritance(question, metadata, view, out);
         }
         let follows = metadata.state.member(&metadata.me).and_then(|me| me.primary) == Some(question.primary);
@@ -224,13 +207,13 @@ impl Dataset {
         }
         let name = metadata.state.named(&question.primary);
         log::info!("This node has taken over from {name}{}", if gone { ", which is gone" } else { ", and has all that it had" });
-        if gone && !lost && !self.following.has_copy() {
-            self.await_failover();
+        self.disinherit();
+        if gone && !lost {
+            self.role.rely_on_copy();
         }
         if !gone {
             self.tell_predecessor(question.primary, metadata, view, out);
         }
-        (self.takeover.catching_up, self.takeover.question, self.takeover.attempt) = (false, None, None);
         // Before anybody is served: its own changes are the stream from now on.
         out.consequences.push(Consequence::HasInherited);
     }

@@ -41,7 +41,7 @@ impl Dataset {
             return;
         }
         let acked: Vec<u64> = self.online_replicas(out).map(|replica| replica.acked).collect();
-        let (replicates, reign) = (self.following.primary().is_some(), self.following.reign());
+        let (replicates, reign) = (self.role.is_replica(), self.role.reign());
         let mut waits = std::mem::take(&mut self.feeding.waits);
         waits.retain_mut(|wait| {
             let deposed = replicates || (wait.written.offset > 0 && wait.written.reign != reign);

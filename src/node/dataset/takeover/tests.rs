@@ -29,7 +29,7 @@ fn half_done(net: &mut Net) {
     }
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
     net.fail_over(R, P, FailoverKind::Manual);
-    assert!(net.nodes[R].dataset.lacks_keys() && !serves(net, R));
+    assert!(net.nodes[R].dataset.role.lacks_keys() && !serves(net, R));
 }
 
 fn let_streams_go(net: &mut Net) {
@@ -105,7 +105,7 @@ fn a_predecessor_waits_until_its_successor_knows_that_it_is_one() {
     net.nodes[LEADER].metadata.raft.append(None, change).unwrap();
     net.until("the old primary to follow", |net| net.nodes[P].metadata.state.slot_count_of(&replica) > 0);
     let_streams_go(&mut net);
-    net.break_off(R, net.nodes[R].dataset.following.link().unwrap());
+    net.break_off(R, net.nodes[R].dataset.replica_link.conn().unwrap());
     for _ in 0..100 {
         net.step();
         assert_eq!(net.nodes[P].dataset.keyspace.len(), 51);
@@ -189,7 +189,7 @@ fn a_manual_failover_waits_for_no_timer() {
 fn a_successor_whose_link_breaks_goes_on_with_its_predecessor() {
     let mut net = net();
     half_done(&mut net);
-    let link = net.nodes[R].dataset.following.link().unwrap();
+    let link = net.nodes[R].dataset.replica_link.conn().unwrap();
     net.break_off(R, link);
     for _ in 0..50 {
         net.step();
@@ -274,7 +274,7 @@ fn a_predecessor_that_was_forgotten_and_came_again_has_nothing_to_leave() {
     assert_eq!(net.ask(LEADER, "CLUSTER MEET 10.0.0.1 7000"), "+OK\r\n");
     net.until("it to join", |net| net.nodes[P].metadata.state.member(&successor).is_some() && net.nodes[P].metadata.knows_newest_state());
     assert_eq!(net.ask(P, &format!("CLUSTER REPLICATE {successor}")), "+OK\r\n");
-    assert!(!net.nodes[P].dataset.has_final_offset(), "what it gave away in its earlier life is long gone");
+    assert!(!net.nodes[P].dataset.role.has_final_offset(), "what it gave away in its earlier life is long gone");
     net.stopped = None;
     net.until("the keys to be served", |net| serves(net, R));
     assert_eq!(net.ask(R, "GET last"), "$1\r\n1\r\n");
@@ -331,7 +331,7 @@ fn keys_of_slots_that_others_own_by_now_go_by_the_stream() {
     net.start(P);
     net.start(R);
     net.until("another sync", |net| {
-        net.in_sync(R) && net.nodes[R].dataset.following.link().is_some() && net.nodes[P].dataset.keyspace.len() == 1
+        net.in_sync(R) && net.nodes[R].dataset.replica_link.conn().is_some() && net.nodes[P].dataset.keyspace.len() == 1
     });
     (0..100).for_each(|_| net.step());
     assert_eq!((net.nodes[R].dataset.keyspace.len(), net.info(P, "sync_partial_ok")), (1, 1));
@@ -341,7 +341,7 @@ fn keys_of_slots_that_others_own_by_now_go_by_the_stream() {
 fn who_has_nothing_says_so_and_who_does_not_know_yet_says_nothing() {
     let mut net = net();
     let (primary, replica) = (net.nodes[P].metadata.me, net.nodes[R].metadata.me);
-    net.nodes[R].dataset.following.diverged();
+    net.nodes[R].dataset.role.diverged();
     let Extent { reign, offset } = net.nodes[R].promised_extent();
     assert!(reign > 0 && offset == 0);
     // It has the entry, and is not told yet that it is committed.
@@ -456,7 +456,7 @@ fn a_former_primary_that_shows_clients_nothing_feeds_its_successor() {
     let mut net = net();
     assert_eq!(net.ask(P, "CONFIG SET replica-serve-stale-data no"), "+OK\r\n");
     half_done(&mut net);
-    let link = net.nodes[R].dataset.following.link().unwrap();
+    let link = net.nodes[R].dataset.replica_link.conn().unwrap();
     net.break_off(R, link);
     let_streams_go(&mut net);
     nothing_is_lost(&mut net, R);
@@ -476,7 +476,7 @@ fn who_was_chosen_for_keys_that_it_has_no_more_leaves_the_slots_to_others() {
     for kind in [FailoverKind::Force, FailoverKind::Manual] {
         let mut net = net();
         net.hold(P, R, Port::Client);
-        net.nodes[R].dataset.following.diverged();
+        net.nodes[R].dataset.role.diverged();
         net.fail_over(R, P, kind);
         assert!(!serves(&net, R));
         if kind == FailoverKind::Manual {

@@ -243,7 +243,7 @@ fn a_replica_s_bus_link_alone_is_one_witness_as_any_other() {
 fn nor_is_a_leader_s_own_bus_link_more_though_it_replicates_the_other() {
     let mut net = Net::with_a_leading_replica();
     net.refuse_all(&[R, LEADER]);
-    let stream = net.nodes[LEADER].dataset.following.link().unwrap();
+    let stream = net.nodes[LEADER].dataset.replica_link.conn().unwrap();
     net.break_off(LEADER, stream);
     net.sever(LEADER, P, Closed::Eof);
     net.stays_alive(100);
@@ -341,7 +341,7 @@ impl Net {
         assert_eq!(net.ask(LEADER, "CONFIG SET replica-priority 0"), "+OK\r\n");
         let id = net.nodes[P].metadata.me;
         net.until("one that may take over", |net| net.nodes[LEADER].metadata.state.willing_replicas(&id).count() == 1);
-        net.nodes[R].dataset.following.diverged();
+        net.nodes[R].dataset.role.diverged();
         net.kill(P);
         net.until("the flag", |net| net.is_dead() && net.is_flagged());
         (0..100).for_each(|_| net.step());
@@ -353,7 +353,7 @@ impl Net {
     fn link_between(&self, at: usize, other: usize, port: Port) -> ConnId {
         match port {
             Port::Bus => self.nodes[at].metadata.links.up(&self.nodes[other].metadata.me).unwrap(),
-            Port::Client => self.nodes[at].dataset.following.link().unwrap(),
+            Port::Client => self.nodes[at].dataset.replica_link.conn().unwrap(),
         }
     }
 

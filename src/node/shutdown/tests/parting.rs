@@ -20,7 +20,7 @@ fn with_a_new_replica() -> Net {
     let primary = net.nodes[P].metadata.me;
     net.hold(P, R, Port::Client);
     assert_eq!(net.ask(R, &format!("CLUSTER REPLICATE {primary}")), "+OK\r\n");
-    net.until("it to ask for data", |net| net.nodes[R].dataset.following.link().is_some());
+    net.until("it to ask for data", |net| net.nodes[R].dataset.replica_link.conn().is_some());
     net
 }
 
@@ -72,7 +72,7 @@ fn a_replica_that_gets_all_keys_is_waited_for() {
 fn a_replica_that_has_to_dial_again_is_waited_for() {
     let mut net = with_one_replica();
     net.refuse(R, P, Port::Client);
-    net.break_off(R, net.nodes[R].dataset.following.link().unwrap());
+    net.break_off(R, net.nodes[R].dataset.replica_link.conn().unwrap());
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
     net.nodes[P].shutdown(Signal::Term);
     stays(&mut net, P, 3000);
@@ -127,9 +127,7 @@ fn who_has_just_started_with_the_newest_keys_leaves_them_to_a_replica() {
     net.kill(P);
     net.start(R);
     net.start(P);
-    net.until("the doubt", |net| {
-        net.nodes[P].dataset.takeover.demotion.is_awaiting_failover() && net.nodes[P].metadata.knows_newest_state()
-    });
+    net.until("the doubt", |net| net.nodes[P].dataset.role.is_unsettled() && net.nodes[P].metadata.knows_newest_state());
     net.nodes[P].shutdown(Signal::Term);
     ends_and_leaves_all_to(&mut net, R);
 }
@@ -138,7 +136,7 @@ fn who_has_just_started_with_the_newest_keys_leaves_them_to_a_replica() {
 fn one_replica_that_has_everything_is_enough() {
     let mut net = Net::with_a_leading_replica();
     net.refuse(R, P, Port::Client);
-    net.break_off(R, net.nodes[R].dataset.following.link().unwrap());
+    net.break_off(R, net.nodes[R].dataset.replica_link.conn().unwrap());
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
     net.nodes[P].shutdown(Signal::Term);
     ends_at_once(&mut net, P);
@@ -166,7 +164,7 @@ fn a_replica_that_hangs_is_waited_for_until_the_time_is_over_and_nothing_is_ackn
         net.step();
     }
     assert!(net.now.mono - begun <= 200, "{} ms too late", net.now.mono - begun);
-    assert!(!net.nodes[P].dataset.has_final_offset(), "nobody has taken over");
+    assert!(!net.nodes[P].dataset.role.has_final_offset(), "nobody has taken over");
 }
 
 #[test]
@@ -285,7 +283,7 @@ fn a_replica_at_its_last_save_is_no_successor() {
     assert_eq!(net.nodes[R].promised_extent().offset, 0);
     assert!(net.nodes[R].promised_extent().reign > 0);
     // Nor does it run or acknowledge any more. The stream ends with the process, which shows that it is dead.
-    let link = net.nodes[R].dataset.following.link().unwrap();
+    let link = net.nodes[R].dataset.replica_link.conn().unwrap();
     let told = |net: &Net| (net.history(R).offset, net.nodes[R].out.io.sessions.get(link).unwrap().transmit.len());
     let before = told(&net);
     net.nodes[R].out.io.sessions.get_mut(link).unwrap().receive.extend_from_slice(b"*1\r\n$4\r\nPING\r\n");

@@ -22,7 +22,7 @@ fn half_done_of_four() -> (Net, String) {
     net.hold(P, R, Port::Client);
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
     net.fail_over(R, P, FailoverKind::Manual);
-    assert!(net.nodes[R].dataset.lacks_keys() && !serves(&net, R));
+    assert!(net.nodes[R].dataset.role.lacks_keys() && !serves(&net, R));
     (net, old)
 }
 

@@ -87,7 +87,7 @@ fn an_heir_drops_the_keys_of_a_slot_that_went_and_came_back_meanwhile() {
     append_move(&mut net, R, LEADER);
     is_not_there_when_the_slot_comes_back(&mut net, R);
     net.until("it to be back", |net| net.nodes[R].metadata.state.owner(slot()) == Some(net.nodes[R].metadata.me));
-    assert!(net.nodes[R].dataset.lacks_keys());
+    assert!(net.nodes[R].dataset.role.lacks_keys());
     net.release(P, R, Port::Client);
     serves_nothing_old(&mut net, R);
 }

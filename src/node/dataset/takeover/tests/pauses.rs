@@ -27,7 +27,7 @@ fn a_failover_that_is_given_up_ends_the_pause() {
 #[test]
 fn a_primary_is_not_held_before_its_replica_follows_it() {
     let mut net = net();
-    let link = net.nodes[R].dataset.following.link().unwrap();
+    let link = net.nodes[R].dataset.replica_link.conn().unwrap();
     net.hold(P, R, Port::Client);
     net.break_off(R, link);
     net.say(R, "CLUSTER FAILOVER");

@@ -65,7 +65,7 @@ fn what_a_node_closes_itself_shows_nothing() {
     net.refuse_all(&[R, LEADER, OTHER]);
     let link = net.nodes[LEADER].metadata.links.up(&net.nodes[P].metadata.me).unwrap();
     net.break_off(LEADER, link);
-    let stream = net.nodes[R].dataset.following.link().unwrap();
+    let stream = net.nodes[R].dataset.replica_link.conn().unwrap();
     net.break_off(R, stream);
     net.lives_on();
 }
