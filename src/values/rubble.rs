@@ -26,6 +26,7 @@ impl Debris for Vec<u8> {
             self.shrink_to(self.capacity() - STEP);
             *budget = budget.saturating_sub(STEP_EFFORT);
         }
+        *budget = budget.saturating_sub(self.capacity() / (STEP / STEP_EFFORT));
         true
     }
 }

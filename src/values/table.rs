@@ -18,6 +18,11 @@ const LOAD_MIN: usize = 10;
 const SEGMENT: usize = 256;
 /// An address has 32 bits.
 const CHUNKS_MAX: usize = 1 << 31;
+/// What costs more is freed in slices.
+const FREED: usize = 1 << 20;
+/// What it takes to free a chunk of small pairs, and so many bytes of long ones, where a small allocation counts 1.
+const CHUNK_EFFORT: usize = 3;
+const PAGE: usize = 4096;
 
 type Segment = Vec<Rc<Chunk>>;
 
@@ -34,7 +39,7 @@ pub struct Table {
 
 impl Drop for Table {
     fn drop(&mut self) {
-        if self.segments.len() > 1 {
+        if self.segments.len() > 1 || self.cost > FREED {
             self.rules.rubble.push(Segments(std::mem::take(&mut self.segments)));
         }
     }
@@ -44,8 +49,18 @@ struct Segments(Vec<Rc<Segment>>);
 
 impl Debris for Segments {
     fn free_some(&mut self, budget: &mut usize) -> bool {
-        while *budget > 0 && self.0.pop().is_some() {
-            *budget = budget.saturating_sub(SEGMENT);
+        while *budget > 0 {
+            let Some(last) = self.0.last_mut() else { break };
+            // Who holds a segment or a chunk besides frees it.
+            let chunk = Rc::get_mut(last).and_then(Vec::pop);
+            let effort = match &chunk {
+                Some(chunk) if Rc::strong_count(chunk) == 1 => CHUNK_EFFORT + chunk.cost() / PAGE,
+                _ => 1,
+            };
+            *budget = budget.saturating_sub(effort);
+            if chunk.is_none() {
+                self.0.pop();
+            }
         }
         self.0.is_empty()
     }

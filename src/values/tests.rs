@@ -163,6 +163,21 @@ fn what_is_large_is_shared_and_freed_in_slices() {
 }
 
 #[test]
+fn long_strings_within_a_hash_are_freed_in_slices() {
+    let rules = rules();
+    let mut hash = Hash::default();
+    (0..300).for_each(|number: u32| _ = hash.set(&number.to_be_bytes(), &vec![1; 100_000], &rules));
+    let clone = hash.clone();
+    hash.set(b"more", b"1", &rules);
+    drop((hash, clone));
+    let mut slices = 0;
+    while !rules.rubble.free_some(&mut 1000) {
+        slices += 1;
+    }
+    assert!((5..50).contains(&slices), "{slices}");
+}
+
+#[test]
 fn long_strings_come_in_slices() {
     let (rules, long) = (rules(), (0..1_000_000u32).map(|number| (number >> 4) as u8).collect::<Vec<_>>());
     for length in [0, 1, LONG - 1, LONG, 300_000, 1_000_000] {

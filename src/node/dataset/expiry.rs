@@ -13,6 +13,10 @@ use crate::types::Millis;
 
 /// Expired keys removed in one turn.
 const EXPIRE_BUDGET: usize = 1000;
+/// What is freed in one turn, in small allocations: some tenths of a millisecond.
+const FREE_BUDGET: usize = 2000;
+/// And one more for so many bytes that have come, which is twice as much: what is overwritten must not be dropped faster than it is freed.
+const BYTES_FREED_FOR: u64 = 2048;
 
 /// What this node wants to know of keys that expire, or are made.
 pub(in crate::node) fn wanted_notes(config: &Config) -> Wanted {
@@ -34,7 +38,9 @@ impl Dataset {
 
     /// Removes expired keys and frees what was cleared, a slice a turn; true if there is more to do.
     pub fn tend_keys(&mut self, view: &View, out: &mut Effects) -> bool {
-        let freed = self.keyspace.free_some(EXPIRE_BUDGET);
+        let came = out.server.stats.net_input_bytes;
+        let brought = came.saturating_sub(std::mem::replace(&mut self.freed_for, came));
+        let freed = self.keyspace.free_some(FREE_BUDGET + (brought / BYTES_FREED_FOR) as usize);
         if !self.may_expire_keys(out) {
             return !freed;
         }
@@ -53,5 +59,27 @@ impl Dataset {
         notify::publish_notes(events, &notes, &mut out.clients.publishing.pubsub, &mut others);
         let overrun = others.overrun;
         out.close_overrun(&overrun, &self.stream);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::keyspace::{Expiry, key_slot};
+    use crate::node::net::Net;
+
+    #[test]
+    fn what_is_overwritten_is_freed_as_fast_as_it_comes() {
+        const LENGTH: usize = 3 << 19;
+        let (mut net, value) = (Net::of(1), vec![b'x'; LENGTH]);
+        let node = &mut net.nodes[0];
+        for _ in 0..20 {
+            for key in 0..20u8 {
+                node.dataset.keyspace.set_string(key_slot(&[key]), &[key], &value, Expiry::Never, 0);
+                node.out.server.stats.net_input_bytes += LENGTH as u64;
+            }
+            node.dataset.tend_keys(&node.view, &mut node.out);
+        }
+        let left = (0..).take_while(|_| node.dataset.tend_keys(&node.view, &mut node.out)).count();
+        assert!(left < 10, "{left} turns");
     }
 }

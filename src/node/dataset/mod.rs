@@ -24,6 +24,8 @@ use crate::types::{Extent, LogIndex, ReplId};
 /// See the module.
 pub(in crate::node) struct Dataset {
     pub keyspace: Keyspace,
+    /// Bytes that had come from clients when memory was last freed.
+    freed_for: u64,
     pub stream: Stream,
     pub role: role::Role,
     pub replica_link: replica_link::ReplicaLink,
@@ -40,6 +42,7 @@ impl Dataset {
     pub fn new(keyspace: Keyspace, history: ReplId, last_index: LogIndex, loading: rdb_load::Loading) -> Self {
         Self {
             keyspace,
+            freed_for: 0,
             stream: Stream::new(History::new(history, 0)),
             role: role::Role::of_new_process(),
             replica_link: replica_link::ReplicaLink::default(),
