@@ -3,6 +3,7 @@
 mod snapshots;
 
 use super::*;
+use crate::values::Hash;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -333,4 +334,14 @@ fn notes_tell_what_expired_and_what_is_new_while_they_are_wanted() {
     keyspace.want_notes(Wanted::default());
     set(&mut keyspace, b"{t}c", Expiry::At(70), 61);
     assert!(!keyspace.exists(slot, b"{t}c", 71) && keyspace.take_notes().is_empty());
+}
+
+#[test]
+fn an_edit_that_changes_nothing_makes_no_key() {
+    let (mut keyspace, slot) = (Keyspace::new(1), key_slot(b"k"));
+    let refused = keyspace.edit(slot, b"k", 0, |hash: &mut Hash, rules| {
+        hash.set(b"field", b"", rules);
+        None::<()>
+    });
+    assert_eq!((refused, keyspace.exists(slot, b"k", 0), keyspace.dirty()), (Ok(None), false, 0));
 }

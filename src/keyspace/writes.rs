@@ -84,7 +84,8 @@ impl Keyspace {
         let Some(position) = self.find_of_type(slot, hash, key, now, |value| value.of::<T>().is_ok())? else {
             let mut made = T::default();
             let result = edit(&mut made, &self.rules);
-            if !made.is_empty() {
+            // A value of some types is never empty.
+            if result.is_some() && !made.is_empty() {
                 self.put(slot, key, View::Value(&made.into()), Expiry::Never, now);
             }
             return Ok(result);
