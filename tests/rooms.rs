@@ -187,6 +187,27 @@ fn no_other_room_tells_the_types_of_entries_apart() {
     none(violations);
 }
 
+/// A value is of a type, and what that means its face says. Strings alone may lie with their keys.
+#[test]
+fn no_other_room_tells_the_types_of_values_apart() {
+    const STRINGS: &str = "src/keyspace/bucket.rs";
+    let mut violations = Vec::new();
+    for source in rooms().into_iter().filter(|source| source.room() != "values" && source.path != STRINGS) {
+        let lines = source.variants_of("Value");
+        violations.extend(lines.iter().map(|line| format!("{}:{line}: a type of value is told by its `Face`", source.path)));
+    }
+    none(violations);
+}
+
+/// What no `mod` names is not compiled, and nothing else would say so.
+#[test]
+fn every_file_is_part_of_the_crate() {
+    let sources = source::all_sources("src");
+    let named: BTreeSet<String> = sources.iter().flat_map(Source::modules).collect();
+    let lost = sources.iter().map(Source::module_dir).filter(|path| path != "src" && !named.contains(path));
+    none(lost.map(|path| format!("{path}: no `mod` names it")).collect());
+}
+
 /// What is treated in its own way is a property in the command's declaration: only the table and COMMAND look at names.
 #[test]
 fn no_command_is_told_by_its_name() {

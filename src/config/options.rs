@@ -104,7 +104,7 @@ macro_rules! options {
         $(#[$about:meta])*
         struct $config:ident { $($(#[$about_other:meta])* $scope:vis $other:ident: $other_type:ty,)* }
         $($name:literal $(| $alias:literal)?, $field:ident: $type:ty, $kind:expr, $default:literal, $when:ident, $help:literal;)*
-        $(in $part:ident {
+        $(in $whole:ident.$part:ident {
             $($part_name:literal $(| $part_alias:literal)?, $part_field:ident, $part_kind:expr, $part_default:literal, $part_when:ident, $part_help:literal;)*
         })*
     ) => {
@@ -118,7 +118,7 @@ macro_rules! options {
         /// The options that mean something here.
         const OPTIONS: &[Opt] = &[
             $(options!(@row ($name $(| $alias)?) ($field) $kind, $default, $when, $help),)*
-            $($(options!(@row ($part_name $(| $part_alias)?) ($part.$part_field) $part_kind, $part_default, $part_when, $part_help),)*)*
+            $($(options!(@row ($part_name $(| $part_alias)?) ($whole.$part.$part_field) $part_kind, $part_default, $part_when, $part_help),)*)*
         ];
     };
     (@row ($name:literal $(| $alias:literal)?) ($($field:ident).+) $kind:expr, $default:literal, $when:ident, $help:literal) => {
@@ -226,9 +226,9 @@ options! {
     "cluster-raft-voters", cluster_raft_voters: u32, Kind::Number(1, 9), "5", RUN_TIME, "how many nodes vote; an even number rests one below";
     "cluster-write-lease", cluster_write_lease: Millis, Kind::Number(0, LEASE.greatest as i64), "0", RUN_TIME, "ms that this node, as leader, lets a primary write without it; 0: min(5000, node timeout)";
 
-    in thresholds {
-        "hash-max-listpack-entries" | "hash-max-ziplist-entries", hash_entries, Kind::Number(0, i64::MAX), "512", RUN_TIME, "hashes of up to so many fields are kept in one packed piece";
-        "hash-max-listpack-value" | "hash-max-ziplist-value", hash_value, Kind::Memory(0, i64::MAX as u64), "64", RUN_TIME, "if no field and no value has more bytes";
+    in thresholds.hash {
+        "hash-max-listpack-entries" | "hash-max-ziplist-entries", entries, Kind::Number(0, i64::MAX), "512", RUN_TIME, "hashes of up to so many fields are kept in one packed piece";
+        "hash-max-listpack-value" | "hash-max-ziplist-value", value, Kind::Memory(0, i64::MAX as u64), "64", RUN_TIME, "if no field and no value has more bytes";
     }
 }
 

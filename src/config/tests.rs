@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::options::{Opt, all, find};
 use super::*;
+use crate::values::Thresholds;
 
 fn args(line: &str) -> Vec<String> {
     line.split_ascii_whitespace().map(str::to_owned).collect()
@@ -55,6 +56,11 @@ fn every_option_shows_and_takes_its_default() {
             assert!(again.warnings.is_empty(), "{:?}", again.warnings);
         }
     }
+}
+
+#[test]
+fn every_threshold_is_an_option() {
+    assert_eq!(Config::shipped().thresholds, Thresholds::SHIPPED, "each has a row, with the same default");
 }
 
 #[test]

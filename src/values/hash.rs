@@ -17,6 +17,15 @@ use std::rc::Rc;
 const RDB_PAIRS: u8 = 4;
 const RDB_LISTPACK: u8 = 16;
 
+/// How large a hash is packed. Filled by the options of these names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Thresholds {
+    /// `hash-max-listpack-entries`: one with more fields is not.
+    pub entries: u64,
+    /// `hash-max-listpack-value`: nor one with a longer field or value, in bytes.
+    pub value: u64,
+}
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub enum Hash {
@@ -68,8 +77,8 @@ impl Hash {
 
     /// Before so many fields are set, of which and of whose values the longest has so many bytes: takes the form that they need.
     pub fn prepare(&mut self, fields: usize, longest: usize, rules: &Rules) {
-        let limits = rules.thresholds;
-        if fields as u64 > limits.hash_entries || longest as u64 > limits.hash_value {
+        let limits = rules.thresholds.hash;
+        if fields as u64 > limits.entries || longest as u64 > limits.value {
             self.unpack(rules);
         }
     }
@@ -87,7 +96,7 @@ impl Hash {
                 }
                 pack.push(field);
                 pack.push(value);
-                if self.len() as u64 > rules.thresholds.hash_entries {
+                if self.len() as u64 > rules.thresholds.hash.entries {
                     self.unpack(rules);
                 }
                 true
@@ -183,6 +192,8 @@ fn walk_chunk(table: &Table, from: &mut Place, parts: Parts, left: &mut usize, t
 impl Face for Hash {
     const NAME: &'static str = "hash";
     const RDB: &'static [u8] = &[RDB_PAIRS, RDB_LISTPACK];
+    type Thresholds = Thresholds;
+    const SHIPPED: Thresholds = Thresholds { entries: 512, value: 64 };
 
     fn encoding(&self) -> &'static str {
         match self {

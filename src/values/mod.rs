@@ -21,26 +21,11 @@ mod table;
 pub mod tag;
 
 pub use elements::{Parts, Piece, Place, SLICE};
-pub use hash::Hash;
 pub use hasher::{Hasher, KeyHash};
 pub use rubble::Rubble;
-pub use string::{LONG, Text, overwrite};
+pub use string::{LONG, overwrite};
 
 use crate::rdb::{Output, Reader, Stop};
-
-/// From which size on values are kept in another form. Filled by the options of these names.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Thresholds {
-    /// `hash-max-listpack-entries`: a hash with more fields is not packed.
-    pub hash_entries: u64,
-    /// `hash-max-listpack-value`: nor one with a longer field or value, in bytes.
-    pub hash_value: u64,
-}
-
-impl Thresholds {
-    /// Redis' own.
-    pub const SHIPPED: Self = Self { hash_entries: 512, hash_value: 64 };
-}
 
 /// What the values of one keyspace have in common.
 #[derive(Clone, Debug)]
@@ -64,6 +49,10 @@ pub trait Face: Clone + Default {
     const NAME: &'static str;
     /// The numbers of its forms in RDBs that are read.
     const RDB: &'static [u8];
+    /// What the options say of its forms; `()` if they say nothing.
+    type Thresholds: Copy + Eq + std::fmt::Debug + Default;
+    /// Their defaults.
+    const SHIPPED: Self::Thresholds;
 
     /// The name that OBJECT ENCODING answers.
     fn encoding(&self) -> &'static str;
@@ -100,8 +89,22 @@ pub trait Held: Face {
     fn of_mut(value: &mut Value) -> Option<&mut Self>;
 }
 
+/// Makes [`Value`] and [`Thresholds`] from one row for each type: its variant, its struct, its file.
 macro_rules! types {
-    ($($(#[$doc:meta])* $name:ident($type:ty),)*) => {
+    ($($(#[$doc:meta])* $name:ident($type:ident), in $file:ident;)*) => {
+        $(pub use $file::$type;)*
+
+        /// From which size on values are kept in other forms, each type's under the name of its file. Filled by the options.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+        pub struct Thresholds {
+            $(#[doc = concat!("Those of `values::", stringify!($file), "`.")] pub $file: <$type as Face>::Thresholds,)*
+        }
+
+        impl Thresholds {
+            /// Redis' own.
+            pub const SHIPPED: Self = Self { $($file: <$type as Face>::SHIPPED,)* };
+        }
+
         /// What a key holds.
         #[derive(Clone, Debug)]
         pub enum Value {
@@ -111,6 +114,8 @@ macro_rules! types {
         impl Value {
             /// The names that TYPE answers.
             pub const NAMES: &'static [&'static str] = &[$(<$type as Face>::NAME),*];
+            /// The numbers of each type's forms in RDBs.
+            const FORMS: &'static [&'static [u8]] = &[$(<$type as Face>::RDB),*];
 
             /// See [`Face::NAME`].
             pub fn type_name(&self) -> &'static str {
@@ -149,7 +154,7 @@ macro_rules! types {
 
             /// Whether there is a type with this form in RDBs.
             pub fn has_form(form: u8) -> bool {
-                [$(<$type as Face>::RDB),*].iter().any(|forms| forms.contains(&form))
+                Self::FORMS.iter().any(|forms| forms.contains(&form))
             }
 
             /// See [`Face::load`]; none if there is no type with this form.
@@ -183,9 +188,9 @@ macro_rules! types {
 
 types! {
     /// Bytes.
-    String(Text),
+    String(Text), in string;
     /// Fields, each with a value.
-    Hash(Hash),
+    Hash(Hash), in hash;
 }
 
 /// A value as it is read.

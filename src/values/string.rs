@@ -122,6 +122,8 @@ pub fn overwrite(bytes: &mut Vec<u8>, offset: usize, part: &[u8]) {
 impl Face for Text {
     const NAME: &'static str = "string";
     const RDB: &'static [u8] = &[0];
+    type Thresholds = ();
+    const SHIPPED: () = ();
 
     fn encoding(&self) -> &'static str {
         encoding(self.bytes())

@@ -1,13 +1,15 @@
 //! Values against models, and each form against the others: RDBs and commands give back what was there.
 
 use super::*;
+use crate::rdb::opcode;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
 fn rules() -> Rules {
-    let thresholds = Thresholds { hash_entries: 8, hash_value: 20 };
+    let mut thresholds = Thresholds::SHIPPED;
+    (thresholds.hash.entries, thresholds.hash.value) = (8, 20);
     Rules { thresholds, hasher: Hasher::new(5), rubble: Rubble::default() }
 }
 
@@ -214,4 +216,12 @@ fn damaged_hashes_are_refused() {
     ] {
         assert!(matches!(loaded(form, bytes, 100, &rules()), Err(Stop::Bad(_))), "{bytes:?}");
     }
+}
+
+#[test]
+fn types_are_told_apart() {
+    let forms: Vec<u8> = Value::FORMS.concat();
+    assert!(forms.iter().all(|form| *form < opcode::SLOT_INFO), "a form is no opcode");
+    assert_eq!(forms.iter().collect::<BTreeSet<_>>().len(), forms.len(), "a form is one type's");
+    assert_eq!(Value::NAMES.iter().collect::<BTreeSet<_>>().len(), Value::NAMES.len());
 }

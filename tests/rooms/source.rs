@@ -84,9 +84,15 @@ impl Source {
     }
 
     /// Where the files of this file's modules lie.
-    fn module_dir(&self) -> String {
+    pub fn module_dir(&self) -> String {
         let path = self.path.strip_suffix(".rs").expect("it is a source");
         path.strip_suffix("/mod").or(path.strip_suffix("/lib")).or(path.strip_suffix("/main")).unwrap_or(path).to_owned()
+    }
+
+    /// The modules that it says lie in files of their own, as [`Source::module_dir`] names those.
+    pub fn modules(&self) -> Vec<String> {
+        let name = |at: usize| self.code[at + 4..].split_once(';').map(|(name, _)| name).filter(|name| name.chars().all(is_word));
+        self.places("mod ").into_iter().filter_map(name).map(|name| format!("{}/{name}", self.module_dir())).collect()
     }
 
     /// Its module, from the crate's root: `node`, `links` for `src/node/links.rs`.

@@ -99,7 +99,9 @@ fn a_scan_of_a_large_hash_shows_every_field_once() {
 #[test]
 fn thresholds_decide_the_form() {
     let mut desk = Desk::new();
-    desk.keyspace.set_thresholds(Thresholds { hash_entries: 2, hash_value: 3 });
+    let mut thresholds = Thresholds::SHIPPED;
+    (thresholds.hash.entries, thresholds.hash.value) = (2, 3);
+    desk.keyspace.set_thresholds(thresholds);
     for (line, encoding) in
         [("hset a 1 1 2 2", "listpack"), ("hset a 3 3", "hashtable"), ("hset b 1 123", "listpack"), ("hset b 1 1234", "hashtable")]
     {

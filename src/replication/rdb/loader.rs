@@ -279,7 +279,7 @@ fn version(reader: &mut Reader<'_>) -> Result<u32, Stop> {
     }
 }
 
-/// What people call the types that there are none of here.
+/// What people call the forms that Redis has; asked of those that are not read here.
 fn type_name(form: u8) -> Option<&'static str> {
     Some(match form {
         1 | 10 | 14 | 18 => "list",
