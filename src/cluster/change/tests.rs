@@ -25,6 +25,15 @@ fn every_type_reads_back_under_its_name() {
     }
 }
 
+#[test]
+fn every_type_is_explained_in_the_protocol() {
+    let protocol = include_str!("../../../docs/protocol.md");
+    let firsts: Vec<&str> = protocol.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next()).collect();
+    for (name, _) in Change::samples_by_type() {
+        assert!(firsts.iter().any(|first| first.contains(&format!("`{name}`"))), "docs/protocol.md, \"Log entries\" lacks {name}");
+    }
+}
+
 /// The states before and after a change was applied.
 struct Applied<'a> {
     before: &'a State,

@@ -9,6 +9,8 @@ use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest
 use crate::raft::{Body, Entry, Origin, ProposalId, Token};
 use crate::types::{Extent, Slot, SlotRange};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
@@ -359,5 +361,14 @@ proptest! {
         let _ = decode(&bytes);
         let _ = decode(&framed(payload));
         let _ = decode(&framed(text));
+    }
+}
+
+/// A newer one would wait for ever for members that know it.
+#[test]
+fn every_type_of_entry_is_known_to_this_version() {
+    for (name, samples) in Change::samples_by_type() {
+        let since = samples.new_tree(&mut TestRunner::deterministic()).unwrap().current().since();
+        assert!((OLDEST_VERSION..=PROTOCOL_VERSION).contains(&since), "{name} since {since}: raise PROTOCOL_VERSION");
     }
 }
