@@ -5,7 +5,7 @@
 //!
 //! `address` and `change` are the words, `text` writes and reads them; `state` is asked, `judge` refuses, `renew` tries again, `apply`
 //! changes, `proposals` remembers; `hash` and `check` watch over it; `snapshot` and `restore` are its text; `view` is what clients see,
-//! `wish` what operators ask, `successor` who takes over.
+//! `request` what operators ask, `successor` who takes over.
 
 pub mod address;
 mod apply;
@@ -14,6 +14,7 @@ mod check;
 pub(crate) mod fields;
 mod hash;
 mod judge;
+mod leader_request;
 mod line;
 pub mod outcome;
 #[cfg(test)]
@@ -35,10 +36,10 @@ mod successor;
 mod tests;
 pub mod text;
 pub mod view;
-mod wish;
 
 pub use address::{Address, is_safe_text};
 pub use change::{Change, FailoverKind};
+pub use leader_request::{LeaderRequest, LeaderRequestKind};
 pub use outcome::{Outcome, Reason, Seen};
 pub use proposals::MAX_OUTCOMES;
 pub use renew::Obstacle;
@@ -46,4 +47,3 @@ pub use restore::{SnapshotError, parse_snapshot};
 pub use snapshot::Own;
 pub use state::{MAX_ANCESTORS, MAX_MEMBERS, Member, State};
 pub use text::{ClusterEntry, EntryError, format_body, format_entry, parse_body, parse_entry};
-pub use wish::{Wish, WishKind};

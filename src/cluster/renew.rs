@@ -1,4 +1,4 @@
-//! A stale change once more: the same wish under the epochs of now, as long as what its client asked for still makes sense.
+//! A stale change once more: the same request under the epochs of now, as long as what its client asked for still makes sense.
 //!
 //! Owns: the words when it cannot be; what each entry refreshes stands in its file of `change`. Must not: change the state.
 //! Contract: docs/protocol.md, "Outcomes".
@@ -26,7 +26,7 @@ pub enum Obstacle {
 }
 
 impl State {
-    /// `change` with the epochs of now, or why the wish behind it can no longer be granted.
+    /// `change` with the epochs of now, or why the request behind it can no longer be granted.
     pub fn renewed(&self, change: &Change) -> Result<Change, Obstacle> {
         let renewed = change.entry_type().renew(self)?;
         match self.would(&renewed) {

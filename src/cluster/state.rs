@@ -31,7 +31,7 @@ pub struct Member {
     pub primary: Option<NodeId>,
     /// Flagged as failed.
     pub failed: bool,
-    /// Its own wish never to take over.
+    /// Its own request never to take over.
     pub nofailover: bool,
 }
 

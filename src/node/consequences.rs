@@ -49,7 +49,7 @@ impl<D: Disk> Node<D> {
             primary: self.dataset.role.primary(),
             extent: self.dataset.extent(),
             lacks_keys: self.dataset.role.lacks_keys(),
-            goes: self.view.is_at_its_end() && !self.dataset.owes_inheritance(&self.metadata),
+            goes: self.view.is_at_its_end() && !self.dataset.owes_final_offset(&self.metadata),
             is_awaited: self.dataset.role.is_awaited(),
             asks: self.dataset.takeover.asks(),
         };
@@ -80,7 +80,7 @@ impl<D: Disk> Node<D> {
             }
             Consequence::Members => self.out.refresh_audience(&self.metadata),
             // Before anybody is served: its own changes are the stream from now on.
-            Consequence::HasInherited => {
+            Consequence::CaughtUp => {
                 self.review_primary();
                 self.with_dataset(|dataset, metadata, _, out| dataset.refresh_leaving(metadata, out));
                 self.out.release_writes();
@@ -126,7 +126,7 @@ impl<D: Disk> Node<D> {
             self.with_metadata(Metadata::make_claims);
         }
         self.with_metadata(|metadata, _, out| metadata.review_proposals(out));
-        self.with_metadata(Metadata::review_wishes);
+        self.with_metadata(Metadata::review_requests);
         self.with_metadata(Metadata::continue_reset);
     }
 

@@ -253,7 +253,9 @@ impl<D: Disk> Node<D> {
                 message @ (Message::Append(_) | Message::VoteRequest(_) | Message::InstallSnapshot(_) | Message::TimeoutNow { .. }),
             ) => return self.step_raft(conn, from, message),
             Frame::Propose(entry) => self.with_metadata(|metadata, view, out| metadata.receive_propose(conn, from, entry, view, out)),
-            Frame::Wish(wish) => self.with_metadata(|metadata, view, out| metadata.receive_wish(conn, from, wish, view, out)),
+            Frame::LeaderRequest(request) => {
+                self.with_metadata(|metadata, view, out| metadata.receive_wish(conn, from, request, view, out))
+            }
             Frame::Forgotten { last_term, last_index, join_nonce } => {
                 self.with_metadata(|metadata, view, out| metadata.receive_forgotten(conn, last_term, last_index, join_nonce, view, out))
             }
@@ -293,7 +295,9 @@ impl<D: Disk> Node<D> {
                 return self.step_raft(conn, from, message);
             }
             Frame::Reject { reason, entry } => self.with_metadata(|metadata, _, out| metadata.receive_reject(reason, &entry, out)),
-            Frame::WishRefused { reason, wish } => self.with_metadata(|metadata, _, out| metadata.wish_refused(wish, reason, out)),
+            Frame::LeaderRequestRefused { reason, request } => {
+                self.with_metadata(|metadata, _, out| metadata.request_refused(request, reason, out))
+            }
             Frame::FailoverOffset { end, number } => {
                 self.with_dataset(|dataset, _, _, _| dataset.receive_failover_offset(conn, end, number))
             }

@@ -155,7 +155,7 @@ impl<D: Disk> Node<D> {
         let keyspace = Keyspace::with_thresholds(rng.next_u64(), config.thresholds);
         let dataset = dataset::Dataset::new(keyspace, rng.repl_id(), last_index, loading);
         Ok(Self {
-            view: view::View { config, nonce, now, held: view::Held::default(), ending: shutdown::Ending::No },
+            view: view::View { config, nonce, now, held: view::Held::default(), shutdown: shutdown::Shutdown::No },
             out: view::Effects::new(rng, server),
             metadata,
             dataset,
@@ -266,7 +266,7 @@ impl<D: Disk> Node<D> {
         self.with_metadata(Metadata::tend_members);
         self.with_metadata(Metadata::tend_copies);
         self.with_metadata(Metadata::tend_clocks);
-        self.with_metadata(Metadata::review_wishes);
+        self.with_metadata(Metadata::review_requests);
         self.with_metadata(Metadata::judge_own_links);
         self.with_metadata(Metadata::announce_address);
         // Claims that were not granted yet are looked at again.

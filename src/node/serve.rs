@@ -3,7 +3,7 @@
 //! Owns: the loop over one client's requests, backpressure, and what the handlers are shown of other clients.
 //! Must not: know any command (commands does). Replies leave in the shell's flush, after before-sleep.
 
-use crate::cluster::{Address, WishKind};
+use crate::cluster::{Address, LeaderRequestKind};
 use crate::commands::{self, Cluster, Context, Flow, NO_SLOT, Wait, WaitOutcome};
 use crate::node::clients::pubsub_delivery::client_pushes;
 use crate::node::clients::pubsub_delivery::{Asking, Others};
@@ -281,8 +281,12 @@ impl<D: Disk> Node<D> {
                 metadata.begin_meeting(client, &Address { ip, port, bus_port, ..Address::default() }, view, out)
             }),
             Wait::Forget(id) => self.with_metadata(|metadata, view, out| metadata.forget_member(id, part, view, out)),
-            Wait::AddVoter(id) => self.with_metadata(|metadata, view, out| metadata.wish(WishKind::AddVoter, id, Some(part), view, out)),
-            Wait::DelVoter(id) => self.with_metadata(|metadata, view, out| metadata.wish(WishKind::DelVoter, id, Some(part), view, out)),
+            Wait::AddVoter(id) => {
+                self.with_metadata(|metadata, view, out| metadata.ask_leader(LeaderRequestKind::AddVoter, id, Some(part), view, out))
+            }
+            Wait::DelVoter(id) => {
+                self.with_metadata(|metadata, view, out| metadata.ask_leader(LeaderRequestKind::DelVoter, id, Some(part), view, out))
+            }
             Wait::Reset { hard } => self.with_metadata(|metadata, view, out| metadata.begin_reset(client, hard, view, out)),
             Wait::RecoverQuorum => {
                 // On disk with this turn's persist, before its step 10.

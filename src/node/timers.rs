@@ -30,10 +30,10 @@ pub(in crate::node) enum Timer {
     /// The primary is to be dialled, or to be told how far this replica is.
     Primary,
     /// A failover that was asked of this replica has taken too long.
-    Succession,
+    ManualFailover,
 }
 
-const COUNT: usize = Timer::Succession as usize + 1;
+const COUNT: usize = Timer::ManualFailover as usize + 1;
 
 /// One optional deadline a timer (mono ms).
 #[derive(Debug, Default)]

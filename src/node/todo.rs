@@ -15,7 +15,7 @@ pub struct Todo {
     pub keep_file_of: Option<ClusterId>,
     /// Step 2: nodes.conf is to be rewritten at this time at the latest (mono ms): reasons that can wait are coalesced.
     pub rewrite_by: Option<Millis>,
-    /// Step 8: proposals and wishes are to be sent again, or to be looked at again.
+    /// Step 8: proposals and requests are to be sent again, or to be looked at again.
     pub proposals: bool,
     /// Step 8: what was published is to leave, or a link for it takes more.
     pub publish: bool,
@@ -24,7 +24,7 @@ pub struct Todo {
 }
 
 impl Todo {
-    /// A rewrite that may wait until `by`; the earliest wish counts.
+    /// A rewrite that may wait until `by`; the earliest request counts.
     pub fn rewrite_until(&mut self, by: Millis) {
         self.rewrite_by = Some(self.rewrite_by.map_or(by, |earlier| earlier.min(by)));
     }

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::node::clients::Clients;
 use crate::node::io::sessions::{Kind, Purpose, Session};
 use crate::node::io::{Io, closing};
-use crate::node::shutdown::Ending;
+use crate::node::shutdown::Shutdown;
 use crate::node::timers::Timers;
 use crate::node::todo::Todo;
 use crate::node::{Action, Closing};
@@ -26,13 +26,13 @@ pub(in crate::node) struct View {
     /// Never goes back.
     pub now: Now,
     pub held: Held,
-    pub ending: Ending,
+    pub shutdown: Shutdown,
 }
 
 impl View {
     /// Whether what this node has goes with it: nobody is to rely on that.
     pub fn is_at_its_end(&self) -> bool {
-        matches!(self.ending, Ending::Saving | Ending::Now)
+        matches!(self.shutdown, Shutdown::Saving | Shutdown::Now)
     }
 }
 
@@ -86,7 +86,7 @@ pub(in crate::node) enum Consequence {
     /// Members have come, gone or moved.
     Members,
     /// This node has all that its predecessor had, or that one is gone.
-    HasInherited,
+    CaughtUp,
     /// A save of the keys has come to its end.
     SaveEnded { is_good: bool },
     /// What this node brought with it is its own again, or another's.

@@ -23,7 +23,7 @@ pub(super) struct Transfer {
 impl<P: Payload> Raft<P> {
     /// Hands the leadership to `target`, or to the voter that is closest to the log's end, of those that answer; of several to the one that
     /// answered last; not to one whose clock stands alone. False if this is no leader, there is nobody to take it, or it is being handed
-    /// over already: a second wish must not prolong the first. It is called off after E, or when the link to the target is lost: see
+    /// over already: a second request must not prolong the first. It is called off after E, or when the link to the target is lost: see
     /// [`Raft::transferring`].
     pub fn transfer_to(&mut self, target: Option<NodeId>, now: Millis) -> bool {
         let timeout = self.settings.election_timeout;

@@ -32,7 +32,7 @@ impl Connections {
     pub fn end_all(&self) {
         for connection in self.places.iter().flatten().filter(|connection| !connection.dialling) {
             if let Err(error) = connection.stream.shutdown() {
-                log::debug!("Ending a connection: {error}");
+                log::debug!("Shutdown a connection: {error}");
             }
         }
     }

@@ -249,7 +249,7 @@ fn introduce(ctx: &mut Context<'_>, option: &[u8], value: &[u8]) -> Option<Resul
         _ if is(option, "primary-id") => {
             let (me, reign) = (ctx.cluster.me, ctx.cluster.reign);
             // Who is to be a primary and has not applied that yet may hold less than its predecessor, which asks it as its replica. A
-            // predecessor feeds its heir.
+            // predecessor feeds its successor.
             let leads = ctx.cluster.has_final_offset || ctx.cluster.state.member(&me).is_some_and(|member| member.primary.is_none());
             match reign {
                 _ if !names(value, &me) => Err(format!("ERR This node is not the primary that is meant: it is node {me}")),

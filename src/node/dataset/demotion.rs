@@ -4,7 +4,7 @@
 //! successor (the leader does). Contract: docs/protocol.md, "Failover".
 
 use crate::cluster::change::Succession;
-use crate::cluster::{FailoverKind, WishKind};
+use crate::cluster::{FailoverKind, LeaderRequestKind};
 use crate::node::dataset::Dataset;
 use crate::node::dataset::role::{Claim, FinalOffset, Unsettled};
 use crate::node::metadata::Metadata;
@@ -15,7 +15,7 @@ use crate::types::{Extent, Millis, NodeId, SlotRange};
 #[derive(Default)]
 pub(in crate::node) struct Demotion {
     /// Who has said last that it has so much of it, since it stands still.
-    inherited: Option<(NodeId, Extent)>,
+    caught_up: Option<(NodeId, Extent)>,
     /// Own ranges that entries in the log's tail take away: refused until those are applied or truncated (docs/protocol.md, "The gate").
     pub leaving: Vec<SlotRange>,
 }
@@ -43,26 +43,26 @@ impl Dataset {
     /// A FAILOVER from this node to `successor` was applied; its kind is not known if a snapshot says so.
     pub fn handed_over(&mut self, successor: NodeId, kind: Option<FailoverKind>, out: &mut Effects) {
         self.role.hand_over(successor, kind, self.extent());
-        self.disinherit();
+        self.stop_catching_up();
         self.foreign.follows();
         out.release_writes();
     }
 
     /// Own ranges that entries in the log's tail would take away, or whose keys this node does not have (yet).
     pub fn refresh_leaving(&mut self, metadata: &Metadata, out: &mut Effects) {
-        let summoned = self.takeover.summoned.take();
+        let next_predecessor = self.takeover.next_predecessor.take();
         let (tail, mut handing_over) = (metadata.tail(), false);
         self.takeover.demotion.leaving = tail.taken_from(&metadata.me, &metadata.state);
         for Succession { successor, predecessor, kind } in tail.successions() {
             if predecessor == metadata.me {
                 handing_over = true;
             } else if successor == metadata.me && kind == FailoverKind::Manual {
-                self.takeover.summoned = Some(predecessor);
+                self.takeover.next_predecessor = Some(predecessor);
             }
         }
-        out.todo.connect |= self.takeover.summoned != summoned;
+        out.todo.connect |= self.takeover.next_predecessor != next_predecessor;
         if self.role.stand_still(handing_over) {
-            self.takeover.demotion.inherited = None;
+            self.takeover.demotion.caught_up = None;
         }
         if handing_over || self.role.lacks_keys() {
             self.takeover.demotion.leaving = metadata.state.ranges_of(&metadata.me);
@@ -88,7 +88,7 @@ impl Dataset {
                 out.hold_writes(view.now.mono + view.config.cluster_manual_failover_timeout);
                 !self.ask_for_successor(metadata, view, out)
             }
-            // What it wishes for is in its log: it serves nobody until that is decided.
+            // What it requests for is in its log: it serves nobody until that is decided.
             Unsettled::Until(_) if self.role.is_handing_over() => false,
             // Without a lease it would serve nobody, and overwrite what its replicas have all the same.
             Unsettled::Until(until) => {
@@ -121,22 +121,22 @@ impl Dataset {
     /// False if there is none, or it has said so already.
     pub fn ask_for_successor(&mut self, metadata: &mut Metadata, view: &View, out: &mut Effects) -> bool {
         if metadata.state.willing_replicas(&metadata.me).next().is_some() {
-            metadata.wish(WishKind::HandOver, metadata.me, None, view, out);
+            metadata.ask_leader(LeaderRequestKind::HandOver, metadata.me, None, view, out);
         }
         metadata.proposals.gives_up(&metadata.me)
     }
 
     /// FAILOVER_DONE came: who has taken over says what it has of this node's data.
     pub fn receive_failover_done(&mut self, from: NodeId, has: Extent) {
-        self.takeover.demotion.inherited = Some((from, has));
+        self.takeover.demotion.caught_up = Some((from, has));
     }
 
     /// Whether this node has what its successor may need, which has not said that it has all of it. That it has is also seen by a sync of
     /// this node's own with it, by which this node has nothing more to leave.
-    pub fn owes_inheritance(&self, metadata: &Metadata) -> bool {
+    pub fn owes_final_offset(&self, metadata: &Metadata) -> bool {
         let Some(FinalOffset { to, end, claim }) = self.role.final_offset() else { return false };
         let successor = metadata.state.member(&metadata.me).and_then(|me| me.primary).unwrap_or(to);
-        let has_all = self.takeover.demotion.inherited.is_some_and(|(by, has)| by == successor && has >= end);
+        let has_all = self.takeover.demotion.caught_up.is_some_and(|(by, has)| by == successor && has >= end);
         end.reign > 0 && claim != Claim::None && !has_all
     }
 }

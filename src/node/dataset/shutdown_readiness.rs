@@ -19,7 +19,7 @@ const ASK_AGAIN: Millis = 200;
 
 /// A primary on its way out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::node) struct Parting {
+pub(in crate::node) struct ShutdownWait {
     /// No replica is waited for any longer (mono ms).
     until: Millis,
     /// Where the stream was when writes were held: what was acknowledged is before that.
@@ -40,42 +40,48 @@ enum Owed {
     /// One has, and nobody has taken over.
     Slots,
     /// The successor has not said that it has everything.
-    Inheritance,
+    CatchUp,
 }
 
 impl Dataset {
-    pub fn begin_parting(&self, view: &View) -> Parting {
+    pub fn begin_shutdown_wait(&self, view: &View) -> ShutdownWait {
         let until = view.now.mono.saturating_add(view.config.shutdown_timeout.saturating_mul(1000));
-        Parting { until, floor: None, asked: None, told: false }
+        ShutdownWait { until, floor: None, asked: None, told: false }
     }
 
     /// One step of giving the slots up; `None` if that is over.
-    pub fn part(&mut self, mut parting: Parting, metadata: &mut Metadata, view: &View, out: &mut Effects) -> Option<Parting> {
-        let owed = self.owed(&parting, metadata, view, out);
-        self.hold_for_replicas(&mut parting, owed, metadata, out);
-        if owed == Owed::Nothing || parting.until <= view.now.mono {
+    pub fn wait_for_replicas(
+        &mut self,
+        mut wait: ShutdownWait,
+        metadata: &mut Metadata,
+        view: &View,
+        out: &mut Effects,
+    ) -> Option<ShutdownWait> {
+        let owed = self.owed(&wait, metadata, view, out);
+        self.hold_for_replicas(&mut wait, owed, metadata, out);
+        if owed == Owed::Nothing || wait.until <= view.now.mono {
             return None;
         }
-        if !parting.told {
+        if !wait.told {
             log::info!("Waiting for replicas before shutting down, for at most {} s; writes wait too", view.config.shutdown_timeout);
-            parting.told = true;
+            wait.told = true;
         }
-        if self.may_ask(&parting, owed, metadata, view) {
-            parting.asked = Some(view.now.mono);
+        if self.may_ask(&wait, owed, metadata, view) {
+            wait.asked = Some(view.now.mono);
             self.ask_for_successor(metadata, view, out);
         }
-        Some(parting)
+        Some(wait)
     }
 
     /// Nothing is acknowledged any more that replicas could lack in the end. Also if slots have come back meanwhile, and were served.
-    fn hold_for_replicas(&mut self, parting: &mut Parting, owed: Owed, metadata: &Metadata, out: &mut Effects) {
+    fn hold_for_replicas(&mut self, wait: &mut ShutdownWait, owed: Owed, metadata: &Metadata, out: &mut Effects) {
         let has_replicas = owed != Owed::Nothing || self.replicas(out).next().is_some();
         if has_replicas && metadata.state.slot_count_of(&metadata.me) > 0 && !out.clients.pauses.is_own() {
-            parting.floor = Some(self.stream.offset());
+            wait.floor = Some(self.stream.offset());
             out.hold_writes(Millis::MAX);
             self.feeding.asks_acks = true;
         }
-        parting.floor.get_or_insert(self.stream.offset());
+        wait.floor.get_or_insert(self.stream.offset());
     }
 
     /// The successor may have gone, and the slots have come back: nobody has the time any more to copy what would be written.
@@ -87,28 +93,28 @@ impl Dataset {
     }
 
     /// When it is to be looked at again, if nothing happens before (mono ms).
-    pub fn parting_deadline(&self, parting: &Parting, view: &View) -> Millis {
-        let again = parting.asked.map(|asked| asked + ASK_AGAIN).filter(|again| *again > view.now.mono);
-        again.map_or(parting.until, |again| again.min(parting.until))
+    pub fn shutdown_wait_deadline(&self, wait: &ShutdownWait, view: &View) -> Millis {
+        let again = wait.asked.map(|asked| asked + ASK_AGAIN).filter(|again| *again > view.now.mono);
+        again.map_or(wait.until, |again| again.min(wait.until))
     }
 
     /// Whether what it waits for has come.
-    pub fn can_go_on_parting(&self, parting: &Parting, metadata: &Metadata, view: &View, out: &Effects) -> bool {
-        let owed = self.owed(parting, metadata, view, out);
-        owed == Owed::Nothing || self.may_ask(parting, owed, metadata, view)
+    pub fn can_end_shutdown_wait(&self, wait: &ShutdownWait, metadata: &Metadata, view: &View, out: &Effects) -> bool {
+        let owed = self.owed(wait, metadata, view, out);
+        owed == Owed::Nothing || self.may_ask(wait, owed, metadata, view)
     }
 
-    fn may_ask(&self, parting: &Parting, owed: Owed, metadata: &Metadata, view: &View) -> bool {
-        let patient = parting.asked.is_some_and(|asked| view.now.mono < asked + ASK_AGAIN);
+    fn may_ask(&self, wait: &ShutdownWait, owed: Owed, metadata: &Metadata, view: &View) -> bool {
+        let patient = wait.asked.is_some_and(|asked| view.now.mono < asked + ASK_AGAIN);
         owed == Owed::Slots && !patient && !metadata.proposals.gives_up(&metadata.me)
     }
 
-    fn owed(&self, parting: &Parting, metadata: &Metadata, view: &View, out: &Effects) -> Owed {
-        let floor = parting.floor.unwrap_or(self.stream.offset());
+    fn owed(&self, wait: &ShutdownWait, metadata: &Metadata, view: &View, out: &Effects) -> Owed {
+        let floor = wait.floor.unwrap_or(self.stream.offset());
         let strangers = || if self.strangers_lag(floor, out) { Owed::Copy } else { Owed::Nothing };
         let (near, connected) = (metadata.hears_leader(view), self.member_replicas(out).next().is_some());
-        if self.owes_inheritance(metadata) || self.role.is_handing_over() {
-            return if near || connected { Owed::Inheritance } else { strangers() };
+        if self.owes_final_offset(metadata) || self.role.is_handing_over() {
+            return if near || connected { Owed::CatchUp } else { strangers() };
         }
         // Of a successor that lacks keys its predecessor has all of them.
         if metadata.state.slot_count_of(&metadata.me) == 0 || self.role.predecessor().is_some() {
@@ -142,15 +148,15 @@ impl Dataset {
     }
 
     /// The wait is over. Says what has not come of it, and what is known to be with nobody else.
-    pub fn tell_left_behind(&self, parting: &Parting, metadata: &Metadata, view: &View, out: &Effects) {
-        let owed = self.owed(parting, metadata, view, out);
-        let floor = parting.floor.unwrap_or(self.stream.offset());
+    pub fn tell_left_behind(&self, wait: &ShutdownWait, metadata: &Metadata, view: &View, out: &Effects) {
+        let owed = self.owed(wait, metadata, view, out);
+        let floor = wait.floor.unwrap_or(self.stream.offset());
         let serves = metadata.state.slot_count_of(&metadata.me) > 0 && !self.role.lacks_keys();
         let alone = serves && !self.is_with_a_replica(floor, out) && !metadata.state.replicas_of(&metadata.me).is_empty();
         match owed {
             Owed::Slots => return log::warn!("A replica has everything, but none has taken over in time: the shutdown goes on without"),
             Owed::Nothing if !alone => return,
-            Owed::Nothing | Owed::Copy | Owed::Inheritance => {}
+            Owed::Nothing | Owed::Copy | Owed::CatchUp => {}
         }
         for client in self.replicas(out).filter(|client| !has(client, floor)) {
             let Some(replica) = &client.replica else { continue };

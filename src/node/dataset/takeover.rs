@@ -57,7 +57,7 @@ pub(in crate::node) struct Takeover {
     /// How many questions this process has asked.
     questions: u64,
     /// From whom an entry in the log's tail makes this node take over: it will be asked, and is dialled already.
-    pub summoned: Option<NodeId>,
+    pub next_predecessor: Option<NodeId>,
     /// The predecessor that is being told that this node has everything: the link to it is kept for that.
     done: Option<NodeId>,
     /// The other side: this node as the primary that gives its slots up.
@@ -72,7 +72,7 @@ impl Takeover {
 
     /// Whom it is to be asked.
     pub fn asks(&self) -> Option<NodeId> {
-        self.question.map(|question| question.primary).or(self.summoned).or(self.done)
+        self.question.map(|question| question.primary).or(self.next_predecessor).or(self.done)
     }
 }
 
@@ -87,7 +87,7 @@ impl Dataset {
         let until = view.now.mono + view.config.cluster_manual_failover_timeout;
         self.takeover.attempt = Some(Attempt { client, until, proposed: false });
         self.takeover.question = Some(Question { primary, asked: None, end: None });
-        out.timers.set(Timer::Succession, until);
+        out.timers.set(Timer::ManualFailover, until);
         out.todo.connect = true;
     }
 
@@ -152,7 +152,7 @@ impl Dataset {
     }
 
     /// The slots are somebody else's again: what this node may have waited for is not to come.
-    pub fn disinherit(&mut self) {
+    pub fn stop_catching_up(&mut self) {
         if self.role.caught_up() {
             (self.takeover.question, self.takeover.attempt) = (None, None);
         }
@@ -170,11 +170,11 @@ impl Dataset {
 impl Dataset {
     /// Once a turn: asks, proposes once this replica has caught up, serves once it has everything.
     pub fn tend_takeover_of_primary(&mut self, metadata: &mut Metadata, view: &View, out: &mut Effects) {
-        let late = out.timers.take_due(Timer::Succession, view.now.mono);
+        let late = out.timers.take_due(Timer::ManualFailover, view.now.mono);
         out.todo.connect |= self.takeover.done.take().is_some();
         let Some(question) = self.takeover.question else { return };
         if self.role.predecessor().is_some() {
-            return self.await_inheritance(question, metadata, view, out);
+            return self.await_predecessor(question, metadata, view, out);
         }
         let follows = metadata.state.member(&metadata.me).and_then(|me| me.primary) == Some(question.primary);
         let Some(attempt) = self.takeover.attempt else { return };
@@ -196,7 +196,7 @@ impl Dataset {
     }
 
     /// Nobody is served before this node has what its predecessor had, or that one is gone \[N25 failover-offset\].
-    fn await_inheritance(&mut self, question: Question, metadata: &Metadata, view: &View, out: &mut Effects) {
+    fn await_predecessor(&mut self, question: Question, metadata: &Metadata, view: &View, out: &mut Effects) {
         let predecessor = metadata.state.member(&question.primary);
         let lost = metadata.state.slot_count_of(&metadata.me) == 0;
         let gone = lost
@@ -207,7 +207,7 @@ impl Dataset {
         }
         let name = metadata.state.named(&question.primary);
         log::info!("This node has taken over from {name}{}", if gone { ", which is gone" } else { ", and has all that it had" });
-        self.disinherit();
+        self.stop_catching_up();
         if gone && !lost {
             self.role.rely_on_copy();
         }
@@ -215,7 +215,7 @@ impl Dataset {
             self.tell_predecessor(question.primary, metadata, view, out);
         }
         // Before anybody is served: its own changes are the stream from now on.
-        out.consequences.push(Consequence::HasInherited);
+        out.consequences.push(Consequence::CaughtUp);
     }
 }
 

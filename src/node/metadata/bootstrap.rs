@@ -134,7 +134,7 @@ impl Metadata {
         self.raft = raft;
         self.state = state;
         self.leading = crate::node::metadata::leader::Leading::default();
-        self.whereabouts.doubt();
+        self.address_check.doubt();
         self.forgotten = crate::node::metadata::reset::ForgottenMembers::default();
         self.forgotten.check = None;
         self.reset = None;

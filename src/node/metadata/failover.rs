@@ -4,7 +4,7 @@
 //! Contract: docs/protocol.md, "Failover".
 
 use crate::cluster::change::Failover;
-use crate::cluster::{FailoverKind, Reason, Wish};
+use crate::cluster::{FailoverKind, LeaderRequest, Reason};
 use crate::node::metadata::Metadata;
 use crate::node::metadata::holdings::Question;
 use crate::node::metadata::leader::Granted;
@@ -73,7 +73,7 @@ impl Metadata {
         self.leading.failovers.searches.retain(|primary, _| self.leading.failovers.vacant.contains(primary) || demotion.contains(primary));
         self.leading.failovers.without_successor.retain(|primary| self.leading.failovers.vacant.contains(primary));
         if asked {
-            self.review_wishes(view, out);
+            self.review_requests(view, out);
         }
         for primary in self.leading.failovers.vacant.clone() {
             if self.is_shard_changing(&primary) {
@@ -92,18 +92,18 @@ impl Metadata {
         }
     }
 
-    /// A primary that lives wishes to hand over.
-    pub fn grant_handover(&mut self, wish: Wish, view: &View, out: &mut Effects) -> Granted {
-        if wish.is_granted(&self.state) {
+    /// A primary that lives asks to hand over.
+    pub fn grant_handover(&mut self, request: LeaderRequest, view: &View, out: &mut Effects) -> Granted {
+        if request.is_granted(&self.state) {
             return Granted::Yes;
         }
-        if self.is_shard_changing(&wish.id) || self.is_replica_returning(&wish.id, view, out) {
+        if self.is_shard_changing(&request.id) || self.is_replica_returning(&request.id, view, out) {
             return Granted::Later;
         }
-        match self.seek_successor(wish.id, view, out) {
+        match self.seek_successor(request.id, view, out) {
             Successor::Sought => return Granted::Later,
             Successor::Nobody => return Granted::Never(Some(Reason::NoSuccessor)),
-            Successor::Found(replica) => self.promote(replica, wish.id, FailoverKind::Manual, view, out),
+            Successor::Found(replica) => self.promote(replica, request.id, FailoverKind::Manual, view, out),
         }
         Granted::Later
     }

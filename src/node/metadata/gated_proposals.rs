@@ -26,7 +26,7 @@ impl Gated {
         if let Body::App(change) = &self.entry.body { change.deposes() } else { None }
     }
 
-    /// Both are one proposal, or the leader's own wish for one change.
+    /// Both are one proposal, or the leader's own request for one change.
     fn is(&self, entry: &Entry<Change>) -> bool {
         match (self.entry.origin, entry.origin) {
             (Some(one), Some(other)) => one.id == other.id,
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn one_wish_of_the_leader_waits_once_and_goes_when_it_would_do_nothing() {
+    fn one_request_to_the_leader_waits_once_and_goes_when_it_would_do_nothing() {
         let mut net = Net::with_primaries();
         net.stop_primary();
         let change = net.change(5, 1, 0);

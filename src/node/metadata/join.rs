@@ -5,7 +5,7 @@
 //! Contract: docs/protocol.md, "Joining".
 
 use crate::cluster::change::{NodeJoin, SlotChange};
-use crate::cluster::{Address, WishKind};
+use crate::cluster::{Address, LeaderRequestKind};
 use crate::commands::WaitOutcome;
 use crate::node::io::redial::Redial;
 use crate::node::io::sessions::Purpose;
@@ -256,7 +256,7 @@ impl Metadata {
                     self.propose(SlotChange { source: Some((id, epoch)), target: None, ranges }, None, view, out);
                 }
             }
-            _ => self.wish(WishKind::Forget, id, None, view, out),
+            _ => self.ask_leader(LeaderRequestKind::Forget, id, None, view, out),
         }
     }
 

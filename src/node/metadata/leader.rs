@@ -1,10 +1,10 @@
-//! What a leader does with other nodes' wishes, and by itself: proposals, members, failure flags, voters.
+//! What a leader does with other nodes' requests, and by itself: proposals, members, failure flags, voters.
 //!
-//! Owns: the wishes that wait for their turn, and what becomes of a proposal. Must not: count votes or acks (raft does).
+//! Owns: the requests that wait for their turn, and what becomes of a proposal. Must not: count votes or acks (raft does).
 //! Contract: docs/protocol.md, "Log entries" and "Membership and voting".
 
 use crate::cluster::change::{NodeFail, NodeForget, NodeRecover};
-use crate::cluster::{Change, Member, Outcome, Reason, Seen, Wish, WishKind, format_body};
+use crate::cluster::{Change, LeaderRequest, LeaderRequestKind, Member, Outcome, Reason, Seen, format_body};
 use crate::node::metadata::Metadata;
 use crate::node::metadata::failover::Failovers;
 use crate::node::metadata::gated_proposals::Gated;
@@ -15,15 +15,15 @@ use crate::raft::{Body, Entry, Payload, ProposalId, Prospect, VotingRefused};
 use crate::types::{ConnId, Millis, NodeId};
 use crate::wire::bus::{Frame, OLDEST_VERSION, RejectReason};
 
-/// Wishes that wait at one time; further ones are refused.
+/// LeaderRequests that wait at one time; further ones are refused.
 const MAX_ASKED: usize = 1024;
 /// So far above the last one of the same member may a proposal's incarnation be: nobody is loaded more often in between. More would leave
 /// no room \[N62 number-bounds\].
 const INCARNATION_LEAD: u64 = 1 << 24;
 
-/// A wish that the leader has not yet turned into entries.
+/// A request that the leader has not yet turned into entries.
 struct Asked {
-    wish: Wish,
+    request: LeaderRequest,
     /// Where it came from; none for our own.
     from: Option<ConnId>,
     /// Mono ms. Who asked has given up when we do.
@@ -50,7 +50,7 @@ impl Leading {
 
     /// Primaries whose replicas are to take over.
     pub fn handovers(&self) -> impl Iterator<Item = NodeId> {
-        self.asked.iter().filter(|asked| asked.wish.kind == WishKind::HandOver).map(|asked| asked.wish.id)
+        self.asked.iter().filter(|asked| asked.request.kind == LeaderRequestKind::HandOver).map(|asked| asked.request.id)
     }
 }
 
@@ -78,15 +78,15 @@ impl Metadata {
     }
 
     /// WISH came by `conn`.
-    pub fn receive_wish(&mut self, conn: ConnId, from: NodeId, wish: Wish, view: &View, out: &mut Effects) {
+    pub fn receive_wish(&mut self, conn: ConnId, from: NodeId, request: LeaderRequest, view: &View, out: &mut Effects) {
         if !self.raft.leader_ready(self.state.last_applied()) {
-            return self.refuse_wish(wish, Some(conn), RejectReason::NotLeader, out);
+            return self.refuse_wish(request, Some(conn), RejectReason::NotLeader, out);
         }
         if self.state.member(&from).is_none() {
             self.tell_stranger(conn, &from, out);
-            return self.refuse_wish(wish, Some(conn), RejectReason::Rejected(Some(Reason::ProposerNotMember)), out);
+            return self.refuse_wish(request, Some(conn), RejectReason::Rejected(Some(Reason::ProposerNotMember)), out);
         }
-        self.take_wish(wish, Some(conn), view, out);
+        self.take_request(request, Some(conn), view, out);
     }
 
     /// Appends a proposal of ours or another's, if it would be applied as things are \[N17 retried-proposal\] and the gate is open.
@@ -137,26 +137,26 @@ impl Metadata {
                 && greetings.all(|peer| peer.version >= version || !self.is_known(&peer.id))
     }
 
-    /// Puts a wish on the desk; it is looked at at once, and again whenever something was applied, until it is granted or too old.
-    pub fn take_wish(&mut self, wish: Wish, from: Option<ConnId>, view: &View, out: &mut Effects) {
+    /// Puts a request on the desk; it is looked at at once, and again whenever something was applied, until it is granted or too old.
+    pub fn take_request(&mut self, request: LeaderRequest, from: Option<ConnId>, view: &View, out: &mut Effects) {
         if !self.raft.is_leader() || self.leading.asked.len() >= MAX_ASKED {
             let reason = if self.raft.is_leader() { RejectReason::Busy } else { RejectReason::NotLeader };
-            return self.refuse_wish(wish, from, reason, out);
+            return self.refuse_wish(request, from, reason, out);
         }
-        self.leading.asked.retain(|asked| (asked.wish, asked.from) != (wish, from));
-        self.leading.asked.push(Asked { wish, from, since: view.now.mono, question: None });
-        self.review_wishes(view, out);
+        self.leading.asked.retain(|asked| (asked.request, asked.from) != (request, from));
+        self.leading.asked.push(Asked { request, from, since: view.now.mono, question: None });
+        self.review_requests(view, out);
     }
 
-    fn refuse_wish(&mut self, wish: Wish, from: Option<ConnId>, reason: RejectReason, out: &mut Effects) {
+    fn refuse_wish(&mut self, request: LeaderRequest, from: Option<ConnId>, reason: RejectReason, out: &mut Effects) {
         match from {
-            Some(conn) => out.io.outbox.push(conn, Frame::WishRefused { reason, wish }),
-            None => self.wish_refused(wish, reason, out),
+            Some(conn) => out.io.outbox.push(conn, Frame::LeaderRequestRefused { reason, request }),
+            None => self.request_refused(request, reason, out),
         }
     }
 
-    /// Takes each wish on the desk one step further. Whoever wished sees the end of it in its own applied state.
-    pub fn review_wishes(&mut self, view: &View, out: &mut Effects) {
+    /// Takes each request on the desk one step further. Whoever asked sees the end of it in its own applied state.
+    pub fn review_requests(&mut self, view: &View, out: &mut Effects) {
         if self.leading.asked.is_empty() {
             return;
         }
@@ -166,42 +166,42 @@ impl Metadata {
         }
         let (now, patience) = (view.now.mono, 3 * view.config.cluster_node_timeout);
         for mut asked in asked.into_iter().filter(|asked| now.saturating_sub(asked.since) <= patience) {
-            match self.grant(asked.wish, &mut asked.question, view, out) {
+            match self.grant(asked.request, &mut asked.question, view, out) {
                 Granted::Yes => {}
                 Granted::Later => self.leading.asked.push(asked),
-                Granted::Never(reason) => self.refuse_wish(asked.wish, asked.from, RejectReason::Rejected(reason), out),
+                Granted::Never(reason) => self.refuse_wish(asked.request, asked.from, RejectReason::Rejected(reason), out),
             }
         }
     }
 
-    fn grant(&mut self, wish: Wish, question: &mut Option<Question>, view: &View, out: &mut Effects) -> Granted {
+    fn grant(&mut self, request: LeaderRequest, question: &mut Option<Question>, view: &View, out: &mut Effects) -> Granted {
         if !self.raft.leader_ready(self.state.last_applied()) {
             return Granted::Later;
         }
-        let id = wish.id;
+        let id = request.id;
         // A ready leader knows every life of a member that anybody has applied: this one is over [N37 join-nonce].
-        if self.state.member(&id).is_some() && !wish.is_about_a_member(&self.state) {
-            return if wish.kind == WishKind::AddVoter { Granted::Never(Some(Reason::UnknownNode)) } else { Granted::Yes };
+        if self.state.member(&id).is_some() && !request.is_about_a_member(&self.state) {
+            return if request.kind == LeaderRequestKind::AddVoter { Granted::Never(Some(Reason::UnknownNode)) } else { Granted::Yes };
         }
-        match wish.kind {
-            WishKind::AddVoter if self.state.member(&id).is_none() => Granted::Never(Some(Reason::UnknownNode)),
+        match request.kind {
+            LeaderRequestKind::AddVoter if self.state.member(&id).is_none() => Granted::Never(Some(Reason::UnknownNode)),
             // A voter must be a member: what becomes of it is known when that is applied.
-            WishKind::AddVoter if self.is_leaving(&id) => Granted::Later,
+            LeaderRequestKind::AddVoter if self.is_leaving(&id) => Granted::Later,
             // Nor does it vote before it answers: a silent voter more may be one too many.
-            WishKind::AddVoter if !self.raft.is_voter(&id) && !self.raft.is_ready(&id, view.now.mono) => Granted::Later,
-            WishKind::AddVoter => self.grant_voting(Body::AddVoter { ids: vec![id] }, view),
-            WishKind::DelVoter if self.raft.voters().len() > 1 && !self.can_spare(&id, view) => self.find_successors(view),
-            WishKind::DelVoter => self.demote(id, view),
-            WishKind::Forget if self.may_be_missed(id, question, view) => Granted::Later,
-            WishKind::Forget => self.grant_forget(wish, view),
-            WishKind::HandOver => self.grant_handover(wish, view, out),
+            LeaderRequestKind::AddVoter if !self.raft.is_voter(&id) && !self.raft.is_ready(&id, view.now.mono) => Granted::Later,
+            LeaderRequestKind::AddVoter => self.grant_voting(Body::AddVoter { ids: vec![id] }, view),
+            LeaderRequestKind::DelVoter if self.raft.voters().len() > 1 && !self.can_spare(&id, view) => self.find_successors(view),
+            LeaderRequestKind::DelVoter => self.demote(id, view),
+            LeaderRequestKind::Forget if self.may_be_missed(id, question, view) => Granted::Later,
+            LeaderRequestKind::Forget => self.grant_forget(request, view),
+            LeaderRequestKind::HandOver => self.grant_handover(request, view, out),
         }
     }
 
     fn grant_voting(&mut self, body: Body<Change>, view: &View) -> Granted {
         match self.raft.change_voters(body, view.now.mono) {
             Ok(_) | Err(VotingRefused::AlreadyVoter | VotingRefused::NotVoter) => Granted::Yes,
-            // Not the leader: it is handing over, and whoever wished asks the next one.
+            // Not the leader: it is handing over, and whoever asked asks the next one.
             Err(VotingRefused::NotReady | VotingRefused::InFlight | VotingRefused::NotLeader) => Granted::Later,
             Err(VotingRefused::LastVoter) => Granted::Never(Some(Reason::LastVoter)),
             Err(_) => Granted::Never(None),
@@ -251,12 +251,12 @@ impl Metadata {
     }
 
     /// A voter is demoted first; the demotion must be applied before the forgetting is appended.
-    fn grant_forget(&mut self, wish: Wish, view: &View) -> Granted {
-        let id = wish.id;
+    fn grant_forget(&mut self, request: LeaderRequest, view: &View) -> Granted {
+        let id = request.id;
         let Some(epoch) = self.state.epoch_of(&id) else { return Granted::Yes };
         let change = NodeForget { id, epoch }.into();
         if self.raft.is_voter(&id) {
-            return match wish.refused_by(&self.state) {
+            return match request.refused_by(&self.state) {
                 Some(reason) => Granted::Never(Some(reason)),
                 None if !self.can_spare(&id, view) => self.find_successors(view),
                 None => match self.demote(id, view) {
@@ -352,7 +352,7 @@ pub(in crate::node) enum Taken {
     Waits,
 }
 
-/// What became of a wish at one look.
+/// What became of a request at one look.
 pub(in crate::node) enum Granted {
     /// Nothing is left to be done for it.
     Yes,

@@ -25,7 +25,7 @@ pub(in crate::node) const STALE_DIAL: Millis = 200;
 /// How many members a node without a leader greets at a time, besides the voters.
 const MAX_INFORMANTS: usize = 16;
 
-/// One outbound link, or the wish for one.
+/// One outbound link, or the request for one.
 #[derive(Debug, Default)]
 pub(in crate::node) struct Link {
     /// The session, from the dial on.

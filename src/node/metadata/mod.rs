@@ -65,7 +65,7 @@ pub(in crate::node) struct Metadata {
     pub incarnation: u64,
     /// With the shard id among its keys; the IP is empty until it is known.
     pub own_address: Address,
-    pub whereabouts: own_address::Whereabouts,
+    pub address_check: own_address::AddressCheck,
     pub raft: Raft<Change>,
     /// As of `last_applied`, never ahead of Raft's commit index.
     pub state: State,
@@ -99,7 +99,7 @@ impl Metadata {
             me: loaded.me,
             incarnation: loaded.incarnation,
             own_address,
-            whereabouts: own_address::Whereabouts::default(),
+            address_check: own_address::AddressCheck::default(),
             raft,
             state: loaded.state,
             standing: loaded.standing,

@@ -20,7 +20,7 @@ const PERIOD: Millis = 10_000;
 
 /// What we have found out about our own address.
 #[derive(Default)]
-pub(in crate::node) struct Whereabouts {
+pub(in crate::node) struct AddressCheck {
     /// A leader has reached us at our IP, or we as leader have reached others from it, since this process began.
     confirmed: bool,
     /// The leader's link by which the IP was last looked at.
@@ -29,7 +29,7 @@ pub(in crate::node) struct Whereabouts {
     due: Millis,
 }
 
-impl Whereabouts {
+impl AddressCheck {
     /// Everything is to be found out again.
     pub fn doubt(&mut self) {
         *self = Self::default();
@@ -89,7 +89,7 @@ impl Metadata {
     /// Whether others are told our IP. If not, they fill in where they hear us from: a node that was moved is found again by that.
     /// What is known to this host only is never told.
     pub fn tells_ip(&self, view: &View) -> bool {
-        is_fixed(&view.config) || (self.whereabouts.confirmed && self.own_ip().is_some_and(|ip| !ip.is_loopback()))
+        is_fixed(&view.config) || (self.address_check.confirmed && self.own_ip().is_some_and(|ip| !ip.is_loopback()))
     }
 
     /// A bus connection ends here at `local`: taken for our IP where none is known, and a sign that nothing stands before the one that is
@@ -129,10 +129,10 @@ impl Metadata {
 
     /// The leader reaches us by this link.
     pub fn reached_by_leader(&mut self, conn: ConnId, view: &View, out: &mut Effects) {
-        if self.whereabouts.judged == Some(conn) || is_fixed(&view.config) {
+        if self.address_check.judged == Some(conn) || is_fixed(&view.config) {
             return;
         }
-        self.whereabouts.judged = Some(conn);
+        self.address_check.judged = Some(conn);
         if let Some(local) = out.io.sessions.bus(conn).and_then(|bus| bus.local_ip) {
             self.judge_ip(local.to_canonical(), view, out);
         }
@@ -160,8 +160,8 @@ impl Metadata {
     /// address that only this host knows gives way to any other, and never takes the place of one.
     fn judge_ip(&mut self, local: IpAddr, view: &View, out: &mut Effects) {
         let own = self.own_ip();
-        let replaces = replaces(local, own, self.whereabouts.confirmed);
-        self.whereabouts.confirmed |= replaces || own == Some(local);
+        let replaces = replaces(local, own, self.address_check.confirmed);
+        self.address_check.confirmed |= replaces || own == Some(local);
         if replaces {
             log::info!("This node is reached at {local}");
             self.own_address.ip = local.to_string();
@@ -173,28 +173,28 @@ impl Metadata {
     pub fn announce_now(&mut self, view: &View, out: &mut Effects) {
         if is_fixed(&view.config) {
             // Should the configuration say nothing of it one day, it is to be found out.
-            self.whereabouts.doubt();
+            self.address_check.doubt();
         }
-        self.whereabouts.due = view.now.mono;
+        self.address_check.due = view.now.mono;
         self.announce_address(view, out);
     }
 
     /// Proposes NODE_INFO if the cluster knows another address or other flags of ours than are true: at once after a change, and again
     /// after [`PERIOD`] if that came to nothing.
     pub fn announce_address(&mut self, view: &View, out: &mut Effects) {
-        if view.now.mono < self.whereabouts.due || self.proposals.informs_of(&self.me) {
+        if view.now.mono < self.address_check.due || self.proposals.informs_of(&self.me) {
             return;
         }
         let Some(member) = self.state.member(&self.me) else { return };
         let mut address = self.own_address.clone().without_shard_id();
-        if !self.whereabouts.confirmed && !is_fixed(&view.config) && !member.address.ip.is_empty() {
+        if !self.address_check.confirmed && !is_fixed(&view.config) && !member.address.ip.is_empty() {
             address.ip.clone_from(&member.address.ip);
         }
         let nofailover = view.config.cluster_replica_no_failover;
         if member.address == address && member.nofailover == nofailover {
             return;
         }
-        self.whereabouts.due = view.now.mono + PERIOD;
+        self.address_check.due = view.now.mono + PERIOD;
         self.propose(NodeInfo { id: self.me, address, nofailover }, None, view, out);
     }
 

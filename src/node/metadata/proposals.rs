@@ -4,7 +4,7 @@
 //! [`crate::node::metadata::leader`] and apply do).
 //! Contract: docs/protocol.md, "At most once" and "Proposals".
 
-use crate::cluster::{Change, MAX_OUTCOMES, Outcome, Reason, Wish, WishKind};
+use crate::cluster::{Change, LeaderRequest, LeaderRequestKind, MAX_OUTCOMES, Outcome, Reason};
 use crate::commands::{ChangeOutcome, WaitOutcome};
 use crate::node::metadata::Metadata;
 use crate::node::view::{Effects, View};
@@ -17,8 +17,8 @@ use std::collections::BTreeMap;
 /// How far an own change may be ahead of the oldest one outstanding; more are refused. Below what the at-most-once table keeps for a
 /// proposer, with room for second tries, or the oldest would count as too old.
 const MAX_AHEAD: u64 = MAX_OUTCOMES as u64 - 100;
-/// Own wishes at one time; more are refused.
-const MAX_WISHES: usize = 1000;
+/// Own requests at one time; more are refused.
+const MAX_LEADER_REQUESTS: usize = 1000;
 /// How often a change that came too late is tried again.
 const MAX_ATTEMPTS: u32 = 10;
 /// Loads of one nodes.conf, as far as they count for the numbers of proposals.
@@ -63,17 +63,17 @@ struct Pending {
     after: Option<LogIndex>,
 }
 
-struct PendingWish {
-    wish: Wish,
+struct PendingRequest {
+    request: LeaderRequest,
     part: Option<Part>,
     since: Millis,
     sent: Option<Sent>,
 }
 
-impl PendingWish {
+impl PendingRequest {
     /// Whether this node is to give its slots up.
     fn hands_over(&self, node: &NodeId) -> bool {
-        self.wish.kind == WishKind::HandOver && self.wish.id == *node
+        self.request.kind == LeaderRequestKind::HandOver && self.request.id == *node
     }
 }
 
@@ -85,17 +85,17 @@ pub(in crate::node) struct Proposals {
     /// The incarnation in which this node proposes, where others have spoken in its name in one above its own.
     raised: Option<u64>,
     pending: BTreeMap<u64, Pending>,
-    wishes: Vec<PendingWish>,
+    requests: Vec<PendingRequest>,
 }
 
 impl Proposals {
     pub fn is_empty(&self) -> bool {
-        self.pending.is_empty() && self.wishes.is_empty()
+        self.pending.is_empty() && self.requests.is_empty()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.pending.len() + self.wishes.len()
+        self.pending.len() + self.requests.len()
     }
 
     /// How far the newest is ahead of the oldest.
@@ -134,12 +134,12 @@ impl Proposals {
 
     /// Whether a primary still waits for a replica to take over from it.
     pub fn gives_up(&self, node: &NodeId) -> bool {
-        self.wishes.iter().any(|pending| pending.hands_over(node))
+        self.requests.iter().any(|pending| pending.hands_over(node))
     }
 
-    /// Nobody is to take over from this node by its own wish: it will be wished anew.
+    /// Nobody is to take over from this node by its own request: it will be asked anew.
     pub fn take_handover_back(&mut self, node: &NodeId) {
-        self.wishes.retain(|pending| !pending.hands_over(node));
+        self.requests.retain(|pending| !pending.hands_over(node));
     }
 
     /// Whether a slot change that nobody waits for (a claim) is on its way.
@@ -164,22 +164,22 @@ impl Metadata {
     }
 
     /// Asks the leader for a change of a member, as it is known here, that it makes itself.
-    pub fn wish(&mut self, kind: WishKind, id: NodeId, part: Option<Part>, view: &View, out: &mut Effects) {
-        let wish = Wish::new(kind, id, &self.state);
-        if wish.is_granted(&self.state) {
+    pub fn ask_leader(&mut self, kind: LeaderRequestKind, id: NodeId, part: Option<Part>, view: &View, out: &mut Effects) {
+        let request = LeaderRequest::new(kind, id, &self.state);
+        if request.is_granted(&self.state) {
             return self.decide(part, ChangeOutcome::Applied, out);
         }
-        if let Some(reason) = wish.refused_by(&self.state) {
+        if let Some(reason) = request.refused_by(&self.state) {
             return self.decide(part, ChangeOutcome::Rejected(reason), out);
         }
-        if part.is_none() && self.proposals.wishes.iter().any(|pending| pending.wish == wish) {
+        if part.is_none() && self.proposals.requests.iter().any(|pending| pending.request == request) {
             return;
         }
-        if self.proposals.wishes.len() >= MAX_WISHES {
+        if self.proposals.requests.len() >= MAX_LEADER_REQUESTS {
             return self.decide(part, ChangeOutcome::Refused("ERR Too many changes of the cluster are pending".to_owned()), out);
         }
-        self.proposals.wishes.push(PendingWish { wish, part, since: view.now.mono, sent: None });
-        self.send_wish(self.proposals.wishes.len() - 1, view, out);
+        self.proposals.requests.push(PendingRequest { request, part, since: view.now.mono, sent: None });
+        self.send_request(self.proposals.requests.len() - 1, view, out);
     }
 
     /// The incarnation in which this node proposes: its own, unless that is in vain.
@@ -237,20 +237,20 @@ impl Metadata {
         }
     }
 
-    fn send_wish(&mut self, at: usize, view: &View, out: &mut Effects) {
+    fn send_request(&mut self, at: usize, view: &View, out: &mut Effects) {
         let Some(target) = self.proposal_target() else {
             out.todo.connect = true;
             return;
         };
-        let Some(pending) = self.proposals.wishes.get_mut(at) else { return };
+        let Some(pending) = self.proposals.requests.get_mut(at) else { return };
         if pending.sent.is_some_and(|sent| sent.target == target) {
             return;
         }
         pending.sent = Some(Sent { target, applied: self.state.last_applied() });
-        let wish = pending.wish;
+        let request = pending.request;
         match target {
-            Target::OwnLog(_) => self.take_wish(wish, None, view, out),
-            Target::Leader(_, conn) => out.io.outbox.push(conn, Frame::Wish(wish)),
+            Target::OwnLog(_) => self.take_request(request, None, view, out),
+            Target::Leader(_, conn) => out.io.outbox.push(conn, Frame::LeaderRequest(request)),
         }
     }
 
@@ -262,8 +262,8 @@ impl Metadata {
         for n in self.proposals.pending.keys().copied().collect::<Vec<_>>() {
             self.send_proposal(n, view, out);
         }
-        for at in 0..self.proposals.wishes.len() {
-            self.send_wish(at, view, out);
+        for at in 0..self.proposals.requests.len() {
+            self.send_request(at, view, out);
         }
     }
 
@@ -275,12 +275,12 @@ impl Metadata {
     }
 
     /// WISH_REFUSED: another leader is asked, or this one again once it is ready; anything else is final.
-    pub fn wish_refused(&mut self, wish: Wish, reason: RejectReason, out: &mut Effects) {
+    pub fn request_refused(&mut self, request: LeaderRequest, reason: RejectReason, out: &mut Effects) {
         if matches!(reason, RejectReason::Rejected(_)) {
-            return self.finish_wishes(|pending| pending.wish == wish, rejected(reason), out);
+            return self.finish_requests(|pending| pending.request == request, rejected(reason), out);
         }
         let applied = self.state.last_applied();
-        for pending in self.proposals.wishes.iter_mut().filter(|pending| pending.wish == wish) {
+        for pending in self.proposals.requests.iter_mut().filter(|pending| pending.request == request) {
             out.todo.proposals |= pending.sent.take().is_some_and(|sent| sent.applied < applied);
         }
     }
@@ -333,8 +333,8 @@ impl Metadata {
     /// Entries were applied: what waited for that may go on.
     pub fn review_proposals(&mut self, out: &mut Effects) {
         let applied = self.state.last_applied();
-        // A leader that was not ready for a wish may be so now.
-        out.todo.proposals |= self.proposals.wishes.iter().any(|pending| pending.sent.is_none());
+        // A leader that was not ready for a request may be so now.
+        out.todo.proposals |= self.proposals.requests.iter().any(|pending| pending.sent.is_none());
         let mut hopeless = Vec::new();
         for (&n, pending) in &mut self.proposals.pending {
             if pending.after.is_none_or(|index| index >= applied) {
@@ -349,14 +349,14 @@ impl Metadata {
         for (n, obstacle) in hopeless {
             self.give_up(n, ChangeOutcome::Refused(obstacle.to_string()), out);
         }
-        let granted: Vec<_> = self.proposals.wishes.extract_if(.., |pending| pending.wish.is_granted(&self.state)).collect();
+        let granted: Vec<_> = self.proposals.requests.extract_if(.., |pending| pending.request.is_granted(&self.state)).collect();
         for pending in granted {
             self.decide(pending.part, ChangeOutcome::Applied, out);
         }
     }
 
-    fn finish_wishes(&mut self, which: impl Fn(&PendingWish) -> bool, result: ChangeOutcome, out: &mut Effects) {
-        let ended: Vec<_> = self.proposals.wishes.extract_if(.., |pending| which(pending)).collect();
+    fn finish_requests(&mut self, which: impl Fn(&PendingRequest) -> bool, result: ChangeOutcome, out: &mut Effects) {
+        let ended: Vec<_> = self.proposals.requests.extract_if(.., |pending| which(pending)).collect();
         for pending in ended {
             self.decide(pending.part, result.clone(), out);
         }
@@ -369,7 +369,7 @@ impl Metadata {
             pending.after = None;
             out.todo.proposals = true;
         }
-        out.todo.proposals |= self.proposals.wishes.iter().any(|pending| pending.sent.is_none());
+        out.todo.proposals |= self.proposals.requests.iter().any(|pending| pending.sent.is_none());
         let Some(limit) = view.now.mono.checked_sub(3 * view.config.cluster_node_timeout) else { return };
         let old: Vec<_> = self.proposals.pending.iter().filter(|(_, pending)| pending.since < limit).map(|(n, _)| *n).collect();
         for n in old {
@@ -377,14 +377,14 @@ impl Metadata {
                 self.decide(pending.part, ChangeOutcome::Timeout, out);
             }
         }
-        // Another client's equal wish is younger, and has its own time.
-        self.finish_wishes(|pending| pending.since < limit, ChangeOutcome::Timeout, out);
+        // Another client's equal request is younger, and has its own time.
+        self.finish_requests(|pending| pending.since < limit, ChangeOutcome::Timeout, out);
     }
 
     /// The cluster that they were meant for is not ours any more; it may apply them all the same, and we shall not hear of it.
     pub fn drop_proposals(&mut self, out: &mut Effects) {
         self.drop_pending(out);
-        self.finish_wishes(|_| true, ChangeOutcome::Timeout, out);
+        self.finish_requests(|_| true, ChangeOutcome::Timeout, out);
         self.proposals.raised = None;
     }
 
@@ -399,7 +399,7 @@ impl Metadata {
             return out.clients.waiting.decide(part, result);
         }
         match WaitOutcome::from(result) {
-            // This node has wished to hand over, and goes on without that.
+            // This node has asked to hand over, and goes on without that.
             WaitOutcome::Failed(error) if error == Reason::NoSuccessor.message() => log::debug!("No replica can take over from this node"),
             // What is still needed is proposed again, without end while no leader is reached.
             WaitOutcome::Timeout => log::debug!("A change that this node made by itself was not decided in time"),

@@ -4,7 +4,7 @@
 //! Contract: docs/protocol.md, "Lost memory".
 
 use crate::cluster::change::SlotChange;
-use crate::cluster::{Reason, WishKind};
+use crate::cluster::{LeaderRequestKind, Reason};
 use crate::commands::{ChangeOutcome, WaitOutcome};
 use crate::node::metadata::Metadata;
 use crate::node::metadata::membership_check::MembershipCheck;
@@ -72,7 +72,7 @@ impl Metadata {
         if self.state.member(&id).is_none() && !self.forgotten.is_recent(&id, view.now.mono) {
             return out.clients.waiting.decide(part, ChangeOutcome::Refused(format!("ERR Unknown node {id}")));
         }
-        self.wish(WishKind::Forget, id, Some(part), view, out);
+        self.ask_leader(LeaderRequestKind::Forget, id, Some(part), view, out);
     }
 
     /// CLUSTER RESET. A member leaves through the leader first, so that nobody counts on what it forgets.
@@ -119,7 +119,7 @@ impl Metadata {
         }
         if !reset.asked && self.state.slot_count_of(&self.me) == 0 {
             self.reset = Some(Reset { asked: true, ..reset });
-            self.wish(WishKind::Forget, self.me, Some(Part { client: reset.client, number: 0 }), view, out);
+            self.ask_leader(LeaderRequestKind::Forget, self.me, Some(Part { client: reset.client, number: 0 }), view, out);
         }
     }
 

@@ -56,7 +56,7 @@ fn a_transaction_that_waited_writes_nothing_once_the_last_save_has_begun() {
     let mut net = Net::with_members(1);
     let client = suspended(&mut net);
     net.nodes[P].shutdown(Signal::Term);
-    net.until("the last save", |net| net.nodes[P].view.ending == Ending::Saving);
+    net.until("the last save", |net| net.nodes[P].view.shutdown == Shutdown::Saving);
     // What it waited for is decided while the keys are being saved.
     net.nodes[P].out.clients.waiting.finish(client, WaitOutcome::Done);
     net.step();
@@ -72,7 +72,7 @@ fn nobody_is_served_during_the_last_save_whoever_ends_a_pause() {
     let client = net.say(P, "MULTI\r\nCLUSTER MEET 10.0.0.1 7009\r\nCLIENT UNPAUSE\r\nEXEC");
     (0..3).for_each(|_| net.step());
     net.nodes[P].shutdown(Signal::Term);
-    net.until("the last save", |net| net.nodes[P].view.ending == Ending::Saving);
+    net.until("the last save", |net| net.nodes[P].view.shutdown == Shutdown::Saving);
     net.nodes[P].out.clients.waiting.finish(client, WaitOutcome::Done);
     let writer = net.say(P, "SET late 1");
     while net.is_up(P) {

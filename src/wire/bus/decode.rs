@@ -5,7 +5,9 @@
 
 use super::fields::{Fields, number};
 use super::{Ended, Finding, Frame, FrameError, Greeting, HEADER, MAGIC, MAX_FRAME, MAX_REASON, RefusedAppend, RejectReason};
-use crate::cluster::{Change, ClusterEntry, EntryError, MAX_ANCESTORS, MAX_MEMBERS, Outcome, Wish, WishKind, parse_entry};
+use crate::cluster::{
+    Change, ClusterEntry, EntryError, LeaderRequest, LeaderRequestKind, MAX_ANCESTORS, MAX_MEMBERS, Outcome, parse_entry,
+};
 use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
 use crate::raft::{Body, Message};
 use crate::types::numbers::{self, LEASE};
@@ -64,10 +66,10 @@ fn single_line(mut line: Fields<'_>) -> Result<Frame, FrameError> {
         "PRE_VOTE" => Frame::Raft(Message::Vote(vote(line, true)?)),
         "VOTE" => Frame::Raft(Message::Vote(vote(line, false)?)),
         "TIMEOUT_NOW" => Frame::Raft(Message::TimeoutNow { term: line.number(&numbers::TERM)? }),
-        "WISH" => Frame::Wish(wish(&mut line)?),
+        "WISH" => Frame::LeaderRequest(leader_request(&mut line)?),
         "WISH_REFUSED" => {
-            let wish = wish(&mut line)?;
-            Frame::WishRefused { reason: reject_reason(&mut line)?, wish }
+            let request = leader_request(&mut line)?;
+            Frame::LeaderRequestRefused { reason: reject_reason(&mut line)?, request }
         }
         "TRANSFER_LEADER" => Frame::TransferLeader { term: line.number(&numbers::TERM)? },
         "PROBE" => Frame::Probe { id: line.parse("id")?, number: line.number(&numbers::NUMBER)? },
@@ -225,10 +227,10 @@ fn reject_reason(line: &mut Fields<'_>) -> Result<RejectReason, FrameError> {
     })
 }
 
-fn wish(line: &mut Fields<'_>) -> Result<Wish, FrameError> {
+fn leader_request(line: &mut Fields<'_>) -> Result<LeaderRequest, FrameError> {
     let name = line.text("wish")?;
-    let kind = WishKind::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| line.malformed("wish"))?;
-    Ok(Wish { kind, id: line.parse("id")?, join_nonce: line.number_or_none(&numbers::JOIN_NONCE)? })
+    let kind = LeaderRequestKind::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| line.malformed("wish"))?;
+    Ok(LeaderRequest { kind, id: line.parse("id")?, join_nonce: line.number_or_none(&numbers::JOIN_NONCE)? })
 }
 
 /// No more members than a cluster takes.

@@ -6,7 +6,7 @@ use super::{
     Ended, Finding, Frame, FrameTooLong, Greeting, HEADER, MAGIC, MAX_ENTRIES, MAX_FRAME, MAX_REASON, OLDEST_VERSION, RejectReason,
     Unsendable,
 };
-use crate::cluster::{Change, ClusterEntry, Wish, format_entry};
+use crate::cluster::{Change, ClusterEntry, LeaderRequest, format_entry};
 use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
 use crate::raft::{Message, Token};
 use crate::types::{Extent, NodeId};
@@ -68,8 +68,10 @@ fn payload(frame: &Frame, version: u32, out: &mut Vec<u8>) {
             rejection(Line::new(out, "REJECT"), *reason).end();
             lines(std::slice::from_ref(entry), out);
         }
-        Frame::Wish(asked) => wish(Line::new(out, "WISH"), asked).end(),
-        Frame::WishRefused { reason, wish: asked } => rejection(wish(Line::new(out, "WISH_REFUSED"), asked), *reason).end(),
+        Frame::LeaderRequest(asked) => leader_request(Line::new(out, "WISH"), asked).end(),
+        Frame::LeaderRequestRefused { reason, request: asked } => {
+            rejection(leader_request(Line::new(out, "WISH_REFUSED"), asked), *reason).end()
+        }
         Frame::TransferLeader { term } => Line::new(out, "TRANSFER_LEADER").number(*term).end(),
         Frame::Probe { id, number } => Line::new(out, "PROBE").id(id).number(*number).end(),
         Frame::Probed { id, number, finding } => found(Line::new(out, "PROBED").id(id).number(*number), *finding, version).end(),
@@ -282,8 +284,8 @@ fn found(line: Line<'_>, finding: Finding, version: u32) -> Line<'_> {
 }
 
 /// `FORGET|ADDVOTER|DELVOTER id join-nonce|-`.
-fn wish<'a>(line: Line<'a>, wish: &Wish) -> Line<'a> {
-    line.word(wish.kind.name()).id(&wish.id).or_none(wish.join_nonce)
+fn leader_request<'a>(line: Line<'a>, request: &LeaderRequest) -> Line<'a> {
+    line.word(request.kind.name()).id(&request.id).or_none(request.join_nonce)
 }
 
 /// Every entry on a line of its own. One buffer serves them all; a heartbeat has none.

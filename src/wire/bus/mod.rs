@@ -10,7 +10,7 @@ mod fields;
 pub use decode::decode;
 pub use encode::{encode, encode_publish};
 
-use crate::cluster::{Address, Change, ClusterEntry, Reason, Wish};
+use crate::cluster::{Address, Change, ClusterEntry, LeaderRequest, Reason};
 use crate::raft::Message;
 use crate::types::numbers;
 use crate::types::{ClusterId, Extent, LogIndex, Millis, NodeId, Term};
@@ -52,7 +52,7 @@ pub struct Greeting {
     pub process: Option<u64>,
 }
 
-/// Why a leader does not append a proposal, or does not grant a wish.
+/// Why a leader does not append a proposal, or does not grant a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RejectReason {
     /// `conflict`: an epoch that it names has moved on; look again and propose anew.
@@ -134,13 +134,13 @@ pub enum Frame {
         entry: ClusterEntry,
     },
     /// `WISH`: what an operator asks of the leader.
-    Wish(Wish),
+    LeaderRequest(LeaderRequest),
     /// `WISH_REFUSED`: it will not be granted, or not by this node.
-    WishRefused {
+    LeaderRequestRefused {
         /// Why.
         reason: RejectReason,
-        /// The same wish.
-        wish: Wish,
+        /// The same request.
+        request: LeaderRequest,
     },
     /// `TRANSFER_LEADER`: the leader of this term is asked to hand over.
     TransferLeader {
@@ -221,8 +221,8 @@ impl Frame {
             | Self::Raft(_)
             | Self::Propose(_)
             | Self::Reject { .. }
-            | Self::Wish(_)
-            | Self::WishRefused { .. }
+            | Self::LeaderRequest(_)
+            | Self::LeaderRequestRefused { .. }
             | Self::TransferLeader { .. }
             | Self::Probe { .. }
             | Self::Probed { .. }
@@ -264,8 +264,8 @@ impl Frame {
             Self::Raft(Message::TimeoutNow { .. }) => "timeout-now",
             Self::Propose(_) => "propose",
             Self::Reject { .. } => "reject",
-            Self::Wish(_) => "wish",
-            Self::WishRefused { .. } => "wish-refused",
+            Self::LeaderRequest(_) => "wish",
+            Self::LeaderRequestRefused { .. } => "wish-refused",
             Self::TransferLeader { .. } => "transfer-leader",
             Self::Probe { .. } => "probe",
             Self::Probed { .. } => "probed",

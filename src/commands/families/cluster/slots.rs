@@ -16,28 +16,28 @@ const BAD_SLOT: &str = "ERR Invalid or out of range slot";
 
 /// Whether slots are to get an owner or to lose it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Wish {
+enum Wanted {
     Assign,
     Unassign,
 }
 
 /// The slots that one request names, each at most once.
 struct Named {
-    wish: Wish,
+    wanted: Wanted,
     /// One mark a slot.
     marks: Vec<bool>,
 }
 
 impl Named {
-    fn new(wish: Wish) -> Self {
-        Self { wish, marks: vec![false; usize::from(SLOT_COUNT)] }
+    fn new(wanted: Wanted) -> Self {
+        Self { wanted, marks: vec![false; usize::from(SLOT_COUNT)] }
     }
 
-    /// Takes a slot in, if the wish makes sense for it.
+    /// Takes a slot in, if that makes sense for it.
     fn add(&mut self, slot: Slot, state: &State) -> Result<(), String> {
-        match (self.wish, state.owner(slot)) {
-            (Wish::Assign, Some(_)) => return Err(format!("ERR Slot {slot} is already busy")),
-            (Wish::Unassign, None) => return Err(format!("ERR Slot {slot} is already unassigned")),
+        match (self.wanted, state.owner(slot)) {
+            (Wanted::Assign, Some(_)) => return Err(format!("ERR Slot {slot} is already busy")),
+            (Wanted::Unassign, None) => return Err(format!("ERR Slot {slot} is already unassigned")),
             _ => {}
         }
         if std::mem::replace(&mut self.marks[slot.index()], true) {
@@ -68,19 +68,19 @@ fn slot(arg: &[u8]) -> Result<Slot, String> {
 }
 
 pub(super) fn addslots(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
-    assign(ctx, one_by_one(ctx.cluster.state, args, Wish::Assign))
+    assign(ctx, one_by_one(ctx.cluster.state, args, Wanted::Assign))
 }
 
 pub(super) fn addslotsrange(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
-    assign(ctx, by_range(ctx.cluster.state, args, Wish::Assign))
+    assign(ctx, by_range(ctx.cluster.state, args, Wanted::Assign))
 }
 
 pub(super) fn delslots(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
-    unassign(ctx, one_by_one(ctx.cluster.state, args, Wish::Unassign))
+    unassign(ctx, one_by_one(ctx.cluster.state, args, Wanted::Unassign))
 }
 
 pub(super) fn delslotsrange(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
-    unassign(ctx, by_range(ctx.cluster.state, args, Wish::Unassign))
+    unassign(ctx, by_range(ctx.cluster.state, args, Wanted::Unassign))
 }
 
 fn assign(ctx: &mut Context<'_>, named: Result<Named, String>) -> Flow {
@@ -102,20 +102,20 @@ fn unassign(ctx: &mut Context<'_>, named: Result<Named, String>) -> Flow {
 }
 
 /// All arguments are read before any is judged, as in Redis.
-fn one_by_one(state: &State, args: Args<'_>, wish: Wish) -> Result<Named, String> {
+fn one_by_one(state: &State, args: Args<'_>, wanted: Wanted) -> Result<Named, String> {
     let slots: Vec<Slot> = args.skip(2).iter().map(slot).collect::<Result<_, _>>()?;
-    let mut named = Named::new(wish);
+    let mut named = Named::new(wanted);
     slots.into_iter().try_for_each(|slot| named.add(slot, state))?;
     Ok(named)
 }
 
-fn by_range(state: &State, args: Args<'_>, wish: Wish) -> Result<Named, String> {
+fn by_range(state: &State, args: Args<'_>, wanted: Wanted) -> Result<Named, String> {
     let args = args.skip(1);
     if args.len().is_multiple_of(2) {
         let name = shown(args.get(0), 128).to_ascii_lowercase();
         return Err(format!("ERR wrong number of arguments for 'cluster|{name}' command"));
     }
-    let mut named = Named::new(wish);
+    let mut named = Named::new(wanted);
     for pair in (1..args.len()).step_by(2) {
         let (first, last) = (slot(args.get(pair))?, slot(args.get(pair + 1))?);
         let range = SlotRange::new(first, last);

@@ -359,7 +359,7 @@ fn what_a_replica_says_while_its_shard_changes_is_no_answer() {
     assert_eq!(net.ask(LEADER, "CONFIG SET replica-priority 0"), "+OK\r\n");
     net.until("one that may take over", |net| net.nodes[LEADER].metadata.state.willing_replicas(&primary).count() == 1);
     net.nodes[P].shutdown(Signal::Term);
-    net.until("the wish", |net| net.nodes[LEADER].metadata.leading.handovers().next().is_some());
+    net.until("the request", |net| net.nodes[LEADER].metadata.leading.handovers().next().is_some());
     let shard = net.nodes[P].metadata.state.member(&primary).unwrap().shard;
     let stale = Change::Failover(Failover { replica: successor, primary, shard, epoch: 1, kind: FailoverKind::Manual });
     net.nodes[LEADER].metadata.raft.append(None, stale).unwrap();
@@ -393,7 +393,7 @@ fn a_primary_whose_file_does_not_name_its_replicas_takes_nothing_from_them() {
     whoever_serves_has_all(&mut net);
 }
 
-/// What it wishes for does not reach the leader, nor does a token. It waits for longer than node-timeout: it could not serve anybody yet.
+/// What it requests for does not reach the leader, nor does a token. It waits for longer than node-timeout: it could not serve anybody yet.
 #[test]
 fn who_came_back_without_keys_overwrites_nothing_before_it_may_serve() {
     let mut net = net();
@@ -432,12 +432,12 @@ fn a_primary_that_answers_again_keeps_its_slots() {
 }
 
 #[test]
-fn a_wish_to_hand_over_waits_at_the_gate() {
+fn a_request_to_hand_over_waits_at_the_gate() {
     let mut net = net();
     let id = net.nodes[P].metadata.me;
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
     net.nodes[P].shutdown(Signal::Term);
-    net.until("the wish", |net| net.nodes[LEADER].metadata.leading.handovers().next().is_some());
+    net.until("the request", |net| net.nodes[LEADER].metadata.leading.handovers().next().is_some());
     net.hold(P, LEADER, Port::Bus);
     net.until("it to follow no more", |net| !net.nodes[LEADER].metadata.raft.gate_is_open(&id, net.now.mono));
     let index = net.nodes[LEADER].metadata.raft.log().last_index();

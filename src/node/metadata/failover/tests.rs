@@ -169,8 +169,8 @@ fn who_does_not_act_on_an_entry_yet_is_waited_for() {
     let change = Change::Failover(Failover { replica, primary, shard, epoch, kind: FailoverKind::Manual });
     let index = net.append_unheard(P, change);
     net.until("it to be applied", |net| net.owns_slots(R));
-    let wish = Wish::new(crate::cluster::WishKind::HandOver, replica, &net.nodes[LEADER].metadata.state);
-    net.nodes[LEADER].with_metadata(|metadata, view, out| metadata.take_wish(wish, None, view, out));
+    let request = LeaderRequest::new(crate::cluster::LeaderRequestKind::HandOver, replica, &net.nodes[LEADER].metadata.state);
+    net.nodes[LEADER].with_metadata(|metadata, view, out| metadata.take_request(request, None, view, out));
     (0..2).for_each(|_| net.step());
     assert!(net.nodes[P].metadata.state.last_applied() < index);
     net.release(LEADER, P, Port::Bus);

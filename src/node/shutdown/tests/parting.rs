@@ -251,7 +251,7 @@ fn slots_that_come_back_late_take_no_writes() {
     let mut net = with_one_replica();
     assert_eq!(net.ask(P, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
     net.until("its first entry", |net| net.nodes[P].metadata.raft.leader_ready(net.nodes[P].metadata.state.last_applied()));
-    net.nodes[P].view.ending = Ending::HandingOver(net.nodes[P].metadata.raft.term());
+    net.nodes[P].view.shutdown = Shutdown::HandingOver(net.nodes[P].metadata.raft.term());
     net.nodes[P].tend_ending();
     let writer = net.say(P, "SET last 1");
     net.until("the end", |net| !net.is_up(P));
@@ -279,7 +279,7 @@ fn writes_go_on_when_the_shutdown_is_called_off() {
 fn a_replica_at_its_last_save_is_no_successor() {
     let mut net = with_one_replica();
     net.nodes[R].shutdown(Signal::Term);
-    net.until("the last save", |net| net.nodes[R].view.ending == Ending::Saving);
+    net.until("the last save", |net| net.nodes[R].view.shutdown == Shutdown::Saving);
     assert_eq!(net.nodes[R].promised_extent().offset, 0);
     assert!(net.nodes[R].promised_extent().reign > 0);
     // Nor does it run or acknowledge any more. The stream ends with the process, which shows that it is dead.
@@ -303,7 +303,7 @@ fn who_is_to_end_safely_does_not_while_nobody_has_its_slots() {
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
     net.nodes[P].shutdown(Signal::Term);
     stays(&mut net, P, 3000);
-    assert!(net.nodes[P].view.ending == Ending::No && net.nodes[P].out.clients.pauses.in_force().is_none());
+    assert!(net.nodes[P].view.shutdown == Shutdown::No && net.nodes[P].out.clients.pauses.in_force().is_none());
     let asker = net.say(P, "SHUTDOWN SAFE NOW");
     (0..3).for_each(|_| net.step());
     assert_eq!(net.answer(P, asker).as_deref(), Some("-ERR Errors trying to SHUTDOWN. Check logs.\r\n"));
@@ -325,13 +325,13 @@ fn each_signal_ends_a_node_in_its_own_way() {
     net.delay(P, R, Port::Client);
     assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
     net.nodes[P].shutdown(Signal::Int);
-    assert_eq!(net.nodes[P].view.ending, Ending::Now);
+    assert_eq!(net.nodes[P].view.shutdown, Shutdown::Now);
     for (word, saves) in [("save", true), ("nosave", false)] {
         let mut net = Net::with_members(1);
         assert_eq!(net.ask(P, &format!("CONFIG SET shutdown-on-sigterm {word}")), "+OK\r\n");
         net.nodes[P].shutdown(Signal::Term);
         net.step();
-        assert_eq!(net.nodes[P].view.ending == Ending::Saving, saves, "{word}");
+        assert_eq!(net.nodes[P].view.shutdown == Shutdown::Saving, saves, "{word}");
     }
 }
 

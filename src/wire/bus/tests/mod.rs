@@ -4,7 +4,7 @@ mod strategies;
 
 use super::*;
 use crate::cluster::change::SlotChange;
-use crate::cluster::{MAX_MEMBERS, WishKind};
+use crate::cluster::{LeaderRequestKind, MAX_MEMBERS};
 use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
 use crate::raft::{Body, Entry, Origin, ProposalId, Token};
 use crate::types::{Extent, Slot, SlotRange};
@@ -144,10 +144,13 @@ fn proposals_and_refusals() {
     assert_text(reject(RejectReason::Rejected(None)), &format!("REJECT rejected\n{line}"));
     assert_text(reject(RejectReason::NotLeader), &format!("REJECT not-leader\n{line}"));
     assert_text(reject(RejectReason::Busy), &format!("REJECT busy\n{line}"));
-    let wish = Wish { kind: WishKind::Forget, id: a(), join_nonce: Some(7) };
-    assert_text(Frame::Wish(wish), &format!("WISH FORGET {A} 7\n"));
-    assert_text(Frame::Wish(Wish { kind: WishKind::AddVoter, join_nonce: None, ..wish }), &format!("WISH ADDVOTER {A} -\n"));
-    let refused = |reason| Frame::WishRefused { reason, wish: Wish { kind: WishKind::DelVoter, ..wish } };
+    let request = LeaderRequest { kind: LeaderRequestKind::Forget, id: a(), join_nonce: Some(7) };
+    assert_text(Frame::LeaderRequest(request), &format!("WISH FORGET {A} 7\n"));
+    assert_text(
+        Frame::LeaderRequest(LeaderRequest { kind: LeaderRequestKind::AddVoter, join_nonce: None, ..request }),
+        &format!("WISH ADDVOTER {A} -\n"),
+    );
+    let refused = |reason| Frame::LeaderRequestRefused { reason, request: LeaderRequest { kind: LeaderRequestKind::DelVoter, ..request } };
     assert_text(refused(RejectReason::Rejected(Some(Reason::LastVoter))), &format!("WISH_REFUSED DELVOTER {A} 7 rejected last-voter\n"));
     assert_text(refused(RejectReason::NotLeader), &format!("WISH_REFUSED DELVOTER {A} 7 not-leader\n"));
     let newer = framed(format!("REJECT rejected moon-phase\n{line}"));

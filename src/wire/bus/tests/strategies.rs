@@ -1,7 +1,7 @@
 //! Every frame that a node can make. Strategies are boxed where they nest: a test's stack is small.
 
 use super::super::*;
-use crate::cluster::WishKind;
+use crate::cluster::LeaderRequestKind;
 use crate::raft::message::{Append, AppendAck, InstallSnapshot, Vote, VoteRequest};
 use crate::raft::{Body, Entry, Origin, Payload, ProposalId, Token};
 use crate::types::numbers::LEASE;
@@ -135,8 +135,8 @@ fn greeting() -> BoxedStrategy<Greeting> {
         .boxed()
 }
 
-fn wish() -> impl Strategy<Value = Wish> {
-    (prop::sample::select(WishKind::ALL.to_vec()), id(), option::of(number())).prop_map(|(kind, id, join_nonce)| Wish {
+fn leader_request() -> impl Strategy<Value = LeaderRequest> {
+    (prop::sample::select(LeaderRequestKind::ALL.to_vec()), id(), option::of(number())).prop_map(|(kind, id, join_nonce)| LeaderRequest {
         kind,
         id,
         join_nonce,
@@ -177,8 +177,8 @@ pub(super) fn frame() -> impl Strategy<Value = Frame> {
         12 => message().prop_map(Frame::Raft),
         2 => entry().prop_map(Frame::Propose),
         2 => (reason(), entry()).prop_map(|(reason, entry)| Frame::Reject { reason, entry }),
-        1 => wish().prop_map(Frame::Wish),
-        1 => (reason(), wish()).prop_map(|(reason, wish)| Frame::WishRefused { reason, wish }),
+        1 => leader_request().prop_map(Frame::LeaderRequest),
+        1 => (reason(), leader_request()).prop_map(|(reason, request)| Frame::LeaderRequestRefused { reason, request }),
         1 => number().prop_map(|term| Frame::TransferLeader { term }),
         2 => about_failovers(),
         1 => (any::<bool>(), any::<Vec<u8>>(), any::<Vec<u8>>()).prop_map(|(sharded, channel, message)| Frame::Publish { sharded, channel, message }),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::cluster::change::NodeRecover;
-use crate::cluster::{Wish, WishKind};
+use crate::cluster::{LeaderRequest, LeaderRequestKind};
 
 /// R, the only one that would take over, is flagged as failed, and has all keys.
 fn with_a_flagged_replica() -> Net {
@@ -38,8 +38,8 @@ fn a_flag_that_the_log_takes_back_is_waited_for() {
     let mut net = with_a_flagged_replica();
     let (primary, replica) = (net.nodes[P].metadata.me, net.nodes[R].metadata.me);
     net.nodes[LEADER].metadata.raft.append(None, Change::NodeRecover(NodeRecover { id: replica })).unwrap();
-    let wish = Wish::new(WishKind::HandOver, primary, &net.nodes[LEADER].metadata.state);
-    net.nodes[LEADER].with_metadata(|metadata, view, out| metadata.take_wish(wish, None, view, out));
+    let request = LeaderRequest::new(LeaderRequestKind::HandOver, primary, &net.nodes[LEADER].metadata.state);
+    net.nodes[LEADER].with_metadata(|metadata, view, out| metadata.take_request(request, None, view, out));
     assert!(
         net.nodes[LEADER].metadata.leading.handovers().next().is_some()
             && !net.nodes[LEADER].metadata.answers_again(&replica, &net.nodes[LEADER].view)
