@@ -275,6 +275,17 @@ impl Face for Hash {
         }
         next
     }
+
+    #[cfg(test)]
+    fn samples(rules: &Rules) -> Vec<Self> {
+        let with = |fields: u32, longest: usize| {
+            let mut hash = Self::default();
+            (1..=fields).for_each(|field| _ = hash.set(&field.to_be_bytes(), b"value", rules));
+            hash.set(b"long", &vec![b'x'; longest], rules);
+            hash
+        };
+        vec![with(2, 0), with(2, 1_000_000), with(5000, 10)]
+    }
 }
 
 /// Type 16.

@@ -70,6 +70,9 @@ pub trait Face: Clone + Default {
     fn load(form: u8, rules: &Rules) -> Box<dyn Load>;
     /// Tells a command that writes a part of it, without the key that is to be its first argument; where to go on, none at the end.
     fn command(&self, from: Place, tell: &mut dyn FnMut(&[&[u8]])) -> Option<Place>;
+    /// Small and large ones in each of its forms, for the tests that every type has to pass.
+    #[cfg(test)]
+    fn samples(rules: &Rules) -> Vec<Self>;
 }
 
 /// A value on its way from an RDB.
@@ -150,6 +153,12 @@ macro_rules! types {
             /// See [`Face::command`].
             pub fn command(&self, from: Place, tell: &mut dyn FnMut(&[&[u8]])) -> Option<Place> {
                 match self { $(Self::$name(value) => value.command(from, tell),)* }
+            }
+
+            /// See [`Face::samples`]: those of all types.
+            #[cfg(test)]
+            pub fn samples(rules: &Rules) -> Vec<Self> {
+                [$(<$type as Face>::samples(rules).into_iter().map(Self::from).collect::<Vec<_>>()),*].concat()
             }
 
             /// Whether there is a type with this form in RDBs.

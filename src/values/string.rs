@@ -173,6 +173,11 @@ impl Face for Text {
         tell(&[if from.byte == 0 { b"SET" } else { b"APPEND" }, &bytes[from.byte..end]]);
         (end < bytes.len()).then_some(Place { byte: end, ..from })
     }
+
+    #[cfg(test)]
+    fn samples(rules: &Rules) -> Vec<Self> {
+        [0, 5, LONG, 1_000_000].map(|length| Self::within(vec![b'x'; length], 0, rules)).to_vec()
+    }
 }
 
 struct LoadText {

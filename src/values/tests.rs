@@ -13,22 +13,36 @@ fn rules() -> Rules {
     Rules { thresholds, hasher: Hasher::new(5), rubble: Rubble::default() }
 }
 
-fn pairs(hash: &Hash, budget: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let (mut strings, mut place): (Vec<Vec<u8>>, _) = (Vec::new(), Some(Place::default()));
-    while let Some(from) = place {
-        place = hash.walk(from, Parts::Both, budget, &mut |piece| {
-            if piece.begins() {
-                strings.push(Vec::new());
-            }
-            strings.last_mut().unwrap().extend_from_slice(piece.bytes);
-            assert!(strings.last().unwrap().len() < piece.length || piece.ends());
-        });
+impl Value {
+    /// Its strings, as a walk in slices tells them.
+    pub fn told(&self, budget: usize) -> Vec<Vec<u8>> {
+        let (mut strings, mut place): (Vec<Vec<u8>>, _) = (Vec::new(), Some(Place::default()));
+        while let Some(from) = place {
+            place = self.walk(from, Parts::Both, budget, &mut |piece| {
+                if piece.begins() {
+                    strings.push(Vec::new());
+                }
+                strings.last_mut().unwrap().extend_from_slice(piece.bytes);
+                assert!(strings.last().unwrap().len() < piece.length || piece.ends());
+            });
+        }
+        strings
     }
-    strings.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
+
+    /// Whether it is of the same type and form, and holds the same, in any order.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let strings = |value: &Self| {
+            let mut strings = value.told(usize::MAX);
+            strings.sort_unstable();
+            strings
+        };
+        (self.type_name(), self.encoding(), strings(self)) == (other.type_name(), other.encoding(), strings(other))
+    }
 }
 
 fn model(hash: &Hash) -> Model {
-    let pairs = pairs(hash, 100);
+    let strings = Value::from(hash.clone()).told(100);
+    let pairs: Vec<_> = strings.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
     let count = pairs.len();
     let model: Model = pairs.into_iter().collect();
     assert_eq!((model.len(), hash.len()), (count, count), "each field once");
@@ -215,6 +229,21 @@ fn damaged_hashes_are_refused() {
         (16, b"\x03abc"),
     ] {
         assert!(matches!(loaded(form, bytes, 100, &rules()), Err(Stop::Bad(_))), "{bytes:?}");
+    }
+}
+
+#[test]
+fn every_form_is_told_saved_and_read_in_slices() {
+    let rules = rules();
+    for value in Value::samples(&rules) {
+        let (shown, form) = (format!("a {}, {}", value.type_name(), value.encoding()), value.rdb_form());
+        assert!(value.told(1000) == value.told(usize::MAX), "{shown}");
+        let bytes = saved(&value, 1000);
+        assert!(bytes == saved(&value, usize::MAX), "{shown}");
+        for piece in [1000, bytes.len()] {
+            assert!(loaded(form, &bytes, piece, &rules).unwrap().is_some_and(|again| again.is_same(&value)), "{shown}");
+        }
+        assert!(loaded(form, &bytes[..bytes.len() - 1], 1000, &rules).unwrap().is_none(), "{shown}");
     }
 }
 

@@ -1,6 +1,8 @@
 //! What replicas are told of commands.
 
 use super::*;
+use crate::keyspace::key_slot;
+use crate::values::{Place, Value};
 
 /// A desk whose changes are recorded, with these commands asked.
 fn desk(lines: &[&str]) -> Desk {
@@ -152,4 +154,22 @@ fn a_replica_runs_its_primarys_commands_on_keys_that_its_own_clock_takes_for_exp
     assert_eq!((desk.keyspace.len(), at(&mut desk, 0, "del n")), (1, ":1\r\n".to_owned()));
     assert!(desk.keyspace.is_empty());
     desk.keyspace.check();
+}
+
+#[test]
+fn every_value_is_what_the_commands_make_that_it_tells() {
+    let mut desk = Desk::new();
+    let rules = desk.keyspace.rules().clone();
+    for value in Value::samples(&rules) {
+        let (shown, mut place) = (format!("a {}, {}", value.type_name(), value.encoding()), Some(Place::default()));
+        desk.ask("del key");
+        while let Some(from) = place {
+            place = value.command(from, &mut |words| {
+                let (flow, reply) = desk.request(words[..1].iter().chain([&&b"key"[..]]).chain(&words[1..]));
+                assert!(flow == Flow::Done && !reply.starts_with(b"-"), "{shown}: {reply:?}");
+            });
+        }
+        let made = desk.keyspace.entry(key_slot(b"key"), b"key", desk.now.wall).map(|entry| entry.value.to_value(&rules));
+        assert!(made.is_some_and(|made| made.is_same(&value)), "{shown}");
+    }
 }
