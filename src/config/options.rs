@@ -227,7 +227,7 @@ options! {
     "cluster-write-lease", cluster_write_lease: Millis, Kind::Number(0, LEASE.greatest as i64), "0", RUN_TIME, "ms that this node, as leader, lets a primary write without it; 0: min(5000, node timeout)";
 
     in thresholds.hash {
-        "hash-max-listpack-entries" | "hash-max-ziplist-entries", entries, Kind::Number(0, i64::MAX), "512", RUN_TIME, "hashes of up to so many fields are kept in one packed piece";
+        "hash-max-listpack-entries" | "hash-max-ziplist-entries", entries, Kind::Number(0, i64::MAX), "512", RUN_TIME, "hashes of up to so many fields, and 256 KiB, are kept in one packed piece";
         "hash-max-listpack-value" | "hash-max-ziplist-value", value, Kind::Memory(0, i64::MAX as u64), "64", RUN_TIME, "if no field and no value has more bytes";
     }
 }

@@ -1,5 +1,6 @@
 //! The keyspace against a model that is plainly right.
 
+mod hashes;
 mod snapshots;
 
 use super::*;

@@ -16,6 +16,8 @@ use std::rc::Rc;
 
 const RDB_PAIRS: u8 = 4;
 const RDB_LISTPACK: u8 = 16;
+/// A hash is not packed, whatever the thresholds say, if it takes more bytes: all of it is looked through, and moved, at once.
+const PACKED: usize = 256 << 10;
 
 /// How large a hash is packed. Filled by the options of these names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -78,7 +80,7 @@ impl Hash {
     /// Before so many fields are set, of which and of whose values the longest has so many bytes: takes the form that they need.
     pub fn prepare(&mut self, fields: usize, longest: usize, rules: &Rules) {
         let limits = rules.thresholds.hash;
-        if fields as u64 > limits.entries || longest as u64 > limits.value {
+        if fields as u64 > limits.entries || longest as u64 > limits.value || longest > PACKED {
             self.unpack(rules);
         }
     }
@@ -89,17 +91,19 @@ impl Hash {
         match self {
             Self::Table(table) => Rc::make_mut(table).set(field, value),
             Self::Packed(pack) => {
-                if let Some((_, found)) = find(pack, field) {
-                    let place = found.start..found.end;
-                    pack.replace(place, value);
-                    return false;
+                let place = find(pack, field).map(|(_, value)| value.start..value.end);
+                let is_new = place.is_none();
+                match place {
+                    Some(place) => pack.replace(place, value),
+                    None => {
+                        pack.push(field);
+                        pack.push(value);
+                    }
                 }
-                pack.push(field);
-                pack.push(value);
-                if self.len() as u64 > rules.thresholds.hash.entries {
+                if pack.as_bytes().len() > PACKED || is_new && self.len() as u64 > rules.thresholds.hash.entries {
                     self.unpack(rules);
                 }
-                true
+                is_new
             }
         }
     }
@@ -300,8 +304,12 @@ impl Load for LoadListpack {
         let pack = Listpack::read(&bytes).filter(is_hash).ok_or(Problem::Damaged("hash"))?;
         let longest =
             pack.iter().filter_map(|found| if let Element::Bytes(bytes) = found.element { Some(bytes.len()) } else { None }).max();
+        let is_large = pack.as_bytes().len() > PACKED;
         let mut hash = Hash::Packed(pack);
         hash.prepare(hash.len(), longest.unwrap_or(0), &self.rules);
+        if is_large {
+            hash.unpack(&self.rules);
+        }
         Ok(Some(hash.into()))
     }
 }

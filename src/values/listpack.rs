@@ -93,9 +93,17 @@ impl Listpack {
             return Some(taken);
         }
         // Another writer may have packed an integer's text as a string.
-        let mut pack = Self::default();
-        taken.iter().for_each(|found| pack.push_element(found.element.shortest()));
-        Some(pack)
+        Some(Self::of(taken.iter().map(|found| found.element.shortest()), count))
+    }
+
+    /// So many elements: as many bytes at most as some other listpack of them has.
+    fn of<'a>(elements: impl Iterator<Item = Element<'a>>, count: usize) -> Self {
+        let mut pack = Self(vec![0; HEADER]);
+        elements.for_each(|element| pack.0.extend_from_slice(&encoded(element)));
+        pack.0.push(END);
+        pack.write_total();
+        pack.write_count(count);
+        pack
     }
 
     /// The buffer as it is.
@@ -151,12 +159,20 @@ impl Listpack {
         let count = (more != 0).then(|| self.len().saturating_add_signed(more));
         self.0.reserve_exact(by.len().saturating_sub(place.len()));
         self.0.splice(place, by.iter().copied());
-        let total = u32::try_from(self.0.len()).expect("what is packed is small: the thresholds see to it").to_le_bytes();
-        self.0[..4].copy_from_slice(&total);
+        self.write_total();
         if let Some(count) = count {
-            let count = u16::try_from(count).unwrap_or(UNCOUNTED);
-            self.0[4..HEADER].copy_from_slice(&count.to_le_bytes());
+            self.write_count(count);
         }
+    }
+
+    fn write_total(&mut self) {
+        let total = u32::try_from(self.0.len()).expect("what is packed is small: who packs sees to it").to_le_bytes();
+        self.0[..4].copy_from_slice(&total);
+    }
+
+    fn write_count(&mut self, count: usize) {
+        let count = u16::try_from(count).unwrap_or(UNCOUNTED);
+        self.0[4..HEADER].copy_from_slice(&count.to_le_bytes());
     }
 }
 
@@ -288,6 +304,18 @@ mod tests {
         ] {
             assert_eq!(Listpack::read(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn many_integers_that_were_packed_as_strings_are_read_at_once() {
+        let count = 150_000;
+        let mut bytes = (7 + 3 * count as u32).to_le_bytes().to_vec();
+        bytes.extend([0xff, 0xff]);
+        (0..count).for_each(|_| bytes.extend(b"\x815\x02"));
+        bytes.push(END);
+        let pack = Listpack::read(&bytes).unwrap();
+        assert_eq!((pack.len(), pack.as_bytes().len()), (count, 7 + 2 * count));
+        assert!(pack.iter().all(|found| found.element == Element::Integer(5)));
     }
 
     proptest! {

@@ -179,6 +179,26 @@ fn what_is_large_is_shared_and_freed_in_slices() {
 }
 
 #[test]
+fn what_is_packed_is_small_whatever_the_thresholds_say() {
+    let mut open = rules();
+    (open.thresholds.hash.entries, open.thresholds.hash.value) = (u64::MAX, u64::MAX);
+    let (mut many, mut one) = (Hash::default(), Hash::default());
+    (0..200).for_each(|number: u32| _ = many.set(&number.to_be_bytes(), &[b'x'; 1000], &open));
+    assert_eq!(many.encoding(), "listpack");
+    (200..300).for_each(|number: u32| _ = many.set(&number.to_be_bytes(), &[b'x'; 1000], &open));
+    one.set(b"field", b"short", &open);
+    one.set(b"field", &vec![b'x'; 300_000], &open);
+    assert_eq!((many.encoding(), one.encoding()), ("hashtable", "hashtable"));
+    // Another server may have packed more.
+    let mut pack = super::listpack::Listpack::default();
+    (0..600).for_each(|number: u32| pack.push(&vec![b'a' + (number % 2) as u8; 300 + number as usize]));
+    let (mut bytes, rdb) = (Vec::new(), pack.as_bytes());
+    Output::new(&mut bytes, &mut None, usize::MAX).string(rdb);
+    let loaded = hash(loaded(16, &bytes, usize::MAX >> 1, &open).unwrap().unwrap());
+    assert_eq!((rdb.len() > 300_000, loaded.len(), loaded.encoding()), (true, 300, "hashtable"));
+}
+
+#[test]
 fn long_strings_within_a_hash_are_freed_in_slices() {
     let rules = rules();
     let mut hash = Hash::default();
