@@ -61,10 +61,10 @@ impl<D: Disk> Node<D> {
         let mut received = std::mem::take(&mut session.receive);
         let mut used = 0;
         let mut flow = Flow::Done;
-        go_on_replying(&mut session);
+        go_on_replying(&mut session, self.view.now.mono);
         while flow == Flow::Done && used < received.len() && !session.closing {
             let Kind::Client(client) = &mut session.kind else { break };
-            if client.client.is_blocked() {
+            if client.client.is_busy() {
                 break;
             }
             if session.transmit.len() >= MAX_UNSENT {
@@ -326,12 +326,16 @@ impl<D: Disk> Node<D> {
 }
 
 /// More of a reply that is written over several turns, as long as its client reads.
-fn go_on_replying(session: &mut Session) {
+fn go_on_replying(session: &mut Session, now: Millis) {
     let Kind::Client(client) = &mut session.kind else { return };
     let ClientSession { client, held_up, .. } = &mut **client;
     let Some(reply) = &mut client.long_reply else { return };
     *held_up = session.transmit.len() >= MAX_UNSENT;
-    if !*held_up && reply.go_on(REPLIED_A_TURN, &mut Reply::new(session.transmit.end(), client.resp3)) {
+    if *held_up {
+        return;
+    }
+    client.last_active = now;
+    if reply.go_on(REPLIED_A_TURN, &mut Reply::new(session.transmit.end(), client.resp3)) {
         client.long_reply = None;
     }
 }

@@ -22,7 +22,7 @@ pub struct Client {
     pub laddr: SocketAddr,
     /// When it was accepted.
     pub created: Now,
-    /// Monotonic time of its last command, for `idle=` and the `timeout` option.
+    /// Monotonic time of its last command, or of more of a long reply, for `idle=` and the `timeout` option.
     pub last_active: Millis,
     /// CLIENT SETNAME.
     pub name: String,
@@ -145,7 +145,12 @@ impl Client {
 
     /// Whether it is not served until something has happened that is not its own doing.
     pub fn is_blocked(&self) -> bool {
-        self.waiting.is_some() || self.held || self.long_reply.is_some()
+        self.waiting.is_some() || self.held
+    }
+
+    /// Whether no command of it runs now: it is blocked, or the last one is still being answered.
+    pub fn is_busy(&self) -> bool {
+        self.is_blocked() || self.long_reply.is_some()
     }
 
     /// Whether its silence means anything: it does not wait for this node, nor listen to channels, nor does this node keep it.

@@ -40,7 +40,7 @@ fn a_large_hash_is_answered_over_several_turns_as_it_was() {
     let (mut desk, length) = large(20_000);
     assert_eq!(desk.ask("object encoding h"), "$9\r\nhashtable\r\n");
     let mut reply = desk.ask("hgetall h");
-    assert!(desk.client.is_blocked() && reply.len() < length / 4);
+    assert!(desk.client.is_busy() && reply.len() < length / 4);
     let mut long = desk.client.long_reply.take().unwrap();
     long.after.extend(b">push");
     for line in ["hset h field:0000001 changed", "hdel h field:0000002", "del h", "hset h new 1"] {
@@ -49,12 +49,12 @@ fn a_large_hash_is_answered_over_several_turns_as_it_was() {
     desk.client.long_reply = Some(long);
     let (slices, more) = rest(&mut desk, 10_000);
     reply.push_str(std::str::from_utf8(&more).unwrap());
-    assert!(slices > 50 && !desk.client.is_blocked());
+    assert!(slices > 50 && !desk.client.is_busy());
     let reply = reply.strip_suffix(">push").expect("pushes follow the reply");
     assert!(reply.len() == length && reply.contains("value:0000001") && reply.contains("field:0000002") && !reply.contains("changed"));
     for line in ["hkeys h", "hvals h", "hgetall h"] {
         desk.ask(line);
-        assert!(!desk.client.is_blocked(), "small ones are answered at once");
+        assert!(!desk.client.is_busy(), "small ones are answered at once");
     }
 }
 
@@ -65,7 +65,7 @@ fn within_a_transaction_it_is_answered_at_once() {
     desk.ask("hgetall h");
     desk.ask("hlen h");
     assert_eq!(desk.ask("exec").len(), "*2\r\n".len() + length + ":20000\r\n".len());
-    assert!(!desk.client.is_blocked());
+    assert!(!desk.client.is_busy());
 }
 
 #[test]

@@ -63,3 +63,20 @@ impl Effects {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::node::net::Net;
+
+    #[test]
+    fn who_does_not_read_a_long_reply_is_idle() {
+        let mut net = Net::of(1);
+        net.until("a cluster of one", |net| net.nodes[0].metadata.state.member_count() == 1);
+        for line in ["CLUSTER ADDSLOTSRANGE 0 16383", "CONFIG SET timeout 1"] {
+            assert_eq!(net.ask(0, line), "+OK\r\n");
+        }
+        assert_eq!(net.ask(0, "SETRANGE k 3000000 x"), ":3000001\r\n");
+        let reader = net.say(0, "GET k");
+        net.until("its end", |net| net.nodes[0].out.io.sessions.get(reader).is_none());
+    }
+}

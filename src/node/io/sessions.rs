@@ -150,9 +150,9 @@ impl Session {
         }
     }
 
-    /// Whether it is a client whose command waits.
+    /// Whether it is a client whose command waits, or is still being answered.
     pub fn is_waiting(&self) -> bool {
-        matches!(&self.kind, Kind::Client(client) if client.client.is_blocked())
+        matches!(&self.kind, Kind::Client(client) if client.client.is_busy())
     }
 }
 
