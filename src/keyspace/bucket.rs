@@ -9,7 +9,7 @@ use super::{Access, record};
 use crate::types::Millis;
 use crate::values::lean::{reserve, trim, with_slack};
 use crate::values::tag::{Place, Tag};
-use crate::values::{Rules, Value, View, overwrite};
+use crate::values::{Bytes, LONG, Rules, Value, View, overwrite};
 
 /// See the module.
 #[derive(Default)]
@@ -165,9 +165,11 @@ impl Bucket {
 
     /// Writes a part of the string at `at` (see [`Text::overwrite`]), in place if it lies outside; then it stays there, for it is likely to
     /// grow.
-    pub fn overwrite(&mut self, at: usize, offset: usize, part: &[u8], rules: &Rules) {
+    pub fn overwrite(&mut self, at: usize, offset: usize, part: &Bytes<'_>, rules: &Rules) {
         let entry = self.entry(at);
-        if let View::Bytes(bytes) = entry.value {
+        if let View::Bytes(bytes) = entry.value
+            && offset + part.len() < LONG
+        {
             let (key, mut bytes) = (Box::<[u8]>::from(entry.key), bytes.to_vec());
             overwrite(&mut bytes, offset, part);
             if record::size(&key, &bytes, entry.expiry).is_some() {

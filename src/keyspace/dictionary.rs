@@ -13,7 +13,7 @@ use super::value::Entry;
 use crate::rng::Rng;
 use crate::types::Millis;
 use crate::values::linear::{address, depth};
-use crate::values::{Hasher, KeyHash, Rules, Value};
+use crate::values::{Bytes, Hasher, KeyHash, Rules, Value};
 
 /// Entries a bucket, on average: the last splits happen at twice as many.
 const LOAD: usize = 32;
@@ -112,7 +112,7 @@ impl Dictionary {
     }
 
     /// Writes a part of a string.
-    pub fn overwrite(&mut self, position: Position, offset: usize, part: &[u8], rules: &Rules) {
+    pub fn overwrite(&mut self, position: Position, offset: usize, part: &Bytes<'_>, rules: &Rules) {
         self.change(position.bucket, |bucket| bucket.overwrite(position.at, offset, part, rules));
     }
 

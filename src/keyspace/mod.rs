@@ -145,6 +145,11 @@ impl Keyspace {
         &self.rules
     }
 
+    /// Where large buffers are left, to be freed with what else is.
+    pub fn rubble(&self) -> &Rubble {
+        &self.rules.rubble
+    }
+
     /// Memory that keys and values take, in bytes.
     pub fn cost(&self) -> usize {
         self.cost + size_of_val(&*self.slots)

@@ -12,7 +12,7 @@ use super::dictionary::Dictionary;
 use super::value::{Entry, Owned};
 use super::walks::next_used;
 use crate::types::{SLOT_COUNT, Slot};
-use crate::values::{Hasher, KeyHash, Rules};
+use crate::values::{Hasher, KeyHash, Rules, Str};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Walks at a time: each keeps old entries of its own.
@@ -108,7 +108,7 @@ impl Walk {
 }
 
 fn cost(entry: &Entry<'_>) -> usize {
-    let value = entry.value.string().map_or_else(|_| entry.value.cost(), <[u8]>::len);
+    let value = entry.value.string().map_or_else(|_| entry.value.cost(), Str::len);
     VISIT_COST + entry.key.len() + value
 }
 

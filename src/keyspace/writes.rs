@@ -6,12 +6,20 @@
 use super::dictionary::Position;
 use super::{Entry, Expiry, Keyspace};
 use crate::types::{Millis, Slot};
-use crate::values::{Held, KeyHash, Rules, Text, Value, View, WrongType};
+use crate::values::{Bytes, Held, KeyHash, Rules, Text, Value, View, WrongType};
 
 impl Keyspace {
     /// Sets a key to a string, whatever it held before.
     pub fn set_string(&mut self, slot: Slot, key: &[u8], value: &[u8], expiry: Expiry, now: Millis) {
         self.put(slot, key, View::Bytes(value), expiry, now);
+    }
+
+    /// The same by bytes that may be shared.
+    pub fn set_bytes(&mut self, slot: Slot, key: &[u8], value: &Bytes<'_>, expiry: Expiry, now: Millis) {
+        match value {
+            Bytes::Lent(value) => self.set_string(slot, key, value, expiry, now),
+            Bytes::Shared(_) => self.put(slot, key, View::Value(&Text::new(value, &self.rules).into()), expiry, now),
+        }
     }
 
     /// Sets a key to a value, whatever it held before.
@@ -50,12 +58,15 @@ impl Keyspace {
     ///
     /// # Errors
     /// The key holds no string; nothing was done.
-    pub fn overwrite(&mut self, slot: Slot, key: &[u8], offset: usize, part: &[u8], now: Millis) -> Result<(), WrongType> {
+    pub fn overwrite(&mut self, slot: Slot, key: &[u8], offset: usize, part: &Bytes<'_>, now: Millis) -> Result<(), WrongType> {
         let hash = self.rules.hasher.hash(key);
         let Some(position) = self.find_of_type(slot, hash, key, now, |value| value.string().is_ok())? else {
-            let mut bytes = vec![0; offset];
-            bytes.extend_from_slice(part);
-            self.set_string(slot, key, &bytes, Expiry::Never, now);
+            let mut text = Text::default();
+            text.overwrite(offset, part, &self.rules);
+            match text {
+                Text::Short(bytes) => self.set_string(slot, key, &bytes, Expiry::Never, now),
+                long => self.put(slot, key, View::Value(&long.into()), Expiry::Never, now),
+            }
             return Ok(());
         };
         self.put_aside(slot, hash, key, Some(position));
@@ -121,16 +132,6 @@ impl Keyspace {
         match self.dictionary(slot).zip(found) {
             Some((dictionary, position)) if !is_right(dictionary.entry(position).value) => Err(WrongType),
             _ => Ok(found),
-        }
-    }
-
-    /// Gives a key that has just been set to an empty string what lies in `buffer` from `start` on for its own, so that a long value is not
-    /// copied: no change beside that one. Nothing happens if the key is gone.
-    pub fn give_string(&mut self, slot: Slot, key: &[u8], buffer: Vec<u8>, start: usize) {
-        if let Some(position) = self.find_alive(slot, self.rules.hasher.hash(key), key, 0) {
-            self.change(slot, |dictionary, rules| {
-                dictionary.edit(position, rules, |value| *value = Text::within(buffer, start, rules).into());
-            });
         }
     }
 }

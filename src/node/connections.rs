@@ -147,6 +147,7 @@ impl<D: Disk> Node<D> {
     pub(in crate::node) fn session_ended(&mut self, conn: ConnId, session: Session) {
         match session.kind {
             Kind::Client(mut client) => {
+                self.dataset.keyspace.rubble().free(session.receive);
                 if client.client.replica.as_ref().is_some_and(|replica| replica.is_online()) {
                     log::info!("The link to replica {} has ended", replica_named(&self.metadata.state, &client.client));
                 }

@@ -232,8 +232,8 @@ impl Net {
             }
             let now = self.clock(at);
             let Some(transmit) = self.nodes[at].transmit_buffer(&TURNED, conn, now) else { continue };
-            let bytes = transmit.as_slice().to_vec();
-            transmit.advance(bytes.len());
+            let mut bytes = Vec::new();
+            transmit.drain(|piece| bytes.extend_from_slice(&piece));
             self.nodes[at].flushed(conn, bytes.len());
             if self.slow.contains(&(at, peer, port)) {
                 self.under_way.push(((peer, far), bytes));

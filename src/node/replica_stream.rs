@@ -7,13 +7,15 @@
 
 use crate::commands::{Flag, Flow, table};
 use crate::node::Node;
-use crate::node::io::long_values::{NoMemory, give_long_value, make_room};
+use crate::node::io::long_values::{NoMemory, make_room, take_long};
 use crate::node::io::sessions::{Kind, Phase, PrimaryLink, StreamReader};
+use crate::node::io::transmit::Transmit;
 use crate::node::serve::{KEPT_CAPACITY, Step};
 use crate::replication::{SyncError, acknowledgement};
-use crate::session::{Client, LONG_VALUE, LongValue};
+use crate::session::Client;
 use crate::store::Disk;
 use crate::types::ConnId;
+use crate::values::Bytes;
 use crate::wire::{Args, ProtocolError};
 
 /// Why a link to a primary is closed.
@@ -107,35 +109,29 @@ impl<D: Disk> Node<D> {
     ) -> Result<(), Fault> {
         let mut asked = false;
         while *used < received.len() {
-            let rest = &received[*used..];
-            let Some(parsed) = reader.parser.next(rest)? else { break };
+            let Some(parsed) = reader.parser.next(&received[*used..])? else { break };
             let StreamReader { client, parser, unfinished, failed, is_closing } = &mut *reader;
-            let args = parser.args(rest);
+            let long = take_long(received, *used, parsed.used, self.dataset.keyspace.rubble());
+            let start = if long.is_some() { std::mem::take(used) } else { *used };
+            let rest = &received[*used..];
+            let args = long.as_ref().map_or_else(|| parser.args(rest), |long| parser.args_within(long));
+            *used = if long.is_some() { 0 } else { start + parsed.used };
             if says_last_word(args) {
                 *is_closing = true;
-                *used += parsed.used;
                 continue;
-            }
-            let is_long = parsed.used >= LONG_VALUE;
-            if is_long {
-                client.long_value = LongValue::Offered;
             }
             if asks_for_offset(args) {
                 asked = true;
             } else if !args.is_empty() {
                 self.run_streamed(conn, client, args, failed)?;
             }
-            let request = &rest[..parsed.used];
+            let request = long.clone().map_or_else(|| rest[..parsed.used].into(), Bytes::from);
             if client.multi.is_some() {
-                unfinished.extend_from_slice(request);
+                unfinished.push(request);
             } else {
-                self.dataset.stream.relay(unfinished);
+                unfinished.drain(|bytes| self.dataset.stream.relay(bytes));
                 self.dataset.stream.relay(request);
-                *unfinished = Vec::new();
             }
-            let end = *used + parsed.used;
-            let given = is_long && give_long_value(&mut self.dataset.keyspace, client, parser, received, *used, end);
-            *used = if given { 0 } else { end };
         }
         if asked {
             acknowledgement(self.dataset.stream.offset(), out);
@@ -147,8 +143,9 @@ impl<D: Disk> Node<D> {
     /// Runs one command. One that no primary sends ends the link: what comes behind it may mean anything. A write that fails does not, as
     /// in Redis.
     fn run_streamed(&mut self, conn: ConnId, client: &mut Client, args: Args<'_>, failed: &mut bool) -> Result<(), Fault> {
-        let (errors, mut reply) = (self.out.server.stats.error_replies, Vec::new());
+        let (errors, mut reply) = (self.out.server.stats.error_replies, Transmit::default());
         let flow = self.run(conn, client, &mut reply, Step::Execute(args));
+        let reply = reply.as_slice();
         let shown = reply[..reply.len().min(256)].escape_ascii();
         let writes = || client.last_command.is_some_and(|id| table().get(id).command.has(Flag::Write));
         if flow != Flow::Done {

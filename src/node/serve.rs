@@ -9,15 +9,17 @@ use crate::node::clients::pubsub_delivery::client_pushes;
 use crate::node::clients::pubsub_delivery::{Asking, Others};
 use crate::node::dataset::expiry::wanted_notes;
 use crate::node::dataset::wait::AckWait;
-use crate::node::io::long_values::{give_long_value, make_room};
+use crate::node::io::long_values::{make_room, put_back, take_long};
 use crate::node::io::sessions::{ClientSession, Input, Kind, MAX_UNSENT, Session};
+use crate::node::io::transmit::Transmit;
 use crate::node::metadata::Metadata;
 use crate::node::metadata::proposals::Part;
 use crate::node::views::outsiders;
 use crate::node::{Node, apply_config};
-use crate::session::{Client, LONG_VALUE, LongValue};
+use crate::session::Client;
 use crate::store::Disk;
 use crate::types::{ConnId, Millis, Now};
+use crate::values::Shared;
 use crate::wire::{Args, Limits, Reply};
 
 /// What a turn adds to a long reply: some tenths of a millisecond.
@@ -71,25 +73,22 @@ impl<D: Disk> Node<D> {
                 client.held_up = true;
                 break;
             }
-            let rest = &received[used..];
-            match client.parser.next(rest) {
+            match client.parser.next(&received[used..]) {
                 Ok(None) => break,
-                Ok(Some(parsed)) => {
-                    let is_long = parsed.used >= LONG_VALUE;
-                    if is_long {
-                        client.client.long_value = LongValue::Offered;
+                // A held request is to be read again.
+                Ok(Some(parsed)) => match take_long(&mut received, used, parsed.used, self.dataset.keyspace.rubble()) {
+                    None => {
+                        flow = self.serve(conn, &mut session, &received[used..], None);
+                        used += if flow == Flow::Held { 0 } else { parsed.used };
                     }
-                    flow = self.serve(conn, &mut session, rest);
-                    let end = used + parsed.used;
-                    let Kind::Client(client) = &mut session.kind else { break };
-                    let ClientSession { client, parser, .. } = &mut **client;
-                    if is_long && give_long_value(&mut self.dataset.keyspace, client, parser, &mut received, used, end) {
+                    Some(request) => {
                         used = 0;
-                    } else if flow != Flow::Held {
-                        // A held request stays where it is, to be read again.
-                        used = end;
+                        flow = self.serve(conn, &mut session, &request, Some(&request));
+                        if flow == Flow::Held {
+                            put_back(&mut received, request);
+                        }
                     }
-                }
+                },
                 // As for any reply, there is no place for this one.
                 Err(_) if client.client.is_replica() => flow = Flow::Close,
                 Err(error) => {
@@ -116,11 +115,11 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// Runs the command that the session's parser has just read from `buffer`.
-    fn serve(&mut self, conn: ConnId, session: &mut Session, buffer: &[u8]) -> Flow {
+    /// Runs the command that the session's parser has just read from `buffer`, which may be one that others can hold.
+    fn serve(&mut self, conn: ConnId, session: &mut Session, buffer: &[u8], shared: Option<&Shared>) -> Flow {
         let Kind::Client(client) = &mut session.kind else { return Flow::Done };
         let ClientSession { client, parser, .. } = &mut **client;
-        let args = parser.args(buffer);
+        let args = shared.map_or_else(|| parser.args(buffer), |shared| parser.args_within(shared));
         if args.is_empty() {
             // A replica that loads shows by empty lines that it is there.
             if let Some(replica) = &mut client.replica {
@@ -129,7 +128,7 @@ impl<D: Disk> Node<D> {
             return Flow::Done;
         }
         let was_authenticated = client.authenticated;
-        let flow = self.run(conn, client, session.transmit.end(), Step::Execute(args));
+        let flow = self.run(conn, client, &mut session.transmit, Step::Execute(args));
         if client.authenticated != was_authenticated {
             parser.set_limits(limits(&self.view.config, client.authenticated));
         }
@@ -143,7 +142,7 @@ impl<D: Disk> Node<D> {
         flow
     }
 
-    pub(in crate::node) fn run(&mut self, conn: ConnId, client: &mut Client, out: &mut Vec<u8>, step: Step<'_>) -> Flow {
+    pub(in crate::node) fn run(&mut self, conn: ConnId, client: &mut Client, out: &mut Transmit, step: Step<'_>) -> Flow {
         let (resp3, upstream) = (client.resp3, self.dataset.upstream(&self.out));
         let limit = self.view.config.client_output_buffer_limit.pubsub.hard;
         self.dataset.keyspace.want_notes(wanted_notes(&self.view.config));
@@ -159,7 +158,7 @@ impl<D: Disk> Node<D> {
             slot: NO_SLOT,
             client,
             conn,
-            reply: Reply::new(out, resp3),
+            reply: Reply::within(out, resp3),
             keyspace: &mut self.dataset.keyspace,
             stream: &mut self.dataset.stream,
             cluster: Cluster {
@@ -196,7 +195,7 @@ impl<D: Disk> Node<D> {
         };
         let flow = step.take(&mut context);
         let Others { own_pushes, overrun, .. } = others;
-        client_pushes(client, out).extend_from_slice(&own_pushes);
+        client_pushes(client, out.end()).extend_from_slice(&own_pushes);
         self.out.close_overrun(&overrun, &self.dataset.stream);
         written.into_iter().for_each(|written| self.part_from_history(written));
         flow
@@ -233,7 +232,7 @@ impl<D: Disk> Node<D> {
             let Some(mut session) = self.out.io.sessions.lend(conn) else { continue };
             let mut flow = Flow::Done;
             if let Kind::Client(client) = &mut session.kind {
-                flow = self.run(conn, &mut client.client, session.transmit.end(), Step::Resume(outcome));
+                flow = self.run(conn, &mut client.client, &mut session.transmit, Step::Resume(outcome));
                 session.closing |= client.client.close_after_reply;
             }
             self.give_back(conn, session);

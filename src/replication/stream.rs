@@ -10,7 +10,8 @@
 use super::{Backlog, History};
 use crate::keyspace::{Expired, Keyspace, Note};
 use crate::types::ReplId;
-use crate::wire::{Limits, Parser, number};
+use crate::values::Bytes;
+use crate::wire::{Chain, Limits, Parser, number};
 
 /// A stream is not bounded by who reads it.
 pub const STREAMED: Limits =
@@ -35,7 +36,7 @@ enum Unit {
     /// Nothing was fed yet.
     Empty,
     /// One command was fed; it needs no MULTI if it stays alone.
-    One(Vec<u8>),
+    One(Chain),
     /// MULTI and the commands so far are in the stream.
     Open,
 }
@@ -176,9 +177,11 @@ impl Stream {
     }
 
     /// The primary's stream went on with these bytes.
-    pub fn relay(&mut self, bytes: &[u8]) {
-        self.backlog.get_or_insert_with(|| Backlog::new(self.history.offset)).append(bytes);
+    pub fn relay<'a>(&mut self, bytes: impl Into<Bytes<'a>>) {
+        let bytes = bytes.into();
+        let before = self.history.offset;
         self.history.offset += bytes.len() as u64;
+        self.backlog.get_or_insert_with(|| Backlog::new(before)).append(bytes);
     }
 
     /// This node is a primary now, with the data that it has: under a new id, for others may have had more of the old one. Nothing happens
@@ -194,7 +197,7 @@ impl Stream {
     // ---- a primary's ----
 
     /// A command that changed something, if changes are recorded.
-    pub fn feed<'a>(&mut self, words: impl ExactSizeIterator<Item = &'a [u8]> + Clone) {
+    pub fn feed<'a>(&mut self, words: impl ExactSizeIterator<Item: Into<Bytes<'a>>> + Clone) {
         if !self.is_recording() {
             return;
         }
@@ -204,13 +207,13 @@ impl Stream {
                 self.unit = Unit::None;
             }
             Unit::Empty => {
-                let mut first = Vec::new();
-                encode(words, &mut Vec::new(), |bytes| first.extend_from_slice(bytes));
+                let mut first = Chain::default();
+                encode(words, &mut Vec::new(), |bytes| first.push(bytes));
                 self.unit = Unit::One(first);
             }
-            Unit::One(first) => {
+            Unit::One(mut first) => {
                 self.emit([&b"MULTI"[..]].into_iter());
-                self.relay(&first);
+                first.drain(|bytes| self.relay(bytes));
                 self.emit(words);
             }
             Unit::Open => self.emit(words),
@@ -227,7 +230,7 @@ impl Stream {
     }
 
     /// As [`Stream::feed`], in place of the running command as it came.
-    pub fn replace<'a>(&mut self, words: impl ExactSizeIterator<Item = &'a [u8]> + Clone) {
+    pub fn replace<'a>(&mut self, words: impl ExactSizeIterator<Item: Into<Bytes<'a>>> + Clone) {
         self.replaced = true;
         self.feed(words);
     }
@@ -246,9 +249,9 @@ impl Stream {
     pub fn end_unit(&mut self) {
         match std::mem::replace(&mut self.unit, Unit::None) {
             Unit::None | Unit::Empty => {}
-            Unit::One(command) => {
+            Unit::One(mut command) => {
                 self.select();
-                self.relay(&command);
+                command.drain(|bytes| self.relay(bytes));
             }
             Unit::Open => self.emit([&b"EXEC"[..]].into_iter()),
         }
@@ -259,7 +262,7 @@ impl Stream {
         !matches!(self.unit, Unit::None)
     }
 
-    fn emit<'a>(&mut self, words: impl ExactSizeIterator<Item = &'a [u8]> + Clone) {
+    fn emit<'a>(&mut self, words: impl ExactSizeIterator<Item: Into<Bytes<'a>>>) {
         self.select();
         let mut scratch = std::mem::take(&mut self.scratch);
         encode(words, &mut scratch, |bytes| self.relay(bytes));
@@ -281,21 +284,22 @@ impl Stream {
 }
 
 /// Writes a command as a request, piece by piece: a long argument is not copied on the way.
-fn encode<'a>(words: impl ExactSizeIterator<Item = &'a [u8]>, scratch: &mut Vec<u8>, mut write: impl FnMut(&[u8])) {
+fn encode<'a>(words: impl ExactSizeIterator<Item: Into<Bytes<'a>>>, scratch: &mut Vec<u8>, mut write: impl FnMut(Bytes<'_>)) {
     scratch.clear();
     scratch.push(b'*');
     number::push_u64(scratch, words.len() as u64);
     scratch.extend_from_slice(b"\r\n");
     for word in words {
+        let word = word.into();
         scratch.push(b'$');
         number::push_u64(scratch, word.len() as u64);
         scratch.extend_from_slice(b"\r\n");
-        write(scratch);
+        write(scratch.as_slice().into());
         write(word);
         scratch.clear();
         scratch.extend_from_slice(b"\r\n");
     }
-    write(scratch);
+    write(scratch.as_slice().into());
 }
 
 #[cfg(test)]

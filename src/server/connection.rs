@@ -62,6 +62,8 @@ pub struct Connection {
     pub hung_up: bool,
     /// Stands in the event loop's list of connections to read.
     pub listed: bool,
+    /// Stands in the event loop's list of those to write to.
+    pub unblocked: bool,
 }
 
 /// How a turn's reading of one connection ended.
@@ -91,7 +93,7 @@ pub enum WriteError {
 impl Connection {
     /// A connection that is up, or is being dialled.
     pub fn new(id: ConnId, class: Class, stream: Stream, dialling: bool) -> Self {
-        Self { id, class, stream, dialling, readable: false, writable: !dialling, hung_up: false, listed: false }
+        Self { id, class, stream, dialling, readable: false, writable: !dialling, hung_up: false, listed: false, unblocked: false }
     }
 
     /// Reads up to the budget, into the buffers that the core gives, as long as it does; it is told of each arrival.

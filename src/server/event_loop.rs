@@ -28,6 +28,8 @@ use crate::types::{ConnId, Millis};
 const EVENTS_PER_POLL: usize = 1024;
 /// Connections accepted per listener and turn.
 const ACCEPTS_PER_TURN: usize = 128;
+/// Bytes written to one connection a turn, or some more: the others are not to wait for a long reply.
+const WRITTEN_A_TURN: usize = 1 << 20;
 /// Pause before accepting again once file descriptors or memory have run out.
 const ACCEPT_PAUSE: Millis = 100;
 /// No sleep is longer (ms), whatever is due: the clock may have gone back since the node read it [N66 clock-set-back].
@@ -70,7 +72,7 @@ pub struct EventLoop<D: Disk> {
     reading_clients: Vec<ConnId>,
     /// Readable, but the core takes nothing from them now: no edge will come when it does.
     held: Vec<ConnId>,
-    /// Sockets that take bytes again, with some left over perhaps.
+    /// Sockets that take bytes, with some left over perhaps: each stands in it once (its `unblocked`).
     unblocked: Vec<ConnId>,
     /// The core has been told something since its turn: the next one follows at once.
     noted: bool,
@@ -193,7 +195,7 @@ impl<D: Disk> EventLoop<D> {
             self.settle_dial(id);
         }
         let Some(connection) = self.connections.get_mut(id).filter(|connection| !connection.dialling) else { return };
-        if event.is_writable() && !mem::replace(&mut connection.writable, true) {
+        if event.is_writable() && !mem::replace(&mut connection.writable, true) && !mem::replace(&mut connection.unblocked, true) {
             self.unblocked.push(id);
         }
         connection.hung_up |= event.is_read_closed();
@@ -353,6 +355,7 @@ impl<D: Disk> EventLoop<D> {
     /// Writes what the core has ready, and what sockets left over that take bytes again. Walks dirty connections only.
     fn flush(&mut self, turned: &Turned) {
         for id in mem::take(&mut self.unblocked) {
+            self.connections.get_mut(id).into_iter().for_each(|connection| connection.unblocked = false);
             self.flush_one(turned, id);
         }
         while let Some(id) = self.node.next_dirty(turned) {
@@ -369,7 +372,14 @@ impl<D: Disk> EventLoop<D> {
             if transmit.is_empty() || !connection.writable {
                 break;
             }
-            match connection.write(transmit.as_slice()) {
+            if written >= WRITTEN_A_TURN {
+                if !mem::replace(&mut connection.unblocked, true) {
+                    self.unblocked.push(id);
+                }
+                break;
+            }
+            let next = transmit.as_slice();
+            match connection.write(&next[..next.len().min(WRITTEN_A_TURN)]) {
                 Ok(count) => {
                     transmit.advance(count);
                     written += count;

@@ -68,33 +68,8 @@ pub struct Client {
     pub replica: Option<Box<Replica>>,
     /// The connection is to be closed once its replies are sent.
     pub close_after_reply: bool,
-    /// What becomes of a long argument.
-    pub long_value: LongValue,
     /// A reply of which not all is written yet. No command runs before that.
     pub long_reply: Option<Box<LongReply>>,
-}
-
-/// So many bytes are a long value: rather than to copy them, the buffer that they came in becomes the value.
-pub const LONG_VALUE: usize = 1 << 20;
-
-/// Whether a long argument of the running command may become a value as it is.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub enum LongValue {
-    /// No: what runs is no request that lies in a buffer of its client.
-    #[default]
-    Lent,
-    /// Yes.
-    Offered,
-    /// The argument in this place is the value of this key, which has been set, and is empty until the command has run to its end and
-    /// replicas have been told.
-    Taken {
-        /// Of the argument.
-        place: usize,
-        /// Of the key.
-        slot: Slot,
-        /// The key.
-        key: Box<[u8]>,
-    },
 }
 
 /// A watched key. The keyspace counts its watchers, so each goes back through [`Client::unwatch_all`].
@@ -138,7 +113,6 @@ impl Client {
             held: false,
             replica: None,
             close_after_reply: false,
-            long_value: LongValue::Lent,
             long_reply: None,
         }
     }

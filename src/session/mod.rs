@@ -17,7 +17,7 @@ mod subscriptions;
 mod transaction;
 
 pub use bus_stats::BusStats;
-pub use client::{Client, LONG_VALUE, LongValue, Watched};
+pub use client::{Client, Watched};
 pub use client_list::{Buffers, ClientList};
 pub use command::{Access, CommandId, KeySlots};
 pub use long_reply::LongReply;

@@ -6,7 +6,7 @@
 
 use super::lean::{reserve, trim};
 use super::tag::{Place, Tag};
-use super::{Face, Rules, Text};
+use super::{Rules, Shared};
 
 /// A pair with more bytes lies outside.
 const SMALL: usize = 1 << 10;
@@ -21,7 +21,7 @@ pub struct Chunk {
     /// Records without gaps; each has one tag.
     page: Vec<u8>,
     /// Pairs that are too long for the page.
-    outside: Vec<(Text, Text)>,
+    outside: Vec<(Shared, Shared)>,
 }
 
 impl Chunk {
@@ -31,7 +31,7 @@ impl Chunk {
 
     /// Memory that it takes, in bytes.
     pub fn cost(&self) -> usize {
-        let outside: usize = self.outside.iter().map(|(field, value)| size_of::<(Text, Text)>() + field.cost() + value.cost()).sum();
+        let outside: usize = self.outside.iter().map(|(field, value)| size_of::<(Shared, Shared)>() + field.cost() + value.cost()).sum();
         size_of::<Self>() + self.tags.capacity() * size_of::<Tag>() + self.page.capacity() + outside
     }
 
@@ -49,7 +49,7 @@ impl Chunk {
             }
             Place::Outside(index) => {
                 let (field, value) = &self.outside[index];
-                (field.bytes(), value.bytes())
+                (field, value)
             }
         }
     }
@@ -57,7 +57,7 @@ impl Chunk {
     /// Adds a pair whose field is not there.
     pub fn insert(&mut self, fingerprint: u8, field: &[u8], value: &[u8], rules: &Rules) {
         if field.len() + value.len() > SMALL {
-            let pair = (Text::within(field.to_vec(), 0, rules), Text::within(value.to_vec(), 0, rules));
+            let pair = (Shared::new(field.to_vec(), &rules.rubble), Shared::new(value.to_vec(), &rules.rubble));
             return self.insert_outside(fingerprint, pair);
         }
         let offset = self.page.len();
@@ -69,7 +69,7 @@ impl Chunk {
         self.push_tag(Tag::in_page(fingerprint, offset));
     }
 
-    fn insert_outside(&mut self, fingerprint: u8, pair: (Text, Text)) {
+    fn insert_outside(&mut self, fingerprint: u8, pair: (Shared, Shared)) {
         let tag = Tag::outside(fingerprint, self.outside.len());
         reserve(&mut self.outside, 1);
         self.outside.push(pair);
@@ -115,7 +115,7 @@ impl Chunk {
     }
 
     /// Takes a pair whose tag is gone already; the last one takes its index.
-    fn take_outside(&mut self, index: usize) -> (Text, Text) {
+    fn take_outside(&mut self, index: usize) -> (Shared, Shared) {
         let taken = self.outside.swap_remove(index);
         let last = Place::Outside(self.outside.len());
         if let Some(tag) = self.tags.iter_mut().find(|tag| tag.place() == last) {

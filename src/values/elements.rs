@@ -7,7 +7,7 @@ use crate::rdb::Output;
 /// A string is told in pieces of so many bytes, if it is longer than `WHOLE`.
 pub const SLICE: usize = 64 << 10;
 /// The longest string that is never cut: longer ones are not compressed in RDBs, for that would take too long.
-const WHOLE: usize = 256 << 10;
+pub const WHOLE: usize = 256 << 10;
 
 /// Where a walk over a value goes on. The default is the beginning. What the parts and items are is the type's to say.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

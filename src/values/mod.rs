@@ -15,15 +15,19 @@ mod hasher;
 pub mod lean;
 pub mod linear;
 mod listpack;
+mod long;
 mod rubble;
+mod shared;
 mod string;
 mod table;
 pub mod tag;
 
-pub use elements::{Parts, Piece, Place, SLICE};
+pub use elements::{Parts, Piece, Place, SLICE, WHOLE};
 pub use hasher::{Hasher, KeyHash};
+pub use long::Long;
 pub use rubble::Rubble;
-pub use string::{LONG, overwrite};
+pub use shared::{Bytes, Shared};
+pub use string::{LONG, Str, overwrite};
 
 use crate::rdb::{Output, Reader, Stop};
 
@@ -212,14 +216,14 @@ pub enum View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// Its bytes, if it is a string.
+    /// It as a string.
     ///
     /// # Errors
     /// It is none.
-    pub fn string(self) -> Result<&'a [u8], WrongType> {
+    pub fn string(self) -> Result<Str<'a>, WrongType> {
         match self {
-            Self::Bytes(bytes) => Ok(bytes),
-            Self::Value(value) => Text::of(value).map(Text::bytes).ok_or(WrongType),
+            Self::Bytes(bytes) => Ok(Str::Short(bytes)),
+            Self::Value(value) => Text::of(value).map(Text::read).ok_or(WrongType),
         }
     }
 
@@ -261,7 +265,7 @@ impl<'a> View<'a> {
     /// The same as a value of its own.
     pub fn to_value(self, rules: &Rules) -> Value {
         match self {
-            Self::Bytes(bytes) => Text::within(bytes.to_vec(), 0, rules).into(),
+            Self::Bytes(bytes) => Text::of_buffer(bytes.to_vec(), rules).into(),
             Self::Value(value) => value.clone(),
         }
     }

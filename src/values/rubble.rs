@@ -41,6 +41,13 @@ impl Rubble {
         self.0.borrow_mut().push(Box::new(debris));
     }
 
+    /// This buffer is of no use any more: it is freed, in slices if it is large.
+    pub fn free(&self, bytes: Vec<u8>) {
+        if bytes.capacity() > STEP {
+            self.push(bytes);
+        }
+    }
+
     /// Frees with about this budget; true if nothing is left.
     pub fn free_some(&self, budget: &mut usize) -> bool {
         // Freeing may bring more: it is not borrowed meanwhile.

@@ -1,19 +1,19 @@
 //! Strings that do not lie with their keys.
 //!
-//! Owns: their bytes; long ones are one buffer that is shared by count. Must not: copy a long one unless it is shared and written to.
+//! Owns: which of two forms they have: long ones are made of stretches that are shared (`long.rs`). Must not: copy a long one.
 //!
 //! In an RDB: type 0, the string. Its place is a byte.
 
-use super::elements::{Parts, Piece, Place, SLICE};
-use super::{Face, Load, Rubble, Rules, Value};
+use super::elements::{Parts, Piece, Place, SLICE, WHOLE};
+use super::{Bytes, Face, Load, Long, Rules, Shared, Value};
 use crate::rdb::{Output, Packed, Problem, Reader, Stop};
 use crate::types::decimal::parse_i64;
+use std::borrow::Cow;
+use std::ops::Range;
 use std::rc::Rc;
 
 /// A string of so many bytes is shared, and of those that are loaded goes straight into its place.
 pub const LONG: usize = 64 << 10;
-/// What is freed at once.
-const FREED: usize = 1 << 20;
 /// The longest string that Redis keeps together with its object.
 const EMBEDDED: usize = 44;
 
@@ -26,26 +26,49 @@ pub enum Text {
     Long(Rc<Long>),
 }
 
-/// A buffer in which a long string lies.
-#[derive(Clone, Debug)]
-pub struct Long {
-    buffer: Vec<u8>,
-    /// Where in the buffer it begins.
-    start: usize,
-    rubble: Rubble,
-}
-
-impl Drop for Long {
-    fn drop(&mut self) {
-        if self.buffer.capacity() > FREED {
-            self.rubble.push(std::mem::take(&mut self.buffer));
-        }
-    }
-}
-
 impl Default for Text {
     fn default() -> Self {
         Self::Short(Vec::new())
+    }
+}
+
+/// A string as it is read.
+#[derive(Clone, Copy, Debug)]
+pub enum Str<'a> {
+    /// As [`Text::Short`], or one that lies with its key.
+    Short(&'a [u8]),
+    /// As [`Text::Long`].
+    Long(&'a Long),
+}
+
+impl<'a> Str<'a> {
+    /// How many bytes it has.
+    pub fn len(self) -> usize {
+        match self {
+            Self::Short(bytes) => bytes.len(),
+            Self::Long(long) => long.len(),
+        }
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// Its bytes; none if there are so many that they do not lie together.
+    pub fn short(self) -> Option<&'a [u8]> {
+        match self {
+            Self::Short(bytes) => Some(bytes),
+            Self::Long(_) => None,
+        }
+    }
+
+    /// These bytes of it, copied if they do not lie together.
+    pub fn bytes(self, range: Range<usize>) -> Cow<'a, [u8]> {
+        match self {
+            Self::Short(bytes) => Cow::Borrowed(&bytes[range]),
+            Self::Long(long) => long.bytes(range),
+        }
     }
 }
 
@@ -59,25 +82,32 @@ pub fn encoding(bytes: &[u8]) -> &'static str {
 }
 
 impl Text {
-    /// What lies in the buffer from `start` on.
-    pub fn within(buffer: Vec<u8>, start: usize, rules: &Rules) -> Self {
-        if buffer.len() - start < LONG {
-            return Self::Short(if start == 0 { buffer } else { buffer[start..].to_vec() });
+    /// A string of these bytes.
+    pub fn new(bytes: &Bytes<'_>, rules: &Rules) -> Self {
+        match bytes {
+            Bytes::Lent(bytes) => Self::of_buffer(bytes.to_vec(), rules),
+            Bytes::Shared(shared) if shared.len() < LONG => Self::Short(shared.to_vec()),
+            Bytes::Shared(_) => Self::long(bytes, rules),
         }
-        Self::Long(Rc::new(Long { buffer, start, rubble: rules.rubble.clone() }))
     }
 
-    /// Its bytes.
-    pub fn bytes(&self) -> &[u8] {
+    /// A string of the bytes in this buffer, which are not copied.
+    pub fn of_buffer(buffer: Vec<u8>, rules: &Rules) -> Self {
+        if buffer.len() < LONG { Self::Short(buffer) } else { Self::long(&Shared::new(buffer, &rules.rubble).into(), rules) }
+    }
+
+    fn long(bytes: &Bytes<'_>, rules: &Rules) -> Self {
+        let mut long = Long::new(&rules.rubble);
+        long.write(0, bytes);
+        Self::Long(Rc::new(long))
+    }
+
+    /// It, to be read.
+    pub fn read(&self) -> Str<'_> {
         match self {
-            Self::Short(bytes) => bytes,
-            Self::Long(long) => &long.buffer[long.start..],
+            Self::Short(bytes) => Str::Short(bytes),
+            Self::Long(long) => Str::Long(long),
         }
-    }
-
-    /// Whether it is told in pieces.
-    pub fn is_sliced(&self) -> bool {
-        !Piece::of(self.bytes(), 0).ends()
     }
 
     /// Becomes these bytes, in the room that it has if that fits.
@@ -88,23 +118,20 @@ impl Text {
                 old.extend_from_slice(bytes);
                 old.shrink_to(bytes.len() * 2);
             }
-            _ => *self = Self::within(bytes.to_vec(), 0, rules),
+            _ => *self = Self::of_buffer(bytes.to_vec(), rules),
         }
     }
 
-    /// Writes `part` from this byte on, with zeros between the end and it. What is shared is copied.
-    pub fn overwrite(&mut self, offset: usize, part: &[u8], rules: &Rules) {
-        match self {
-            Self::Short(bytes) => {
-                overwrite(bytes, offset, part);
-                if bytes.len() >= LONG {
-                    *self = Self::within(std::mem::take(bytes), 0, rules);
-                }
+    /// Writes `part` from this byte on, with zeros between the end and it. What is shared is copied, as far as it is written to.
+    pub fn overwrite(&mut self, offset: usize, part: &Bytes<'_>, rules: &Rules) {
+        if let Self::Short(bytes) = self {
+            if offset + part.len() < LONG {
+                return overwrite(bytes, offset, part);
             }
-            Self::Long(long) => {
-                let long = Rc::make_mut(long);
-                overwrite(&mut long.buffer, long.start + offset, part);
-            }
+            *self = Self::long(&std::mem::take(bytes).as_slice().into(), rules);
+        }
+        if let Self::Long(long) = self {
+            Rc::make_mut(long).write(offset, part);
         }
     }
 }
@@ -126,17 +153,20 @@ impl Face for Text {
     const SHIPPED: () = ();
 
     fn encoding(&self) -> &'static str {
-        encoding(self.bytes())
+        match self {
+            Self::Short(bytes) => encoding(bytes),
+            Self::Long(_) => "raw",
+        }
     }
 
     fn is_empty(&self) -> bool {
-        self.bytes().is_empty()
+        self.read().is_empty()
     }
 
     fn cost(&self) -> usize {
         match self {
             Self::Short(bytes) => bytes.capacity(),
-            Self::Long(long) => size_of::<Long>() + long.buffer.capacity(),
+            Self::Long(long) => long.cost(),
         }
     }
 
@@ -145,15 +175,16 @@ impl Face for Text {
     }
 
     fn walk(&self, mut from: Place, _: Parts, budget: usize, tell: &mut dyn FnMut(Piece<'_>)) -> Option<Place> {
-        let end = from.byte.saturating_add(budget);
+        let (text, end) = (self.read(), from.byte.saturating_add(budget));
+        let length = text.len();
         loop {
-            let piece = Piece::of(self.bytes(), from.byte);
-            tell(piece);
-            from.byte += piece.bytes.len();
-            if piece.ends() {
+            let to = if length <= WHOLE { length } else { length.min(from.byte + SLICE) };
+            tell(Piece { bytes: &text.bytes(from.byte..to), at: from.byte, length });
+            from.byte = to;
+            if to == length {
                 return None;
             }
-            if from.byte >= end {
+            if to >= end {
                 return Some(from);
             }
         }
@@ -168,15 +199,17 @@ impl Face for Text {
     }
 
     fn command(&self, from: Place, tell: &mut dyn FnMut(&[&[u8]])) -> Option<Place> {
-        let bytes = self.bytes();
-        let end = bytes.len().min(from.byte + SLICE);
-        tell(&[if from.byte == 0 { b"SET" } else { b"APPEND" }, &bytes[from.byte..end]]);
-        (end < bytes.len()).then_some(Place { byte: end, ..from })
+        let text = self.read();
+        let end = text.len().min(from.byte + SLICE);
+        tell(&[if from.byte == 0 { b"SET" } else { b"APPEND" }, &text.bytes(from.byte..end)]);
+        (end < text.len()).then_some(Place { byte: end, ..from })
     }
 
     #[cfg(test)]
     fn samples(rules: &Rules) -> Vec<Self> {
-        [0, 5, LONG, 1_000_000].map(|length| Self::within(vec![b'x'; length], 0, rules)).to_vec()
+        let mut samples = [0, 5, LONG, 1_000_000].map(|length| Self::of_buffer(vec![b'x'; length], rules)).to_vec();
+        samples.iter_mut().skip(2).for_each(|text| text.overwrite(200_000, &b"more".into(), rules));
+        samples
     }
 }
 
@@ -187,7 +220,7 @@ struct LoadText {
 
 impl Load for LoadText {
     fn read(&mut self, reader: &mut Reader<'_>) -> Result<Option<Value>, Stop> {
-        Ok(self.string.read(reader)?.map(|bytes| Text::within(bytes, 0, &self.rules).into()))
+        Ok(self.string.read(reader)?.map(|bytes| Text::of_buffer(bytes, &self.rules).into()))
     }
 }
 

@@ -178,6 +178,11 @@ fn what_is_large_is_shared_and_freed_in_slices() {
     assert!((5..500).contains(&slices) && rules.rubble.is_done(), "{slices}");
 }
 
+fn bytes(value: &Value) -> Vec<u8> {
+    let text = Text::of(value).unwrap().read();
+    text.bytes(0..text.len()).into_owned()
+}
+
 #[test]
 fn what_is_packed_is_small_whatever_the_thresholds_say() {
     let mut open = rules();
@@ -216,16 +221,18 @@ fn long_strings_within_a_hash_are_freed_in_slices() {
 #[test]
 fn long_strings_come_in_slices() {
     let (rules, long) = (rules(), (0..1_000_000u32).map(|number| (number >> 4) as u8).collect::<Vec<_>>());
-    for length in [0, 1, LONG - 1, LONG, 300_000, 1_000_000] {
-        let mut text = Text::within([b"head", &long[..length]].concat(), 4, &rules);
+    for length in [0, 1, LONG - 1, LONG, 200_000, 300_000, 1_000_000] {
+        let mut text = Text::of_buffer(long[..length].to_vec(), &rules);
         let value = Value::from(text.clone());
-        let bytes = saved(&value, 10_000);
-        let again = loaded(0, &bytes, 9999, &rules).unwrap().unwrap();
-        assert_eq!(Text::of(&again).unwrap().bytes(), &long[..length]);
-        text.overwrite(length + 3, b"x", &rules);
-        text.overwrite(0, b"yy", &rules);
-        assert!(text.bytes().len() == length + 4 && text.bytes().starts_with(b"yy") && text.bytes().ends_with(b"\0x"));
-        assert_eq!(Text::of(&value).unwrap().bytes(), &long[..length], "what is shared is copied");
+        let saved_bytes = saved(&value, 10_000);
+        let again = loaded(0, &saved_bytes, 9999, &rules).unwrap().unwrap();
+        assert_eq!(bytes(&again), &long[..length]);
+        text.overwrite(length + 3, &b"x".into(), &rules);
+        text.overwrite(0, &b"yy".into(), &rules);
+        let changed = Value::from(text);
+        let model = [b"yy", &long[2.min(length)..length], &[0, 0, 0][2usize.saturating_sub(length)..], b"x"].concat();
+        assert!(bytes(&changed) == model && saved(&changed, 10_000) == saved(&changed, usize::MAX));
+        assert_eq!(bytes(&value), &long[..length], "who holds it sees it as it was");
         let (mut told, mut place) = (Vec::new(), Some(Place::default()));
         while let Some(from) = place {
             place = value.command(from, &mut |words| {

@@ -1,6 +1,9 @@
 //! The arguments of one request: borrowed from the receive buffer, or kept for later.
 //!
-//! Owns: access by place. Must not: know what the arguments mean.
+//! Owns: access by place, and which of them may be shared rather than copied: long ones of a request that has a buffer of its own. Must
+//! not: know what the arguments mean.
+
+use crate::values::{Bytes, LONG, Shared};
 
 /// A stretch of a buffer; requests are bounded far below 4 GiB.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,11 +18,22 @@ pub struct Args<'a> {
     buf: &'a [u8],
     /// Each lies within `buf`: whoever builds an `Args` takes them from a parse of that buffer.
     ranges: &'a [Range32],
+    /// All of `buf`, if others may hold it too.
+    shared: Option<&'a Shared>,
 }
 
 impl<'a> Args<'a> {
     pub(super) fn new(buf: &'a [u8], ranges: &'a [Range32]) -> Self {
-        Self { buf, ranges }
+        Self { buf, ranges, shared: None }
+    }
+
+    pub(super) fn within(shared: &'a Shared, ranges: &'a [Range32]) -> Self {
+        Self { buf: shared, ranges, shared: Some(shared) }
+    }
+
+    /// Whether long ones can be shared.
+    pub fn are_shared(self) -> bool {
+        self.shared.is_some()
     }
 
     /// How many there are, the command name included.
@@ -44,7 +58,25 @@ impl<'a> Args<'a> {
 
     /// All but the first `count`; none if there are fewer.
     pub fn skip(self, count: usize) -> Self {
-        Self { buf: self.buf, ranges: self.ranges.get(count..).unwrap_or_default() }
+        Self { ranges: self.ranges.get(count..).unwrap_or_default(), ..self }
+    }
+
+    /// The argument in this place, which must exist, for who keeps it: shared if it is long, and most of what would be kept with it.
+    pub fn value(self, place: usize) -> Bytes<'a> {
+        match self.shared(self.ranges[place]) {
+            Some(shared) if shared.is_most() => shared.into(),
+            _ => self.get(place).into(),
+        }
+    }
+
+    /// In order, for who lets go of them soon: long ones are shared.
+    pub fn pieces(self) -> impl ExactSizeIterator<Item = Bytes<'a>> + Clone {
+        self.ranges.iter().map(move |range| self.shared(*range).map_or_else(|| self.slice(*range).into(), Bytes::from))
+    }
+
+    fn shared(self, range: Range32) -> Option<Shared> {
+        let range = range.start as usize..range.end as usize;
+        self.shared.filter(|_| range.len() >= LONG).map(|shared| shared.part(range))
     }
 
     /// In order.
@@ -64,27 +96,39 @@ impl std::fmt::Debug for Args<'_> {
 }
 
 /// Arguments that outlive the receive buffer: a command queued by MULTI, or one that waits.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct OwnedArgs {
-    buf: Box<[u8]>,
+    buf: Buffer,
     ranges: Box<[Range32]>,
+}
+
+#[derive(Clone, Debug)]
+enum Buffer {
+    Own(Box<[u8]>),
+    Shared(Shared),
 }
 
 impl OwnedArgs {
     /// The same arguments to borrow.
     pub fn as_args(&self) -> Args<'_> {
-        Args { buf: &self.buf, ranges: &self.ranges }
+        match &self.buf {
+            Buffer::Own(buf) => Args::new(buf, &self.ranges),
+            Buffer::Shared(shared) => Args::within(shared, &self.ranges),
+        }
     }
 
     /// How many bytes it holds, for limits on what a client may queue.
     pub fn size(&self) -> usize {
-        self.buf.len() + size_of_val(&*self.ranges)
+        self.as_args().buf.len() + size_of_val(&*self.ranges)
     }
 }
 
 impl From<Args<'_>> for OwnedArgs {
     fn from(args: Args<'_>) -> Self {
-        args.iter().collect()
+        match args.shared {
+            Some(shared) => Self { buf: Buffer::Shared(shared.clone()), ranges: args.ranges.into() },
+            None => args.iter().collect(),
+        }
     }
 }
 
@@ -98,7 +142,7 @@ impl<T: AsRef<[u8]>> FromIterator<T> for OwnedArgs {
             let end = u32::try_from(buf.len()).expect("a request's arguments stay below 4 GiB: the parser bounds them");
             ranges.push(Range32 { start: start as u32, end });
         }
-        Self { buf: buf.into(), ranges: ranges.into() }
+        Self { buf: Buffer::Own(buf.into()), ranges: ranges.into() }
     }
 }
 
@@ -115,7 +159,7 @@ mod tests {
         assert_eq!(args.iter().next_back(), Some(&b"value"[..]));
         assert_eq!(args.skip(1).get(1), b"value");
         assert!(args.skip(9).is_empty());
-        assert_eq!(OwnedArgs::from(args), owned);
+        assert!(OwnedArgs::from(args).as_args().iter().eq(args.iter()));
         assert_eq!(OwnedArgs::from(args.skip(2)).size(), 5 + 8);
         assert_eq!(format!("{args:?}"), r#"["SET", "", "value"]"#);
     }

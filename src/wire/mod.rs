@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod bus;
+mod chain;
 mod inline;
 pub mod reply;
 pub mod resp;
@@ -12,5 +13,6 @@ pub mod resp;
 pub use crate::types::decimal as number;
 pub use args::{Args, OwnedArgs};
 pub use bus::{Frame, FrameError, FrameTooLong, Greeting, RefusedAppend, RejectReason};
+pub use chain::Chain;
 pub use reply::Reply;
 pub use resp::{Limits, Parsed, Parser, ProtocolError};

@@ -3,8 +3,11 @@
 //! Owns: the bytes of each reply type, and what RESP2 gets in place of what it does not have.
 //! Must not: know commands. Contract: the Redis protocol specification.
 
+use super::chain::{Chain, Stretches};
 use super::number::{push_i64, push_u64};
+use crate::values::{Str, WHOLE};
 use std::io::Write;
+use std::ops::Range;
 
 /// Writes replies to the end of a client's transmit buffer.
 ///
@@ -12,13 +15,21 @@ use std::io::Write;
 #[derive(Debug)]
 pub struct Reply<'a> {
     out: &'a mut Vec<u8>,
+    /// Where long strings go, if they need not be copied.
+    shared: Option<&'a mut Stretches>,
     resp3: bool,
 }
 
 impl<'a> Reply<'a> {
     /// Appends to `out`, in RESP3 if the client asked for it with HELLO 3.
     pub fn new(out: &'a mut Vec<u8>, resp3: bool) -> Self {
-        Self { out, resp3 }
+        Self { out, shared: None, resp3 }
+    }
+
+    /// The same to a chain, in which long strings are shared.
+    pub fn within(chain: &'a mut Chain, resp3: bool) -> Self {
+        let (out, shared) = chain.ends();
+        Self { out, shared: Some(shared), resp3 }
     }
 
     /// Whether the client speaks RESP3.
@@ -67,6 +78,19 @@ impl<'a> Reply<'a> {
     pub fn bulk(&mut self, bytes: &[u8]) {
         self.header(b'$', bytes.len());
         self.out.extend_from_slice(bytes);
+        self.end_line();
+    }
+
+    /// These bytes of a string as a bulk string.
+    pub fn string(&mut self, string: Str<'_>, range: Range<usize>) {
+        let (long, shared) = match (string, &mut self.shared) {
+            (Str::Long(long), Some(shared)) if range.len() > WHOLE => (long, shared),
+            _ => return self.bulk(&string.bytes(range)),
+        };
+        self.out.push(b'$');
+        push_u64(self.out, range.len() as u64);
+        self.out.extend_from_slice(b"\r\n");
+        long.pieces(range).for_each(|piece| shared.push(self.out.len(), piece));
         self.end_line();
     }
 

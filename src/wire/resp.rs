@@ -8,7 +8,7 @@
 use super::args::{Args, Range32};
 use super::inline;
 use super::number::parse_i64;
-use std::ops::Range;
+use crate::values::Shared;
 
 /// What an unauthenticated client may send when a password is needed.
 const UNAUTHENTICATED_MAX_ARGS: u32 = 10;
@@ -156,10 +156,9 @@ impl Parser {
         Args::new(if self.inline { &self.words } else { buf }, &self.ranges)
     }
 
-    /// Where in that `buf` the argument in this place lies; none if there is no such argument, or it had to be unquoted.
-    pub fn place(&self, argument: usize) -> Option<Range<usize>> {
-        let range = self.ranges.get(argument).filter(|_| !self.inline)?;
-        Some(range.start as usize..range.end as usize)
+    /// The same, if others may hold that `buf` too.
+    pub fn args_within<'a>(&'a self, buf: &'a Shared) -> Args<'a> {
+        if self.inline { Args::new(&self.words, &self.ranges) } else { Args::within(buf, &self.ranges) }
     }
 
     /// How many bytes of the request there will be when the argument is whole that is to come; 0 before its length has been read.

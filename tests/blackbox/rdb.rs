@@ -56,7 +56,7 @@ fn loaded(bytes: &[u8]) -> (Contents, Option<(ReplId, u64)>) {
     let (mut contents, walk) = (Contents::new(), loaded.keyspace.begin_walk().expect("nobody else walks"));
     let end = loaded.keyspace.step_walk(walk, usize::MAX, &mut |Entry { key, value, expiry, .. }| {
         let value = value.string().expect("it is a string");
-        contents.insert(key.to_vec(), (value.to_vec(), expiry));
+        contents.insert(key.to_vec(), (value.bytes(0..value.len()).into_owned(), expiry));
     });
     assert_eq!(end, WalkStep::Done);
     (contents, loaded.replication)

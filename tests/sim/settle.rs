@@ -193,7 +193,10 @@ fn entries(keyspace: &Keyspace, slot: Slot) -> Vec<Shown<'_>> {
 
 /// A hash's fields; a string as that of a field without a name.
 fn contents(value: View<'_>) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let Ok(hash) = value.of::<Hash>() else { return [(Vec::new(), value.string().expect("nothing else is written").to_vec())].into() };
+    let Ok(hash) = value.of::<Hash>() else {
+        let string = value.string().expect("nothing else is written");
+        return [(Vec::new(), string.bytes(0..string.len()).into_owned())].into();
+    };
     let mut strings = Vec::new();
     let rest = hash.walk(Place::default(), Parts::Both, usize::MAX, &mut |piece| strings.push(piece.bytes.to_vec()));
     assert_eq!(rest, None, "nothing is long");

@@ -174,8 +174,8 @@ impl World {
         }
         let Some(node) = &mut machine.node else { return false };
         let Some(transmit) = node.transmit_buffer(turned, id, machine.readings.read(&machine.clock, self.now)) else { return false };
-        let bytes = transmit.as_slice().to_vec();
-        transmit.advance(bytes.len());
+        let mut bytes = Vec::new();
+        transmit.drain(|piece| bytes.extend_from_slice(&piece));
         node.flushed(id, bytes.len());
         if bytes.is_empty() {
             return false;

@@ -11,7 +11,7 @@ pub fn end_life(ctx: &mut Context<'_>, key: &[u8], end: Millis) {
     if end > ctx.now.wall {
         ctx.keyspace.set_expiry(ctx.slot, key, Some(end), ctx.now.wall);
         ctx.notify(Event::EXPIRE, key);
-        ctx.propagate_until(&[b"PEXPIREAT", key], end);
+        ctx.propagate_until(&[b"PEXPIREAT".into(), key.into()], end);
     } else {
         ctx.keyspace.remove(ctx.slot, key, ctx.now.wall);
         ctx.notify(Event::DEL, key);

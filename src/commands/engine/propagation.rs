@@ -7,6 +7,7 @@
 use super::command::{Command, Flag};
 use super::context::Context;
 use crate::types::{Extent, Millis};
+use crate::values::Bytes;
 use crate::wire::Args;
 use crate::wire::number::Digits;
 
@@ -20,11 +21,12 @@ impl Context<'_> {
     }
 
     /// The same with a point in time as the last word.
-    pub fn propagate_until(&mut self, words: &[&[u8]], end: Millis) {
+    pub fn propagate_until(&mut self, words: &[Bytes<'_>], end: Millis) {
         if self.stream.is_recording() {
+            self.settle_notes();
             let end = Digits::of_u64(end);
-            let words: Vec<&[u8]> = words.iter().copied().chain([end.as_slice()]).collect();
-            self.propagate_instead(&words);
+            let words: Vec<Bytes<'_>> = words.iter().cloned().chain([end.as_slice().into()]).collect();
+            self.stream.replace(words.iter().cloned());
         }
     }
 }
@@ -37,7 +39,7 @@ pub(super) fn propagate(ctx: &mut Context<'_>, command: &Command, args: Args<'_>
     }
     let (changed, replaced) = (ctx.keyspace.dirty() != dirty, ctx.stream.take_replaced());
     if changed && !replaced && command.has(Flag::Write) {
-        ctx.stream.feed(args.iter());
+        if args.are_shared() { ctx.stream.feed(args.pieces()) } else { ctx.stream.feed(args.iter()) }
     }
     // A write that changed nothing may have found so what others have done, or the time, and replicas have not heard of.
     if command.has(Flag::Write) {

@@ -10,7 +10,7 @@ use super::context::Context;
 use super::flow::Flow;
 use super::run::{admit, run};
 use crate::commands::table;
-use crate::session::{Access, Client, CommandId, Execution, KeySlots, LongValue, Queued};
+use crate::session::{Access, Client, CommandId, Execution, KeySlots, Queued};
 use crate::wire::{Args, OwnedArgs};
 
 /// A queue may hold so many bytes; a client that queues more has its transaction aborted.
@@ -45,8 +45,6 @@ pub(super) fn abort(client: &mut Client) {
 
 /// Runs what is left of a transaction, as far as it goes without waiting; so far, it is one for replicas too.
 pub fn proceed(ctx: &mut Context<'_>, execution: Box<Execution>) -> Flow {
-    // Their arguments are the queue's.
-    ctx.client.long_value = LongValue::Lent;
     ctx.stream.begin_unit();
     let flow = run_queue(ctx, execution);
     ctx.stream.end_unit();

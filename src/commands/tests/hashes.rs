@@ -69,16 +69,6 @@ fn within_a_transaction_it_is_answered_at_once() {
 }
 
 #[test]
-fn a_long_string_is_answered_over_several_turns_too() {
-    let mut desk = Desk::new();
-    desk.ask(&format!("set s {}", "x".repeat(1_000_000)));
-    let reply = desk.ask("get s");
-    let (slices, more) = rest(&mut desk, 64 << 10);
-    assert!(slices > 10 && reply.starts_with("$1000000\r\nx") && more.ends_with(b"x\r\n"));
-    assert_eq!(reply.len() + more.len(), "$1000000\r\n".len() + 1_000_000 + 2);
-}
-
-#[test]
 fn a_scan_of_a_large_hash_shows_every_field_once() {
     let (mut desk, _) = large(3000);
     let (mut cursor, mut seen) = ("0".to_owned(), Vec::new());

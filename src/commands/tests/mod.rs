@@ -5,6 +5,7 @@ mod hashes;
 mod hostile;
 mod introspection;
 mod keys;
+mod long_strings;
 mod notify;
 mod pause;
 mod persistence;
@@ -26,7 +27,8 @@ use crate::rng::Rng;
 use crate::session::{Buffers, BusStats, Client, ClientList, Held, PONTOON_VERSION, Pause, Progress, PubSub, Server};
 use crate::store::{SyncTimes, Work};
 use crate::types::{ClusterId, ConnId, LeaseNumber, LogIndex, Millis, NodeId, Now, ReplId, Slot, SlotRange};
-use crate::wire::{OwnedArgs, Reply};
+use crate::values::{Bytes, Shared};
+use crate::wire::{Chain, Limits, OwnedArgs, Parser, Reply};
 use std::collections::BTreeMap;
 
 /// A client that sits at a node: a cluster of one, which owns every slot until a test says otherwise.
@@ -147,8 +149,8 @@ impl Desk {
         self.apply(Change::SlotChange(SlotChange { source, target, ranges: vec![SlotRange::new(slot(first), slot(last)).unwrap()] }));
     }
 
-    fn with<R>(&mut self, call: impl FnOnce(&mut Context<'_>) -> R) -> (R, Vec<u8>) {
-        let mut out = Vec::new();
+    fn with<R>(&mut self, call: impl FnOnce(&mut Context<'_>) -> R) -> (R, Chain) {
+        let mut out = Chain::default();
         let address = address(7001, "0a");
         let (resp3, offset) = (self.client.resp3, self.stream.offset());
         self.keyspace.want_notes(crate::commands::notify::wanted(self.config.notify_keyspace_events));
@@ -157,7 +159,7 @@ impl Desk {
             slot: NO_SLOT,
             client: &mut self.client,
             conn: CONN,
-            reply: Reply::new(&mut out, resp3),
+            reply: Reply::within(&mut out, resp3),
             keyspace: &mut self.keyspace,
             stream: &mut self.stream,
             cluster: Cluster {
@@ -199,7 +201,20 @@ impl Desk {
     /// One request.
     pub fn request<A: AsRef<[u8]>>(&mut self, args: impl IntoIterator<Item = A>) -> (Flow, Vec<u8>) {
         let args: OwnedArgs = args.into_iter().collect();
-        self.with(|ctx| execute(ctx, args.as_args()))
+        let (flow, reply) = self.with(|ctx| execute(ctx, args.as_args()));
+        (flow, written(reply))
+    }
+
+    /// One request that has a buffer of its own, which others may hold.
+    pub fn long_request(&mut self, words: &[&[u8]]) -> Chain {
+        let bulks = words.iter().flat_map(|word| [format!("${}\r\n", word.len()).as_bytes(), word, b"\r\n"].concat());
+        let mut bytes: Vec<u8> = format!("*{}\r\n", words.len()).into_bytes().into_iter().chain(bulks).collect();
+        bytes.shrink_to_fit();
+        let (request, mut parser) = (Shared::new(bytes, self.keyspace.rubble()), Parser::new(Limits::default()));
+        parser.next(&request).unwrap().expect("it is whole");
+        let (flow, reply) = self.with(|ctx| execute(ctx, parser.args_within(&request)));
+        assert_eq!(flow, Flow::Done);
+        reply
     }
 
     /// A request of words; its reply as text, which must be there at once.
@@ -219,6 +234,13 @@ impl Desk {
     /// The wait is over.
     pub fn resume(&mut self, outcome: WaitOutcome) -> (Flow, String) {
         let (flow, reply) = self.with(|ctx| resume(ctx, outcome));
-        (flow, String::from_utf8(reply).unwrap())
+        (flow, String::from_utf8(written(reply)).unwrap())
     }
+}
+
+/// All bytes of a reply.
+fn written(mut reply: Chain) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    reply.drain(|piece| bytes.extend_from_slice(&piece));
+    bytes
 }

@@ -56,7 +56,10 @@ fn field(number: u8) -> Vec<u8> {
 
 fn shown(view: View<'_>) -> Held {
     match view.of::<Hash>() {
-        Err(_) => Held::Bytes(view.string().unwrap().to_vec()),
+        Err(_) => {
+            let string = view.string().unwrap();
+            Held::Bytes(string.bytes(0..string.len()).into_owned())
+        }
         Ok(hash) => {
             let (mut strings, mut place) = (Vec::<Vec<u8>>::new(), Some(Place::default()));
             while let Some(from) = place {
@@ -119,10 +122,10 @@ impl Both {
         let (key, more) = (name(key), vec![b'a'; size]);
         match self.keys.get_mut(&key) {
             Some((Held::Fields(_), _)) => {
-                assert_eq!(self.keyspace.overwrite(key_slot(&key), &key, 0, &more, self.now), Err(WrongType));
+                assert_eq!(self.keyspace.overwrite(key_slot(&key), &key, 0, &more.as_slice().into(), self.now), Err(WrongType));
             }
             Some((Held::Bytes(bytes), _)) => {
-                assert_eq!(self.keyspace.overwrite(key_slot(&key), &key, bytes.len(), &more, self.now), Ok(()));
+                assert_eq!(self.keyspace.overwrite(key_slot(&key), &key, bytes.len(), &more.as_slice().into(), self.now), Ok(()));
                 bytes.extend(more);
             }
             None => {}

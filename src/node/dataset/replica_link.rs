@@ -15,7 +15,7 @@ use crate::node::view::{Effects, View};
 use crate::replication::{Fresh, Introduction, STREAMED, Sync, Synced, acknowledgement};
 use crate::session::Client;
 use crate::types::{ConnId, Millis, NodeId, REDIS_VERSION};
-use crate::wire::Parser;
+use crate::wire::{Chain, Parser};
 use std::net::SocketAddr;
 
 /// Longest pause before the primary is dialled again.
@@ -239,7 +239,7 @@ impl Dataset {
     pub fn stream_reader(&mut self, link: &PrimaryLink, view: &View, out: &mut Effects) -> Box<StreamReader> {
         let local = link.local.unwrap_or(link.socket);
         let client = Client { is_primary: true, ..Client::new(out.io.next_client(), link.socket, local, view.now, true) };
-        Box::new(StreamReader { client, parser: Parser::new(STREAMED), unfinished: Vec::new(), failed: false, is_closing: false })
+        Box::new(StreamReader { client, parser: Parser::new(STREAMED), unfinished: Chain::default(), failed: false, is_closing: false })
     }
 }
 

@@ -1,15 +1,13 @@
-//! Long arguments: room for them as they come, and one that becomes a value as it is.
+//! Long requests: room for them as they come, and a buffer of their own when they are there.
 //!
 //! Owns: how the receive buffer of a client, or of the primary's stream, grows beyond what was sent so far, and that a long value is in
-//! memory once. Must not: know a command.
-//!
-//! The buffer in which a long argument came becomes the value of its key. Where it must be copied besides, for replicas or into a
-//! transaction, it is.
+//! memory once: whoever keeps an argument of a long request holds the buffer in which it came. Must not: know a command.
 
-use crate::keyspace::Keyspace;
-use crate::session::{Client, LONG_VALUE, LongValue};
+use crate::values::{Rubble, Shared};
 use crate::wire::Parser;
 
+/// From so many bytes on a request gets the buffer in which it came.
+const LONG_REQUEST: usize = 1 << 20;
 /// More than the shell reads of one client in a turn: it never has to make room for a long argument.
 const READ_ROOM: usize = 96 << 10;
 
@@ -22,29 +20,28 @@ pub(in crate::node) struct NoMemory(usize);
 /// for no more than the argument has.
 pub(in crate::node) fn make_room(received: &mut Vec<u8>, parser: &Parser) -> Result<(), NoMemory> {
     let (here, awaited) = (received.len(), parser.awaited());
-    if awaited < LONG_VALUE || received.capacity() - here >= READ_ROOM {
+    if awaited < LONG_REQUEST || received.capacity() - here >= READ_ROOM {
         return Ok(());
     }
-    let more = awaited.saturating_sub(here).min(here.max(LONG_VALUE)) + READ_ROOM;
+    let more = awaited.saturating_sub(here).min(here.max(LONG_REQUEST)) + READ_ROOM;
     received.try_reserve_exact(more).map_err(|_| NoMemory(awaited))
 }
 
-/// A request has run that this parser has found in `received` from `start` to `end`. If a key takes its long argument, the buffer goes to
-/// that key, and what follows the request is what is left; true then.
-pub(in crate::node) fn give_long_value(
-    keyspace: &mut Keyspace,
-    client: &mut Client,
-    parser: &Parser,
-    received: &mut Vec<u8>,
-    start: usize,
-    end: usize,
-) -> bool {
-    let LongValue::Taken { place, slot, key } = std::mem::take(&mut client.long_value) else { return false };
-    let argument = parser.place(place).expect("only an argument that lies in the buffer is as long as that");
-    let rest = received.split_off(end);
-    let mut value = std::mem::replace(received, rest);
-    value.truncate(start + argument.end);
-    value.shrink_to_fit();
-    keyspace.give_string(slot, &key, value, start + argument.start);
-    true
+/// The request that lies in `received` from `start` on and has this length, if it is a long one: `received` is then what follows it.
+pub(in crate::node) fn take_long(received: &mut Vec<u8>, start: usize, length: usize, rubble: &Rubble) -> Option<Shared> {
+    if length < LONG_REQUEST {
+        return None;
+    }
+    let rest = received.split_off(start + length);
+    let mut buffer = std::mem::replace(received, rest);
+    buffer.shrink_to_fit();
+    Some(Shared::new(buffer, rubble).part(start..start + length))
+}
+
+/// The request that was taken is to be read again.
+pub(in crate::node) fn put_back(received: &mut Vec<u8>, request: Shared) {
+    let mut buffer = request.into_bytes();
+    buffer.reserve_exact(received.len());
+    buffer.append(received);
+    *received = buffer;
 }

@@ -7,6 +7,7 @@ use crate::node::io::transmit::Transmit;
 use crate::replication::Sync;
 use crate::session::Client;
 use crate::types::{ConnId, Millis, NodeId, Now};
+use crate::wire::Chain;
 use crate::wire::bus::Greeting;
 use crate::wire::resp::Parser;
 use std::collections::VecDeque;
@@ -100,7 +101,7 @@ pub(in crate::node) struct StreamReader {
     pub client: Client,
     pub parser: Parser,
     /// The stream's bytes since MULTI: they count once their EXEC has run.
-    pub unfinished: Vec<u8>,
+    pub unfinished: Chain,
     /// A command of it had an error reply: said once.
     pub failed: bool,
     /// The primary has said its last word: it lives, and closes the link.

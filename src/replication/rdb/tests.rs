@@ -27,6 +27,7 @@ fn contents(keyspace: &mut Keyspace) -> Contents {
     let walk = keyspace.begin_walk().unwrap();
     let mut visit = |Entry { key, value, expiry, .. }: Entry<'_>| {
         let value = value.string().unwrap();
+        let value = value.bytes(0..value.len());
         contents.insert(key.to_vec(), (value.to_vec(), expiry));
     };
     assert_eq!(keyspace.step_walk(walk, usize::MAX, &mut visit), WalkStep::Done);

@@ -8,7 +8,7 @@ use crate::sim::writers::{FIELD, KEYS};
 use pontoon::node::Node;
 use pontoon::store::MemoryDisk;
 use pontoon::types::{LogIndex, Millis};
-use pontoon::values::Hash;
+use pontoon::values::{Hash, Str};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The number that a key stands for at a node: no less than the one, no more than the other. Equal where the key is there.
@@ -176,7 +176,7 @@ fn entry(node: &Node<MemoryDisk>, key: usize) -> Option<(u64, Option<Millis>)> {
     entries.find(|entry| entry.key == name).map(|entry| {
         let mut buffer = Vec::new();
         let field = entry.value.of::<Hash>().ok().and_then(|hash| hash.get(FIELD.as_bytes(), &mut buffer));
-        let written = field.or(entry.value.string().ok()).expect("a key is written as a string, or in a field");
+        let written = field.or(entry.value.string().ok().and_then(Str::short)).expect("a key is written as a string, or in a field");
         (number(written), entry.expiry)
     })
 }

@@ -7,8 +7,9 @@ use crate::commands::engine::{Command, Context, Event, Flag, Flow, Group, KeyFla
 use crate::config::EventClass;
 use crate::keyspace::Expiry;
 use crate::types::STRING_MAX;
-use crate::values::{Held, Parts, Text, View, WrongType};
+use crate::values::{Str, View, WrongType};
 use crate::wire::{Args, Reply};
+use std::ops::Range;
 
 const READ: &[KeySpec] = &[KeySpec::one(&[KeyFlag::ReadOnly, KeyFlag::Access])];
 const READ_ALL: &[KeySpec] = &[KeySpec::all(&[KeyFlag::ReadOnly, KeyFlag::Access])];
@@ -49,7 +50,7 @@ pub const COMMANDS: &[Command] = &[
 
 /// Answers from the key's value, none if it is not there, and counts a hit or a miss. True if it was there; an error says that it is no
 /// string.
-fn read(ctx: &mut Context<'_>, key: &[u8], answer: impl FnOnce(&mut Reply<'_>, Option<&[u8]>)) -> Result<bool, WrongType> {
+fn read(ctx: &mut Context<'_>, key: &[u8], answer: impl FnOnce(&mut Reply<'_>, Option<Str<'_>>)) -> Result<bool, WrongType> {
     let value = ctx.keyspace.get(ctx.slot, key, ctx.now.wall);
     let found = value.is_some();
     let value = value.map(View::string).transpose();
@@ -67,27 +68,16 @@ fn read(ctx: &mut Context<'_>, key: &[u8], answer: impl FnOnce(&mut Reply<'_>, O
 /// It is no string, and nothing is answered.
 pub(super) fn reply_value(ctx: &mut Context<'_>, key: &[u8]) -> Result<bool, WrongType> {
     read(ctx, key, |reply, value| match value {
-        Some(bytes) => reply.bulk(bytes),
+        Some(string) => reply.string(string, 0..string.len()),
         None => reply.null(),
     })
 }
 
 fn get(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
-    let value = ctx.keyspace.get(ctx.slot, args.get(1), ctx.now.wall);
-    let (found, mut long) = (value.is_some(), None);
-    match value {
-        Some(View::Value(value)) if Text::of(value).is_some_and(Text::is_sliced) => long = Some(value.clone()),
-        None => ctx.reply.null(),
-        Some(value) => match value.string() {
-            Ok(bytes) => ctx.reply.bulk(bytes),
-            Err(wrong) => return ctx.wrong_type(wrong),
-        },
+    match reply_value(ctx, args.get(1)) {
+        Ok(_) => Flow::Done,
+        Err(wrong) => ctx.wrong_type(wrong),
     }
-    ctx.looked_up(args.get(1), found);
-    if let Some(value) = long {
-        ctx.reply_strings(value, Parts::Both);
-    }
-    Flow::Done
 }
 
 fn getdel(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
@@ -135,13 +125,13 @@ fn msetnx(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 
 fn set_all(ctx: &mut Context<'_>, args: Args<'_>) {
     for at in (1..args.len()).step_by(2) {
-        ctx.keyspace.set_string(ctx.slot, args.get(at), args.get(at + 1), Expiry::Never, ctx.now.wall);
+        ctx.keyspace.set_bytes(ctx.slot, args.get(at), &args.value(at + 1), Expiry::Never, ctx.now.wall);
         ctx.notify(SET, args.get(at));
     }
 }
 
 fn strlen(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
-    match read(ctx, args.get(1), |reply, value| reply.int(value.map_or(0, <[u8]>::len) as i64)) {
+    match read(ctx, args.get(1), |reply, value| reply.int(value.map_or(0, Str::len) as i64)) {
         Ok(_) => Flow::Done,
         Err(wrong) => ctx.wrong_type(wrong),
     }
@@ -157,8 +147,8 @@ const TOO_LONG: &str = "ERR string exceeds maximum allowed size (proto-max-bulk-
 
 /// The length of the key's value without counting a hit or a miss: writes do not.
 fn current_length(ctx: &mut Context<'_>, key: &[u8]) -> Result<usize, WrongType> {
-    let bytes = ctx.keyspace.get(ctx.slot, key, ctx.now.wall).map(View::string).transpose()?;
-    Ok(bytes.map_or(0, <[u8]>::len))
+    let string = ctx.keyspace.get(ctx.slot, key, ctx.now.wall).map(View::string).transpose()?;
+    Ok(string.map_or(0, Str::len))
 }
 
 fn append(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
@@ -171,7 +161,7 @@ fn append(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     if is_too_long(ctx, length) {
         return ctx.fail(TOO_LONG);
     }
-    if let Err(wrong) = ctx.keyspace.overwrite(ctx.slot, key, end, more, ctx.now.wall) {
+    if let Err(wrong) = ctx.keyspace.overwrite(ctx.slot, key, end, &args.value(2), ctx.now.wall) {
         return ctx.wrong_type(wrong);
     }
     ctx.notify(APPENDED, key);
@@ -195,7 +185,7 @@ fn setrange(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     if is_too_long(ctx, end) {
         return ctx.fail(TOO_LONG);
     }
-    if let Err(wrong) = ctx.keyspace.overwrite(ctx.slot, key, offset, part, ctx.now.wall) {
+    if let Err(wrong) = ctx.keyspace.overwrite(ctx.slot, key, offset, &args.value(3), ctx.now.wall) {
         return ctx.wrong_type(wrong);
     }
     ctx.notify(PART_SET, key);
@@ -205,19 +195,23 @@ fn setrange(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 
 fn getrange(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     let (Some(start), Some(end)) = (integer(args.get(2)), integer(args.get(3))) else { return ctx.fail(NOT_AN_INTEGER) };
-    match read(ctx, args.get(1), |reply, value| reply.bulk(range(value.unwrap_or_default(), start, end))) {
+    let read = read(ctx, args.get(1), |reply, value| {
+        let value = value.unwrap_or(Str::Short(b""));
+        reply.string(value, range(value.len(), start, end));
+    });
+    match read {
         Ok(_) => Flow::Done,
         Err(wrong) => ctx.wrong_type(wrong),
     }
 }
 
-/// From `start` to `end`, both included; negative ones count from the end of the bytes.
-fn range(bytes: &[u8], start: i64, end: i64) -> &[u8] {
-    let length = bytes.len() as i64;
+/// From `start` to `end`, both included; negative ones count from the end of so many bytes.
+fn range(length: usize, start: i64, end: i64) -> Range<usize> {
+    let length = length as i64;
     if start < 0 && end < 0 && start > end {
-        return &[];
+        return 0..0;
     }
     let from_start = |place: i64| if place < 0 { place.saturating_add(length).max(0) } else { place };
     let (start, end) = (from_start(start), from_start(end).min(length - 1));
-    if start > end { &[] } else { &bytes[start as usize..=end as usize] }
+    if start > end { 0..0 } else { start as usize..end as usize + 1 }
 }

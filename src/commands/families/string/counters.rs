@@ -56,7 +56,7 @@ fn decrby(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 fn add(ctx: &mut Context<'_>, key: &[u8], number: i64) -> Flow {
     let old = match ctx.keyspace.get(ctx.slot, key, ctx.now.wall).map(View::string) {
         None => Some(0),
-        Some(Ok(bytes)) => integer(bytes),
+        Some(Ok(string)) => string.short().and_then(integer),
         Some(Err(wrong)) => return ctx.wrong_type(wrong),
     };
     let Some(old) = old else { return ctx.fail(NOT_AN_INTEGER) };
@@ -71,7 +71,7 @@ fn incrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     const NOT_A_FLOAT: &str = "ERR value is not a valid float";
     let old = match ctx.keyspace.get(ctx.slot, args.get(1), ctx.now.wall).map(View::string) {
         None => decimal::parse(b"0"),
-        Some(Ok(bytes)) => decimal::parse(bytes),
+        Some(Ok(string)) => string.short().and_then(decimal::parse),
         Some(Err(wrong)) => return ctx.wrong_type(wrong),
     };
     let (Some(old), Some(more)) = (old, decimal::parse(args.get(2))) else { return ctx.fail(NOT_A_FLOAT) };

@@ -8,7 +8,6 @@ use crate::commands::engine::expiry::{end_life, persist_key};
 use crate::commands::engine::parse::{NOT_AN_INTEGER, SYNTAX_ERROR, integer, is};
 use crate::commands::engine::{Command, Context, Event, Flag, Flow, Group, KeyFlag, KeySpec};
 use crate::keyspace::Expiry;
-use crate::session::{LONG_VALUE, LongValue};
 use crate::types::Millis;
 use crate::wire::Args;
 
@@ -174,16 +173,12 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 
 /// Sets the key that is the first argument to the value in this place. Replicas get the end of its life as the point in time that it is.
 fn set_string(ctx: &mut Context<'_>, args: Args<'_>, place: usize, expiry: Expiry) {
-    let (key, value) = (args.get(1), args.get(place));
-    let given = value.len() >= LONG_VALUE && ctx.client.long_value == LongValue::Offered;
-    ctx.keyspace.set_string(ctx.slot, key, if given { b"" } else { value }, expiry, ctx.now.wall);
-    if given {
-        ctx.client.long_value = LongValue::Taken { place, slot: ctx.slot, key: key.into() };
-    }
+    let (key, value) = (args.get(1), args.value(place));
+    ctx.keyspace.set_bytes(ctx.slot, key, &value, expiry, ctx.now.wall);
     ctx.notify(bytes::SET, key);
     if let Expiry::At(end) = expiry {
         ctx.notify(Event::EXPIRE, key);
-        ctx.propagate_until(&[b"SET", key, value, b"PXAT"], end);
+        ctx.propagate_until(&[b"SET".into(), key.into(), value, b"PXAT".into()], end);
     }
 }
 

@@ -118,7 +118,7 @@ fn a_long_value_of_the_stream_is_whole_and_its_buffer_is_not_kept() {
         for (key, length) in [("long", 3 << 20), ("{t}b", 3 << 20), ("key:1", (3 << 20) + 1), ("key:0", 6)] {
             let slot = crate::keyspace::key_slot(key.as_bytes());
             let value = net.nodes[at].dataset.keyspace.get(slot, key.as_bytes(), 0);
-            assert!(value.is_some_and(|value| value.string().is_ok_and(|bytes| bytes.len() == length)), "{at} {key}");
+            assert!(value.is_some_and(|value| value.string().is_ok_and(|string| string.len() == length)), "{at} {key}");
         }
         net.nodes[at].dataset.keyspace.check();
     }
