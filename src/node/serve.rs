@@ -64,7 +64,7 @@ impl<D: Disk> Node<D> {
         let mut used = 0;
         let mut flow = Flow::Done;
         go_on_replying(&mut session, self.view.now.mono);
-        while flow == Flow::Done && used < received.len() && !session.closing {
+        while matches!(flow, Flow::Done) && used < received.len() && !session.closing {
             let Kind::Client(client) = &mut session.kind else { break };
             if client.client.is_busy() {
                 break;
@@ -79,12 +79,12 @@ impl<D: Disk> Node<D> {
                 Ok(Some(parsed)) => match take_long(&mut received, used, parsed.used, self.dataset.keyspace.rubble()) {
                     None => {
                         flow = self.serve(conn, &mut session, &received[used..], None);
-                        used += if flow == Flow::Held { 0 } else { parsed.used };
+                        used += if matches!(flow, Flow::Held) { 0 } else { parsed.used };
                     }
                     Some(request) => {
                         used = 0;
                         flow = self.serve(conn, &mut session, &request, Some(&request));
-                        if flow == Flow::Held {
+                        if matches!(flow, Flow::Held) {
                             put_back(&mut received, request);
                         }
                     }

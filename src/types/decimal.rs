@@ -14,6 +14,7 @@ const MAX_LENGTH: usize = 20;
 
 impl Digits {
     /// `n` in decimal.
+    #[inline]
     pub fn of_u64(mut n: u64) -> Self {
         let (mut bytes, mut start) = ([0; MAX_LENGTH], MAX_LENGTH);
         loop {
@@ -37,6 +38,7 @@ impl Digits {
     }
 
     /// Its text.
+    #[inline]
     pub fn as_slice(&self) -> &[u8] {
         &self.bytes[self.start..]
     }
