@@ -190,9 +190,9 @@ fn no_other_room_tells_the_types_of_entries_apart() {
 /// A value is of a type, and what that means its face says. Strings alone may lie with their keys.
 #[test]
 fn no_other_room_tells_the_types_of_values_apart() {
-    const STRINGS: &str = "src/keyspace/bucket.rs";
+    const STRINGS: &[&str] = &["src/keyspace/bucket.rs", "src/keyspace/owned.rs"];
     let mut violations = Vec::new();
-    for source in rooms().into_iter().filter(|source| source.room() != "values" && source.path != STRINGS) {
+    for source in rooms().into_iter().filter(|source| source.room() != "values" && !STRINGS.contains(&source.path.as_str())) {
         let lines = source.variants_of("Value");
         violations.extend(lines.iter().map(|line| format!("{}:{line}: a type of value is told by its `Face`", source.path)));
     }

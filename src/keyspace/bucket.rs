@@ -4,7 +4,8 @@
 //! costs more than a small key and its value. What is large, or grows, lies outside. One word an entry finds either.
 //! Must not: know of slots, hashes or other buckets.
 
-use super::value::{Entry, Owned};
+use super::owned::Owned;
+use super::value::Entry;
 use super::{Access, record};
 use crate::types::Millis;
 use crate::values::lean::{reserve, trim, with_slack};
@@ -52,7 +53,7 @@ impl Bucket {
     fn key(&self, at: usize) -> &[u8] {
         match self.tags[at].place() {
             Place::Page(offset) => record::key(&self.page[offset..]),
-            Place::Outside(index) => &self.outside()[index].key,
+            Place::Outside(index) => self.outside()[index].key(),
         }
     }
 
@@ -100,7 +101,7 @@ impl Bucket {
     }
 
     fn insert_outside(&mut self, fingerprint: u8, entry: Owned) {
-        self.push_tag(Tag::outside(fingerprint, self.outside().len()), entry.expiry);
+        self.push_tag(Tag::outside(fingerprint, self.outside().len()), entry.read().expiry);
         let outside = self.outside.get_or_insert_default();
         reserve(&mut outside.entries, 1);
         outside.cost += entry.cost();
@@ -127,13 +128,7 @@ impl Bucket {
                 self.note(expiry);
             }
             (Place::Outside(index), None) => {
-                self.change_outside(index, |owned| {
-                    (owned.expiry, owned.access) = (expiry, access);
-                    match (&mut owned.value, value) {
-                        (Value::String(text), View::Bytes(bytes)) => text.set(bytes, rules),
-                        (old, value) => *old = value.to_value(rules),
-                    }
-                });
+                self.change_outside(index, |owned| owned.replace(entry, rules));
                 self.note(expiry);
             }
             (Place::Page(_) | Place::Outside(_), _) => {
@@ -160,14 +155,14 @@ impl Bucket {
     /// Lets `edit` change the value of the entry at `at`. Afterwards it lies outside: the position is void.
     pub fn edit<R>(&mut self, at: usize, rules: &Rules, edit: impl FnOnce(&mut Value) -> R) -> R {
         let index = self.move_outside(at, rules);
-        self.change_outside(index, |owned| edit(&mut owned.value))
+        self.change_outside(index, |owned| owned.edit(rules, edit))
     }
 
     /// Writes a part of the string at `at` (see [`Text::overwrite`]), in place if it lies outside; then it stays there, for it is likely to
     /// grow.
     pub fn overwrite(&mut self, at: usize, offset: usize, part: &Bytes<'_>, rules: &Rules) {
         let entry = self.entry(at);
-        if let View::Bytes(bytes) = entry.value
+        if let (Place::Page(_), View::Bytes(bytes)) = (self.tags[at].place(), entry.value)
             && offset + part.len() < LONG
         {
             let (key, mut bytes) = (Box::<[u8]>::from(entry.key), bytes.to_vec());
@@ -177,11 +172,8 @@ impl Bucket {
                 return self.replace(at, entry, rules);
             }
         }
-        self.edit(at, rules, |value| {
-            if let Value::String(text) = value {
-                text.overwrite(offset, part, rules);
-            }
-        });
+        let index = self.move_outside(at, rules);
+        self.change_outside(index, |owned| owned.overwrite(offset, part, rules));
     }
 
     /// The entry at `at` was used.
@@ -190,7 +182,7 @@ impl Bucket {
             Place::Page(offset) => record::touch(&mut self.page[offset..], access),
             Place::Outside(index) => {
                 if let Some(outside) = &mut self.outside {
-                    outside.entries[index].access = access;
+                    outside.entries[index].touch(access);
                 }
             }
         }
@@ -198,7 +190,7 @@ impl Bucket {
 
     pub fn set_expiry(&mut self, at: usize, expiry: Option<Millis>) {
         match self.tags[at].place() {
-            Place::Outside(index) => self.change_outside(index, |owned| owned.expiry = expiry),
+            Place::Outside(index) => self.change_outside(index, |owned| owned.set_expiry(expiry)),
             Place::Page(offset) => {
                 let old = record::size_at(&self.page[offset..]);
                 reserve(&mut self.page, record::EXPIRY_SIZE);

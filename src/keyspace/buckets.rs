@@ -46,6 +46,7 @@ impl Buckets {
 
     pub fn push(&mut self, bucket: Bucket) {
         if (self.len() - 1).is_multiple_of(SEGMENT) {
+            reserve(&mut self.segments, 1);
             self.segments.push(Vec::new());
         }
         let segment = self.segments.last_mut().expect("there is a segment: one was pushed if there was none");

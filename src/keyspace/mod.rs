@@ -14,6 +14,7 @@ mod buckets;
 mod dictionary;
 mod horizon;
 mod notes;
+mod owned;
 mod record;
 mod slot;
 mod snapshots;

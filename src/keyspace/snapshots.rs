@@ -9,7 +9,8 @@
 
 use super::Keyspace;
 use super::dictionary::Dictionary;
-use super::value::{Entry, Owned};
+use super::owned::Owned;
+use super::value::Entry;
 use super::walks::next_used;
 use crate::types::{SLOT_COUNT, Slot};
 use crate::values::{Hasher, KeyHash, Rules, Str};

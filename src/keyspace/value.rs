@@ -1,10 +1,10 @@
-//! A key with all that it holds, as readers see it and as it is kept outside of a page.
+//! A key with all that it holds, as readers see it.
 //!
 //! Owns: what an entry consists of. Must not: know a type of value, but that short strings lie with their keys.
 
 use super::Access;
 use crate::types::Millis;
-use crate::values::{Rules, Value, View};
+use crate::values::View;
 
 /// Bytes whose return to the system is as much work as that of a small entry.
 const PAGE: usize = 4096;
@@ -72,29 +72,5 @@ impl Expiry {
             Self::Never => None,
             Self::At(expiry) => Some(expiry),
         }
-    }
-}
-
-/// An entry by itself, as it lies outside of a page.
-#[derive(Clone, Debug)]
-pub(super) struct Owned {
-    pub key: Box<[u8]>,
-    pub value: Value,
-    pub expiry: Option<Millis>,
-    pub access: Access,
-}
-
-impl Owned {
-    pub fn of(entry: Entry<'_>, rules: &Rules) -> Self {
-        Self { key: entry.key.into(), value: entry.value.to_value(rules), expiry: entry.expiry, access: entry.access }
-    }
-
-    pub fn read(&self) -> Entry<'_> {
-        Entry { key: &self.key, value: View::Value(&self.value), expiry: self.expiry, access: self.access }
-    }
-
-    /// Memory that it takes, in bytes.
-    pub fn cost(&self) -> usize {
-        size_of::<Self>() + self.key.len() + self.value.cost()
     }
 }

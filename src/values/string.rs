@@ -110,18 +110,6 @@ impl Text {
         }
     }
 
-    /// Becomes these bytes, in the room that it has if that fits.
-    pub fn set(&mut self, bytes: &[u8], rules: &Rules) {
-        match self {
-            Self::Short(old) if bytes.len() < LONG => {
-                old.clear();
-                old.extend_from_slice(bytes);
-                old.shrink_to(bytes.len() * 2);
-            }
-            _ => *self = Self::of_buffer(bytes.to_vec(), rules),
-        }
-    }
-
     /// Writes `part` from this byte on, with zeros between the end and it. What is shared is copied, as far as it is written to.
     pub fn overwrite(&mut self, offset: usize, part: &Bytes<'_>, rules: &Rules) {
         if let Self::Short(bytes) = self {
