@@ -104,8 +104,9 @@ impl Connection {
             if buffer.capacity() - buffer.len() < READ_ROOM / 4 {
                 buffer.reserve(READ_ROOM);
             }
-            let room = buffer.capacity() - buffer.len();
-            match self.stream.read(buffer) {
+            // A long request has room for much more than one turn is to read.
+            let room = (buffer.capacity() - buffer.len()).min(self.class.budget() - taken);
+            match self.stream.read(buffer, room) {
                 Ok(0) => return ReadEnd::Eof,
                 Ok(count) => {
                     core.received(self.id, count);

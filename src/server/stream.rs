@@ -113,13 +113,20 @@ impl Stream {
         socket.register(registry, token, Interest::READABLE | Interest::WRITABLE)
     }
 
-    /// One read(2) into the room that the buffer has; 0 is the end.
+    /// One read(2) of at most so many bytes into the room that the buffer has; 0 is the end.
     ///
     /// # Errors
     /// `WouldBlock` if nothing is there, `Interrupted` to be tried again; after any other the connection is broken.
-    pub fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    pub fn read(&mut self, buffer: &mut Vec<u8>, most: usize) -> io::Result<usize> {
         let Self::Tcp(socket) = self;
-        Ok(rustix::io::read(&*socket, spare_capacity(buffer))?)
+        let len = buffer.len();
+        if buffer.capacity() - len <= most {
+            return Ok(rustix::io::read(&*socket, spare_capacity(buffer))?);
+        }
+        buffer.resize(len + most, 0);
+        let read = rustix::io::read(&*socket, &mut buffer[len..]);
+        buffer.truncate(len + read.unwrap_or(0));
+        Ok(read?)
     }
 
     /// One write(2); how much of `bytes` was taken.

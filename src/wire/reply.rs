@@ -83,15 +83,17 @@ impl<'a> Reply<'a> {
 
     /// These bytes of a string as a bulk string.
     pub fn string(&mut self, string: Str<'_>, range: Range<usize>) {
-        let (long, shared) = match (string, &mut self.shared) {
-            (Str::Long(long), Some(shared)) if range.len() > WHOLE => (long, shared),
-            _ => return self.bulk(&string.bytes(range)),
-        };
-        self.out.push(b'$');
-        push_u64(self.out, range.len() as u64);
-        self.out.extend_from_slice(b"\r\n");
-        long.pieces(range).for_each(|piece| shared.push(self.out.len(), piece));
-        self.end_line();
+        match string {
+            Str::Short(bytes) => self.bulk(&bytes[range]),
+            Str::Long(long) => {
+                self.header(b'$', range.len());
+                match &mut self.shared {
+                    Some(shared) if range.len() > WHOLE => long.pieces(range).for_each(|piece| shared.push(self.out.len(), piece)),
+                    _ => self.out.extend_from_slice(&long.bytes(range)),
+                }
+                self.end_line();
+            }
+        }
     }
 
     /// A bulk string that is written in pieces: the first says how many bytes there will be.
