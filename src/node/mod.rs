@@ -255,7 +255,8 @@ impl<D: Disk> Node<D> {
         self.with_metadata(Metadata::close_silent_links);
         self.out.close_silent_lanes(&self.view);
         self.settle();
-        self.close_idle_clients();
+        self.out.close_idle_clients(&self.dataset.stream, &self.view);
+        self.settle();
         self.out.check_output_limits(&self.dataset.stream, &self.metadata.state, &self.view);
         self.settle();
         self.with_dataset(|dataset, metadata, view, out| dataset.tend_replicas(metadata, view, out));
@@ -272,6 +273,7 @@ impl<D: Disk> Node<D> {
         // Claims that were not granted yet are looked at again.
         self.out.todo.consequences |= matches!(self.metadata.standing, Standing::Claiming(_));
         self.views.refresh(&self.out.io, &self.metadata.joining);
+        self.out.server.peak_memory = self.out.server.peak_memory.max(self.dataset.keyspace.cost() as u64);
         self.with_dataset(|dataset, _, view, out| dataset.review_save_points(view, out));
     }
 

@@ -244,25 +244,6 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// Cron: clients that have been silent for longer than the `timeout` option allows are closed.
-    pub(in crate::node) fn close_idle_clients(&mut self) {
-        let Some(limit) = self.view.config.timeout.checked_mul(1000).filter(|limit| *limit > 0) else { return };
-        let now: Millis = self.view.now.mono;
-        let idle: Vec<ConnId> = self
-            .out
-            .io
-            .sessions
-            .iter()
-            .filter_map(|(id, session)| match &session.kind {
-                Kind::Client(client) if client.client.may_be_idle() && now.saturating_sub(client.client.last_active) > limit => Some(id),
-                _ => None,
-            })
-            .collect();
-        for conn in idle {
-            self.close(conn);
-        }
-    }
-
     /// A command of `client` ended with `wait`: start what it waits for.
     pub(in crate::node) fn begin_wait(&mut self, client: ConnId, wait: Wait) {
         self.out.clients.waiting.begin(client, &wait);

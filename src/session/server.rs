@@ -29,6 +29,8 @@ pub struct Server {
     pub executable: String,
     /// What the shell last measured of the process.
     pub usage: Usage,
+    /// The most that `used_memory` was seen to be, in bytes.
+    pub peak_memory: u64,
     /// Counters.
     pub stats: Stats,
     /// Replicas that follow the stream and have said so within `min-replicas-max-lag`.
@@ -44,8 +46,6 @@ pub struct Server {
 pub struct Usage {
     /// Resident memory in bytes.
     pub resident_bytes: u64,
-    /// The most resident memory seen.
-    pub peak_bytes: u64,
     /// The machine's memory in bytes.
     pub system_bytes: u64,
     /// CPU time in the kernel, in microseconds.

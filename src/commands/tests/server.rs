@@ -51,6 +51,25 @@ fn nothing_in_info_looks_like_something_else() {
     assert!(desk.ask("info keyspace").contains("# Keyspace\r\ndb0:keys=1,expires=0,avg_ttl=0\r\n"));
 }
 
+/// Both are counted: one is never above the other.
+#[test]
+fn the_peak_of_memory_is_of_what_is_shown() {
+    let mut desk = Desk::new();
+    let shown = |desk: &mut Desk| {
+        let text = desk.ask("info memory");
+        let fields = fields(&text);
+        ["used_memory", "used_memory_peak"].map(|name| fields[name].parse::<u64>().unwrap())
+    };
+    desk.keyspace.set_string(key_slot(b"a"), b"a", &[0; 1 << 20], Expiry::Never, desk.now.wall);
+    let [most, peak] = shown(&mut desk);
+    assert_eq!(most, peak);
+    desk.ask("del a");
+    let [used, peak] = shown(&mut desk);
+    assert!(used < 1 << 20 && peak == most, "{used} {peak}");
+    desk.server.peak_memory = 5 << 20;
+    assert_eq!(shown(&mut desk), [used, 5 << 20]);
+}
+
 #[test]
 fn sections_of_info() {
     let mut desk = Desk::new();

@@ -1,13 +1,14 @@
-//! What clients may leave unsent.
+//! What clients may leave unsent, and for how long they may say nothing.
 //!
-//! Owns: `client-output-buffer-limit`, and who is served again once it has read. Must not: know what was sent.
-//! Contract: docs/operations.md; Redis' redis.conf, `client-output-buffer-limit`.
+//! Owns: `client-output-buffer-limit`, `timeout`, and who is served again once it has read. Must not: know what was sent.
+//! Contract: docs/operations.md; Redis' redis.conf, by these names.
 
 use crate::cluster::State;
 use crate::node::event_log::replica_named;
 use crate::node::io::sessions::{Kind, MAX_UNSENT, Session};
 use crate::node::view::{Effects, View};
 use crate::replication::Stream;
+use crate::session::Client;
 use crate::types::ConnId;
 
 impl Effects {
@@ -48,6 +49,17 @@ impl Effects {
             self.server.stats.output_limit_disconnections += 1;
             self.end(conn, stream);
         }
+    }
+
+    /// Cron: clients that have been silent for longer than the `timeout` option allows are closed.
+    pub fn close_idle_clients(&mut self, stream: &Stream, view: &View) {
+        let Some(limit) = view.config.timeout.checked_mul(1000).filter(|limit| *limit > 0) else { return };
+        let is_idle = |client: &Client| client.may_be_idle() && view.now.mono.saturating_sub(client.last_active) > limit;
+        let idle = self.io.sessions.iter().filter_map(|(conn, session)| match &session.kind {
+            Kind::Client(client) if is_idle(&client.client) => Some(conn),
+            _ => None,
+        });
+        idle.collect::<Vec<_>>().into_iter().for_each(|conn| self.end(conn, stream));
     }
 
     /// Cron: who reads nothing at all is never flushed.

@@ -97,6 +97,7 @@ fn info(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
         let named = |word: &str| names().any(|name| is(name, word));
         named(section.title) || named("all") || named("everything") || section.default && (args.len() == 1 || named("default"))
     };
+    ctx.server.peak_memory = ctx.server.peak_memory.max(used_memory(ctx));
     let mut text = Text::default();
     for section in SECTIONS.iter().filter(|section| asked(section)) {
         text.section(section.title);
@@ -200,7 +201,7 @@ fn memory(ctx: &Context<'_>, text: &mut Text) {
     let usage = ctx.server.usage;
     text.bytes("used_memory", used_memory(ctx));
     text.bytes("used_memory_rss", usage.resident_bytes);
-    text.bytes("used_memory_peak", usage.peak_bytes);
+    text.bytes("used_memory_peak", ctx.server.peak_memory);
     text.bytes("total_system_memory", usage.system_bytes);
     text.lines(&[("number_of_cached_scripts", &0), ("number_of_functions", &0), ("number_of_libraries", &0)]);
     // There is no limit and no eviction, whatever the option says.
