@@ -29,6 +29,10 @@ impl World {
         let mut since = self.now;
         while self.now < since + STAYS_SO {
             self.run_until(self.now + 100 * MILLI);
+            if self.is_minority(odd[0]) == Some(false) {
+                // Voters have gone meanwhile: no majority can tell whose clock is right.
+                return self.right_rates();
+            }
             if let Some(index) = odd.iter().find(|index| self.is_trusted(**index)) {
                 since = self.now;
                 let within = FOUND_WITHIN / SECOND;
@@ -41,21 +45,10 @@ impl World {
 
     /// All machines of one host, if most voters would still be others without them; mostly that of the leader or of an owner of slots.
     fn draw_odd_host(&mut self) -> Option<Vec<usize>> {
-        let cluster = self.main_cluster()?;
-        let is_in = |index: usize| self.state_of(index).is_some_and(|state| state.cluster_id() == cluster);
         let leads = |index: &usize| self.machines[*index].node.as_ref().is_some_and(|node| node.raft().is_leader());
-        let members: Vec<usize> = (0..self.machines.len()).filter(|index| is_in(*index)).collect();
-        let leader = members.iter().copied().find(leads)?;
-        let voters = self.machines[leader].node.as_ref()?.raft().voters().clone();
-        let is_minority = |index: &&usize| {
-            let host = self.net.hosts.of(**index);
-            let odd = self.net.hosts.on(host).filter(|index| self.id_of(*index).is_some_and(|id| voters.contains(&id))).count();
-            // The odd one is counted too, be it a voter or not.
-            self.net.hosts.on(host).all(is_in) && 2 * (voters.len() - odd) > voters.len() + 1
-        };
-        let candidates: Vec<usize> = members.iter().filter(is_minority).copied().collect();
+        let candidates: Vec<usize> = (0..self.machines.len()).filter(|index| self.is_minority(*index) == Some(true)).collect();
         let owners: Vec<usize> = candidates.iter().copied().filter(|index| self.owns_slots(*index)).collect();
-        let leader = candidates.contains(&leader).then_some(leader);
+        let leader = candidates.iter().copied().find(leads);
         let chosen = match self.rng.below(3) {
             0 => leader,
             1 => self.pick(&owners),
@@ -63,6 +56,18 @@ impl World {
         };
         let chosen = chosen.or_else(|| self.pick(&candidates))?;
         Some(self.net.hosts.on(self.net.hosts.of(chosen)).collect())
+    }
+
+    /// Whether all machines on this one's host are in the biggest cluster, and most of its voters are others; `None` while it has no leader.
+    fn is_minority(&self, index: usize) -> Option<bool> {
+        let cluster = self.main_cluster()?;
+        let is_in = |index: usize| self.state_of(index).is_some_and(|state| state.cluster_id() == cluster);
+        let mut nodes = self.machines.iter().filter(|machine| is_in(machine.index)).filter_map(|machine| machine.node.as_ref());
+        let voters = nodes.find(|node| node.raft().is_leader())?.raft().voters();
+        let host = self.net.hosts.of(index);
+        let odd = self.net.hosts.on(host).filter(|index| self.id_of(*index).is_some_and(|id| voters.contains(&id))).count();
+        // The odd one is counted too, be it a voter or not.
+        Some(self.net.hosts.on(host).all(is_in) && 2 * (voters.len() - odd) > voters.len() + 1)
     }
 
     fn owns_slots(&self, index: usize) -> bool {

@@ -9,9 +9,10 @@ use crate::sim::checks::moves::foreign_slot;
 use crate::sim::queue::{MILLI, Micros};
 use crate::sim::stats::Stats;
 use crate::sim::world::World;
-use pontoon::cluster::State;
+use pontoon::cluster::{Change, State};
 use pontoon::keyspace::Keyspace;
 use pontoon::node::{Node, Signal};
+use pontoon::raft::Raft;
 use pontoon::store::MemoryDisk;
 use pontoon::types::{ClusterId, Millis, NodeId, Slot, Term};
 use pontoon::values::{Face, Hash, Parts, Place, View};
@@ -120,14 +121,14 @@ impl World {
     }
 }
 
-/// The voter with the best log knows the newest configuration that can still win; enough of its voters must be there. Who does not vote by
-/// its own log asks for no votes, whatever configuration it has heard of.
+/// Whether somebody can be elected: who votes by its own log, by the votes of those whom that log names and who are there. Who knows more
+/// than it votes for nobody who knows less, be it that its own log says that it votes no more.
 fn has_majority(nodes: &Nodes<'_>) -> bool {
-    let voters = nodes.iter().filter(|(id, node)| node.raft().is_voter(id)).map(|(_, node)| node.raft());
-    let newest = voters.max_by_key(|raft| (raft.log().last_term(), raft.log().last_index()));
-    newest.is_some_and(|raft| {
-        let there = raft.voters().iter().filter(|voter| nodes.contains_key(voter)).count();
-        2 * there > raft.voters().len()
+    let end = |raft: &Raft<Change>| (raft.log().last_term(), raft.log().last_index());
+    let mut candidates = nodes.iter().filter(|(id, node)| node.raft().is_voter(id)).map(|(_, node)| node.raft());
+    candidates.any(|raft| {
+        let votes = |voter: &&NodeId| nodes.get(voter).is_some_and(|node| end(node.raft()) <= end(raft));
+        2 * raft.voters().iter().filter(votes).count() > raft.voters().len()
     })
 }
 

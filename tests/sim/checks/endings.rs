@@ -112,8 +112,10 @@ impl Checks {
         let Some(held) = self.held_by(machine) else { return false };
         let own = (0..KEYS.len()).filter(|key| is_own(*key) && held[*key] > 0);
         let own: Vec<usize> = own.collect();
-        let lacking =
-            own.iter().copied().filter(|key| !ending.heirs.iter().any(|(heir, _)| self.custody.may_hold(*heir, *key, held[*key])));
+        // Who has come to the shard since has it as well as any.
+        let there = machines.iter().filter(|other| self.could_have_all(other, ending.cluster, ending.id)).map(|other| other.index);
+        let heirs: BTreeSet<usize> = ending.heirs.iter().map(|(heir, _)| *heir).chain(there).collect();
+        let lacking = own.iter().copied().filter(|key| !heirs.iter().any(|heir| self.custody.may_hold(*heir, *key, held[*key])));
         let lacking: Vec<_> = lacking.map(|key| (KEYS[key].0, held[key])).collect();
         assert!(
             lacking.is_empty(),

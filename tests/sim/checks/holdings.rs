@@ -8,8 +8,12 @@ use crate::sim::writers::{FIELD, KEYS};
 use pontoon::node::Node;
 use pontoon::store::MemoryDisk;
 use pontoon::types::{LogIndex, Millis};
-use pontoon::values::{Hash, Str};
+use pontoon::values::Hash;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Digits of a value's number, at most.
+const LONGEST_NUMBER: usize = 20;
 
 /// The number that a key stands for at a node: no less than the one, no more than the other. Equal where the key is there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -176,8 +180,10 @@ fn entry(node: &Node<MemoryDisk>, key: usize) -> Option<(u64, Option<Millis>)> {
     entries.find(|entry| entry.key == name).map(|entry| {
         let mut buffer = Vec::new();
         let field = entry.value.of::<Hash>().ok().and_then(|hash| hash.get(FIELD.as_bytes(), &mut buffer));
-        let written = field.or(entry.value.string().ok().and_then(Str::short)).expect("a key is written as a string, or in a field");
-        (number(written), entry.expiry)
+        // Only the beginning of a long one is looked at.
+        let string = entry.value.string().ok().map(|string| string.bytes(0..string.len().min(LONGEST_NUMBER)));
+        let written = field.map(Cow::Borrowed).or(string).expect("a key is written as a string, or in a field");
+        (number(&written), entry.expiry)
     })
 }
 

@@ -154,7 +154,8 @@ impl Known {
             2 => format!("VOTE {} 1 {} -\n", self.impossible_term(rng), huge(rng)),
             3 => format!("PROBED {any} {} dead\n", huge(rng)),
             4 => format!("FAILOVER_OFFSET {} {} {}\n", huge(rng), huge(rng), huge(rng)),
-            5 => format!("FORGOTTEN {} {} -\n", edge(rng, self.term), edge(rng, self.last_index)),
+            // Who was dialled is believed: only that it knows less than the other is no lie that counts.
+            5 => format!("FORGOTTEN 0 {} -\n", edge(rng, self.last_index)),
             _ => format!("REJECT rejected\n0 id={any}:{}.{}:{} NODE_FAIL {any}\n", huge(rng), huge(rng), huge(rng)),
         }
     }
