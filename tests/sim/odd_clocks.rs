@@ -58,7 +58,8 @@ impl World {
         Some(self.net.hosts.on(self.net.hosts.of(chosen)).collect())
     }
 
-    /// Whether all machines on this one's host are in the biggest cluster, and most of its voters are others; `None` while it has no leader.
+    /// Whether all machines on this one's host are in the biggest cluster, and most of its voters are others; `None` while it has no
+    /// leader.
     fn is_minority(&self, index: usize) -> Option<bool> {
         let cluster = self.main_cluster()?;
         let is_in = |index: usize| self.state_of(index).is_some_and(|state| state.cluster_id() == cluster);
