@@ -17,27 +17,37 @@ const READ_ROOM: usize = 16 * 1024;
 /// What it is for, as far as reading order and bounds go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// A client, or our end of a connection to another node's client port.
+    /// A client.
     Client,
+    /// Our end of a connection to another node's client port: what a replica loads.
+    Primary,
     /// A bus link, either direction.
     Bus,
 }
 
-impl From<Port> for Class {
-    fn from(port: Port) -> Self {
+impl Class {
+    /// Of who has connected to a port of this node.
+    pub const fn accepted(port: Port) -> Self {
         match port {
             Port::Bus => Self::Bus,
             Port::Client => Self::Client,
         }
     }
-}
 
-impl Class {
-    /// How much one connection may bring in a turn, so that it cannot keep the others waiting. A bus frame is at most 16 MiB, mostly below
-    /// 1 MiB.
+    /// Of what this node dials.
+    pub const fn dialled(port: Port) -> Self {
+        match port {
+            Port::Bus => Self::Bus,
+            Port::Client => Self::Primary,
+        }
+    }
+
+    /// How much one connection may bring in a turn, so that it cannot keep the others waiting. Pairs of a hash in an RDB take longer by the
+    /// byte than anything that clients send. A bus frame is at most 16 MiB, mostly below 1 MiB.
     const fn budget(self) -> usize {
         match self {
             Self::Client => 64 * 1024,
+            Self::Primary => 32 * 1024,
             Self::Bus => 1024 * 1024,
         }
     }

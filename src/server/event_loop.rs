@@ -274,7 +274,7 @@ impl<D: Disk> EventLoop<D> {
         match self.node.accepted(port, peer, local) {
             node::Accepted::Session(id) => {
                 stream.tune(self.node.config().tcp_keepalive);
-                self.open(Connection::new(id, port.into(), stream, false));
+                self.open(Connection::new(id, Class::accepted(port), stream, false));
             }
             // A courtesy: an empty socket takes a line at once, and nobody waits if it does not.
             node::Accepted::Refused(line) => drop(stream.write(line)),
@@ -305,7 +305,7 @@ impl<D: Disk> EventLoop<D> {
         }
         match connection.class {
             Class::Bus => self.reading_bus.push(id),
-            Class::Client => self.reading_clients.push(id),
+            Class::Client | Class::Primary => self.reading_clients.push(id),
         }
     }
 
@@ -422,7 +422,7 @@ impl<D: Disk> EventLoop<D> {
         while let Some(action) = self.node.next_action(turned) {
             match action {
                 Action::Dial { conn, socket, port } => match Stream::dial(socket) {
-                    Ok(stream) => self.open(Connection::new(conn, port.into(), stream, true)),
+                    Ok(stream) => self.open(Connection::new(conn, Class::dialled(port), stream, true)),
                     Err(error) if is_refusal(&error) => self.end(conn, Closed::Refused),
                     Err(error) => {
                         log::debug!("Dialling {socket}: {error}");
