@@ -4,7 +4,7 @@
 //! hand, and of no more. Must not: know who holds it.
 //!
 //! Each stretch but the last ends at a multiple of [`CHUNK`], so there are never many. What came in one buffer stays in it, and a chunk
-//! that was copied takes the place of a part of it: the buffer goes with the last part that is left of it.
+//! that was copied takes the place of a part of it: the buffer goes with the last part that is left of it, unless that is short.
 
 use super::rubble::{Debris, Rubble};
 use super::shared::{Bytes, Shared};
@@ -13,6 +13,8 @@ use std::ops::Range;
 
 /// What a write copies at most, at each of its two ends.
 pub const CHUNK: usize = 64 << 10;
+/// What is left of a stretch that was written over is copied up to this length, so that it does not hold all of its buffer.
+const COPIED: usize = 4 << 20;
 /// A stretch takes so much effort to free, where a small allocation takes 1.
 const EFFORT: usize = 16;
 
@@ -115,6 +117,8 @@ impl Long {
                 let (from, to) = (self.cut(first), self.cut(last.min(self.len())));
                 let bytes = shared.part(first - offset..last - offset);
                 self.stretches.splice(from..to, [Stretch { end: last, bytes }]);
+                self.let_go(from + 1);
+                self.let_go(from.wrapping_sub(1));
                 self.copy(last, &shared[last - offset..]);
             }
             Bytes::Shared(_) | Bytes::Lent(_) => self.copy(offset, part),
@@ -201,6 +205,16 @@ impl Long {
         index + 1
     }
 
+    /// What is left of a stretch that was cut holds all of its buffer: it gets one of its own, if that is copied soon.
+    fn let_go(&mut self, index: usize) {
+        if let Some(Stretch { bytes, .. }) = self.stretches.get_mut(index)
+            && !bytes.is_most()
+            && bytes.len() <= COPIED
+        {
+            *bytes = Shared::new(bytes.to_vec(), &self.rubble);
+        }
+    }
+
     /// Every invariant.
     #[cfg(test)]
     pub fn check(&self) {
@@ -217,6 +231,16 @@ impl Long {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_is_written_over_is_not_held_by_what_is_left_of_it() {
+        let mut long = Long::new(&Rubble::default());
+        for step in [0, 1, 2, 3, 10, 7, 20, 0] {
+            long.write(step * CHUNK, &shared(vec![step as u8; 16 * CHUNK]));
+            assert!(long.stretches.iter().all(|stretch| stretch.bytes.is_most()), "{step}");
+        }
+        assert_eq!(all(&long).len(), 36 * CHUNK);
+    }
 
     fn shared(bytes: Vec<u8>) -> Bytes<'static> {
         Shared::new(bytes, &Rubble::default()).into()

@@ -63,20 +63,18 @@ impl<'a> Args<'a> {
 
     /// The argument in this place, which must exist, for who keeps it: shared if it is long, and most of what would be kept with it.
     pub fn value(self, place: usize) -> Bytes<'a> {
-        match self.shared(self.ranges[place]) {
-            Some(shared) if shared.is_most() => shared.into(),
-            _ => self.get(place).into(),
-        }
+        self.piece(self.ranges[place])
     }
 
-    /// In order, for who lets go of them soon: long ones are shared.
+    /// All of them so, in order.
     pub fn pieces(self) -> impl ExactSizeIterator<Item = Bytes<'a>> + Clone {
-        self.ranges.iter().map(move |range| self.shared(*range).map_or_else(|| self.slice(*range).into(), Bytes::from))
+        self.ranges.iter().map(move |range| self.piece(*range))
     }
 
-    fn shared(self, range: Range32) -> Option<Shared> {
-        let range = range.start as usize..range.end as usize;
-        self.shared.filter(|_| range.len() >= LONG).map(|shared| shared.part(range))
+    fn piece(self, range: Range32) -> Bytes<'a> {
+        let (start, end) = (range.start as usize, range.end as usize);
+        let shared = self.shared.filter(|_| end - start >= LONG).map(|shared| shared.part(start..end));
+        shared.filter(Shared::is_most).map_or_else(|| self.slice(range).into(), Bytes::from)
     }
 
     /// In order.
