@@ -3,7 +3,9 @@
 //! Owns: the sentences of the Raft paper (Figure 3) as code.
 
 use crate::sim::checks::model::Model;
-use pontoon::cluster::{ClusterEntry, State};
+use pontoon::cluster::change::NodeForget;
+use pontoon::cluster::{Change, ClusterEntry, State};
+use pontoon::raft::Body;
 use pontoon::types::{LogIndex, NodeId, Term};
 use std::collections::BTreeMap;
 
@@ -96,6 +98,11 @@ impl History {
         }
         assert_eq!(index, self.committed() + 1, "the committed log has no gaps");
         self.committed.push(Committed { term: entry.term, said_in });
+        if let Body::App(Change::NodeForget(NodeForget { id, .. })) = &entry.body {
+            // It did not vote any more, by an entry before that, and whoever wins a term has that one: what this life of the node gave
+            // to others counts for nobody, and its next life knows nothing of it.
+            self.votes.retain(|(_, voter), _| voter != id);
+        }
         self.model.apply(entry);
         true
     }
