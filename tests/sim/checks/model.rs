@@ -380,10 +380,12 @@ impl Model {
         tenures.filter(|tenure| tenure.index > after && tenure.index <= until).map(|tenure| tenure.by).collect()
     }
 
-    /// The first entry after one, up to another, that moved the slot of a key that is written.
-    pub fn first_move(&self, slot: Slot, after: LogIndex, until: LogIndex) -> Option<LogIndex> {
-        let tenures = self.tenures.get(&slot)?.iter().filter(|tenure| tenure.by == By::Move);
-        tenures.map(|tenure| tenure.index).find(|index| (after + 1..=until).contains(index))
+    /// The first entry after one that moved the slot of a key that is written to somebody else than its owner of this tenure, before that
+    /// began. What was nobody's meanwhile keeps its keys.
+    pub fn first_move(&self, slot: Slot, after: LogIndex, present: Tenure) -> Option<LogIndex> {
+        let others = |tenure: &&Tenure| tenure.by == By::Move && tenure.owner.is_some() && tenure.owner != present.owner;
+        let tenures = self.tenures.get(&slot)?.iter().filter(others);
+        tenures.map(|tenure| tenure.index).find(|index| (after + 1..=present.index).contains(index))
     }
 
     fn place(&mut self, id: NodeId) -> u16 {

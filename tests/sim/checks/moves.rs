@@ -42,7 +42,7 @@ impl Moves {
         (machine, certain): (usize, LogIndex),
     ) {
         let since = *self.served.entry((cluster, key, number)).or_insert(tenure.index);
-        let loss = model.first_move(KEYS[key].slot(), since, tenure.index).filter(|_| tenure.by == By::Move);
+        let loss = model.first_move(KEYS[key].slot(), since, tenure).filter(|_| tenure.by == By::Move);
         let is_told = |loss: &LogIndex| certain < *loss && !self.has_leapt_over(machine, *loss, tenure.index);
         if let Some(loss) = loss.filter(is_told) {
             let (name, gain) = (KEYS[key].0, tenure.index);
