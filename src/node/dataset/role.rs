@@ -6,14 +6,13 @@
 //! Three facts that do not exclude each other make up a role: a process that has just begun may be a replica by its file and own slots by
 //! the newest state, and an entry may give those away before any of it is settled.
 //!
-//! | | serves its slots | feeds replicas | says that it holds |
+//! | | serves its slots | feeds replicas | how much it says that it holds |
 //! |---|---|---|---|
 //! | own keys, slots held | yes | yes | its stream's end |
 //! | own keys, handing over | no, and nothing changes | yes | its stream's end |
-//! | own keys, unsettled | no | no | its stream's end |
-//! | a copy, catching up | no | no | the copy's end |
-//! | a copy in step | no | yes | the copy's end |
-//! | a copy to be | no | with a final offset | nothing |
+//! | a copy in step, slots held | it has none | yes | the copy's end |
+//! | a copy to be, slots held | it has none | with a final offset | nothing |
+//! | unsettled, or catching up | no | no | with slots no answer, else as above |
 
 use crate::cluster::FailoverKind;
 use crate::types::{Extent, Millis, NodeId, ShardId};
