@@ -310,8 +310,12 @@ impl Metadata {
         }
     }
 
-    /// An entry of ours was applied.
+    /// An entry of ours was applied. A refusal that the state does not keep is no last word on what was sent more than once: this node may
+    /// be a member again when the next copy comes [N17 retried-proposal].
     pub fn proposal_applied(&mut self, n: u64, outcome: Outcome, out: &mut Effects) {
+        if let Outcome::Rejected(Reason::ProposerNotMember | Reason::OldProposal) = outcome {
+            return self.give_up(n, settled(outcome), out);
+        }
         let Some(mut pending) = self.proposals.pending.remove(&n) else { return };
         pending.attempts += 1;
         if outcome != Outcome::Stale || pending.attempts > MAX_ATTEMPTS {
@@ -426,3 +430,6 @@ fn rejected(reason: RejectReason) -> ChangeOutcome {
         _ => ChangeOutcome::Refused("ERR The cluster's leader refused the change".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests;
