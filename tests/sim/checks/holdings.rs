@@ -143,6 +143,14 @@ impl Watch {
             if copy.decides && !decided && entry.is_none() {
                 ends.inherited(wall);
             }
+            let replaced = was.filter(|(number, _)| entry.is_some_and(|(present, _)| present != *number));
+            if let Some((number, Some(expiry))) = replaced
+                && copy.decides
+                && wall > expiry
+            {
+                // It may have been read as gone in this turn, before it was written anew.
+                ends.expired.insert(number);
+            }
             copy.now[key] = match (entry, was) {
                 (Some((number, _)), _) => Held::exactly(number),
                 (None, None) => Held { most: ends.most(), ..before[key] },
