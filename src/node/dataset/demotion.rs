@@ -6,7 +6,7 @@
 use crate::cluster::change::Succession;
 use crate::cluster::{FailoverKind, LeaderRequestKind};
 use crate::node::dataset::Dataset;
-use crate::node::dataset::role::{Claim, FinalOffset, Unsettled};
+use crate::node::dataset::role::{FinalOffset, Unsettled};
 use crate::node::metadata::Metadata;
 use crate::node::view::{Effects, View};
 use crate::types::{Extent, Millis, NodeId, SlotRange};
@@ -16,8 +16,31 @@ use crate::types::{Extent, Millis, NodeId, SlotRange};
 pub(in crate::node) struct Demotion {
     /// Who has said last that it has so much of it, since it stands still.
     caught_up: Option<(NodeId, Extent)>,
+    /// Who may take over by hand, as far as this process knows.
+    planned: Planned,
     /// Own ranges that entries in the log's tail take away: refused until those are applied or truncated (docs/protocol.md, "The gate").
     pub leaving: Vec<SlotRange>,
+}
+
+/// A planned failover is one that the primary has been asked about, or has asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Planned {
+    #[default]
+    No,
+    /// This replica has asked where the stream ends.
+    By(NodeId),
+    /// Several have, or the leader was asked to choose one.
+    ByAny,
+}
+
+impl Planned {
+    fn also_by(self, replica: NodeId) -> Self {
+        if self == Self::No || self == Self::By(replica) { Self::By(replica) } else { Self::ByAny }
+    }
+
+    fn may_be_by(self, replica: NodeId) -> bool {
+        self == Self::ByAny || self == Self::By(replica)
+    }
 }
 
 impl Dataset {
@@ -26,6 +49,7 @@ impl Dataset {
     pub fn prepare_failover(&mut self, from: NodeId, pause: Millis, metadata: &Metadata, view: &View, out: &mut Effects) -> Extent {
         let is_ours = metadata.state.member(&from).is_some_and(|member| member.primary == Some(metadata.me));
         if is_ours && pause > 0 {
+            self.takeover.demotion.planned = self.takeover.demotion.planned.also_by(from);
             out.hold_writes_for(from, view.now.mono + pause.min(view.config.cluster_manual_failover_timeout));
         } else if pause == 0 && !self.role.is_handing_over() {
             out.release_writes_for(from);
@@ -40,9 +64,12 @@ impl Dataset {
         }
     }
 
-    /// A FAILOVER from this node to `successor` was applied; its kind is not known if a snapshot says so.
+    /// A FAILOVER from this node to `successor` was applied. Its kind is not known if a snapshot says so; but nobody takes over by hand
+    /// without this primary's word.
     pub fn handed_over(&mut self, successor: NodeId, kind: Option<FailoverKind>, out: &mut Effects) {
-        self.role.hand_over(successor, kind, self.extent());
+        let is_planned = std::mem::take(&mut self.takeover.demotion.planned).may_be_by(successor);
+        let likely = if is_planned { FailoverKind::Manual } else { FailoverKind::Force };
+        self.role.hand_over(successor, kind.unwrap_or(likely), self.extent());
         self.stop_catching_up();
         self.foreign.follows();
         out.release_writes();
@@ -121,6 +148,7 @@ impl Dataset {
     /// False if there is none, or it has said so already.
     pub fn ask_for_successor(&mut self, metadata: &mut Metadata, view: &View, out: &mut Effects) -> bool {
         if metadata.state.willing_replicas(&metadata.me).next().is_some() {
+            self.takeover.demotion.planned = Planned::ByAny;
             metadata.ask_leader(LeaderRequestKind::HandOver, metadata.me, None, view, out);
         }
         metadata.proposals.gives_up(&metadata.me)
@@ -134,10 +162,10 @@ impl Dataset {
     /// Whether this node has what its successor may need, which has not said that it has all of it. That it has is also seen by a sync of
     /// this node's own with it, by which this node has nothing more to leave.
     pub fn owes_final_offset(&self, metadata: &Metadata) -> bool {
-        let Some(FinalOffset { to, end, claim }) = self.role.final_offset() else { return false };
+        let Some(FinalOffset { to, end, awaited }) = self.role.final_offset() else { return false };
         let successor = metadata.state.member(&metadata.me).and_then(|me| me.primary).unwrap_or(to);
         let has_all = self.takeover.demotion.caught_up.is_some_and(|(by, has)| by == successor && has >= end);
-        end.reign > 0 && claim != Claim::None && !has_all
+        end.reign > 0 && awaited && !has_all
     }
 }
 

@@ -71,18 +71,8 @@ pub(in crate::node) struct FinalOffset {
     pub to: NodeId,
     /// Where its stream ended.
     pub end: Extent,
-    pub claim: Claim,
-}
-
-/// Whether the successor waits for it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::node) enum Claim {
-    /// It goes on with what it had.
-    None,
-    /// By a snapshot it is not known in which way it has taken over.
-    Possible,
-    /// It serves nobody before it has all of it.
-    All,
+    /// Whether it serves nobody before it has all of that; if not, it goes on with what it had.
+    pub awaited: bool,
 }
 
 impl Role {
@@ -144,17 +134,15 @@ impl Role {
         handing_over && !before
     }
 
-    /// A FAILOVER from this node to `successor` was applied; its kind is not known if a snapshot says so. `end` is where the stream stands.
-    /// Who has come back without its keys leaves nothing, whatever it has loaded; it stays so until its state is the newest, for the slots
-    /// may have come back since.
-    pub fn hand_over(&mut self, successor: NodeId, kind: Option<FailoverKind>, end: Extent) {
-        let (claim, end) = match kind {
-            _ if self.is_unsettled() => (Claim::None, Extent::default()),
-            None => (Claim::Possible, end),
-            Some(FailoverKind::Manual) => (Claim::All, end),
-            Some(FailoverKind::Auto | FailoverKind::Force | FailoverKind::Takeover) => (Claim::None, end),
+    /// A FAILOVER from this node to `successor` was applied. `end` is where the stream stands. Who has come back without its keys leaves
+    /// nothing, whatever it has loaded; it stays so until its state is the newest, for the slots may have come back since.
+    pub fn hand_over(&mut self, successor: NodeId, kind: FailoverKind, end: Extent) {
+        let (awaited, end) = match kind {
+            _ if self.is_unsettled() => (false, Extent::default()),
+            FailoverKind::Manual => (true, end),
+            FailoverKind::Auto | FailoverKind::Force | FailoverKind::Takeover => (false, end),
         };
-        self.final_offset = Some(FinalOffset { to: successor, end, claim });
+        self.final_offset = Some(FinalOffset { to: successor, end, awaited });
     }
 
     /// A FAILOVER from `primary` to this node was applied. One by hand is from a primary that may have changed keys until it had that
@@ -298,7 +286,7 @@ impl Role {
 
     /// Whether a successor may still need what this node has: until a sync with it is complete.
     pub fn is_awaited(&self) -> bool {
-        self.final_offset.is_some_and(|final_offset| final_offset.claim == Claim::All)
+        self.final_offset.is_some_and(|final_offset| final_offset.awaited)
     }
 
     /// Whether `successor` will have all keys that this node has, and nobody has changed any of them yet without that.

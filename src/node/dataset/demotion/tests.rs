@@ -35,3 +35,22 @@ fn what_an_entry_takes_away_is_not_served_though_it_is_not_applied() {
         assert_eq!(net.nodes[P].dataset.keyspace.len(), 50);
     }
 }
+
+/// Node 0 hears by a snapshot that node `successor` has taken over, after node 1 has asked it, or not.
+fn awaited(asked: bool, successor: usize) -> bool {
+    let mut net = Net::with_replicas();
+    let (primary, id) = (net.nodes[0].metadata.me, net.nodes[successor].metadata.me);
+    if asked {
+        net.say(1, "CLUSTER FAILOVER");
+        net.until("its question", |net| net.nodes[0].dataset.takeover.demotion.planned != Planned::No);
+    }
+    let node = &mut net.nodes[0];
+    assert!(node.metadata.state.slot_count_of(&primary) > 0, "nothing is applied yet");
+    node.with_dataset(|dataset, _, _, out| dataset.handed_over(id, None, out));
+    node.dataset.role.is_awaited()
+}
+
+#[test]
+fn a_snapshot_that_tells_of_a_successor_may_tell_of_a_planned_failover_only_if_one_was_planned() {
+    assert_eq!([awaited(true, 1), awaited(true, 2), awaited(false, 1)], [true, false, false]);
+}

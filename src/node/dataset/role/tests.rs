@@ -10,7 +10,7 @@ enum Event {
     Synced,
     Diverged,
     StandStill(bool),
-    HandOver(Option<FailoverKind>),
+    HandOver(FailoverKind),
     TakeOver(FailoverKind),
     CaughtUp,
     PredecessorGone,
@@ -18,7 +18,7 @@ enum Event {
     Settled,
 }
 
-const EVENTS: [Event; 17] = [
+const EVENTS: [Event; 16] = [
     Event::Follow { other_shard: false, failed: false },
     Event::Follow { other_shard: false, failed: true },
     Event::Follow { other_shard: true, failed: false },
@@ -27,9 +27,8 @@ const EVENTS: [Event; 17] = [
     Event::Diverged,
     Event::StandStill(true),
     Event::StandStill(false),
-    Event::HandOver(None),
-    Event::HandOver(Some(FailoverKind::Manual)),
-    Event::HandOver(Some(FailoverKind::Force)),
+    Event::HandOver(FailoverKind::Manual),
+    Event::HandOver(FailoverKind::Force),
     Event::TakeOver(FailoverKind::Manual),
     Event::TakeOver(FailoverKind::Auto),
     Event::CaughtUp,
@@ -88,7 +87,7 @@ impl Event {
             Self::Synced => Seen { copy: seen.follows, awaited: false, ..seen },
             Self::Diverged => Seen { copy: false, ..seen },
             Self::StandStill(_) => seen,
-            Self::HandOver(kind) => Seen { awaited: kind == Some(FailoverKind::Manual) && !seen.doubt, ..seen },
+            Self::HandOver(kind) => Seen { awaited: kind == FailoverKind::Manual && !seen.doubt, ..seen },
             Self::TakeOver(_) if seen.doubt => seen,
             Self::TakeOver(FailoverKind::Manual) => Seen { waits: true, ..seen },
             Self::TakeOver(_) => Seen { doubt: !seen.copy, waits: seen.waits && seen.copy, ..seen },
