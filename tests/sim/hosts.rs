@@ -138,9 +138,10 @@ impl Hosts {
         ip == LOOPBACK || ip == BRIDGE
     }
 
-    /// The bridges are gone.
-    pub fn remove_bridges(&mut self) {
+    /// The bridges are gone. Returns the address that each had.
+    pub fn remove_bridges(&mut self) -> IpAddr {
         self.bridged = false;
+        BRIDGE
     }
 
     fn is_own(&self, host: usize, ip: IpAddr) -> bool {

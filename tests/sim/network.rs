@@ -276,6 +276,29 @@ impl Network {
         wakes
     }
 
+    /// A host has this address no more, not for itself either: nothing gets through by it, and connections with it are reset.
+    pub fn end_at(&mut self, ip: IpAddr, now: Micros, within: Micros) -> Vec<(Owner, Micros)> {
+        let mut wakes = Vec::new();
+        for conn in 0..self.conns.len() {
+            let Conn { from, to, .. } = self.conns[conn];
+            let is_lost = |(owner, own): (Option<Owner>, IpAddr)| {
+                own == ip && matches!(owner, Some(Owner::Machine(index)) if !self.hosts.has(index, ip))
+            };
+            let sides = [(self.owner(conn, DIALLER), from), (self.owner(conn, LISTENER), to.ip())];
+            if self.conns[conn].strayed.is_some() || !sides.into_iter().any(is_lost) {
+                continue;
+            }
+            self.conns[conn].broken = true;
+            for side in [DIALLER, LISTENER] {
+                let end = &mut self.conns[conn].ends[side];
+                (end.inbound, end.inbound_bytes) = (VecDeque::new(), 0);
+                let at = now + self.rng.below(within);
+                wakes.extend(self.tell(conn, side, at, Closed::Error));
+            }
+        }
+        wakes
+    }
+
     /// The process at this end will hear that the connection is over, unless it hears so before.
     pub fn tell(&mut self, conn: usize, side: usize, at: Micros, why: Closed) -> Option<(Owner, Micros)> {
         let end = &mut self.conns[conn].ends[side];

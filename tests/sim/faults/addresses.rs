@@ -47,6 +47,8 @@ impl World {
             note!("{ip} comes home");
             let wakes = self.net.end_strays(ip, self.now, SECOND);
             self.wake_all(wakes);
+            let wakes = self.net.end_at(ip, self.now, SECOND);
+            self.wake_all(wakes);
         }
     }
 
@@ -85,7 +87,9 @@ impl World {
     /// Bridges are removed. Whoever says that it is reached where nobody reaches it, or is known by its bridge's address, is restarted: it
     /// would keep to that as long as its process lives.
     pub(super) fn remove_bridges(&mut self) {
-        self.net.hosts.remove_bridges();
+        let bridge = self.net.hosts.remove_bridges();
+        let wakes = self.net.end_at(bridge, self.now, SECOND);
+        self.wake_all(wakes);
         for index in 0..self.machines.len() {
             let Some(node) = &self.machines[index].node else { continue };
             let ip_of = |address: &Address| address.ip.parse::<IpAddr>().ok().filter(|ip| !ip.is_loopback());
