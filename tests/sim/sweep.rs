@@ -99,8 +99,8 @@ fn hand_over(world: &mut World) {
     world.mend_disks();
     world.set_mode(Mode::Quiet);
     let weather = world.net.change_weather(CALM);
-    // What is under way from before may be late.
-    world.run_until(world.now + SECOND);
+    // What is under way from before may be late: a turn that has begun waits for two syncs of a slow disk, a second each.
+    world.run_until(world.now + 3 * SECOND);
     settle(world);
     world.hand_over();
     world.net.change_weather(weather);
