@@ -3,7 +3,7 @@
 //! Owns: who is lost, wiped or only cut off from power, and what must hold then. Nobody had anything open, so nothing acknowledged is lost.
 
 use crate::sim::clients::Mode;
-use crate::sim::network::Owner;
+use crate::sim::network::{CALM, Owner};
 use crate::sim::queue::{Event, MILLI, Micros, SECOND};
 use crate::sim::trace::{self, note};
 use crate::sim::world::World;
@@ -42,6 +42,11 @@ impl World {
         self.recover(&plan);
         self.stats.recoveries += 1;
         self.trouble_survivors(&plan);
+        if !plan.wiped {
+            // Who comes back is a bare majority of the old cluster: each frame that is late may cost it its leader, and a failover waits
+            // for longer than such a leader leads.
+            self.net.change_weather(CALM);
+        }
     }
 
     fn draw_disaster(&mut self) -> Option<Plan> {
