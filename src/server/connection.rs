@@ -8,7 +8,8 @@
 use std::io::{self, ErrorKind};
 
 use super::stream::Stream;
-use crate::node::Port;
+use crate::node::{Node, Port};
+use crate::store::Disk;
 use crate::types::ConnId;
 
 /// Room made in a receive buffer before a read.
@@ -174,6 +175,16 @@ pub trait Receiver {
     fn buffer(&mut self, id: ConnId) -> Option<&mut Vec<u8>>;
     /// So many bytes were appended.
     fn received(&mut self, id: ConnId, count: usize);
+}
+
+impl<D: Disk> Receiver for Node<D> {
+    fn buffer(&mut self, id: ConnId) -> Option<&mut Vec<u8>> {
+        self.receive_buffer(id)
+    }
+
+    fn received(&mut self, id: ConnId, count: usize) {
+        Node::received(self, id, count);
+    }
 }
 
 #[cfg(test)]

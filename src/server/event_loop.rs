@@ -13,9 +13,10 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 
-use super::connection::{Class, Connection, ReadEnd, Receiver, WriteError};
+use super::connection::{Class, Connection, ReadEnd, WriteError};
 use super::listener::{Accepted, Listener};
-use super::signals::Signals;
+use super::log_rotation::{self, Rotation};
+use super::signals::{Came, Signals};
 use super::stream::{Dialled, Stream, is_refusal};
 use super::table::Connections;
 use super::usage::Meter;
@@ -78,16 +79,7 @@ pub struct EventLoop<D: Disk> {
     noted: bool,
     loglevel: LogLevel,
     meter: Meter,
-}
-
-impl<D: Disk> Receiver for Node<D> {
-    fn buffer(&mut self, id: ConnId) -> Option<&mut Vec<u8>> {
-        self.receive_buffer(id)
-    }
-
-    fn received(&mut self, id: ConnId, count: usize) {
-        Node::received(self, id, count);
-    }
+    rotation: Rotation,
 }
 
 impl<D: Disk> EventLoop<D> {
@@ -112,6 +104,7 @@ impl<D: Disk> EventLoop<D> {
             noted: false,
             loglevel,
             meter: Meter::default(),
+            rotation: Rotation::default(),
         };
         let registry = this.poll.registry();
         registry.register(&mut this.signals.stream, SIGNALS, Interest::READABLE)?;
@@ -127,9 +120,7 @@ impl<D: Disk> EventLoop<D> {
             self.wait()?;
             self.accept();
             let served = self.read();
-            if served && let Some(usage) = self.meter.measure(clock::now().mono) {
-                self.node.server_mut().usage = usage;
-            }
+            self.look_around(served, clock::now().mono);
             let turned = self.node.turn(&mut clock::now).map_err(Failure::Core)?;
             self.flush(&turned);
             if let Some(code) = self.act(&turned) {
@@ -139,6 +130,14 @@ impl<D: Disk> EventLoop<D> {
                 return Ok(code);
             }
         }
+    }
+
+    /// What the system is asked now and then: how this process does, if clients are served, and where its log is.
+    fn look_around(&mut self, served: bool, now: Millis) {
+        if served && let Some(usage) = self.meter.measure(now) {
+            self.node.server_mut().usage = usage;
+        }
+        self.rotation.tend(&self.node.config().logfile, now);
     }
 
     // ---- wait ----
@@ -175,17 +174,24 @@ impl<D: Disk> EventLoop<D> {
 
     fn note(&mut self, event: &Event) {
         if event.token() == SIGNALS {
-            if let Some(signal) = self.signals.take() {
-                let name = if signal == Signal::Term { "SIGTERM" } else { "SIGINT" };
-                log::info!("Received {name} scheduling shutdown...");
-                self.node.shutdown(signal);
-            }
-            return;
+            return self.note_signals();
         }
         let listener = usize::MAX - 1 - event.token().0;
         match self.listeners.get_mut(listener) {
             Some((_, listener)) => listener.pending = true,
             None => self.note_connection(ConnId::from_word(event.token().0 as u64), event),
+        }
+    }
+
+    fn note_signals(&mut self) {
+        let Came { end, hangup } = self.signals.take();
+        if hangup {
+            log_rotation::hung_up(&self.node.config().logfile);
+        }
+        if let Some(signal) = end {
+            let name = if signal == Signal::Term { "SIGTERM" } else { "SIGINT" };
+            log::info!("Received {name} scheduling shutdown...");
+            self.node.shutdown(signal);
         }
     }
 

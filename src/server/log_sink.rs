@@ -86,6 +86,14 @@ impl<W: Write> Sink<W> {
         Self { out, rest: Vec::new(), lost: 0 }
     }
 
+    /// Writes there from now on. The rest of a line stays with its beginning: the old place is asked for it once more, and that is all.
+    pub fn go_on_in(&mut self, out: W) {
+        let rest = std::mem::take(&mut self.rest);
+        let left = self.put(&rest).len();
+        self.lost += u64::from(left > 0);
+        self.out = out;
+    }
+
     /// Writes a line, or counts it as lost.
     pub fn line(&mut self, line: &[u8]) {
         let rest = std::mem::take(&mut self.rest);
@@ -171,6 +179,16 @@ mod tests {
         sink.tell_lost(3);
         sink.line(b"six\n");
         assert_eq!((sink.take_lost(), &sink.out.taken[17..]), (0, &b"3 are missing\nsix\n"[..]));
+    }
+
+    #[test]
+    fn a_line_whose_end_does_not_get_through_before_the_move_is_lost() {
+        let mut sink = Sink::new(Bounded { room: 6, ..Bounded::default() });
+        ["one\n", "two\n"].into_iter().for_each(|line| sink.line(line.as_bytes()));
+        sink.go_on_in(Bounded { room: 100, ..Bounded::default() });
+        assert_eq!(sink.take_lost(), 1);
+        sink.line(b"three\n");
+        assert_eq!(sink.out.taken, b"three\n");
     }
 
     /// Fills it; how many bytes that took.

@@ -65,13 +65,7 @@ fn mark(level: Level) -> char {
 /// Starts logging to `logfile`, appending, or to standard error if it is empty. What the process says as it ends goes there too: a panic as
 /// a line, and, since standard error becomes the file, what the runtime says when memory has run out.
 pub fn start(level: LogLevel, logfile: &str) -> io::Result<()> {
-    let out = if logfile.is_empty() {
-        Out::standard_error()?
-    } else {
-        let file = log_sink::file(Path::new(logfile))?;
-        rustix::stdio::dup2_stderr(&file)?;
-        Out::Own(file)
-    };
+    let out = if logfile.is_empty() { Out::standard_error()? } else { open(Path::new(logfile))? };
     SINK.set(Mutex::new(Sink::new(out))).map_err(|_| io::Error::other("it was started before"))?;
     let pid = std::process::id();
     let mut builder = Builder::new();
@@ -84,6 +78,22 @@ pub fn start(level: LogLevel, logfile: &str) -> io::Result<()> {
     builder.target(Target::Pipe(Box::new(Lines))).try_init().map_err(io::Error::other)?;
     set_level(level);
     panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
+/// The file as the way out, and as standard error.
+fn open(path: &Path) -> io::Result<Out> {
+    let file = log_sink::file(path)?;
+    rustix::stdio::dup2_stderr(&file)?;
+    Ok(Out::Own(file))
+}
+
+/// Goes on in the file that is there now, or in a new one. If that fails, where it was.
+pub fn reopen(path: &Path) -> io::Result<()> {
+    let out = open(path)?;
+    if let Some(mut sink) = sink() {
+        sink.go_on_in(out);
+    }
     Ok(())
 }
 

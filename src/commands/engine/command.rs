@@ -58,6 +58,8 @@ pub enum Flag {
     Streamed,
     /// Refused like a write while the keys cannot be saved, so that who only watches hears of it.
     Probe,
+    /// Takes something away or ends it, for all: the log says who has asked for it.
+    Logged,
 }
 
 impl Flag {
@@ -79,9 +81,14 @@ impl Flag {
             Self::NoMulti => "no_multi",
             Self::NoAsyncLoading => "no_async_loading",
             Self::PubSub => "pubsub",
-            Self::RunsQueue | Self::NotQueued | Self::ForNext | Self::Subscriber | Self::Replica | Self::Streamed | Self::Probe => {
-                return None;
-            }
+            Self::RunsQueue
+            | Self::NotQueued
+            | Self::ForNext
+            | Self::Subscriber
+            | Self::Replica
+            | Self::Streamed
+            | Self::Probe
+            | Self::Logged => return None,
         };
         Some(name)
     }

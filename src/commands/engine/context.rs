@@ -208,6 +208,13 @@ impl Context<'_> {
         self.fail(&wrong.to_string())
     }
 
+    /// The log says who has asked for this. What a replica's primary sends was asked there.
+    pub fn log_asked(&self, what: &str) {
+        if !self.client.is_primary {
+            log::info!("{what}, asked for by client {} (id {})", self.client.addr, self.client.id);
+        }
+    }
+
     /// Writes `+OK` and is done.
     pub fn done(&mut self) -> Flow {
         self.reply.ok();

@@ -2,7 +2,7 @@
 //!
 //! Owns: what happens around every handler, whether it is called by dispatch or from EXEC's queue. Must not: know what a command does.
 
-use super::command::Command;
+use super::command::{Command, Flag};
 use super::context::{Context, NO_SLOT};
 use super::flow::Flow;
 use super::propagation::propagate;
@@ -10,6 +10,10 @@ use super::routing::{self, Redirect, key_slots};
 use crate::commands::table;
 use crate::session::{CommandId, KeySlots};
 use crate::wire::Args;
+
+/// What the log shows of a request's arguments.
+const MAX_LOGGED_ARGS: usize = 4;
+const MAX_LOGGED_BYTES: usize = 64;
 
 /// Whether this node may serve the command and its keys; sets the context's slot, and notes which lease the reply stands on.
 pub(super) fn admit(ctx: &mut Context<'_>, command: &Command, args: Args<'_>) -> Result<Option<KeySlots>, Redirect> {
@@ -31,6 +35,9 @@ pub(super) fn run(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Flow 
     let command = table().get(id).command;
     let flow = (command.handler)(ctx, args);
     propagate(ctx, command, args, dirty);
+    if command.has(Flag::Logged) && !ctx.reply.since(start).starts_with(b"-") {
+        log_request(ctx, id, args);
+    }
     match flow {
         Flow::Done => account(ctx, id, start),
         // Of an EXEC whose command waits, that command is the one that waits.
@@ -38,6 +45,17 @@ pub(super) fn run(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Flow 
         Flow::Held | Flow::Close => {}
     }
     flow
+}
+
+/// What was asked for, as far as a line of the log goes.
+fn log_request(ctx: &Context<'_>, id: CommandId, args: Args<'_>) {
+    let entry = table().get(id);
+    let mut asked = entry.full_name.replace('|', " ").to_ascii_uppercase();
+    for arg in args.skip(1 + usize::from(entry.parent.is_some())).iter().take(MAX_LOGGED_ARGS) {
+        asked.push(' ');
+        asked.extend(arg.iter().take(MAX_LOGGED_BYTES).flat_map(|byte| byte.escape_ascii()).map(char::from));
+    }
+    ctx.log_asked(&asked);
 }
 
 /// Counts the reply written since `start`, if it is an error.

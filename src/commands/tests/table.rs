@@ -54,6 +54,8 @@ fn what_the_engine_treats_in_its_own_way() {
     assert_eq!(names(Flag::NotQueued), ["discard", "exec", "multi", "quit", "reset", "watch"]);
     assert_eq!(names(Flag::ForNext), ["asking"]);
     assert_eq!(names(Flag::Probe), ["ping"]);
+    let logged = "flushall flushdb shutdown cluster|addvoter cluster|delvoter cluster|failover cluster|flushslot cluster|flushslots cluster|forget cluster|meet cluster|recover cluster|replicate cluster|reset";
+    assert_eq!(names(Flag::Logged).join(" "), logged);
     assert_eq!(names(Flag::Replica), ["psync", "replconf", "sync"]);
     let subscriber = ["ping", "psubscribe", "punsubscribe", "quit", "reset", "ssubscribe", "subscribe", "sunsubscribe", "unsubscribe"];
     assert_eq!(names(Flag::Subscriber), subscriber);

@@ -13,7 +13,10 @@ pub(super) fn transfer(ctx: &mut Context<'_>) -> Flow {
             let text = format!("ERR Node {me} is not a voter");
             ctx.fail(&text)
         }
-        Some(_) => Flow::Wait(Wait::Lead),
+        Some(_) => {
+            ctx.log_asked("CLUSTER RAFT TRANSFER");
+            Flow::Wait(Wait::Lead)
+        }
         None => ctx.fail("ERR The cluster has no leader that could hand over"),
     }
 }

@@ -11,6 +11,7 @@ const REMOVE_ALL: &[KeySpec] = &[KeySpec::all(&[KeyFlag::Remove, KeyFlag::Delete
 const MEASURE: &[KeySpec] = &[KeySpec::one(&[KeyFlag::ReadOnly])];
 const MEASURE_ALL: &[KeySpec] = &[KeySpec::all(&[KeyFlag::ReadOnly])];
 const COUNTED: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
+const LOGGED: &[Flag] = &[Flag::Logged];
 const FLUSHED: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
 
 /// The family's commands.
@@ -21,8 +22,10 @@ pub const COMMANDS: &[Command] = &[
     Command::new("exists", -2, LOOK_FAST, Group::GENERIC, "1.0.0", "Counts which of the keys exist.", exists)
         .keys(MEASURE_ALL)
         .tips(COUNTED),
-    Command::new("flushall", -1, &[Flag::Write], Group::SERVER, "1.0.0", "Removes all keys.", flush).tips(FLUSHED),
-    Command::new("flushdb", -1, &[Flag::Write], Group::SERVER, "1.0.0", "Removes all keys of the only database.", flush).tips(FLUSHED),
+    Command::new("flushall", -1, &[Flag::Write], Group::SERVER, "1.0.0", "Removes all keys.", flush).tips(FLUSHED).also(LOGGED),
+    Command::new("flushdb", -1, &[Flag::Write], Group::SERVER, "1.0.0", "Removes all keys of the only database.", flush)
+        .tips(FLUSHED)
+        .also(LOGGED),
     Command::new("touch", -2, LOOK_FAST, Group::GENERIC, "3.2.1", "Counts which of the keys exist, as a use of them.", exists)
         .keys(MEASURE_ALL)
         .tips(COUNTED),

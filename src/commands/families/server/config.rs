@@ -53,6 +53,9 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     match ctx.config.set(&pairs) {
         Ok(()) => {
             ctx.server.config_changed = true;
+            // Names only: a value may be a password.
+            let names: Vec<&str> = pairs.iter().map(|(name, _)| *name).collect();
+            ctx.log_asked(&format!("CONFIG SET {}", names.join(" ")));
             ctx.done()
         }
         Err(error) => ctx.fail(&error.to_string()),

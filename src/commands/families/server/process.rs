@@ -23,7 +23,8 @@ pub const COMMANDS: &[Command] = &[
         "1.0.0",
         "Saves the cluster's metadata and the keys and shuts the server down.",
         shutdown,
-    ),
+    )
+    .also(&[Flag::Logged]),
     Command::new("time", 1, TELLS, SERVER, "2.6.0", "Returns the server time.", time).tips(&["nondeterministic_output"]),
 ];
 
