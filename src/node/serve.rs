@@ -20,7 +20,7 @@ use crate::session::Client;
 use crate::store::Disk;
 use crate::types::{ConnId, Millis, Now};
 use crate::values::Shared;
-use crate::wire::{Args, Limits, Reply};
+use crate::wire::{Args, Limits, ProtocolError, Reply};
 
 /// What a turn adds to a long reply: some tenths of a millisecond.
 const REPLIED_A_TURN: usize = 128 << 10;
@@ -91,6 +91,12 @@ impl<D: Disk> Node<D> {
                 },
                 // As for any reply, there is no place for this one.
                 Err(_) if client.client.is_replica() => flow = Flow::Close,
+                Err(ProtocolError::TooBigRequest) => {
+                    let Client { id, addr, .. } = &client.client;
+                    log::warn!("Closing client {id} at {addr}: what it has sent is beyond client-query-buffer-limit");
+                    self.out.server.stats.input_limit_disconnections += 1;
+                    flow = Flow::Close;
+                }
                 Err(error) => {
                     Reply::new(session.transmit.end(), false).error(&format!("ERR {error}"));
                     session.closing = true;
@@ -109,9 +115,18 @@ impl<D: Disk> Node<D> {
             Flow::Done => {}
             Flow::Wait(wait) => self.begin_wait(conn, wait),
             Flow::Held => self.out.hold(conn),
-            Flow::Close => self.with_dataset(|dataset, metadata, _, out| {
-                dataset.drop_replica(conn, "it has sent a request that a replica may not send", metadata, out)
-            }),
+            Flow::Close => self.hang_up(conn),
+        }
+    }
+
+    /// What it was to be told is lost.
+    fn hang_up(&mut self, conn: ConnId) {
+        let is_replica = |session: &Session| matches!(&session.kind, Kind::Client(client) if client.client.is_replica());
+        if self.out.io.sessions.get(conn).is_some_and(is_replica) {
+            let why = "it has sent a request that a replica may not send";
+            self.with_dataset(|dataset, metadata, _, out| dataset.drop_replica(conn, why, metadata, out));
+        } else {
+            self.out.end(conn, &self.dataset.stream);
         }
     }
 

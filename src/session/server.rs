@@ -2,6 +2,7 @@
 //!
 //! Owns: identity of the process and the counters behind INFO. Must not: read clocks or the system; the node and the shell tell.
 
+use super::client::Client;
 use super::command::CommandId;
 use super::persistence::Persistence;
 use crate::replication::Start;
@@ -39,6 +40,26 @@ pub struct Server {
     pub persistence: Persistence,
     /// CONFIG SET changed something: the node looks at its configuration again and clears this.
     pub config_changed: bool,
+    /// When the log was last told of HTTP (mono ms).
+    pub warned_of_attack: Option<Millis>,
+}
+
+/// The log is told of HTTP so often, however often it comes.
+const ATTACK_WARNINGS: Millis = 60_000;
+
+impl Server {
+    /// A client has sent what a browser does when it is made to speak to other servers than the web's.
+    pub fn warn_of_attack(&mut self, client: &Client, now: Now) {
+        if self.warned_of_attack.is_some_and(|then| now.mono.saturating_sub(then) < ATTACK_WARNINGS) {
+            return;
+        }
+        self.warned_of_attack = Some(now.mono);
+        log::warn!(
+            "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Pontoon. This is likely due to \
+             an attacker attempting to use Cross Protocol Scripting to compromise your Pontoon instance. Connection from {} aborted.",
+            client.addr
+        );
+    }
 }
 
 /// What only the system knows of the process.

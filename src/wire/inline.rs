@@ -13,11 +13,10 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
 }
 
-/// Splits `line` into `ranges` of `out`, both emptied first. A NUL byte ends the line, as it does in Redis.
+/// Splits `line` into `ranges` of `out`, both emptied first.
 pub(super) fn split(line: &[u8], out: &mut Vec<u8>, ranges: &mut Vec<Range32>) -> Result<(), Unbalanced> {
     out.clear();
     ranges.clear();
-    let line = line.split(|byte| *byte == 0).next().unwrap_or_default();
     let mut rest = skip_blanks(line);
     while !rest.is_empty() {
         let start = out.len() as u32;
@@ -126,7 +125,7 @@ mod tests {
 
     #[test]
     fn words_are_split_and_unquoted_as_in_redis() {
-        let cases: [(&[u8], &[&[u8]]); 12] = [
+        let cases: [(&[u8], &[&[u8]]); 11] = [
             (b"", &[]),
             (b" \t \x0b ", &[]),
             (b"PING", &[b"PING"]),
@@ -138,7 +137,6 @@ mod tests {
             (br#""" ''"#, &[b"", b""]),
             (br#"foo"bar baz""#, &[b"foobar baz"]),
             (b"a\x0bb c", &[b"a\x0bb", b"c"]),
-            (b"a b\0c \"", &[b"a", b"b"]),
         ];
         for (line, expected) in cases {
             assert_eq!(words(line).unwrap(), expected, "{}", line.escape_ascii());
@@ -147,7 +145,7 @@ mod tests {
 
     #[test]
     fn open_or_glued_quotes_are_unbalanced() {
-        for line in [&b"\""[..], b"'", b"\"a", b"'a", b"\"a\"b", b"'a'b", b"\"\\\"", b"'\\'", b"\"a\\", b"x\"\\x4", b"\"a\0\""] {
+        for line in [&b"\""[..], b"'", b"\"a", b"'a", b"\"a\"b", b"'a'b", b"\"\\\"", b"'\\'", b"\"a\\", b"x\"\\x4"] {
             assert_eq!(words(line), Err(Unbalanced), "{}", line.escape_ascii());
         }
     }

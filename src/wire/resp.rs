@@ -27,7 +27,7 @@ pub struct Limits {
     pub max_bulk: u32,
     /// Longest inline command, and longest line with a count or length.
     pub max_inline: u32,
-    /// Longest request as a whole (`client-query-buffer-limit`).
+    /// Longest request as a whole (`client-query-buffer-limit`), by what has come of it, not by what is announced.
     pub max_request: u32,
     /// False while a password is needed and has not been given: 10 arguments of 16 KiB at most, as in Redis.
     pub authenticated: bool,
@@ -35,11 +35,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_args: 1024 * 1024, max_bulk: 512 << 20, max_inline: 64 * 1024, max_request: 1 << 30, authenticated: true }
+        Self { max_args: i32::MAX as u32, max_bulk: 512 << 20, max_inline: 64 * 1024, max_request: 1 << 30, authenticated: true }
     }
 }
 
-/// The client broke the protocol. It gets `ERR ` and this text, then the connection is closed.
+/// The client broke the protocol. It gets `ERR ` and this text, then the connection is closed; one whose request is
+/// too big is closed at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ProtocolError {
     /// `*` was followed by no number, or by one above the limit.
@@ -55,7 +56,7 @@ pub enum ProtocolError {
     #[error("Protocol error: unauthenticated bulk length")]
     UnauthenticatedBulkLength,
     /// An argument did not begin with `$`.
-    #[error("Protocol error: expected '$', got '{}'", .0.escape_ascii())]
+    #[error("Protocol error: expected '$', got '{}'", in_line(*.0))]
     ExpectedDollar(u8),
     /// The line after `*` does not end.
     #[error("Protocol error: too big mbulk count string")]
@@ -142,9 +143,10 @@ impl Parser {
                 Stage::Bulk(length) => self.bulk(buf, length),
             };
             if !advanced {
-                return Ok(None);
+                return self.bounded(buf.len()).map(|()| None);
             }
             if self.missing == 0 && matches!(self.stage, Stage::Length) {
+                self.bounded(self.position)?;
                 self.stage = Stage::Start;
                 return Ok(Some(Parsed { used: self.position }));
             }
@@ -182,13 +184,20 @@ impl Parser {
         true
     }
 
+    /// Refuses a request of which so much has come, if that is too much.
+    fn bounded(&self, length: usize) -> Result<(), ProtocolError> {
+        if length > self.limits.max_request as usize { Err(ProtocolError::TooBigRequest) } else { Ok(()) }
+    }
+
+    /// As in Redis, a line with a NUL has no end: what speaks another protocol is not served.
     fn inline_command(&mut self, buf: &[u8]) -> Result<Option<Parsed>, ProtocolError> {
-        let end = find(buf, self.scanned, b'\n');
+        let stop = find(buf, self.scanned, |byte| matches!(byte, b'\n' | 0));
+        let end = stop.filter(|at| buf[*at] == b'\n');
         if end.unwrap_or(buf.len()) > self.limits.max_inline as usize {
             return Err(ProtocolError::TooBigInline);
         }
         let Some(end) = end else {
-            self.scanned = buf.len();
+            self.scanned = stop.unwrap_or(buf.len());
             return Ok(None);
         };
         let line = buf[..end].strip_suffix(b"\r").unwrap_or(&buf[..end]);
@@ -221,9 +230,8 @@ impl Parser {
         if !self.limits.authenticated && length > UNAUTHENTICATED_MAX_BULK {
             return Err(ProtocolError::UnauthenticatedBulkLength);
         }
-        // Checked here, before the bytes come, so that a range always fits 32 bits and the buffer never grows for nothing.
-        let end = self.position as u64 + u64::from(length) + 2;
-        if end > u64::from(self.limits.max_request) {
+        // So that a range fits 32 bits.
+        if self.position as u64 + u64::from(length) + 2 > u64::from(u32::MAX) {
             return Err(ProtocolError::TooBigRequest);
         }
         self.stage = Stage::Bulk(length);
@@ -244,7 +252,7 @@ impl Parser {
 
     /// The rest of the line that began with `*` or `$`, once its two last bytes are there; the next item begins behind them.
     fn line<'a>(&mut self, buf: &'a [u8], too_big: ProtocolError) -> Result<Option<&'a [u8]>, ProtocolError> {
-        let end = find(buf, self.scanned, b'\r');
+        let end = find(buf, self.scanned, |byte| byte == b'\r');
         if end.unwrap_or(buf.len()).saturating_sub(self.position) > self.limits.max_inline as usize {
             return Err(too_big);
         }
@@ -263,9 +271,18 @@ impl Parser {
     }
 }
 
-/// The first `wanted` in `buf` from `start` on. A `start` beyond the end finds nothing.
-fn find(buf: &[u8], start: usize, wanted: u8) -> Option<usize> {
-    buf.get(start..)?.iter().position(|byte| *byte == wanted).map(|at| start + at)
+/// The first byte in `buf` from `start` on that is wanted. A `start` beyond the end finds nothing.
+fn find(buf: &[u8], start: usize, is_wanted: impl Fn(u8) -> bool) -> Option<usize> {
+    buf.get(start..)?.iter().position(|byte| is_wanted(*byte)).map(|at| start + at)
+}
+
+/// As an error's line can hold it.
+fn in_line(byte: u8) -> String {
+    match byte {
+        b'\r' | b'\n' => " ".to_owned(),
+        byte if byte.is_ascii_graphic() => char::from(byte).to_string(),
+        byte => byte.escape_ascii().to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -155,3 +155,28 @@ fn hello_tells_who_answers() {
     }
     assert!(!info.contains("db0:"), "an empty node must say so");
 }
+
+/// What a web page can have a browser send here ends with its first line; so does what is too much.
+#[test]
+fn safeguards_end_a_connection_at_once() {
+    let node = whole(&["client-query-buffer-limit 1mb"]);
+    let ends = |bytes: Vec<u8>| {
+        let mut client = Raw::connect(node.number());
+        client.send(bytes);
+        client.rest()
+    };
+    for http in
+        ["POST / HTTP/1.1\r\nHost: x\r\n\r\nSET pwned 1\r\n", "GET / HTTP/1.1\r\nHost: x\r\nSET pwned 1\r\n", "*1\r\n$4\r\npost\r\n"]
+    {
+        assert_eq!(ends(http.into()), b"", "{http}");
+    }
+    assert_eq!(node.ask("EXISTS pwned"), "0");
+    assert_eq!(node.log().matches("Possible SECURITY ATTACK detected.").count(), 1, "{}", node.log());
+
+    assert_eq!(ends(format!("*2147483647\r\n{}", "$1\r\nx\r\n".repeat(160_000)).into()), b"");
+    assert_eq!(ends(format!("*2\r\n$4\r\nECHO\r\n$2000000\r\n{}", "x".repeat(1_100_000)).into()), b"");
+    assert!(node.ask("INFO stats").contains("client_query_buffer_limit_disconnections:2\r\n"));
+    let mut many = Raw::connect(node.number());
+    many.send(format!("*100001\r\n$4\r\nMGET\r\n{}", "$1\r\nx\r\n".repeat(100_000)));
+    assert_eq!(many.line(), "*100000");
+}

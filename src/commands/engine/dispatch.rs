@@ -30,6 +30,10 @@ pub fn execute(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
             ctx.client.last_command = Some(id);
             dispatch(ctx, id, args)
         }
+        Lookup::Unknown if is_of_http(name) => {
+            ctx.server.warn_of_attack(ctx.client, ctx.now);
+            Flow::Close
+        }
         Lookup::Unknown => reject(ctx, None, &unknown_command(args)),
         Lookup::UnknownSubcommand(container) => {
             let container = table().get(container).full_name.to_ascii_uppercase();
@@ -43,6 +47,11 @@ pub fn execute(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     }
     end_asking(ctx, &flow);
     flow
+}
+
+/// A browser that is made to send requests here says one of these before what its page has put into the body.
+fn is_of_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
 /// Who has asked for the stream may say little in it, and a primary only what belongs into one: it is no operator of its replicas.

@@ -95,7 +95,8 @@ fn errors_have_the_words_of_redis_and_come_after_what_was_whole() {
         ("*21\r\n", "invalid multibulk length"),
         ("*99999999999999999999\r\n", "invalid multibulk length"),
         ("*1\r\nx", "expected '$', got 'x'"),
-        ("*1\r\n\r", "expected '$', got '\\r'"),
+        ("*1\r\n\r", "expected '$', got ' '"),
+        ("*1\r\n'", "expected '$', got '''"),
         ("*1\r\n$\r\n", "invalid bulk length"),
         ("*1\r\n$-1\r\n", "invalid bulk length"),
         ("*1\r\n$+1\r\n", "invalid bulk length"),
@@ -116,10 +117,24 @@ fn errors_have_the_words_of_redis_and_come_after_what_was_whole() {
 }
 
 #[test]
-fn a_request_is_bounded_as_a_whole_before_its_bytes_come() {
+fn a_request_is_bounded_by_what_has_come_of_it() {
     let limits = Limits { max_request: 100, ..Limits::default() };
-    let bytes = b"*2\r\n$50\r\n01234567890123456789012345678901234567890123456789\r\n$50\r\n";
-    assert_eq!(read_every_way(limits, bytes), (vec![], Some(ProtocolError::TooBigRequest)));
+    let announced = b"*2147483647\r\n$2\r\nab\r\n$500000\r\n";
+    assert_eq!(read_every_way(limits, announced), (vec![], None), "nothing of it is here");
+    assert_eq!(read_every_way(limits, &[&announced[..], &[b'x'; 71]].concat()), (vec![], Some(ProtocolError::TooBigRequest)));
+    let whole = |length: usize| format!("*1\r\n${length}\r\n{}\r\n", "x".repeat(length)).into_bytes();
+    assert_eq!((whole(89).len(), read_every_way(limits, &whole(89)).1), (100, None));
+    assert_eq!(read_every_way(limits, &whole(90)).1, Some(ProtocolError::TooBigRequest));
+    assert_eq!(read_every_way(limits, b"*2147483648\r\n").1, Some(ProtocolError::InvalidMultibulkLength));
+}
+
+#[test]
+fn a_line_with_a_nul_has_no_end() {
+    for line in ["PI\0NG\r\nPING\r\n", "\0\r\n", "PING\0\nPING\n", "SET k \"a\0b\"\r\n"] {
+        assert_eq!(read_every_way(Limits::default(), ["PING\n", line].concat().as_bytes()), (words(&[&["PING"]]), None), "{line:?}");
+    }
+    let long = [b"\0", &[b'\n'; 41][..]].concat();
+    assert_eq!(read_every_way(Limits { max_inline: 40, ..Limits::default() }, &long).1, Some(ProtocolError::TooBigInline));
 }
 
 #[test]
