@@ -2,7 +2,7 @@
 //!
 //! Owns: when a value counts as a number, and what overflows. Contract: the error words of Redis 7.2.
 
-use super::decimal;
+use super::long_double::LongDouble;
 use crate::commands::engine::parse::{NOT_AN_INTEGER, integer};
 use crate::commands::engine::{Command, Context, Event, Flag, Flow, Group, KeyFlag, KeySpec};
 use crate::config::EventClass;
@@ -70,12 +70,13 @@ fn add(ctx: &mut Context<'_>, key: &[u8], number: i64) -> Flow {
 fn incrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     const NOT_A_FLOAT: &str = "ERR value is not a valid float";
     let old = match ctx.keyspace.get(ctx.slot, args.get(1), ctx.now.wall).map(View::string) {
-        None => decimal::parse(b"0"),
-        Some(Ok(string)) => string.short().and_then(decimal::parse),
+        None => Some(LongDouble::ZERO),
+        Some(Ok(string)) => string.short().and_then(LongDouble::parse),
         Some(Err(wrong)) => return ctx.wrong_type(wrong),
     };
-    let (Some(old), Some(more)) = (old, decimal::parse(args.get(2))) else { return ctx.fail(NOT_A_FLOAT) };
-    let Some(text) = decimal::sum(old, more) else { return ctx.fail("ERR increment would produce NaN or Infinity") };
+    let (Some(old), Some(more)) = (old, LongDouble::parse(args.get(2))) else { return ctx.fail(NOT_A_FLOAT) };
+    let Some(sum) = old.plus(more) else { return ctx.fail("ERR increment would produce NaN or Infinity") };
+    let text = sum.show();
     ctx.keyspace.set_string(ctx.slot, args.get(1), text.as_bytes(), Expiry::Keep, ctx.now.wall);
     // The sum, for it may come out otherwise elsewhere.
     ctx.propagate_instead(&[b"SET", args.get(1), text.as_bytes(), b"KEEPTTL"]);

@@ -1,10 +1,10 @@
 //! The string family: values that are bytes or numbers, one for each key.
 //!
-//! `bytes` reads and writes them, `counters` adds to those that are numbers (`decimal` does the sums), `set` also says how long the key
-//! lives.
+//! `bytes` reads and writes them, `counters` adds to those that are numbers (`long_double` does the sums of those with decimals), `set`
+//! also says how long the key lives.
 
 pub mod bytes;
 pub mod counters;
 pub mod set;
 
-mod decimal;
+mod long_double;
