@@ -14,6 +14,8 @@ use crate::types::Millis;
 
 /// How often the loop looks at most (ms). It sleeps for a second at most.
 const PERIOD: Millis = 100;
+/// And so long after the file could not be opened: each time is a line.
+const PATIENCE: Millis = 60_000;
 
 /// When to look again.
 #[derive(Debug, Default)]
@@ -26,13 +28,11 @@ impl Rotation {
     /// If the path leads to another file than the one that is written, or to none, that one is written from now on.
     pub fn tend(&mut self, logfile: &str, now: Millis) {
         // A clock that has gone back must not keep it from looking.
-        if logfile.is_empty() || (self.next.saturating_sub(PERIOD)..self.next).contains(&now) {
+        if logfile.is_empty() || (self.next.saturating_sub(PATIENCE)..self.next).contains(&now) {
             return;
         }
-        self.next = now + PERIOD;
-        if !is_open(Path::new(logfile)) {
-            reopen(logfile, "The log's file has been moved away");
-        }
+        let is_well = is_open(Path::new(logfile)) || reopen(logfile, "The log's file has been moved away");
+        self.next = now + if is_well { PERIOD } else { PATIENCE };
     }
 }
 
@@ -43,11 +43,14 @@ pub fn hung_up(logfile: &str) {
     }
 }
 
-fn reopen(logfile: &str, why: &str) {
-    match logger::reopen(Path::new(logfile)) {
+/// Whether that went well.
+fn reopen(logfile: &str, why: &str) -> bool {
+    let opened = logger::reopen(Path::new(logfile));
+    match &opened {
         Ok(()) => log::info!("{why}: the log goes on here"),
         Err(error) => log::warn!("{why}, and '{logfile}' can't be opened: the log goes on in the old file: {error}"),
     }
+    opened.is_ok()
 }
 
 /// Whether this is the file that is written: standard error is that one too.

@@ -163,6 +163,21 @@ mod tests {
         assert_eq!(add("1e4932", "0").unwrap().len(), 4933);
     }
 
+    /// Nothing of what a client can send is too much for the library.
+    #[test]
+    fn exponents_and_digits_without_bounds() {
+        let zeros = "0".repeat(4000);
+        let nines = "9".repeat(19);
+        for sign in ["", "-", "+"] {
+            for exponent in [nines.as_str(), &nines[..10], &nines[..5], zeros.as_str(), "9223372036854775807", "18446744073709551616"] {
+                for mantissa in ["1", "0", ".0", "0.1", &format!("0.{zeros}1"), &format!("1{zeros}"), &format!("{zeros}.{nines}")] {
+                    let _ = LongDouble::parse(format!("{mantissa}e{sign}{exponent}").as_bytes()).map(LongDouble::show);
+                    let _ = LongDouble::parse(format!("0x{mantissa}p{sign}{exponent}").as_bytes()).map(LongDouble::show);
+                }
+            }
+        }
+    }
+
     #[test]
     fn what_is_no_number() {
         for text in [
