@@ -72,14 +72,14 @@ impl Setting for OutputLimits {
     fn read_onto(&self, _: &Kind, words: &[String]) -> Result<Self, String> {
         let words: Vec<&str> = words.iter().flat_map(|word| word.split_ascii_whitespace()).collect();
         if words.is_empty() || !words.len().is_multiple_of(4) {
-            return Err("wrong number of arguments".into());
+            return Err("Wrong number of arguments in buffer limit configuration.".into());
         }
         let mut limits = *self;
         for group in words.chunks_exact(4) {
-            let class = limits.class(group[0]).ok_or("invalid client class")?;
+            let class = limits.class(group[0]).ok_or("Invalid client class specified in buffer limit configuration.")?;
             let parsed = (memory(group[1]), memory(group[2]), group[3].parse().ok());
             let (Some(hard), Some(soft), Some(soft_seconds)) = parsed else {
-                return Err("invalid hard limit, soft limit or soft seconds".into());
+                return Err("Error in hard, soft or soft_seconds setting in buffer limit configuration.".into());
             };
             *class = OutputLimit { hard, soft, soft_seconds };
         }

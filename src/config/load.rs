@@ -42,15 +42,16 @@ pub fn from_args(args: &[String], read_file: &dyn Fn(&Path) -> io::Result<String
         _ => {}
     }
     let mut config = Config::shipped();
-    let mut lines = Lines::new();
+    let (mut lines, mut begun) = (Lines::new(), Vec::new());
     let options = match args {
         [file, rest @ ..] if !file.starts_with('-') => {
-            load_file(&mut config, Path::new(file), read_file, &mut lines)?;
+            load_file(&mut config, Path::new(file), read_file, &mut lines, &mut begun)?;
             rest
         }
         all => all,
     };
-    load_options(&mut config, options, &mut lines)?;
+    load_options(&mut config, options, &mut lines, &mut begun)?;
+    warn_of_inert(&mut config, &lines);
     config.check().map_err(|Misfit { options, reason }| {
         let blamed = lines.into_iter().rev().find(|(name, ..)| options.contains(name));
         let (_, source, text) = blamed.expect("the shipped values fit together");
@@ -66,6 +67,7 @@ fn load_file(
     path: &Path,
     read_file: &dyn Fn(&Path) -> io::Result<String>,
     set: &mut Lines,
+    begun: &mut Vec<&'static str>,
 ) -> Result<(), ConfigError> {
     let unreadable = |reason: String| ConfigError::Unreadable { path: path.to_owned(), reason };
     let text = read_file(path).map_err(|error| unreadable(error.to_string()))?;
@@ -73,7 +75,6 @@ fn load_file(
         return Err(unreadable(format!("longer than {MAX_FILE} bytes")));
     }
     config.file = Some(path.to_owned());
-    let mut seen = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -83,53 +84,76 @@ fn load_file(
         let refuse = |reason: &str| ConfigError::Option { source: source.clone(), text: line.to_owned(), reason: reason.to_owned() };
         let words = lines::split(line).ok_or_else(|| refuse("Unbalanced quotes in configuration line"))?;
         let Some((name, values)) = words.split_first() else { continue };
-        let name = set_one(config, name, values, &source, &mut seen).map_err(|reason| refuse(&reason))?;
+        let name = set_one(config, name, values, begun).map_err(|reason| refuse(&reason))?;
         set.push((name, source.clone(), line.to_owned()));
     }
     Ok(())
 }
 
-/// `--name value...`, where a word that begins with `--` begins the next option.
-fn load_options(config: &mut Config, mut args: &[String], set: &mut Lines) -> Result<(), ConfigError> {
-    let mut seen = Vec::new();
-    while let Some((first, rest)) = args.split_first() {
-        let refuse = |reason: String, text: String| ConfigError::Option { source: Source::CommandLine, text, reason };
-        let Some(name) = first.strip_prefix("--") else {
-            return Err(refuse("an option begins with '--'".into(), first.clone()));
-        };
-        let count = rest.iter().take_while(|word| !word.starts_with("--")).count();
-        let (values, next) = rest.split_at(count);
-        let text = || [first].into_iter().chain(values).map(String::as_str).collect::<Vec<_>>().join(" ");
-        let name = set_one(config, name, values, &Source::CommandLine, &mut seen).map_err(|reason| refuse(reason, text()))?;
-        set.push((name, Source::CommandLine, text()));
-        args = next;
+fn load_options(config: &mut Config, args: &[String], set: &mut Lines, begun: &mut Vec<&'static str>) -> Result<(), ConfigError> {
+    for words in command_lines(args)? {
+        let text = words.join(" ");
+        let refuse = |reason| ConfigError::Option { source: Source::CommandLine, text: text.clone(), reason };
+        let Some((name, values)) = words.split_first() else { continue };
+        let name = set_one(config, name, values, begun).map_err(refuse)?;
+        set.push((name, Source::CommandLine, format!("--{text}")));
     }
     Ok(())
 }
 
-/// Sets one option from one line, and names it. `seen` holds the options that this source has warned of, and those that add up which it has
-/// begun.
-fn set_one(
-    config: &mut Config,
-    name: &str,
-    values: &[String],
-    source: &Source,
-    seen: &mut Vec<&'static str>,
-) -> Result<&'static str, String> {
+/// The arguments as lines of a file, as Redis takes them: a word that begins with `--` begins a line, unless it is the first value of one.
+/// It may hold the values too (`'--maxmemory 1gb'`). `--save` without any value means that of none.
+fn command_lines(args: &[String]) -> Result<Vec<Vec<String>>, ConfigError> {
+    let mut lines: Vec<Vec<String>> = Vec::new();
+    let mut is_complete = true;
+    for (at, arg) in args.iter().enumerate() {
+        match arg.strip_prefix("--").filter(|_| is_complete) {
+            Some(option) => {
+                let words = lines::split(option).ok_or_else(|| ConfigError::Option {
+                    source: Source::CommandLine,
+                    text: arg.clone(),
+                    reason: "Unbalanced quotes in configuration line".into(),
+                })?;
+                is_complete = words.len() > 1;
+                lines.push(words);
+                let is_last = args.get(at + 1).is_none_or(|next| next.starts_with("--"));
+                if is_last && option.eq_ignore_ascii_case("save") {
+                    lines.last_mut().into_iter().for_each(|line| line.push(String::new()));
+                    is_complete = true;
+                }
+            }
+            None => {
+                if lines.is_empty() {
+                    lines.push(Vec::new());
+                }
+                lines.last_mut().into_iter().for_each(|line| line.push(arg.clone()));
+                is_complete = true;
+            }
+        }
+    }
+    Ok(lines)
+}
+
+/// Sets one option from one line, and names it. `begun` holds the options that add up of which there was a line.
+fn set_one(config: &mut Config, name: &str, values: &[String], begun: &mut Vec<&'static str>) -> Result<&'static str, String> {
     if let Some(reason) = inert::refused(name) {
         return Err(reason.into());
     }
     let option = options::find(name).ok_or("Bad directive or wrong number of arguments: no such option")?;
-    if option.kind.adds_up() && !seen.contains(&option.name) {
-        seen.push(option.name);
+    if option.kind.adds_up() && !begun.contains(&option.name) {
+        begun.push(option.name);
         option.read(config, &[])?;
     }
     option.read(config, values)?;
-    if !option.has_effect() && option.show(config) != option.default && !seen.contains(&option.name) {
-        seen.push(option.name);
-        config.warnings.push(format!("{source}: option '{}' is accepted, without effect", option.name));
-    }
     Ok(option.name)
+}
+
+/// A warning for each option without effect that is not at its default in the end, where it was set last.
+fn warn_of_inert(config: &mut Config, set: &Lines) {
+    let inert = options::all().filter(|option| !option.has_effect() && option.show(config) != option.default);
+    let lines = inert.filter_map(|option| set.iter().rev().find(|(name, ..)| *name == option.name));
+    let warnings: Vec<String> = lines.map(|(name, source, _)| format!("{source}: option '{name}' is accepted, without effect")).collect();
+    config.warnings.extend(warnings);
 }
 
 /// The text of `--version`.

@@ -43,7 +43,7 @@ const DEFAULT_WRITE_LEASE: Millis = 5000;
 /// Values that must not be together, or one that must not be at all.
 struct Misfit {
     /// Whose values: the one that was set last is to blame.
-    options: &'static [&'static str],
+    options: Vec<&'static str>,
     reason: String,
 }
 
@@ -87,12 +87,27 @@ impl Config {
     pub fn get(&self, pattern: impl AsRef<[u8]>) -> Vec<(&'static str, String)> {
         let pattern = pattern.as_ref();
         let matching = |name: &&str| glob::matches(pattern, name.as_bytes(), true);
-        options::all().flat_map(|option| option.names().filter(matching).map(|name| (name, option.show(self)))).collect()
+        let shown =
+            options::all().filter(|option| !option.hidden || option.names().any(|name| name.as_bytes().eq_ignore_ascii_case(pattern)));
+        shown.flat_map(|option| option.names().filter(matching).map(|name| (name, option.show(self)))).collect()
     }
 
     /// What the values must be together; the first reason why they are not.
     fn check(&self) -> Result<(), Misfit> {
-        let misfit = |options, reason: &str| Err(Misfit { options, reason: reason.to_owned() });
+        let misfit = |options: &[&'static str], reason: &str| Err(Misfit { options: options.to_vec(), reason: reason.to_owned() });
+        if let Some((option, instead)) = options::all().find_map(|option| Some((option, option.missed(self)?))) {
+            return misfit(&[option.name], instead);
+        }
+        if self.daemonize {
+            let reason = "only 'no' is possible: Pontoon stays in the foreground; let a supervisor (systemd, runit, a shell's &) run it";
+            return misfit(&["daemonize"], reason);
+        }
+        if !self.cluster_enabled {
+            return misfit(
+                &["cluster-enabled"],
+                "only 'yes' is possible: Pontoon is a cluster node; a cluster of one is its smallest form",
+            );
+        }
         if self.cluster_port == 0 && u16::MAX - self.port < BUS_PORT_OFFSET {
             let port = self.port;
             let reason = format!("port {port} leaves no room for the bus port at port + {BUS_PORT_OFFSET}: set cluster-port too");

@@ -26,6 +26,8 @@ pub(super) enum Store {
     },
     /// Kept as text for CONFIG GET, without effect.
     Inert,
+    /// The same, but refused unless it is off: the text says what to do instead.
+    Missing(&'static str),
 }
 
 /// One option.
@@ -40,6 +42,8 @@ pub(super) struct Opt {
     pub default: &'static str,
     /// True if CONFIG SET may change it.
     pub at_run_time: bool,
+    /// True if CONFIG GET shows it only by its whole name.
+    pub hidden: bool,
     /// Where the value lives.
     pub store: Store,
     /// One line for `--help`; empty for options without effect.
@@ -61,7 +65,7 @@ impl Opt {
     pub(super) fn show(&self, config: &Config) -> String {
         match &self.store {
             Store::Field { show, .. } => show(config),
-            Store::Inert => config.inert.get(self.name).cloned().unwrap_or_else(|| self.default.to_owned()),
+            Store::Inert | Store::Missing(_) => config.inert.get(self.name).cloned().unwrap_or_else(|| self.default.to_owned()),
         }
     }
 
@@ -72,12 +76,20 @@ impl Opt {
         }
         match &self.store {
             Store::Field { read, .. } => read(config, &self.kind, words),
-            Store::Inert => {
+            Store::Inert | Store::Missing(_) => {
                 let text = self.kind.canonical(words)?;
                 config.inert.insert(self.name, text);
                 Ok(())
             }
         }
+    }
+
+    /// What to do instead, if something is asked of it that is not there.
+    pub(super) fn missed(&self, config: &Config) -> Option<&'static str> {
+        let Store::Missing(instead) = self.store else { return None };
+        let value = config.inert.get(self.name)?;
+        let is_off = *value == self.default || matches!(value.as_str(), "" | "no" | "off" | "0");
+        (!is_off).then_some(instead)
     }
 
     /// True if it does something here.
@@ -128,6 +140,7 @@ macro_rules! options {
             kind: $kind,
             default: $default,
             at_run_time: $when,
+            hidden: false,
             store: Store::Field {
                 show: |config| config.$($field).+.show(),
                 read: |config, kind, words| {
@@ -147,6 +160,7 @@ const RUN_TIME: bool = true;
 const START: bool = false;
 /// A day in ms: no timeout is longer.
 const DAY: i64 = 86_400_000;
+const INT: Kind = Kind::Number(0, i32::MAX as i64);
 const PORT: Kind = Kind::Number(0, 65535);
 const BYTES: Kind = Kind::Memory(0, u64::MAX);
 
@@ -168,18 +182,18 @@ options! {
 
     "port", port: u16, Kind::Number(1, 65535), "6379", START, "TCP port for clients";
     "bind", bind: Vec<String>, Kind::Words(16), "* -::*", START, "addresses to listen on; one with a leading '-' may be missing";
-    "tcp-backlog", tcp_backlog: u32, Kind::Number(1, 65535), "511", START, "length of the queue of connections not yet accepted";
-    "timeout", timeout: u64, Kind::Number(0, DAY / 1000), "0", RUN_TIME, "close a client that is silent for so many seconds; 0: never";
-    "tcp-keepalive", tcp_keepalive: u64, Kind::Number(0, DAY / 1000), "300", RUN_TIME, "seconds between TCP keepalive probes of new connections; 0: none";
-    "maxclients", maxclients: u32, Kind::Number(1, 1_000_000), "10000", RUN_TIME, "most clients at a time";
+    "tcp-backlog", tcp_backlog: u32, INT, "511", START, "length of the queue of connections not yet accepted";
+    "timeout", timeout: u64, INT, "0", RUN_TIME, "close a client that is silent for so many seconds; 0: never";
+    "tcp-keepalive", tcp_keepalive: u64, INT, "300", RUN_TIME, "seconds between TCP keepalive probes of new connections; 0: none";
+    "maxclients", maxclients: u32, Kind::Number(1, u32::MAX as i64), "10000", RUN_TIME, "most clients at a time";
     "dir", dir: String, Kind::Text, "./", START, "working directory; the files below are relative to it";
     "logfile", logfile: String, Kind::Text, "", START, "file to append the log to; empty: standard error";
     "loglevel", loglevel: LogLevel, Kind::Choice(LogLevel::NAMES), "notice", RUN_TIME, "how much to log";
     "pidfile", pidfile: String, Kind::Text, "", START, "file to write the process id to; empty: none";
-    "daemonize", daemonize: String, Kind::Only("no", "Pontoon stays in the foreground; let a supervisor (systemd, runit, a shell's &) run it"), "no", START, "only 'no': use a supervisor";
+    "daemonize", daemonize: bool, Kind::Switch, "no", START, "only 'no': use a supervisor";
     "requirepass", requirepass: String, Kind::Text, "", RUN_TIME, "password that clients must give; empty: none";
     "proto-max-bulk-len", proto_max_bulk_len: u64, Kind::Memory(1 << 20, STRING_MAX), "536870912", RUN_TIME, "longest argument of a command";
-    "client-query-buffer-limit", client_query_buffer_limit: u64, Kind::Memory(1 << 20, 8 << 30), "1073741824", RUN_TIME, "most unprocessed input of a client";
+    "client-query-buffer-limit", client_query_buffer_limit: u64, Kind::Memory(1 << 20, i64::MAX as u64), "1073741824", RUN_TIME, "most unprocessed input of a client";
     "client-output-buffer-limit", client_output_buffer_limit: OutputLimits, Kind::OutputLimits, "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", RUN_TIME, "most unsent output by class (normal, replica, pubsub)";
     "primaryauth" | "masterauth", primaryauth: String, Kind::Text, "", RUN_TIME, "password that a replica gives its primary; empty: none";
     "primaryuser" | "masteruser", primaryuser: String, Kind::Text, "", RUN_TIME, "user that a replica names to its primary; empty: the default user";
@@ -191,12 +205,12 @@ options! {
     "rdbcompression", rdbcompression: bool, Kind::Switch, "yes", RUN_TIME, "compress strings of 1 to 256 KiB in it";
     "rdbchecksum", rdbchecksum: bool, Kind::Switch, "yes", START, "put a checksum at its end";
     "rdb-save-incremental-fsync", rdb_save_incremental_fsync: bool, Kind::Switch, "yes", RUN_TIME, "bring it to the disk piece by piece; no: all at its end, which stops the node for as long as that takes";
-    "shutdown-timeout", shutdown_timeout: u64, Kind::Number(0, i32::MAX as i64), "10", RUN_TIME, "seconds that an end in order waits for a replica to have everything; 0: it does not";
+    "shutdown-timeout", shutdown_timeout: u64, INT, "10", RUN_TIME, "seconds that an end in order waits for a replica to have everything; 0: it does not";
     "shutdown-on-sigterm", shutdown_on_sigterm: ShutdownOptions, Kind::ShutdownOptions, "default", RUN_TIME, "in which way SIGTERM ends the node: SHUTDOWN's words";
     "shutdown-on-sigint", shutdown_on_sigint: ShutdownOptions, Kind::ShutdownOptions, "default", RUN_TIME, "in which way SIGINT does";
     "stop-writes-on-bgsave-error", stop_writes_on_bgsave_error: bool, Kind::Switch, "yes", RUN_TIME, "refuse writes while the last save failed, if there are save points";
     "notify-keyspace-events", notify_keyspace_events: KeyspaceEvents, Kind::KeyspaceEvents, "", RUN_TIME, "events about keys to publish, by their letters: K E g $ x n m A ...; empty: none";
-    "cluster-enabled", cluster_enabled: String, Kind::Only("yes", "Pontoon is a cluster node; a cluster of one is its smallest form"), "yes", START, "only 'yes'";
+    "cluster-enabled", cluster_enabled: bool, Kind::Switch, "yes", START, "only 'yes'";
     "cluster-config-file", cluster_config_file: String, Kind::Text, "nodes.conf", START, "the node's own durable file; never edit it";
     "cluster-node-timeout", cluster_node_timeout: Millis, Kind::Number(100, DAY), "15000", RUN_TIME, "ms without an answer until a node counts as failed";
     "cluster-port", cluster_port: u16, PORT, "0", START, "TCP port of the cluster bus; 0: port + 10000";
@@ -211,15 +225,15 @@ options! {
     "cluster-allow-reads-when-down", cluster_allow_reads_when_down: bool, Kind::Switch, "no", RUN_TIME, "serve reads of own slots while the cluster is down";
     "cluster-allow-pubsubshard-when-down", cluster_allow_pubsubshard_when_down: bool, Kind::Switch, "yes", RUN_TIME, "serve shard channels of own slots while the cluster is down";
     "cluster-replica-no-failover" | "cluster-slave-no-failover", cluster_replica_no_failover: bool, Kind::Switch, "no", RUN_TIME, "flag this node as never to be promoted";
-    "replica-priority" | "slave-priority", replica_priority: u32, Kind::Number(0, i32::MAX as i64), "100", RUN_TIME, "of replicas with equal data the one with the lowest takes over; 0: never";
-    "cluster-manual-failover-timeout", cluster_manual_failover_timeout: Millis, Kind::Number(1, DAY), "5000", RUN_TIME, "ms that a manual failover may hold writes; then it is called off";
+    "replica-priority" | "slave-priority", replica_priority: u32, INT, "100", RUN_TIME, "of replicas with equal data the one with the lowest takes over; 0: never";
+    "cluster-manual-failover-timeout", cluster_manual_failover_timeout: Millis, Kind::Number(1, i32::MAX as i64), "5000", RUN_TIME, "ms that a manual failover may hold writes; then it is called off";
     "cluster-fast-failure-detection", cluster_fast_failure_detection: bool, Kind::Switch, "yes", RUN_TIME, "a process whose connections end and whose ports refuse new ones is known to be dead at once, if it is a primary that a replica can take over from, or a replica; no: behind a proxy";
-    "min-replicas-to-write" | "min-slaves-to-write", min_replicas_to_write: u32, Kind::Number(0, i32::MAX as i64), "0", RUN_TIME, "refuse writes while fewer replicas are there; 0: never";
-    "min-replicas-max-lag" | "min-slaves-max-lag", min_replicas_max_lag: u64, Kind::Number(0, DAY / 1000), "10", RUN_TIME, "seconds of silence after which a replica does not count for min-replicas-to-write; 0: writes are not refused";
+    "min-replicas-to-write" | "min-slaves-to-write", min_replicas_to_write: u32, INT, "0", RUN_TIME, "refuse writes while fewer replicas are there; 0: never";
+    "min-replicas-max-lag" | "min-slaves-max-lag", min_replicas_max_lag: u64, INT, "10", RUN_TIME, "seconds of silence after which a replica does not count for min-replicas-to-write; 0: writes are not refused";
     "repl-backlog-size", repl_backlog_size: u64, Kind::Raised(16 << 10), "10485760", RUN_TIME, "bytes of changes kept for replicas that come back; at least 16 KiB are";
-    "repl-backlog-ttl", repl_backlog_ttl: u64, Kind::Number(0, i32::MAX as i64), "3600", RUN_TIME, "seconds that they are kept without any replica; 0: for ever";
-    "repl-ping-replica-period" | "repl-ping-slave-period", repl_ping_replica_period: u64, Kind::Number(1, DAY / 1000), "10", RUN_TIME, "seconds between the PINGs that a primary sends to its replicas";
-    "repl-timeout", repl_timeout: u64, Kind::Number(1, DAY / 1000), "60", RUN_TIME, "seconds of silence after which primary and replica give up their link";
+    "repl-backlog-ttl", repl_backlog_ttl: u64, Kind::Number(0, i64::MAX), "3600", RUN_TIME, "seconds that they are kept without any replica; 0: for ever";
+    "repl-ping-replica-period" | "repl-ping-slave-period", repl_ping_replica_period: u64, Kind::Number(1, i32::MAX as i64), "10", RUN_TIME, "seconds between the PINGs that a primary sends to its replicas";
+    "repl-timeout", repl_timeout: u64, Kind::Number(1, i32::MAX as i64), "60", RUN_TIME, "seconds of silence after which primary and replica give up their link";
     "cluster-link-sendbuf-limit", cluster_link_sendbuf_limit: u64, BYTES, "0", RUN_TIME, "close a bus link with more unsent bytes; 0: no limit";
     "cluster-raft-election-timeout", cluster_raft_election_timeout: Millis, Kind::Number(0, DAY), "0", RUN_TIME, "ms without a leader until an election; 0: min(1000, lease / 5)";
     "cluster-raft-log-kept", cluster_raft_log_kept: u64, Kind::Number(0, 1_000_000), "64", RUN_TIME, "applied log entries kept in memory for nodes that lag; trimmed to that when twice as many are held";

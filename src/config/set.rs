@@ -49,8 +49,14 @@ impl Config {
                 next.warnings.push(format!("CONFIG SET: option '{}' is accepted, without effect", option.name));
             }
         }
-        let last = pairs.last().map_or("", |pair| pair.0);
-        next.check().map_err(|misfit| SetError::Refused { name: last.to_owned(), reason: misfit.reason })?;
+        next.check().map_err(|misfit| {
+            let blamed = pairs
+                .iter()
+                .rev()
+                .map(|pair| pair.0)
+                .find(|name| options::find(name).is_some_and(|option| misfit.options.contains(&option.name)));
+            SetError::Refused { name: blamed.unwrap_or_default().to_owned(), reason: misfit.reason }
+        })?;
         let known = self.cautions();
         next.warnings.extend(next.cautions().into_iter().filter(|caution| !known.contains(caution)));
         *self = next;

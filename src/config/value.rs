@@ -38,14 +38,31 @@ pub(super) enum Kind {
     KeyspaceEvents,
     /// Words of SHUTDOWN.
     ShutdownOptions,
-    /// Only this value is possible; the second text says why.
-    Only(&'static str, &'static str),
+    /// An octal number up to this one.
+    Octal(i64),
+    /// Bytes with an optional unit, or a percentage.
+    MemoryOrPercent,
+    /// Three whole numbers of -2000 to 2000.
+    OomScores,
+    /// Numbers from 0 to 100.
+    Percentiles,
+    /// A host and a port; nothing for none.
+    ReplicaOf,
 }
 
 impl Kind {
     /// True if a line may carry more than one word after the option's name.
     pub(super) const fn takes_words(&self) -> bool {
-        matches!(self, Self::Words(_) | Self::OutputLimits | Self::SavePoints | Self::ShutdownOptions)
+        matches!(
+            self,
+            Self::Words(_)
+                | Self::OutputLimits
+                | Self::SavePoints
+                | Self::ShutdownOptions
+                | Self::OomScores
+                | Self::Percentiles
+                | Self::ReplicaOf
+        )
     }
 
     /// True if the lines of one file add up, so that the first of them must take away what was there before.
@@ -65,7 +82,12 @@ impl Kind {
             Self::KeyspaceEvents => KeyspaceEvents::read(self, words).map(|v| v.show()),
             Self::ShutdownOptions => ShutdownOptions::read(self, words).map(|v| v.show()),
             Self::Choice(names) => choice(names, one(words)?).map(|at| names[at].to_owned()),
-            Self::Text | Self::SafeText | Self::Ip | Self::Only(..) => String::read(self, words),
+            Self::Text | Self::SafeText | Self::Ip => String::read(self, words),
+            Self::Octal(most) => octal(one(words)?, *most),
+            Self::MemoryOrPercent => memory_or_percent(one(words)?),
+            Self::OomScores => oom_scores(words),
+            Self::Percentiles => percentiles(words),
+            Self::ReplicaOf => replica_of(words),
         }
     }
 
@@ -83,7 +105,10 @@ impl Kind {
             Self::Words(_) => "<word>...".into(),
             Self::OutputLimits => "<class> <hard> <soft> <seconds>".into(),
             Self::SavePoints => "<seconds> <changes>...".into(),
-            Self::Only(only, _) => (*only).into(),
+            Self::Octal(_) => "<octal number>".into(),
+            Self::MemoryOrPercent => "<bytes>|<percent>%".into(),
+            Self::OomScores | Self::Percentiles => "<number>...".into(),
+            Self::ReplicaOf => "<host> <port>".into(),
         }
     }
 }
@@ -111,6 +136,52 @@ fn one(words: &[String]) -> Result<&str, String> {
 fn choice(names: &[&str], word: &str) -> Result<usize, String> {
     let found = names.iter().position(|name| name.eq_ignore_ascii_case(word));
     found.ok_or_else(|| format!("argument(s) must be one of the following: {}", names.join(", ")))
+}
+
+fn octal(word: &str, most: i64) -> Result<String, String> {
+    let value = i64::from_str_radix(word, 8).map_err(|_| "argument couldn't be parsed as an octal number")?;
+    if (0..=most).contains(&value) { Ok(format!("{value:o}")) } else { Err(format!("argument must be between 0 and {most:o} inclusive")) }
+}
+
+fn memory_or_percent(word: &str) -> Result<String, String> {
+    let percent = word.strip_suffix('%').and_then(|digits| digits.parse::<u32>().ok()).map(|percent| format!("{percent}%"));
+    percent.or_else(|| memory(word).map(|bytes| bytes.to_string())).ok_or_else(|| "argument must be a memory or percent value".into())
+}
+
+/// The words of all of `words`: one word that holds spaces is a list typed within quotes.
+fn list(words: &[String]) -> impl Iterator<Item = &str> {
+    words.iter().flat_map(|word| word.split_ascii_whitespace())
+}
+
+fn oom_scores(words: &[String]) -> Result<String, String> {
+    let scores: Vec<&str> = list(words).collect();
+    if scores.len() != 3 {
+        return Err("wrong number of arguments".into());
+    }
+    let is_one = |word: &&str| word.parse::<i32>().is_ok_and(|score| (-2000..=2000).contains(&score));
+    if scores.iter().all(is_one) {
+        Ok(scores.join(" "))
+    } else {
+        Err("Invalid oom-score-adj-values, elements must be between -2000 and 2000.".into())
+    }
+}
+
+fn percentiles(words: &[String]) -> Result<String, String> {
+    let is_one = |word: &str| word.parse::<f64>().is_ok_and(|percent| (0.0..=100.0).contains(&percent));
+    if !list(words).all(is_one) {
+        return Err("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]".into());
+    }
+    Ok(list(words).collect::<Vec<_>>().join(" "))
+}
+
+fn replica_of(words: &[String]) -> Result<String, String> {
+    match *list(words).collect::<Vec<_>>() {
+        [] => Ok(String::new()),
+        [no, one] if no.eq_ignore_ascii_case("no") && one.eq_ignore_ascii_case("one") => Ok(String::new()),
+        [host, port] if port.parse::<u16>().is_ok() => Ok(format!("{host} {port}")),
+        [_, _] => Err("Invalid master port".into()),
+        _ => Err("wrong number of arguments".into()),
+    }
 }
 
 /// Bytes with an optional unit, as redis.conf has them: `k` = 1000, `kb` = 1024 and so on.
@@ -191,8 +262,6 @@ impl Setting for String {
                 Err("argument may hold only letters, digits, '.', '_', ':' and '-', at most 253 of them".into())
             }
             Kind::Ip if !word.is_empty() && word.parse::<IpAddr>().is_err() => Err("argument must be an IP address, or empty".into()),
-            Kind::Only(only, why) if !only.eq_ignore_ascii_case(word) => Err(format!("only '{only}' is possible: {why}")),
-            Kind::Only(only, _) => Ok((*only).into()),
             _ => Ok(word.into()),
         }
     }
@@ -205,8 +274,7 @@ impl Setting for String {
 impl Setting for Vec<String> {
     fn read(kind: &Kind, words: &[String]) -> Result<Self, String> {
         let most = if let Kind::Words(most) = kind { *most } else { 1 };
-        // One word that holds spaces is a list typed within quotes.
-        let list: Self = words.iter().flat_map(|word| word.split_ascii_whitespace()).map(str::to_owned).collect();
+        let list: Self = list(words).map(str::to_owned).collect();
         if list.len() > most { Err(format!("at most {most} arguments are possible")) } else { Ok(list) }
     }
 
@@ -302,7 +370,16 @@ mod tests {
         assert_eq!(refused(Kind::Text, "a b"), "wrong number of arguments");
         assert!(refused(Kind::SafeText, "a\nb").starts_with("argument may hold only letters"));
         assert_eq!(refused(Kind::Ip, "host"), "argument must be an IP address, or empty");
-        assert!(refused(Kind::Only("yes", "so it is"), "no").contains("so it is"));
+        for bad in ["999999", "x", ""] {
+            assert!(refused(Kind::Octal(0o777), bad).contains("octal number"), "{bad}");
+        }
+        assert_eq!(refused(Kind::Octal(0o777), "1000"), "argument must be between 0 and 777 inclusive");
+        assert_eq!(refused(Kind::OomScores, "1 2"), "wrong number of arguments");
+        assert!(
+            refused(Kind::OomScores, "1 2 2001").contains("between -2000 and 2000")
+                && refused(Kind::Percentiles, "50 101").contains("100.0")
+        );
+        assert_eq!(Kind::MemoryOrPercent.canonical(&words("5%")).unwrap(), "5%");
         assert_eq!(Kind::Choice(LogLevel::NAMES).canonical(&words("NOTICE")).unwrap(), "notice");
     }
 }

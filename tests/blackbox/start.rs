@@ -63,11 +63,16 @@ fn options_that_are_wrong_are_named() {
 
 #[test]
 fn redis_options_without_meaning_are_taken_with_a_warning() {
-    let node = Node::started(&[CALM, "appendonly yes", "hz 50"]);
+    let mut node = Node::started(&[CALM, "appendonly no", "hz 50"]);
     let log = node.log();
     let file = node.config_file();
-    assert!(log.contains("appendonly") && log.contains(&format!("{}:8", file.display())), "{log}");
-    assert_eq!(node.ask("CONFIG GET appendonly"), "[appendonly yes]");
+    assert!(log.contains(&format!("{}:9: option 'hz'", file.display())), "{log}");
+    assert_eq!(node.ask("CONFIG GET hz"), "[hz 50]");
+    assert_eq!(node.ask("CONFIG SET maxmemory-samples 7"), "OK");
+    assert!(node.log().contains("option 'maxmemory-samples' is accepted, without effect"), "{}", node.log());
+    let error = node.error("CONFIG SET appendonly yes");
+    assert!(error.contains("argument 'appendonly'") && error.contains("use 'save' and replicas"), "{error}");
+    node.kill();
 }
 
 #[test]
