@@ -5,6 +5,7 @@
 
 use super::command::{Command, Flag, KeySpec};
 use super::context::{Cluster, Context, UpstreamLink};
+use crate::cluster::Address;
 use crate::config::{Config, EndpointType};
 use crate::keyspace::key_slot;
 use crate::session::{Access, KeySlots};
@@ -70,6 +71,7 @@ pub(super) fn check(ctx: &Context<'_>, slots: KeySlots, access: Access) -> Resul
         // The replicas of a shard serve its channels as its primary does.
         Access::Channels if own || cluster.primary() == Some(owner) => return Ok(None),
         Access::Read if !own && has_copy(ctx, owner) => return check_stale(ctx).map(|()| None),
+        _ if !own && is_here(ctx, owner) => return Err(Redirect::Unserved),
         _ if !own => return Err(Redirect::Moved(slot, owner)),
         _ => {}
     }
@@ -80,6 +82,14 @@ pub(super) fn check(ctx: &Context<'_>, slots: KeySlots, access: Access) -> Resul
         check_replicas(ctx)?;
     }
     Ok(cluster.lease)
+}
+
+/// Whether the owner was where this node is now, or where the client asks: that would be sent round in a circle. Where it has gone, or
+/// whether it is gone, is not known yet.
+fn is_here(ctx: &Context<'_>, owner: NodeId) -> bool {
+    let Some(Address { ip, port, .. }) = ctx.cluster.state.member(&owner).map(|member| &member.address) else { return false };
+    let (own, asked) = (ctx.cluster.address, ctx.client.laddr);
+    (*ip == own.ip && *port == own.port) || (*port == asked.port() && ip.parse() == Ok(asked.ip().to_canonical()))
 }
 
 /// Whether as many replicas are there as a write needs.

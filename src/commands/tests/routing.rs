@@ -202,3 +202,17 @@ fn a_transaction_ends_with_the_lease() {
     assert_eq!(desk.ask("exec"), "-CLUSTERDOWN The cluster is down\r\n");
     assert_eq!(desk.ask("exec"), "-ERR EXEC without MULTI\r\n");
 }
+
+#[test]
+fn nobody_is_sent_to_where_it_asks() {
+    let mut desk = Desk::new();
+    desk.apply(Change::NodeJoin(NodeJoin { id: OTHER, address: address(7001, "0b"), voter: false }));
+    desk.give_slots(Some(ME), Some(OTHER), 12182, 16383);
+    assert_eq!(desk.ask("get foo"), "-CLUSTERDOWN Hash slot not served\r\n", "the owner was where this node is");
+    let mut desk = Desk::new();
+    desk.add_other();
+    desk.give_slots(Some(ME), Some(OTHER), 12182, 16383);
+    assert_eq!(desk.ask("get foo"), "-MOVED 12182 127.0.0.1:7002\r\n");
+    desk.client.laddr = "[::ffff:127.0.0.1]:7002".parse().unwrap();
+    assert_eq!(desk.ask("get foo"), "-CLUSTERDOWN Hash slot not served\r\n", "the client asks there");
+}
