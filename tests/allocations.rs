@@ -17,7 +17,7 @@ use pontoon::types::{ClusterId, ConnId, NodeId, Now, ReplId, Slot};
 use pontoon::wire::{OwnedArgs, Reply};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Counts this thread's allocations, and their bytes.
 struct Counting;
@@ -103,9 +103,8 @@ fn get_and_set_allocate_nothing() {
     let address: Address = format!("127.0.0.1:1@2,,shard-id={}", "0a".repeat(20)).parse().unwrap();
     let join = Change::NodeJoin(NodeJoin { id: ME, address: address.clone(), voter: true });
     let (state, raft) = (state(&join), Raft::found(ME, join, 1, SETTINGS, Rng::new(1), 1));
-    let (mut keyspace, mut config, mut server, stats) = (Keyspace::new(1), Config::shipped(), Server::default(), BusStats::default());
-    let (syncs, mut pubsub, local) = (SyncTimes::default(), PubSub::default(), "127.0.0.1:1".parse().unwrap());
-    let (mut stream, offsets) = (Stream::new(History::new(ReplId::from_bytes([1; 20]), 0)), BTreeMap::new());
+    let (mut keyspace, mut config, mut server, mut pubsub) = (Keyspace::new(1), Config::shipped(), Server::default(), PubSub::default());
+    let (mut stream, local) = (Stream::new(History::new(ReplId::from_bytes([1; 20]), 0)), "127.0.0.1:1".parse().unwrap());
     let (mut client, mut out) = (Client::new(1, local, local, NOW, true), Vec::with_capacity(4096));
     let cluster = Cluster {
         me: ME,
@@ -113,12 +112,14 @@ fn get_and_set_allocate_nothing() {
         state: &state,
         raft: &raft,
         joining: false,
+        joins_soon: false,
+        missed: &BTreeSet::new(),
         links: &[],
         outsiders: &[],
         claims: &[],
         offset: 0,
-        offsets: &offsets,
-        stats: &stats,
+        offsets: &BTreeMap::new(),
+        stats: &BusStats::default(),
         leaving: &[],
         lease: Some(0),
         lease_lapses: 0,
@@ -131,7 +132,7 @@ fn get_and_set_allocate_nothing() {
         proposals_pending: 0,
         awaited: false,
         has_final_offset: false,
-        store: Work { appends: 0, rewrites: 0, syncs: &syncs },
+        store: Work { appends: 0, rewrites: 0, syncs: &SyncTimes::default() },
     };
     for (round, words) in (0..3).flat_map(|round| REQUESTS.map(|words| (round, words))) {
         let args: OwnedArgs = words.iter().collect();

@@ -6,7 +6,7 @@ use super::address::Address;
 use super::line::NodeLine;
 use super::state::{Member, State};
 use crate::types::{NodeId, SLOT_COUNT, ShardId, Slot, SlotRange};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// An address as clients see it: without the keys that only nodes need.
@@ -32,16 +32,38 @@ pub struct Outsider<'a> {
     pub myself: bool,
 }
 
-/// Appends CLUSTER NODES as `me` shows it. Slots that it means to claim it shows as its own as long as nobody owns them: whoever waits
-/// until all nodes show the same waits for that too.
-pub fn nodes(state: &State, me: &NodeId, claims: &[SlotRange], outsiders: &[Outsider], out: &mut String) {
+/// Who shows the state, and what only it knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Viewer<'a> {
+    /// Its id.
+    pub me: &'a NodeId,
+    /// What it announces of itself: the state may have that a moment later.
+    pub own: &'a Address,
+    /// Whom it wants to reach and has not for node-timeout: `fail?`, unless the cluster knows more.
+    pub missed: &'a BTreeSet<NodeId>,
+}
+
+impl Viewer<'_> {
+    /// Where a member is.
+    pub fn address<'b>(&'b self, member: &'b Member) -> &'b Address {
+        if member.id == *self.me { self.own } else { &member.address }
+    }
+
+    fn misses(&self, member: &Member) -> bool {
+        !member.failed && self.missed.contains(&member.id)
+    }
+}
+
+/// Appends CLUSTER NODES as the viewer shows it. Slots that it means to claim it shows as its own as long as nobody owns them: whoever
+/// waits until all nodes show the same waits for that too.
+pub fn nodes(state: &State, viewer: Viewer<'_>, claims: &[SlotRange], outsiders: &[Outsider], out: &mut String) {
     let mut slots = state.slots_by_owner();
     if !claims.is_empty() {
-        slots.insert(*me, with_claims(state, me, claims));
+        slots.insert(*viewer.me, with_claims(state, viewer.me, claims));
     }
     for member in state.members() {
         let ranges = slots.get(&member.id).map_or(&[][..], Vec::as_slice);
-        write_member(state, member, me, ranges, out);
+        write_member(state, member, viewer, ranges, out);
     }
     for Outsider { id, address, myself } in outsiders {
         let flags = [("myself", *myself), ("master", *myself), ("handshake", !*myself)];
@@ -58,19 +80,20 @@ fn with_claims(state: &State, me: &NodeId, claims: &[SlotRange]) -> Vec<SlotRang
 }
 
 /// Appends the one line of a member.
-pub fn node(state: &State, member: &Member, me: &NodeId, out: &mut String) {
-    write_member(state, member, me, &state.ranges_of(&member.id), out);
+pub fn node(state: &State, member: &Member, viewer: Viewer<'_>, out: &mut String) {
+    write_member(state, member, viewer, &state.ranges_of(&member.id), out);
 }
 
-fn write_member(state: &State, member: &Member, me: &NodeId, ranges: &[SlotRange], out: &mut String) {
+fn write_member(state: &State, member: &Member, viewer: Viewer<'_>, ranges: &[SlotRange], out: &mut String) {
     let flags = [
-        ("myself", member.id == *me),
+        ("myself", member.id == *viewer.me),
         ("master", member.is_primary()),
         ("slave", !member.is_primary()),
+        ("fail?", viewer.misses(member)),
         ("fail", member.failed),
         ("nofailover", member.nofailover),
     ];
-    let (address, primary, epoch) = (Shown(&member.address), member.primary.as_ref(), state.epoch(&member.shard));
+    let (address, primary, epoch) = (Shown(viewer.address(member)), member.primary.as_ref(), state.epoch(&member.shard));
     // The tools skip who is `disconnected`, so only who is flagged as failed is: one node's broken link says nothing about the cluster.
     NodeLine { id: &member.id, address, flags: &flags, primary, epoch, connected: !member.failed, ranges }.write(out);
 }
@@ -135,15 +158,24 @@ pub struct Counts {
     pub assigned: usize,
     /// Slots whose owner is flagged as failed.
     pub failed: usize,
+    /// Slots whose owner is missed by the viewer.
+    pub missed: usize,
     /// Primaries with slots: `cluster_size`.
     pub owners: usize,
 }
 
 /// Counts for CLUSTER INFO and for whether the cluster is usable.
-pub fn counts(state: &State) -> Counts {
-    let failed = state.slot_owners().filter(|id| state.member(id).is_some_and(|owner| owner.failed));
-    let failed = failed.map(|id| usize::from(state.slot_count_of(id))).sum();
-    Counts { assigned: state.assigned_slots(), failed, owners: state.slot_owners().count() }
+pub fn counts(state: &State, missed: &BTreeSet<NodeId>) -> Counts {
+    let slots = |is_meant: &dyn Fn(&Member) -> bool| -> usize {
+        let owners = state.slot_owners().filter(|id| state.member(id).is_some_and(is_meant));
+        owners.map(|id| usize::from(state.slot_count_of(id))).sum()
+    };
+    Counts {
+        assigned: state.assigned_slots(),
+        failed: slots(&|owner| owner.failed),
+        missed: slots(&|owner| !owner.failed && missed.contains(&owner.id)),
+        owners: state.slot_owners().count(),
+    }
 }
 
 #[cfg(test)]
@@ -151,13 +183,35 @@ mod tests {
     use super::super::scene::{Scene, id};
     use super::*;
 
+    const NOBODY: BTreeSet<NodeId> = BTreeSet::new();
+
+    /// Node 0's own, as the scene has it.
+    fn own(scene: &Scene, n: u8) -> Address {
+        scene.state.member(&id(n)).map(|member| member.address.clone()).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_only_the_viewer_knows_is_shown_too() {
+        let mut scene = Scene::of(3);
+        scene.do_(&crate::cluster::Change::NodeFail(crate::cluster::change::NodeFail { id: id(1) }));
+        let own = Address { port: 9000, ..own(&scene, 0) };
+        let missed = [id(1), id(2)].into();
+        let (me, mut text) = (id(0), String::new());
+        nodes(&scene.state, Viewer { me: &me, own: &own, missed: &missed }, &[], &[], &mut text);
+        let fields: Vec<_> = text.lines().map(|line| line.split(' ').skip(1).take(2).collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(fields, ["127.0.0.1:9000@17000 myself,master", "127.0.0.1:7001@17001 master,fail", "127.0.0.1:7002@17002 master,fail?"]);
+        assert_eq!(counts(&scene.state, &[id(0), id(1)].into()), Counts { assigned: 200, failed: 100, missed: 100, owners: 2 });
+    }
+
     #[test]
     fn nodes_are_shown_as_tools_expect_them() {
         let mut scene = Scene::of(3);
         scene.do_(&scene.replica_of(2, 0));
         scene.do_(&crate::cluster::Change::NodeFail(crate::cluster::change::NodeFail { id: id(1) }));
         let mut text = String::new();
-        nodes(&scene.state, &id(0), &[], &[], &mut text);
+        let (me, own) = (id(0), own(&scene, 0));
+        let viewer = Viewer { me: &me, own: &own, missed: &NOBODY };
+        nodes(&scene.state, viewer, &[], &[], &mut text);
         let epoch = |n| scene.state.epoch_of(&id(n)).unwrap();
         let expected = format!(
             "{} 127.0.0.1:7000@17000 myself,master - 0 0 {} connected 0-99\n{} 127.0.0.1:7001@17001 master,fail - 0 0 {} disconnected 100-199\n{} 127.0.0.1:7002@17002 slave {} 0 0 {} connected\n",
@@ -171,7 +225,7 @@ mod tests {
         );
         assert_eq!(text, expected);
         let mut one = String::new();
-        node(&scene.state, scene.state.member(&id(2)).unwrap(), &id(0), &mut one);
+        node(&scene.state, scene.state.member(&id(2)).unwrap(), viewer, &mut one);
         assert_eq!(Some(one.trim_end()), expected.lines().last());
     }
 
@@ -182,7 +236,7 @@ mod tests {
         let claims = [SlotRange::new(Slot::new(0).unwrap(), Slot::new(9).unwrap()).unwrap()];
         let mut text = String::new();
         let outsiders = [Outsider { id: id(8), address: &address, myself: true }, Outsider { id: id(9), address: &address, myself: false }];
-        nodes(&scene.state, &id(8), &claims, &outsiders, &mut text);
+        nodes(&scene.state, Viewer { me: &id(8), own: &address, missed: &NOBODY }, &claims, &outsiders, &mut text);
         let lines: Vec<_> = text.lines().skip(1).collect();
         assert_eq!(lines[0], format!("{} :7@17,h myself,master - 0 0 0 connected 0-9", id(8)));
         assert_eq!(lines[1], format!("{} :7@17,h handshake - 0 0 0 disconnected", id(9)));
@@ -194,7 +248,7 @@ mod tests {
         let claims = [SlotRange::new(Slot::new(150).unwrap(), Slot::new(205).unwrap()).unwrap()];
         for (me, shown) in [(0, ["0-99 200-205", "100-199"]), (1, ["0-99", "100-205"])] {
             let mut text = String::new();
-            nodes(&scene.state, &id(me), &claims, &[], &mut text);
+            nodes(&scene.state, Viewer { me: &id(me), own: &own(&scene, me), missed: &NOBODY }, &claims, &[], &mut text);
             let slots: Vec<_> = text.lines().map(|line| line.splitn(9, ' ').last().unwrap()).collect();
             assert_eq!(slots, shown, "{me}");
         }
@@ -215,8 +269,8 @@ mod tests {
         assert_eq!(shards.len(), 2);
         let first = shards.iter().find(|shard| shard.nodes[0].id == id(0)).unwrap();
         assert_eq!((first.nodes.len(), first.ranges.len()), (4, 1));
-        assert_eq!(counts(&scene.state), Counts { assigned: 200, failed: 0, owners: 2 });
+        assert_eq!(counts(&scene.state, &NOBODY), Counts { assigned: 200, failed: 0, missed: 0, owners: 2 });
         scene.do_(&crate::cluster::Change::NodeFail(crate::cluster::change::NodeFail { id: id(1) }));
-        assert_eq!(counts(&scene.state).failed, 100);
+        assert_eq!(counts(&scene.state, &NOBODY).failed, 100);
     }
 }

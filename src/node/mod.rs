@@ -272,7 +272,7 @@ impl<D: Disk> Node<D> {
         self.with_metadata(Metadata::announce_address);
         // Claims that were not granted yet are looked at again.
         self.out.todo.consequences |= matches!(self.metadata.standing, Standing::Claiming(_));
-        self.views.refresh(&self.out.io, &self.metadata.joining);
+        self.views.refresh(&self.out.io, &self.metadata, &self.view);
         self.out.server.peak_memory = self.out.server.peak_memory.max(self.dataset.keyspace.cost() as u64);
         self.with_dataset(|dataset, _, view, out| dataset.review_save_points(view, out));
     }
@@ -294,6 +294,7 @@ impl<D: Disk> Node<D> {
             self.out.todo.connect = true;
             self.out.todo.proposals = true;
         }
+        self.out.hold_until_joined(self.metadata.joins_soon(&self.view));
         if self.metadata.raft.is_leader() {
             self.metadata.outlook.leader_heard = Some(self.view.now.mono);
         }

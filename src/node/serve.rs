@@ -179,9 +179,11 @@ impl<D: Disk> Node<D> {
             cluster: Cluster {
                 me: self.metadata.me,
                 address: &self.metadata.own_address,
+                missed: &self.views.missed,
                 state: &self.metadata.state,
                 raft: &self.metadata.raft,
                 joining: self.metadata.standing.is_joiner(),
+                joins_soon: self.out.clients.pauses.joins_soon,
                 links: &self.views.links,
                 outsiders: &outsiders,
                 claims: self.metadata.standing.claims(),

@@ -41,6 +41,11 @@ impl Transaction {
         self.queue.is_empty()
     }
 
+    /// Which are queued, in order.
+    pub fn commands(&self) -> impl Iterator<Item = CommandId> {
+        self.queue.iter().map(|queued| queued.id)
+    }
+
     /// Whether a queued command is a write.
     pub fn writes(&self) -> bool {
         self.access == Some(Access::Write)

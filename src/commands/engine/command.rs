@@ -60,6 +60,8 @@ pub enum Flag {
     Probe,
     /// Takes something away or ends it, for all: the log says who has asked for it.
     Logged,
+    /// Changes the cluster as a member of it: it waits while this node is about to become one.
+    AsMember,
 }
 
 impl Flag {
@@ -88,7 +90,8 @@ impl Flag {
             | Self::Replica
             | Self::Streamed
             | Self::Probe
-            | Self::Logged => return None,
+            | Self::Logged
+            | Self::AsMember => return None,
         };
         Some(name)
     }

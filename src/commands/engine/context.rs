@@ -15,7 +15,7 @@ use crate::store::Work;
 use crate::types::{ConnId, LeaseNumber, Millis, NodeId, Now, Slot, SlotRange};
 use crate::values::{Parts, SLICE, Value, WrongType};
 use crate::wire::Reply;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Stands in [`Context::slot`] for a command without keys.
 pub const NO_SLOT: Slot = match Slot::new(0) {
@@ -60,12 +60,16 @@ pub struct Cluster<'a> {
     pub me: NodeId,
     /// This node's own address, as it is announced.
     pub address: &'a Address,
+    /// Whom this node wants to reach and has not for node-timeout; almost always empty.
+    pub missed: &'a BTreeSet<NodeId>,
     /// The replicated state.
     pub state: &'a State,
     /// Consensus.
     pub raft: &'a Raft<Change>,
     /// This node gave up its own cluster and waits to be added to another.
     pub joining: bool,
+    /// It will be one before long: what only members may do waits for that.
+    pub joins_soon: bool,
     /// The bus links, in the order in which CLUSTER LINKS shows them.
     pub links: &'a [LinkView],
     /// Nodes that are being met and are no members yet, and this node itself while it joins.

@@ -29,7 +29,7 @@ use crate::store::{SyncTimes, Work};
 use crate::types::{ClusterId, ConnId, LeaseNumber, LogIndex, Millis, NodeId, Now, ReplId, Slot, SlotRange};
 use crate::values::{Bytes, Shared};
 use crate::wire::{Chain, Limits, OwnedArgs, Parser, Reply};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A client that sits at a node: a cluster of one, which owns every slot until a test says otherwise.
 pub(crate) struct Desk {
@@ -49,6 +49,8 @@ pub(crate) struct Desk {
     pub lease: Option<LeaseNumber>,
     pub upstream: Option<Upstream>,
     pub usable: bool,
+    pub joins_soon: bool,
+    pub missed: BTreeSet<NodeId>,
     pub last_contact: Option<Millis>,
     pub syncs: SyncTimes,
     pub others: Others,
@@ -119,6 +121,8 @@ impl Desk {
             lease: Some(3),
             upstream: None,
             usable: true,
+            joins_soon: false,
+            missed: BTreeSet::new(),
             last_contact: Some(now.mono),
             syncs: SyncTimes::default(),
             others: Others::default(),
@@ -165,9 +169,11 @@ impl Desk {
             cluster: Cluster {
                 me: ME,
                 address: &address,
+                missed: &self.missed,
                 state: &self.state,
                 raft: &self.raft,
-                joining: false,
+                joining: self.joins_soon,
+                joins_soon: self.joins_soon,
                 links: &[],
                 outsiders: &[],
                 claims: &[],

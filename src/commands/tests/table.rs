@@ -56,6 +56,8 @@ fn what_the_engine_treats_in_its_own_way() {
     assert_eq!(names(Flag::Probe), ["ping"]);
     let logged = "flushall flushdb shutdown cluster|addvoter cluster|delvoter cluster|failover cluster|flushslot cluster|flushslots cluster|forget cluster|meet cluster|recover cluster|replicate cluster|reset";
     assert_eq!(names(Flag::Logged).join(" "), logged);
+    let as_member = "cluster|addslots cluster|addslotsrange cluster|addvoter cluster|delslots cluster|delslotsrange cluster|delvoter cluster|flushslots cluster|forget cluster|replicate cluster|setslot";
+    assert_eq!(names(Flag::AsMember).join(" "), as_member);
     assert_eq!(names(Flag::Replica), ["psync", "replconf", "sync"]);
     let subscriber = ["ping", "psubscribe", "punsubscribe", "quit", "reset", "ssubscribe", "subscribe", "sunsubscribe", "unsubscribe"];
     assert_eq!(names(Flag::Subscriber), subscriber);

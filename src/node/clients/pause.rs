@@ -1,4 +1,5 @@
-//! Requests that are held for a while instead of being served: CLIENT PAUSE, and while slots change hands.
+//! Requests that are held for a while instead of being served: CLIENT PAUSE, while slots change hands, and while this node
+//! joins a cluster.
 //!
 //! Owns: the pause and who waits for its end. Must not: decide which requests are held (commands does).
 
@@ -17,6 +18,8 @@ pub(in crate::node) struct Pauses {
     handovers: BTreeMap<Option<NodeId>, Millis>,
     /// The process ends: what it has acknowledged is on its way to the disk, and nothing follows.
     ends: bool,
+    /// This node is about to be a member: what only members may do waits.
+    pub joins_soon: bool,
     /// Clients whose next request waits.
     pub held: BTreeSet<ConnId>,
 }
@@ -81,6 +84,13 @@ impl Effects {
     pub fn hold_everything(&mut self, ends: bool) {
         self.clients.pauses.ends = ends;
         self.pauses_changed();
+    }
+
+    /// This node is about to be a member of a cluster, or is, or will not be.
+    pub fn hold_until_joined(&mut self, joins_soon: bool) {
+        if std::mem::replace(&mut self.clients.pauses.joins_soon, joins_soon) && !joins_soon {
+            self.resume_held();
+        }
     }
 
     fn pauses_changed(&mut self) {

@@ -23,6 +23,7 @@ use std::net::SocketAddr;
 const MEET_PATIENCE: Millis = 5000;
 /// The reason of a MEET_REJECTED to who has forgotten us.
 const TAKES_ITSELF_FOR_A_MEMBER: &str = "takes-itself-for-a-member";
+const NO_MERGE: &str = ": two clusters cannot be merged, but a node without slots and keys can be RESET, and join";
 /// Own meetings at one time; more are refused.
 const MAX_MEETINGS: usize = 1024;
 
@@ -43,7 +44,7 @@ struct Deferred {
     singleton: bool,
 }
 
-/// The state of joining and of taking in.
+/// Joining and taking in.
 #[derive(Default)]
 pub(in crate::node) struct Joining {
     /// When we came into the cluster that we belong to, or wait for; the start of the process, if it was before (mono ms).
@@ -285,7 +286,11 @@ impl Metadata {
     /// WELCOME: the peer's cluster takes us in; step down to it if we are still a cluster of one.
     pub fn receive_welcome(&mut self, conn: ConnId, peer: &Greeting, view: &View, out: &mut Effects) {
         if !self.is_singleton() {
-            return self.end_meeting(conn, Err("ERR The node to meet is in another cluster, and so is this one by now".to_owned()), out);
+            return self.end_meeting(
+                conn,
+                Err(format!("ERR The node to meet is in another cluster, and so is this one by now{NO_MERGE}")),
+                out,
+            );
         }
         self.end_meeting(conn, Ok(()), out);
         self.step_down(peer, None, view, out);
@@ -298,7 +303,7 @@ impl Metadata {
             return self.end_meeting(conn, Err(text.to_owned()), out);
         }
         let reason: String = reason.chars().filter(char::is_ascii_graphic).take(64).collect();
-        self.end_meeting(conn, Err(format!("ERR The node to meet is in another cluster ({reason})")), out);
+        self.end_meeting(conn, Err(format!("ERR The node to meet is in another cluster ({reason}){NO_MERGE}")), out);
     }
 
     /// Gives up our one-node cluster for the peer's; the old one stays on disk as fallback until we are a member.
@@ -438,3 +443,6 @@ impl Metadata {
         self.return_to(fallback, view, out);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,7 @@ pub(in crate::node) mod tail;
 use crate::cluster::{Address, Change, State};
 use crate::config::Config;
 use crate::node::metadata::links::Links;
+use crate::node::view::View;
 use crate::raft::{Raft, RoleName, Settings};
 use crate::rng::Rng;
 use crate::store::{Loaded, Standing};
@@ -118,6 +119,11 @@ impl Metadata {
             clocks: clock_rates::Clocks::default(),
             copies: replica_offsets::Copies::default(),
         }
+    }
+
+    /// Whether we are about to be a member, which our clients wait for as long as for a proposal.
+    pub fn joins_soon(&self, view: &View) -> bool {
+        self.is_joiner() && view.now.mono.saturating_sub(self.joining.since) <= proposals::proposal_patience(&view.config)
     }
 
     /// What stands in the log and is not applied yet.

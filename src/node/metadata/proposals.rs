@@ -6,6 +6,7 @@
 
 use crate::cluster::{Change, LeaderRequest, LeaderRequestKind, MAX_OUTCOMES, Outcome, Reason};
 use crate::commands::{ChangeOutcome, WaitOutcome};
+use crate::config::Config;
 use crate::node::metadata::Metadata;
 use crate::node::view::{Effects, View};
 use crate::raft::{Body, Entry, Origin, ProposalId};
@@ -374,7 +375,7 @@ impl Metadata {
             out.todo.proposals = true;
         }
         out.todo.proposals |= self.proposals.requests.iter().any(|pending| pending.sent.is_none());
-        let Some(limit) = view.now.mono.checked_sub(3 * view.config.cluster_node_timeout) else { return };
+        let Some(limit) = view.now.mono.checked_sub(proposal_patience(&view.config)) else { return };
         let old: Vec<_> = self.proposals.pending.iter().filter(|(_, pending)| pending.since < limit).map(|(n, _)| *n).collect();
         for n in old {
             if let Some(pending) = self.proposals.pending.remove(&n) {
@@ -411,6 +412,11 @@ impl Metadata {
             WaitOutcome::Done | WaitOutcome::Changes(_) | WaitOutcome::Replicas(_) => {}
         }
     }
+}
+
+/// How long a change may take until it is given up (ms).
+pub(in crate::node) fn proposal_patience(config: &Config) -> Millis {
+    3 * config.cluster_node_timeout
 }
 
 /// What a client hears of an applied entry.

@@ -33,11 +33,11 @@ impl Text {
 
 fn slots_and_nodes(cluster: &Cluster<'_>, text: &mut Text) {
     let state = cluster.state;
-    let counts = view::counts(state);
+    let counts = view::counts(state, cluster.missed);
     text.line("cluster_state", if cluster.serves() { "ok" } else { "fail" });
     text.line("cluster_slots_assigned", counts.assigned);
-    text.line("cluster_slots_ok", counts.assigned - counts.failed);
-    text.line("cluster_slots_pfail", 0);
+    text.line("cluster_slots_ok", counts.assigned - counts.failed - counts.missed);
+    text.line("cluster_slots_pfail", counts.missed);
     text.line("cluster_slots_fail", counts.failed);
     // redis-cli takes exactly one known node for "not in a cluster yet".
     text.line("cluster_known_nodes", (state.member_count() + cluster.outsiders.len()).max(1));

@@ -31,6 +31,8 @@ const ADMIN: &[Flag] = &[Flag::Admin, Flag::Stale];
 const VIEW: &[Flag] = &[Flag::Loading, Flag::Stale];
 const KEYS: &[Flag] = &[Flag::Stale];
 const LOGGED: &[Flag] = &[Flag::Logged];
+const AS_MEMBER: &[Flag] = &[Flag::AsMember];
+const MEMBER_LOGGED: &[Flag] = &[Flag::AsMember, Flag::Logged];
 const VARIES: &[&str] = &["nondeterministic_output"];
 
 const fn sub(
@@ -45,9 +47,9 @@ const fn sub(
 }
 
 const SUBCOMMANDS: &[Command] = &[
-    sub("addslots", -3, ADMIN, "3.0.0", "Assigns new hash slots to a node.", slots::addslots),
-    sub("addslotsrange", -4, ADMIN, "7.0.0", "Assigns new hash slot ranges to a node.", slots::addslotsrange),
-    sub("addvoter", 3, ADMIN, "7.2.4", "Makes a member of the cluster vote in its consensus.", membership::addvoter).also(LOGGED),
+    sub("addslots", -3, ADMIN, "3.0.0", "Assigns new hash slots to a node.", slots::addslots).also(AS_MEMBER),
+    sub("addslotsrange", -4, ADMIN, "7.0.0", "Assigns new hash slot ranges to a node.", slots::addslotsrange).also(AS_MEMBER),
+    sub("addvoter", 3, ADMIN, "7.2.4", "Makes a member of the cluster vote in its consensus.", membership::addvoter).also(MEMBER_LOGGED),
     sub("bumpepoch", 2, ADMIN, "3.0.0", "Advances the cluster config epoch.", membership::bumpepoch).tips(VARIES),
     sub(
         "count-failure-reports",
@@ -59,14 +61,14 @@ const SUBCOMMANDS: &[Command] = &[
     )
     .tips(VARIES),
     sub("countkeysinslot", 3, KEYS, "3.0.0", "Returns the number of keys in a hash slot.", keys::countkeysinslot),
-    sub("delslots", -3, ADMIN, "3.0.0", "Sets hash slots as unbound for a node.", slots::delslots),
-    sub("delslotsrange", -4, ADMIN, "7.0.0", "Sets hash slot ranges as unbound for a node.", slots::delslotsrange),
+    sub("delslots", -3, ADMIN, "3.0.0", "Sets hash slots as unbound for a node.", slots::delslots).also(AS_MEMBER),
+    sub("delslotsrange", -4, ADMIN, "7.0.0", "Sets hash slot ranges as unbound for a node.", slots::delslotsrange).also(AS_MEMBER),
     sub("delvoter", 3, ADMIN, "7.2.4", "Makes a member of the cluster a learner, until it is made a voter again.", membership::delvoter)
-        .also(LOGGED),
+        .also(MEMBER_LOGGED),
     sub("failover", -2, ADMIN, "3.0.0", "Forces a replica to perform a manual failover of its master.", failover::failover).also(LOGGED),
     sub("flushslot", -3, &[Flag::Admin, Flag::Write], "7.2.4", "Removes all keys of a hash slot.", keys::flushslot).also(LOGGED),
-    sub("flushslots", 2, ADMIN, "3.0.0", "Deletes all slots information from a node.", slots::flushslots).also(LOGGED),
-    sub("forget", 3, ADMIN, "3.0.0", "Removes a node from the nodes table.", membership::forget).also(LOGGED),
+    sub("flushslots", 2, ADMIN, "3.0.0", "Deletes all slots information from a node.", slots::flushslots).also(MEMBER_LOGGED),
+    sub("forget", 3, ADMIN, "3.0.0", "Removes a node from the nodes table.", membership::forget).also(MEMBER_LOGGED),
     sub("getkeysinslot", 4, KEYS, "3.0.0", "Returns the key names in a hash slot.", keys::getkeysinslot).tips(VARIES),
     sub("help", 2, VIEW, "5.0.0", "Returns helpful text about the different subcommands.", help::help),
     sub("info", 2, VIEW, "3.0.0", "Returns information about the state of a node.", info::info).tips(VARIES),
@@ -81,11 +83,11 @@ const SUBCOMMANDS: &[Command] = &[
     sub("recover", 3, ADMIN, "7.2.4", "Goes on with one survivor when a majority of the voters is lost for good.", membership::recover)
         .also(LOGGED),
     sub("replicas", 3, ADMIN, "5.0.0", "Lists the replica nodes of a master node.", topology::replicas).tips(VARIES),
-    sub("replicate", -3, ADMIN, "3.0.0", "Configure a node as replica of a master node.", replicate::replicate).also(LOGGED),
+    sub("replicate", -3, ADMIN, "3.0.0", "Configure a node as replica of a master node.", replicate::replicate).also(MEMBER_LOGGED),
     sub("reset", -2, &[Flag::Admin, Flag::Stale, Flag::NoScript], "3.0.0", "Resets a node.", membership::reset).also(LOGGED),
     sub("saveconfig", 2, ADMIN, "3.0.0", "Forces a node to save the cluster configuration to disk.", membership::saveconfig),
     sub("set-config-epoch", 3, ADMIN, "3.0.0", "Sets the configuration epoch for a new node.", membership::set_config_epoch),
-    sub("setslot", -4, ADMIN, "3.0.0", "Binds a hash slot to a node.", slots::setslot),
+    sub("setslot", -4, ADMIN, "3.0.0", "Binds a hash slot to a node.", slots::setslot).also(AS_MEMBER),
     sub("shards", 2, VIEW, "7.0.0", "Returns the mapping of cluster slots to shards.", topology::shards).tips(VARIES),
     sub("slaves", 3, ADMIN, "3.0.0", "Lists the replica nodes of a master node.", topology::replicas).tips(VARIES),
     sub("slots", 2, VIEW, "3.0.0", "Returns the mapping of cluster slots to nodes.", topology::slots).tips(VARIES),

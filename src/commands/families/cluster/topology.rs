@@ -3,7 +3,7 @@
 //! Owns: NODES, SLOTS, SHARDS, REPLICAS, LINKS, MYID, MYSHARDID as replies. Must not: decide what is shown (cluster::view does).
 
 use super::member;
-use crate::cluster::view::{self, OwnedRange};
+use crate::cluster::view::{self, OwnedRange, Viewer};
 use crate::cluster::{Address, Member};
 use crate::commands::engine::replicas::{self, Shown};
 use crate::commands::engine::{Context, Flow, LinkView};
@@ -27,9 +27,20 @@ pub(super) fn myshardid(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
     Flow::Done
 }
 
+/// This node's own address for clients: what it announces counts from the next command on. Its IP, unless it was told one, is what the
+/// cluster has found out.
+fn own_address(ctx: &Context<'_>) -> Address {
+    let known = ctx.cluster.state.member(&ctx.cluster.me).map(|member| &member.address.ip);
+    let known = known.filter(|ip| ctx.config.cluster_announce_ip.is_empty() && !ip.is_empty());
+    let mut own = ctx.cluster.address.clone();
+    known.into_iter().for_each(|ip| own.ip.clone_from(ip));
+    own
+}
+
 pub(super) fn nodes(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
-    let mut text = String::new();
-    view::nodes(ctx.cluster.state, &ctx.cluster.me, ctx.cluster.claims, ctx.cluster.outsiders, &mut text);
+    let (mut text, own) = (String::new(), own_address(ctx));
+    let viewer = Viewer { me: &ctx.cluster.me, own: &own, missed: ctx.cluster.missed };
+    view::nodes(ctx.cluster.state, viewer, ctx.cluster.claims, ctx.cluster.outsiders, &mut text);
     ctx.reply.verbatim("txt", text.as_bytes());
     Flow::Done
 }
@@ -40,18 +51,19 @@ pub(super) fn replicas(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     if state.member(&id).is_some_and(|member| !member.is_primary()) {
         return ctx.fail("ERR The specified node is not a master");
     }
-    let replicas = state.replicas_of(&id);
+    let (replicas, own, missed) = (state.replicas_of(&id), own_address(ctx), ctx.cluster.missed);
     ctx.reply.array(replicas.len());
     for replica in replicas.iter().filter_map(|id| state.member(id)) {
         let mut line = String::new();
-        view::node(state, replica, &me, &mut line);
+        view::node(state, replica, Viewer { me: &me, own: &own, missed }, &mut line);
         ctx.reply.bulk(line.trim_end().as_bytes());
     }
     Flow::Done
 }
 
 pub(super) fn slots(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
-    let offsets = ctx.cluster.offsets;
+    let (offsets, own, me) = (ctx.cluster.offsets, own_address(ctx), ctx.cluster.me);
+    let viewer = Viewer { me: &me, own: &own, missed: ctx.cluster.missed };
     let ranges = view::slots(ctx.cluster.state, |id| offset_of(offsets, id) > 0);
     let endpoint = ctx.config.cluster_preferred_endpoint_type;
     ctx.reply.array(ranges.len());
@@ -59,30 +71,30 @@ pub(super) fn slots(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
         ctx.reply.array(3 + replicas.len());
         ctx.reply.int(i64::from(range.first().number()));
         ctx.reply.int(i64::from(range.last().number()));
-        write_node(&mut ctx.reply, primary, endpoint);
-        replicas.iter().for_each(|replica| write_node(&mut ctx.reply, replica, endpoint));
+        write_node(&mut ctx.reply, primary.id, viewer.address(primary), endpoint);
+        replicas.iter().for_each(|replica| write_node(&mut ctx.reply, replica.id, viewer.address(replica), endpoint));
     }
     Flow::Done
 }
 
 /// `[endpoint, port, id, metadata]`: the metadata holds what the endpoint does not say.
-fn write_node(reply: &mut Reply<'_>, member: &Member, endpoint: EndpointType) {
+fn write_node(reply: &mut Reply<'_>, id: NodeId, address: &Address, endpoint: EndpointType) {
     reply.array(4);
     match endpoint {
         EndpointType::Unknown => reply.null(),
-        EndpointType::Ip | EndpointType::Hostname => reply.bulk(preferred(&member.address, endpoint).as_bytes()),
+        EndpointType::Ip | EndpointType::Hostname => reply.bulk(preferred(address, endpoint).as_bytes()),
     }
-    reply.int(i64::from(member.address.port));
-    reply.bulk(member.id.to_string().as_bytes());
+    reply.int(i64::from(address.port));
+    reply.bulk(id.to_string().as_bytes());
     let ip = endpoint != EndpointType::Ip;
-    let hostname = endpoint != EndpointType::Hostname && !member.address.hostname.is_empty();
-    let zone = member.address.availability_zone();
+    let hostname = endpoint != EndpointType::Hostname && !address.hostname.is_empty();
+    let zone = address.availability_zone();
     reply.map(usize::from(ip) + usize::from(hostname) + usize::from(!zone.is_empty()));
     if ip {
-        write_pair(reply, "ip", &member.address.ip);
+        write_pair(reply, "ip", &address.ip);
     }
     if hostname {
-        write_pair(reply, "hostname", &member.address.hostname);
+        write_pair(reply, "hostname", &address.hostname);
     }
     write_zone(reply, zone);
 }
@@ -109,7 +121,8 @@ pub(super) fn write_pair(reply: &mut Reply<'_>, key: &str, value: &str) {
 }
 
 pub(super) fn shards(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
-    let shards = view::shards(ctx.cluster.state);
+    let (shards, own, me) = (view::shards(ctx.cluster.state), own_address(ctx), ctx.cluster.me);
+    let viewer = Viewer { me: &me, own: &own, missed: ctx.cluster.missed };
     let (endpoint, offsets) = (ctx.config.cluster_preferred_endpoint_type, known_offsets(ctx));
     ctx.reply.array(shards.len());
     for shard in shards {
@@ -123,7 +136,7 @@ pub(super) fn shards(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
         ctx.reply.bulk(b"nodes");
         ctx.reply.array(shard.nodes.len());
         for member in shard.nodes {
-            write_shard_node(&mut ctx.reply, member, offset_of(&offsets, &member.id), endpoint);
+            write_shard_node(&mut ctx.reply, member, viewer.address(member), offset_of(&offsets, &member.id), endpoint);
         }
     }
     Flow::Done
@@ -149,14 +162,14 @@ fn offset_of(offsets: &BTreeMap<NodeId, u64>, id: &NodeId) -> u64 {
     offsets.get(id).copied().unwrap_or(0)
 }
 
-fn write_shard_node(reply: &mut Reply<'_>, member: &Member, offset: u64, endpoint: EndpointType) {
-    let (hostname, zone) = (&member.address.hostname, member.address.availability_zone());
+fn write_shard_node(reply: &mut Reply<'_>, member: &Member, address: &Address, offset: u64, endpoint: EndpointType) {
+    let (hostname, zone) = (&address.hostname, address.availability_zone());
     reply.map(7 + usize::from(!hostname.is_empty()) + usize::from(!zone.is_empty()));
     write_pair(reply, "id", &member.id.to_string());
     reply.bulk(b"port");
-    reply.int(i64::from(member.address.port));
-    write_pair(reply, "ip", &member.address.ip);
-    write_pair(reply, "endpoint", preferred(&member.address, endpoint));
+    reply.int(i64::from(address.port));
+    write_pair(reply, "ip", &address.ip);
+    write_pair(reply, "endpoint", preferred(address, endpoint));
     if !hostname.is_empty() {
         write_pair(reply, "hostname", hostname);
     }
