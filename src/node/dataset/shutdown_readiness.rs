@@ -167,20 +167,26 @@ impl Dataset {
                 replica.state()
             );
         }
-        let left = self.left_behind();
-        log::warn!(
-            "No replica has acknowledged everything in time: the shutdown goes on, and leaves behind {left} that no replica has acknowledged"
-        );
+        let why = match wait.until <= view.now.mono {
+            true => "No replica has acknowledged everything in time",
+            false => "No replica is left that could acknowledge everything, as when all nodes end together",
+        };
+        match self.left_behind() {
+            Some(left) => log::warn!("{why}: the shutdown goes on, and leaves behind {left} that no replica has acknowledged"),
+            None => log::info!("{why}, but one has had all writes: the shutdown goes on"),
+        }
     }
 
-    fn left_behind(&self) -> String {
+    /// None if that is no write.
+    fn left_behind(&self) -> Option<String> {
         let Some(acked) = self.feeding.acked(&self.stream) else {
-            return format!("all of its {} keys ({} writes since it has started)", self.keyspace.len(), self.keyspace.dirty());
+            return Some(format!("all of its {} keys ({} writes since it has started)", self.keyspace.len(), self.keyspace.dirty()));
         };
         let bytes = self.stream.offset() - acked;
         match self.stream.writes_since(acked) {
-            Some(writes) => format!("{writes} writes ({bytes} bytes)"),
-            None => format!("{bytes} bytes of its stream"),
+            Some(0) => None,
+            Some(writes) => Some(format!("{writes} writes ({bytes} bytes)")),
+            None => Some(format!("{bytes} bytes of its stream")),
         }
     }
 }
