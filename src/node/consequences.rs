@@ -77,6 +77,7 @@ impl<D: Disk> Node<D> {
                 self.with_dataset(|dataset, _, _, out| dataset.handed_over(successor, kind, out))
             }
             Consequence::AnotherCluster => {
+                self.out.server.config_epoch_given = false;
                 self.part_from_primary();
                 self.with_dataset(|dataset, _, _, out| dataset.part_from_replicas(out));
                 self.with_dataset(|dataset, _, _, _| dataset.role.end_reign());

@@ -38,6 +38,8 @@ pub struct Server {
     pub good_replicas: u32,
     /// Saving and loading the keys.
     pub persistence: Persistence,
+    /// An operator has given this node a config epoch, as tools do before it meets others; they must not do it twice.
+    pub config_epoch_given: bool,
     /// CONFIG SET changed something: the node looks at its configuration again and clears this.
     pub config_changed: bool,
     /// When the log was last told of HTTP (mono ms).

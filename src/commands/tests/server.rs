@@ -186,3 +186,21 @@ fn the_rate_of_commands_is_that_of_the_last_full_second() {
     desk.now.mono = 9000;
     assert_eq!(desk.server.stats.commands_per_second(desk.now), 0);
 }
+
+#[test]
+fn epochs_are_checked_and_stay_as_they_are() {
+    let mut alone = Desk::new();
+    for (epoch, reply) in [
+        ("-7", "-ERR Invalid config epoch specified: -7"),
+        ("x", "-ERR value is not an integer or out of range"),
+        ("7", "+OK"),
+        ("8", "-ERR Node config epoch is already non-zero"),
+    ] {
+        assert_eq!(alone.ask(&format!("cluster set-config-epoch {epoch}")), format!("{reply}\r\n"));
+    }
+    assert_eq!(alone.ask("cluster bumpepoch"), "+STILL 1\r\n");
+    let known = "-ERR The user can assign a config epoch only when the node does not know any other node.\r\n";
+    alone.add_other();
+    assert_eq!(alone.ask("cluster set-config-epoch 7"), known);
+    assert_eq!(alone.wait("cluster saveconfig"), Wait::SaveConfig);
+}

@@ -1,4 +1,4 @@
-//! CLUSTER HELP.
+//! CLUSTER HELP and CLUSTER RAFT HELP.
 //!
 //! Owns: one or two lines for each subcommand. Must not: name one that is not in the table (a test walks both).
 
@@ -51,10 +51,7 @@ pub(super) const LINES: &[&str] = &[
     "    Return cluster configuration seen by node. Output format:",
     "    <id> <ip:port@bus-port[,hostname]> <flags> <master> <pings> <pongs> <epoch> <link> <slot> ...",
     "RAFT (LOG [<count>]|PEERS|TRANSFER)",
-    "    LOG: the last <count> (default 10) entries of the replicated log that are in memory, oldest first:",
-    "    <index> <term> applied|committed|appended <proposal>|- <entry>",
-    "    PEERS: on the leader how far every other node has the log, elsewhere the leader.",
-    "    TRANSFER: make this node, which must be a voter, the leader: the present one hands over.",
+    "    Look into the consensus, or lead it. See CLUSTER RAFT HELP.",
     "RECOVER QUORUM",
     "    Go on without the other voters when a majority of them is lost for good. Acknowledged changes can be lost.",
     "REPLICAS <node-id>",
@@ -67,8 +64,8 @@ pub(super) const LINES: &[&str] = &[
     "    Force saving cluster configuration on disk.",
     "SET-CONFIG-EPOCH <epoch>",
     "    Set config epoch of current node.",
-    "SETSLOT <slot> NODE <node-id>",
-    "    Set slot owner.",
+    "SETSLOT <slot> (NODE <node-id>|STABLE)",
+    "    Set slot owner, or nothing: no slot is migrating here.",
     "SHARDS",
     "    Return information about slot range mappings and the nodes associated with them.",
     "SLOTS",
@@ -78,5 +75,22 @@ pub(super) const LINES: &[&str] = &[
 
 pub(super) fn help(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
     ctx.help("CLUSTER", LINES);
+    Flow::Done
+}
+
+/// CLUSTER RAFT HELP.
+pub(super) fn raft(ctx: &mut Context<'_>) -> Flow {
+    ctx.help(
+        "CLUSTER RAFT",
+        &[
+            "LOG [<count>]",
+            "    The last <count> (default 10) entries of the replicated log that are in memory, oldest first:",
+            "    <index> <term> applied|committed|appended <proposal>|- <entry>",
+            "PEERS",
+            "    On the leader how far every other node has the log, elsewhere the leader.",
+            "TRANSFER",
+            "    Make this node, which must be a voter, the leader: the present one hands over.",
+        ],
+    );
     Flow::Done
 }

@@ -109,7 +109,7 @@ pub(super) fn saveconfig(_ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
     Flow::Wait(Wait::SaveConfig)
 }
 
-/// Checked as in Redis, without effect: an epoch here is the index of a log entry.
+/// Checked as in Redis, without another effect: an epoch here is the index of a log entry.
 pub(super) fn set_config_epoch(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     match integer(args.get(2)) {
         None => ctx.fail(NOT_AN_INTEGER),
@@ -120,10 +120,15 @@ pub(super) fn set_config_epoch(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
         Some(_) if ctx.cluster.state.member_count() > 1 || ctx.cluster.joining => {
             ctx.fail("ERR The user can assign a config epoch only when the node does not know any other node.")
         }
-        Some(_) => ctx.done(),
+        Some(_) if ctx.server.config_epoch_given => ctx.fail("ERR Node config epoch is already non-zero"),
+        Some(epoch) => {
+            ctx.server.config_epoch_given = epoch > 0;
+            ctx.done()
+        }
     }
 }
 
+/// Whatever there is, an epoch is already above all earlier ones: it is where the log has given this shard something.
 pub(super) fn bumpepoch(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
     let text = format!("STILL {}", ctx.cluster.state.epoch_of(&ctx.cluster.me).unwrap_or(0));
     ctx.reply.simple(&text);

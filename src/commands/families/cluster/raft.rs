@@ -4,7 +4,7 @@
 //! inside".
 
 use super::topology::write_pair;
-use super::{transfer, wrong_arguments};
+use super::{help, transfer, wrong_arguments};
 use crate::cluster::{ClusterEntry, format_body, view};
 use crate::commands::engine::parse::{NOT_AN_INTEGER, integer, is};
 use crate::commands::engine::{Context, Flow};
@@ -20,6 +20,7 @@ const MAX_SHOWN: usize = 1000;
 
 pub(super) fn raft(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     match args.get(2) {
+        word if is(word, "help") && args.len() == 3 => help::raft(ctx),
         word if is(word, "log") && args.len() <= 4 => log(ctx, args.nth(3)),
         word if is(word, "peers") && args.len() == 3 => peers(ctx),
         word if is(word, "transfer") && args.len() == 3 => transfer::transfer(ctx),

@@ -145,6 +145,10 @@ pub(super) fn setslot(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
         Ok(slot) => slot,
         Err(text) => return ctx.fail(&text),
     };
+    // None is migrating or importing.
+    if args.len() == 4 && is(args.get(3), "stable") {
+        return ctx.done();
+    }
     if args.len() != 5 || !is(args.get(3), "node") {
         return ctx.fail("ERR Invalid CLUSTER SETSLOT action or number of arguments. Try CLUSTER HELP");
     }
