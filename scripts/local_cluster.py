@@ -162,7 +162,7 @@ class Node:
         self.pid = None
         self.id = None
         os.makedirs(self.directory)
-        lines = ["port %d" % port, "bind %s" % host, 'dir "%s"' % self.directory, "cluster-config-file nodes.conf", 'save ""', *config]
+        lines = ["port %d" % port, "bind %s" % host, "protected-mode no", 'dir "%s"' % self.directory, "cluster-config-file nodes.conf", 'save ""', *config]
         with open(self.config_path(), "w") as file:
             file.write("".join(line + "\n" for line in lines))
 

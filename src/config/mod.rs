@@ -12,6 +12,7 @@ mod limits;
 mod lines;
 mod load;
 mod options;
+mod protection;
 mod rewrite;
 mod save_points;
 mod set;
@@ -29,10 +30,11 @@ pub use glob::matches as glob_matches;
 pub use limits::{OutputLimit, OutputLimits};
 pub use load::{Launch, from_args};
 pub use options::Config;
+pub use protection::Protection;
 pub use save_points::SavePoints;
 pub use set::SetError;
 pub use shutdown::{LastSave, ShutdownOptions};
-pub use value::{EndpointType, LogLevel};
+pub use value::{EndpointType, LogLevel, Supervision};
 
 /// Added to the client port for the bus port, unless `cluster-port` says another.
 const BUS_PORT_OFFSET: u16 = 10_000;

@@ -6,9 +6,10 @@
 use super::events::KeyspaceEvents;
 use super::inert;
 use super::limits::OutputLimits;
+use super::protection::Protection;
 use super::save_points::SavePoints;
 use super::shutdown::ShutdownOptions;
-use super::value::{EndpointType, Kind, LogLevel, Setting};
+use super::value::{EndpointType, Kind, LogLevel, Setting, Supervision};
 use crate::types::numbers::LEASE;
 use crate::types::{Millis, STRING_MAX};
 use crate::values::Thresholds;
@@ -182,6 +183,7 @@ options! {
 
     "port", port: u16, Kind::Number(1, 65535), "6379", START, "TCP port for clients";
     "bind", bind: Vec<String>, Kind::Words(16), "* -::*", START, "addresses to listen on; one with a leading '-' may be missing";
+    "protected-mode", protected_mode: Protection, Kind::Switch, "yes", RUN_TIME, "refuse clients of other hosts while there is no password; not said, and members on other hosts at the start: no";
     "tcp-backlog", tcp_backlog: u32, INT, "511", START, "length of the queue of connections not yet accepted";
     "timeout", timeout: u64, INT, "0", RUN_TIME, "close a client that is silent for so many seconds; 0: never";
     "tcp-keepalive", tcp_keepalive: u64, INT, "300", RUN_TIME, "seconds between TCP keepalive probes of new connections; 0: none";
@@ -191,6 +193,7 @@ options! {
     "loglevel", loglevel: LogLevel, Kind::Choice(LogLevel::NAMES), "notice", RUN_TIME, "how much to log";
     "pidfile", pidfile: String, Kind::Text, "", START, "file to write the process id to; empty: none";
     "daemonize", daemonize: bool, Kind::Switch, "no", START, "only 'no': use a supervisor";
+    "supervised", supervised: Supervision, Kind::Choice(Supervision::NAMES), "no", START, "systemd, auto: tell the NOTIFY_SOCKET that the node is ready";
     "requirepass", requirepass: String, Kind::Text, "", RUN_TIME, "password that clients must give; empty: none";
     "proto-max-bulk-len", proto_max_bulk_len: u64, Kind::Memory(1 << 20, STRING_MAX), "536870912", RUN_TIME, "longest argument of a command";
     "client-query-buffer-limit", client_query_buffer_limit: u64, Kind::Memory(1 << 20, i64::MAX as u64), "1073741824", RUN_TIME, "most unprocessed input of a client";
@@ -253,5 +256,7 @@ pub(super) fn defaults() -> Config {
         let read = option.read(&mut config, &[option.default.to_owned()]);
         assert_eq!(read, Ok(()), "the default of {} is within its own bounds", option.name);
     }
+    // Not as if somebody had said it.
+    config.protected_mode = Protection::default();
     config
 }

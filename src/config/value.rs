@@ -329,6 +329,19 @@ choice_setting! {
     }
 }
 choice_setting! {
+    /// Who has started the process, and waits for it.
+    Supervision {
+        /// Upstart.
+        Upstart = "upstart",
+        /// systemd.
+        Systemd = "systemd",
+        /// systemd, if its socket is there.
+        Auto = "auto",
+        /// Nobody.
+        No = "no",
+    }
+}
+choice_setting! {
     /// What CLUSTER SLOTS and redirects name a node by.
     EndpointType {
         /// Its address.

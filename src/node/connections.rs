@@ -5,6 +5,7 @@
 //! Contract: the calls of [`Node`] that the shell makes beside [`Node::turn`].
 
 use crate::commands::WaitOutcome;
+use crate::node::clients::protection;
 use crate::node::event_log::replica_named;
 use crate::node::io::closing;
 use crate::node::io::sessions::{BusEnd, BusSession, ClientSession, Kind, Purpose, Session};
@@ -43,6 +44,10 @@ impl<D: Disk> Node<D> {
                 if self.out.io.sessions.client_count() >= self.view.config.maxclients as usize {
                     self.out.server.stats.connections_rejected += 1;
                     return Accepted::Refused(b"-ERR max number of clients reached\r\n");
+                }
+                if let Some(line) = protection::refusal(&self.view.config, remote) {
+                    self.out.server.stats.connections_rejected += 1;
+                    return Accepted::Refused(line);
                 }
                 let authenticated = self.view.config.requirepass.is_empty();
                 let client = Client::new(self.out.io.next_client(), remote, local, self.view.now, authenticated);

@@ -140,6 +140,7 @@ impl<D: Disk> Node<D> {
         node.with_metadata(Metadata::refresh_members);
         node.with_metadata(|metadata, _, out| metadata.note_addresses_in_tail(out));
         node.with_metadata(Metadata::refresh_owners);
+        clients::protection::waive(&mut node.view.config, &node.metadata.state, &node.metadata.me);
         node.out.timers.set(Timer::Cron, now.mono);
         Ok(node)
     }
@@ -257,6 +258,7 @@ impl<D: Disk> Node<D> {
         self.settle();
         self.out.close_idle_clients(&self.dataset.stream, &self.view);
         self.settle();
+        self.out.remind_of_waiver(&self.view);
         self.out.check_output_limits(&self.dataset.stream, &self.metadata.state, &self.view);
         self.settle();
         self.with_dataset(|dataset, metadata, view, out| dataset.tend_replicas(metadata, view, out));

@@ -55,7 +55,16 @@ struct Clock {
 }
 
 fn config(n: usize) -> Config {
-    let args = ["--port", &(7000 + n).to_string(), "--cluster-announce-ip", "10.0.0.1", "--cluster-node-timeout", "1000"];
+    let args = [
+        "--port",
+        &(7000 + n).to_string(),
+        "--cluster-announce-ip",
+        "10.0.0.1",
+        "--cluster-node-timeout",
+        "1000",
+        "--protected-mode",
+        "no",
+    ];
     match from_args(&args.map(str::to_owned), &|_| Err(std::io::ErrorKind::NotFound.into())) {
         Ok(Launch::Run(config)) => *config,
         _ => panic!("these are options of a running node"),

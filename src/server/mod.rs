@@ -14,6 +14,7 @@ pub mod log_sink;
 pub mod logger;
 pub mod signals;
 pub mod stream;
+pub mod supervisor;
 pub mod table;
 pub mod usage;
 
@@ -88,12 +89,13 @@ fn serve(config: Config) -> Result<i32, Failed> {
     // Both ports before nodes.conf is touched: a second start of the same node must harm nothing.
     let bus = listener::listen(&config.bind, config.bus_port(), config.tcp_backlog)?;
     let clients = listener::listen(&config.bind, config.port, config.tcp_backlog)?;
-    let pidfile = config.pidfile.clone();
+    let (pidfile, supervised) = (config.pidfile.clone(), config.supervised);
     let mut node = Node::start(config, RealDisk::new(), seed()?, clock::now())?;
     node.server_mut().process_id = std::process::id();
     node.server_mut().executable = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default();
     let mut event_loop = EventLoop::new(node, bus, clients, signals)?;
     write_pidfile(&pidfile);
+    supervisor::ready(supervised);
     let ended = event_loop.run();
     remove_pidfile(&pidfile);
     Ok(ended?)

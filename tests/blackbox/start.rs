@@ -3,9 +3,10 @@
 use crate::cluster::{CALM, own_slots};
 use crate::node::{Node, PONTOON, command};
 use crate::ports::Port;
-use crate::reply::ask;
-use crate::wait::until;
+use crate::reply::{Raw, ask};
+use crate::wait::{PATIENCE, until};
 use std::fs;
+use std::os::unix::net::UnixDatagram;
 
 /// Runs the binary to its end: exit code, and what it printed.
 fn pontoon(args: &[&str]) -> (i32, String) {
@@ -219,4 +220,39 @@ fn a_port_that_is_taken() {
     assert!(code != 0 && said.contains("in use"), "{said}");
     assert_eq!(fs::read(first.nodes_conf()).unwrap(), before, "a second start of the same node harms nothing");
     assert_eq!(first.ask("PING"), "PONG");
+}
+
+/// Debian's file and the arguments of its unit; what names places of a real host is said anew.
+#[test]
+fn a_distribution_s_unit_starts_a_node_and_hears_when_it_is_ready() {
+    let (port, dir) = (Port::reserve(), tempfile::tempdir().unwrap());
+    let (file, socket) = (dir.path().join("redis.conf"), dir.path().join("notify"));
+    fs::write(&file, include_str!("../options/debian-12.conf")).unwrap();
+    let told = UnixDatagram::bind(&socket).unwrap();
+    told.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut node = command(PONTOON)
+        .arg(&file)
+        .args([
+            "--supervised",
+            "systemd",
+            "--daemonize",
+            "no",
+            "--port",
+            &port.number.to_string(),
+            "--logfile",
+            "node.log",
+            "--pidfile",
+            "",
+        ])
+        .arg("--dir")
+        .arg(dir.path())
+        .env("NOTIFY_SOCKET", &socket)
+        .spawn()
+        .unwrap();
+    let mut line = [0; 64];
+    let length = told.recv(&mut line).expect("the supervisor is told");
+    assert_eq!(&line[..length], b"READY=1\n");
+    assert_eq!(Raw::connect(port.number).say("PING"), "+PONG");
+    let _ = node.kill();
+    let _ = node.wait();
 }

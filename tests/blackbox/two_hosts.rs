@@ -3,8 +3,10 @@
 
 use crate::hosts::{ADDRESSES, Hosts};
 use crate::node::Node;
-use crate::wait::{EndAtLast, now, pause, until, until_true, within};
+use crate::wait::{EndAtLast, PATIENCE, now, pause, until, until_true, within};
 use rustix::process::Signal;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -24,7 +26,7 @@ impl Place {
     /// A node that listens on all addresses of its host, or on this one only.
     fn on(hosts: &Hosts, host: usize, bind: Option<&str>) -> Self {
         hosts.enter(host);
-        let mut node = Node::new(&[LINES, if bind.is_none() { "bind 0.0.0.0" } else { "" }]);
+        let mut node = Node::new(&[LINES, "protected-mode no", if bind.is_none() { "bind 0.0.0.0" } else { "" }]);
         if let Some(bind) = bind {
             node.move_to(bind);
         }
@@ -142,4 +144,34 @@ fn a_loopback_address_is_another_host_s_own() {
 #[test]
 fn an_address_that_both_hosts_have_is_each_one_s_own() {
     one_primary_at_a_time("172.30.0.2", Some("172.30.0.2"));
+}
+
+/// Who knows no password is served from the other host only if somebody has said so, or a member has been there when the process began.
+#[test]
+fn strangers_are_denied_in_protected_mode() {
+    let Some(hosts) = Hosts::make() else { return };
+    hosts.enter(0);
+    let mut node = Node::started(&[LINES, "bind 0.0.0.0"]);
+    hosts.enter(1);
+    let other = Node::started(&[LINES, "bind 0.0.0.0", "protected-mode no"]);
+    let port = node.number();
+    let greet = || {
+        let mut stream = TcpStream::connect((ADDRESSES[0], port)).expect("the port is open");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        let _ = stream.write_all(b"PING\r\n");
+        let mut answer = [0; 7];
+        stream.read_exact(&mut answer).expect("it answers");
+        answer
+    };
+    assert_eq!(greet(), *b"-DENIED");
+    hosts.enter(0);
+    assert_eq!(node.ask("CONFIG SET protected-mode no"), "OK");
+    assert_eq!(node.ask(&format!("CLUSTER MEET {} {}", ADDRESSES[1], other.number())), "OK");
+    until("both in one cluster", || if node.ask("CLUSTER NODES").lines().count() == 2 { Ok(()) } else { Err(node.ask("CLUSTER NODES")) });
+    assert_eq!(node.ask("CLUSTER SAVECONFIG"), "OK");
+    node.kill();
+    node.start();
+    assert!(node.log().contains("Anybody who reaches this host's port is served"), "{}", node.log());
+    hosts.enter(1);
+    assert_eq!(greet(), *b"+PONG\r\n");
 }

@@ -158,7 +158,7 @@ impl Machine {
     fn config(&self, port: u16) -> Config {
         let options: Vec<&str> = self.options.iter().map(String::as_str).collect();
         let port = port.to_string();
-        let first = ["--port", &port, "--cluster-require-full-coverage", "no"];
+        let first = ["--port", &port, "--cluster-require-full-coverage", "no", "--protected-mode", "no"];
         let args: Vec<String> = first.iter().chain(&options).map(|arg| (*arg).to_owned()).collect();
         match from_args(&args, &|_| Err(std::io::ErrorKind::NotFound.into())) {
             Ok(Launch::Run(config)) => *config,
