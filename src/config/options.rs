@@ -220,8 +220,8 @@ options! {
     "cluster-announce-ip", cluster_announce_ip: String, Kind::Ip, "", RUN_TIME, "address that others reach this node by; empty: found out";
     "cluster-announce-port", cluster_announce_port: u16, PORT, "0", RUN_TIME, "client port to announce; 0: port";
     "cluster-announce-bus-port", cluster_announce_bus_port: u16, PORT, "0", RUN_TIME, "bus port to announce; 0: the bus port";
-    "cluster-announce-hostname", cluster_announce_hostname: String, Kind::SafeText, "", RUN_TIME, "hostname to announce";
-    "cluster-announce-human-nodename", cluster_announce_human_nodename: String, Kind::SafeText, "", RUN_TIME, "name to announce, for people";
+    "cluster-announce-hostname", cluster_announce_hostname: String, Kind::Hostname, "", RUN_TIME, "hostname to announce";
+    "cluster-announce-human-nodename", cluster_announce_human_nodename: String, Kind::Name, "", RUN_TIME, "name to announce, for people";
     "availability-zone", availability_zone: String, Kind::SafeText, "", RUN_TIME, "zone to announce; the leader spreads the voters over the zones";
     "cluster-preferred-endpoint-type", cluster_preferred_endpoint_type: EndpointType, Kind::Choice(EndpointType::NAMES), "ip", RUN_TIME, "what clients are told to reach a node by";
     "cluster-require-full-coverage", cluster_require_full_coverage: bool, Kind::Switch, "yes", RUN_TIME, "serve no slot while one has no owner or a failed one";

@@ -237,7 +237,7 @@ fn errors_name_file_line_and_reason() {
         ("daemonize yes", "c.conf:1", "supervisor"),
         ("include other.conf", "c.conf:1", "not supported"),
         ("logfile \"x", "c.conf:1", "Unbalanced quotes"),
-        ("cluster-announce-hostname a,b", "c.conf:1", "letters, digits"),
+        ("cluster-announce-hostname a,b", "c.conf:1", "hyphens or dots"),
         ("port 60000", "c.conf:1", "cluster-port"),
         ("port 7000\ncluster-port 7000", "c.conf:2", "must differ"),
         ("# x\ndbfilename a/b\nport 7000", "c.conf:2\n>>> 'dbfilename a/b'", "can't be a path"),

@@ -7,7 +7,7 @@ use super::events::KeyspaceEvents;
 use super::limits::OutputLimits;
 use super::save_points::SavePoints;
 use super::shutdown::ShutdownOptions;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// What an option's value may be.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +26,11 @@ pub(super) enum Kind {
     Text,
     /// One word that may enter records and replies: letters, digits, `.`, `_`, `:`, `-`, at most 253.
     SafeText,
-    /// An IPv4 or IPv6 address, or nothing.
+    /// The same for people: they are told of a wrong one in Redis' words.
+    Name,
+    /// A hostname: letters, digits, `.` and `-`, at most 253. A `:` would be taken for a port's.
+    Hostname,
+    /// An IPv4 or IPv6 address that others can dial, or nothing.
     Ip,
     /// Any number of words up to a bound.
     Words(usize),
@@ -82,7 +86,7 @@ impl Kind {
             Self::KeyspaceEvents => KeyspaceEvents::read(self, words).map(|v| v.show()),
             Self::ShutdownOptions => ShutdownOptions::read(self, words).map(|v| v.show()),
             Self::Choice(names) => choice(names, one(words)?).map(|at| names[at].to_owned()),
-            Self::Text | Self::SafeText | Self::Ip => String::read(self, words),
+            Self::Text | Self::SafeText | Self::Name | Self::Hostname | Self::Ip => String::read(self, words),
             Self::Octal(most) => octal(one(words)?, *most),
             Self::MemoryOrPercent => memory_or_percent(one(words)?),
             Self::OomScores => oom_scores(words),
@@ -98,7 +102,7 @@ impl Kind {
             Self::Number(..) => "<number>".into(),
             Self::Memory(..) | Self::Raised(_) => "<bytes>".into(),
             Self::Choice(names) => names.join("|"),
-            Self::Text | Self::SafeText => "<text>".into(),
+            Self::Text | Self::SafeText | Self::Name | Self::Hostname => "<text>".into(),
             Self::KeyspaceEvents => "<letters>".into(),
             Self::ShutdownOptions => "<word>...".into(),
             Self::Ip => "<ip>".into(),
@@ -254,6 +258,11 @@ fn is_safe(text: &str) -> bool {
     text.len() <= 253 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte))
 }
 
+/// Whether it can mean one host.
+fn can_be_dialled(ip: &IpAddr) -> bool {
+    !ip.is_unspecified() && !ip.is_multicast() && *ip != IpAddr::V4(Ipv4Addr::BROADCAST)
+}
+
 impl Setting for String {
     fn read(kind: &Kind, words: &[String]) -> Result<Self, String> {
         let word = one(words)?;
@@ -261,7 +270,14 @@ impl Setting for String {
             Kind::SafeText if !is_safe(word) => {
                 Err("argument may hold only letters, digits, '.', '_', ':' and '-', at most 253 of them".into())
             }
-            Kind::Ip if !word.is_empty() && word.parse::<IpAddr>().is_err() => Err("argument must be an IP address, or empty".into()),
+            Kind::Name if !is_safe(word) => Err("Announced human node name contained invalid character".into()),
+            Kind::Hostname if word.len() > 253 => Err("Hostnames must be less than 254 characters".into()),
+            Kind::Hostname if !is_safe(word) || word.contains(['_', ':']) => {
+                Err("Hostnames may only contain alphanumeric characters, hyphens or dots".into())
+            }
+            Kind::Ip if !word.is_empty() && !word.parse().is_ok_and(|ip| can_be_dialled(&ip)) => {
+                Err("argument must be an IP address that others can dial, or empty".into())
+            }
             _ => Ok(word.into()),
         }
     }
@@ -382,7 +398,16 @@ mod tests {
         assert_eq!(refused(Kind::Choice(LogLevel::NAMES), "loud").split(':').next(), Some("argument(s) must be one of the following"));
         assert_eq!(refused(Kind::Text, "a b"), "wrong number of arguments");
         assert!(refused(Kind::SafeText, "a\nb").starts_with("argument may hold only letters"));
-        assert_eq!(refused(Kind::Ip, "host"), "argument must be an IP address, or empty");
+        for bad in ["host", "0.0.0.0", "::", "224.0.0.1", "255.255.255.255", "ff02::1", "1.2.3"] {
+            assert_eq!(refused(Kind::Ip, bad), "argument must be an IP address that others can dial, or empty");
+        }
+        for bad in ["a_b", "a:b", "a/b", "é"] {
+            assert_eq!(refused(Kind::Hostname, bad), "Hostnames may only contain alphanumeric characters, hyphens or dots");
+        }
+        assert_eq!(Kind::Hostname.canonical(&words("host-1.example")).unwrap(), "host-1.example");
+        for bad in ["a,b", "a#b", "a=b"] {
+            assert_eq!(refused(Kind::Name, bad), "Announced human node name contained invalid character");
+        }
         for bad in ["999999", "x", ""] {
             assert!(refused(Kind::Octal(0o777), bad).contains("octal number"), "{bad}");
         }
