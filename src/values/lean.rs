@@ -10,7 +10,7 @@ pub fn reserve<T>(vec: &mut Vec<T>, more: usize) {
 
 /// Gives memory back once the slack is more than growing would leave, so that the two do not alternate.
 pub fn trim<T>(vec: &mut Vec<T>) {
-    if vec.capacity() - vec.len() > 3 * step::<T>(vec.len()) {
+    if vec.capacity() - vec.len() > 6 * step::<T>(vec.len()) {
         vec.shrink_to(if vec.is_empty() { 0 } else { with_slack::<T>(vec.len()) });
     }
 }
