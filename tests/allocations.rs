@@ -11,7 +11,7 @@ use pontoon::raft::{Body, Entry, Raft, Settings};
 use pontoon::replication::rdb::Loader;
 use pontoon::replication::{History, Stream};
 use pontoon::rng::Rng;
-use pontoon::session::{Buffers, BusStats, Client, ClientList, PubSub, Server};
+use pontoon::session::{Buffers, BusStats, Client, ClientList, PubSub, Push, Server};
 use pontoon::store::{MemoryDisk, SyncTimes, Work};
 use pontoon::types::{ClusterId, ConnId, NodeId, Now, ReplId, Slot};
 use pontoon::wire::{OwnedArgs, Reply};
@@ -77,7 +77,7 @@ impl ClientList for Nobody {
         1
     }
 
-    fn push(&mut self, _to: ConnId, _head: &[u8], _tail: &[u8]) {}
+    fn push(&mut self, _to: ConnId, _push: Push<'_>) {}
 }
 
 const ME: NodeId = NodeId::from_bytes([1; 20]);

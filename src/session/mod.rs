@@ -18,7 +18,7 @@ mod transaction;
 
 pub use bus_stats::BusStats;
 pub use client::{Client, Watched};
-pub use client_list::{Buffers, ClientList};
+pub use client_list::{Buffers, ClientList, Push};
 pub use command::{Access, CommandId, KeySlots};
 pub use long_reply::LongReply;
 pub use outgoing::{Batch, Outgoing};

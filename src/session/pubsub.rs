@@ -3,16 +3,19 @@
 //! Owns: the names with their subscribers, and what other nodes are to be told.
 //! Must not: hold a message back: it goes to every subscriber's buffer at once, so that a limit on that buffer bounds it.
 
-use super::client_list::ClientList;
+use super::client_list::{ClientList, Push};
 use super::outgoing::Outgoing;
 use super::subscriptions::{FIRST_SHARD, Name, Scope, Subscriptions};
 use crate::config::glob_matches;
 use crate::types::{ConnId, Slot};
+use crate::values::{Rubble, Shared};
 use crate::wire::Reply;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Scratch buffers larger than this give their memory back.
 const KEPT_CAPACITY: usize = 64 * 1024;
+/// A message of this length and more lies in one buffer for all who get it.
+const LONG: usize = 16 * 1024;
 
 /// The clients subscribed to one name.
 type Subscribers = BTreeSet<ConnId>;
@@ -109,15 +112,21 @@ impl PubSub {
     /// Sends a message to this node's subscribers of a channel, and of the patterns that match it; how many subscriptions that were.
     pub fn publish(&mut self, scope: Scope, channel: &[u8], message: &[u8], clients: &mut dyn ClientList) -> usize {
         let Self { scopes, head, tail, .. } = self;
-        let mut receivers = 0;
+        let (mut receivers, mut long) = (0, None);
         tail.clear();
         let mut send = |head: &[u8], subscribers: &Subscribers| {
             if tail.is_empty() {
                 let mut text = Reply::new(tail, false);
                 text.bulk(channel);
-                text.bulk(message);
+                if message.len() < LONG {
+                    text.bulk(message);
+                } else {
+                    text.piece(Some(message.len()), b"", false);
+                    long = Some(Shared::new(message.to_vec(), &Rubble::default()));
+                }
             }
-            subscribers.iter().for_each(|conn| clients.push(*conn, head, tail));
+            let push = Push { head, tail, long: long.as_ref() };
+            subscribers.iter().for_each(|conn| clients.push(*conn, push));
             receivers += subscribers.len();
         };
         if let Some(subscribers) = scopes.get(&scope).and_then(|names| names.get(channel)) {

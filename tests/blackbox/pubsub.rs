@@ -199,6 +199,23 @@ fn keyspace_notifications_are_told_where_the_key_is() {
     assert_eq!(there.lines(9), "*4 $8 pmessage $1 * $3 end $3 end", "the other node was told nothing");
 }
 
+/// All who get it hold the same bytes.
+#[test]
+fn a_long_message_is_whole_in_both_protocols() {
+    let node = alone(&[]);
+    let (mut old, mut new) = (listener(&node, "SUBSCRIBE news"), Raw::connect(node.number()));
+    new.resp3();
+    new.listen("SUBSCRIBE news");
+    new.listen("PSUBSCRIBE n*");
+    for length in [16_383, 16_384, 16_385, 200_000] {
+        let message = "x".repeat(length);
+        assert_eq!(node.ask(&format!("PUBLISH news {message}")), "3");
+        assert_eq!(old.lines(7), format!("*3 $7 message $4 news ${length} {message}"));
+        assert_eq!(new.lines(7), format!(">3 $7 message $4 news ${length} {message}"));
+        assert_eq!(new.lines(9), format!(">4 $8 pmessage $2 n* $4 news ${length} {message}"));
+    }
+}
+
 #[test]
 fn who_does_not_read_is_closed_and_harms_nobody() {
     let node = alone(&["client-output-buffer-limit pubsub 1mb 0 0"]);

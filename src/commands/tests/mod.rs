@@ -24,7 +24,7 @@ use crate::keyspace::Keyspace;
 use crate::raft::{Body, Entry, Raft, Settings};
 use crate::replication::{History, Stream};
 use crate::rng::Rng;
-use crate::session::{Buffers, BusStats, Client, ClientList, Held, PONTOON_VERSION, Pause, Progress, PubSub, Server};
+use crate::session::{Buffers, BusStats, Client, ClientList, Held, PONTOON_VERSION, Pause, Progress, PubSub, Push, Server};
 use crate::store::{SyncTimes, Work};
 use crate::types::{ClusterId, ConnId, LeaseNumber, LogIndex, Millis, NodeId, Now, ReplId, Slot, SlotRange};
 use crate::values::{Bytes, Shared};
@@ -74,8 +74,10 @@ impl ClientList for Others {
         self.clients.len() + 1
     }
 
-    fn push(&mut self, to: ConnId, head: &[u8], tail: &[u8]) {
-        let text = String::from_utf8_lossy(&[head, tail].concat()).into_owned();
+    fn push(&mut self, to: ConnId, push: Push<'_>) {
+        let mut bytes = Vec::new();
+        push.write(&mut bytes, false);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         self.pushed.push((to, text.replace("\r\n", " ").trim_end().to_owned()));
     }
 }

@@ -8,7 +8,7 @@ use crate::node::io::sessions::{Kind, Session, Sessions};
 use crate::node::metadata::Metadata;
 use crate::node::view::{Effects, View};
 use crate::replication::Stream;
-use crate::session::{Buffers, Client, ClientList, Scope, confirm};
+use crate::session::{Buffers, Client, ClientList, Push, Scope, confirm};
 use crate::types::{ConnId, Slot};
 use crate::wire::Reply;
 
@@ -37,12 +37,6 @@ impl<'a> Others<'a> {
     }
 }
 
-fn write_push(out: &mut Vec<u8>, resp3: bool, head: &[u8], tail: &[u8]) {
-    out.push(if resp3 { b'>' } else { b'*' });
-    out.extend_from_slice(&head[1..]);
-    out.extend_from_slice(tail);
-}
-
 fn buffers(session: &Session) -> Buffers {
     Buffers { input: session.receive.len(), output: session.transmit.len() }
 }
@@ -60,21 +54,33 @@ impl ClientList for Others<'_> {
         self.sessions.client_count()
     }
 
-    fn push(&mut self, to: ConnId, head: &[u8], tail: &[u8]) {
+    fn push(&mut self, to: ConnId, push: Push<'_>) {
         let beyond = |unsent: usize| self.limit > 0 && unsent as u64 > self.limit;
         if let Some(asking) = self.asking.filter(|asking| asking.conn == to) {
             // What is beyond the limit already is cut off by it once the command has ended.
             if !beyond(self.own_pushes.len()) {
-                write_push(&mut self.own_pushes, asking.resp3, head, tail);
+                push.write(&mut self.own_pushes, asking.resp3);
             }
             return;
         }
         let Some(session) = self.sessions.get_mut(to).filter(|session| !session.closing) else { return };
         let Session { kind: Kind::Client(client), transmit, .. } = session else { return };
         let resp3 = client.client.resp3;
-        let out = client_pushes(&mut client.client, transmit.end());
-        write_push(out, resp3, head, tail);
-        if beyond(out.len().max(transmit.len())) {
+        let unsent = match &mut client.client.long_reply {
+            Some(reply) => {
+                push.write(&mut reply.after, resp3);
+                reply.after.len().max(transmit.len())
+            }
+            None => {
+                push.write_short(transmit.end(), resp3);
+                if let Some(long) = push.long {
+                    transmit.push(long.clone().into());
+                    transmit.end().extend_from_slice(b"\r\n");
+                }
+                transmit.len()
+            }
+        };
+        if beyond(unsent) {
             session.closing = true;
             self.overrun.push(to);
         }
