@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         eprintln!("the arguments are not UTF-8");
         return ExitCode::FAILURE;
     };
-    match config::from_args(&args, &|path: &Path| std::fs::read_to_string(path)) {
+    match config::from_args(&args, &|path: &Path| std::fs::read(path)) {
         Ok(Launch::Run(config)) => exit_code(server::run(*config)),
         Ok(Launch::Help(text) | Launch::Version(text)) => print(&text, true),
         Ok(Launch::CheckNodesConf(file)) => check(&file),

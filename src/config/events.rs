@@ -3,6 +3,7 @@
 //! Owns: the classes, their letters and their text. Must not: know an event. Contract: docs/operations.md, "Options".
 
 use super::value::{Kind, Setting};
+use super::words::{Word, one};
 
 /// A class of events, or (the first two) a kind of channel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -87,8 +88,8 @@ impl KeyspaceEvents {
 }
 
 impl Setting for KeyspaceEvents {
-    fn read(_: &Kind, words: &[String]) -> Result<Self, String> {
-        let [word] = words else { return Err("wrong number of arguments".into()) };
+    fn read(_: &Kind, words: &[Word]) -> Result<Self, String> {
+        let word = one(words)?;
         let bits = |letter: char| match letter {
             'A' => Some(bits_of_all()),
             _ => ALL.iter().chain(&OTHERS).find(|(known, _)| *known == letter).map(|(_, class)| class.bit()),
@@ -109,7 +110,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<KeyspaceEvents, String> {
-        KeyspaceEvents::read(&Kind::KeyspaceEvents, &[text.to_owned()])
+        KeyspaceEvents::read(&Kind::KeyspaceEvents, &[text.into()])
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! Owns: the three classes and their text. Must not: count anything. Contract: docs/operations.md, "Options".
 
-use super::value::{Kind, Setting, memory};
+use super::value::{Kind, Setting};
+use super::words::{Word, list, memory};
 
 /// The limit of one class of connections; 0 is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,12 +66,12 @@ impl OutputLimits {
 }
 
 impl Setting for OutputLimits {
-    fn read(kind: &Kind, words: &[String]) -> Result<Self, String> {
+    fn read(kind: &Kind, words: &[Word]) -> Result<Self, String> {
         Self::DEFAULT.read_onto(kind, words)
     }
 
-    fn read_onto(&self, _: &Kind, words: &[String]) -> Result<Self, String> {
-        let words: Vec<&str> = words.iter().flat_map(|word| word.split_ascii_whitespace()).collect();
+    fn read_onto(&self, _: &Kind, words: &[Word]) -> Result<Self, String> {
+        let words: Vec<&str> = list(words).collect();
         if words.is_empty() || !words.len().is_multiple_of(4) {
             return Err("Wrong number of arguments in buffer limit configuration.".into());
         }
@@ -97,7 +98,7 @@ mod tests {
 
     #[test]
     fn classes_are_set_one_by_one() {
-        let words = |text: &str| vec![text.to_owned()];
+        let words = |text: &str| vec![Word::from(text)];
         let kind = Kind::OutputLimits;
         let limits = OutputLimits::read(&kind, &words("replica 1mb 512kb 5")).unwrap();
         assert_eq!(limits.show(), "normal 0 0 0 slave 1048576 524288 5 pubsub 33554432 8388608 60");

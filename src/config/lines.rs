@@ -2,10 +2,12 @@
 //!
 //! Owns: the syntax of one line. Must not: know any option.
 
+use super::words::Word;
+
 /// Splits a line into words as Redis does: blanks separate, `"..."` with `\n \r \t \b \a \xHH \\ \"`, `'...'` with `\'`.
-/// `None`: a quote is not closed, is followed by something else than a blank, or the result is not UTF-8.
-pub(super) fn split(line: &str) -> Option<Vec<String>> {
-    let mut rest = line.as_bytes();
+/// `None`: a quote is not closed, or is followed by something else than a blank.
+pub(super) fn split(line: &[u8]) -> Option<Vec<Word>> {
+    let mut rest = line;
     let mut words = Vec::new();
     loop {
         rest = rest.trim_ascii_start();
@@ -13,7 +15,7 @@ pub(super) fn split(line: &str) -> Option<Vec<String>> {
             return Some(words);
         }
         let (word, after) = word(rest)?;
-        words.push(String::from_utf8(word).ok()?);
+        words.push(word);
         rest = after;
     }
 }
@@ -86,25 +88,33 @@ fn literal(mut word: Vec<u8>, mut rest: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     }
 }
 
-/// A word as a line may hold it: quoted if it must be.
-pub(super) fn quote(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"'\\#".contains(&byte) || byte >= 0x80;
-    if !word.is_empty() && word.bytes().all(plain) {
-        return word.to_owned();
+/// A word as a line may hold it: quoted if it must be; bytes that are no text as `\xHH`.
+pub(super) fn quote(word: &[u8]) -> String {
+    let plain = |byte: &u8| byte.is_ascii_graphic() && !b"\"'\\#".contains(byte) || *byte >= 0x80;
+    if let Ok(text) = std::str::from_utf8(word)
+        && !text.is_empty()
+        && word.iter().all(plain)
+    {
+        return text.to_owned();
     }
     let mut out = String::from("\"");
-    for symbol in word.chars() {
-        match symbol {
-            '"' | '\\' => out.extend(['\\', symbol]),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            symbol if symbol.is_ascii_control() => out.push_str(&format!("\\x{:02x}", u32::from(symbol))),
-            symbol => out.push(symbol),
-        }
+    for chunk in word.utf8_chunks() {
+        chunk.valid().chars().for_each(|symbol| escape(symbol, &mut out));
+        chunk.invalid().iter().for_each(|byte| out.push_str(&format!("\\x{byte:02x}")));
     }
     out.push('"');
     out
+}
+
+fn escape(symbol: char, out: &mut String) {
+    match symbol {
+        '"' | '\\' => out.extend(['\\', symbol]),
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        symbol if symbol.is_ascii_control() => out.push_str(&format!("\\x{:02x}", u32::from(symbol))),
+        symbol => out.push(symbol),
+    }
 }
 
 #[cfg(test)]
@@ -121,22 +131,22 @@ mod tests {
             ("", &[]),
         ];
         for (line, words) in cases {
-            assert_eq!(split(line).unwrap(), *words, "{line}");
+            assert_eq!(split(line.as_bytes()).unwrap(), words.iter().map(|word| Word::from(*word)).collect::<Vec<_>>(), "{line}");
         }
-        for bad in [r#"a "b"#, "a 'b", r#"a "b"c"#, r#"a "\xff""#] {
-            assert_eq!(split(bad), None, "{bad}");
+        for bad in [r#"a "b"#, "a 'b", r#"a "b"c"#] {
+            assert_eq!(split(bad.as_bytes()), None, "{bad}");
         }
     }
 
     proptest! {
         #[test]
-        fn what_is_quoted_reads_back(words in proptest::collection::vec(any::<String>(), 0..5)) {
+        fn what_is_quoted_reads_back(words in proptest::collection::vec(any::<Word>(), 0..5)) {
             let line = words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ");
-            prop_assert_eq!(split(&line), Some(words));
+            prop_assert_eq!(split(line.as_bytes()), Some(words));
         }
 
         #[test]
-        fn any_line_is_taken_without_a_panic(line in any::<String>()) {
+        fn any_line_is_taken_without_a_panic(line in any::<Word>()) {
             let _ = split(&line);
         }
     }

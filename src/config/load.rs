@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, Source};
 use super::options::{self, Opt};
+use super::words::Word;
 use super::{Config, Misfit, inert, lines};
 
 /// The longest configuration file that is read.
@@ -30,7 +31,7 @@ type Lines = Vec<(&'static str, Source, String)>;
 
 /// Reads the arguments after the program's name: `[file] [--option value...]...`, or one of `--help`, `--version`,
 /// `--check-nodes-conf FILE`.
-pub fn from_args(args: &[String], read_file: &dyn Fn(&Path) -> io::Result<String>) -> Result<Launch, ConfigError> {
+pub fn from_args(args: &[String], read_file: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Launch, ConfigError> {
     match args {
         [first] if first == "--help" || first == "-h" => return Ok(Launch::Help(help())),
         [first] if first == "--version" || first == "-v" => return Ok(Launch::Version(version())),
@@ -65,7 +66,7 @@ pub fn from_args(args: &[String], read_file: &dyn Fn(&Path) -> io::Result<String
 fn load_file(
     config: &mut Config,
     path: &Path,
-    read_file: &dyn Fn(&Path) -> io::Result<String>,
+    read_file: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
     set: &mut Lines,
     begun: &mut Vec<&'static str>,
 ) -> Result<(), ConfigError> {
@@ -75,27 +76,28 @@ fn load_file(
         return Err(unreadable(format!("longer than {MAX_FILE} bytes")));
     }
     config.file = Some(path.to_owned());
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
+    for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
+        let line = line.trim_ascii();
+        if line.is_empty() || line.starts_with(b"#") {
             continue;
         }
         let source = Source::File(path.to_owned(), number + 1);
-        let refuse = |reason: &str| ConfigError::Option { source: source.clone(), text: line.to_owned(), reason: reason.to_owned() };
+        let shown = || String::from_utf8_lossy(line).into_owned();
+        let refuse = |reason: &str| ConfigError::Option { source: source.clone(), text: shown(), reason: reason.to_owned() };
         let words = lines::split(line).ok_or_else(|| refuse("Unbalanced quotes in configuration line"))?;
         let Some((name, values)) = words.split_first() else { continue };
-        let name = set_one(config, name, values, begun).map_err(|reason| refuse(&reason))?;
-        set.push((name, source.clone(), line.to_owned()));
+        let name = set_one(config, &String::from_utf8_lossy(name), values, begun).map_err(|reason| refuse(&reason))?;
+        set.push((name, source.clone(), shown()));
     }
     Ok(())
 }
 
 fn load_options(config: &mut Config, args: &[String], set: &mut Lines, begun: &mut Vec<&'static str>) -> Result<(), ConfigError> {
     for words in command_lines(args)? {
-        let text = words.join(" ");
+        let text = words.iter().map(|word| String::from_utf8_lossy(word)).collect::<Vec<_>>().join(" ");
         let refuse = |reason| ConfigError::Option { source: Source::CommandLine, text: text.clone(), reason };
         let Some((name, values)) = words.split_first() else { continue };
-        let name = set_one(config, name, values, begun).map_err(refuse)?;
+        let name = set_one(config, &String::from_utf8_lossy(name), values, begun).map_err(refuse)?;
         set.push((name, Source::CommandLine, format!("--{text}")));
     }
     Ok(())
@@ -103,13 +105,13 @@ fn load_options(config: &mut Config, args: &[String], set: &mut Lines, begun: &m
 
 /// The arguments as lines of a file, as Redis takes them: a word that begins with `--` begins a line, unless it is the first value of one.
 /// It may hold the values too (`'--maxmemory 1gb'`). `--save` without any value means that of none.
-fn command_lines(args: &[String]) -> Result<Vec<Vec<String>>, ConfigError> {
-    let mut lines: Vec<Vec<String>> = Vec::new();
+fn command_lines(args: &[String]) -> Result<Vec<Vec<Word>>, ConfigError> {
+    let mut lines: Vec<Vec<Word>> = Vec::new();
     let mut is_complete = true;
     for (at, arg) in args.iter().enumerate() {
         match arg.strip_prefix("--").filter(|_| is_complete) {
             Some(option) => {
-                let words = lines::split(option).ok_or_else(|| ConfigError::Option {
+                let words = lines::split(option.as_bytes()).ok_or_else(|| ConfigError::Option {
                     source: Source::CommandLine,
                     text: arg.clone(),
                     reason: "Unbalanced quotes in configuration line".into(),
@@ -118,7 +120,7 @@ fn command_lines(args: &[String]) -> Result<Vec<Vec<String>>, ConfigError> {
                 lines.push(words);
                 let is_last = args.get(at + 1).is_none_or(|next| next.starts_with("--"));
                 if is_last && option.eq_ignore_ascii_case("save") {
-                    lines.last_mut().into_iter().for_each(|line| line.push(String::new()));
+                    lines.last_mut().into_iter().for_each(|line| line.push(Word::new()));
                     is_complete = true;
                 }
             }
@@ -126,7 +128,7 @@ fn command_lines(args: &[String]) -> Result<Vec<Vec<String>>, ConfigError> {
                 if lines.is_empty() {
                     lines.push(Vec::new());
                 }
-                lines.last_mut().into_iter().for_each(|line| line.push(arg.clone()));
+                lines.last_mut().into_iter().for_each(|line| line.push(arg.clone().into_bytes()));
                 is_complete = true;
             }
         }
@@ -135,7 +137,7 @@ fn command_lines(args: &[String]) -> Result<Vec<Vec<String>>, ConfigError> {
 }
 
 /// Sets one option from one line, and names it. `begun` holds the options that add up of which there was a line.
-fn set_one(config: &mut Config, name: &str, values: &[String], begun: &mut Vec<&'static str>) -> Result<&'static str, String> {
+fn set_one(config: &mut Config, name: &str, values: &[Word], begun: &mut Vec<&'static str>) -> Result<&'static str, String> {
     if let Some(reason) = inert::refused(name) {
         return Err(reason.into());
     }
@@ -150,7 +152,7 @@ fn set_one(config: &mut Config, name: &str, values: &[String], begun: &mut Vec<&
 
 /// A warning for each option without effect that is not at its default in the end, where it was set last.
 fn warn_of_inert(config: &mut Config, set: &Lines) {
-    let inert = options::all().filter(|option| !option.has_effect() && option.show(config) != option.default);
+    let inert = options::all().filter(|option| !option.has_effect() && option.show(config) != option.default.as_bytes());
     let lines = inert.filter_map(|option| set.iter().rev().find(|(name, ..)| *name == option.name));
     let warnings: Vec<String> = lines.map(|(name, source, _)| format!("{source}: option '{name}' is accepted, without effect")).collect();
     config.warnings.extend(warnings);

@@ -17,7 +17,9 @@ mod rewrite;
 mod save_points;
 mod set;
 mod shutdown;
+mod texts;
 mod value;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -86,7 +88,7 @@ impl Config {
     }
 
     /// The values, by name, whose name or alias matches the glob `pattern` in any case; in the table's order.
-    pub fn get(&self, pattern: impl AsRef<[u8]>) -> Vec<(&'static str, String)> {
+    pub fn get(&self, pattern: impl AsRef<[u8]>) -> Vec<(&'static str, Vec<u8>)> {
         let pattern = pattern.as_ref();
         let matching = |name: &&str| glob::matches(pattern, name.as_bytes(), true);
         let shown =

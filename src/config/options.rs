@@ -10,6 +10,7 @@ use super::protection::Protection;
 use super::save_points::SavePoints;
 use super::shutdown::ShutdownOptions;
 use super::value::{EndpointType, Kind, LogLevel, Setting, Supervision};
+use super::words::Word;
 use crate::types::numbers::LEASE;
 use crate::types::{Millis, STRING_MAX};
 use crate::values::Thresholds;
@@ -21,9 +22,9 @@ pub(super) enum Store {
     /// In a field of [`Config`].
     Field {
         /// The value as CONFIG GET shows it.
-        show: fn(&Config) -> String,
+        show: fn(&Config) -> Word,
         /// Reads words into the field.
-        read: fn(&mut Config, &Kind, &[String]) -> Result<(), String>,
+        read: fn(&mut Config, &Kind, &[Word]) -> Result<(), String>,
     },
     /// Kept as text for CONFIG GET, without effect.
     Inert,
@@ -63,15 +64,15 @@ impl Opt {
     }
 
     /// The value as CONFIG GET shows it.
-    pub(super) fn show(&self, config: &Config) -> String {
+    pub(super) fn show(&self, config: &Config) -> Word {
         match &self.store {
             Store::Field { show, .. } => show(config),
-            Store::Inert | Store::Missing(_) => config.inert.get(self.name).cloned().unwrap_or_else(|| self.default.to_owned()),
+            Store::Inert | Store::Missing(_) => config.inert.get(self.name).map_or(self.default, String::as_str).into(),
         }
     }
 
     /// Sets the value from the words after the name.
-    pub(super) fn read(&self, config: &mut Config, words: &[String]) -> Result<(), String> {
+    pub(super) fn read(&self, config: &mut Config, words: &[Word]) -> Result<(), String> {
         if !self.kind.takes_words() && words.len() != 1 {
             return Err("wrong number of arguments".into());
         }
@@ -143,7 +144,7 @@ macro_rules! options {
             at_run_time: $when,
             hidden: false,
             store: Store::Field {
-                show: |config| config.$($field).+.show(),
+                show: |config| config.$($field).+.bytes(),
                 read: |config, kind, words| {
                     config.$($field).+ = config.$($field).+.read_onto(kind, words)?;
                     Ok(())
@@ -194,12 +195,12 @@ options! {
     "pidfile", pidfile: String, Kind::Text, "", START, "file to write the process id to; empty: none";
     "daemonize", daemonize: bool, Kind::Switch, "no", START, "only 'no': use a supervisor";
     "supervised", supervised: Supervision, Kind::Choice(Supervision::NAMES), "no", START, "systemd, auto: tell the NOTIFY_SOCKET that the node is ready";
-    "requirepass", requirepass: String, Kind::Text, "", RUN_TIME, "password that clients must give; empty: none";
+    "requirepass", requirepass: Vec<u8>, Kind::Bytes, "", RUN_TIME, "password that clients must give; empty: none";
     "proto-max-bulk-len", proto_max_bulk_len: u64, Kind::Memory(1 << 20, STRING_MAX), "536870912", RUN_TIME, "longest argument of a command";
     "client-query-buffer-limit", client_query_buffer_limit: u64, Kind::Memory(1 << 20, i64::MAX as u64), "1073741824", RUN_TIME, "most unprocessed input of a client";
     "client-output-buffer-limit", client_output_buffer_limit: OutputLimits, Kind::OutputLimits, "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", RUN_TIME, "most unsent output by class (normal, replica, pubsub)";
-    "primaryauth" | "masterauth", primaryauth: String, Kind::Text, "", RUN_TIME, "password that a replica gives its primary; empty: none";
-    "primaryuser" | "masteruser", primaryuser: String, Kind::Text, "", RUN_TIME, "user that a replica names to its primary; empty: the default user";
+    "primaryauth" | "masterauth", primaryauth: Vec<u8>, Kind::Bytes, "", RUN_TIME, "password that a replica gives its primary; empty: none";
+    "primaryuser" | "masteruser", primaryuser: Vec<u8>, Kind::Bytes, "", RUN_TIME, "user that a replica names to its primary; empty: the default user";
     "replica-serve-stale-data" | "slave-serve-stale-data", replica_serve_stale_data: bool, Kind::Switch, "yes", RUN_TIME, "serve reads of a replica while its link to the primary is down";
     "replica-announce-ip" | "slave-announce-ip", replica_announce_ip: String, Kind::Ip, "", RUN_TIME, "address that a replica tells its primary; empty: the connection's";
     "replica-announce-port" | "slave-announce-port", replica_announce_port: u16, PORT, "0", RUN_TIME, "port that a replica tells its primary; 0: the one that it announces to the cluster";
@@ -253,7 +254,7 @@ options! {
 pub(super) fn defaults() -> Config {
     let mut config = Config::default();
     for option in OPTIONS {
-        let read = option.read(&mut config, &[option.default.to_owned()]);
+        let read = option.read(&mut config, &[option.default.into()]);
         assert_eq!(read, Ok(()), "the default of {} is within its own bounds", option.name);
     }
     // Not as if somebody had said it.

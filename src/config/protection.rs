@@ -4,6 +4,7 @@
 //! "Options".
 
 use super::value::{Kind, Setting};
+use super::words::Word;
 
 /// What holds.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -32,7 +33,7 @@ impl Protection {
 }
 
 impl Setting for Protection {
-    fn read(kind: &Kind, words: &[String]) -> Result<Self, String> {
+    fn read(kind: &Kind, words: &[Word]) -> Result<Self, String> {
         bool::read(kind, words).map(|on| if on { Self::On } else { Self::Off })
     }
 

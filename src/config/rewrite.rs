@@ -5,6 +5,7 @@
 
 use super::options::{self, Opt};
 use super::value::Kind;
+use super::words::Word;
 use super::{Config, lines};
 
 /// The line above what CONFIG REWRITE adds; Redis' own.
@@ -41,28 +42,29 @@ impl Config {
 struct Wanted {
     option: &'static Opt,
     /// The lines' words after the name, each with whether it must be written even if the file does not name it.
-    lines: Vec<(Vec<String>, bool)>,
+    lines: Vec<(Vec<Word>, bool)>,
 }
 
 impl Wanted {
     fn new(option: &'static Opt, config: &Config) -> Self {
         let value = option.show(config);
-        let split = |text: &str| text.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let split = |text: &[u8]| text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).map(Word::from).collect::<Vec<_>>();
         let lines = match option.kind {
             Kind::OutputLimits => {
                 let default = Config::shipped().client_output_buffer_limit.lines();
                 let pairs = config.client_output_buffer_limit.lines().into_iter().zip(default);
-                pairs.map(|(line, default)| (split(&line), line != default)).collect()
+                pairs.map(|(line, default)| (split(line.as_bytes()), line != default)).collect()
             }
-            Kind::Words(_) | Kind::SavePoints if !value.is_empty() => vec![(split(&value), value != option.default)],
-            _ => vec![(vec![value.clone()], value != option.default)],
+            Kind::Words(_) | Kind::SavePoints if !value.is_empty() => vec![(split(&value), value != option.default.as_bytes())],
+            _ => vec![(vec![value.clone()], value != option.default.as_bytes())],
         };
         Self { option, lines }
     }
 
     /// The line for what an old line with these words said, if there is one left.
-    fn take(&mut self, old: &[String]) -> Option<Vec<String>> {
-        let class = |words: &[String]| words.first().map(|word| word.to_ascii_lowercase().replace("replica", "slave"));
+    fn take(&mut self, old: &[Word]) -> Option<Vec<Word>> {
+        let class =
+            |words: &[Word]| words.first().map(|word| String::from_utf8_lossy(word).to_ascii_lowercase().replace("replica", "slave"));
         let at = match self.option.kind {
             Kind::OutputLimits => self.lines.iter().position(|(words, _)| class(words) == class(old))?,
             _ => 0,
@@ -76,7 +78,7 @@ impl Wanted {
     }
 }
 
-fn line_of(name: &str, words: &[String]) -> String {
+fn line_of(name: &str, words: &[Word]) -> String {
     let quoted = words.iter().map(|word| lines::quote(word));
     std::iter::once(name.to_owned()).chain(quoted).collect::<Vec<_>>().join(" ")
 }
@@ -87,14 +89,15 @@ fn rewritten(line: &str, wanted: &mut [Wanted]) -> Option<String> {
     if line.trim().is_empty() || line.trim_start().starts_with('#') {
         return keep;
     }
-    let Some(words) = lines::split(line) else { return keep };
+    let Some(words) = lines::split(line.as_bytes()) else { return keep };
     let Some((name, old)) = words.split_first() else { return keep };
-    let Some(entry) = wanted.iter_mut().find(|entry| entry.option.is_named(name)) else { return keep };
+    let name = String::from_utf8_lossy(name);
+    let Some(entry) = wanted.iter_mut().find(|entry| entry.option.is_named(&name)) else { return keep };
     let new = entry.take(old)?;
-    if means_the_same(entry.option, old, &new) { keep } else { Some(line_of(name, &new)) }
+    if means_the_same(entry.option, old, &new) { keep } else { Some(line_of(&name, &new)) }
 }
 
-fn means_the_same(option: &Opt, old: &[String], new: &[String]) -> bool {
-    let old = option.kind.canonical(old);
-    old.is_ok() && old == option.kind.canonical(new)
+fn means_the_same(option: &Opt, old: &[Word], new: &[Word]) -> bool {
+    let canonical = option.kind.canonical(old);
+    old == new || canonical.is_ok() && canonical == option.kind.canonical(new)
 }

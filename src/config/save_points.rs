@@ -3,6 +3,7 @@
 //! Owns: the points and their text. Must not: count changes, or save. Contract: docs/operations.md, "Saving keys".
 
 use super::value::{Kind, Setting};
+use super::words::{Word, list};
 use crate::types::Millis;
 
 /// More points are refused: nobody needs them.
@@ -34,14 +35,14 @@ impl SavePoints {
 }
 
 impl Setting for SavePoints {
-    fn read(kind: &Kind, words: &[String]) -> Result<Self, String> {
+    fn read(kind: &Kind, words: &[Word]) -> Result<Self, String> {
         Self::default().read_onto(kind, words)
     }
 
     /// Adds to the points; no word at all takes all of them away.
-    fn read_onto(&self, _: &Kind, words: &[String]) -> Result<Self, String> {
+    fn read_onto(&self, _: &Kind, words: &[Word]) -> Result<Self, String> {
         let bad = || "Invalid save parameters".to_owned();
-        let numbers = words.iter().flat_map(|word| word.split_ascii_whitespace()).map(|word| word.parse::<u64>().map_err(|_| bad()));
+        let numbers = list(words).map(|word| word.parse::<u64>().map_err(|_| bad()));
         let numbers: Vec<u64> = numbers.collect::<Result<_, _>>()?;
         let mut points = if numbers.is_empty() { Vec::new() } else { self.0.clone() };
         for pair in numbers.chunks(2) {
@@ -63,7 +64,7 @@ mod tests {
     use super::*;
 
     fn points(texts: &[&str]) -> SavePoints {
-        texts.iter().fold(SavePoints::default(), |points, text| points.read_onto(&Kind::SavePoints, &[(*text).to_owned()]).unwrap())
+        texts.iter().fold(SavePoints::default(), |points, text| points.read_onto(&Kind::SavePoints, &[(*text).into()]).unwrap())
     }
 
     #[test]
@@ -72,7 +73,7 @@ mod tests {
         assert_eq!(points(&["900 1", "", "300 10"]).show(), "300 10");
         assert!(points(&["900 1", ""]).is_empty());
         for bad in ["1", "0 1", "1 -1", "1 x", "1 2 3"] {
-            assert_eq!(SavePoints::read(&Kind::SavePoints, &[bad.to_owned()]), Err("Invalid save parameters".to_owned()), "{bad}");
+            assert_eq!(SavePoints::read(&Kind::SavePoints, &[bad.into()]), Err("Invalid save parameters".to_owned()), "{bad}");
         }
     }
 

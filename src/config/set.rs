@@ -2,6 +2,7 @@
 //!
 //! Owns: atomicity and Redis' error texts. Must not: act on a value.
 
+use super::words::Word;
 use super::{Config, options};
 
 /// Why CONFIG SET changed nothing; its text is the whole error reply.
@@ -22,7 +23,7 @@ pub enum SetError {
 
 impl Config {
     /// Sets all of `pairs` (name, value), or none of them. What is to be said of it is in `warnings` afterwards.
-    pub fn set(&mut self, pairs: &[(&str, &str)]) -> Result<(), SetError> {
+    pub fn set(&mut self, pairs: &[(&str, impl AsRef<[u8]>)]) -> Result<(), SetError> {
         let mut next = self.clone();
         next.warnings.clear();
         let mut seen = Vec::new();
@@ -37,15 +38,15 @@ impl Config {
                 return Err(refuse("can't set immutable config".into()));
             }
             let words = if option.kind.takes_words() {
-                value.split_ascii_whitespace().map(str::to_owned).collect()
+                value.as_ref().split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).map(Word::from).collect()
             } else {
-                vec![(*value).to_owned()]
+                vec![value.as_ref().to_owned()]
             };
             if option.kind.adds_up() {
                 option.read(&mut next, &[]).map_err(refuse)?;
             }
             option.read(&mut next, &words).map_err(refuse)?;
-            if !option.has_effect() && option.show(&next) != option.default {
+            if !option.has_effect() && option.show(&next) != option.default.as_bytes() {
                 next.warnings.push(format!("CONFIG SET: option '{}' is accepted, without effect", option.name));
             }
         }

@@ -4,6 +4,7 @@
 //! rolling restart".
 
 use super::value::{Kind, Setting};
+use super::words::{Word, list};
 
 /// Whether the keys are saved before the process ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -66,11 +67,11 @@ impl ShutdownOptions {
 }
 
 impl Setting for ShutdownOptions {
-    fn read(_: &Kind, words: &[String]) -> Result<Self, String> {
+    fn read(_: &Kind, words: &[Word]) -> Result<Self, String> {
         let unknown = || format!("argument(s) must be one of the following: {}", WORDS.join(", "));
         let mut options = Self::default();
         let mut any = false;
-        for word in words.iter().flat_map(|word| word.split_ascii_whitespace()) {
+        for word in list(words) {
             any = true;
             options.take(word.as_bytes()).map_err(|refused| match refused {
                 WordRefused::Unknown => unknown(),
@@ -95,7 +96,7 @@ mod tests {
     /// What redis-server 7.0 shows and refuses, with the words that Valkey has beside.
     #[test]
     fn words_are_shown_in_their_order_and_contradictions_refused() {
-        let read = |text: &str| ShutdownOptions::read(&Kind::ShutdownOptions, &[text.to_owned()]).map(|options| options.show());
+        let read = |text: &str| ShutdownOptions::read(&Kind::ShutdownOptions, &[text.into()]).map(|options| options.show());
         let shown =
             [("default", "default"), ("default save", "save"), ("save default", "save"), ("NOW force", "now force"), ("save save", "save")];
         for (text, shows) in shown.into_iter().chain([("failover safe force now nosave", "nosave now force safe failover")]) {

@@ -13,7 +13,7 @@ fn args(line: &str) -> Vec<String> {
 
 fn launch(line: &str, file: &str) -> Result<Launch, ConfigError> {
     let file = file.to_owned();
-    from_args(&args(line), &move |_: &Path| Ok(file.clone()))
+    from_args(&args(line), &move |_: &Path| Ok(file.clone().into_bytes()))
 }
 
 fn config_of(line: &str, file: &str) -> Config {
@@ -28,7 +28,8 @@ fn error_of(line: &str, file: &str) -> String {
 }
 
 fn value(config: &Config, name: &str) -> String {
-    config.get(name).into_iter().next().unwrap_or_else(|| panic!("CONFIG GET does not know {name}")).1
+    let found = config.get(name).into_iter().next().unwrap_or_else(|| panic!("CONFIG GET does not know {name}"));
+    String::from_utf8(found.1).unwrap()
 }
 
 #[test]
@@ -50,8 +51,10 @@ fn every_option_shows_and_takes_its_default() {
         for name in option.names() {
             assert_eq!(value(&config, name), option.default, "{name}");
             let line = format!("{name} {}", if option.default.is_empty() { "\"\"" } else { option.default });
-            let again =
-                config_of("c.conf", &if option.kind.takes_words() { line } else { format!("{name} {}", lines::quote(option.default)) });
+            let again = config_of(
+                "c.conf",
+                &if option.kind.takes_words() { line } else { format!("{name} {}", lines::quote(option.default.as_bytes())) },
+            );
             assert_eq!(value(&again, name), option.default, "{name}");
             assert!(again.warnings.is_empty(), "{:?}", again.warnings);
         }
@@ -75,7 +78,7 @@ fn every_name_that_the_peers_show_is_known() {
 fn what_the_peers_hide_is_shown_by_its_name_only() {
     let config = Config::shipped();
     assert_eq!(config.get("k*"), []);
-    assert_eq!(config.get("Key-Load-Delay"), [("key-load-delay", "0".to_owned())]);
+    assert_eq!(config.get("Key-Load-Delay"), [("key-load-delay", b"0".to_vec())]);
 }
 
 #[test]
@@ -147,13 +150,13 @@ fn a_distribution_s_configuration_starts_a_node() {
 fn the_command_line_is_read_as_by_redis() {
     let of = |words: &[&str]| {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        match from_args(&words, &|_| Ok("save 900 1\nsave 300 10\n".to_owned())) {
+        match from_args(&words, &|_| Ok(b"save 900 1\nsave 300 10\n".to_vec())) {
             Ok(Launch::Run(config)) => *config,
             other => panic!("{other:?}"),
         }
     };
     let config = of(&["--maxclients 700", "--requirepass", "--abc", "--port", "7001"]);
-    assert_eq!((config.maxclients, config.requirepass.as_str(), config.port), (700, "--abc", 7001));
+    assert_eq!((config.maxclients, config.requirepass.as_slice(), config.port), (700, &b"--abc"[..], 7001));
     let config = of(&["c.conf", "port", "7001", "--save 10 1", "--maxclients", "9"]);
     assert_eq!((config.port, value(&config, "save").as_str(), config.maxclients), (7001, "900 1 300 10 10 1", 9));
     assert_eq!(value(&of(&["--save", "10", "1", "20", "2"]), "save"), "10 1 20 2", "not the defaults too");
@@ -198,7 +201,7 @@ fn file_and_command_line_give_typed_values() {
     );
     assert_eq!(config.file.as_deref(), Some(Path::new("c.conf")));
     assert_eq!((config.port, config.maxclients, config.bus_port()), (7001, 50, 17001));
-    assert_eq!((config.requirepass.as_str(), config.client_query_buffer_limit), ("a b", 64 << 20));
+    assert_eq!((config.requirepass.as_slice(), config.client_query_buffer_limit), (&b"a b"[..], 64 << 20));
     assert_eq!(config.bind, ["127.0.0.1", "::1"]);
     let limits = config_of("c.conf", "client-output-buffer-limit normal 1mb 0 0\nclient-output-buffer-limit pubsub 2mb 0 0")
         .client_output_buffer_limit;
@@ -333,6 +336,30 @@ fn rewrite_keeps_what_people_wrote() {
     again.warnings.clone_from(&config.warnings);
     assert_eq!(again, config);
     assert_eq!(config_of("", "").rewrite("port 6379\nport 7000\n"), "port 6379\n", "a repeated line goes");
+}
+
+#[test]
+fn a_password_may_be_of_any_bytes() {
+    let mut config = config_of("c.conf", "requirepass \"a\\xffb\"\n");
+    assert_eq!(config.requirepass, b"a\xffb");
+    let file = b"# caf\xe9\r\nport 7000\nrequirepass caf\xe9\n".to_vec();
+    match from_args(&args("c.conf"), &|_| Ok(file.clone())) {
+        Ok(Launch::Run(config)) => assert_eq!((config.port, config.requirepass.as_slice()), (7000, &b"caf\xe9"[..])),
+        other => panic!("{other:?}"),
+    }
+    config.set(&[("requirepass", &b"\xfe\0 x"[..]), ("masterauth", b"\xc3\xa4"), ("masteruser", b"\x80")]).unwrap();
+    assert_eq!(config.get("masteruser"), [("masteruser", b"\x80".to_vec())]);
+    let text = config.rewrite("requirepass \"a\\xffb\"\n");
+    assert!(text.starts_with("requirepass \"\\xfe\\x00 x\"\n"), "{text}");
+    let again = config_of("c.conf", &text);
+    assert_eq!(
+        (&again.requirepass, &again.primaryauth, &again.primaryuser),
+        (&config.requirepass, &config.primaryauth, &config.primaryuser)
+    );
+    assert_eq!(again.rewrite(&text), text);
+    assert!(
+        error_of("c.conf", "logfile \"\\xff\"").contains("UTF-8 text") && error_of("c.conf", "bind \"\\xff\" x").contains("UTF-8 text")
+    );
 }
 
 #[test]

@@ -7,6 +7,8 @@ use super::events::KeyspaceEvents;
 use super::limits::OutputLimits;
 use super::save_points::SavePoints;
 use super::shutdown::ShutdownOptions;
+use super::texts;
+use super::words::{Word, list, memory, one, one_word};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// What an option's value may be.
@@ -22,7 +24,9 @@ pub(super) enum Kind {
     Raised(u64),
     /// One of these words, in any case.
     Choice(&'static [&'static str]),
-    /// Any one word.
+    /// Any one word, of any bytes.
+    Bytes,
+    /// Any one word of text.
     Text,
     /// One word that may enter records and replies: letters, digits, `.`, `_`, `:`, `-`, at most 253.
     SafeText,
@@ -75,7 +79,7 @@ impl Kind {
     }
 
     /// Checks `words` and gives the canonical text; for options that have no field.
-    pub(super) fn canonical(&self, words: &[String]) -> Result<String, String> {
+    pub(super) fn canonical(&self, words: &[Word]) -> Result<String, String> {
         match self {
             Self::Switch => bool::read(self, words).map(|v| v.show()),
             Self::Number(..) => i64::read(self, words).map(|v| v.show()),
@@ -86,12 +90,12 @@ impl Kind {
             Self::KeyspaceEvents => KeyspaceEvents::read(self, words).map(|v| v.show()),
             Self::ShutdownOptions => ShutdownOptions::read(self, words).map(|v| v.show()),
             Self::Choice(names) => choice(names, one(words)?).map(|at| names[at].to_owned()),
-            Self::Text | Self::SafeText | Self::Name | Self::Hostname | Self::Ip => String::read(self, words),
-            Self::Octal(most) => octal(one(words)?, *most),
-            Self::MemoryOrPercent => memory_or_percent(one(words)?),
-            Self::OomScores => oom_scores(words),
-            Self::Percentiles => percentiles(words),
-            Self::ReplicaOf => replica_of(words),
+            Self::Bytes | Self::Text | Self::SafeText | Self::Name | Self::Hostname | Self::Ip => String::read(self, words),
+            Self::Octal(most) => texts::octal(one(words)?, *most),
+            Self::MemoryOrPercent => texts::memory_or_percent(one(words)?),
+            Self::OomScores => texts::oom_scores(words),
+            Self::Percentiles => texts::percentiles(words),
+            Self::ReplicaOf => texts::replica_of(words),
         }
     }
 
@@ -102,7 +106,7 @@ impl Kind {
             Self::Number(..) => "<number>".into(),
             Self::Memory(..) | Self::Raised(_) => "<bytes>".into(),
             Self::Choice(names) => names.join("|"),
-            Self::Text | Self::SafeText | Self::Name | Self::Hostname => "<text>".into(),
+            Self::Bytes | Self::Text | Self::SafeText | Self::Name | Self::Hostname => "<text>".into(),
             Self::KeyspaceEvents => "<letters>".into(),
             Self::ShutdownOptions => "<word>...".into(),
             Self::Ip => "<ip>".into(),
@@ -120,20 +124,16 @@ impl Kind {
 /// A type that a field of `Config` may have.
 pub(super) trait Setting: Sized {
     /// Reads the words after an option's name.
-    fn read(kind: &Kind, words: &[String]) -> Result<Self, String>;
+    fn read(kind: &Kind, words: &[Word]) -> Result<Self, String>;
     /// As [`Setting::read`], where the new value may build on the old one.
-    fn read_onto(&self, kind: &Kind, words: &[String]) -> Result<Self, String> {
+    fn read_onto(&self, kind: &Kind, words: &[Word]) -> Result<Self, String> {
         Self::read(kind, words)
     }
-    /// The value as CONFIG GET shows it.
+    /// The value as text.
     fn show(&self) -> String;
-}
-
-/// The one word of `words`.
-fn one(words: &[String]) -> Result<&str, String> {
-    match words {
-        [word] => Ok(word),
-        _ => Err("wrong number of arguments".into()),
+    /// The value as CONFIG GET shows it.
+    fn bytes(&self) -> Word {
+        self.show().into_bytes()
     }
 }
 
@@ -142,71 +142,8 @@ fn choice(names: &[&str], word: &str) -> Result<usize, String> {
     found.ok_or_else(|| format!("argument(s) must be one of the following: {}", names.join(", ")))
 }
 
-fn octal(word: &str, most: i64) -> Result<String, String> {
-    let value = i64::from_str_radix(word, 8).map_err(|_| "argument couldn't be parsed as an octal number")?;
-    if (0..=most).contains(&value) { Ok(format!("{value:o}")) } else { Err(format!("argument must be between 0 and {most:o} inclusive")) }
-}
-
-fn memory_or_percent(word: &str) -> Result<String, String> {
-    let percent = word.strip_suffix('%').and_then(|digits| digits.parse::<u32>().ok()).map(|percent| format!("{percent}%"));
-    percent.or_else(|| memory(word).map(|bytes| bytes.to_string())).ok_or_else(|| "argument must be a memory or percent value".into())
-}
-
-/// The words of all of `words`: one word that holds spaces is a list typed within quotes.
-fn list(words: &[String]) -> impl Iterator<Item = &str> {
-    words.iter().flat_map(|word| word.split_ascii_whitespace())
-}
-
-fn oom_scores(words: &[String]) -> Result<String, String> {
-    let scores: Vec<&str> = list(words).collect();
-    if scores.len() != 3 {
-        return Err("wrong number of arguments".into());
-    }
-    let is_one = |word: &&str| word.parse::<i32>().is_ok_and(|score| (-2000..=2000).contains(&score));
-    if scores.iter().all(is_one) {
-        Ok(scores.join(" "))
-    } else {
-        Err("Invalid oom-score-adj-values, elements must be between -2000 and 2000.".into())
-    }
-}
-
-fn percentiles(words: &[String]) -> Result<String, String> {
-    let is_one = |word: &str| word.parse::<f64>().is_ok_and(|percent| (0.0..=100.0).contains(&percent));
-    if !list(words).all(is_one) {
-        return Err("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]".into());
-    }
-    Ok(list(words).collect::<Vec<_>>().join(" "))
-}
-
-fn replica_of(words: &[String]) -> Result<String, String> {
-    match *list(words).collect::<Vec<_>>() {
-        [] => Ok(String::new()),
-        [no, one] if no.eq_ignore_ascii_case("no") && one.eq_ignore_ascii_case("one") => Ok(String::new()),
-        [host, port] if port.parse::<u16>().is_ok() => Ok(format!("{host} {port}")),
-        [_, _] => Err("Invalid master port".into()),
-        _ => Err("wrong number of arguments".into()),
-    }
-}
-
-/// Bytes with an optional unit, as redis.conf has them: `k` = 1000, `kb` = 1024 and so on.
-pub(super) fn memory(word: &str) -> Option<u64> {
-    let digits = word.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = word.split_at(digits);
-    let factor: u64 = match unit.to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" => 1000,
-        "kb" => 1 << 10,
-        "m" => 1_000_000,
-        "mb" => 1 << 20,
-        "g" => 1_000_000_000,
-        "gb" => 1 << 30,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(factor)
-}
-
 impl Setting for bool {
-    fn read(_: &Kind, words: &[String]) -> Result<Self, String> {
+    fn read(_: &Kind, words: &[Word]) -> Result<Self, String> {
         match one(words)?.to_ascii_lowercase().as_str() {
             "yes" => Ok(true),
             "no" => Ok(false),
@@ -220,7 +157,7 @@ impl Setting for bool {
 }
 
 /// Reads a number or a memory value, whichever `kind` asks for, within its bounds.
-fn bounded(kind: &Kind, words: &[String]) -> Result<i128, String> {
+fn bounded(kind: &Kind, words: &[Word]) -> Result<i128, String> {
     let word = one(words)?;
     let (value, low, high) = match *kind {
         Kind::Memory(low, high) => {
@@ -240,7 +177,7 @@ fn bounded(kind: &Kind, words: &[String]) -> Result<i128, String> {
 macro_rules! number_settings {
     ($($kind:ty)*) => { $(
         impl Setting for $kind {
-            fn read(kind: &Kind, words: &[String]) -> Result<Self, String> {
+            fn read(kind: &Kind, words: &[Word]) -> Result<Self, String> {
                 let value = bounded(kind, words)?;
                 <$kind>::try_from(value).map_err(|_| format!("argument must be at most {}", <$kind>::MAX))
             }
@@ -264,7 +201,7 @@ fn can_be_dialled(ip: &IpAddr) -> bool {
 }
 
 impl Setting for String {
-    fn read(kind: &Kind, words: &[String]) -> Result<Self, String> {
+    fn read(kind: &Kind, words: &[Word]) -> Result<Self, String> {
         let word = one(words)?;
         match kind {
             Kind::SafeText if !is_safe(word) => {
@@ -287,9 +224,26 @@ impl Setting for String {
     }
 }
 
+impl Setting for Word {
+    fn read(_: &Kind, words: &[Word]) -> Result<Self, String> {
+        one_word(words).cloned()
+    }
+
+    fn show(&self) -> String {
+        String::from_utf8_lossy(self).into_owned()
+    }
+
+    fn bytes(&self) -> Word {
+        self.clone()
+    }
+}
+
 impl Setting for Vec<String> {
-    fn read(kind: &Kind, words: &[String]) -> Result<Self, String> {
+    fn read(kind: &Kind, words: &[Word]) -> Result<Self, String> {
         let most = if let Kind::Words(most) = kind { *most } else { 1 };
+        if words.iter().any(|word| std::str::from_utf8(word).is_err()) {
+            return Err("arguments must be UTF-8 text".into());
+        }
         let list: Self = list(words).map(str::to_owned).collect();
         if list.len() > most { Err(format!("at most {most} arguments are possible")) } else { Ok(list) }
     }
@@ -318,7 +272,7 @@ macro_rules! choice_setting {
         }
 
         impl Setting for $name {
-            fn read(_: &Kind, words: &[String]) -> Result<Self, String> {
+            fn read(_: &Kind, words: &[Word]) -> Result<Self, String> {
                 choice(Self::NAMES, one(words)?).map(|at| Self::ALL[at])
             }
 
@@ -373,8 +327,8 @@ choice_setting! {
 mod tests {
     use super::*;
 
-    fn words(text: &str) -> Vec<String> {
-        text.split(' ').map(str::to_owned).collect()
+    fn words(text: &str) -> Vec<Word> {
+        text.split(' ').map(Word::from).collect()
     }
 
     #[test]

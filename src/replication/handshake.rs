@@ -21,9 +21,9 @@ const MARK: usize = 40;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Introduction<'a> {
     /// `masteruser`; empty: the default user.
-    pub user: &'a str,
+    pub user: &'a [u8],
     /// `masterauth`; empty: nothing is said.
-    pub password: &'a str,
+    pub password: &'a [u8],
     /// The cluster that both are in.
     pub cluster: ClusterId,
     /// Who it has to be: another node may have its address by now.
@@ -266,8 +266,8 @@ impl Introduction<'_> {
         let (mut told, mut answers) = (Vec::new(), Answers { auth: !password.is_empty(), identity: true, process: true, replconf: 0 });
         match (user.is_empty(), password.is_empty()) {
             (_, true) => {}
-            (true, false) => request(&mut told, &["AUTH", password]),
-            (false, false) => request(&mut told, &["AUTH", user, password]),
+            (true, false) => request(&mut told, &[b"AUTH", password]),
+            (false, false) => request(&mut told, &[b"AUTH", user, password]),
         }
         request(&mut told, &["REPLCONF", "cluster-id", &cluster.to_string(), "primary-id", &primary.to_string()]);
         request(&mut told, &["REPLCONF", "node-id", &me.to_string(), "process", &process.to_string()]);
@@ -292,10 +292,10 @@ pub fn acknowledgement(offset: u64, out: &mut Vec<u8>) {
 }
 
 /// A request has the form of a reply that is an array.
-fn request(out: &mut Vec<u8>, words: &[&str]) {
+fn request(out: &mut Vec<u8>, words: &[impl AsRef<[u8]>]) {
     let mut reply = Reply::new(out, false);
     reply.array(words.len());
-    words.iter().for_each(|word| reply.bulk(word.as_bytes()));
+    words.iter().for_each(|word| reply.bulk(word.as_ref()));
 }
 
 /// The first line, without its end.

@@ -93,7 +93,7 @@ fn file_at(index: u64, synced: u64, log: &str) -> bool {
 
 fn is_handshake(reign: u64, offset: u64, length: u64) -> bool {
     let (cluster, primary) = (ClusterId::from_bytes([1; 20]), NodeId::from_bytes([2; 20]));
-    let introduction = Introduction { user: "", password: "", cluster, primary, port: 1, ip: "", version: "7", me: primary, process: 5 };
+    let introduction = Introduction { user: b"", password: b"", cluster, primary, port: 1, ip: "", version: "7", me: primary, process: 5 };
     let mut handshake = Handshake::begin(&introduction, None, &mut Vec::new());
     let text = format!("+PONG\r\n+OK {reign}\r\n+OK 7\r\n+OK\r\n+OK\r\n+OK\r\n+FULLRESYNC {ID} {offset}\r\n${length}\r\n");
     let (mut used, mut out) = (0, Vec::new());

@@ -41,7 +41,7 @@ fn a_bad_hello_changes_nothing() {
 #[test]
 fn with_a_password_nothing_goes_before_it() {
     let mut desk = Desk::new();
-    desk.config.requirepass = "secret".to_owned();
+    desk.config.requirepass = b"secret".to_vec();
     desk.client.authenticated = false;
     for line in ["ping", "watch a", "multi", "client id"] {
         assert_eq!(desk.ask(line), "-NOAUTH Authentication required.\r\n", "{line}");

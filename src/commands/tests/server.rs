@@ -105,8 +105,15 @@ fn options_come_and_go() {
         desk.ask("config set cluster-node-timeout x").starts_with("-ERR CONFIG SET failed (possibly related to argument 'cluster-node")
     );
     assert_eq!(desk.ask("config set a b c"), "-ERR syntax error\r\n");
-    let (_, reply) = desk.request([&b"config"[..], b"set", b"requirepass", b"\xff"]);
-    assert!(reply.starts_with(b"-ERR CONFIG SET failed"));
+    let (_, reply) = desk.request([&b"config"[..], b"set", b"loglevel", b"\xff"]);
+    assert!(reply.starts_with(b"-ERR CONFIG SET failed (possibly related to argument 'loglevel') - argument must be UTF-8 text"));
+    let (_, reply) = desk.request([&b"config"[..], b"set", b"requirepass", b"\xff\0"]);
+    assert_eq!(reply, b"+OK\r\n");
+    let (_, reply) = desk.request([&b"auth"[..], b"\xff\0"]);
+    assert_eq!(reply, b"+OK\r\n");
+    assert!(desk.request([&b"auth"[..], b"\xff"]).1.starts_with(b"-WRONGPASS"));
+    let (_, reply) = desk.request([&b"config"[..], b"get", b"requirepass"]);
+    assert_eq!(reply, b"%1\r\n$11\r\nrequirepass\r\n$2\r\n\xff\0\r\n");
     assert_eq!(desk.ask("config rewrite"), "-ERR The server is running without a config file\r\n");
     assert_eq!(desk.ask("config resetstat"), "+OK\r\n");
     assert_eq!(desk.server.stats.error_replies, 0);

@@ -63,7 +63,7 @@ mod tests {
             refusal(&config, from("10.0.0.9")).is_some_and(|text| text.starts_with(b"-DENIED ")) && refusal(&config, from("::2")).is_some()
         );
         assert!(refusal(&config, from("127.0.0.2")).is_none() && refusal(&config, from("::1")).is_none());
-        config.requirepass = "secret".to_owned();
+        config.requirepass = b"secret".to_vec();
         assert!(refusal(&config, from("10.0.0.9")).is_none());
         config.requirepass.clear();
         config.set(&[("protected-mode", "no")]).unwrap();
@@ -77,7 +77,7 @@ mod tests {
         let (state, me) = (&nodes[0].metadata.state, nodes[0].metadata.me);
         let mut config = Config::shipped();
         waive(&mut config, state, &me);
-        assert_eq!((config.protected_mode, config.get("protected-mode")), (Protection::Waived, vec![("protected-mode", "no".to_owned())]));
+        assert_eq!((config.protected_mode, config.get("protected-mode")), (Protection::Waived, vec![("protected-mode", b"no".to_vec())]));
         assert_eq!(config.rewrite("port 6379\n"), "port 6379\n", "nobody has said it");
         config.set(&[("protected-mode", "yes")]).unwrap();
         waive(&mut config, state, &me);

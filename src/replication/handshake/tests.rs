@@ -10,8 +10,8 @@ const MARK_TEXT: &str = "a1b2c3d4e5f6a7b8c9d0a1b2c3d4e5f6a7b8c9d0";
 fn plain() -> Introduction<'static> {
     let (cluster, primary) = (ClusterId::from_bytes([0xcc; 20]), NodeId::from_bytes([0xaa; 20]));
     Introduction {
-        user: "",
-        password: "",
+        user: b"",
+        password: b"",
         cluster,
         primary,
         port: 7000,
@@ -79,7 +79,7 @@ fn it_introduces_itself_and_asks_for_everything() {
     let said =
         format!("| PING | {identity} | REPLCONF listening-port 7000 | REPLCONF capa eof capa psync2 | REPLCONF version 7.2.4 | PSYNC ? -1");
     assert_eq!((told.said, told.events.len()), (said, 0));
-    let known = Introduction { user: "u", password: "p", ip: "10.0.0.1", ..plain() };
+    let known = Introduction { user: b"u", password: b"p", ip: "10.0.0.1", ..plain() };
     let told = play(
         &known,
         Some((id(ID), 41)),
@@ -90,7 +90,7 @@ fn it_introduces_itself_and_asks_for_everything() {
         "| PING | AUTH u p | {identity} | REPLCONF listening-port 7000 | REPLCONF ip-address 10.0.0.1 | REPLCONF capa eof capa psync2 | REPLCONF version 7.2.4 | PSYNC {ID} 42"
     );
     assert_eq!(told.unwrap().said, said);
-    assert!(play(&Introduction { password: "p", ..plain() }, None, b"+PONG\r\n", &[9]).unwrap().said.contains("| AUTH p |"));
+    assert!(play(&Introduction { password: b"p", ..plain() }, None, b"+PONG\r\n", &[9]).unwrap().said.contains("| AUTH p |"));
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn what_is_no_answer_ends_it() {
     let asked_for_all = play(&plain(), None, format!("{start}+CONTINUE {ID}\r\n").as_bytes(), &[7]);
     assert!(matches!(asked_for_all, Err(Refusal::Misplaced { .. })), "there is nothing to go on with");
     assert!(matches!(play(&plain(), None, b"-ERR no\r\n", &[7]), Err(Refusal::Denied { request: "PING", .. })));
-    let secret = Introduction { password: "p", ..plain() };
+    let secret = Introduction { password: b"p", ..plain() };
     assert!(matches!(play(&secret, None, b"+PONG\r\n-WRONGPASS no\r\n", &[7]), Err(Refusal::Denied { request: "AUTH", .. })));
 }
 
@@ -156,7 +156,7 @@ fn a_primary_that_is_not_who_was_meant_is_asked_for_nothing() {
     }
     let misplaced = play(&plain(), None, b"+PONG\r\n+OK\r\n", &[7]).unwrap_err();
     assert!(matches!(misplaced, Refusal::Misplaced { request: "REPLCONF", .. }));
-    let secret = Introduction { password: "p", ..plain() };
+    let secret = Introduction { password: b"p", ..plain() };
     let denied = play(&secret, None, b"-NOAUTH\r\n+OK\r\n-ERR no\r\n", &[7]);
     assert!(matches!(denied, Err(Refusal::Denied { request: "REPLCONF", .. })));
 }

@@ -77,7 +77,7 @@ fn a_copy_is_made_in_pieces_and_what_changes_meanwhile_follows_it() {
     assert_eq!(desk.sent().matches("key:0").count(), pieces);
 
     let (cluster, primary) = (ClusterId::from_bytes([1; 20]), NodeId::from_bytes([1; 20]));
-    let introduction = Introduction { user: "", password: "", cluster, primary, port: 1, ip: "", version: "", me: primary, process: 7 };
+    let introduction = Introduction { user: b"", password: b"", cluster, primary, port: 1, ip: "", version: "", me: primary, process: 7 };
     let (mut said, mut used, mut rdb) = (b"+PONG\r\n+OK 1\r\n+OK 7\r\n+OK\r\n+OK\r\n+OK\r\n".to_vec(), 0, Loader::new(Keyspace::new(1)));
     let mut handshake = Handshake::begin(&introduction, None, &mut Vec::new());
     said.extend(copy);

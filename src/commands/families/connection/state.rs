@@ -135,7 +135,7 @@ fn auth(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 
 /// There is one user, `default`; without a password set, any is right.
 fn authenticate(ctx: &mut Context<'_>, user: &[u8], password: &[u8]) -> bool {
-    let wanted = ctx.config.requirepass.as_bytes();
+    let wanted = &ctx.config.requirepass;
     let right = user == b"default" && (wanted.is_empty() || same(wanted, password));
     ctx.client.authenticated |= right;
     right

@@ -26,11 +26,11 @@ const SUBCOMMANDS: &[Command] = &[
 ];
 
 fn get(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
-    let found: BTreeMap<&str, String> = args.skip(2).iter().flat_map(|pattern| ctx.config.get(pattern)).collect();
+    let found: BTreeMap<&str, Vec<u8>> = args.skip(2).iter().flat_map(|pattern| ctx.config.get(pattern)).collect();
     ctx.reply.map(found.len());
     for (name, value) in found {
         ctx.reply.bulk(name.as_bytes());
-        ctx.reply.bulk(value.as_bytes());
+        ctx.reply.bulk(&value);
     }
     Flow::Done
 }
@@ -44,9 +44,6 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
         let (name, value) = (args.get(at), args.get(at + 1));
         let Ok(name) = std::str::from_utf8(name) else {
             return ctx.fail(&format!("ERR Unknown option or number of arguments for CONFIG SET - '{}'", shown(name, 128)));
-        };
-        let Ok(value) = std::str::from_utf8(value) else {
-            return ctx.fail(&format!("ERR CONFIG SET failed (possibly related to argument '{name}') - argument must be UTF-8 text"));
         };
         pairs.push((name, value));
     }

@@ -118,7 +118,7 @@ fn human(bytes: u64) -> String {
 
 /// The value of an option that Pontoon gives no typed field.
 fn option(ctx: &Context<'_>, name: &str) -> String {
-    ctx.config.get(name).into_iter().next().map(|(_, value)| value).unwrap_or_default()
+    ctx.config.get(name).into_iter().next().map(|(_, value)| String::from_utf8_lossy(&value).into_owned()).unwrap_or_default()
 }
 
 fn server(ctx: &Context<'_>, text: &mut Text) {

@@ -95,7 +95,7 @@ fn what_no_primary_sends_ends_its_link_and_is_not_run() {
         net.step();
         assert_ne!(net.nodes[1].dataset.replica_link.conn, Some(link), "{lines:?}");
         assert_eq!(net.history(1).offset, before + good.len() as u64, "{lines:?}: what came before it counts");
-        assert_eq!(net.nodes[1].view.config.requirepass, "", "{lines:?}");
+        assert_eq!(net.nodes[1].view.config.requirepass, b"", "{lines:?}");
         // The primary knows nothing of that write: it goes on where it is, with as many bytes.
         net.nodes[0].dataset.stream.feed(["SET", "key:0", "1"].map(str::as_bytes).into_iter());
         net.release(0, 1, Port::Client);
