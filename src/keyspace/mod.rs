@@ -369,6 +369,12 @@ impl Keyspace {
         self.rubble.extend(other.slots);
     }
 
+    /// How many keys and large parts of values are gone and still have memory.
+    pub fn to_be_freed(&self) -> usize {
+        let keys: usize = self.rubble.iter().flatten().map(|dictionary| dictionary.len()).sum();
+        keys + [&self.rules.rubble].into_iter().chain(&self.adopted).map(Rubble::len).sum::<usize>()
+    }
+
     /// Frees the memory of about `budget` cleared keys, fewer if they are large; true if nothing is left to free.
     pub fn free_some(&mut self, budget: usize) -> bool {
         let mut left = budget;

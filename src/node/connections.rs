@@ -62,6 +62,13 @@ impl<D: Disk> Node<D> {
         }
     }
 
+    /// The number of an accepted connection's socket, for people to see.
+    pub fn has_socket(&mut self, conn: ConnId, fd: i32) {
+        if let Some(Kind::Client(client)) = self.out.io.sessions.get_mut(conn).map(|session| &mut session.kind) {
+            client.client.fd = fd;
+        }
+    }
+
     /// A dialled link is up; `local` is our end of it.
     pub fn connected(&mut self, conn: ConnId, local: SocketAddr) {
         let Some(bus) = self.out.io.sessions.bus_mut(conn) else {
@@ -96,9 +103,14 @@ impl<D: Disk> Node<D> {
 
     /// `count` bytes were appended to the receive buffer.
     pub fn received(&mut self, conn: ConnId, count: usize) {
-        match self.out.io.sessions.get(conn).map(|session| &session.kind) {
-            Some(Kind::Client(_) | Kind::Primary(_)) => self.out.server.stats.net_input_bytes += count as u64,
-            Some(Kind::Bus(_)) => self.out.io.bus_stats.bytes_received += count as u64,
+        let (bytes, now) = (count as u64, self.view.now.mono);
+        match self.out.io.sessions.get_mut(conn).map(|session| &mut session.kind) {
+            Some(Kind::Client(client)) => {
+                client.client.totals.input += bytes;
+                self.out.server.stats.input.add(bytes, client.client.is_replica(), now);
+            }
+            Some(Kind::Primary(_)) => self.out.server.stats.input.add(bytes, true, now),
+            Some(Kind::Bus(_)) => self.out.io.bus_stats.bytes_received += bytes,
             None => {}
         }
         self.out.io.sessions.queue_input(conn);
@@ -116,9 +128,14 @@ impl<D: Disk> Node<D> {
 
     /// The shell has written what it could, `count` bytes. A session that was only to be flushed is closed once nothing is left.
     pub fn flushed(&mut self, conn: ConnId, count: usize) {
-        match self.out.io.sessions.get(conn).map(|session| &session.kind) {
-            Some(Kind::Client(_) | Kind::Primary(_)) => self.out.server.stats.net_output_bytes += count as u64,
-            Some(Kind::Bus(_)) => self.out.io.bus_stats.bytes_sent += count as u64,
+        let (bytes, now) = (count as u64, self.view.now.mono);
+        match self.out.io.sessions.get_mut(conn).map(|session| &mut session.kind) {
+            Some(Kind::Client(client)) => {
+                client.client.totals.output += bytes;
+                self.out.server.stats.output.add(bytes, client.client.is_replica(), now);
+            }
+            Some(Kind::Primary(_)) => self.out.server.stats.output.add(bytes, true, now),
+            Some(Kind::Bus(_)) => self.out.io.bus_stats.bytes_sent += bytes,
             None => {}
         }
         if let Some(session) = self.out.io.sessions.get_mut(conn).filter(|session| session.transmit.is_empty()) {
@@ -215,5 +232,22 @@ impl<D: Disk> Node<D> {
             self.with_dataset(|dataset, metadata, view, _| dataset.renew_lease(metadata, view));
         }
         now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::node::net::Net;
+
+    #[test]
+    fn what_has_come_and_gone_is_counted() {
+        let mut net = Net::with_members(1);
+        let conn = net.say(0, "PING");
+        net.until("the answer", |net| net.nodes[0].out.io.sessions.get(conn).is_some_and(|session| !session.transmit.is_empty()));
+        net.nodes[0].has_socket(conn, 33);
+        net.nodes[0].flushed(conn, 7);
+        let text = net.ask(0, "CLIENT LIST");
+        let line = text.lines().find(|line| line.contains(" fd=33 ")).expect("it is listed");
+        assert!(line.ends_with(" tot-net-in=6 tot-net-out=7 tot-cmds=1"), "{line}");
     }
 }

@@ -167,8 +167,7 @@ impl<D: Disk> EventLoop<D> {
             return Duration::ZERO;
         }
         let now = clock::now();
-        let due = self.node.deadline();
-        let due = self.accept_again.map_or(due, |at| at.min(due));
+        let due = self.accept_again.unwrap_or(Millis::MAX).min(self.node.deadline());
         Duration::from_millis(due.saturating_sub(now.mono).min(LONGEST_SLEEP))
     }
 
@@ -280,6 +279,7 @@ impl<D: Disk> EventLoop<D> {
         match self.node.accepted(port, peer, local) {
             node::Accepted::Session(id) => {
                 stream.tune(self.node.config().tcp_keepalive);
+                self.node.has_socket(id, stream.number());
                 self.open(Connection::new(id, Class::accepted(port), stream, false));
             }
             // A courtesy: an empty socket takes a line at once, and nobody waits if it does not.

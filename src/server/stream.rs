@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use mio::event::Source;
@@ -46,6 +47,13 @@ pub fn is_refusal(error: &io::Error) -> bool {
 }
 
 impl Stream {
+    /// The number that this process knows it by.
+    pub fn number(&self) -> i32 {
+        match self {
+            Self::Tcp(socket) => socket.as_raw_fd(),
+        }
+    }
+
     /// Begins to connect.
     ///
     /// # Errors

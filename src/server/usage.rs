@@ -39,6 +39,11 @@ impl Meter {
     }
 }
 
+/// Resident memory now.
+pub fn resident_bytes() -> u64 {
+    kilobytes(&fs::read_to_string("/proc/self/status").unwrap_or_default(), "VmRSS:")
+}
+
 /// A line of /proc/self/status, in bytes; 0 if it is not there.
 fn kilobytes(status: &str, name: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(name));

@@ -20,6 +20,10 @@ pub struct Client {
     pub addr: SocketAddr,
     /// Where it came in.
     pub laddr: SocketAddr,
+    /// Its socket, as the process numbers them; -1 if it has none.
+    pub fd: i32,
+    /// What has come and gone by its connection.
+    pub totals: Totals,
     /// When it was accepted.
     pub created: Now,
     /// Monotonic time of its last command, or of more of a long reply, for `idle=` and the `timeout` option.
@@ -72,6 +76,17 @@ pub struct Client {
     pub long_reply: Option<Box<LongReply>>,
 }
 
+/// What has come and gone by a client's connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Bytes read.
+    pub input: u64,
+    /// Bytes written.
+    pub output: u64,
+    /// Commands that have run.
+    pub commands: u64,
+}
+
 /// A watched key. The keyspace counts its watchers, so each goes back through [`Client::unwatch_all`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Watched {
@@ -90,6 +105,8 @@ impl Client {
             id,
             addr,
             laddr,
+            fd: -1,
+            totals: Totals::default(),
             created: now,
             last_active: now.mono,
             name: String::new(),
@@ -168,6 +185,7 @@ impl Client {
     pub fn reset(&mut self, keyspace: &mut Keyspace, authenticated: bool) {
         self.discard(keyspace);
         let mut fresh = Self::new(self.id, self.addr, self.laddr, self.created, authenticated);
+        (fresh.fd, fresh.totals) = (self.fd, self.totals);
         fresh.last_active = self.last_active;
         fresh.last_command = self.last_command;
         fresh.under_lease = self.under_lease;

@@ -55,4 +55,6 @@ pub struct Buffers {
     pub input: usize,
     /// Replies not yet sent.
     pub output: usize,
+    /// Room for replies that is allocated.
+    pub output_room: usize,
 }

@@ -5,6 +5,7 @@
 use super::client::Client;
 use super::command::CommandId;
 use super::persistence::Persistence;
+use super::rate::{Rate, Traffic};
 use crate::replication::Start;
 use crate::types::{Millis, Now};
 use std::collections::BTreeMap;
@@ -30,6 +31,8 @@ pub struct Server {
     pub executable: String,
     /// What the shell last measured of the process.
     pub usage: Usage,
+    /// Resident memory in bytes before there was any key or client.
+    pub startup_bytes: u64,
     /// The most that `used_memory` was seen to be, in bytes.
     pub peak_memory: u64,
     /// Counters.
@@ -86,10 +89,10 @@ pub struct Stats {
     pub connections_rejected: u64,
     /// Commands run.
     pub commands_processed: u64,
-    /// Bytes read from clients.
-    pub net_input_bytes: u64,
-    /// Bytes written to clients.
-    pub net_output_bytes: u64,
+    /// Bytes read from clients and from this node's primary.
+    pub input: Traffic,
+    /// Bytes written to clients and replicas.
+    pub output: Traffic,
     /// Clients closed because they sent too much at once.
     pub input_limit_disconnections: u64,
     /// Clients closed because they did not read their replies.
@@ -125,29 +128,11 @@ pub struct Calls {
     pub failed: u64,
 }
 
-/// Commands in the last full second, without a timer: the second that begins closes the one before.
-#[derive(Clone, Copy, Debug, Default)]
-struct Rate {
-    second: u64,
-    count: u64,
-    previous: u64,
-}
-
-impl Rate {
-    fn turn_to(&mut self, second: u64) {
-        if second != self.second {
-            self.previous = if second == self.second + 1 { self.count } else { 0 };
-            *self = Self { second, count: 0, previous: self.previous };
-        }
-    }
-}
-
 impl Stats {
     /// A command runs.
     pub fn called(&mut self, id: CommandId, now: Now) {
         self.commands_processed += 1;
-        self.rate.turn_to(now.mono / 1000);
-        self.rate.count += 1;
+        self.rate.add(1, now.mono);
         self.of(id).calls += 1;
     }
 
@@ -202,14 +187,12 @@ impl Stats {
 
     /// Commands in the last full second.
     pub fn commands_per_second(&self, now: Now) -> u64 {
-        let mut rate = self.rate;
-        rate.turn_to(now.mono / 1000);
-        rate.previous
+        self.rate.per_second(now.mono)
     }
 
     /// CONFIG RESETSTAT.
     pub fn reset(&mut self) {
-        *self = Self { rate: self.rate, ..Self::default() };
+        *self = Self { rate: self.rate, input: self.input.restarted(), output: self.output.restarted(), ..Self::default() };
     }
 
     fn of(&mut self, id: CommandId) -> &mut Calls {

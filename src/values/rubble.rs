@@ -48,6 +48,16 @@ impl Rubble {
         }
     }
 
+    /// How many things are to be freed.
+    pub fn len(&self) -> usize {
+        self.0.borrow().len()
+    }
+
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
     /// Frees with about this budget; true if nothing is left.
     pub fn free_some(&self, budget: &mut usize) -> bool {
         // Freeing may bring more: it is not borrowed meanwhile.
@@ -58,17 +68,17 @@ impl Rubble {
                 self.0.borrow_mut().push(debris);
             }
         }
-        self.0.borrow().is_empty()
+        self.is_empty()
     }
 
     /// Whether nothing is left, and nobody else could bring anything.
     pub fn is_done(&self) -> bool {
-        Rc::strong_count(&self.0) == 1 && self.0.borrow().is_empty()
+        Rc::strong_count(&self.0) == 1 && self.is_empty()
     }
 }
 
 impl std::fmt::Debug for Rubble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Rubble({})", self.0.borrow().len())
+        write!(f, "Rubble({})", self.len())
     }
 }

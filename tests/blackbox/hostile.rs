@@ -38,7 +38,7 @@ fn a_slow_reader_costs_little_and_disturbs_nobody() {
         scope.spawn(|| (&stream).write_all(format!("GET big {}\r\n", " ".repeat(1000)).repeat(REQUESTS).as_bytes()));
         until("the node to hold the reader up", || {
             let clients = node.ask("CLIENT LIST");
-            if clients.lines().any(|line| line.contains("cmd=get ") && !line.contains(" obl=0 ")) { Ok(()) } else { Err(clients) }
+            if clients.lines().any(|line| line.contains("cmd=get ") && !line.contains(" omem=0 ")) { Ok(()) } else { Err(clients) }
         });
         for _ in 0..50 {
             assert_eq!(node.ask("PING"), "PONG");

@@ -34,6 +34,7 @@ pub(super) fn run(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Flow 
     let (start, dirty) = (ctx.reply.mark(), ctx.keyspace.dirty());
     let command = table().get(id).command;
     let flow = (command.handler)(ctx, args);
+    ctx.client.totals.commands += 1;
     propagate(ctx, command, args, dirty);
     if command.has(Flag::Logged) && !ctx.reply.since(start).starts_with(b"-") {
         log_request(ctx, id, args);

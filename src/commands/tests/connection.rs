@@ -141,8 +141,12 @@ fn names_and_libraries() {
     assert_eq!(desk.ask("client no-touch off"), "+OK\r\n");
     assert_eq!(desk.ask("client no-touch maybe"), "-ERR syntax error\r\n");
     let info = desk.ask("client info");
-    assert!(info.contains("id=7 addr=127.0.0.1:50000 laddr=127.0.0.1:6379 name=me age=4 idle=0 flags=e db=0 "), "{info}");
-    assert!(info.ends_with(" resp=2 lib-name=redis-py lib-ver=8.1.0\n\r\n") && info.contains(" cmd=client|info "), "{info}");
+    assert!(info.contains("id=7 addr=127.0.0.1:50000 laddr=127.0.0.1:6379 fd=-1 name=me age=4 idle=0 flags=e capa= db=0 "), "{info}");
+    assert!(
+        info.ends_with(" resp=2 lib-name=redis-py lib-ver=8.1.0 tot-net-in=0 tot-net-out=0 tot-cmds=12\n\r\n")
+            && info.contains(" cmd=client|info "),
+        "{info}"
+    );
 }
 
 #[test]

@@ -67,7 +67,7 @@ pub(crate) struct Others {
 
 impl ClientList for Others {
     fn visit_others(&self, visit: &mut dyn FnMut(&Client, Buffers)) {
-        self.clients.iter().for_each(|client| visit(client, Buffers { input: 1, output: 2 }));
+        self.clients.iter().for_each(|client| visit(client, Buffers { input: 1, output: 2, output_room: 3 }));
     }
 
     fn count(&self) -> usize {

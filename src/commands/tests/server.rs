@@ -13,6 +13,9 @@ fn fields(text: &str) -> BTreeMap<&str, &str> {
 fn info_holds_what_clients_look_for() {
     let mut desk = Desk::new();
     desk.ask("nosuch");
+    (desk.server.startup_bytes, desk.server.usage.resident_bytes) = (1000, 330_180);
+    desk.server.stats.input.add(3072, false, desk.now.mono - 1000);
+    desk.server.stats.input.add(1024, true, desk.now.mono - 1000);
     let text = desk.ask("info");
     let sections: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# ")).collect();
     let wanted = "Server Clients Memory Persistence Stats Replication CPU Modules Errorstats Cluster Keyspace";
@@ -32,6 +35,18 @@ fn info_holds_what_clients_look_for() {
         ("errorstat_ERR", "count=1"),
         ("total_error_replies", "1"),
         ("tcp_port", "6379"),
+        ("used_memory_startup", "1000"),
+        ("used_memory_dataset", "131072"),
+        ("mem_fragmentation_ratio", "2.50"),
+        ("mem_fragmentation_bytes", "198108"),
+        ("mem_clients_normal", "0"),
+        ("lazyfree_pending_objects", "0"),
+        ("instantaneous_input_kbps", "4.00"),
+        ("instantaneous_output_kbps", "0.00"),
+        ("total_net_repl_input_bytes", "1024"),
+        ("total_net_repl_output_bytes", "0"),
+        ("rdb_last_cow_size", "0"),
+        ("expired_stale_perc", "0.00"),
     ] {
         assert_eq!(fields.get(name), Some(&value), "{name}");
     }

@@ -38,7 +38,7 @@ impl<'a> Others<'a> {
 }
 
 fn buffers(session: &Session) -> Buffers {
-    Buffers { input: session.receive.len(), output: session.transmit.len() }
+    Buffers { input: session.receive.len(), output: session.transmit.len(), output_room: session.transmit.capacity() }
 }
 
 impl ClientList for Others<'_> {

@@ -38,7 +38,7 @@ impl Dataset {
 
     /// Removes expired keys and frees what was cleared, a slice a turn; true if there is more to do.
     pub fn tend_keys(&mut self, view: &View, out: &mut Effects) -> bool {
-        let came = out.server.stats.net_input_bytes;
+        let came = out.server.stats.input.total;
         let brought = came.saturating_sub(std::mem::replace(&mut self.freed_for, came));
         let freed = self.keyspace.free_some(FREE_BUDGET + (brought / BYTES_FREED_FOR) as usize);
         if !self.may_expire_keys(out) {
@@ -75,7 +75,7 @@ mod tests {
         for _ in 0..20 {
             for key in 0..20u8 {
                 node.dataset.keyspace.set_string(key_slot(&[key]), &[key], &value, Expiry::Never, 0);
-                node.out.server.stats.net_input_bytes += LENGTH as u64;
+                node.out.server.stats.input.add(LENGTH as u64, false, 0);
             }
             node.dataset.tend_keys(&node.view, &mut node.out);
         }

@@ -13,6 +13,8 @@ use std::fmt::Write;
 
 const OWN: &[Flag] = &[Flag::NoScript, Flag::Loading, Flag::Stale];
 const ALL: &[Flag] = &[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale];
+/// A reply buffer of Redis (PROTO_REPLY_CHUNK_BYTES).
+const OWN_BUFFER: usize = 16 * 1024;
 const CONNECTION: Group = Group::CONNECTION;
 
 /// The family's commands.
@@ -193,21 +195,30 @@ fn write_line(line: &mut String, client: &Client, buffers: Buffers, now: Now) {
     let queued = client.multi.as_ref().map_or(-1, |transaction| transaction.len() as i64);
     let queued_bytes = client.multi.as_ref().map_or(0, |transaction| transaction.bytes());
     let command = client.last_command.map_or("NULL", |id| table().get(id).full_name.as_str());
-    let Client { id, addr, laddr, name, lib_name, lib_ver, watched, subscriptions, .. } = client;
+    let Client { id, addr, laddr, fd, name, lib_name, lib_ver, watched, subscriptions, totals, .. } = client;
     let (age, idle) = (seconds(client.created.mono, now.mono), seconds(client.last_active, now.mono));
-    let Buffers { input, output } = buffers;
+    let Buffers { input, output, output_room } = buffers;
+    // As Redis counts them: what has room in the client's own buffer, and what stands in a list behind it.
+    let own = output.min(OWN_BUFFER);
+    let (listed, pieces) = (output - own, (output - own).div_ceil(OWN_BUFFER));
     let written = writeln!(
         line,
-        "id={id} addr={addr} laddr={laddr} name={name} age={age} idle={idle} flags={} db=0 sub={} psub={} ssub={} multi={queued} watch={} \
-         qbuf={input} qbuf-free=0 argv-mem=0 multi-mem={queued_bytes} obl={output} oll=0 omem=0 tot-mem={} events=r cmd={command} \
-         user=default redir=-1 resp={} lib-name={lib_name} lib-ver={lib_ver}",
+        "id={id} addr={addr} laddr={laddr} fd={fd} name={name} age={age} idle={idle} flags={} capa= db=0 sub={} psub={} ssub={} multi={queued} watch={} \
+         qbuf={input} qbuf-free=0 argv-mem=0 multi-mem={queued_bytes} rbs={output_room} rbp={own} \
+         obl={own} oll={pieces} omem={listed} tot-mem={} events={} cmd={command} \
+         user=default redir=-1 resp={} lib-name={lib_name} lib-ver={lib_ver} \
+         tot-net-in={} tot-net-out={} tot-cmds={}",
         flags(client),
         subscriptions.count(Scope::Channel),
         subscriptions.count(Scope::Pattern),
         subscriptions.shard_channels(),
         watched.len(),
-        input + output + queued_bytes,
+        input + output.max(output_room) + queued_bytes,
+        if output > 0 { "rw" } else { "r" },
         if client.resp3 { 3 } else { 2 },
+        totals.input,
+        totals.output,
+        totals.commands,
     );
     debug_assert!(written.is_ok(), "writing to a String cannot fail");
 }
@@ -283,4 +294,23 @@ fn help(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
         ],
     );
     Flow::Done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_what_tools_read() {
+        let at = |text: &str| text.parse().unwrap();
+        let now = Now { mono: 9000, wall: 0 };
+        let mut client = Client::new(7, at("10.0.0.9:5"), at("10.0.0.1:6379"), Now { mono: 2000, wall: 0 }, true);
+        (client.fd, client.totals) = (12, crate::session::Totals { input: 26, output: 40_020, commands: 3 });
+        let mut line = String::new();
+        write_line(&mut line, &client, Buffers { input: 5, output: 40_000, output_room: 65_536 }, now);
+        let expected = "id=7 addr=10.0.0.9:5 laddr=10.0.0.1:6379 fd=12 name= age=7 idle=7 flags=N capa= db=0 sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf=5 \
+                        qbuf-free=0 argv-mem=0 multi-mem=0 rbs=65536 rbp=16384 obl=16384 oll=2 omem=23616 tot-mem=65541 events=rw cmd=NULL user=default \
+                        redir=-1 resp=2 lib-name= lib-ver= tot-net-in=26 tot-net-out=40020 tot-cmds=3\n";
+        assert_eq!(line, expected);
+    }
 }

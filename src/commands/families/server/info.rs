@@ -97,7 +97,7 @@ fn info(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
         let named = |word: &str| names().any(|name| is(name, word));
         named(section.title) || named("all") || named("everything") || section.default && (args.len() == 1 || named("default"))
     };
-    ctx.server.peak_memory = ctx.server.peak_memory.max(used_memory(ctx));
+    ctx.server.peak_memory = ctx.server.peak_memory.max(Used::by(ctx).all());
     let mut text = Text::default();
     for section in SECTIONS.iter().filter(|section| asked(section)) {
         text.section(section.title);
@@ -190,23 +190,68 @@ fn clients(ctx: &Context<'_>, text: &mut Text) {
     ]);
 }
 
-/// What is counted: keys and values, the backlog, and clients' buffers.
-fn used_memory(ctx: &Context<'_>) -> u64 {
-    let mut buffers = 0;
-    ctx.clients.visit_others(&mut |_, held| buffers += held.input + held.output);
-    (ctx.keyspace.cost() + buffers) as u64 + ctx.stream.backlog().map_or(0, Backlog::len)
+/// What is counted, in bytes.
+struct Used {
+    keys: u64,
+    backlog: u64,
+    clients: u64,
+    replicas: u64,
 }
 
+impl Used {
+    fn by(ctx: &Context<'_>) -> Self {
+        let (keys, backlog) = (ctx.keyspace.cost() as u64, ctx.stream.backlog().map_or(0, Backlog::len));
+        let mut used = Self { keys, backlog, clients: 0, replicas: 0 };
+        ctx.clients.visit_others(&mut |client, held| {
+            let class = if client.is_replica() { &mut used.replicas } else { &mut used.clients };
+            *class += (held.input + held.output) as u64;
+        });
+        used
+    }
+
+    fn overhead(&self) -> u64 {
+        self.backlog + self.clients + self.replicas
+    }
+
+    fn all(&self) -> u64 {
+        self.keys + self.overhead()
+    }
+}
+
+/// `used_memory` is counted, and leaves out what the process took at its start, which is measured.
 fn memory(ctx: &Context<'_>, text: &mut Text) {
-    let usage = ctx.server.usage;
-    text.bytes("used_memory", used_memory(ctx));
+    let (usage, used, startup, peak) = (ctx.server.usage, Used::by(ctx), ctx.server.startup_bytes, ctx.server.peak_memory);
+    let part = |bytes: u64, of: u64| bytes as f64 / of.max(1) as f64;
+    let links: usize = ctx.cluster.links.iter().map(|link| link.send_buffer).sum();
+    text.bytes("used_memory", used.all());
     text.bytes("used_memory_rss", usage.resident_bytes);
-    text.bytes("used_memory_peak", ctx.server.peak_memory);
+    text.bytes("used_memory_peak", peak);
+    text.lines(&[
+        ("used_memory_peak_perc", &format_args!("{:.2}%", 100.0 * part(used.all(), peak))),
+        ("used_memory_overhead", &used.overhead()),
+        ("used_memory_startup", &startup),
+        ("used_memory_dataset", &used.keys),
+        ("used_memory_dataset_perc", &format_args!("{:.2}%", 100.0 * part(used.keys, used.all()))),
+    ]);
     text.bytes("total_system_memory", usage.system_bytes);
     text.lines(&[("number_of_cached_scripts", &0), ("number_of_functions", &0), ("number_of_libraries", &0)]);
     // There is no limit and no eviction, whatever the option says.
     text.bytes("maxmemory", 0);
-    text.lines(&[("maxmemory_policy", &"noeviction"), ("mem_allocator", &"libc"), ("active_defrag_running", &0)]);
+    text.lines(&[
+        ("maxmemory_policy", &"noeviction"),
+        ("mem_fragmentation_ratio", &format_args!("{:.2}", part(usage.resident_bytes, used.all() + startup))),
+        ("mem_fragmentation_bytes", &(usage.resident_bytes.cast_signed() - (used.all() + startup).cast_signed())),
+        ("mem_not_counted_for_evict", &0),
+        ("mem_replication_backlog", &used.backlog),
+        ("mem_total_replication_buffers", &(used.backlog + used.replicas)),
+        ("mem_clients_slaves", &used.replicas),
+        ("mem_clients_normal", &used.clients),
+        ("mem_cluster_links", &links),
+        ("mem_aof_buffer", &0),
+        ("mem_allocator", &"libc"),
+        ("active_defrag_running", &0),
+        ("lazyfree_pending_objects", &ctx.keyspace.to_be_freed()),
+    ]);
 }
 
 fn persistence(ctx: &Context<'_>, text: &mut Text) {
@@ -223,6 +268,7 @@ fn persistence(ctx: &Context<'_>, text: &mut Text) {
         ("rdb_last_bgsave_time_sec", &took(persistence.took)),
         ("rdb_current_bgsave_time_sec", &took(since)),
         ("rdb_saves", &persistence.saves),
+        ("rdb_last_cow_size", &0),
         ("rdb_last_load_keys_expired", &0),
         ("rdb_last_load_keys_loaded", &persistence.keys_loaded),
         ("aof_enabled", &0),
@@ -245,18 +291,27 @@ fn persistence(ctx: &Context<'_>, text: &mut Text) {
 }
 
 fn stats(ctx: &Context<'_>, text: &mut Text) {
-    let stats = &ctx.server.stats;
+    let (stats, now) = (&ctx.server.stats, ctx.now.mono);
+    let ((input, replica_input), (output, replica_output)) = (stats.input.kbps(now), stats.output.kbps(now));
     text.lines(&[
         ("total_connections_received", &stats.connections_received),
         ("total_commands_processed", &stats.commands_processed),
         ("instantaneous_ops_per_sec", &stats.commands_per_second(ctx.now)),
-        ("total_net_input_bytes", &stats.net_input_bytes),
-        ("total_net_output_bytes", &stats.net_output_bytes),
+        ("total_net_input_bytes", &stats.input.total),
+        ("total_net_output_bytes", &stats.output.total),
+        ("total_net_repl_input_bytes", &stats.input.replication),
+        ("total_net_repl_output_bytes", &stats.output.replication),
+        ("instantaneous_input_kbps", &format_args!("{input:.2}")),
+        ("instantaneous_output_kbps", &format_args!("{output:.2}")),
+        ("instantaneous_input_repl_kbps", &format_args!("{replica_input:.2}")),
+        ("instantaneous_output_repl_kbps", &format_args!("{replica_output:.2}")),
         ("rejected_connections", &stats.connections_rejected),
         ("sync_full", &stats.sync_full),
         ("sync_partial_ok", &stats.sync_partial_ok),
         ("sync_partial_err", &stats.sync_partial_err),
         ("expired_keys", &ctx.keyspace.expired_count()),
+        // Nothing is sampled: keys go when their time is over.
+        ("expired_stale_perc", &"0.00"),
         ("evicted_keys", &0),
         ("evicted_clients", &0),
         ("keyspace_hits", &stats.keyspace_hits),
