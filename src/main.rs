@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         eprintln!("the arguments are not UTF-8");
         return ExitCode::FAILURE;
     };
-    match config::from_args(&args, &|path: &Path| std::fs::read(path)) {
+    match config::from_args(&args, &read) {
         Ok(Launch::Run(config)) => exit_code(server::run(*config)),
         Ok(Launch::Help(text) | Launch::Version(text)) => print(&text, true),
         Ok(Launch::CheckNodesConf(file)) => check(&file),
@@ -26,6 +26,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The configuration file, or what stands in its place.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    if path != Path::new(config::STANDARD_INPUT) {
+        return std::fs::read(path);
+    }
+    let mut text = Vec::new();
+    io::Read::read_to_end(&mut io::stdin(), &mut text).map(|_| text)
 }
 
 fn exit_code(code: i32) -> ExitCode {

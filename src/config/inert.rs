@@ -30,7 +30,7 @@ const COUNT: Kind = Kind::Number(0, i64::MAX);
 const INT: Kind = Kind::Number(0, i32::MAX as i64);
 /// A threshold that -1 switches off.
 const ABOVE: Kind = Kind::Number(-1, i64::MAX);
-const BYTES: Kind = Kind::Memory(0, u64::MAX);
+const BYTES: Kind = Kind::Memory(0, i64::MAX as u64);
 const TEXT: Kind = Kind::Text;
 const GUARDED: Kind = Kind::Choice(&["no", "yes", "local"]);
 const NO_TLS: &str = "TLS is not supported: put a TLS proxy before the port, or a network that encrypts";
@@ -54,8 +54,8 @@ pub(super) fn refused(name: &str) -> Option<&'static str> {
 #[rustfmt::skip]
 pub(super) const OPTIONS: &[Opt] = &[
     // The cluster's, for what is done otherwise here, or not at all.
-    inert("cluster-announce-client-ipv4", TEXT, ""),
-    inert("cluster-announce-client-ipv6", TEXT, ""),
+    inert("cluster-announce-client-ipv4", Kind::Ipv4, ""),
+    inert("cluster-announce-client-ipv6", Kind::Ipv6, ""),
     inert("cluster-announce-tls-port", Kind::Number(0, 65535), "0"),
     inert("cluster-announce-client-port", Kind::Number(0, 65535), "0"),
     inert("cluster-announce-client-tls-port", Kind::Number(0, 65535), "0"),
@@ -67,7 +67,7 @@ pub(super) const OPTIONS: &[Opt] = &[
     inert("cluster-config-save-behavior", Kind::Choice(&["sync", "best-effort"]), "sync"),
     inert("cluster-databases", Kind::Number(1, i32::MAX as i64), "1"),
     inert("cluster-slot-migration-log-max-len", COUNT, "1000"),
-    inert("slot-migration-max-failover-repl-bytes", ABOVE, "0"),
+    inert("slot-migration-max-failover-repl-bytes", Kind::MemoryOrNone, "0"),
     // Process and network.
     inert("databases", Kind::Number(1, i32::MAX as i64), "16"),
     inert("hz", INT, "10"),
@@ -173,7 +173,7 @@ pub(super) const OPTIONS: &[Opt] = &[
     inert("repl-disable-tcp-nodelay", YES_NO, "no"),
     inert("dual-channel-replication-enabled", YES_NO, "no"),
     // Memory and encodings.
-    missing("maxmemory", BYTES, "0", "there is no limit on memory and no eviction: bound what clients write, or the process by its supervisor"),
+    missing("maxmemory", Kind::Memory(0, u64::MAX), "0", "there is no limit on memory and no eviction: bound what clients write, or the process by its supervisor"),
     inert("maxmemory-policy", Kind::Choice(&["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", "allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction"]), "noeviction"),
     inert("maxmemory-samples", Kind::Number(1, i32::MAX as i64), "5"),
     inert("maxmemory-eviction-tenacity", Kind::Number(0, 100), "10"),
@@ -188,7 +188,7 @@ pub(super) const OPTIONS: &[Opt] = &[
     inert("activerehashing", YES_NO, "yes"),
     inert("active-expire-effort", Kind::Number(1, 10), "1"),
     inert("activedefrag", YES_NO, "no"),
-    inert("active-defrag-ignore-bytes", BYTES, "104857600"),
+    inert("active-defrag-ignore-bytes", Kind::Memory(1, i64::MAX as u64), "104857600"),
     inert("active-defrag-threshold-lower", Kind::Number(0, 1000), "10"),
     inert("active-defrag-threshold-upper", Kind::Number(0, 1000), "100"),
     inert("active-defrag-cycle-min", Kind::Number(1, 99), "1"),
@@ -203,7 +203,7 @@ pub(super) const OPTIONS: &[Opt] = &[
     inert("set-max-listpack-entries", COUNT, "128"),
     inert("set-max-listpack-value", COUNT, "64"),
     also(inert("zset-max-listpack-entries", COUNT, "128"), "zset-max-ziplist-entries"),
-    also(inert("zset-max-listpack-value", Kind::Memory(0, u64::MAX), "64"), "zset-max-ziplist-value"),
+    also(inert("zset-max-listpack-value", BYTES, "64"), "zset-max-ziplist-value"),
     inert("hll-sparse-max-bytes", BYTES, "3000"),
     inert("stream-node-max-bytes", BYTES, "4096"),
     inert("stream-node-max-entries", COUNT, "100"),

@@ -71,6 +71,10 @@ impl Setting for OutputLimits {
     }
 
     fn read_onto(&self, _: &Kind, words: &[Word]) -> Result<Self, String> {
+        if words.is_empty() {
+            // As Redis takes an empty value of CONFIG SET.
+            return Ok(*self);
+        }
         let words: Vec<&str> = list(words).collect();
         if words.is_empty() || !words.len().is_multiple_of(4) {
             return Err("Wrong number of arguments in buffer limit configuration.".into());

@@ -26,10 +26,13 @@ pub enum Launch {
     CheckNodesConf(PathBuf),
 }
 
+/// In the place of a file: it is read, and CONFIG REWRITE has none to write to.
+pub const STANDARD_INPUT: &str = "-";
+
 /// The lines that have set something, in their order: the option, where, and what stands there.
 type Lines = Vec<(&'static str, Source, String)>;
 
-/// Reads the arguments after the program's name: `[file] [--option value...]...`, or one of `--help`, `--version`,
+/// Reads the arguments after the program's name: `[file | -] [--option value...]...`, or one of `--help`, `--version`,
 /// `--check-nodes-conf FILE`.
 pub fn from_args(args: &[String], read_file: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Launch, ConfigError> {
     match args {
@@ -37,15 +40,12 @@ pub fn from_args(args: &[String], read_file: &dyn Fn(&Path) -> io::Result<Vec<u8
         [first] if first == "--version" || first == "-v" => return Ok(Launch::Version(version())),
         [first, file] if first == "--check-nodes-conf" => return Ok(Launch::CheckNodesConf(file.into())),
         [first, ..] if first == "--check-nodes-conf" => return Err(ConfigError::Usage("--check-nodes-conf takes one file".into())),
-        [first, ..] if first == "-" => {
-            return Err(ConfigError::Usage("reading the configuration from standard input is not supported".into()));
-        }
         _ => {}
     }
     let mut config = Config::shipped();
     let (mut lines, mut begun) = (Lines::new(), Vec::new());
     let options = match args {
-        [file, rest @ ..] if !file.starts_with('-') => {
+        [file, rest @ ..] if !file.starts_with('-') || file == STANDARD_INPUT => {
             load_file(&mut config, Path::new(file), read_file, &mut lines, &mut begun)?;
             rest
         }
@@ -75,7 +75,7 @@ fn load_file(
     if text.len() > MAX_FILE {
         return Err(unreadable(format!("longer than {MAX_FILE} bytes")));
     }
-    config.file = Some(path.to_owned());
+    config.file = (path != Path::new(STANDARD_INPUT)).then(|| path.to_owned());
     for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
         let line = line.trim_ascii();
         if line.is_empty() || line.starts_with(b"#") {
@@ -142,6 +142,9 @@ fn set_one(config: &mut Config, name: &str, values: &[Word], begun: &mut Vec<&'s
         return Err(reason.into());
     }
     let option = options::find(name).ok_or("Bad directive or wrong number of arguments: no such option")?;
+    if values.is_empty() {
+        return Err("wrong number of arguments".into());
+    }
     if option.kind.adds_up() && !begun.contains(&option.name) {
         begun.push(option.name);
         option.read(config, &[])?;
@@ -167,7 +170,7 @@ fn version() -> String {
 /// The text of `--help`.
 fn help() -> String {
     let mut out = String::from(
-        "Usage: pontoon [FILE] [--OPTION VALUE...]...\n       pontoon --check-nodes-conf FILE\n       pontoon --version | --help\n\n\
+        "Usage: pontoon [FILE | -] [--OPTION VALUE...]...\n       pontoon --check-nodes-conf FILE\n       pontoon --version | --help\n\n\
          FILE has redis.conf's syntax; options typed here come after it. '*': CONFIG SET can change it.\n\nOptions:\n",
     );
     for option in options::all().filter(|option| option.has_effect()) {

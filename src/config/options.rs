@@ -164,7 +164,7 @@ const START: bool = false;
 const DAY: i64 = 86_400_000;
 const INT: Kind = Kind::Number(0, i32::MAX as i64);
 const PORT: Kind = Kind::Number(0, 65535);
-const BYTES: Kind = Kind::Memory(0, u64::MAX);
+const BYTES: Kind = Kind::Memory(0, i64::MAX as u64);
 
 options! {
     /// Every option's value. Made by [`from_args`](super::from_args) or [`Config::shipped`], so that each value is within its bounds;

@@ -115,6 +115,13 @@ fn what_somebody_may_count_on_stays_off() {
 fn what_has_no_effect_has_the_peers_bounds() {
     for line in [
         "maxmemory-samples 0",
+        "hz 05",
+        "hz +5",
+        "cluster-announce-client-ipv4 ::1",
+        "cluster-announce-client-ipv6 1.2.3.4",
+        "active-defrag-ignore-bytes 0",
+        "latency-tracking-info-percentiles abc",
+        "auto-aof-rewrite-min-size 9223372036854775808",
         "slowlog-log-slower-than -5",
         "unixsocketperm 999999",
         "io-threads 0",
@@ -130,9 +137,15 @@ fn what_has_no_effect_has_the_peers_bounds() {
         let (name, value) = line.split_once(' ').unwrap();
         assert!(Config::shipped().set(&[(name, value)]).is_err(), "{line}");
     }
-    for line in
-        ["maxclients 4294967295", "timeout 100000", "slowlog-log-slower-than -1", "client-query-buffer-limit 100gb", "tcp-backlog 0"]
-    {
+    for line in [
+        "slot-migration-max-failover-repl-bytes 1gb",
+        "auto-aof-rewrite-min-size \"\"",
+        "maxclients 4294967295",
+        "timeout 100000",
+        "slowlog-log-slower-than -1",
+        "client-query-buffer-limit 100gb",
+        "tcp-backlog 0",
+    ] {
         config_of("c.conf", line);
     }
 }
@@ -163,6 +176,8 @@ fn the_command_line_is_read_as_by_redis() {
     for none in [&["c.conf", "--save", ""][..], &["c.conf", "--save"], &["c.conf", "--save", "--port", "7001"]] {
         assert_eq!(value(&of(none), "save"), "", "{none:?}");
     }
+    let config = of(&["-", "--port", "7001"]);
+    assert_eq!((config.file.as_deref(), config.port, value(&config, "save").as_str()), (None, 7001, "900 1 300 10"));
     assert!(error_of("--port 7001 maxclients 50", "").contains("wrong number of arguments"));
 }
 
@@ -236,6 +251,8 @@ fn errors_name_file_line_and_reason() {
         ("port 99999", "c.conf:1", "between 1 and 65535"),
         ("port 1 2", "c.conf:1", "wrong number of arguments"),
         ("port", "c.conf:1", "wrong number of arguments"),
+        ("save", "c.conf:1", "wrong number of arguments"),
+        ("client-output-buffer-limit", "c.conf:1", "wrong number of arguments"),
         ("cluster-enabled no", "c.conf:1", "Pontoon is a cluster node"),
         ("daemonize yes", "c.conf:1", "supervisor"),
         ("include other.conf", "c.conf:1", "not supported"),

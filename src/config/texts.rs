@@ -3,6 +3,8 @@
 //! Owns: those forms, and why another is refused (Redis' words). Must not: know any option by name.
 //! Contract: docs/operations.md, "Options".
 
+use std::str::FromStr;
+
 use super::words::{Word, list, memory};
 
 pub(super) fn octal(word: &str, most: i64) -> Result<String, String> {
@@ -13,6 +15,16 @@ pub(super) fn octal(word: &str, most: i64) -> Result<String, String> {
 pub(super) fn memory_or_percent(word: &str) -> Result<String, String> {
     let percent = word.strip_suffix('%').and_then(|digits| digits.parse::<u32>().ok()).map(|percent| format!("{percent}%"));
     percent.or_else(|| memory(word).map(|bytes| bytes.to_string())).ok_or_else(|| "argument must be a memory or percent value".into())
+}
+
+pub(super) fn memory_or_none(word: &str) -> Result<String, String> {
+    let bytes = if word == "-1" { Some(word.to_owned()) } else { memory(word).map(|bytes| bytes.to_string()) };
+    bytes.ok_or_else(|| "argument must be a memory value".into())
+}
+
+/// An address of this kind, or nothing.
+pub(super) fn address<A: FromStr>(word: &str, reason: &str) -> Result<String, String> {
+    if word.is_empty() || word.parse::<A>().is_ok() { Ok(word.into()) } else { Err(reason.into()) }
 }
 
 pub(super) fn oom_scores(words: &[Word]) -> Result<String, String> {
@@ -29,9 +41,11 @@ pub(super) fn oom_scores(words: &[Word]) -> Result<String, String> {
 }
 
 pub(super) fn percentiles(words: &[Word]) -> Result<String, String> {
-    let is_one = |word: &str| word.parse::<f64>().is_ok_and(|percent| (0.0..=100.0).contains(&percent));
-    if !list(words).all(is_one) {
-        return Err("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]".into());
+    for word in list(words) {
+        let percent: f64 = word.parse().map_err(|_| "Invalid latency-tracking-info-percentiles parameters")?;
+        if !(0.0..=100.0).contains(&percent) {
+            return Err("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]".into());
+        }
     }
     Ok(list(words).collect::<Vec<_>>().join(" "))
 }

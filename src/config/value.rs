@@ -9,7 +9,8 @@ use super::save_points::SavePoints;
 use super::shutdown::ShutdownOptions;
 use super::texts;
 use super::words::{Word, list, memory, one, one_word};
-use std::net::{IpAddr, Ipv4Addr};
+use crate::types::decimal::parse_i64;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What an option's value may be.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +51,12 @@ pub(super) enum Kind {
     Octal(i64),
     /// Bytes with an optional unit, or a percentage.
     MemoryOrPercent,
+    /// Bytes with an optional unit, or -1 for no bound.
+    MemoryOrNone,
+    /// An IPv4 address, or nothing.
+    Ipv4,
+    /// An IPv6 address, or nothing.
+    Ipv6,
     /// Three whole numbers of -2000 to 2000.
     OomScores,
     /// Numbers from 0 to 100.
@@ -93,6 +100,9 @@ impl Kind {
             Self::Bytes | Self::Text | Self::SafeText | Self::Name | Self::Hostname | Self::Ip => String::read(self, words),
             Self::Octal(most) => texts::octal(one(words)?, *most),
             Self::MemoryOrPercent => texts::memory_or_percent(one(words)?),
+            Self::MemoryOrNone => texts::memory_or_none(one(words)?),
+            Self::Ipv4 => texts::address::<Ipv4Addr>(one(words)?, "Invalid IPv4 address"),
+            Self::Ipv6 => texts::address::<Ipv6Addr>(one(words)?, "Invalid IPv6 address"),
             Self::OomScores => texts::oom_scores(words),
             Self::Percentiles => texts::percentiles(words),
             Self::ReplicaOf => texts::replica_of(words),
@@ -109,12 +119,13 @@ impl Kind {
             Self::Bytes | Self::Text | Self::SafeText | Self::Name | Self::Hostname => "<text>".into(),
             Self::KeyspaceEvents => "<letters>".into(),
             Self::ShutdownOptions => "<word>...".into(),
-            Self::Ip => "<ip>".into(),
+            Self::Ip | Self::Ipv4 | Self::Ipv6 => "<ip>".into(),
             Self::Words(_) => "<word>...".into(),
             Self::OutputLimits => "<class> <hard> <soft> <seconds>".into(),
             Self::SavePoints => "<seconds> <changes>...".into(),
             Self::Octal(_) => "<octal number>".into(),
             Self::MemoryOrPercent => "<bytes>|<percent>%".into(),
+            Self::MemoryOrNone => "<bytes>|-1".into(),
             Self::OomScores | Self::Percentiles => "<number>...".into(),
             Self::ReplicaOf => "<host> <port>".into(),
         }
@@ -164,9 +175,9 @@ fn bounded(kind: &Kind, words: &[Word]) -> Result<i128, String> {
             let value = memory(word).ok_or("argument must be a memory value")?;
             (i128::from(value), i128::from(low), i128::from(high))
         }
-        Kind::Raised(least) => return bounded(&Kind::Memory(1, u64::MAX), words).map(|value| value.max(i128::from(least))),
+        Kind::Raised(least) => return bounded(&Kind::Memory(1, i64::MAX as u64), words).map(|value| value.max(i128::from(least))),
         Kind::Number(low, high) => {
-            let value = word.parse::<i64>().map_err(|_| "argument couldn't be parsed into an integer")?;
+            let value = parse_i64(word.as_bytes()).ok_or("argument couldn't be parsed into an integer")?;
             (i128::from(value), i128::from(low), i128::from(high))
         }
         _ => return Err("argument couldn't be parsed into an integer".into()),
@@ -333,11 +344,11 @@ mod tests {
 
     #[test]
     fn memory_values_have_units() {
-        let cases = [("1", 1), ("1b", 1), ("2k", 2000), ("2kb", 2048), ("64mb", 64 << 20), ("1GB", 1 << 30), ("3m", 3_000_000)];
+        let cases = [("", 0), ("1", 1), ("1b", 1), ("2k", 2000), ("2kb", 2048), ("64mb", 64 << 20), ("1GB", 1 << 30), ("3m", 3_000_000)];
         for (text, bytes) in cases {
             assert_eq!(memory(text), Some(bytes), "{text}");
         }
-        for bad in ["", "mb", "1tb", "-1", "1.5gb", "99999999999999999999", "18446744073709551615kb"] {
+        for bad in ["mb", "1tb", "-1", "1.5gb", "99999999999999999999", "18446744073709551615kb"] {
             assert_eq!(memory(bad), None, "{bad}");
         }
     }

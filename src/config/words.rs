@@ -21,8 +21,11 @@ pub(super) fn list(words: &[Word]) -> impl Iterator<Item = &str> {
     words.iter().flat_map(|word| std::str::from_utf8(word).unwrap_or("\u{fffd}").split_ascii_whitespace())
 }
 
-/// Bytes with an optional unit, as redis.conf has them: `k` = 1000, `kb` = 1024 and so on.
+/// Bytes with an optional unit, as redis.conf has them: `k` = 1000, `kb` = 1024 and so on; nothing is 0.
 pub(super) fn memory(word: &str) -> Option<u64> {
+    if word.is_empty() {
+        return Some(0);
+    }
     let digits = word.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = word.split_at(digits);
     let factor: u64 = match unit.to_ascii_lowercase().as_str() {

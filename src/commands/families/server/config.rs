@@ -2,6 +2,7 @@
 //!
 //! Owns: the replies. Must not: know an option (the config room does), or write a file (the node does).
 
+use crate::cluster::Address;
 use crate::commands::engine::parse::{SYNTAX_ERROR, shown};
 use crate::commands::engine::{Command, Context, Flag, Flow, Group, Wait};
 use crate::wire::Args;
@@ -26,7 +27,13 @@ const SUBCOMMANDS: &[Command] = &[
 ];
 
 fn get(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
-    let found: BTreeMap<&str, Vec<u8>> = args.skip(2).iter().flat_map(|pattern| ctx.config.get(pattern)).collect();
+    let mut found: BTreeMap<&str, Vec<u8>> = args.skip(2).iter().flat_map(|pattern| ctx.config.get(pattern)).collect();
+    // No option decides it: the log does.
+    let primary = ctx.cluster.primary().and_then(|primary| ctx.cluster.state.member(&primary));
+    if let Some(Address { ip, port, .. }) = primary.map(|primary| &primary.address) {
+        let named = ["replicaof", "slaveof"];
+        found.iter_mut().filter(|(name, _)| named.contains(name)).for_each(|(_, value)| *value = format!("{ip} {port}").into_bytes());
+    }
     ctx.reply.map(found.len());
     for (name, value) in found {
         ctx.reply.bulk(name.as_bytes());

@@ -466,3 +466,15 @@ fn a_history_that_begins_at_the_greatest_offset_of_a_file_goes_on() {
     }
     assert!(net.history(0).offset > RDB_OFFSET.greatest);
 }
+
+#[test]
+fn clients_are_shown_whom_it_replicates_as_an_option() {
+    let mut net = Net::with_replicas();
+    let answers: Vec<String> = (0..net.nodes.len()).map(|at| net.ask(at, "CONFIG GET slaveo*")).collect();
+    for (at, answer) in answers.iter().enumerate() {
+        let is_replica = net.nodes[at].dataset.role.primary().is_some();
+        let is_shown = answer.starts_with("*2\r\n$7\r\nslaveof\r\n$13\r\n10.0.0.1 700");
+        assert!(is_shown == is_replica && is_replica != answer.ends_with("\r\n$0\r\n\r\n"), "{answer}");
+    }
+    assert!(answers.iter().any(|answer| answer.contains("10.0.0.1 700")));
+}
