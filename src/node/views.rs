@@ -109,6 +109,8 @@ mod tests {
         assert_eq!(net.ask(1, &format!("CONFIG SET {options}")), "+OK\r\n");
         let text = net.ask(1, "CLUSTER NODES");
         assert!(text.contains(":9001@9002,a.b myself,"), "{text}");
+        let text = net.ask(1, "MULTI\r\nCONFIG SET cluster-announce-hostname c.d\r\nCLUSTER NODES\r\nEXEC");
+        assert!(text.contains(":9001@9002,c.d myself,"), "{text}");
         assert!(net.ask(1, "CLUSTER SHARDS").contains(":9001\r\n"));
         assert!(!net.ask(0, "CLUSTER NODES").contains("9001"), "elsewhere it is known when it is committed");
     }

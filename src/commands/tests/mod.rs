@@ -131,6 +131,7 @@ impl Desk {
             pause: None,
             pubsub: PubSub::default(),
         };
+        (desk.config.cluster_announce_port, desk.config.cluster_announce_bus_port) = (7001, 17_001);
         desk.apply(join);
         desk.give_slots(None, Some(ME), 0, 16383);
         desk

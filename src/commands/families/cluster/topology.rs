@@ -27,13 +27,17 @@ pub(super) fn myshardid(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
     Flow::Done
 }
 
-/// This node's own address for clients: what it announces counts from the next command on. Its IP, unless it was told one, is what the
-/// cluster has found out.
+/// This node's own address for clients: what it announces counts from the next command on, also within EXEC. Its IP, unless it was told
+/// one, is what the cluster has found out.
 fn own_address(ctx: &Context<'_>) -> Address {
-    let known = ctx.cluster.state.member(&ctx.cluster.me).map(|member| &member.address.ip);
-    let known = known.filter(|ip| ctx.config.cluster_announce_ip.is_empty() && !ip.is_empty());
-    let mut own = ctx.cluster.address.clone();
-    known.into_iter().for_each(|ip| own.ip.clone_from(ip));
+    let (config, mut own) = (&*ctx.config, ctx.cluster.address.clone());
+    let known = ctx.cluster.state.member(&ctx.cluster.me).map(|member| member.address.ip.as_str());
+    match config.cluster_announce_ip.as_str() {
+        "" => known.filter(|ip| !ip.is_empty()).into_iter().for_each(|ip| ip.clone_into(&mut own.ip)),
+        told => told.clone_into(&mut own.ip),
+    }
+    (own.port, own.bus_port) = (config.announced_port(), config.announced_bus_port());
+    own.hostname.clone_from(&config.cluster_announce_hostname);
     own
 }
 
