@@ -259,6 +259,13 @@ impl Keyspace {
         true
     }
 
+    /// Removes the key as one whose time is over, which a command says; false if it was not there.
+    pub fn expire(&mut self, slot: Slot, key: &[u8], now: Millis) -> bool {
+        let removed = self.remove(slot, key, now);
+        self.expired += u64::from(removed);
+        removed
+    }
+
     fn remove_at(&mut self, slot: Slot, hash: KeyHash, position: Position, key: &[u8]) {
         self.put_aside(slot, hash, key, Some(position));
         self.change(slot, |dictionary, rules| dictionary.remove(position, rules));

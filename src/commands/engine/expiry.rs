@@ -13,9 +13,15 @@ pub fn end_life(ctx: &mut Context<'_>, key: &[u8], end: Millis) {
         ctx.notify(Event::EXPIRE, key);
         ctx.propagate_until(&[b"PEXPIREAT".into(), key.into()], end);
     } else {
-        ctx.keyspace.remove(ctx.slot, key, ctx.now.wall);
-        ctx.notify(Event::DEL, key);
-        ctx.propagate_instead(&[b"DEL", key]);
+        expire(ctx, key);
+    }
+}
+
+/// Ends the life of a key now, if it is there.
+pub fn expire(ctx: &mut Context<'_>, key: &[u8]) {
+    if ctx.keyspace.expire(ctx.slot, key, ctx.now.wall) {
+        ctx.notify(Event::EXPIRED, key);
+        ctx.propagate_instead(&[b"UNLINK", key]);
     }
 }
 

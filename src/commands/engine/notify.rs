@@ -21,7 +21,7 @@ impl Event {
     /// It was given a time to live.
     pub const EXPIRE: Self = Self::new("expire", EventClass::Generic);
     /// It was removed because its time was over.
-    const EXPIRED: Self = Self::new("expired", EventClass::Expired);
+    pub const EXPIRED: Self = Self::new("expired", EventClass::Expired);
     /// A read did not find it.
     const KEYMISS: Self = Self::new("keymiss", EventClass::KeyMiss);
     /// It was made; what made it is an event of its own.

@@ -20,7 +20,14 @@ pub fn number<T: TryFrom<i64>>(arg: &[u8]) -> Option<T> {
     T::try_from(integer(arg)?).ok()
 }
 
-/// An argument for an error text: at most `limit` bytes of it, what is not UTF-8 replaced.
+/// A number in the range of 32 bits, or the error: what is a number, but too large, is told so.
+pub fn small(arg: &[u8]) -> Result<i32, &'static str> {
+    let number = integer(arg).ok_or(NOT_AN_INTEGER)?;
+    i32::try_from(number).map_err(|_| "ERR value is out of range, value must between -2147483648 and 2147483647")
+}
+
+/// An argument for an error text: at most `limit` bytes of it, and as in C nothing from a NUL on; what is not UTF-8 is replaced.
 pub fn shown(arg: &[u8], limit: usize) -> std::borrow::Cow<'_, str> {
-    String::from_utf8_lossy(&arg[..arg.len().min(limit)])
+    let end = arg.iter().take(limit).position(|byte| *byte == 0).unwrap_or(arg.len().min(limit));
+    String::from_utf8_lossy(&arg[..end])
 }

@@ -60,14 +60,21 @@ fn dump(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
 }
 
 fn list(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
-    let mut at = 2;
-    while let Some(option) = args.nth(at) {
-        at += match option {
-            _ if is(option, "withcode") => 1,
-            _ if is(option, "libraryname") && at + 1 < args.len() => 2,
-            _ if is(option, "libraryname") => return ctx.fail("ERR library name argument was not given"),
-            _ => return ctx.fail(&format!("ERR Unknown argument {}", shown(option, 128))),
+    let (mut with_code, mut of_library) = (false, false);
+    let mut words = args.skip(2).iter();
+    while let Some(word) = words.next() {
+        // Each may be said once.
+        let known = match word {
+            _ if is(word, "withcode") => !std::mem::replace(&mut with_code, true),
+            _ if is(word, "libraryname") => !std::mem::replace(&mut of_library, true),
+            _ => false,
         };
+        if !known {
+            return ctx.fail(&format!("ERR Unknown argument {}", shown(word, 128)));
+        }
+        if is(word, "libraryname") && words.next().is_none() {
+            return ctx.fail("ERR library name argument was not given");
+        }
     }
     ctx.reply.array(0);
     Flow::Done

@@ -11,10 +11,12 @@ use crate::wire::Args;
 const MAX_WATCHED_KEYS: usize = 4096;
 
 const FLAGS: &[Flag] = &[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Fast, Flag::AllowBusy];
+/// What begins a transaction, or is to be said before one.
+const BEFORE: &[Flag] = &[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Fast, Flag::NoMulti, Flag::AllowBusy];
 
 /// The family's commands.
 pub const COMMANDS: &[Command] = &[
-    Command::new("multi", 1, FLAGS, Group::TRANSACTIONS, "1.2.0", "Starts a transaction.", multi).also(&[Flag::Streamed, Flag::NotQueued]),
+    Command::new("multi", 1, BEFORE, Group::TRANSACTIONS, "1.2.0", "Starts a transaction.", multi).also(&[Flag::Streamed, Flag::NotQueued]),
     Command::new(
         "exec",
         1,
@@ -29,7 +31,7 @@ pub const COMMANDS: &[Command] = &[
     Command::new(
         "watch",
         -2,
-        FLAGS,
+        BEFORE,
         Group::TRANSACTIONS,
         "2.2.0",
         "Monitors changes to keys to determine the execution of a transaction.",
@@ -41,9 +43,6 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 fn multi(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
-    if ctx.client.multi.is_some() {
-        return ctx.fail("ERR MULTI calls can not be nested");
-    }
     ctx.client.multi = Some(Box::default());
     ctx.done()
 }
@@ -73,9 +72,6 @@ fn discard(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
 }
 
 fn watch(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
-    if ctx.client.multi.is_some() {
-        return ctx.fail("ERR WATCH inside MULTI is not allowed");
-    }
     if ctx.client.watched.len() + args.len() > MAX_WATCHED_KEYS {
         return ctx.fail("ERR too many watched keys");
     }

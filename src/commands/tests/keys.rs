@@ -73,6 +73,46 @@ fn keys_die_on_time() {
     assert_eq!((desk.shown("append k 6"), desk.shown("ttl k")), (":1".to_owned(), ":-1".to_owned()), "a new key");
 }
 
+/// As valkey-server 8.1: redis-server 7.0 sets the key, which then has expired.
+#[test]
+fn what_has_expired_already_is_never_set() {
+    let mut desk = Desk::new();
+    for line in ["set k v exat 1", "set k v pxat 999", "set k v nx exat 1"] {
+        assert_eq!((desk.shown(line), desk.keyspace.len(), desk.keyspace.dirty()), ("+OK".to_owned(), 0, 0), "{line}");
+    }
+    for line in ["set k w exat 1", "set k w xx exat 1", "set k w get exat 1", "getex k exat 1", "expire k -1"] {
+        desk.shown("set k v");
+        desk.shown(line);
+        assert_eq!(desk.keyspace.len(), 0, "{line}");
+    }
+    assert_eq!(desk.keyspace.expired_count(), 5);
+}
+
+#[test]
+fn an_empty_key_matches_no_pattern_but_the_one_for_all() {
+    let mut desk = Desk::new();
+    assert_eq!(desk.request([&b"set"[..], b"", b"v"]).0, Flow::Done);
+    for line in ["keys *", "scan 0 match *"] {
+        assert!(desk.shown(line).ends_with("*1 $0 "), "{line}");
+    }
+    for line in ["keys **", "scan 0 match **", "keys ?"] {
+        assert!(desk.shown(line).ends_with("*0"), "{line}");
+    }
+}
+
+#[test]
+fn texts_end_at_a_nul() {
+    let mut desk = Desk::new();
+    desk.shown("set k v");
+    for (words, text) in [
+        (&[&b"expire"[..], b"k", b"100", b"fo\0o"][..], "-ERR Unsupported option fo\r\n"),
+        (&[b"fo\0o", b"a", b"b\0c"], "-ERR unknown command 'fo', with args beginning with: 'a' 'b' \r\n"),
+        (&[b"scan", b"0", b"type", b"no\0pe"], "-ERR unknown type name 'no'\r\n"),
+    ] {
+        assert_eq!(String::from_utf8(desk.request(words.iter().copied()).1).unwrap(), text);
+    }
+}
+
 #[test]
 fn exec_notices_what_happened_to_watched_keys() {
     let run = |before: &[&str], during: &str, millis: u64| {

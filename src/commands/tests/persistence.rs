@@ -36,6 +36,10 @@ fn what_was_flushed_does_not_wait_for_a_save_point() {
     let mut desk = Desk::new();
     desk.ask("flushall");
     assert!(std::mem::take(&mut desk.server.persistence.save_asked));
+    desk.ask("set k v");
+    desk.ask("flushall");
+    assert!(desk.ask("info persistence").contains("rdb_changes_since_last_save:0\r\n"), "as where FLUSHALL saves before it answers");
+    desk.server.persistence.save_asked = false;
     desk.config.set(&[("save", "")]).unwrap();
     desk.ask("flushall");
     assert!(!desk.server.persistence.save_asked);

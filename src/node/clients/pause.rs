@@ -48,9 +48,10 @@ fn both(a: Pause, b: Pause) -> Pause {
 }
 
 impl Effects {
-    /// CLIENT PAUSE and UNPAUSE: the newest counts.
+    /// CLIENT PAUSE, which only lengthens one that is in force, and makes it stricter; none: CLIENT UNPAUSE.
     pub fn pause_clients(&mut self, pause: Option<Pause>) {
-        self.clients.pauses.by_client = pause;
+        let former = self.clients.pauses.by_client.filter(|_| pause.is_some());
+        self.clients.pauses.by_client = pause.into_iter().chain(former).reduce(both);
         self.pauses_changed();
     }
 
@@ -139,5 +140,28 @@ impl Effects {
                 self.io.sessions.queue_input(conn);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::net::Net;
+
+    #[test]
+    fn a_pause_only_gets_longer_and_stricter() {
+        let mut net = Net::of(1);
+        let out = &mut net.nodes[0].out;
+        for ((held, until), in_force) in [
+            ((Held::Writes, 5000), (Held::Writes, 5000)),
+            ((Held::Writes, 3000), (Held::Writes, 5000)),
+            ((Held::All, 4000), (Held::All, 5000)),
+            ((Held::Writes, 9000), (Held::All, 9000)),
+        ] {
+            out.pause_clients(Some(Pause { held, until }));
+            assert_eq!(out.clients.pauses.in_force(), Some(Pause { held: in_force.0, until: in_force.1 }));
+        }
+        out.pause_clients(None);
+        assert_eq!(out.clients.pauses.in_force(), None);
     }
 }

@@ -11,6 +11,8 @@ use crate::node::dataset::Dataset;
 use crate::node::view::{Effects, View};
 use crate::types::Millis;
 
+/// Keys of which nobody is told when they expire go together (ms).
+const EXPIRE_PATIENCE: Millis = 100;
 /// Expired keys removed in one turn.
 const EXPIRE_BUDGET: usize = 1000;
 /// What is freed in one turn, in small allocations: some tenths of a millisecond.
@@ -24,11 +26,13 @@ pub(in crate::node) fn wanted_notes(config: &Config) -> Wanted {
 }
 
 impl Dataset {
-    /// When the next key expires, if that is to be told on time (mono ms). Otherwise keys go when there is a turn anyway.
+    /// When the next key expires (mono ms), on time if that is to be told. Otherwise keys go when there is a turn anyway, or soon: they
+    /// count until then.
     pub fn next_expiry(&self, view: &View, out: &Effects) -> Option<Millis> {
-        let told = wanted_notes(&view.config).expired && self.may_expire_keys(out);
-        let last = self.keyspace.next_expiry().filter(|_| told)?;
-        Some(view.now.mono.saturating_add(last.saturating_sub(view.now.wall)).saturating_add(1))
+        let last = self.keyspace.next_expiry().filter(|_| self.may_expire_keys(out))?;
+        let due = view.now.mono.saturating_add(last.saturating_sub(view.now.wall)).saturating_add(1);
+        let is_told = wanted_notes(&view.config).expired;
+        Some(if is_told { due } else { due.checked_next_multiple_of(EXPIRE_PATIENCE).unwrap_or(due) })
     }
 
     /// To expire a key is to change it.
@@ -66,6 +70,19 @@ impl Dataset {
 mod tests {
     use crate::keyspace::{Expiry, key_slot};
     use crate::node::net::Net;
+
+    #[test]
+    fn an_idle_node_wakes_for_keys_that_expire() {
+        let mut net = Net::of(1);
+        let node = &mut net.nodes[0];
+        let now = node.view.now;
+        node.dataset.keyspace.set_string(key_slot(b"k"), b"k", b"v", Expiry::At(now.wall + 1234), now.wall);
+        let due = now.mono + 1235;
+        let wakes = node.dataset.next_expiry(&node.view, &node.out).unwrap();
+        assert!((due..due + 100).contains(&wakes), "{wakes}, {due}");
+        node.view.config.set(&[("notify-keyspace-events", "Ex")]).unwrap();
+        assert_eq!(node.dataset.next_expiry(&node.view, &node.out), Some(due));
+    }
 
     #[test]
     fn what_is_overwritten_is_freed_as_fast_as_it_comes() {

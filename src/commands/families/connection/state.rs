@@ -3,7 +3,7 @@
 //! Owns: protocol version, authentication and the routing modes of a client. Must not: touch keys.
 
 use super::client::valid_name;
-use crate::commands::engine::parse::{NOT_AN_INTEGER, SYNTAX_ERROR, integer, is, shown};
+use crate::commands::engine::parse::{SYNTAX_ERROR, integer, is, shown, small};
 use crate::commands::engine::{Command, Context, Flag, Flow, Group};
 use crate::session::SERVER_NAME;
 use crate::types::REDIS_VERSION;
@@ -81,10 +81,10 @@ fn echo(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 }
 
 fn select(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
-    match integer(args.get(1)).and_then(|index| i32::try_from(index).ok()) {
-        Some(0) => ctx.done(),
-        Some(_) => ctx.fail("ERR SELECT is not allowed in cluster mode"),
-        None => ctx.fail(NOT_AN_INTEGER),
+    match small(args.get(1)) {
+        Ok(0) => ctx.done(),
+        Ok(_) => ctx.fail("ERR SELECT is not allowed in cluster mode"),
+        Err(text) => ctx.fail(text),
     }
 }
 

@@ -78,6 +78,9 @@ fn flush(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     }
     ctx.keyspace.clear();
     // What was cleared must not come back with a restart: nobody waits for a save point.
-    ctx.server.persistence.save_asked |= !ctx.config.save.is_empty();
+    if !ctx.config.save.is_empty() {
+        ctx.server.persistence.save_asked = true;
+        ctx.server.persistence.saved_dirty = ctx.keyspace.dirty();
+    }
     ctx.done()
 }

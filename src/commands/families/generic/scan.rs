@@ -2,7 +2,7 @@
 //!
 //! Owns: SCAN's options, and which keys of a step are shown. The walk and its guarantee are the keyspace's.
 
-use crate::commands::engine::parse::{NOT_AN_INTEGER, SYNTAX_ERROR, integer, is};
+use crate::commands::engine::parse::{NOT_AN_INTEGER, SYNTAX_ERROR, integer, is, shown};
 use crate::commands::engine::{Command, Context, Flag, Flow, Group};
 use crate::config::glob_matches;
 use crate::keyspace::Entry;
@@ -13,6 +13,8 @@ use crate::wire::Args;
 const STEP: usize = 1000;
 /// What SCAN looks at in one step, unless COUNT says otherwise.
 const DEFAULT_COUNT: usize = 10;
+/// The types that TYPE takes, Pontoon's own or not.
+const TYPES: [&str; 6] = ["string", "list", "set", "zset", "hash", "stream"];
 /// Redis' hints for clients: what comes is in no order, each shard is asked by itself, and SCAN's cursor is the node's own.
 const UNORDERED: &[&str] = &["request_policy:all_shards", "nondeterministic_output_order"];
 const RANDOM: &[&str] = &["request_policy:all_shards", "response_policy:special", "nondeterministic_output"];
@@ -49,7 +51,7 @@ struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     /// Reads the arguments after the name, or says what is wrong.
-    fn parse(args: Args<'a>, now: Millis) -> Result<Self, &'static str> {
+    fn parse(args: Args<'a>, now: Millis) -> Result<Self, String> {
         let cursor = std::str::from_utf8(args.get(0)).ok().and_then(|text| text.parse().ok());
         let cursor = cursor.ok_or("ERR invalid cursor")?;
         let mut scan = Self { cursor, count: DEFAULT_COUNT, filter: Filter { pattern: None, type_name: None, now } };
@@ -62,9 +64,12 @@ impl<'a> Scan<'a> {
             } else if is(word, "match") {
                 scan.filter.pattern = (value != b"*").then_some(value);
             } else if is(word, "type") {
+                if !TYPES.iter().any(|name| is(value, name)) {
+                    return Err(format!("ERR unknown type name '{}'", shown(value, 128)));
+                }
                 scan.filter.type_name = Some(value);
             } else {
-                return Err(SYNTAX_ERROR);
+                return Err(SYNTAX_ERROR.to_owned());
             }
         }
         Ok(scan)
@@ -74,37 +79,37 @@ impl<'a> Scan<'a> {
 fn scan(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     let scan = match Scan::parse(args.skip(1), ctx.now.wall) {
         Ok(scan) => scan,
-        Err(text) => return ctx.fail(text),
+        Err(text) => return ctx.fail(&text),
     };
-    let mut shown = Vec::new();
+    let mut found = Vec::new();
     let cursor = ctx.keyspace.scan(scan.cursor, scan.count, &mut |entry| {
         if scan.filter.shows(&entry) {
-            shown.push(entry.key);
+            found.push(entry.key);
         }
     });
     ctx.reply.array(2);
     ctx.reply.bulk(cursor.to_string().as_bytes());
-    ctx.reply.array(shown.len());
-    shown.into_iter().for_each(|key| ctx.reply.bulk(key));
+    ctx.reply.array(found.len());
+    found.into_iter().for_each(|key| ctx.reply.bulk(key));
     Flow::Done
 }
 
 fn keys(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     let pattern = Some(args.get(1)).filter(|pattern| *pattern != b"*");
     let filter = Filter { pattern, type_name: None, now: ctx.now.wall };
-    let (mut shown, mut cursor) = (Vec::new(), 0);
+    let (mut found, mut cursor) = (Vec::new(), 0);
     loop {
         cursor = ctx.keyspace.scan(cursor, STEP, &mut |entry| {
             if filter.shows(&entry) {
-                shown.push(entry.key);
+                found.push(entry.key);
             }
         });
         if cursor == 0 {
             break;
         }
     }
-    ctx.reply.array(shown.len());
-    shown.into_iter().for_each(|key| ctx.reply.bulk(key));
+    ctx.reply.array(found.len());
+    found.into_iter().for_each(|key| ctx.reply.bulk(key));
     Flow::Done
 }
 

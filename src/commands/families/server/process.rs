@@ -57,12 +57,13 @@ fn time(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
 }
 
 fn usage(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
-    let samples = args.nth(4).map(integer);
-    match (args.len(), samples) {
-        (3, _) => {}
-        (5, Some(Some(0..))) if is(args.get(3), "samples") => {}
-        (5, Some(None)) if is(args.get(3), "samples") => return ctx.fail(NOT_AN_INTEGER),
-        _ => return ctx.fail(SYNTAX_ERROR),
+    let mut words = args.skip(3).iter();
+    while let Some(word) = words.next() {
+        match words.next().filter(|_| is(word, "samples")).map(integer) {
+            Some(Some(0..)) => {}
+            Some(None) => return ctx.fail(NOT_AN_INTEGER),
+            _ => return ctx.fail(SYNTAX_ERROR),
+        }
     }
     let key = args.get(2);
     match ctx.keyspace.entry(ctx.slot, key, ctx.now.wall) {

@@ -4,7 +4,7 @@
 //! 7.2.
 
 use super::bytes::{self, reply_value};
-use crate::commands::engine::expiry::{end_life, persist_key};
+use crate::commands::engine::expiry::{end_life, expire, persist_key};
 use crate::commands::engine::parse::{NOT_AN_INTEGER, SYNTAX_ERROR, integer, is};
 use crate::commands::engine::{Command, Context, Event, Flag, Flow, Group, KeyFlag, KeySpec};
 use crate::keyspace::Expiry;
@@ -171,9 +171,15 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     Flow::Done
 }
 
-/// Sets the key that is the first argument to the value in this place. Replicas get the end of its life as the point in time that it is.
+/// Sets the key that is the first argument to the value in this place. Replicas get the end of its life as the point in time that it is. A
+/// value whose life has ended already is never there.
 fn set_string(ctx: &mut Context<'_>, args: Args<'_>, place: usize, expiry: Expiry) {
     let (key, value) = (args.get(1), args.value(place));
+    if let Expiry::At(end) = expiry
+        && end <= ctx.now.wall
+    {
+        return expire(ctx, key);
+    }
     ctx.keyspace.set_bytes(ctx.slot, key, &value, expiry, ctx.now.wall);
     ctx.notify(bytes::SET, key);
     if let Expiry::At(end) = expiry {
