@@ -113,7 +113,7 @@ impl<D: Disk> Node<D> {
         self.give_back(conn, session);
         match flow {
             Flow::Done => {}
-            Flow::Wait(wait) => self.begin_wait(conn, wait),
+            Flow::Wait(wait) => self.suspend(conn, wait),
             Flow::Held => self.out.hold(conn),
             Flow::Close => self.hang_up(conn),
         }
@@ -246,18 +246,34 @@ impl<D: Disk> Node<D> {
                 self.out.clients.waiting.decide_later(conn, outcome);
                 continue;
             }
-            let Some(mut session) = self.out.io.sessions.lend(conn) else { continue };
-            let mut flow = Flow::Done;
-            if let Kind::Client(client) = &mut session.kind {
-                flow = self.run(conn, &mut client.client, &mut session.transmit, Step::Resume(outcome));
-                session.closing |= client.client.close_after_reply;
+            if let Some(wait) = self.answer(conn, outcome) {
+                self.suspend(conn, wait);
             }
-            self.give_back(conn, session);
-            // What it had sent behind the command that waited.
-            self.out.io.sessions.queue_input(conn);
-            if let Flow::Wait(wait) = flow {
-                self.begin_wait(conn, wait);
-            }
+        }
+    }
+
+    /// A client hears how what it has waited for ended; what the rest of its EXEC waits for.
+    fn answer(&mut self, conn: ConnId, outcome: WaitOutcome) -> Option<Wait> {
+        let mut session = self.out.io.sessions.lend(conn)?;
+        let mut flow = Flow::Done;
+        if let Kind::Client(client) = &mut session.kind {
+            flow = self.run(conn, &mut client.client, &mut session.transmit, Step::Resume(outcome));
+            session.closing |= client.client.close_after_reply;
+        }
+        self.give_back(conn, session);
+        // What it had sent behind the command that waited.
+        self.out.io.sessions.queue_input(conn);
+        if let Flow::Wait(wait) = flow { Some(wait) } else { None }
+    }
+
+    /// A client waits. For what is done at once it is answered at once: nobody else is served in the middle of its EXEC.
+    fn suspend(&mut self, conn: ConnId, wait: Wait) {
+        let mut next = Some(wait);
+        while let Some(wait) = next {
+            let is_done = matches!(wait, Wait::Pause(_) | Wait::Unpause | Wait::RewriteConfig);
+            self.begin_wait(conn, wait);
+            let outcome = if is_done { self.out.clients.waiting.take_decided_of(conn) } else { None };
+            next = outcome.and_then(|outcome| self.answer(conn, outcome));
         }
     }
 

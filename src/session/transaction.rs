@@ -100,9 +100,4 @@ impl Execution {
     pub fn next_command(&mut self) -> Option<Queued> {
         self.rest.next()
     }
-
-    /// Whether a write is left.
-    pub fn writes(&self) -> bool {
-        self.rest.as_slice().iter().any(|queued| queued.access == Access::Write)
-    }
 }

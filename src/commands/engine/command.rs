@@ -10,6 +10,9 @@ use crate::wire::Args;
 /// What runs a command: it writes exactly one reply and returns [`Flow::Done`], or writes nothing and says what it waits for.
 pub type Handler = fn(&mut Context<'_>, Args<'_>) -> Flow;
 
+/// What a command with these arguments, its name first, does with its keys.
+pub type KeyFlags = fn(Args<'_>) -> &'static [KeyFlag];
+
 /// A property of a command. Most are told to clients, by COMMAND; the last ones are the engine's own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -232,6 +235,8 @@ pub struct Command {
     pub flags: &'static [Flag],
     /// Where its keys are.
     pub keys: &'static [KeySpec],
+    /// What it does with its keys, where that depends on its arguments.
+    pub key_flags: Option<KeyFlags>,
     /// Its group.
     pub group: Group,
     /// The Redis version that brought it.
@@ -266,6 +271,7 @@ impl Command {
             arity,
             flags,
             keys: &[],
+            key_flags: None,
             group,
             since,
             summary,
@@ -291,6 +297,11 @@ impl Command {
     /// The same with these keys.
     pub const fn keys(self, keys: &'static [KeySpec]) -> Self {
         Self { keys, ..self }
+    }
+
+    /// The same with keys of which it does what this says of its arguments. Their own flags are what it may do.
+    pub const fn key_flags(self, key_flags: KeyFlags) -> Self {
+        Self { key_flags: Some(key_flags), ..self }
     }
 
     /// The same with these tips.
@@ -330,6 +341,17 @@ impl Command {
             () if self.has(Flag::PubSub) => Access::Channels,
             () => Access::Read,
         }
+    }
+
+    /// Whether it may change the cluster, and wait for other nodes meanwhile.
+    pub fn changes_cluster(&self) -> bool {
+        self.has(Flag::Admin) && !self.has(Flag::Write) && self.group == Group::CLUSTER
+    }
+
+    /// Whether it reads or writes keys, those that it names or any.
+    pub fn is_about_keys(&self) -> bool {
+        let is_key = |spec: &KeySpec| !spec.flags.contains(&KeyFlag::NotKey);
+        self.has(Flag::Write) || self.has(Flag::Readonly) || self.keys.iter().any(is_key)
     }
 
     /// Whether it may be called with this many arguments, its name included.

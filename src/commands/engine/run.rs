@@ -30,11 +30,12 @@ pub(super) fn admit(ctx: &mut Context<'_>, command: &Command, args: Args<'_>) ->
 
 /// Runs an admitted command and counts it.
 pub(super) fn run(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Flow {
-    ctx.server.stats.called(id, ctx.now);
     let (start, dirty) = (ctx.reply.mark(), ctx.keyspace.dirty());
     let command = table().get(id).command;
     let flow = (command.handler)(ctx, args);
     ctx.client.totals.commands += 1;
+    // As in Redis, when it has run: CONFIG RESETSTAT counts, and INFO does not show itself.
+    ctx.server.stats.called(id, ctx.now);
     propagate(ctx, command, args, dirty);
     if command.has(Flag::Logged) && !ctx.reply.since(start).starts_with(b"-") {
         log_request(ctx, id, args);

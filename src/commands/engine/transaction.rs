@@ -2,15 +2,15 @@
 //!
 //! Must not: check a queued command; dispatch did before it queued it.
 //!
-//! A command that waits suspends its EXEC, and other clients' commands run meanwhile: a transaction with CLUSTER changes in it is in order,
-//! but others see the time between two of them. One without is atomic.
+//! A command that waits suspends its EXEC, and other clients' commands run meanwhile: transactions that change the cluster are in order,
+//! but others see the time between two commands. What is about keys is atomic, so EXEC refuses what is both.
 
 use super::command::{Command, Flag};
 use super::context::Context;
 use super::flow::Flow;
 use super::run::{admit, run};
 use crate::commands::table;
-use crate::session::{Access, Client, CommandId, Execution, KeySlots, Queued};
+use crate::session::{Access, Client, CommandId, Execution, KeySlots, Queued, Transaction};
 use crate::wire::{Args, OwnedArgs};
 
 /// A queue may hold so many bytes; a client that queues more has its transaction aborted.
@@ -41,6 +41,12 @@ pub(super) fn abort(client: &mut Client) {
     if let Some(transaction) = &mut client.multi {
         transaction.abort();
     }
+}
+
+/// Whether a transaction changes the cluster beside what it does with keys: others would see that half done.
+pub fn mixes(transaction: &Transaction) -> bool {
+    let commands = || transaction.commands().map(|id| table().get(id).command);
+    commands().any(Command::changes_cluster) && commands().any(Command::is_about_keys)
 }
 
 /// Runs what is left of a transaction, as far as it goes without waiting; so far, it is one for replicas too.

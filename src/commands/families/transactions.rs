@@ -2,7 +2,7 @@
 //!
 //! Owns: the replies, and when an EXEC does not happen. The engine queues and runs.
 
-use crate::commands::engine::transaction::proceed;
+use crate::commands::engine::transaction::{mixes, proceed};
 use crate::commands::engine::{Command, Context, Flag, Flow, Group, KeyFlag, KeySpec};
 use crate::session::Watched;
 use crate::wire::Args;
@@ -13,6 +13,9 @@ const MAX_WATCHED_KEYS: usize = 4096;
 const FLAGS: &[Flag] = &[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Fast, Flag::AllowBusy];
 /// What begins a transaction, or is to be said before one.
 const BEFORE: &[Flag] = &[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Fast, Flag::NoMulti, Flag::AllowBusy];
+
+/// While a change of the cluster waits for other nodes, other clients are served.
+const MIXED: &str = "EXECABORT Transaction discarded because of: CLUSTER commands that change the cluster wait for other nodes, and would let other clients in between its commands on keys";
 
 /// The family's commands.
 pub const COMMANDS: &[Command] = &[
@@ -54,6 +57,9 @@ fn exec(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
     ctx.client.unwatch_all(ctx.keyspace);
     if transaction.is_aborted() {
         return ctx.fail("EXECABORT Transaction discarded because of previous errors.");
+    }
+    if mixes(&transaction) {
+        return ctx.fail(MIXED);
     }
     if changed {
         ctx.reply.null_array();

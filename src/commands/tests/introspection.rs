@@ -36,6 +36,7 @@ fn everything_at_once() {
     let mut desk = Desk::new();
     let count = table().command_count();
     assert_eq!(desk.ask("command count"), format!(":{count}\r\n"));
+    assert!(desk.ask("command list").starts_with(&format!("*{}\r\n$6\r\nappend\r\n", table().len())), "subcommands too");
     let all = desk.ask("command");
     assert!(all.starts_with(&format!("*{count}\r\n*10\r\n$6\r\nappend\r\n")), "sorted by name");
     assert_eq!(desk.ask("command info"), all);
@@ -74,6 +75,11 @@ fn keys_of_a_whole_command() {
     assert_eq!(desk.ask("command getkeys watch a b"), "*2\r\n$1\r\na\r\n$1\r\nb\r\n");
     assert_eq!(desk.ask("command getkeys memory usage k"), "*1\r\n$1\r\nk\r\n");
     assert_eq!(desk.ask("command getkeysandflags watch a"), "*1\r\n*2\r\n$1\r\na\r\n*1\r\n+RO\r\n");
+    for line in ["set a get", "set a b", "set a b ex 5 nx"] {
+        assert_eq!(desk.ask(&format!("command getkeysandflags {line}")), "*1\r\n*2\r\n$1\r\na\r\n*2\r\n+OW\r\n+update\r\n", "{line}");
+    }
+    let with_get = "*1\r\n*2\r\n$1\r\na\r\n*3\r\n+RW\r\n+access\r\n+update\r\n";
+    assert_eq!(desk.ask("command getkeysandflags set a b xx GET"), with_get);
     assert_eq!(desk.ask("command getkeys ping"), "-ERR The command has no key arguments\r\n");
     assert_eq!(desk.ask("command getkeys nosuch a"), "-ERR Invalid command specified\r\n");
     assert_eq!(desk.ask("command getkeys watch"), "-ERR Invalid number of arguments specified for command\r\n");

@@ -126,8 +126,8 @@ fn a_transaction_is_one_for_replicas_if_it_changed_more_than_one_thing() {
 
 #[test]
 fn a_transaction_that_waits_is_told_in_parts() {
-    let mut desk = desk(&["multi", "set a 1", "set a 2", "cluster saveconfig", "set a 3"]);
-    assert_eq!(desk.request(["exec"]).0, Flow::Wait(Wait::SaveConfig));
+    let mut desk = desk(&["multi", "set a 1", "set a 2", "client unpause", "set a 3"]);
+    assert_eq!(desk.request(["exec"]).0, Flow::Wait(Wait::Unpause));
     assert_eq!(desk.told(), "MULTI | set a 1 | set a 2 | EXEC");
     assert_eq!(desk.resume(WaitOutcome::Done).0, Flow::Done);
     assert_eq!(desk.told(), "set a 3");

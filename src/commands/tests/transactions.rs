@@ -214,6 +214,23 @@ fn the_transaction_of_cluster_fix() {
 }
 
 #[test]
+fn changes_of_the_cluster_and_keys_are_no_transaction() {
+    let mut desk = Desk::new();
+    for lines in [["set {t}a 1", "cluster addslots 1"], ["cluster meet 10.0.0.1 7009", "get {t}a"], ["dbsize", "cluster saveconfig"]] {
+        desk.ask("multi");
+        lines.iter().for_each(|line| assert_eq!(desk.ask(line), "+QUEUED\r\n"));
+        let refused = desk.ask("exec");
+        assert!(refused.starts_with("-EXECABORT Transaction discarded because of: CLUSTER commands"), "{refused}");
+        assert!(desk.client.multi.is_none() && desk.keyspace.len() == 0);
+    }
+    desk.ask("multi");
+    for line in ["set {t}a 1", "cluster countkeysinslot 1", "cluster info"] {
+        desk.ask(line);
+    }
+    assert!(desk.ask("exec").starts_with("*3\r\n+OK\r\n"), "what only looks waits for nobody");
+}
+
+#[test]
 fn keys_in_transactions() {
     let mut desk = Desk::new();
     desk.ask("multi");

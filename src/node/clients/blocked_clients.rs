@@ -100,7 +100,13 @@ impl Waiting {
         self.decided.push((client, outcome));
     }
 
-    /// For step 10 of before-sleep.
+    /// How what a client waits for has ended, if that is known already.
+    pub fn take_decided_of(&mut self, client: ConnId) -> Option<WaitOutcome> {
+        let at = self.decided.iter().position(|(waiter, _)| *waiter == client)?;
+        Some(self.decided.swap_remove(at).1)
+    }
+
+    /// The same of all, for step 10 of before-sleep.
     pub fn take_decided(&mut self) -> Vec<(ConnId, WaitOutcome)> {
         std::mem::take(&mut self.decided)
     }

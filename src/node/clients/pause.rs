@@ -108,7 +108,7 @@ impl Effects {
     pub fn holds_rest(&self, conn: ConnId) -> bool {
         let Some(pause) = self.clients.pauses.by_node() else { return false };
         let kind = self.io.sessions.get(conn).map(|session| &session.kind);
-        matches!(kind, Some(Kind::Client(client)) if client.client.execution.as_ref().is_some_and(|rest| pause.held == Held::All || rest.writes()))
+        pause.held == Held::All && matches!(kind, Some(Kind::Client(client)) if client.client.execution.is_some())
     }
 
     /// The client's next request is held. It is looked at anew afterwards, under the lease of that time.

@@ -194,59 +194,7 @@ fn concerns(me: &NodeId, entry: &Entry<Change>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::cluster::change::{Failover, NodeJoin, SetReplicaOf};
-    use crate::commands::WaitOutcome;
     use crate::node::net::Net;
-    use crate::node::{Accepted, Port};
-    use crate::raft::Entry;
-    use crate::types::ShardId;
-
-    impl Net {
-        /// Node 0, which votes alone, appends a change; `ahead` is its state as it will be.
-        fn append(&mut self, ahead: &mut State, change: Change) {
-            let raft = &mut self.nodes[0].metadata.raft;
-            let index = raft.append(None, change.clone()).unwrap();
-            let entry = Entry { term: raft.term(), origin: None, body: Body::App(change) };
-            assert_eq!(ahead.apply(index, &entry), Outcome::Applied);
-        }
-    }
-
-    /// An EXEC was suspended while its node was the primary. It goes on in the very turn in which the node becomes that again.
-    #[test]
-    fn who_takes_over_serves_nobody_in_the_turn_in_which_it_learns_of_it() {
-        let mut net = Net::of(1);
-        net.until("a cluster of one", |net| net.nodes[0].metadata.state.member_count() == 1);
-        assert_eq!(net.ask(0, "CLUSTER ADDSLOTSRANGE 0 16383"), "+OK\r\n");
-        // No lease of an earlier leader can be left.
-        (0..300).for_each(|_| net.step());
-        let place = "10.0.0.9:9".parse().unwrap();
-        let Accepted::Session(conn) = net.nodes[0].accepted(Port::Client, place, place) else { panic!("there is room") };
-        net.give(0, conn, b"MULTI\r\nCLUSTER MEET 10.0.0.1 7009\r\nSET key 1\r\nEXEC\r\n");
-        net.nodes[0].turn(&mut || net.now).unwrap();
-        let (me, other) = (net.nodes[0].metadata.me, NodeId::from_bytes([9; 20]));
-        let mut ahead = net.nodes[0].metadata.state.clone();
-        let mut address = Address { ip: "10.0.0.1".to_owned(), port: 7009, bus_port: 17_009, ..Address::default() };
-        address.set_shard_id(ShardId::from_bytes([9; 20]));
-        net.append(&mut ahead, Change::NodeJoin(NodeJoin { id: other, address, voter: false }));
-        let end = |state: &State, id| state.epoch_of(&id).map(|epoch| (id, epoch));
-        let change = Change::SlotChange(SlotChange { source: end(&ahead, me), target: end(&ahead, other), ranges: ahead.ranges_of(&me) });
-        net.append(&mut ahead, change);
-        let shard = |state: &State, id| state.member(&id).map(|member| (member.shard, state.epoch(&member.shard))).unwrap();
-        let change =
-            Change::SetReplicaOf(SetReplicaOf { id: me, source: shard(&ahead, me), primary: Some(other), target: shard(&ahead, other) });
-        net.append(&mut ahead, change);
-        net.nodes[0].turn(&mut || net.now).unwrap();
-        assert_eq!(net.nodes[0].metadata.state.slot_count_of(&other), 16384);
-        let (shard, epoch) = shard(&ahead, other);
-        net.append(&mut ahead, Change::Failover(Failover { replica: me, primary: other, shard, epoch, kind: FailoverKind::Manual }));
-        net.nodes[0].out.clients.waiting.finish(conn, WaitOutcome::Done);
-        let turned = net.nodes[0].turn(&mut || net.now).unwrap();
-        assert_eq!(net.nodes[0].metadata.state.slot_count_of(&me), 16384);
-        let answer = net.nodes[0].transmit_buffer(&turned, conn, net.now).unwrap().as_slice().to_vec();
-        let answer = String::from_utf8(answer).unwrap();
-        assert!(answer.ends_with("*2\r\n") && net.nodes[0].dataset.keyspace.is_empty(), "{answer}");
-    }
 
     /// What redis-cli compares of CLUSTER NODES: who owns which slots.
     fn owners_shown(text: &str) -> Vec<(String, String)> {

@@ -180,7 +180,7 @@ fn write_docs(reply: &mut Reply<'_>, ids: &[CommandId]) {
 
 fn list(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     let wanted: Vec<CommandId> = match args.len() {
-        2 => table().commands().collect(),
+        2 => table().all().collect(),
         5 if is(args.get(2), "filterby") => {
             let (kind, what) = (args.get(3), args.get(4));
             let matching: &dyn Fn(&CommandId) -> bool = match kind {
@@ -213,7 +213,8 @@ fn keys_of(args: Args<'_>) -> Result<Vec<Key<'_>>, &'static str> {
     if !command.takes(args.len()) {
         return Err("ERR Invalid number of arguments specified for command");
     }
-    let of_spec = |spec: &'static KeySpec| spec.indices(args.len()).map(move |at| (args.get(at), spec.flags));
+    let by_arguments = command.key_flags.map(|flags| flags(args));
+    let of_spec = |spec: &'static KeySpec| spec.indices(args.len()).map(move |at| (args.get(at), by_arguments.unwrap_or(spec.flags)));
     let keys: Vec<_> = command.keys.iter().flat_map(of_spec).collect();
     if keys.is_empty() { Err("ERR Invalid arguments specified for command") } else { Ok(keys) }
 }

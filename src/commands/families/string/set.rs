@@ -25,7 +25,9 @@ pub const COMMANDS: &[Command] = &[
     Command::new("getset", 3, GROW_FAST, Group::STRING, "1.0.0", "Returns the old value of a key and sets a new one.", getset)
         .keys(REPLACE),
     Command::new("psetex", 4, GROW, Group::STRING, "2.6.0", "Sets a value and its time to live in milliseconds.", psetex).keys(OVERWRITE),
-    Command::new("set", -3, GROW, Group::STRING, "1.0.0", "Sets the string value of a key, whatever it held.", set).keys(SET),
+    Command::new("set", -3, GROW, Group::STRING, "1.0.0", "Sets the string value of a key, whatever it held.", set)
+        .keys(SET)
+        .key_flags(set_flags),
     Command::new("setex", 4, GROW, Group::STRING, "2.0.0", "Sets a value and its time to live in seconds.", setex).keys(OVERWRITE),
     Command::new("setnx", 3, GROW_FAST, Group::STRING, "1.0.0", "Sets a value only if the key does not exist.", setnx).keys(INSERT),
 ];
@@ -138,6 +140,15 @@ impl<'a> Options<'a> {
         let agrees = self.condition.is_none_or(|known| known == condition);
         self.condition = Some(condition);
         agrees.then_some(())
+    }
+}
+
+/// With GET it reads the key too.
+fn set_flags(args: Args<'_>) -> &'static [KeyFlag] {
+    if args.skip(3).iter().any(|word| is(word, "get")) {
+        &[KeyFlag::ReadWrite, KeyFlag::Access, KeyFlag::Update]
+    } else {
+        &[KeyFlag::Overwrite, KeyFlag::Update]
     }
 }
 
