@@ -221,7 +221,7 @@ fn changes_of_the_cluster_and_keys_are_no_transaction() {
         lines.iter().for_each(|line| assert_eq!(desk.ask(line), "+QUEUED\r\n"));
         let refused = desk.ask("exec");
         assert!(refused.starts_with("-EXECABORT Transaction discarded because of: CLUSTER commands"), "{refused}");
-        assert!(desk.client.multi.is_none() && desk.keyspace.len() == 0);
+        assert!(desk.client.multi.is_none() && desk.keyspace.is_empty());
     }
     desk.ask("multi");
     for line in ["set {t}a 1", "cluster countkeysinslot 1", "cluster info"] {
