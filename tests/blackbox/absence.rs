@@ -76,7 +76,7 @@ fn a_member_whose_file_was_lost_is_another_node() {
     lost.start();
     assert_ne!(lost.id(), old);
     until("the old id to be flagged", || match lines(&cluster.nodes[0]).into_iter().find(|line| line.id == old) {
-        Some(line) if line.flags.contains("fail") => Ok(()),
+        Some(line) if line.has_failed() => Ok(()),
         other => Err(format!("{other:?}")),
     });
     assert_eq!(insist(&cluster.nodes[0], &format!("CLUSTER FORGET {old}")), "OK");

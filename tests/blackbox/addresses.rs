@@ -73,7 +73,7 @@ fn a_wrong_address_is_put_right_at_run_time() {
     // The present leader's link stays up; the next one dials where nobody is. By then the node has greeted everybody, wrongly.
     assert_eq!(insist(heir, "CLUSTER RAFT TRANSFER"), "OK");
     until("the node to be flagged", || match lines(heir).into_iter().find(|line| line.id == id) {
-        Some(line) if line.flags.contains("fail") => Ok(()),
+        Some(line) if line.has_failed() => Ok(()),
         other => Err(format!("{other:?}")),
     });
     assert_eq!(node.ask("CONFIG SET cluster-announce-bus-port 0"), "OK");

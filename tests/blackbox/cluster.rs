@@ -129,6 +129,13 @@ pub struct Line {
     pub slots: String,
 }
 
+impl Line {
+    /// Whether the cluster has flagged it: `fail?` is what one node says.
+    pub fn has_failed(&self) -> bool {
+        self.flags.split(',').any(|flag| flag == "fail")
+    }
+}
+
 /// CLUSTER NODES of a node.
 #[track_caller]
 pub fn lines(node: &Node) -> Vec<Line> {

@@ -65,10 +65,7 @@ fn two_of_three_voters_go_on_and_one_does_not() {
     for slot in 0..10 {
         assert_eq!(insist(&cluster.nodes[slot % 2], &format!("CLUSTER SETSLOT {slot} NODE {}", ids[1])), "OK");
     }
-    until("the dead node to be flagged", || {
-        let flags = lines(&cluster.nodes[0]).into_iter().find(|line| line.id == ids[2]).map(|line| line.flags).unwrap_or_default();
-        if flags.contains("fail") { Ok(()) } else { Err(flags) }
-    });
+    until_true("the dead node to be flagged", || lines(&cluster.nodes[0]).iter().any(|line| line.id == ids[2] && line.has_failed()));
     assert_eq!(cluster.nodes[0].field("cluster_state"), "fail", "a failed node owns slots");
     cluster.nodes[1].kill();
     let error = cluster.nodes[0].error(&format!("CLUSTER SETSLOT 20 NODE {}", ids[1]));
@@ -78,7 +75,7 @@ fn two_of_three_voters_go_on_and_one_does_not() {
     cluster.agreed();
     let slots = ownership(&cluster).into_iter().find(|(id, _)| *id == ids[1]).expect("it is a member").1;
     assert!(slots.starts_with("0-9 "), "{slots}");
-    assert!(lines(&cluster.nodes[0]).iter().all(|line| !line.flags.contains("fail")));
+    until_true("all to be reached", || lines(&cluster.nodes[0]).iter().all(|line| !line.flags.contains("fail")));
 }
 
 #[test]
@@ -137,7 +134,7 @@ fn an_ordered_end_leaves_a_compacted_file() {
         let running: Vec<&Node> = cluster.nodes.iter().filter(|node| node.try_ask("PING").is_ok()).collect();
         until("everything to be applied, also that those before are gone", || {
             let info = running[0].info();
-            let failed = lines(running[0]).iter().filter(|line| line.flags.contains("fail")).count();
+            let failed = lines(running[0]).iter().filter(|line| line.has_failed()).count();
             if failed + running.len() < cluster.nodes.len() {
                 return Err(format!("{failed} failed"));
             }

@@ -73,7 +73,7 @@ fn a_new_leader_looks_for_whom_it_does_not_reach() {
     dead.iter().for_each(|at| cluster.nodes[*at].kill());
     for at in &dead {
         let living = cluster.nodes.iter().enumerate().find(|(at, _)| !dead.contains(at)).expect("most live").1;
-        until_true("the dead to be failed", || lines(living).iter().any(|line| line.id == ids[*at] && line.flags.contains("fail")));
+        until_true("the dead to be failed", || lines(living).iter().any(|line| line.id == ids[*at] && line.has_failed()));
     }
 }
 
