@@ -270,7 +270,7 @@ impl<D: Disk> Node<D> {
     fn suspend(&mut self, conn: ConnId, wait: Wait) {
         let mut next = Some(wait);
         while let Some(wait) = next {
-            let is_done = matches!(wait, Wait::Pause(_) | Wait::Unpause | Wait::RewriteConfig);
+            let is_done = wait.is_done_at_once();
             self.begin_wait(conn, wait);
             let outcome = if is_done { self.out.clients.waiting.take_decided_of(conn) } else { None };
             next = outcome.and_then(|outcome| self.answer(conn, outcome));

@@ -65,6 +65,8 @@ pub enum Flag {
     Logged,
     /// Changes the cluster as a member of it: it waits while this node is about to become one.
     AsMember,
+    /// May wait for other nodes or for the disk, and other clients are served meanwhile.
+    Waits,
 }
 
 impl Flag {
@@ -94,7 +96,8 @@ impl Flag {
             | Self::Streamed
             | Self::Probe
             | Self::Logged
-            | Self::AsMember => return None,
+            | Self::AsMember
+            | Self::Waits => return None,
         };
         Some(name)
     }
@@ -341,11 +344,6 @@ impl Command {
             () if self.has(Flag::PubSub) => Access::Channels,
             () => Access::Read,
         }
-    }
-
-    /// Whether it may change the cluster, and wait for other nodes meanwhile.
-    pub fn changes_cluster(&self) -> bool {
-        self.has(Flag::Admin) && !self.has(Flag::Write) && self.group == Group::CLUSTER
     }
 
     /// Whether it reads or writes keys, those that it names or any.

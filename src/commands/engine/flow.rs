@@ -78,6 +78,13 @@ pub enum Wait {
     AbortShutdown,
 }
 
+impl Wait {
+    /// Whether that is done within the turn: nobody else is served before its answer.
+    pub const fn is_done_at_once(&self) -> bool {
+        matches!(self, Self::Pause(_) | Self::Unpause | Self::RewriteConfig)
+    }
+}
+
 /// How one proposed entry ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ChangeOutcome {

@@ -43,10 +43,10 @@ pub(super) fn abort(client: &mut Client) {
     }
 }
 
-/// Whether a transaction changes the cluster beside what it does with keys: others would see that half done.
+/// Whether a transaction may wait beside what it does with keys: others would see that half done.
 pub fn mixes(transaction: &Transaction) -> bool {
     let commands = || transaction.commands().map(|id| table().get(id).command);
-    commands().any(Command::changes_cluster) && commands().any(Command::is_about_keys)
+    commands().any(|command| command.has(Flag::Waits)) && commands().any(Command::is_about_keys)
 }
 
 /// Runs what is left of a transaction, as far as it goes without waiting; so far, it is one for replicas too.
@@ -68,6 +68,10 @@ fn run_queue(ctx: &mut Context<'_>, mut execution: Box<Execution>) -> Flow {
                 Flow::Done
             }
         };
+        if let Flow::Wait(wait) = &flow {
+            let may_wait = wait.is_done_at_once() || table().get(queued.id).command.has(Flag::Waits);
+            debug_assert!(may_wait, "{} waits, and says so", table().get(queued.id).full_name);
+        }
         if flow != Flow::Done {
             ctx.client.execution = Some(execution);
             return flow;

@@ -58,6 +58,9 @@ fn what_the_engine_treats_in_its_own_way() {
     assert_eq!(names(Flag::Logged).join(" "), logged);
     let as_member = "cluster|addslots cluster|addslotsrange cluster|addvoter cluster|delslots cluster|delslotsrange cluster|delvoter cluster|flushslots cluster|forget cluster|replicate cluster|setslot";
     assert_eq!(names(Flag::AsMember).join(" "), as_member);
+    let others = ["cluster|failover", "cluster|meet", "cluster|raft", "cluster|recover", "cluster|reset", "cluster|saveconfig"];
+    let waiting: Vec<_> = names(Flag::Waits).into_iter().filter(|name| !as_member.split(' ').any(|member| member == *name)).collect();
+    assert_eq!(waiting, others, "and what only members may do");
     assert_eq!(names(Flag::Replica), ["psync", "replconf", "sync"]);
     let subscriber = ["ping", "psubscribe", "punsubscribe", "quit", "reset", "ssubscribe", "subscribe", "sunsubscribe", "unsubscribe"];
     assert_eq!(names(Flag::Subscriber), subscriber);

@@ -31,8 +31,10 @@ const ADMIN: &[Flag] = &[Flag::Admin, Flag::Stale];
 const VIEW: &[Flag] = &[Flag::Loading, Flag::Stale];
 const KEYS: &[Flag] = &[Flag::Stale];
 const LOGGED: &[Flag] = &[Flag::Logged];
-const AS_MEMBER: &[Flag] = &[Flag::AsMember];
-const MEMBER_LOGGED: &[Flag] = &[Flag::AsMember, Flag::Logged];
+const WAITS: &[Flag] = &[Flag::Waits];
+const WAITS_LOGGED: &[Flag] = &[Flag::Waits, Flag::Logged];
+const AS_MEMBER: &[Flag] = &[Flag::AsMember, Flag::Waits];
+const MEMBER_LOGGED: &[Flag] = &[Flag::AsMember, Flag::Waits, Flag::Logged];
 const VARIES: &[&str] = &["nondeterministic_output"];
 
 const fn sub(
@@ -65,7 +67,8 @@ const SUBCOMMANDS: &[Command] = &[
     sub("delslotsrange", -4, ADMIN, "7.0.0", "Sets hash slot ranges as unbound for a node.", slots::delslotsrange).also(AS_MEMBER),
     sub("delvoter", 3, ADMIN, "7.2.4", "Makes a member of the cluster a learner, until it is made a voter again.", membership::delvoter)
         .also(MEMBER_LOGGED),
-    sub("failover", -2, ADMIN, "3.0.0", "Forces a replica to perform a manual failover of its master.", failover::failover).also(LOGGED),
+    sub("failover", -2, ADMIN, "3.0.0", "Forces a replica to perform a manual failover of its master.", failover::failover)
+        .also(WAITS_LOGGED),
     sub("flushslot", -3, &[Flag::Admin, Flag::Write], "7.2.4", "Removes all keys of a hash slot.", keys::flushslot).also(LOGGED),
     sub("flushslots", 2, ADMIN, "3.0.0", "Deletes all slots information from a node.", slots::flushslots).also(MEMBER_LOGGED),
     sub("forget", 3, ADMIN, "3.0.0", "Removes a node from the nodes table.", membership::forget).also(MEMBER_LOGGED),
@@ -74,18 +77,19 @@ const SUBCOMMANDS: &[Command] = &[
     sub("info", 2, VIEW, "3.0.0", "Returns information about the state of a node.", info::info).tips(VARIES),
     sub("keyslot", 3, VIEW, "3.0.0", "Returns the hash slot for a key.", keys::keyslot),
     sub("links", 2, VIEW, "7.0.0", "Returns a list of all TCP links to and from peer nodes.", topology::links).tips(VARIES),
-    sub("meet", -4, ADMIN, "3.0.0", "Forces a node to handshake with another node.", membership::meet).also(LOGGED),
+    sub("meet", -4, ADMIN, "3.0.0", "Forces a node to handshake with another node.", membership::meet).also(WAITS_LOGGED),
     sub("myid", 2, VIEW, "3.0.0", "Returns the ID of a node.", topology::myid),
     sub("myshardid", 2, VIEW, "7.2.0", "Returns the shard ID of a node.", topology::myshardid).tips(VARIES),
     sub("nodes", 2, VIEW, "3.0.0", "Returns the cluster configuration for a node.", topology::nodes).tips(VARIES),
     sub("raft", -3, ADMIN, "7.2.4", "Shows the replicated log or who has how much of it, or makes this node lead.", raft::raft)
+        .also(WAITS)
         .tips(VARIES),
     sub("recover", 3, ADMIN, "7.2.4", "Goes on with one survivor when a majority of the voters is lost for good.", membership::recover)
-        .also(LOGGED),
+        .also(WAITS_LOGGED),
     sub("replicas", 3, ADMIN, "5.0.0", "Lists the replica nodes of a master node.", topology::replicas).tips(VARIES),
     sub("replicate", -3, ADMIN, "3.0.0", "Configure a node as replica of a master node.", replicate::replicate).also(MEMBER_LOGGED),
-    sub("reset", -2, &[Flag::Admin, Flag::Stale, Flag::NoScript], "3.0.0", "Resets a node.", membership::reset).also(LOGGED),
-    sub("saveconfig", 2, ADMIN, "3.0.0", "Forces a node to save the cluster configuration to disk.", membership::saveconfig),
+    sub("reset", -2, &[Flag::Admin, Flag::Stale, Flag::NoScript], "3.0.0", "Resets a node.", membership::reset).also(WAITS_LOGGED),
+    sub("saveconfig", 2, ADMIN, "3.0.0", "Forces a node to save the cluster configuration to disk.", membership::saveconfig).also(WAITS),
     sub("set-config-epoch", 3, ADMIN, "3.0.0", "Sets the configuration epoch for a new node.", membership::set_config_epoch),
     sub("setslot", -4, ADMIN, "3.0.0", "Binds a hash slot to a node.", slots::setslot).also(AS_MEMBER),
     sub("shards", 2, VIEW, "7.0.0", "Returns the mapping of cluster slots to shards.", topology::shards).tips(VARIES),
