@@ -1,10 +1,11 @@
 //! The binary: options, one node, its exit code.
 //!
-//! Owns: what goes to standard output. Everything else is the library's.
+//! Owns: what goes to standard output and comes from standard input. Everything else is the library's.
 
 #![forbid(unsafe_code)]
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -28,13 +29,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// The configuration file, or what stands in its place.
+/// The configuration file, or what stands in its place: no more of it than shows that it is too long.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    if path != Path::new(config::STANDARD_INPUT) {
-        return std::fs::read(path);
-    }
+    let input: Box<dyn Read> = if path == Path::new(config::STANDARD_INPUT) { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
     let mut text = Vec::new();
-    io::Read::read_to_end(&mut io::stdin(), &mut text).map(|_| text)
+    input.take(config::MAX_FILE as u64 + 1).read_to_end(&mut text).map(|_| text)
 }
 
 fn exit_code(code: i32) -> ExitCode {

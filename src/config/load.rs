@@ -10,8 +10,8 @@ use super::options::{self, Opt};
 use super::words::Word;
 use super::{Config, Misfit, inert, lines};
 
-/// The longest configuration file that is read.
-const MAX_FILE: usize = 4 << 20;
+/// The longest configuration file that is read, in bytes.
+pub const MAX_FILE: usize = 4 << 20;
 
 /// What the process was asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]

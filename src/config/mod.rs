@@ -30,7 +30,7 @@ pub use error::{ConfigError, Source};
 pub use events::{EventClass, KeyspaceEvents};
 pub use glob::matches as glob_matches;
 pub use limits::{OutputLimit, OutputLimits};
-pub use load::{Launch, STANDARD_INPUT, from_args};
+pub use load::{Launch, MAX_FILE, STANDARD_INPUT, from_args};
 pub use options::Config;
 pub use protection::Protection;
 pub use save_points::SavePoints;

@@ -1,9 +1,10 @@
 //! The table walked from every side: whatever one use of it says, the others say too.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
-use super::options::{Opt, all, find};
+use super::options::{Opt, Store, all, find};
 use super::*;
 use crate::values::Thresholds;
 
@@ -197,6 +198,15 @@ fn every_option_is_explained_where_people_look() {
         assert!(!option.has_effect() || manual.contains(&row), "docs/operations.md lacks\n{row}");
         assert_eq!(option.help.is_empty(), !option.has_effect(), "{}", option.name);
     }
+    let listed = |begin: &str| -> BTreeSet<&str> {
+        let line = manual.lines().find_map(|line| line.strip_prefix(begin)).expect("the list is there");
+        line.split(';').next().unwrap_or_default().split('`').skip(1).step_by(2).collect()
+    };
+    let without_effect = |is_meant: &dyn Fn(&Store) -> bool| -> BTreeSet<&str> {
+        all().filter(|option| !option.hidden && is_meant(&option.store)).map(|option| option.name).collect()
+    };
+    assert_eq!(listed("Accepted without effect"), without_effect(&|store| matches!(store, Store::Inert)));
+    assert_eq!(listed("Refused unless they are off"), without_effect(&|store| matches!(store, Store::Missing(_))));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::node::Signal;
 pub struct Signals {
     /// Becomes readable when a signal has come.
     pub stream: UnixStream,
-    /// Which.
+    /// Whether this one has.
     term: Arc<AtomicBool>,
     int: Arc<AtomicBool>,
     hup: Arc<AtomicBool>,
