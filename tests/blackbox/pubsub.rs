@@ -214,6 +214,13 @@ fn a_long_message_is_whole_in_both_protocols() {
         assert_eq!(new.lines(7), format!(">3 $7 message $4 news ${length} {message}"));
         assert_eq!(new.lines(9), format!(">4 $8 pmessage $2 n* $4 news ${length} {message}"));
     }
+    // Who has sent it gets it behind the reply.
+    let message = "y".repeat(20_000);
+    new.send(format!("PUBLISH news {message}\r\nPING\r\n"));
+    assert_eq!(new.line(), ":3");
+    assert_eq!(new.lines(7), format!(">3 $7 message $4 news $20000 {message}"));
+    assert_eq!(new.lines(9), format!(">4 $8 pmessage $2 n* $4 news $20000 {message}"));
+    assert_eq!(new.line(), "+PONG");
 }
 
 #[test]
