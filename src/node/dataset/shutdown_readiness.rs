@@ -12,7 +12,7 @@ use crate::node::event_log::replica_named;
 use crate::node::metadata::Metadata;
 use crate::node::view::{Effects, View};
 use crate::session::Client;
-use crate::types::Millis;
+use crate::types::{Millis, NodeId};
 
 /// How often the leader is asked again for a successor that it has refused (ms).
 const ASK_AGAIN: Millis = 200;
@@ -120,8 +120,9 @@ impl Dataset {
         if metadata.state.slot_count_of(&metadata.me) == 0 || self.role.predecessor().is_some() {
             return strangers();
         }
-        let lives =
-            metadata.state.replicas_of(&metadata.me).iter().any(|id| metadata.state.member(id).is_some_and(|member| !member.failed));
+        // A flag in an older state may have been taken back: who leads by now may have heard from it.
+        let is_gone = |id: &NodeId| metadata.knows_newest_state() && metadata.state.member(id).is_none_or(|member| member.failed);
+        let lives = metadata.state.replicas_of(&metadata.me).iter().any(|id| !is_gone(id));
         match self.is_with_a_replica(floor, out) && !self.role.lacks_keys() {
             // Who lives and is reached dials within a second. Without a leader nobody says of the others that they are gone. Whether a
             // replica has more than who has just started nobody knows before the leader has looked: it is a predecessor, or feeds them.

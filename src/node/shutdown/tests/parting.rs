@@ -181,6 +181,28 @@ fn without_a_replica_that_lives_nothing_is_waited_for() {
 }
 
 /// Nobody is left who could say that a replica is gone, and who is there would dial within a second.
+/// The primary has led, and flagged its replica. Others may lead by now, to whom it answers.
+#[test]
+fn a_flag_that_may_be_out_of_date_is_no_reason_to_end() {
+    let mut net = with_one_replica();
+    let replica = net.nodes[R].metadata.me;
+    assert_eq!(net.ask(P, "SET last 1"), "+OK\r\n");
+    net.until("it to be there", |net| net.history(R).offset == net.history(P).offset);
+    assert_eq!(net.ask(P, "CLUSTER RAFT TRANSFER"), "+OK\r\n");
+    let cut = [(R, P, Port::Bus), (R, OTHER, Port::Bus), (R, P, Port::Client)];
+    cut.into_iter().for_each(|(from, to, port)| net.hold(from, to, port));
+    net.until("the flag", |net| net.nodes[P].metadata.state.member(&replica).unwrap().failed);
+    let link = net.nodes[R].dataset.replica_link.conn().unwrap();
+    net.break_off(R, link);
+    net.hold(OTHER, P, Port::Bus);
+    net.until("it to lead no more", |net| !net.nodes[P].metadata.raft.is_leader());
+    net.nodes[P].shutdown(Signal::Term);
+    stays(&mut net, P, AT_ONCE);
+    cut.into_iter().for_each(|(from, to, port)| net.release(from, to, port));
+    net.release(OTHER, P, Port::Bus);
+    ends_and_leaves_all_to(&mut net, R);
+}
+
 #[test]
 fn all_nodes_may_be_told_to_end_at_the_same_time() {
     let mut net = Net::with_replicas();
