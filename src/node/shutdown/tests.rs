@@ -36,6 +36,23 @@ impl Node<MemoryDisk> {
     }
 }
 
+/// An EXEC waits for its first command, which is decided while the keys are being saved.
+#[test]
+fn a_transaction_that_waited_does_not_go_on_once_the_last_save_has_begun() {
+    let mut net = Net::with_members(1);
+    let client = net.say(P, "MULTI\r\nCLUSTER MEET 10.0.0.1 7009\r\nCONFIG SET maxclients 77\r\nEXEC");
+    (0..3).for_each(|_| net.step());
+    net.nodes[P].shutdown(Signal::Term);
+    net.until("the last save", |net| net.nodes[P].view.shutdown == Shutdown::Saving);
+    net.nodes[P].out.clients.waiting.finish(client, WaitOutcome::Done);
+    net.step();
+    assert!(net.is_up(P), "the save takes several turns");
+    let answer = net.answer(P, client).expect("the transaction has begun");
+    assert!(answer.ends_with("*2\r\n"), "{answer}");
+    net.until("the end", |net| !net.is_up(P));
+    assert_ne!(net.nodes[P].view.config.maxclients, 77);
+}
+
 #[test]
 fn nobody_is_served_during_the_last_save_whoever_ends_a_pause() {
     let mut net = Net::with_members(1);
