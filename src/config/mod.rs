@@ -44,6 +44,13 @@ const BUS_PORT_OFFSET: u16 = 10_000;
 const DEFAULT_ELECTION_TIMEOUT: Millis = 1000;
 const DEFAULT_WRITE_LEASE: Millis = 5000;
 
+/// Where the bus listens for as long as the process lives: members know it, and `port` and `bind` are the clients' once it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Bus {
+    bind: Vec<String>,
+    port: u16,
+}
+
 /// Values that must not be together, or one that must not be at all.
 struct Misfit {
     /// Whose values: the one that was set last is to blame.
@@ -71,10 +78,29 @@ impl Config {
         }
     }
 
+    /// The node begins: from now on the bus stays where it is.
+    pub fn settle_bus(&mut self) {
+        self.bus = Some(Bus { bind: self.bind.clone(), port: self.bus_port() });
+    }
+
     /// The port that the bus listens on.
     pub fn bus_port(&self) -> u16 {
-        // `check` has seen to it that the sum is a port.
-        if self.cluster_port == 0 { self.port.saturating_add(BUS_PORT_OFFSET) } else { self.cluster_port }
+        match &self.bus {
+            Some(bus) => bus.port,
+            // `check` has seen to it that the sum is a port.
+            None if self.cluster_port == 0 => self.port.saturating_add(BUS_PORT_OFFSET),
+            None => self.cluster_port,
+        }
+    }
+
+    /// The addresses that the bus listens on, as `bind` has them.
+    pub fn bus_bind(&self) -> &[String] {
+        self.bus.as_ref().map_or(&self.bind, |bus| &bus.bind)
+    }
+
+    /// Whether clients are taken in where that one takes them.
+    pub fn listens_as(&self, other: &Self) -> bool {
+        (self.port, &self.bind) == (other.port, &other.bind)
     }
 
     /// The client port that others are told.
@@ -112,6 +138,12 @@ impl Config {
                 "only 'yes' is possible: Pontoon is a cluster node; a cluster of one is its smallest form",
             );
         }
+        if self.port == 0 {
+            return misfit(
+                &["port"],
+                "port 0 would let nobody in: there is neither TLS nor a Unix socket; use 'bind' to keep other hosts out",
+            );
+        }
         if self.cluster_port == 0 && u16::MAX - self.port < BUS_PORT_OFFSET {
             let port = self.port;
             let reason = format!("port {port} leaves no room for the bus port at port + {BUS_PORT_OFFSET}: set cluster-port too");
@@ -125,7 +157,7 @@ impl Config {
             return misfit(&["maxclients"], &reason);
         }
         if self.bind.is_empty() {
-            return misfit(&["bind"], "bind needs at least one address");
+            return misfit(&["bind"], "bind needs at least one address: without one nobody could connect");
         }
         if self.cluster_config_file.is_empty() {
             return misfit(&["cluster-config-file"], "cluster-config-file must not be empty");

@@ -3,6 +3,7 @@
 //! Owns: every row. The file parser, the command line, CONFIG GET/SET/REWRITE and `--help` read it and nothing else.
 //! Must not: act on a value. Contract: docs/operations.md, "Options".
 
+use super::Bus;
 use super::events::KeyspaceEvents;
 use super::inert;
 use super::limits::OutputLimits;
@@ -176,14 +177,16 @@ options! {
         pub warnings: Vec<String>,
         /// How many clients the system lets this process have, as far as that is known: `maxclients` goes no further.
         pub client_room: Option<u32>,
+        /// Where the bus listens, from the start on.
+        pub(super) bus: Option<Bus>,
         /// From which size on values take another form.
         pub thresholds: Thresholds,
         /// Values of options without effect that are not at their default, by name.
         inert: BTreeMap<&'static str, String>,
     }
 
-    "port", port: u16, Kind::Number(1, 65535), "6379", START, "TCP port for clients";
-    "bind", bind: Vec<String>, Kind::Words(16), "* -::*", START, "addresses to listen on; one with a leading '-' may be missing";
+    "port", port: u16, PORT, "6379", RUN_TIME, "TCP port for clients";
+    "bind", bind: Vec<String>, Kind::Words(16), "* -::*", RUN_TIME, "addresses to listen on; one with a leading '-' may be missing";
     "protected-mode", protected_mode: Protection, Kind::Switch, "yes", RUN_TIME, "refuse clients of other hosts while there is no password; not said, and members on other hosts at the start: no";
     "tcp-backlog", tcp_backlog: u32, INT, "511", START, "length of the queue of connections not yet accepted";
     "timeout", timeout: u64, INT, "0", RUN_TIME, "close a client that is silent for so many seconds; 0: never";

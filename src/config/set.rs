@@ -21,9 +21,28 @@ pub enum SetError {
     },
 }
 
+impl SetError {
+    /// Clients cannot be taken in where these options, of which `port` or `bind` is one, say. As in Redis the first of the two is to blame.
+    pub fn unlistened(names: &[&str]) -> Self {
+        let is_port = |name: &&&str| name.eq_ignore_ascii_case("port");
+        let first = names.iter().find(|name| is_port(name) || name.eq_ignore_ascii_case("bind"));
+        let reason = match first.filter(is_port) {
+            Some(_) => "Unable to listen on this port. Check server logs.",
+            None => "Failed to bind to specified addresses.",
+        };
+        Self::Refused { name: first.copied().unwrap_or_default().to_owned(), reason: reason.to_owned() }
+    }
+}
+
 impl Config {
     /// Sets all of `pairs` (name, value), or none of them. What is to be said of it is in `warnings` afterwards.
     pub fn set(&mut self, pairs: &[(&str, impl AsRef<[u8]>)]) -> Result<(), SetError> {
+        *self = self.with(pairs)?;
+        Ok(())
+    }
+
+    /// The same as a configuration to be.
+    pub fn with(&self, pairs: &[(&str, impl AsRef<[u8]>)]) -> Result<Self, SetError> {
         let mut next = self.clone();
         next.warnings.clear();
         let mut seen = Vec::new();
@@ -60,7 +79,6 @@ impl Config {
         })?;
         let known = self.cautions();
         next.warnings.extend(next.cautions().into_iter().filter(|caution| !known.contains(caution)));
-        *self = next;
-        Ok(())
+        Ok(next)
     }
 }

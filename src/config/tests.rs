@@ -258,7 +258,8 @@ fn timeouts_follow_from_each_other() {
 fn errors_name_file_line_and_reason() {
     let cases = [
         ("port 7000\nfoo bar", "c.conf:2", "no such option"),
-        ("port 99999", "c.conf:1", "between 1 and 65535"),
+        ("port 99999", "c.conf:1", "between 0 and 65535"),
+        ("port 0", "c.conf:1", "would let nobody in"),
         ("port 1 2", "c.conf:1", "wrong number of arguments"),
         ("port", "c.conf:1", "wrong number of arguments"),
         ("save", "c.conf:1", "wrong number of arguments"),
@@ -327,7 +328,7 @@ fn set_changes_all_or_nothing() {
         "ERR CONFIG SET failed (possibly related to argument 'maxclients') - argument couldn't be parsed into an integer"
     );
     assert_eq!(refused(&mut config, &[("foo", "1")]), "ERR Unknown option or number of arguments for CONFIG SET - 'foo'");
-    assert!(refused(&mut config, &[("port", "1")]).ends_with("can't set immutable config"));
+    assert!(refused(&mut config, &[("cluster-port", "1")]).ends_with("can't set immutable config"));
     assert!(refused(&mut config, &[("timeout", "1"), ("timeout", "2")]).ends_with("duplicate parameter"));
     assert_eq!(config, before);
     config.set(&[("client-output-buffer-limit", "normal 5 4 3")]).unwrap();

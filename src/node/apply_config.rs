@@ -4,6 +4,7 @@
 
 use crate::config::Config;
 use crate::keyspace::Keyspace;
+use crate::node::Listening;
 use crate::node::metadata::Metadata;
 use crate::node::metadata::bootstrap::{announced, raft_settings};
 use crate::node::metadata::own_address::settle_ip;
@@ -11,6 +12,17 @@ use crate::node::view::{Effects, View};
 use crate::store::{Disk, Replacement};
 use std::io;
 use std::path::PathBuf;
+
+/// CONFIG SET of where clients are taken in: all of `next` counts once that is done. Whether it is.
+pub(in crate::node) fn listen(next: Config, listening: &mut Option<Box<dyn Listening>>, view: &mut View, out: &mut Effects) -> bool {
+    let Config { bind, port, tcp_backlog, .. } = &next;
+    let is_done = listening.as_mut().is_none_or(|listening| listening.move_clients(bind, *port, *tcp_backlog));
+    if is_done {
+        view.config = next;
+        out.server.config_changed = true;
+    }
+    is_done
+}
 
 /// CONFIG SET changed something: Raft's times, the forms of values, and what this node announces of itself.
 pub(in crate::node) fn take_up(metadata: &mut Metadata, keyspace: &mut Keyspace, view: &mut View, out: &mut Effects) {
@@ -27,6 +39,7 @@ pub(in crate::node) fn take_up(metadata: &mut Metadata, keyspace: &mut Keyspace,
     }
     address.set_join_nonce(metadata.own_address.join_nonce());
     metadata.own_address = address;
+    metadata.warn_of_unserved_ip(view);
     metadata.announce_now(view, out);
     if metadata.raft.leader().is_none() {
         // Nobody takes a NODE_INFO: the others go by our greeting, which said something else.

@@ -93,6 +93,13 @@ pub enum Closed {
     Error,
 }
 
+/// The shell's listeners, as a node is given its disk.
+pub trait Listening {
+    /// From now on clients are taken in at these addresses (as `bind` has them) and at this port, and nowhere else; connections stay.
+    /// False if that is not possible: then all is as it was, and the log has the reason.
+    fn move_clients(&mut self, bind: &[String], port: u16, backlog: u32) -> bool;
+}
+
 /// What became of an accepted connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Accepted {
@@ -112,6 +119,8 @@ pub struct Node<D: Disk> {
     store: Store<D>,
     /// The disk, for files beside nodes.conf.
     files: D,
+    /// None where nobody listens: in tests.
+    listening: Option<Box<dyn Listening>>,
     views: views::Views,
     /// Keys are left to be expired or freed.
     busy: bool,
@@ -146,7 +155,8 @@ impl<D: Disk> Node<D> {
     }
 
     /// The node that its file tells of, knowing nothing of others yet.
-    fn as_loaded(config: Config, store: Store<D>, loaded: Loaded, mut rng: Rng, now: Now) -> Result<Self, KeysError> {
+    fn as_loaded(mut config: Config, store: Store<D>, loaded: Loaded, mut rng: Rng, now: Now) -> Result<Self, KeysError> {
+        config.settle_bus();
         let nonce = rng.next_u64() | 1;
         let settings = metadata::bootstrap::raft_settings(&config);
         let last_index = loaded.log.last_index();
@@ -163,9 +173,15 @@ impl<D: Disk> Node<D> {
             machine: machine::Machine::new(now),
             store,
             files,
+            listening: None,
             views: views::Views::default(),
             busy: false,
         })
+    }
+
+    /// Where clients are taken in is up to these listeners, which are open as the configuration says.
+    pub fn listen_by(&mut self, listening: Box<dyn Listening>) {
+        self.listening = Some(listening);
     }
 
     /// One turn: bus frames first, then client commands, then timers, then before-sleep. The clock is read again for each client.

@@ -16,7 +16,7 @@ use crate::node::metadata::Metadata;
 use crate::node::metadata::proposals::Part;
 use crate::node::views::outsiders;
 use crate::node::{Node, apply_config};
-use crate::session::Client;
+use crate::session::{Client, Pause};
 use crate::store::Disk;
 use crate::types::{ConnId, Millis, Now};
 use crate::values::Shared;
@@ -277,6 +277,11 @@ impl<D: Disk> Node<D> {
         }
     }
 
+    fn set_pause(&mut self, client: ConnId, pause: Option<Pause>) {
+        self.out.pause_clients(pause);
+        self.out.clients.waiting.finish(client, WaitOutcome::Done);
+    }
+
     /// A command of `client` ended with `wait`: start what it waits for.
     pub(in crate::node) fn begin_wait(&mut self, client: ConnId, wait: Wait) {
         self.out.clients.waiting.begin(client, &wait);
@@ -315,19 +320,18 @@ impl<D: Disk> Node<D> {
                 let result = apply_config::rewrite(&self.view.config, &mut self.files);
                 self.out.clients.waiting.conclude(client, result);
             }
+            Wait::Listen { next, failure } => {
+                let done = apply_config::listen(*next, &mut self.listening, &mut self.view, &mut self.out);
+                let result = done.then_some(()).ok_or(failure);
+                self.out.clients.waiting.conclude(client, result);
+            }
             Wait::Lead => self.with_metadata(|metadata, view, out| metadata.take_over(client, view, out)),
             Wait::Failover => self.with_dataset(|dataset, metadata, view, out| dataset.begin_failover(client, metadata, view, out)),
             Wait::Replicas { written, count, until } => {
                 self.with_dataset(|dataset, _, _, out| dataset.await_acks(AckWait { client, written, count, until, asked: false }, out))
             }
-            Wait::Pause(pause) => {
-                self.out.pause_clients(Some(pause));
-                self.out.clients.waiting.finish(client, WaitOutcome::Done);
-            }
-            Wait::Unpause => {
-                self.out.pause_clients(None);
-                self.out.clients.waiting.finish(client, WaitOutcome::Done);
-            }
+            Wait::Pause(pause) => self.set_pause(client, Some(pause)),
+            Wait::Unpause => self.set_pause(client, None),
             Wait::Save => self.with_dataset(|dataset, _, _, out| dataset.save_for(client, out)),
             Wait::Shutdown(options) => self.begin_shutdown(options),
             Wait::AbortShutdown => {

@@ -6,8 +6,10 @@
 //! connection's last word.
 //! Must not: look at bytes, keep protocol state, or run a timer of its own but the one that repeats an accept.
 
+use std::cell::RefCell;
 use std::io;
 use std::mem;
+use std::rc::Rc;
 use std::time::Duration;
 
 use mio::event::Event;
@@ -15,6 +17,7 @@ use mio::{Events, Interest, Poll, Token};
 
 use super::connection::{Class, Connection, ReadEnd, WriteError};
 use super::listener::{Accepted, Listener};
+use super::listeners::{Listeners, Shared};
 use super::log_rotation::{self, Rotation};
 use super::signals::{Came, Signals};
 use super::stream::{Dialled, Stream, is_refusal};
@@ -38,9 +41,7 @@ const LONGEST_SLEEP: Millis = 1_000;
 
 /// Tokens from the top; a connection's is its id as a word, which never comes near.
 const SIGNALS: Token = Token(usize::MAX);
-const fn listener_token(at: usize) -> Token {
-    Token(usize::MAX - 1 - at)
-}
+const LISTENERS: Token = Token(usize::MAX - 1);
 /// A token must hold a whole id.
 const _: () = assert!(size_of::<usize>() >= size_of::<u64>());
 
@@ -61,8 +62,7 @@ pub struct EventLoop<D: Disk> {
     events: Events,
     signals: Signals,
     node: Node<D>,
-    /// The bus's first, then the clients'.
-    listeners: Vec<(Port, Listener)>,
+    listeners: Shared,
     /// Accepting has run out of something: not again before this time (mono ms).
     accept_again: Option<Millis>,
     /// That has been said already: not ten times a second.
@@ -84,16 +84,21 @@ pub struct EventLoop<D: Disk> {
 
 impl<D: Disk> EventLoop<D> {
     /// A loop for `node`, not yet run.
-    pub fn new(node: Node<D>, bus: Vec<Listener>, clients: Vec<Listener>, signals: Signals) -> io::Result<Self> {
+    pub fn new(mut node: Node<D>, bus: Vec<Listener>, clients: Vec<Listener>, signals: Signals) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let mut listeners = Listeners::new(poll.registry().try_clone()?, LISTENERS);
         let bus = bus.into_iter().map(|listener| (Port::Bus, listener));
         let clients = clients.into_iter().map(|listener| (Port::Client, listener));
+        bus.chain(clients).try_for_each(|(port, listener)| listeners.add(port, listener).map(|_| ()))?;
+        let listeners = Shared(Rc::new(RefCell::new(listeners)));
+        node.listen_by(Box::new(listeners.clone()));
         let loglevel = node.config().loglevel;
         let mut this = Self {
-            poll: Poll::new()?,
+            poll,
             events: Events::with_capacity(EVENTS_PER_POLL),
             signals,
             node,
-            listeners: bus.chain(clients).collect(),
+            listeners,
             accept_again: None,
             exhausted: false,
             connections: Connections::default(),
@@ -106,11 +111,7 @@ impl<D: Disk> EventLoop<D> {
             meter: Meter::default(),
             rotation: Rotation::default(),
         };
-        let registry = this.poll.registry();
-        registry.register(&mut this.signals.stream, SIGNALS, Interest::READABLE)?;
-        for (at, (_, listener)) in this.listeners.iter_mut().enumerate() {
-            registry.register(&mut listener.socket, listener_token(at), Interest::READABLE)?;
-        }
+        this.poll.registry().register(&mut this.signals.stream, SIGNALS, Interest::READABLE)?;
         Ok(this)
     }
 
@@ -125,7 +126,7 @@ impl<D: Disk> EventLoop<D> {
             self.flush(&turned);
             if let Some(code) = self.act(&turned) {
                 // Who hears the end of a connection then looks whether the ports refuse.
-                self.listeners.clear();
+                self.listeners.0.borrow_mut().clear();
                 self.connections.end_all();
                 return Ok(code);
             }
@@ -162,7 +163,7 @@ impl<D: Disk> EventLoop<D> {
     fn timeout(&mut self) -> Duration {
         self.release_held();
         let unread = !self.reading_bus.is_empty() || !self.reading_clients.is_empty();
-        let unaccepted = self.accept_again.is_none() && self.listeners.iter().any(|(_, listener)| listener.pending);
+        let unaccepted = self.accept_again.is_none() && self.listeners.0.borrow().are_pending();
         if unread || unaccepted || self.noted || !self.unblocked.is_empty() {
             return Duration::ZERO;
         }
@@ -175,10 +176,8 @@ impl<D: Disk> EventLoop<D> {
         if event.token() == SIGNALS {
             return self.note_signals();
         }
-        let listener = usize::MAX - 1 - event.token().0;
-        match self.listeners.get_mut(listener) {
-            Some((_, listener)) => listener.pending = true,
-            None => self.note_connection(ConnId::from_word(event.token().0 as u64), event),
+        if !self.listeners.0.borrow_mut().note(event.token()) {
+            self.note_connection(ConnId::from_word(event.token().0 as u64), event);
         }
     }
 
@@ -245,22 +244,17 @@ impl<D: Disk> EventLoop<D> {
             }
             self.accept_again = None;
         }
-        for at in 0..self.listeners.len() {
+        let places = self.listeners.0.borrow().places();
+        for at in 0..places {
             for _ in 0..ACCEPTS_PER_TURN {
-                let (port, listener) = &mut self.listeners[at];
-                let port = *port;
-                if !listener.pending {
-                    break;
-                }
-                match listener.accept() {
-                    Accepted::Connection(stream, peer) => {
+                let accepted = self.listeners.0.borrow_mut().accept(at);
+                match accepted {
+                    Some((port, Accepted::Connection(stream, peer))) => {
                         self.exhausted = false;
                         self.take_in(port, stream, peer);
                     }
-                    Accepted::None => break,
-                    Accepted::Exhausted(error) => {
-                        return self.pause_accepting(&error);
-                    }
+                    Some((_, Accepted::None)) | None => break,
+                    Some((_, Accepted::Exhausted(error))) => return self.pause_accepting(&error),
                 }
             }
         }

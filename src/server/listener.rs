@@ -7,6 +7,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use mio::net::TcpListener;
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::stream::Stream;
@@ -18,6 +19,8 @@ pub struct Listener {
     pub socket: TcpListener,
     /// True if there may be more to accept: the edge was seen, and EAGAIN not yet.
     pub pending: bool,
+    /// It is closed once those are accepted whose connections are up already.
+    pub is_leaving: bool,
 }
 
 /// Why a node cannot listen.
@@ -36,39 +39,85 @@ pub enum ListenError {
     /// Every address was optional and missing.
     #[error("no address of '{0}' is there to listen on")]
     Nothing(String),
+    /// The system's event queue does not take it.
+    #[error("event queue: {0}")]
+    Queue(io::Error),
+}
+
+impl ListenError {
+    /// None of these is there.
+    pub fn nothing(targets: &[Target]) -> Self {
+        Self::Nothing(targets.iter().map(|target| format!("-{}", target.typed)).collect::<Vec<_>>().join(" "))
+    }
+}
+
+/// Where to listen, because of one word of `bind`.
+#[derive(Debug)]
+pub struct Target {
+    typed: String,
+    /// It may be missing on this host: the word has a leading `-`.
+    is_optional: bool,
+    /// The place.
+    pub socket: SocketAddr,
+}
+
+/// Where `bind` says to listen; what is no address is looked up, which may take time.
+pub fn targets(bind: &[String], port: u16) -> Result<Vec<Target>, ListenError> {
+    let mut targets = Vec::new();
+    for word in bind {
+        let (typed, is_optional) = word.strip_prefix('-').map_or((word.as_str(), false), |rest| (rest, true));
+        let found = resolve(typed, port).map_err(|reason| ListenError::Bind { address: typed.to_owned(), port, reason })?;
+        targets.extend(found.into_iter().map(|socket| Target { typed: typed.to_owned(), is_optional, socket }));
+    }
+    Ok(targets)
+}
+
+fn resolve(address: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Ok(match address {
+        "*" => vec![(Ipv4Addr::UNSPECIFIED, port).into()],
+        "::*" => vec![(Ipv6Addr::UNSPECIFIED, port).into()],
+        name => (name, port).to_socket_addrs()?.collect(),
+    })
+}
+
+impl Target {
+    /// Listens there; none if the host has no such address, and need not.
+    pub fn open(&self, backlog: u32) -> Result<Option<Listener>, ListenError> {
+        let Self { typed, is_optional, socket } = self;
+        match open(*socket, backlog) {
+            Ok(listener) => Ok(Some(listener)),
+            Err(reason) if is_unknown_family(&reason) || *is_optional && is_missing(&reason) => {
+                log::debug!("not listening on {socket}: {reason}");
+                Ok(None)
+            }
+            Err(reason) => Err(ListenError::Bind { address: typed.clone(), port: socket.port(), reason }),
+        }
+    }
 }
 
 /// Listens on `port` at every address of `bind`; one with a leading `-` may be missing on this host.
 pub fn listen(bind: &[String], port: u16, backlog: u32) -> Result<Vec<Listener>, ListenError> {
-    let mut listeners = Vec::new();
-    for typed in bind {
-        let (address, optional) = typed.strip_prefix('-').map_or((typed.as_str(), false), |rest| (rest, true));
-        match listen_on(address, port, backlog) {
-            Ok(found) => listeners.extend(found),
-            Err(reason) if optional && is_missing(&reason) => log::debug!("not listening on {address}:{port}: {reason}"),
-            Err(reason) => return Err(ListenError::Bind { address: address.to_owned(), port, reason }),
-        }
-    }
-    if listeners.is_empty() { Err(ListenError::Nothing(bind.join(" "))) } else { Ok(listeners) }
+    let targets = targets(bind, port)?;
+    let listeners: Vec<Listener> = targets.iter().filter_map(|target| target.open(backlog).transpose()).collect::<Result<_, _>>()?;
+    if listeners.is_empty() { Err(ListenError::nothing(&targets)) } else { Ok(listeners) }
 }
 
-/// The host has no such address or family: what an optional address is forgiven, unlike a port in use.
+fn code(error: &io::Error) -> Option<Errno> {
+    error.raw_os_error().map(Errno::from_raw_os_error)
+}
+
+/// The host has no such address: what an optional one is forgiven, unlike a port in use.
 fn is_missing(error: &io::Error) -> bool {
-    let code = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
-    use rustix::io::Errno;
-    matches!(code, Some(Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT | Errno::PFNOSUPPORT | Errno::PROTONOSUPPORT))
+    code(error) == Some(Errno::ADDRNOTAVAIL)
 }
 
-fn listen_on(address: &str, port: u16, backlog: u32) -> io::Result<Vec<Listener>> {
-    let targets: Vec<SocketAddr> = match address {
-        "*" => vec![(Ipv4Addr::UNSPECIFIED, port).into()],
-        "::*" => vec![(Ipv6Addr::UNSPECIFIED, port).into()],
-        name => (name, port).to_socket_addrs()?.collect(),
-    };
-    targets.into_iter().map(|target| open(target, backlog)).collect()
+/// The host has no such family, mostly IPv6. As in Redis that is forgiven to any address: charts say `0.0.0.0 ::` to all hosts.
+fn is_unknown_family(error: &io::Error) -> bool {
+    matches!(code(error), Some(Errno::AFNOSUPPORT | Errno::PFNOSUPPORT | Errno::PROTONOSUPPORT))
 }
 
-fn open(target: SocketAddr, backlog: u32) -> io::Result<Listener> {
+/// Listens there.
+pub fn open(target: SocketAddr, backlog: u32) -> io::Result<Listener> {
     let socket = Socket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))?;
     if target.is_ipv6() {
         // `*` and `::*` are two sockets, as in Redis; a dual one would collide with the first.
@@ -78,7 +127,7 @@ fn open(target: SocketAddr, backlog: u32) -> io::Result<Listener> {
     socket.set_nonblocking(true)?;
     socket.bind(&target.into())?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    Ok(Listener { socket: TcpListener::from_std(socket.into()), pending: false })
+    Ok(Listener { socket: TcpListener::from_std(socket.into()), pending: false, is_leaving: false })
 }
 
 /// What an accept came to.
@@ -93,6 +142,17 @@ pub enum Accepted {
 }
 
 impl Listener {
+    /// Where it listens.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.socket.local_addr().ok()
+    }
+
+    /// It stays if it is at one of these places; else it leaves, but nobody whose connection is up is reset.
+    pub fn leave_unless(&mut self, wanted: &[SocketAddr]) {
+        self.is_leaving = self.local().is_none_or(|local| !wanted.contains(&local));
+        self.pending |= self.is_leaving;
+    }
+
     /// Takes one waiting connection, and notes whether more may be there.
     pub fn accept(&mut self) -> Accepted {
         loop {
@@ -132,6 +192,14 @@ mod tests {
         let error = listen(&words("192.0.2.1"), 7000, 5).unwrap_err().to_string();
         assert!(error.contains("192.0.2.1:7000"), "{error}");
         assert!(matches!(listen(&words("-192.0.2.1"), 7000, 5), Err(ListenError::Nothing(_))));
+    }
+
+    #[test]
+    fn a_family_that_the_host_does_not_have_is_forgiven_to_any_address() {
+        let error = |code: Errno| io::Error::from_raw_os_error(code.raw_os_error());
+        assert!(is_unknown_family(&error(Errno::AFNOSUPPORT)) && !is_missing(&error(Errno::AFNOSUPPORT)));
+        assert!(is_missing(&error(Errno::ADDRNOTAVAIL)) && !is_unknown_family(&error(Errno::ADDRNOTAVAIL)));
+        assert!(!is_missing(&error(Errno::ADDRINUSE)) && !is_unknown_family(&error(Errno::ADDRINUSE)));
     }
 
     #[test]

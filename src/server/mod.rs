@@ -9,6 +9,7 @@ pub mod connection;
 pub mod event_loop;
 pub mod limits;
 pub mod listener;
+pub mod listeners;
 pub mod log_rotation;
 pub mod log_sink;
 pub mod logger;

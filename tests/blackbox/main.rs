@@ -30,6 +30,7 @@ mod handover;
 mod hostile;
 mod lease;
 mod leaving;
+mod listening;
 mod logging;
 mod membership;
 mod moves;

@@ -3,7 +3,7 @@
 //! Owns: the ways in which a command ends. Must not: decide anything. Contract: docs/architecture.md, "Inside `commands`".
 
 use crate::cluster::{Change, Reason};
-use crate::config::ShutdownOptions;
+use crate::config::{Config, ShutdownOptions};
 use crate::session::Pause;
 use crate::types::{Extent, Millis, NodeId};
 
@@ -53,6 +53,13 @@ pub enum Wait {
     SaveConfig,
     /// The configuration file is to be rewritten with the values in use.
     RewriteConfig,
+    /// Clients are to be taken in where this configuration says, which is the one in use if that is done.
+    Listen {
+        /// The whole of it.
+        next: Box<Config>,
+        /// The error text if it is not possible (`ERR ...`).
+        failure: String,
+    },
     /// The leader is to hand over to this node, which is a voter.
     Lead,
     /// This replica is to take over from its primary, which holds its clients' writes meanwhile (CLUSTER FAILOVER).
@@ -81,7 +88,7 @@ pub enum Wait {
 impl Wait {
     /// Whether that is done within the turn: nobody else is served before its answer.
     pub const fn is_done_at_once(&self) -> bool {
-        matches!(self, Self::Pause(_) | Self::Unpause | Self::RewriteConfig)
+        matches!(self, Self::Pause(_) | Self::Unpause | Self::RewriteConfig | Self::Listen { .. })
     }
 }
 

@@ -36,9 +36,15 @@ impl AddressCheck {
     }
 }
 
-/// The addresses that `bind` names, those that must be there first; none if it names a wildcard or a hostname: then it may be any.
+/// The addresses that the bus is bound to, those that must be there first; none if that is a wildcard or a hostname: then it may be any.
+/// Where members are taken in counts, also while `bind` has clients come elsewhere.
 fn bound(config: &Config) -> Vec<IpAddr> {
-    let (optional, needed): (Vec<&String>, Vec<&String>) = config.bind.iter().partition(|word| word.starts_with('-'));
+    named(config.bus_bind())
+}
+
+/// The same of any `bind`.
+fn named(bind: &[String]) -> Vec<IpAddr> {
+    let (optional, needed): (Vec<&String>, Vec<&String>) = bind.iter().partition(|word| word.starts_with('-'));
     let ip = |word: &&String| word.trim_start_matches('-').parse().ok().filter(|ip: &IpAddr| !ip.is_unspecified());
     needed.iter().chain(&optional).map(ip).collect::<Option<_>>().unwrap_or_default()
 }
@@ -166,6 +172,19 @@ impl Metadata {
             log::info!("This node is reached at {local}");
             self.own_address.ip = local.to_string();
             self.announce_now(view, out);
+        }
+    }
+
+    /// After CONFIG SET bind clients may be sent to where nobody takes them in any more.
+    pub fn warn_of_unserved_ip(&self, view: &View) {
+        let (served, config) = (named(&view.config.bind), &view.config);
+        let is_unserved = |ip: IpAddr| !served.is_empty() && !served.contains(&ip);
+        if config.bind != config.bus_bind() && config.cluster_announce_ip.is_empty() && self.own_ip().is_some_and(is_unserved) {
+            log::warn!(
+                "Others send clients to {}, where 'bind' takes in none: the bus, and with it this node's address, stays where it was until a \
+                 restart",
+                self.own_address.ip
+            );
         }
     }
 

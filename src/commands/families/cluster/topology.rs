@@ -154,7 +154,8 @@ fn known_offsets(ctx: &Context<'_>) -> BTreeMap<NodeId, u64> {
     let connected = replicas::replicas(ctx);
     for replica in state.replicas_of(&me).iter().filter_map(|id| state.member(id)) {
         let (ip, port) = (&replica.address.ip, replica.address.port);
-        let is_it = |shown: &&Shown| shown.ip == *ip && shown.port == port && shown.acked > 0;
+        let is_there = |shown: &Shown| shown.ip == *ip && shown.port == port;
+        let is_it = |shown: &&Shown| shown.node.map_or_else(|| is_there(shown), |node| node == replica.id) && shown.acked > 0;
         if let Some(shown) = connected.iter().find(is_it) {
             offsets.insert(replica.id, shown.acked);
         }

@@ -5,6 +5,7 @@
 use crate::cluster::Address;
 use crate::commands::engine::parse::{SYNTAX_ERROR, shown};
 use crate::commands::engine::{Command, Context, Flag, Flow, Group, Wait};
+use crate::config::SetError;
 use crate::wire::Args;
 use std::collections::BTreeMap;
 
@@ -54,16 +55,20 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
         };
         pairs.push((name, value));
     }
-    match ctx.config.set(&pairs) {
-        Ok(()) => {
-            ctx.server.config_changed = true;
-            // Names only: a value may be a password.
-            let names: Vec<&str> = pairs.iter().map(|(name, _)| *name).collect();
-            ctx.log_asked(&format!("CONFIG SET {}", names.join(" ")));
-            ctx.done()
-        }
-        Err(error) => ctx.fail(&error.to_string()),
+    let next = match ctx.config.with(&pairs) {
+        Ok(next) => next,
+        Err(error) => return ctx.fail(&error.to_string()),
+    };
+    // Names only: a value may be a password.
+    let names: Vec<&str> = pairs.iter().map(|(name, _)| *name).collect();
+    ctx.log_asked(&format!("CONFIG SET {}", names.join(" ")));
+    if !next.listens_as(ctx.config) {
+        let failure = SetError::unlistened(&names).to_string();
+        return Flow::Wait(Wait::Listen { next: Box::new(next), failure });
     }
+    *ctx.config = next;
+    ctx.server.config_changed = true;
+    ctx.done()
 }
 
 fn rewrite(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
