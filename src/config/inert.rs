@@ -215,8 +215,6 @@ pub(super) const OPTIONS: &[Opt] = &[
     inert("commandlog-request-larger-than", ABOVE, "1048576"),
     also(inert("commandlog-slow-execution-max-len", COUNT, "128"), "slowlog-max-len"),
     inert("latency-monitor-threshold", COUNT, "0"),
-    inert("latency-tracking", YES_NO, "yes"),
-    inert("latency-tracking-info-percentiles", Kind::Percentiles, "50 99 99.9"),
     inert("tracking-table-max-keys", COUNT, "1000000"),
     also(inert("busy-reply-threshold", COUNT, "5000"), "lua-time-limit"),
     hidden("list-max-ziplist-entries", TEXT, ""),

@@ -12,6 +12,7 @@ mod limits;
 mod lines;
 mod load;
 mod options;
+mod percentiles;
 mod protection;
 mod rewrite;
 mod save_points;

@@ -7,6 +7,7 @@ use super::Bus;
 use super::events::KeyspaceEvents;
 use super::inert;
 use super::limits::OutputLimits;
+use super::percentiles::Percentiles;
 use super::protection::Protection;
 use super::save_points::SavePoints;
 use super::shutdown::ShutdownOptions;
@@ -217,6 +218,8 @@ options! {
     "shutdown-on-sigint", shutdown_on_sigint: ShutdownOptions, Kind::ShutdownOptions, "default", RUN_TIME, "in which way SIGINT does";
     "stop-writes-on-bgsave-error", stop_writes_on_bgsave_error: bool, Kind::Switch, "yes", RUN_TIME, "refuse writes while the last save failed, if there are save points";
     "notify-keyspace-events", notify_keyspace_events: KeyspaceEvents, Kind::KeyspaceEvents, "", RUN_TIME, "events about keys to publish, by their letters: K E g $ x n m A ...; empty: none";
+    "latency-tracking", latency_tracking: bool, Kind::Switch, "yes", RUN_TIME, "keep how long the calls of each command took, for INFO latencystats";
+    "latency-tracking-info-percentiles", latency_tracking_info_percentiles: Percentiles, Kind::Percentiles, "50 99 99.9", RUN_TIME, "what INFO latencystats shows of it";
     "cluster-enabled", cluster_enabled: bool, Kind::Switch, "yes", START, "only 'yes'";
     "cluster-config-file", cluster_config_file: String, Kind::Text, "nodes.conf", START, "the node's own durable file; never edit it";
     "cluster-node-timeout", cluster_node_timeout: Millis, Kind::Number(100, DAY), "15000", RUN_TIME, "ms without an answer until a node counts as failed";

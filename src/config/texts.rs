@@ -40,16 +40,6 @@ pub(super) fn oom_scores(words: &[Word]) -> Result<String, String> {
     }
 }
 
-pub(super) fn percentiles(words: &[Word]) -> Result<String, String> {
-    for word in list(words) {
-        let percent: f64 = word.parse().map_err(|_| "Invalid latency-tracking-info-percentiles parameters")?;
-        if !(0.0..=100.0).contains(&percent) {
-            return Err("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]".into());
-        }
-    }
-    Ok(list(words).collect::<Vec<_>>().join(" "))
-}
-
 pub(super) fn replica_of(words: &[Word]) -> Result<String, String> {
     match *list(words).collect::<Vec<_>>() {
         [] => Ok(String::new()),

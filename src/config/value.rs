@@ -5,6 +5,7 @@
 
 use super::events::KeyspaceEvents;
 use super::limits::OutputLimits;
+use super::percentiles::Percentiles;
 use super::save_points::SavePoints;
 use super::shutdown::ShutdownOptions;
 use super::texts;
@@ -104,7 +105,7 @@ impl Kind {
             Self::Ipv4 => texts::address::<Ipv4Addr>(one(words)?, "Invalid IPv4 address"),
             Self::Ipv6 => texts::address::<Ipv6Addr>(one(words)?, "Invalid IPv6 address"),
             Self::OomScores => texts::oom_scores(words),
-            Self::Percentiles => texts::percentiles(words),
+            Self::Percentiles => Percentiles::read(self, words).map(|v| v.show()),
             Self::ReplicaOf => texts::replica_of(words),
         }
     }

@@ -158,9 +158,14 @@ impl Bucket {
         self.change_outside(index, |owned| owned.edit(rules, edit))
     }
 
-    /// Writes a part of the string at `at` (see [`Text::overwrite`]), in place if it lies outside; then it stays there, for it is likely to
-    /// grow.
+    /// Writes a part of the string at `at` (see [`Text::overwrite`]), in place if it does not grow or lies outside; then it stays there,
+    /// for it is likely to grow again.
     pub fn overwrite(&mut self, at: usize, offset: usize, part: &Bytes<'_>, rules: &Rules) {
+        if let Place::Page(start) = self.tags[at].place()
+            && let Some(place) = record::value_mut(&mut self.page[start..]).get_mut(offset..offset + part.len())
+        {
+            return place.copy_from_slice(part);
+        }
         let entry = self.entry(at);
         if let (Place::Page(_), View::Bytes(bytes)) = (self.tags[at].place(), entry.value)
             && offset + part.len() < LONG

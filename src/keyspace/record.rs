@@ -42,6 +42,12 @@ pub(super) fn key(bytes: &[u8]) -> &[u8] {
     &bytes[key..value]
 }
 
+/// The value of the record that begins these bytes, to change it in place.
+pub(super) fn value_mut(bytes: &mut [u8]) -> &mut [u8] {
+    let (_, value, end) = bounds(bytes);
+    &mut bytes[value..end]
+}
+
 /// The entry that begins these bytes.
 pub(super) fn read(bytes: &[u8]) -> Entry<'_> {
     let (key, value, end) = bounds(bytes);

@@ -26,6 +26,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::config::Config;
 use crate::node::Node;
+use crate::session::Stopwatch;
 use crate::store::RealDisk;
 use event_loop::EventLoop;
 use signals::Signals;
@@ -93,6 +94,7 @@ fn serve(config: Config) -> Result<i32, Failed> {
     let (pidfile, supervised) = (config.pidfile.clone(), config.supervised);
     let mut node = Node::start(config, RealDisk::new(), seed()?, clock::now())?;
     node.server_mut().process_id = std::process::id();
+    node.server_mut().stats.set_stopwatch(Stopwatch(clock::nanos));
     node.server_mut().startup_bytes = usage::resident_bytes();
     node.server_mut().executable = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default();
     let mut event_loop = EventLoop::new(node, bus, clients, signals)?;

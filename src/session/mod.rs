@@ -4,6 +4,7 @@
 //! Contract: docs/architecture.md, "Rooms".
 
 mod bus_stats;
+mod calls;
 mod client;
 mod client_list;
 mod command;
@@ -18,6 +19,7 @@ mod subscriptions;
 mod transaction;
 
 pub use bus_stats::BusStats;
+pub use calls::{Calls, Stopwatch, Timed};
 pub use client::{Client, Totals, Watched};
 pub use client_list::{Buffers, ClientList, Push};
 pub use command::{Access, CommandId, KeySlots};
@@ -27,6 +29,6 @@ pub use pause::{Held, Pause};
 pub use persistence::{Persistence, Progress};
 pub use pubsub::PubSub;
 pub use rate::Traffic;
-pub use server::{Calls, PONTOON_VERSION, SERVER_NAME, Server, Stats, Usage, seconds};
+pub use server::{PONTOON_VERSION, SERVER_NAME, Server, Stats, Usage, seconds};
 pub use subscriptions::{Name, Scope, Subscriptions, confirm};
 pub use transaction::{Execution, Queued, Transaction};

@@ -2,21 +2,18 @@
 //!
 //! Owns: identity of the process and the counters behind INFO. Must not: read clocks or the system; the node and the shell tell.
 
+use super::calls::{CallCounts, Calls, Stopwatch, Timed};
 use super::client::Client;
 use super::command::CommandId;
 use super::persistence::Persistence;
 use super::rate::{Rate, Traffic};
 use crate::replication::Start;
 use crate::types::{Millis, Now};
-use std::collections::BTreeMap;
 
 /// What this server calls itself.
 pub const SERVER_NAME: &str = "pontoon";
 /// Pontoon's own version.
 pub const PONTOON_VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// At most so many different error codes are counted; more would be a client's doing.
-const MAX_ERROR_CODES: usize = 128;
 
 /// The process, as INFO shows it.
 #[derive(Debug, Default)]
@@ -109,41 +106,38 @@ pub struct Stats {
     pub keyspace_misses: u64,
     /// Error replies.
     pub error_replies: u64,
-    /// Error replies by code.
-    errors: BTreeMap<String, u64>,
-    /// By command id; grows up to the highest that has come.
-    calls: Vec<Calls>,
+    /// By command, and by error.
+    calls: CallCounts,
     /// Commands a second.
     rate: Rate,
 }
 
-/// How often one command came.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Calls {
-    /// It ran.
-    pub calls: u64,
-    /// It was refused before it ran.
-    pub rejected: u64,
-    /// It ran and answered an error.
-    pub failed: u64,
-}
-
 impl Stats {
-    /// A command runs.
-    pub fn called(&mut self, id: CommandId, now: Now) {
+    /// How the time that commands take is told.
+    pub fn set_stopwatch(&mut self, stopwatch: Stopwatch) {
+        self.calls.stopwatch = stopwatch;
+    }
+
+    /// A command begins to run.
+    pub fn begin(&mut self, id: CommandId) -> Option<Timed> {
+        self.calls.begin(id)
+    }
+
+    /// It has run; `timed` is what its beginning gave.
+    pub fn end(&mut self, id: CommandId, timed: Option<Timed>, keep_latency: bool, now: Now) {
         self.commands_processed += 1;
         self.rate.add(1, now.mono);
-        self.of(id).calls += 1;
+        self.calls.end(id, timed, keep_latency);
     }
 
     /// A command was refused before it ran.
     pub fn rejected(&mut self, id: CommandId) {
-        self.of(id).rejected += 1;
+        self.calls.of(id).rejected += 1;
     }
 
     /// A command ran and answered an error.
     pub fn failed(&mut self, id: CommandId) {
-        self.of(id).failed += 1;
+        self.calls.of(id).failed += 1;
     }
 
     /// A read looked for a key.
@@ -156,11 +150,7 @@ impl Stats {
         self.error_replies += 1;
         let end = reply.iter().position(|byte| matches!(byte, b' ' | b'\r' | b'\n')).unwrap_or(reply.len());
         let Ok(code) = std::str::from_utf8(&reply[..end]) else { return };
-        if let Some(count) = self.errors.get_mut(code) {
-            *count += 1;
-        } else if self.errors.len() < MAX_ERROR_CODES {
-            self.errors.insert(code.to_owned(), 1);
-        }
+        self.calls.error(code);
     }
 
     /// A replica asked for data.
@@ -177,12 +167,17 @@ impl Stats {
 
     /// Error replies by code, in alphabetical order.
     pub fn errors(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.errors.iter().map(|(code, count)| (code.as_str(), *count))
+        self.calls.errors()
     }
 
     /// How often this command came.
     pub fn calls(&self, id: CommandId) -> Calls {
-        self.calls.get(id.index()).copied().unwrap_or_default()
+        self.calls.get(id)
+    }
+
+    /// Nanoseconds within which so many percent of its calls ran; none if that was not kept.
+    pub fn latency(&self, id: CommandId, percent: f64) -> Option<u64> {
+        self.calls.latency(id, percent)
     }
 
     /// Commands in the last full second.
@@ -192,14 +187,13 @@ impl Stats {
 
     /// CONFIG RESETSTAT.
     pub fn reset(&mut self) {
-        *self = Self { rate: self.rate, input: self.input.restarted(), output: self.output.restarted(), ..Self::default() };
-    }
-
-    fn of(&mut self, id: CommandId) -> &mut Calls {
-        if id.index() >= self.calls.len() {
-            self.calls.resize(id.index() + 1, Calls::default());
-        }
-        &mut self.calls[id.index()]
+        *self = Self {
+            rate: self.rate,
+            input: self.input.restarted(),
+            output: self.output.restarted(),
+            calls: CallCounts::by(self.calls.stopwatch),
+            ..Self::default()
+        };
     }
 }
 

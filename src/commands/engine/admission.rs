@@ -21,7 +21,7 @@ pub(super) fn refusal(ctx: &Context<'_>, command: &Command) -> Option<&'static s
 }
 
 /// Whether it writes, or runs a queue in which something does.
-fn writes(ctx: &Context<'_>, command: &Command) -> bool {
+pub(super) fn writes(ctx: &Context<'_>, command: &Command) -> bool {
     let queued = || ctx.client.multi.as_ref().is_some_and(|transaction| transaction.writes());
     command.has(Flag::Write) || (command.has(Flag::RunsQueue) && queued())
 }

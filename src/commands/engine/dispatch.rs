@@ -159,13 +159,17 @@ fn reject(ctx: &mut Context<'_>, id: Option<CommandId>, text: &str) -> Flow {
 
 /// Sends the client elsewhere; inside MULTI the transaction is lost, and at EXEC it is over.
 fn refuse(ctx: &mut Context<'_>, id: CommandId, redirect: Redirect) -> Flow {
+    let text = redirect.text(ctx);
+    if redirect.is_refusal() {
+        return reject(ctx, Some(id), &text);
+    }
     let start = ctx.reply.mark();
     if table().get(id).command.has(Flag::RunsQueue) {
         ctx.client.discard(ctx.keyspace);
     } else {
         transaction::abort(ctx.client);
     }
-    redirect.write(ctx);
+    ctx.reply.error(&text);
     count_rejection(ctx, Some(id), start);
     Flow::Done
 }

@@ -3,6 +3,7 @@
 //! Owns: the slot of a command's keys, and the texts of MOVED, CROSSSLOT and CLUSTERDOWN. Must not: run or queue anything.
 //! The order of the checks is that of Redis' getNodeByQuery.
 
+use super::admission;
 use super::command::{Command, Flag, KeySpec};
 use super::context::{Cluster, Context, UpstreamLink};
 use crate::cluster::Address;
@@ -11,6 +12,7 @@ use crate::keyspace::key_slot;
 use crate::session::{Access, KeySlots};
 use crate::types::{LeaseNumber, NodeId, Slot};
 use crate::wire::Args;
+use std::borrow::Cow;
 
 /// The slots of these keys; none if there are no keys.
 pub(super) fn key_slots(specs: &[KeySpec], args: Args<'_>) -> Option<KeySlots> {
@@ -106,15 +108,16 @@ pub(super) fn check_keyless(ctx: &Context<'_>, command: &Command) -> Result<Opti
     if ctx.client.is_primary {
         return Ok(None);
     }
+    let writes = admission::writes(ctx, command);
     if cluster.is_replica() {
         return match () {
+            () if writes => Err(Redirect::ReadOnly),
             () if command.has(Flag::Stale) => Ok(None),
-            () if command.access() == Access::Write => Err(Redirect::ReadOnly),
             () => check_stale(ctx).map(|()| None),
         };
     }
     match cluster.lease {
-        _ if command.access() != Access::Write => Ok(None),
+        _ if !writes => Ok(None),
         None if cluster.state.slot_count_of(&cluster.me) > 0 => Err(Redirect::Down),
         _ if !cluster.leaving.is_empty() => Err(Redirect::Leaving),
         lease => check_replicas(ctx).map(|()| lease),
@@ -134,22 +137,25 @@ fn check_stale(ctx: &Context<'_>) -> Result<(), Redirect> {
 }
 
 impl Redirect {
-    /// Writes the error that sends the client on.
-    pub fn write(self, ctx: &mut Context<'_>) {
-        match self {
-            Self::Unserved => ctx.reply.error("CLUSTERDOWN Hash slot not served"),
-            Self::CrossSlot => ctx.reply.error("CROSSSLOT Keys in request don't hash to the same slot"),
-            Self::Down => ctx.reply.error("CLUSTERDOWN The cluster is down"),
-            Self::DownForWrites => ctx.reply.error("CLUSTERDOWN The cluster is down and only accepts read commands"),
-            Self::TooFewReplicas => ctx.reply.error("NOREPLICAS Not enough good replicas to write."),
-            Self::ReadOnly => ctx.reply.error("READONLY You can't write against a read only replica."),
-            Self::Stale => ctx.reply.error("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."),
-            Self::Leaving => ctx.reply.error("TRYAGAIN The slot is on its way to another node"),
-            Self::Moved(slot, owner) => {
-                let text = moved(&ctx.cluster, ctx.config, slot, owner);
-                ctx.reply.error(&text);
-            }
-        }
+    /// It is no matter of the slot: the same keys are refused here now, and nowhere else.
+    pub const fn is_refusal(self) -> bool {
+        matches!(self, Self::TooFewReplicas | Self::ReadOnly | Self::Stale)
+    }
+
+    /// The error that sends the client on.
+    pub fn text(self, ctx: &Context<'_>) -> Cow<'static, str> {
+        let text = match self {
+            Self::Unserved => "CLUSTERDOWN Hash slot not served",
+            Self::CrossSlot => "CROSSSLOT Keys in request don't hash to the same slot",
+            Self::Down => "CLUSTERDOWN The cluster is down",
+            Self::DownForWrites => "CLUSTERDOWN The cluster is down and only accepts read commands",
+            Self::TooFewReplicas => "NOREPLICAS Not enough good replicas to write.",
+            Self::ReadOnly => "READONLY You can't write against a read only replica.",
+            Self::Stale => "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+            Self::Leaving => "TRYAGAIN The slot is on its way to another node",
+            Self::Moved(slot, owner) => return moved(&ctx.cluster, ctx.config, slot, owner).into(),
+        };
+        text.into()
     }
 }
 

@@ -32,10 +32,11 @@ pub(super) fn admit(ctx: &mut Context<'_>, command: &Command, args: Args<'_>) ->
 pub(super) fn run(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Flow {
     let (start, dirty) = (ctx.reply.mark(), ctx.keyspace.dirty());
     let command = table().get(id).command;
+    let timed = ctx.server.stats.begin(id);
     let flow = (command.handler)(ctx, args);
     ctx.client.totals.commands += 1;
     // As in Redis, when it has run: CONFIG RESETSTAT counts, and INFO does not show itself.
-    ctx.server.stats.called(id, ctx.now);
+    ctx.server.stats.end(id, timed, ctx.config.latency_tracking, ctx.now);
     propagate(ctx, command, args, dirty);
     if command.has(Flag::Logged) && !ctx.reply.since(start).starts_with(b"-") {
         log_request(ctx, id, args);

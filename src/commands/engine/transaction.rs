@@ -64,8 +64,8 @@ fn run_queue(ctx: &mut Context<'_>, mut execution: Box<Execution>) -> Flow {
         let flow = match admit(ctx, table().get(queued.id).command, args) {
             Ok(_) => run(ctx, queued.id, args),
             Err(redirect) => {
-                redirect.write(ctx);
-                Flow::Done
+                let text = redirect.text(ctx);
+                ctx.fail(&text)
             }
         };
         if let Flow::Wait(wait) = &flow {

@@ -82,6 +82,23 @@ fn the_end_of_a_primarys_stream_needs_no_lease_of_who_takes_over() {
 }
 
 #[test]
+fn a_transaction_is_discarded_because_of_replicas_that_went_meanwhile() {
+    let mut desk = Desk::new();
+    desk.config.min_replicas_to_write = 1;
+    desk.server.good_replicas = 1;
+    assert_eq!((desk.ask("multi"), desk.ask("set bar 1")), ("+OK\r\n".to_owned(), "+QUEUED\r\n".to_owned()));
+    desk.server.good_replicas = 0;
+    let because = "-EXECABORT Transaction discarded because of: NOREPLICAS Not enough good replicas to write.\r\n";
+    assert_eq!((desk.ask("exec").as_str(), desk.keyspace.len()), (because, 0));
+    assert_eq!(desk.ask("exec"), "-ERR EXEC without MULTI\r\n", "it is over");
+    desk.server.good_replicas = 1;
+    assert_eq!((desk.ask("multi"), desk.ask("flushall")), ("+OK\r\n".to_owned(), "+QUEUED\r\n".to_owned()));
+    desk.server.good_replicas = 0;
+    assert_eq!(desk.ask("exec"), because, "a queue without keys may write too");
+    assert_eq!(desk.ask("set bar 1"), "-NOREPLICAS Not enough good replicas to write.\r\n");
+}
+
+#[test]
 fn what_a_primary_has_grown_grows_at_its_replica() {
     let mut desk = Desk::new();
     desk.config.proto_max_bulk_len = 3;

@@ -3,6 +3,8 @@
 use super::*;
 use crate::config::{LastSave, ShutdownOptions};
 use crate::keyspace::{Expiry, key_slot};
+use crate::session::Stopwatch;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 fn fields(text: &str) -> BTreeMap<&str, &str> {
@@ -102,6 +104,29 @@ fn sections_of_info() {
     assert!(desk.ask("info ALL").contains("# Commandstats") && !desk.ask("info default").contains("# Commandstats"));
     desk.ask("hello 3");
     assert!(desk.ask("info").starts_with('=') && desk.ask("info cluster").contains("\r\ntxt:# Cluster"));
+}
+
+#[test]
+fn info_tells_how_long_commands_took() {
+    thread_local!(static NANOS: Cell<u64> = const { Cell::new(0) });
+    let mut desk = Desk::new();
+    // Each reading is 1.5 microseconds after the one before.
+    desk.server.stats.set_stopwatch(Stopwatch(|| NANOS.replace(NANOS.get() + 1500)));
+    desk.ask("set bar 1");
+    desk.ask("set bar 1 nx");
+    let line = "cmdstat_set:calls=2,usec=3,usec_per_call=1.50,rejected_calls=0,failed_calls=0\r\n";
+    assert!(desk.ask("info commandstats").contains(line));
+    let shown = desk.ask("info latencystats");
+    assert!(shown.contains("latency_percentiles_usec_set:p50=1.503,p99=1.503,p99.9=1.503\r\n"), "{shown}");
+    desk.ask("config set latency-tracking-info-percentiles 100");
+    assert!(desk.ask("info everything").contains("latency_percentiles_usec_set:p100=1.503\r\n"));
+    assert!(!desk.ask("info").contains("percentiles"));
+    desk.ask("config set latency-tracking no");
+    assert!(!desk.ask("info latencystats").contains("percentiles") && desk.ask("info commandstats").contains("cmdstat_set"));
+    desk.ask("config resetstat");
+    desk.ask("set bar 1");
+    let line = "cmdstat_set:calls=1,usec=1,usec_per_call=1.50,rejected_calls=0,failed_calls=0\r\n";
+    assert!(desk.ask("info commandstats").contains(line), "the stopwatch stays");
 }
 
 #[test]

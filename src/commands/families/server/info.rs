@@ -4,16 +4,16 @@
 //!
 //! Tools search the text with strstr: `cluster_enabled:` must stand nowhere before its section, and `db0:` nowhere while there is no key.
 
+use super::call_stats;
+use super::info_text::Text;
 use crate::cluster::Address;
 use crate::commands::engine::parse::is;
 use crate::commands::engine::replicas::{Shown, replicas};
 use crate::commands::engine::{Command, Context, Flag, Flow, Group, UpstreamLink};
-use crate::commands::table;
 use crate::replication::{Backlog, History};
-use crate::session::{Calls, Client, Held, PONTOON_VERSION, SERVER_NAME, Scope, seconds};
+use crate::session::{Client, Held, PONTOON_VERSION, SERVER_NAME, Scope, seconds};
 use crate::types::{REDIS_VERSION, ReplId};
 use crate::wire::Args;
-use std::fmt::{Display, Write};
 
 /// The family's commands.
 pub const COMMANDS: &[Command] = &[Command::new(
@@ -45,8 +45,9 @@ const SECTIONS: &[Section] = &[
     Section { title: "Replication", default: true, write: replication },
     Section { title: "CPU", default: true, write: cpu },
     Section { title: "Modules", default: true, write: |_, _| {} },
-    Section { title: "Commandstats", default: false, write: commandstats },
-    Section { title: "Errorstats", default: true, write: errorstats },
+    Section { title: "Commandstats", default: false, write: call_stats::commandstats },
+    Section { title: "Errorstats", default: true, write: call_stats::errorstats },
+    Section { title: "Latencystats", default: false, write: call_stats::latencystats },
     Section { title: "Cluster", default: true, write: cluster },
     Section { title: "Keyspace", default: true, write: keyspace },
 ];
@@ -55,40 +56,6 @@ fn cluster(ctx: &Context<'_>, text: &mut Text) {
     text.line("cluster_enabled", 1);
     text.line("cluster_clocks_off", ctx.cluster.raft.clocks_off());
     text.line("cluster_lease_withheld", u8::from(ctx.cluster.lease_withheld));
-}
-
-/// The text under construction.
-#[derive(Default)]
-struct Text(String);
-
-impl Text {
-    fn section(&mut self, title: &str) {
-        if !self.0.is_empty() {
-            self.0.push_str("\r\n");
-        }
-        self.put(format_args!("# {title}\r\n"));
-    }
-
-    fn line(&mut self, name: &str, value: impl Display) {
-        self.put(format_args!("{name}:{value}\r\n"));
-    }
-
-    fn lines(&mut self, pairs: &[(&str, &dyn Display)]) {
-        for (name, value) in pairs {
-            self.line(name, value);
-        }
-    }
-
-    /// Bytes, and the same for people.
-    fn bytes(&mut self, name: &str, bytes: u64) {
-        self.line(name, bytes);
-        self.put(format_args!("{name}_human:{}\r\n", human(bytes)));
-    }
-
-    fn put(&mut self, text: std::fmt::Arguments<'_>) {
-        let written = self.0.write_fmt(text);
-        debug_assert!(written.is_ok(), "writing to a String cannot fail");
-    }
 }
 
 fn info(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
@@ -105,15 +72,6 @@ fn info(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     }
     ctx.reply.verbatim("txt", text.0.as_bytes());
     Flow::Done
-}
-
-/// Redis' form of a number of bytes: `1.75M`.
-fn human(bytes: u64) -> String {
-    let units = [(40, 'T'), (30, 'G'), (20, 'M'), (10, 'K')];
-    match units.iter().find(|(shift, _)| bytes >> shift > 0) {
-        Some((shift, unit)) => format!("{:.2}{unit}", bytes as f64 / (1u64 << shift) as f64),
-        None => format!("{bytes}B"),
-    }
 }
 
 /// The value of an option that Pontoon gives no typed field.
@@ -402,41 +360,9 @@ fn cpu(ctx: &Context<'_>, text: &mut Text) {
     }
 }
 
-/// Times are not taken: a pure command has no clock. The fields stand there for tools that count on their places.
-fn commandstats(ctx: &Context<'_>, text: &mut Text) {
-    for id in table().all() {
-        let calls = ctx.server.stats.calls(id);
-        if calls != Default::default() {
-            let Calls { calls, rejected, failed } = calls;
-            text.put(format_args!(
-                "cmdstat_{}:calls={calls},usec=0,usec_per_call=0.00,rejected_calls={rejected},failed_calls={failed}\r\n",
-                table().get(id).full_name
-            ));
-        }
-    }
-}
-
-fn errorstats(ctx: &Context<'_>, text: &mut Text) {
-    for (code, count) in ctx.server.stats.errors() {
-        text.put(format_args!("errorstat_{code}:count={count}\r\n"));
-    }
-}
-
 fn keyspace(ctx: &Context<'_>, text: &mut Text) {
     let keys = ctx.keyspace.len();
     if keys > 0 {
         text.put(format_args!("db0:keys={keys},expires={},avg_ttl=0\r\n", ctx.keyspace.volatile_len()));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::human;
-
-    #[test]
-    fn bytes_for_people() {
-        for (bytes, text) in [(0, "0B"), (1023, "1023B"), (1024, "1.00K"), (1_837_616, "1.75M"), (25_276_518_400, "23.54G")] {
-            assert_eq!(human(bytes), text);
-        }
     }
 }
