@@ -87,11 +87,13 @@ pub(super) fn check(ctx: &Context<'_>, slots: KeySlots, access: Access) -> Resul
 }
 
 /// Whether the owner was where this node is now, or where the client asks: that would be sent round in a circle. Where it has gone, or
-/// whether it is gone, is not known yet.
+/// whether it is gone, is not known yet. A hostname may have been given to this node with another IP: a pod keeps its name.
 fn is_here(ctx: &Context<'_>, owner: NodeId) -> bool {
-    let Some(Address { ip, port, .. }) = ctx.cluster.state.member(&owner).map(|member| &member.address) else { return false };
+    let Some(Address { ip, port, hostname, .. }) = ctx.cluster.state.member(&owner).map(|member| &member.address) else { return false };
     let (own, asked) = (ctx.cluster.address, ctx.client.laddr);
-    (*ip == own.ip && *port == own.port) || (*port == asked.port() && ip.parse() == Ok(asked.ip().to_canonical()))
+    let by_name = ctx.config.cluster_preferred_endpoint_type == EndpointType::Hostname && !hostname.is_empty();
+    let has_its_name = *ip == own.ip || by_name && hostname.eq_ignore_ascii_case(&own.hostname);
+    (has_its_name && *port == own.port) || (*port == asked.port() && ip.parse() == Ok(asked.ip().to_canonical()))
 }
 
 /// Whether as many replicas are there as a write needs.

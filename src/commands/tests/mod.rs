@@ -158,7 +158,8 @@ impl Desk {
 
     fn with<R>(&mut self, call: impl FnOnce(&mut Context<'_>) -> R) -> (R, Chain) {
         let mut out = Chain::default();
-        let address = address(7001, "0a");
+        let (port, hostname) = (self.config.announced_port(), self.config.cluster_announce_hostname.clone());
+        let address = Address { hostname, ..address(port, "0a") };
         let (resp3, offset) = (self.client.resp3, self.stream.offset());
         self.keyspace.want_notes(crate::commands::notify::wanted(self.config.notify_keyspace_events));
         let mut ctx = Context {

@@ -232,4 +232,18 @@ fn nobody_is_sent_to_where_it_asks() {
     assert_eq!(desk.ask("get foo"), "-MOVED 12182 127.0.0.1:7002\r\n");
     desk.client.laddr = "[::ffff:127.0.0.1]:7002".parse().unwrap();
     assert_eq!(desk.ask("get foo"), "-CLUSTERDOWN Hash slot not served\r\n", "the client asks there");
+    // A pod that was started anew has its name, and another IP.
+    let mut desk = Desk::new();
+    let named = |ip: &str, name: &str| Address { ip: ip.to_owned(), hostname: name.to_owned(), ..address(7001, "0b") };
+    desk.apply(Change::NodeJoin(NodeJoin { id: OTHER, address: named("10.0.0.9", "pod-1.example"), voter: false }));
+    desk.give_slots(Some(ME), Some(OTHER), 12182, 16383);
+    desk.config.cluster_preferred_endpoint_type = EndpointType::Hostname;
+    assert_eq!(desk.ask("get foo"), "-MOVED 12182 pod-1.example:7001\r\n");
+    desk.config.cluster_announce_hostname = "Pod-1.example".to_owned();
+    assert_eq!(desk.ask("get foo"), "-CLUSTERDOWN Hash slot not served\r\n");
+    desk.config.cluster_announce_port = 7009;
+    assert_eq!(desk.ask("get foo"), "-MOVED 12182 pod-1.example:7001\r\n");
+    desk.config.cluster_announce_port = 7001;
+    desk.config.cluster_preferred_endpoint_type = EndpointType::Ip;
+    assert_eq!(desk.ask("get foo"), "-MOVED 12182 10.0.0.9:7001\r\n");
 }
