@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -13,11 +14,7 @@ use pontoon::config::{self, Launch};
 use pontoon::{server, store};
 
 fn main() -> ExitCode {
-    let args: Result<Vec<String>, _> = std::env::args_os().skip(1).map(|arg| arg.into_string()).collect();
-    let Ok(args) = args else {
-        eprintln!("the arguments are not UTF-8");
-        return ExitCode::FAILURE;
-    };
+    let args: Vec<Vec<u8>> = std::env::args_os().skip(1).map(OsStringExt::into_vec).collect();
     match config::from_args(&args, &read) {
         Ok(Launch::Run(config)) => exit_code(server::run(*config)),
         Ok(Launch::Help(text) | Launch::Version(text)) => print(&text, true),

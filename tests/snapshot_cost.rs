@@ -75,7 +75,7 @@ fn crowd(cluster: ClusterId, me: NodeId) -> State {
 }
 
 fn config() -> Config {
-    match from_args(&[], &|_| Err(std::io::ErrorKind::NotFound.into())) {
+    match from_args(&[""; 0], &|_| Err(std::io::ErrorKind::NotFound.into())) {
         Ok(Launch::Run(config)) => *config,
         _ => panic!("the defaults are a running node's"),
     }

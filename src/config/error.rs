@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// Where an option was typed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     /// A line of the configuration file, counted from 1.
     File(PathBuf, usize),
@@ -23,18 +23,29 @@ impl fmt::Display for Source {
     }
 }
 
+/// A line that cannot be followed: its option is unknown, its value is bad, or what it asks for is not there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fault {
+    /// Where it stands.
+    pub source: Source,
+    /// What stands there.
+    pub text: String,
+    /// What is wrong with it, or what to do instead.
+    pub reason: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { source, text, reason } = self;
+        write!(f, "{source}: '{text}': {reason}")
+    }
+}
+
 /// Why a node with this configuration does not start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigError {
-    /// An option is unknown or its value is bad.
-    Option {
-        /// Where it stands.
-        source: Source,
-        /// What stands there.
-        text: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+    /// These lines, in their order: all of them, so that nobody has to start a node once for each.
+    Lines(Vec<Fault>),
     /// The file cannot be read.
     Unreadable {
         /// The file.
@@ -50,7 +61,7 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("*** FATAL CONFIG FILE ERROR (Pontoon) ***\n")?;
         match self {
-            Self::Option { source, text, reason } => write!(f, "{source}\n>>> '{text}'\n{reason}"),
+            Self::Lines(faults) => f.write_str(&faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n")),
             Self::Unreadable { path, reason } => write!(f, "can't open config file '{}': {reason}", path.display()),
             Self::Usage(reason) => write!(f, "{reason}\nTry 'pontoon --help'."),
         }

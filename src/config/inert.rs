@@ -31,7 +31,7 @@ const INT: Kind = Kind::Number(0, i32::MAX as i64);
 /// A threshold that -1 switches off.
 const ABOVE: Kind = Kind::Number(-1, i64::MAX);
 const BYTES: Kind = Kind::Memory(0, i64::MAX as u64);
-const TEXT: Kind = Kind::Text;
+const TEXT: Kind = Kind::Bytes;
 const GUARDED: Kind = Kind::Choice(&["no", "yes", "local"]);
 const NO_TLS: &str = "TLS is not supported: put a TLS proxy before the port, or a network that encrypts";
 const NO_ACL: &str = "users and access lists are not supported: use 'requirepass'";

@@ -2,10 +2,12 @@
 //!
 //! Owns: the order (defaults, file, options), warnings, `--help`. Must not: read the file itself.
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::error::{ConfigError, Source};
+use super::error::{ConfigError, Fault, Source};
 use super::options::{self, Opt};
 use super::words::Word;
 use super::{Config, Misfit, inert, lines};
@@ -29,111 +31,144 @@ pub enum Launch {
 /// In the place of a file: it is read, and CONFIG REWRITE has none to write to.
 pub const STANDARD_INPUT: &str = "-";
 
-/// The lines that have set something, in their order: the option, where, and what stands there.
-type Lines = Vec<(&'static str, Source, String)>;
+/// What the lines have come to so far.
+struct Loading {
+    config: Config,
+    /// Those that have set something, in their order: the option, where, and what stands there.
+    lines: Vec<(&'static str, Source, String)>,
+    /// Those that cannot be followed.
+    faults: Vec<Fault>,
+    /// The options that add up of which there was a line.
+    begun: Vec<&'static str>,
+}
 
 /// Reads the arguments after the program's name: `[file | -] [--option value...]...`, or one of `--help`, `--version`,
 /// `--check-nodes-conf FILE`.
-pub fn from_args(args: &[String], read_file: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Launch, ConfigError> {
-    match args {
-        [first] if first == "--help" || first == "-h" => return Ok(Launch::Help(help())),
-        [first] if first == "--version" || first == "-v" => return Ok(Launch::Version(version())),
-        [first, file] if first == "--check-nodes-conf" => return Ok(Launch::CheckNodesConf(file.into())),
-        [first, ..] if first == "--check-nodes-conf" => return Err(ConfigError::Usage("--check-nodes-conf takes one file".into())),
+pub fn from_args(args: &[impl AsRef<[u8]>], read_file: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Launch, ConfigError> {
+    let args: Vec<&[u8]> = args.iter().map(AsRef::as_ref).collect();
+    match *args {
+        [b"--help" | b"-h"] => return Ok(Launch::Help(help())),
+        [b"--version" | b"-v"] => return Ok(Launch::Version(version())),
+        [b"--check-nodes-conf", file] => return Ok(Launch::CheckNodesConf(path_of(file))),
+        [b"--check-nodes-conf", ..] => return Err(ConfigError::Usage("--check-nodes-conf takes one file".into())),
         _ => {}
     }
-    let mut config = Config::shipped();
-    let (mut lines, mut begun) = (Lines::new(), Vec::new());
-    let options = match args {
-        [file, rest @ ..] if !file.starts_with('-') || file == STANDARD_INPUT => {
-            load_file(&mut config, Path::new(file), read_file, &mut lines, &mut begun)?;
+    let mut loading = Loading { config: Config::shipped(), lines: Vec::new(), faults: Vec::new(), begun: Vec::new() };
+    let options = match &args[..] {
+        [file, rest @ ..] if !file.starts_with(b"-") || *file == STANDARD_INPUT.as_bytes() => {
+            loading.read_file(&path_of(file), read_file)?;
             rest
         }
         all => all,
     };
-    load_options(&mut config, options, &mut lines, &mut begun)?;
-    warn_of_inert(&mut config, &lines);
-    config.check().map_err(|Misfit { options, reason }| {
-        let blamed = lines.into_iter().rev().find(|(name, ..)| options.contains(name));
-        let (_, source, text) = blamed.expect("the shipped values fit together");
-        ConfigError::Option { source, text, reason }
-    })?;
-    let cautions = config.cautions();
-    config.warnings.extend(cautions);
-    Ok(Launch::Run(Box::new(config)))
+    loading.read_options(options);
+    loading.judge()
 }
 
-fn load_file(
-    config: &mut Config,
-    path: &Path,
-    read_file: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
-    set: &mut Lines,
-    begun: &mut Vec<&'static str>,
-) -> Result<(), ConfigError> {
-    let unreadable = |reason: String| ConfigError::Unreadable { path: path.to_owned(), reason };
-    let text = read_file(path).map_err(|error| unreadable(error.to_string()))?;
-    if text.len() > MAX_FILE {
-        return Err(unreadable(format!("longer than {MAX_FILE} bytes")));
-    }
-    config.file = (path != Path::new(STANDARD_INPUT)).then(|| path.to_owned());
-    for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
-        let line = line.trim_ascii();
-        if line.is_empty() || line.starts_with(b"#") {
-            continue;
+fn path_of(bytes: &[u8]) -> PathBuf {
+    OsStr::from_bytes(bytes).into()
+}
+
+impl Loading {
+    fn read_file(&mut self, path: &Path, read_file: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<(), ConfigError> {
+        let unreadable = |reason: String| ConfigError::Unreadable { path: path.to_owned(), reason };
+        let text = read_file(path).map_err(|error| unreadable(error.to_string()))?;
+        if text.len() > MAX_FILE {
+            return Err(unreadable(format!("longer than {MAX_FILE} bytes")));
         }
-        let source = Source::File(path.to_owned(), number + 1);
-        let shown = || String::from_utf8_lossy(line).into_owned();
-        let refuse = |reason: &str| ConfigError::Option { source: source.clone(), text: shown(), reason: reason.to_owned() };
-        let words = lines::split(line).ok_or_else(|| refuse("Unbalanced quotes in configuration line"))?;
-        let Some((name, values)) = words.split_first() else { continue };
-        let name = set_one(config, &String::from_utf8_lossy(name), values, begun).map_err(|reason| refuse(&reason))?;
-        set.push((name, source.clone(), shown()));
+        self.config.file = (path != Path::new(STANDARD_INPUT)).then(|| path.to_owned());
+        for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
+            let line = line.trim_ascii();
+            if !line.is_empty() && !line.starts_with(b"#") {
+                self.take(Source::File(path.to_owned(), number + 1), shown(line), lines::split(line));
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn read_options(&mut self, args: &[&[u8]]) {
+        for (typed, words) in command_lines(args) {
+            let text = typed.iter().map(|word| shown(word)).collect::<Vec<_>>().join(" ");
+            self.take(Source::CommandLine, text, words);
+        }
+    }
+
+    /// Takes one line, which stands there.
+    fn take(&mut self, source: Source, text: String, words: Option<Vec<Word>>) {
+        let words = words.ok_or_else(|| "Unbalanced quotes in configuration line".to_owned());
+        let set = words.and_then(|words| match words.split_first() {
+            Some((name, values)) => set_one(&mut self.config, &shown(name), values, &mut self.begun).map(Some),
+            None => Ok(None),
+        });
+        match set {
+            Ok(Some(name)) => self.lines.push((name, source, text)),
+            Ok(None) => {}
+            Err(reason) => self.faults.push(Fault { source, text, reason }),
+        }
+    }
+
+    /// What all lines come to: a node, or all that is wrong with them.
+    fn judge(mut self) -> Result<Launch, ConfigError> {
+        self.warn_of_inert();
+        for Misfit { options, reason } in self.config.misfits() {
+            // What does not fit was said somewhere: the shipped values fit together.
+            let blamed = self.lines.iter().rev().find(|(name, ..)| options.contains(name));
+            self.faults.extend(blamed.map(|(_, source, text)| Fault { source: source.clone(), text: text.clone(), reason }));
+        }
+        if !self.faults.is_empty() {
+            self.faults.sort();
+            return Err(ConfigError::Lines(self.faults));
+        }
+        let cautions = self.config.cautions();
+        self.config.warnings.extend(cautions);
+        Ok(Launch::Run(Box::new(self.config)))
+    }
+
+    /// A warning for each option without effect that is not at its default in the end, where it was set last.
+    fn warn_of_inert(&mut self) {
+        let inert = options::all().filter(|option| !option.has_effect() && option.show(&self.config) != option.default.as_bytes());
+        let lines = inert.filter_map(|option| self.lines.iter().rev().find(|(name, ..)| *name == option.name));
+        let warnings: Vec<String> =
+            lines.map(|(name, source, _)| format!("{source}: option '{name}' is accepted, without effect")).collect();
+        self.config.warnings.extend(warnings);
+    }
 }
 
-fn load_options(config: &mut Config, args: &[String], set: &mut Lines, begun: &mut Vec<&'static str>) -> Result<(), ConfigError> {
-    for words in command_lines(args)? {
-        let text = words.iter().map(|word| String::from_utf8_lossy(word)).collect::<Vec<_>>().join(" ");
-        let refuse = |reason| ConfigError::Option { source: Source::CommandLine, text: text.clone(), reason };
-        let Some((name, values)) = words.split_first() else { continue };
-        let name = set_one(config, &String::from_utf8_lossy(name), values, begun).map_err(refuse)?;
-        set.push((name, Source::CommandLine, format!("--{text}")));
-    }
-    Ok(())
+/// As people are shown it.
+fn shown(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
+
+/// A line of the command line: what was typed, and its words; none if a quote is not closed.
+type Typed<'a> = (Vec<&'a [u8]>, Option<Vec<Word>>);
 
 /// The arguments as lines of a file, as Redis takes them: a word that begins with `--` begins a line, unless it is the first value of one.
 /// It may hold the values too (`'--maxmemory 1gb'`). `--save` without any value means that of none.
-fn command_lines(args: &[String]) -> Result<Vec<Vec<Word>>, ConfigError> {
-    let mut lines: Vec<Vec<Word>> = Vec::new();
+fn command_lines<'a>(args: &[&'a [u8]]) -> Vec<Typed<'a>> {
+    let mut lines: Vec<Typed<'a>> = Vec::new();
     let mut is_complete = true;
-    for (at, arg) in args.iter().enumerate() {
-        match arg.strip_prefix("--").filter(|_| is_complete) {
-            Some(option) => {
-                let words = lines::split(option.as_bytes()).ok_or_else(|| ConfigError::Option {
-                    source: Source::CommandLine,
-                    text: arg.clone(),
-                    reason: "Unbalanced quotes in configuration line".into(),
-                })?;
-                is_complete = words.len() > 1;
-                lines.push(words);
-                let is_last = args.get(at + 1).is_none_or(|next| next.starts_with("--"));
-                if is_last && option.eq_ignore_ascii_case("save") {
-                    lines.last_mut().into_iter().for_each(|line| line.push(Word::new()));
-                    is_complete = true;
-                }
-            }
-            None => {
-                if lines.is_empty() {
-                    lines.push(Vec::new());
-                }
-                lines.last_mut().into_iter().for_each(|line| line.push(arg.clone().into_bytes()));
+    for (at, arg) in args.iter().copied().enumerate() {
+        if let Some(option) = arg.strip_prefix(b"--").filter(|_| is_complete) {
+            let mut words = lines::split(option);
+            is_complete = words.as_ref().is_none_or(|words| words.len() > 1);
+            let is_last = args.get(at + 1).is_none_or(|next| next.starts_with(b"--"));
+            if is_last && option.eq_ignore_ascii_case(b"save") {
+                words.iter_mut().for_each(|words| words.push(Word::new()));
                 is_complete = true;
             }
+            lines.push((vec![arg], words));
+            continue;
         }
+        if lines.is_empty() {
+            lines.push((Vec::new(), Some(Vec::new())));
+        }
+        if let Some((typed, words)) = lines.last_mut() {
+            typed.push(arg);
+            words.iter_mut().for_each(|words| words.push(arg.to_owned()));
+        }
+        is_complete = true;
     }
-    Ok(lines)
+    lines
 }
 
 /// Sets one option from one line, and names it. `begun` holds the options that add up of which there was a line.
@@ -151,14 +186,6 @@ fn set_one(config: &mut Config, name: &str, values: &[Word], begun: &mut Vec<&'s
     }
     option.read(config, values)?;
     Ok(option.name)
-}
-
-/// A warning for each option without effect that is not at its default in the end, where it was set last.
-fn warn_of_inert(config: &mut Config, set: &Lines) {
-    let inert = options::all().filter(|option| !option.has_effect() && option.show(config) != option.default.as_bytes());
-    let lines = inert.filter_map(|option| set.iter().rev().find(|(name, ..)| *name == option.name));
-    let warnings: Vec<String> = lines.map(|(name, source, _)| format!("{source}: option '{name}' is accepted, without effect")).collect();
-    config.warnings.extend(warnings);
 }
 
 /// The text of `--version`.

@@ -26,8 +26,10 @@ mod words;
 mod tests;
 
 use crate::types::Millis;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
-pub use error::{ConfigError, Source};
+pub use error::{ConfigError, Fault, Source};
 pub use events::{EventClass, KeyspaceEvents};
 pub use glob::matches as glob_matches;
 pub use limits::{OutputLimit, OutputLimits};
@@ -57,6 +59,12 @@ struct Misfit {
     /// Whose values: the one that was set last is to blame.
     options: Vec<&'static str>,
     reason: String,
+}
+
+impl Misfit {
+    fn new(options: &[&'static str], reason: &str) -> Self {
+        Self { options: options.to_vec(), reason: reason.to_owned() }
+    }
 }
 
 impl Config {
@@ -123,60 +131,58 @@ impl Config {
         shown.flat_map(|option| option.names().filter(matching).map(|name| (name, option.show(self)))).collect()
     }
 
-    /// What the values must be together; the first reason why they are not.
-    fn check(&self) -> Result<(), Misfit> {
-        let misfit = |options: &[&'static str], reason: &str| Err(Misfit { options: options.to_vec(), reason: reason.to_owned() });
-        if let Some((option, instead)) = options::all().find_map(|option| Some((option, option.missed(self)?))) {
-            return misfit(&[option.name], instead);
+    /// Why the values cannot be used together, or at all.
+    fn misfits(&self) -> Vec<Misfit> {
+        let missed =
+            options::all().filter_map(|option| Some(Misfit { options: vec![option.name], reason: option.missed(self)?.to_owned() }));
+        missed.chain(self.misfits_of_ports()).chain(self.misfits_of_files()).chain(self.other_misfits()).collect()
+    }
+
+    fn misfits_of_ports(&self) -> Option<Misfit> {
+        let port = self.port;
+        if port == 0 {
+            let reason = "port 0 would let nobody in: there is neither TLS nor a Unix socket; use 'bind' to keep other hosts out";
+            return Some(Misfit::new(&["port"], reason));
         }
+        if self.cluster_port == 0 && u16::MAX - port < BUS_PORT_OFFSET {
+            let reason = format!("port {port} leaves no room for the bus port at port + {BUS_PORT_OFFSET}: set cluster-port too");
+            return Some(Misfit::new(&["port", "cluster-port"], &reason));
+        }
+        (self.bus_port() == port).then(|| Misfit::new(&["port", "cluster-port"], "port and cluster-port must differ"))
+    }
+
+    fn misfits_of_files(&self) -> Option<Misfit> {
+        let bytes = |path: &Path| path.as_os_str().as_bytes().to_owned();
+        let (keys, nodes) = (bytes(&self.dbfilename), bytes(&self.cluster_config_file));
+        let needed = [("cluster-config-file", &nodes), ("dir", &bytes(&self.dir)), ("dbfilename", &keys)];
+        if let Some((name, _)) = needed.into_iter().find(|(_, value)| value.is_empty()) {
+            return Some(Misfit::new(&[name], &format!("{name} must not be empty")));
+        }
+        if keys.contains(&b'/') {
+            return Some(Misfit::new(&["dbfilename"], "dbfilename can't be a path, just a filename"));
+        }
+        let taken = ["", ".tmp", ".lock"].map(|end| [&nodes, end.as_bytes()].concat());
+        taken.contains(&keys).then(|| Misfit::new(&["dbfilename", "cluster-config-file"], "dbfilename must be a name of its own"))
+    }
+
+    fn other_misfits(&self) -> Vec<Misfit> {
+        let mut misfits = Vec::new();
         if self.daemonize {
             let reason = "only 'no' is possible: Pontoon stays in the foreground; let a supervisor (systemd, runit, a shell's &) run it";
-            return misfit(&["daemonize"], reason);
+            misfits.push(Misfit::new(&["daemonize"], reason));
         }
         if !self.cluster_enabled {
-            return misfit(
-                &["cluster-enabled"],
-                "only 'yes' is possible: Pontoon is a cluster node; a cluster of one is its smallest form",
-            );
-        }
-        if self.port == 0 {
-            return misfit(
-                &["port"],
-                "port 0 would let nobody in: there is neither TLS nor a Unix socket; use 'bind' to keep other hosts out",
-            );
-        }
-        if self.cluster_port == 0 && u16::MAX - self.port < BUS_PORT_OFFSET {
-            let port = self.port;
-            let reason = format!("port {port} leaves no room for the bus port at port + {BUS_PORT_OFFSET}: set cluster-port too");
-            return misfit(&["port", "cluster-port"], &reason);
-        }
-        if self.bus_port() == self.port {
-            return misfit(&["port", "cluster-port"], "port and cluster-port must differ");
+            let reason = "only 'yes' is possible: Pontoon is a cluster node; a cluster of one is its smallest form";
+            misfits.push(Misfit::new(&["cluster-enabled"], reason));
         }
         if let Some(room) = self.client_room.filter(|room| self.maxclients > *room) {
             let reason = format!("The operating system is not able to handle the specified number of clients, try with {room}");
-            return misfit(&["maxclients"], &reason);
+            misfits.push(Misfit::new(&["maxclients"], &reason));
         }
         if self.bind.is_empty() {
-            return misfit(&["bind"], "bind needs at least one address: without one nobody could connect");
+            misfits.push(Misfit::new(&["bind"], "bind needs at least one address: without one nobody could connect"));
         }
-        if self.cluster_config_file.is_empty() {
-            return misfit(&["cluster-config-file"], "cluster-config-file must not be empty");
-        }
-        if self.dir.is_empty() {
-            return misfit(&["dir"], "dir must not be empty");
-        }
-        if self.dbfilename.contains('/') {
-            return misfit(&["dbfilename"], "dbfilename can't be a path, just a filename");
-        }
-        if self.dbfilename.is_empty() {
-            return misfit(&["dbfilename"], "dbfilename must not be empty");
-        }
-        let taken = ["", ".tmp", ".lock"].map(|end| format!("{}{end}", self.cluster_config_file));
-        if taken.contains(&self.dbfilename) {
-            return misfit(&["dbfilename", "cluster-config-file"], "dbfilename must be a name of its own");
-        }
-        Ok(())
+        misfits
     }
 
     /// What is allowed but not wise, in the words of the log.

@@ -69,7 +69,7 @@ impl Opt {
     pub(super) fn show(&self, config: &Config) -> Word {
         match &self.store {
             Store::Field { show, .. } => show(config),
-            Store::Inert | Store::Missing(_) => config.inert.get(self.name).map_or(self.default, String::as_str).into(),
+            Store::Inert | Store::Missing(_) => config.inert.get(self.name).cloned().unwrap_or_else(|| self.default.into()),
         }
     }
 
@@ -81,8 +81,8 @@ impl Opt {
         match &self.store {
             Store::Field { read, .. } => read(config, &self.kind, words),
             Store::Inert | Store::Missing(_) => {
-                let text = self.kind.canonical(words)?;
-                config.inert.insert(self.name, text);
+                let value = self.kind.canonical(words)?;
+                config.inert.insert(self.name, value);
                 Ok(())
             }
         }
@@ -92,7 +92,7 @@ impl Opt {
     pub(super) fn missed(&self, config: &Config) -> Option<&'static str> {
         let Store::Missing(instead) = self.store else { return None };
         let value = config.inert.get(self.name)?;
-        let is_off = *value == self.default || matches!(value.as_str(), "" | "no" | "off" | "0");
+        let is_off = value == self.default.as_bytes() || matches!(value.as_slice(), b"" | b"no" | b"off" | b"0");
         (!is_off).then_some(instead)
     }
 
@@ -183,7 +183,7 @@ options! {
         /// From which size on values take another form.
         pub thresholds: Thresholds,
         /// Values of options without effect that are not at their default, by name.
-        inert: BTreeMap<&'static str, String>,
+        inert: BTreeMap<&'static str, Word>,
     }
 
     "port", port: u16, PORT, "6379", RUN_TIME, "TCP port for clients";
@@ -193,10 +193,10 @@ options! {
     "timeout", timeout: u64, INT, "0", RUN_TIME, "close a client that is silent for so many seconds; 0: never";
     "tcp-keepalive", tcp_keepalive: u64, INT, "300", RUN_TIME, "seconds between TCP keepalive probes of new connections; 0: none";
     "maxclients", maxclients: u32, Kind::Number(1, u32::MAX as i64), "10000", RUN_TIME, "most clients at a time";
-    "dir", dir: String, Kind::Text, "./", START, "working directory; the files below are relative to it";
-    "logfile", logfile: String, Kind::Text, "", START, "file to append the log to; empty: standard error";
+    "dir", dir: PathBuf, Kind::Path, "./", START, "working directory; the files below are relative to it";
+    "logfile", logfile: PathBuf, Kind::Path, "", START, "file to append the log to; empty: standard error";
     "loglevel", loglevel: LogLevel, Kind::Choice(LogLevel::NAMES), "notice", RUN_TIME, "how much to log";
-    "pidfile", pidfile: String, Kind::Text, "", START, "file to write the process id to; empty: none";
+    "pidfile", pidfile: PathBuf, Kind::Path, "", START, "file to write the process id to; empty: none";
     "daemonize", daemonize: bool, Kind::Switch, "no", START, "only 'no': use a supervisor";
     "supervised", supervised: Supervision, Kind::Choice(Supervision::NAMES), "no", START, "systemd, auto: tell the NOTIFY_SOCKET that the node is ready";
     "requirepass", requirepass: Vec<u8>, Kind::Bytes, "", RUN_TIME, "password that clients must give; empty: none";
@@ -209,7 +209,7 @@ options! {
     "replica-announce-ip" | "slave-announce-ip", replica_announce_ip: String, Kind::Ip, "", RUN_TIME, "address that a replica tells its primary; empty: the connection's";
     "replica-announce-port" | "slave-announce-port", replica_announce_port: u16, PORT, "0", RUN_TIME, "port that a replica tells its primary; 0: the one that it announces to the cluster";
     "save", save: SavePoints, Kind::SavePoints, "3600 1 300 100 60 10000", RUN_TIME, "save the keys once there were so many changes in so many seconds; empty: only by hand";
-    "dbfilename", dbfilename: String, Kind::Text, "dump.rdb", START, "file of the keys (RDB), loaded at start";
+    "dbfilename", dbfilename: PathBuf, Kind::Path, "dump.rdb", START, "file of the keys (RDB), loaded at start";
     "rdbcompression", rdbcompression: bool, Kind::Switch, "yes", RUN_TIME, "compress strings of 1 to 256 KiB in it";
     "rdbchecksum", rdbchecksum: bool, Kind::Switch, "yes", START, "put a checksum at its end";
     "rdb-save-incremental-fsync", rdb_save_incremental_fsync: bool, Kind::Switch, "yes", RUN_TIME, "bring it to the disk piece by piece; no: all at its end, which stops the node for as long as that takes";
@@ -221,7 +221,7 @@ options! {
     "latency-tracking", latency_tracking: bool, Kind::Switch, "yes", RUN_TIME, "keep how long the calls of each command took, for INFO latencystats";
     "latency-tracking-info-percentiles", latency_tracking_info_percentiles: Percentiles, Kind::Percentiles, "50 99 99.9", RUN_TIME, "what INFO latencystats shows of it";
     "cluster-enabled", cluster_enabled: bool, Kind::Switch, "yes", START, "only 'yes'";
-    "cluster-config-file", cluster_config_file: String, Kind::Text, "nodes.conf", START, "the node's own durable file; never edit it";
+    "cluster-config-file", cluster_config_file: PathBuf, Kind::Path, "nodes.conf", START, "the node's own durable file; never edit it";
     "cluster-node-timeout", cluster_node_timeout: Millis, Kind::Number(100, DAY), "15000", RUN_TIME, "ms without an answer until a node counts as failed";
     "cluster-port", cluster_port: u16, PORT, "0", START, "TCP port of the cluster bus; 0: port + 10000";
     "cluster-announce-ip", cluster_announce_ip: String, Kind::Ip, "", RUN_TIME, "address that others reach this node by; empty: found out";

@@ -3,7 +3,7 @@
 //! Owns: atomicity and Redis' error texts. Must not: act on a value.
 
 use super::words::Word;
-use super::{Config, options};
+use super::{Config, Misfit, options};
 
 /// Why CONFIG SET changed nothing; its text is the whole error reply.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,14 +69,11 @@ impl Config {
                 next.warnings.push(format!("CONFIG SET: option '{}' is accepted, without effect", option.name));
             }
         }
-        next.check().map_err(|misfit| {
-            let blamed = pairs
-                .iter()
-                .rev()
-                .map(|pair| pair.0)
-                .find(|name| options::find(name).is_some_and(|option| misfit.options.contains(&option.name)));
-            SetError::Refused { name: blamed.unwrap_or_default().to_owned(), reason: misfit.reason }
-        })?;
+        if let Some(Misfit { options: unfit, reason }) = next.misfits().into_iter().next() {
+            let is_unfit = |name: &&str| options::find(name).is_some_and(|option| unfit.contains(&option.name));
+            let blamed = pairs.iter().rev().map(|pair| pair.0).find(is_unfit);
+            return Err(SetError::Refused { name: blamed.unwrap_or_default().to_owned(), reason });
+        }
         let known = self.cautions();
         next.warnings.extend(next.cautions().into_iter().filter(|caution| !known.contains(caution)));
         Ok(next)

@@ -11,7 +11,10 @@ use super::shutdown::ShutdownOptions;
 use super::texts;
 use super::words::{Word, list, memory, one, one_word};
 use crate::types::decimal::parse_i64;
+use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 /// What an option's value may be.
 #[derive(Clone, Copy, Debug)]
@@ -28,8 +31,8 @@ pub(super) enum Kind {
     Choice(&'static [&'static str]),
     /// Any one word, of any bytes.
     Bytes,
-    /// Any one word of text.
-    Text,
+    /// The name of a file or directory, of any bytes.
+    Path,
     /// One word that may enter records and replies: letters, digits, `.`, `_`, `:`, `-`, at most 253.
     SafeText,
     /// The same for people: they are told of a wrong one in Redis' words.
@@ -86,8 +89,15 @@ impl Kind {
         matches!(self, Self::SavePoints)
     }
 
-    /// Checks `words` and gives the canonical text; for options that have no field.
-    pub(super) fn canonical(&self, words: &[Word]) -> Result<String, String> {
+    /// Checks `words` and gives the canonical value; for options that have no field.
+    pub(super) fn canonical(&self, words: &[Word]) -> Result<Word, String> {
+        match self {
+            Self::Bytes | Self::Path => one_word(words).cloned(),
+            _ => self.canonical_text(words).map(String::into_bytes),
+        }
+    }
+
+    fn canonical_text(&self, words: &[Word]) -> Result<String, String> {
         match self {
             Self::Switch => bool::read(self, words).map(|v| v.show()),
             Self::Number(..) => i64::read(self, words).map(|v| v.show()),
@@ -98,7 +108,7 @@ impl Kind {
             Self::KeyspaceEvents => KeyspaceEvents::read(self, words).map(|v| v.show()),
             Self::ShutdownOptions => ShutdownOptions::read(self, words).map(|v| v.show()),
             Self::Choice(names) => choice(names, one(words)?).map(|at| names[at].to_owned()),
-            Self::Bytes | Self::Text | Self::SafeText | Self::Name | Self::Hostname | Self::Ip => String::read(self, words),
+            Self::Bytes | Self::Path | Self::SafeText | Self::Name | Self::Hostname | Self::Ip => String::read(self, words),
             Self::Octal(most) => texts::octal(one(words)?, *most),
             Self::MemoryOrPercent => texts::memory_or_percent(one(words)?),
             Self::MemoryOrNone => texts::memory_or_none(one(words)?),
@@ -117,7 +127,8 @@ impl Kind {
             Self::Number(..) => "<number>".into(),
             Self::Memory(..) | Self::Raised(_) => "<bytes>".into(),
             Self::Choice(names) => names.join("|"),
-            Self::Bytes | Self::Text | Self::SafeText | Self::Name | Self::Hostname => "<text>".into(),
+            Self::Bytes | Self::SafeText | Self::Name | Self::Hostname => "<text>".into(),
+            Self::Path => "<path>".into(),
             Self::KeyspaceEvents => "<letters>".into(),
             Self::ShutdownOptions => "<word>...".into(),
             Self::Ip | Self::Ipv4 | Self::Ipv6 => "<ip>".into(),
@@ -250,6 +261,20 @@ impl Setting for Word {
     }
 }
 
+impl Setting for PathBuf {
+    fn read(_: &Kind, words: &[Word]) -> Result<Self, String> {
+        one_word(words).map(|word| OsStr::from_bytes(word).into())
+    }
+
+    fn show(&self) -> String {
+        self.display().to_string()
+    }
+
+    fn bytes(&self) -> Word {
+        self.as_os_str().as_bytes().to_owned()
+    }
+}
+
 impl Setting for Vec<String> {
     fn read(kind: &Kind, words: &[Word]) -> Result<Self, String> {
         let most = if let Kind::Words(most) = kind { *most } else { 1 };
@@ -362,7 +387,7 @@ mod tests {
         assert_eq!(refused(Kind::Number(0, 9), "1x"), "argument couldn't be parsed into an integer");
         assert_eq!(refused(Kind::Memory(0, 9), "x"), "argument must be a memory value");
         assert_eq!(refused(Kind::Choice(LogLevel::NAMES), "loud").split(':').next(), Some("argument(s) must be one of the following"));
-        assert_eq!(refused(Kind::Text, "a b"), "wrong number of arguments");
+        assert_eq!(refused(Kind::Bytes, "a b"), "wrong number of arguments");
         assert!(refused(Kind::SafeText, "a\nb").starts_with("argument may hold only letters"));
         for bad in ["host", "0.0.0.0", "::", "224.0.0.1", "255.255.255.255", "ff02::1", "1.2.3"] {
             assert_eq!(refused(Kind::Ip, bad), "argument must be an IP address that others can dial, or empty");
@@ -370,7 +395,7 @@ mod tests {
         for bad in ["a_b", "a:b", "a/b", "é"] {
             assert_eq!(refused(Kind::Hostname, bad), "Hostnames may only contain alphanumeric characters, hyphens or dots");
         }
-        assert_eq!(Kind::Hostname.canonical(&words("host-1.example")).unwrap(), "host-1.example");
+        assert_eq!(Kind::Hostname.canonical(&words("host-1.example")).unwrap(), b"host-1.example");
         for bad in ["a,b", "a#b", "a=b"] {
             assert_eq!(refused(Kind::Name, bad), "Announced human node name contained invalid character");
         }
@@ -383,7 +408,7 @@ mod tests {
             refused(Kind::OomScores, "1 2 2001").contains("between -2000 and 2000")
                 && refused(Kind::Percentiles, "50 101").contains("100.0")
         );
-        assert_eq!(Kind::MemoryOrPercent.canonical(&words("5%")).unwrap(), "5%");
-        assert_eq!(Kind::Choice(LogLevel::NAMES).canonical(&words("NOTICE")).unwrap(), "notice");
+        assert_eq!(Kind::MemoryOrPercent.canonical(&words("5%")).unwrap(), b"5%");
+        assert_eq!(Kind::Choice(LogLevel::NAMES).canonical(&words("NOTICE")).unwrap(), b"notice");
     }
 }

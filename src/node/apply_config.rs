@@ -58,10 +58,9 @@ pub(in crate::node) fn rewrite(config: &Config, files: &mut impl Disk) -> Result
 
 fn replace(disk: &mut impl Disk, path: PathBuf, config: &Config) -> io::Result<()> {
     let old = disk.read(&path)?.unwrap_or_default();
-    let old = String::from_utf8(old).map_err(|_| io::Error::other("the config file is not UTF-8 text"))?;
-    let text = config.rewrite(&old);
+    let text = config.rewrite(old);
     let file = Replacement::begin(disk, path)?;
-    file.write_all(disk, text.as_bytes())?;
+    file.write_all(disk, &text)?;
     file.sync(disk)?;
     file.rename(disk)?;
     file.settle(disk)

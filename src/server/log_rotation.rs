@@ -26,29 +26,29 @@ pub struct Rotation {
 
 impl Rotation {
     /// If the path leads to another file than the one that is written, or to none, that one is written from now on.
-    pub fn tend(&mut self, logfile: &str, now: Millis) {
+    pub fn tend(&mut self, logfile: &Path, now: Millis) {
         // A clock that has gone back must not keep it from looking.
-        if logfile.is_empty() || (self.next.saturating_sub(PATIENCE)..self.next).contains(&now) {
+        if logfile.as_os_str().is_empty() || (self.next.saturating_sub(PATIENCE)..self.next).contains(&now) {
             return;
         }
-        let is_well = is_open(Path::new(logfile)) || reopen(logfile, "The log's file has been moved away");
+        let is_well = is_open(logfile) || reopen(logfile, "The log's file has been moved away");
         self.next = now + if is_well { PERIOD } else { PATIENCE };
     }
 }
 
 /// SIGHUP: opens the log anew, wherever it is.
-pub fn hung_up(logfile: &str) {
-    if !logfile.is_empty() {
+pub fn hung_up(logfile: &Path) {
+    if !logfile.as_os_str().is_empty() {
         reopen(logfile, "Received SIGHUP");
     }
 }
 
 /// Whether that went well.
-fn reopen(logfile: &str, why: &str) -> bool {
-    let opened = logger::reopen(Path::new(logfile));
+fn reopen(logfile: &Path, why: &str) -> bool {
+    let opened = logger::reopen(logfile);
     match &opened {
         Ok(()) => log::info!("{why}: the log goes on here"),
-        Err(error) => log::warn!("{why}, and '{logfile}' can't be opened: the log goes on in the old file: {error}"),
+        Err(error) => log::warn!("{why}, and '{}' can't be opened: the log goes on in the old file: {error}", logfile.display()),
     }
     opened.is_ok()
 }

@@ -64,8 +64,8 @@ fn mark(level: Level) -> char {
 
 /// Starts logging to `logfile`, appending, or to standard error if it is empty. What the process says as it ends goes there too: a panic as
 /// a line, and, since standard error becomes the file, what the runtime says when memory has run out.
-pub fn start(level: LogLevel, logfile: &str) -> io::Result<()> {
-    let out = if logfile.is_empty() { Out::standard_error()? } else { open(Path::new(logfile))? };
+pub fn start(level: LogLevel, logfile: &Path) -> io::Result<()> {
+    let out = if logfile.as_os_str().is_empty() { Out::standard_error()? } else { open(logfile)? };
     SINK.set(Mutex::new(Sink::new(out))).map_err(|_| io::Error::other("it was started before"))?;
     let pid = std::process::id();
     let mut builder = Builder::new();
@@ -151,7 +151,7 @@ mod tests {
     #[ignore = "the process that the next test starts"]
     fn process_that_ends_badly() {
         let (Ok(how), Ok(log)) = (std::env::var(HOW), std::env::var(LOG)) else { return };
-        start(if how == "quiet" { LogLevel::Nothing } else { LogLevel::Warning }, &log).unwrap();
+        start(if how == "quiet" { LogLevel::Nothing } else { LogLevel::Warning }, Path::new(&log)).unwrap();
         match how.as_str() {
             "memory" => drop(std::hint::black_box(Vec::<u8>::with_capacity(std::hint::black_box(1 << 60)))),
             _ => panic!("the sentence of an invariant"),

@@ -54,8 +54,9 @@ fn prepare(config: &mut Config) -> Result<(), Failed> {
     if let Some(file) = &config.file {
         config.file = Some(std::path::absolute(file)?);
     }
-    std::env::set_current_dir(&config.dir).map_err(|error| format!("Can't chdir to '{}': {error}", config.dir))?;
-    logger::start(config.loglevel, &config.logfile).map_err(|error| format!("Can't open the log file '{}': {error}", config.logfile))?;
+    std::env::set_current_dir(&config.dir).map_err(|error| format!("Can't chdir to '{}': {error}", config.dir.display()))?;
+    logger::start(config.loglevel, &config.logfile)
+        .map_err(|error| format!("Can't open the log file '{}': {error}", config.logfile.display()))?;
     log::info!(
         "Pontoon {} starting, pid {}, port {}, bus port {}",
         env!("CARGO_PKG_VERSION"),
@@ -115,17 +116,17 @@ fn seed() -> Result<u64, Failed> {
     Ok(u64::from_ne_bytes(bytes))
 }
 
-fn write_pidfile(path: &str) {
-    if path.is_empty() {
+fn write_pidfile(path: &Path) {
+    if path.as_os_str().is_empty() {
         return;
     }
-    if let Err(error) = fs::write(Path::new(path), format!("{}\n", std::process::id())) {
-        log::warn!("Can't write the pid file '{path}': {error}");
+    if let Err(error) = fs::write(path, format!("{}\n", std::process::id())) {
+        log::warn!("Can't write the pid file '{}': {error}", path.display());
     }
 }
 
-fn remove_pidfile(path: &str) {
-    if !path.is_empty() && fs::remove_file(path).is_err() {
-        log::debug!("The pid file '{path}' was gone already");
+fn remove_pidfile(path: &Path) {
+    if !path.as_os_str().is_empty() && fs::remove_file(path).is_err() {
+        log::debug!("The pid file '{}' was gone already", path.display());
     }
 }

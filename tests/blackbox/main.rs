@@ -35,6 +35,7 @@ mod logging;
 mod membership;
 mod moves;
 mod numbers;
+mod options;
 mod pausing;
 mod pubsub;
 mod rdb;

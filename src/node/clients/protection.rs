@@ -78,7 +78,7 @@ mod tests {
         let mut config = Config::shipped();
         waive(&mut config, state, &me);
         assert_eq!((config.protected_mode, config.get("protected-mode")), (Protection::Waived, vec![("protected-mode", b"no".to_vec())]));
-        assert_eq!(config.rewrite("port 6379\n"), "port 6379\n", "nobody has said it");
+        assert_eq!(config.rewrite("port 6379\n"), b"port 6379\n", "nobody has said it");
         config.set(&[("protected-mode", "yes")]).unwrap();
         waive(&mut config, state, &me);
         assert_eq!(config.protected_mode, Protection::On);

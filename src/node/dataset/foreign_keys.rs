@@ -132,7 +132,7 @@ impl Dataset {
         if !slots.is_empty() {
             self.foreign.unsaved = Some(view.now.wall);
             let keys: usize = slots.iter().map(|slot| self.keyspace.count_in_slot(*slot)).sum();
-            let (slots, file, suffix) = (slots.len(), &view.config.dbfilename, self.foreign.unsaved().unwrap_or_default());
+            let (slots, file, suffix) = (slots.len(), view.config.dbfilename.display(), self.foreign.unsaved().unwrap_or_default());
             log::warn!(
                 "{keys} keys here are in {slots} slots of other shards, and go. Is {file} another node's? It is kept as {file}{suffix} when the keys are saved next"
             );

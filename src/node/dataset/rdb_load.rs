@@ -38,7 +38,7 @@ pub(in crate::node) fn begin<D: Disk>(
     rng: &mut Rng,
     now: Now,
 ) -> Result<(D, Loading, Persistence), KeysError> {
-    let path = PathBuf::from(&config.dbfilename);
+    let path = config.dbfilename.clone();
     let length = disk.open_read(&path).map_err(|source| DiskError { operation: "opening", path: path.clone(), source })?;
     let load = length.map(|_| {
         let mut keyspace = Keyspace::with_thresholds(rng.next_u64(), config.thresholds);

@@ -12,7 +12,7 @@ use crate::replication::rdb::{About, Format, Writer};
 use crate::store::{Disk, Replacement};
 use crate::types::{ConnId, Millis};
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 
 /// What a turn adds to the file, before compression.
 const SLICE: usize = 64 << 10;
@@ -117,10 +117,11 @@ impl Save {
         Ok(Step::More)
     }
 
-    fn keep_old(&self, disk: &mut impl Disk, name: &str) -> io::Result<()> {
+    fn keep_old(&self, disk: &mut impl Disk, name: &Path) -> io::Result<()> {
         if let Some(suffix) = &self.keeps
             && self.file.keep_old(disk, suffix)?
         {
+            let name = name.display();
             log::warn!("The keys that others' slots had are in {name}{suffix} now: it is {name} as it was before this save");
         }
         Ok(())
@@ -215,7 +216,7 @@ impl Dataset {
         persistence.save_asked = false;
         persistence.saving_since.get_or_insert(view.now.mono);
         self.saving.tried = Some(view.now.mono);
-        match Replacement::begin(files, PathBuf::from(&view.config.dbfilename)) {
+        match Replacement::begin(files, view.config.dbfilename.clone()) {
             Ok(file) => {
                 let (buffer, dirty, keeps) = (Vec::new(), self.keyspace.dirty(), self.foreign.unsaved());
                 self.saving.save = Some(Save { dirty, keeps, writer, file, buffer, written: 0, ahead: 0, unsynced: 0, stage: Stage::Keys });
@@ -247,7 +248,7 @@ impl Dataset {
                 WaitOutcome::Done
             }
             Err(error) => {
-                let file = &view.config.dbfilename;
+                let file = view.config.dbfilename.display();
                 log::error!("Saving to {file}.tmp, which is to take the place of {file}, has failed: {file} stays as it was: {error}");
                 WaitOutcome::Failed(format!("ERR saving failed: {error}"))
             }

@@ -16,7 +16,6 @@ use crate::store::{Disk, Fallback, Loaded, Standing, Store};
 use crate::types::{ClusterId, ShardId};
 use crate::wire::bus::PROTOCOL_VERSION;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 /// What Raft is to be told of the configuration.
 pub(in crate::node) fn raft_settings(config: &Config) -> Settings {
@@ -71,7 +70,7 @@ pub(in crate::node) struct Origin<D> {
 /// Opens nodes.conf, or draws a new identity where there is none.
 pub(in crate::node) fn open<D: Disk>(config: &Config, disk: D, rng: &mut Rng) -> Result<Origin<D>, StartError> {
     // Relative to the `dir` option: the shell has gone there.
-    let (store, loaded) = Store::open(disk, PathBuf::from(&config.cluster_config_file))?;
+    let (store, loaded) = Store::open(disk, config.cluster_config_file.clone())?;
     let fresh = loaded.is_none();
     let loaded = loaded.unwrap_or_else(|| Loaded {
         me: rng.node_id(),
