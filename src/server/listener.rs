@@ -86,7 +86,7 @@ impl Target {
         let Self { typed, is_optional, socket } = self;
         match open(*socket, backlog) {
             Ok(listener) => Ok(Some(listener)),
-            Err(reason) if is_unknown_family(&reason) || *is_optional && is_missing(&reason) => {
+            Err(reason) if is_forgiven(&reason, *is_optional) => {
                 log::debug!("not listening on {socket}: {reason}");
                 Ok(None)
             }
@@ -102,18 +102,14 @@ pub fn listen(bind: &[String], port: u16, backlog: u32) -> Result<Vec<Listener>,
     if listeners.is_empty() { Err(ListenError::nothing(&targets)) } else { Ok(listeners) }
 }
 
-fn code(error: &io::Error) -> Option<Errno> {
-    error.raw_os_error().map(Errno::from_raw_os_error)
-}
-
-/// The host has no such address: what an optional one is forgiven, unlike a port in use.
-fn is_missing(error: &io::Error) -> bool {
-    code(error) == Some(Errno::ADDRNOTAVAIL)
-}
-
-/// The host has no such family, mostly IPv6. As in Redis that is forgiven to any address: charts say `0.0.0.0 ::` to all hosts.
-fn is_unknown_family(error: &io::Error) -> bool {
-    matches!(code(error), Some(Errno::AFNOSUPPORT | Errno::PFNOSUPPORT | Errno::PROTONOSUPPORT))
+/// Whether nobody listens at an address because the host has none of its family, mostly IPv6, which charts name to all hosts
+/// (`0.0.0.0 ::`); or has no such address, and need not. As in Redis; a port in use is never forgiven.
+fn is_forgiven(error: &io::Error, is_optional: bool) -> bool {
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::AFNOSUPPORT | Errno::PFNOSUPPORT | Errno::PROTONOSUPPORT) => true,
+        Some(Errno::ADDRNOTAVAIL) => is_optional,
+        _ => false,
+    }
 }
 
 /// Listens there.
@@ -197,9 +193,8 @@ mod tests {
     #[test]
     fn a_family_that_the_host_does_not_have_is_forgiven_to_any_address() {
         let error = |code: Errno| io::Error::from_raw_os_error(code.raw_os_error());
-        assert!(is_unknown_family(&error(Errno::AFNOSUPPORT)) && !is_missing(&error(Errno::AFNOSUPPORT)));
-        assert!(is_missing(&error(Errno::ADDRNOTAVAIL)) && !is_unknown_family(&error(Errno::ADDRNOTAVAIL)));
-        assert!(!is_missing(&error(Errno::ADDRINUSE)) && !is_unknown_family(&error(Errno::ADDRINUSE)));
+        assert!(is_forgiven(&error(Errno::AFNOSUPPORT), false) && is_forgiven(&error(Errno::ADDRNOTAVAIL), true));
+        assert!(!is_forgiven(&error(Errno::ADDRNOTAVAIL), false) && !is_forgiven(&error(Errno::ADDRINUSE), true));
     }
 
     #[test]

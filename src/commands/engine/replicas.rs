@@ -25,10 +25,13 @@ pub fn replicas(ctx: &Context<'_>) -> Vec<Shown> {
     let mut shown = BTreeMap::new();
     let mut look = |client: &Client| {
         let Some(replica) = client.replica.as_ref().filter(|replica| replica.has_asked()) else { return };
-        let Profile { ip, port, node, .. } = &replica.profile;
+        let Profile { ip, port, node, is_member, .. } = &replica.profile;
         let ip = if ip.is_empty() { client.addr.ip().to_string() } else { ip.clone() };
         let (state, online) = (replica.state(), replica.is_online());
-        shown.insert(client.id, Shown { ip, port: *port, node: *node, state, online, acked: replica.acked, heard: replica.heard });
+        shown.insert(
+            client.id,
+            Shown { ip, port: *port, node: node.filter(|_| *is_member), state, online, acked: replica.acked, heard: replica.heard },
+        );
     };
     ctx.clients.visit_others(&mut |client, _| look(client));
     look(ctx.client);

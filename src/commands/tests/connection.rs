@@ -1,6 +1,7 @@
 //! HELLO, AUTH and what else a client says about itself.
 
 use super::*;
+use crate::cluster::change::SetReplicaOf;
 
 const HELLO_FIELDS: &str = "$6\r\nserver\r\n$7\r\npontoon\r\n$7\r\nversion\r\n$5\r\n7.2.4\r\n";
 
@@ -201,4 +202,26 @@ fn a_replica_is_told_if_another_node_is_meant() {
     // Its last word has no answer.
     assert_eq!(desk.ask("replconf closing"), "");
     assert!(desk.client.replica.as_ref().is_some_and(|replica| replica.profile.is_member));
+}
+
+/// Its port is the one that it had when it came, and the cluster has learned another one since.
+#[test]
+fn a_replica_that_is_connected_is_known_by_its_id() {
+    let mut desk = Desk::new();
+    desk.add_other();
+    let epoch = |state: &State, id: &NodeId| (state.member(id).unwrap().shard, state.epoch_of(id).unwrap());
+    let (source, target) = (epoch(&desk.state, &OTHER), epoch(&desk.state, &ME));
+    desk.apply(Change::SetReplicaOf(SetReplicaOf { id: OTHER, source, primary: Some(ME), target }));
+    desk.offsets.insert(OTHER, 77);
+    let cluster = desk.state.cluster_id();
+    for (says, shown) in [(String::new(), "77"), (format!("cluster-id {cluster} "), "500")] {
+        desk.ask(&format!("replconf {says}node-id {OTHER} listening-port 9999"));
+        desk.ask("psync ? -1");
+        let mut replica = std::mem::replace(&mut desk.client, a_client(9));
+        replica.replica.as_mut().unwrap().acked = 500;
+        desk.others.clients = vec![replica];
+        let shards = desk.ask("cluster shards");
+        let own = shards.split(&OTHER.to_string()).nth(1).unwrap().split("replication-offset\r\n:").nth(1).unwrap();
+        assert_eq!(own.split('\r').next(), Some(shown), "{says}");
+    }
 }
