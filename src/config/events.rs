@@ -3,7 +3,7 @@
 //! Owns: the classes, their letters and their text. Must not: know an event. Contract: docs/operations.md, "Options".
 
 use super::value::{Kind, Setting};
-use super::words::{Word, one};
+use super::words::{Word, plain};
 
 /// A class of events, or (the first two) a kind of channel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,7 +89,7 @@ impl KeyspaceEvents {
 
 impl Setting for KeyspaceEvents {
     fn read(_: &Kind, words: &[Word]) -> Result<Self, String> {
-        let word = one(words)?;
+        let word = plain(words)?;
         let bits = |letter: char| match letter {
             'A' => Some(bits_of_all()),
             _ => ALL.iter().chain(&OTHERS).find(|(known, _)| *known == letter).map(|(_, class)| class.bit()),

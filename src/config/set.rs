@@ -35,6 +35,26 @@ impl SetError {
 }
 
 impl Config {
+    /// Whether options of these names may be set together, whatever to: that is judged before any value.
+    ///
+    /// # Errors
+    /// The first that may not.
+    pub fn check_names<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<(), SetError> {
+        let mut seen = Vec::new();
+        for name in names {
+            let option = options::find(name).ok_or_else(|| SetError::Unknown(name.to_owned()))?;
+            let refuse = |reason: &str| Err(SetError::Refused { name: name.to_owned(), reason: reason.to_owned() });
+            if !option.at_run_time {
+                return refuse("can't set immutable config");
+            }
+            if seen.contains(&option.name) {
+                return refuse("duplicate parameter");
+            }
+            seen.push(option.name);
+        }
+        Ok(())
+    }
+
     /// Sets all of `pairs` (name, value), or none of them. What is to be said of it is in `warnings` afterwards.
     pub fn set(&mut self, pairs: &[(&str, impl AsRef<[u8]>)]) -> Result<(), SetError> {
         *self = self.with(pairs)?;
@@ -43,19 +63,12 @@ impl Config {
 
     /// The same as a configuration to be.
     pub fn with(&self, pairs: &[(&str, impl AsRef<[u8]>)]) -> Result<Self, SetError> {
+        Self::check_names(pairs.iter().map(|(name, _)| *name))?;
         let mut next = self.clone();
         next.warnings.clear();
-        let mut seen = Vec::new();
         for (name, value) in pairs {
             let option = options::find(name).ok_or_else(|| SetError::Unknown((*name).to_owned()))?;
             let refuse = |reason: String| SetError::Refused { name: (*name).to_owned(), reason };
-            if seen.contains(&option.name) {
-                return Err(refuse("duplicate parameter".into()));
-            }
-            seen.push(option.name);
-            if !option.at_run_time {
-                return Err(refuse("can't set immutable config".into()));
-            }
             let words = if option.kind.takes_words() {
                 value.as_ref().split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).map(Word::from).collect()
             } else {

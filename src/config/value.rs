@@ -9,7 +9,7 @@ use super::percentiles::Percentiles;
 use super::save_points::SavePoints;
 use super::shutdown::ShutdownOptions;
 use super::texts;
-use super::words::{Word, list, memory, one, one_word};
+use super::words::{Word, list, memory, one, one_word, plain};
 use crate::types::decimal::parse_i64;
 use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -107,13 +107,13 @@ impl Kind {
             Self::SavePoints => SavePoints::read(self, words).map(|v| v.show()),
             Self::KeyspaceEvents => KeyspaceEvents::read(self, words).map(|v| v.show()),
             Self::ShutdownOptions => ShutdownOptions::read(self, words).map(|v| v.show()),
-            Self::Choice(names) => choice(names, one(words)?).map(|at| names[at].to_owned()),
+            Self::Choice(names) => choice(names, &plain(words)?).map(|at| names[at].to_owned()),
             Self::Bytes | Self::Path | Self::SafeText | Self::Name | Self::Hostname | Self::Ip => String::read(self, words),
-            Self::Octal(most) => texts::octal(one(words)?, *most),
-            Self::MemoryOrPercent => texts::memory_or_percent(one(words)?),
-            Self::MemoryOrNone => texts::memory_or_none(one(words)?),
-            Self::Ipv4 => texts::address::<Ipv4Addr>(one(words)?, "Invalid IPv4 address"),
-            Self::Ipv6 => texts::address::<Ipv6Addr>(one(words)?, "Invalid IPv6 address"),
+            Self::Octal(most) => texts::octal(&plain(words)?, *most),
+            Self::MemoryOrPercent => texts::memory_or_percent(&plain(words)?),
+            Self::MemoryOrNone => texts::memory_or_none(&plain(words)?),
+            Self::Ipv4 => texts::address::<Ipv4Addr>(&plain(words)?, "Invalid IPv4 address"),
+            Self::Ipv6 => texts::address::<Ipv6Addr>(&plain(words)?, "Invalid IPv6 address"),
             Self::OomScores => texts::oom_scores(words),
             Self::Percentiles => Percentiles::read(self, words).map(|v| v.show()),
             Self::ReplicaOf => texts::replica_of(words),
@@ -167,7 +167,7 @@ fn choice(names: &[&str], word: &str) -> Result<usize, String> {
 
 impl Setting for bool {
     fn read(_: &Kind, words: &[Word]) -> Result<Self, String> {
-        match one(words)?.to_ascii_lowercase().as_str() {
+        match plain(words)?.to_ascii_lowercase().as_str() {
             "yes" => Ok(true),
             "no" => Ok(false),
             _ => Err("argument must be 'yes' or 'no'".into()),
@@ -181,7 +181,7 @@ impl Setting for bool {
 
 /// Reads a number or a memory value, whichever `kind` asks for, within its bounds.
 fn bounded(kind: &Kind, words: &[Word]) -> Result<i128, String> {
-    let word = one(words)?;
+    let word = &*plain(words)?;
     let (value, low, high) = match *kind {
         Kind::Memory(low, high) => {
             let value = memory(word).ok_or("argument must be a memory value")?;
@@ -310,7 +310,7 @@ macro_rules! choice_setting {
 
         impl Setting for $name {
             fn read(_: &Kind, words: &[Word]) -> Result<Self, String> {
-                choice(Self::NAMES, one(words)?).map(|at| Self::ALL[at])
+                choice(Self::NAMES, &plain(words)?).map(|at| Self::ALL[at])
             }
 
             fn show(&self) -> String {
@@ -374,8 +374,13 @@ mod tests {
         for (text, bytes) in cases {
             assert_eq!(memory(text), Some(bytes), "{text}");
         }
-        for bad in ["mb", "1tb", "-1", "1.5gb", "99999999999999999999", "18446744073709551615kb"] {
+        for bad in ["1tb", "-1", "1.5gb", "1 mb", "1mbb"] {
             assert_eq!(memory(bad), None, "{bad}");
+        }
+        // As Valkey reads them, but that there a product that is too large goes round.
+        assert_eq!(memory("mb"), Some(0));
+        for large in ["99999999999999999999", "18446744073709551615kb"] {
+            assert_eq!(memory(large), Some(u64::MAX), "{large}");
         }
     }
 

@@ -124,9 +124,14 @@ impl Keyspace {
         self.volatile
     }
 
-    /// How many keys were removed so far because they had expired.
+    /// How many keys were removed because they had expired, since the start or since that was forgotten.
     pub fn expired_count(&self) -> u64 {
         self.expired
+    }
+
+    /// They are counted anew.
+    pub fn forget_expired_count(&mut self) {
+        self.expired = 0;
     }
 
     /// Counts every change of a key by a command since the start: one more each time that a key is written, removed or cleared. A key that

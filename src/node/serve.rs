@@ -98,8 +98,8 @@ impl<D: Disk> Node<D> {
                     flow = Flow::Close;
                 }
                 Err(error) => {
-                    Reply::new(session.transmit.end(), false).error(&format!("ERR {error}"));
-                    session.closing = true;
+                    self.out.server.stats.error_reply(b"ERR");
+                    say_and_close(&mut session, error);
                 }
             }
         }
@@ -342,6 +342,12 @@ impl<D: Disk> Node<D> {
     }
 }
 
+/// Who has broken the protocol is told how, and no more.
+fn say_and_close(session: &mut Session, error: ProtocolError) {
+    Reply::new(session.transmit.end(), false).error(format!("ERR {error}"));
+    session.closing = true;
+}
+
 /// More of a reply that is written over several turns, as long as its client reads.
 fn go_on_replying(session: &mut Session, now: Millis) {
     let Kind::Client(client) = &mut session.kind else { return };
@@ -362,7 +368,7 @@ fn make_room_for_rest(session: &mut Session) {
     let Kind::Client(client) = &session.kind else { return };
     if let Err(error) = make_room(&mut session.receive, &client.parser) {
         log::warn!("closing client {} at {}: {error}", client.client.id, client.client.addr);
-        Reply::new(session.transmit.end(), false).error(&format!("OOM {error}"));
+        Reply::new(session.transmit.end(), false).error(format!("OOM {error}"));
         session.receive = Vec::new();
         session.closing = true;
     }

@@ -59,12 +59,12 @@ impl<'a> Reply<'a> {
 
     /// A simple string.
     pub fn simple(&mut self, text: &str) {
-        self.line(b'+', text);
+        self.line(b'+', text.as_bytes());
     }
 
     /// An error: the whole text, its code word first (`ERR ...`). What a client can put into it never ends the line.
-    pub fn error(&mut self, text: &str) {
-        self.line(b'-', text);
+    pub fn error(&mut self, text: impl AsRef<[u8]>) {
+        self.line(b'-', text.as_ref());
     }
 
     /// An integer.
@@ -181,9 +181,9 @@ impl<'a> Reply<'a> {
     }
 
     /// A line of text; CR and LF would end it early, so they become spaces.
-    fn line(&mut self, kind: u8, text: &str) {
+    fn line(&mut self, kind: u8, text: &[u8]) {
         self.out.push(kind);
-        self.out.extend(text.bytes().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
+        self.out.extend(text.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }));
         self.end_line();
     }
 

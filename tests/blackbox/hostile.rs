@@ -128,6 +128,7 @@ fn bad_requests_get_an_error_and_the_door() {
         assert_eq!(client.line(), error, "{:?}", &bytes[..bytes.len().min(40)]);
         assert_eq!(client.rest(), b"", "nothing follows");
     }
+    assert!(node.ask("INFO errorstats").contains("errorstat_ERR:count=8"), "they are counted");
     // Bytes of every kind, from a generator that gives the same each time.
     let mut seed = 1_u64;
     for _ in 0..200 {

@@ -33,8 +33,8 @@ pub enum Flag {
     Loading,
     /// Runs on a replica whose data may be old.
     Stale,
-    /// Never in the slow log.
-    SkipSlowlog,
+    /// Never in the log of slow commands.
+    SkipCommandlog,
     /// Constant or logarithmic time.
     Fast,
     /// Allowed before authentication.
@@ -81,7 +81,7 @@ impl Flag {
             Self::Blocking => "blocking",
             Self::Loading => "loading",
             Self::Stale => "stale",
-            Self::SkipSlowlog => "skip_slowlog",
+            Self::SkipCommandlog => "skip_commandlog",
             Self::Fast => "fast",
             Self::NoAuth => "no_auth",
             Self::AllowBusy => "allow_busy",
@@ -198,6 +198,8 @@ pub struct KeySpec {
     pub step: u16,
     /// What happens to these keys.
     pub flags: &'static [KeyFlag],
+    /// Why that, for people.
+    pub notes: Option<&'static str>,
 }
 
 impl KeySpec {
@@ -213,7 +215,12 @@ impl KeySpec {
 
     /// Keys from `first` to `last`, every `step`th.
     pub const fn range(first: u16, last: i16, step: u16, flags: &'static [KeyFlag]) -> Self {
-        Self { first, last, step, flags }
+        Self { first, last, step, flags, notes: None }
+    }
+
+    /// The same with a word to people.
+    pub const fn noted(self, notes: &'static str) -> Self {
+        Self { notes: Some(notes), ..self }
     }
 
     /// The indices of the keys among `count` arguments; empty if there are too few for one.

@@ -192,7 +192,7 @@ impl Context<'_> {
     }
 
     /// Writes an error and is done.
-    pub fn fail(&mut self, text: &str) -> Flow {
+    pub fn fail(&mut self, text: impl AsRef<[u8]>) -> Flow {
         self.reply.error(text);
         Flow::Done
     }
@@ -209,7 +209,7 @@ impl Context<'_> {
 
     /// Writes the error for a key that holds a value of another type, and is done.
     pub fn wrong_type(&mut self, wrong: WrongType) -> Flow {
-        self.fail(&wrong.to_string())
+        self.fail(wrong.to_string())
     }
 
     /// The log says who has asked for this. What a replica's primary sends was asked there.

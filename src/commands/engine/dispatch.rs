@@ -7,7 +7,7 @@ use super::admission;
 use super::command::{Command, Flag};
 use super::context::Context;
 use super::flow::{Flow, WaitOutcome};
-use super::parse::shown;
+use super::parse::{about, shown};
 use super::propagation::note_written;
 use super::routing::{self, Redirect};
 use super::run::{account, admit, run};
@@ -34,11 +34,11 @@ pub fn execute(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
             ctx.server.warn_of_attack(ctx.client, ctx.now);
             Flow::Close
         }
-        Lookup::Unknown => reject(ctx, None, &unknown_command(args)),
+        Lookup::Unknown => reject(ctx, None, unknown_command(args)),
         Lookup::UnknownSubcommand(container) => {
             let container = table().get(container).full_name.to_ascii_uppercase();
-            let text = format!("ERR unknown subcommand '{}'. Try {container} HELP.", shown(args.get(1), 128));
-            reject(ctx, None, &text)
+            let text = about("ERR unknown subcommand '", shown(args.get(1), 128), &format!("'. Try {container} HELP."));
+            reject(ctx, None, text)
         }
     };
     // To a replica the connection brings the stream: a reply would be taken for a part of it.
@@ -88,7 +88,7 @@ fn dispatch(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Flow {
     let command = entry.command;
     if !command.takes(args.len()) {
         let text = format!("ERR wrong number of arguments for '{}' command", entry.full_name);
-        return reject(ctx, Some(id), &text);
+        return reject(ctx, Some(id), text);
     }
     if !ctx.client.authenticated && !ctx.config.requirepass.is_empty() && !command.has(Flag::NoAuth) {
         return reject(ctx, Some(id), "NOAUTH Authentication required.");
@@ -102,7 +102,7 @@ fn dispatch(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Flow {
                 "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
                 entry.full_name
             );
-            reject(ctx, Some(id), &text)
+            reject(ctx, Some(id), text)
         }
         Err(Redirect::Leaving) if ctx.pause.is_some() => Flow::Held,
         Err(redirect) => refuse(ctx, id, redirect),
@@ -140,13 +140,13 @@ fn dispatch_in_multi(ctx: &mut Context<'_>, id: CommandId, args: Args<'_>) -> Fl
 }
 
 /// Refuses a request that never ran; inside MULTI its transaction is lost.
-fn reject(ctx: &mut Context<'_>, id: Option<CommandId>, text: &str) -> Flow {
-    let start = ctx.reply.mark();
+fn reject(ctx: &mut Context<'_>, id: Option<CommandId>, text: impl AsRef<[u8]>) -> Flow {
+    let (start, text) = (ctx.reply.mark(), text.as_ref());
     match id {
-        Some(id) if table().get(id).command.has(Flag::RunsQueue) && ctx.client.multi.is_some() => {
+        Some(id) if table().get(id).command.has(Flag::RunsQueue) => {
             ctx.client.discard(ctx.keyspace);
-            let reason = text.strip_prefix("ERR ").unwrap_or(text);
-            ctx.reply.error(&format!("EXECABORT Transaction discarded because of: {reason}"));
+            let reason = text.strip_prefix(b"ERR ").unwrap_or(text);
+            ctx.reply.error([b"EXECABORT Transaction discarded because of: ", reason].concat());
         }
         _ => {
             transaction::abort(ctx.client);
@@ -161,7 +161,7 @@ fn reject(ctx: &mut Context<'_>, id: Option<CommandId>, text: &str) -> Flow {
 fn refuse(ctx: &mut Context<'_>, id: CommandId, redirect: Redirect) -> Flow {
     let text = redirect.text(ctx);
     if redirect.is_refusal() {
-        return reject(ctx, Some(id), &text);
+        return reject(ctx, Some(id), &*text);
     }
     let start = ctx.reply.mark();
     if table().get(id).command.has(Flag::RunsQueue) {
@@ -169,7 +169,7 @@ fn refuse(ctx: &mut Context<'_>, id: CommandId, redirect: Redirect) -> Flow {
     } else {
         transaction::abort(ctx.client);
     }
-    ctx.reply.error(&text);
+    ctx.reply.error(&*text);
     count_rejection(ctx, Some(id), start);
     Flow::Done
 }
@@ -191,13 +191,14 @@ fn end_asking(ctx: &mut Context<'_>, flow: &Flow) {
 }
 
 /// Redis' text: the name, and the first arguments as far as 128 bytes go.
-fn unknown_command(args: Args<'_>) -> String {
-    let mut list = String::new();
+fn unknown_command(args: Args<'_>) -> Vec<u8> {
+    let mut list = Vec::new();
     for arg in args.skip(1).iter() {
         if list.len() >= 128 {
             break;
         }
-        list.push_str(&format!("'{}' ", shown(arg, 128 - list.len())));
+        let shown = shown(arg, 128 - list.len());
+        list.extend_from_slice(&[b"'", shown, b"' "].concat());
     }
-    format!("ERR unknown command '{}', with args beginning with: {list}", shown(args.get(0), 128))
+    [b"ERR unknown command '", shown(args.get(0), 128), b"', with args beginning with: ", &list].concat()
 }

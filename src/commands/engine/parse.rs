@@ -26,8 +26,29 @@ pub fn small(arg: &[u8]) -> Result<i32, &'static str> {
     i32::try_from(number).map_err(|_| "ERR value is out of range, value must between -2147483648 and 2147483647")
 }
 
-/// An argument for an error text: at most `limit` bytes of it, and as in C nothing from a NUL on; what is not UTF-8 is replaced.
-pub fn shown(arg: &[u8], limit: usize) -> std::borrow::Cow<'_, str> {
+/// Where a walk goes on. Unlike all other numbers it is read as C does it: up to a NUL, with spaces, a sign and zeros before it. What is
+/// negative counts down from 2^64, unless it is written as Redis writes numbers.
+pub fn cursor(arg: &[u8]) -> Option<u64> {
+    let text = shown(arg, arg.len());
+    if let Some(number) = integer(text) {
+        return u64::try_from(number).ok();
+    }
+    let blanks = text.iter().take_while(|byte| matches!(byte, b' ' | 0x09..=0x0d)).count();
+    let (negative, digits) = match &text[blanks..] {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] | digits => (false, digits),
+    };
+    let number: u64 = std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()?;
+    Some(if negative { number.wrapping_neg() } else { number })
+}
+
+/// An argument for an error text: at most `limit` bytes of it, whatever they are, and as in C nothing from a NUL on.
+pub fn shown(arg: &[u8], limit: usize) -> &[u8] {
     let end = arg.iter().take(limit).position(|byte| *byte == 0).unwrap_or(arg.len().min(limit));
-    String::from_utf8_lossy(&arg[..end])
+    &arg[..end]
+}
+
+/// An error text about an argument, between what stands before and after it.
+pub fn about(before: &str, arg: &[u8], after: &str) -> Vec<u8> {
+    [before.as_bytes(), shown(arg, arg.len()), after.as_bytes()].concat()
 }

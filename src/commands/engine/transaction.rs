@@ -16,9 +16,17 @@ use crate::wire::{Args, OwnedArgs};
 /// A queue may hold so many bytes; a client that queues more has its transaction aborted.
 const MAX_QUEUED_BYTES: usize = 256 * 1024 * 1024;
 
-/// At EXEC, the slots of the whole queue and what is done with them: the slot may have moved since the commands were queued.
-pub(super) fn queued_slots(ctx: &Context<'_>, command: &Command) -> Option<(KeySlots, Access)> {
-    ctx.client.multi.as_ref().filter(|_| command.has(Flag::RunsQueue))?.touches()
+/// At EXEC, the slots of the whole queue and what is done with them: the slot may have moved since the commands were queued. None if it
+/// will not run, for a watched key has changed.
+pub(super) fn queued_slots(ctx: &mut Context<'_>, command: &Command) -> Option<(KeySlots, Access)> {
+    let touched = ctx.client.multi.as_ref().filter(|_| command.has(Flag::RunsQueue))?.touches();
+    touched.filter(|_| !watched_has_changed(ctx))
+}
+
+/// Whether something has happened to a key that the client watches.
+pub fn watched_has_changed(ctx: &mut Context<'_>) -> bool {
+    let (keyspace, now) = (&mut *ctx.keyspace, ctx.now.wall);
+    ctx.client.watched.iter().any(|watched| keyspace.is_touched(watched.slot, &watched.key, watched.version, now))
 }
 
 /// Queues a checked command and answers.
@@ -65,7 +73,7 @@ fn run_queue(ctx: &mut Context<'_>, mut execution: Box<Execution>) -> Flow {
             Ok(_) => run(ctx, queued.id, args),
             Err(redirect) => {
                 let text = redirect.text(ctx);
-                ctx.fail(&text)
+                ctx.fail(&*text)
             }
         };
         if let Flow::Wait(wait) = &flow {

@@ -3,7 +3,7 @@
 //! Owns: what HSET, HGET, HSCAN and their kin do. Must not: know how a hash is kept. Contract: the Redis documentation's group "hash"; the
 //! words of Valkey 8.1.
 
-use crate::commands::engine::parse::{NOT_AN_INTEGER, SYNTAX_ERROR, integer, is};
+use crate::commands::engine::parse::{NOT_AN_INTEGER, SYNTAX_ERROR, cursor, integer, is};
 use crate::commands::engine::{Command, Context, Event, Flag, Flow, Group, KeyFlag, KeySpec};
 use crate::config::{EventClass, glob_matches};
 use crate::values::{Hash, Parts, WrongType};
@@ -52,12 +52,9 @@ pub const COMMANDS: &[Command] = &[
 fn read(ctx: &mut Context<'_>, key: &[u8], answer: impl FnOnce(&mut crate::wire::Reply<'_>, Option<&Hash>)) -> Flow {
     let hash = ctx.keyspace.read::<Hash>(ctx.slot, key, ctx.now.wall);
     let found = !matches!(hash, Ok(None));
-    match hash {
-        Ok(hash) => answer(&mut ctx.reply, hash),
-        Err(wrong) => return ctx.wrong_type(wrong),
-    }
+    let wrong = hash.map(|hash| answer(&mut ctx.reply, hash)).err();
     ctx.looked_up(key, found);
-    Flow::Done
+    wrong.map_or(Flow::Done, |wrong| ctx.wrong_type(wrong))
 }
 
 fn hget(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
@@ -255,8 +252,7 @@ impl<'a> Scan<'a> {
 }
 
 fn hscan(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
-    let cursor = std::str::from_utf8(args.get(2)).ok().and_then(|text| text.parse().ok());
-    let Some(cursor) = cursor else { return ctx.fail("ERR invalid cursor") };
+    let Some(cursor) = cursor(args.get(2)) else { return ctx.fail("ERR invalid cursor") };
     let scan = match ctx.keyspace.entry(ctx.slot, args.get(1), ctx.now.wall).map(|entry| entry.value.of::<Hash>().is_ok()) {
         Some(true) => Scan::parse(args.skip(3)),
         // Of what is not there nothing is scanned, however.
@@ -264,7 +260,10 @@ fn hscan(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     };
     let scan = match scan {
         Ok(scan) => scan,
-        Err(text) => return ctx.fail(text),
+        Err(text) => {
+            ctx.looked_up(args.get(1), true);
+            return ctx.fail(text);
+        }
     };
     read(ctx, args.get(1), |reply, hash| {
         let mut shown: Vec<Vec<u8>> = Vec::new();

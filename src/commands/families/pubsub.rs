@@ -3,9 +3,9 @@
 //! Owns: the commands. Must not: send anything to another node (the node does), or keep a message.
 //!
 //! SUBSCRIBE and its kin answer with a push for each name, not with one reply. A message to the client that published it follows the reply,
-//! as since Redis 7.2: a push stands nowhere within another reply. Unlike in Redis, SSUBSCRIBE is possible inside MULTI as SUBSCRIBE is.
+//! as since Redis 7.2: a push stands nowhere within another reply.
 
-use crate::commands::engine::parse::shown;
+use crate::commands::engine::parse::{about, shown};
 use crate::commands::engine::{Command, Context, Flag, Flow, Group, KeyFlag, KeySpec};
 use crate::config::glob_matches;
 use crate::keyspace::key_slot;
@@ -65,7 +65,11 @@ fn psubscribe(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     subscribe_to(ctx, args, Scope::Pattern)
 }
 
+/// Not within EXEC, whose commands have a reply each. SUBSCRIBE and PSUBSCRIBE are taken there, for they always were.
 fn ssubscribe(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    if ctx.stream.in_unit() {
+        return ctx.fail("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client");
+    }
     subscribe_to(ctx, args, Scope::Shard(ctx.slot))
 }
 
@@ -100,7 +104,7 @@ fn sunsubscribe(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 fn publish_to(ctx: &mut Context<'_>, args: Args<'_>, scope: Scope) -> Flow {
     let (channel, message) = (args.get(1), args.get(2));
     if let Err(error) = ctx.pubsub.outgoing.publish(scope != Scope::Channel, channel, message) {
-        return ctx.fail(&format!("ERR the message is too long for the cluster bus: {error}"));
+        return ctx.fail(format!("ERR the message is too long for the cluster bus: {error}"));
     }
     let receivers = ctx.pubsub.publish(scope, channel, message, ctx.clients);
     ctx.reply.int(receivers as i64);
@@ -118,14 +122,17 @@ fn spublish(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 /// The names that match the pattern, or all if there is none.
 fn list<'n>(reply: &mut Reply<'_>, args: Args<'_>, names: impl Iterator<Item = &'n Name>) {
     let pattern = match args.len() {
-        2 => &b"*"[..],
-        3 => args.get(2),
+        2 => None,
+        3 => Some(args.get(2)),
         _ => {
-            let word = shown(args.get(1), 128);
-            return reply.error(&format!("ERR unknown subcommand or wrong number of arguments for '{word}'. Try PUBSUB HELP."));
+            return reply.error(about(
+                "ERR unknown subcommand or wrong number of arguments for '",
+                shown(args.get(1), 128),
+                "'. Try PUBSUB HELP.",
+            ));
         }
     };
-    let names: Vec<&Name> = names.filter(|name| glob_matches(pattern, name, false)).collect();
+    let names: Vec<&Name> = names.filter(|name| pattern.is_none_or(|pattern| glob_matches(pattern, name, false))).collect();
     reply.array(names.len());
     names.iter().for_each(|name| reply.bulk(name));
 }

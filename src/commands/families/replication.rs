@@ -3,7 +3,7 @@
 //! Owns: reading replicas' words. Must not: send them anything but replies (the node feeds those that have asked).
 //! Contract: docs/protocol.md, "Replication"; the words are those of Redis' replicas.
 
-use crate::commands::engine::parse::{NOT_AN_INTEGER, SYNTAX_ERROR, integer, is, shown};
+use crate::commands::engine::parse::{NOT_AN_INTEGER, SYNTAX_ERROR, about, integer, is};
 use crate::commands::engine::replicas::{Shown, replicas};
 use crate::commands::engine::{Command, Context, Flag, Flow, Group, UpstreamLink, Wait};
 use crate::replication::{Replica, Request};
@@ -20,7 +20,7 @@ pub const COMMANDS: &[Command] = &[
     Command::new(
         "failover",
         -1,
-        REPLICATES,
+        &[Flag::Admin, Flag::NoScript, Flag::Stale],
         Group::SERVER,
         "6.2.0",
         "Starts a coordinated failover from a server to one of its replicas.",
@@ -29,14 +29,14 @@ pub const COMMANDS: &[Command] = &[
     Command::new(
         "psync",
         -3,
-        // A former primary has its successor's keys, whatever it shows to clients.
-        &[Flag::Admin, Flag::NoScript, Flag::Stale, Flag::NoMulti],
+        &[Flag::Admin, Flag::NoScript, Flag::NoAsyncLoading, Flag::NoMulti],
         Group::SERVER,
         "2.8.0",
         "An internal command used in replication.",
         psync,
     )
-    .also(&[Flag::Replica]),
+    // A former primary has its successor's keys, whatever it shows to clients.
+    .also(&[Flag::Replica, Flag::Stale]),
     Command::new(
         "replconf",
         -1,
@@ -69,7 +69,7 @@ pub const COMMANDS: &[Command] = &[
     Command::new(
         "sync",
         1,
-        &[Flag::Admin, Flag::NoScript, Flag::NoMulti],
+        &[Flag::Admin, Flag::NoScript, Flag::NoAsyncLoading, Flag::NoMulti],
         Group::SERVER,
         "1.0.0",
         "An internal command used in replication.",
@@ -79,8 +79,9 @@ pub const COMMANDS: &[Command] = &[
     Command::new(
         "wait",
         3,
-        &[Flag::NoScript, Flag::Blocking],
-        Group::GENERIC,
+        &[Flag::Blocking],
+        // As in Valkey, of the generic group, and not of its category.
+        Group { category: Some("@connection"), ..Group::GENERIC },
         "3.0.0",
         "Blocks until the asynchronous replication of all preceding write commands sent by the connection is completed.",
         wait,
@@ -88,7 +89,7 @@ pub const COMMANDS: &[Command] = &[
     .tips(&["request_policy:all_shards", "response_policy:agg_min"]),
 ];
 
-const REPLICATES: &[Flag] = &[Flag::Admin, Flag::NoScript, Flag::Stale];
+const REPLICATES: &[Flag] = &[Flag::Admin, Flag::NoAsyncLoading, Flag::NoScript, Flag::Stale];
 const TELLS: &[Flag] = &[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Fast];
 const WAIT_AT_REPLICA: &str = "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured to be \
      writable (which is not the default) writes to replicas are just local and are not propagated.";
@@ -225,23 +226,22 @@ enum Answer {
 }
 
 /// What 0 and 1 say.
-fn switch(number: i64) -> Result<bool, String> {
+fn switch(number: i64) -> Result<bool, Vec<u8>> {
     match number {
         0 => Ok(false),
         1 => Ok(true),
-        _ => Err("ERR value is out of range, value must between 0 and 1".to_owned()),
+        _ => Err("ERR value is out of range, value must between 0 and 1".into()),
     }
 }
 
 /// Which of a cluster's nodes speaks, and which it means; none for another option.
-fn introduce(ctx: &mut Context<'_>, option: &[u8], value: &[u8]) -> Option<Result<Answer, String>> {
+fn introduce(ctx: &mut Context<'_>, option: &[u8], value: &[u8]) -> Option<Result<Answer, Vec<u8>>> {
     let answer = match option {
         _ if is(option, "cluster-id") => {
             let (me, cluster) = (ctx.cluster.me, ctx.cluster.state.cluster_id());
             if ctx.cluster.joining || !names(value, &cluster) {
-                return Some(Err(format!(
-                    "ERR This node is no member of the cluster that is meant: it is node {me}, in cluster {cluster}"
-                )));
+                let text = format!("ERR This node is no member of the cluster that is meant: it is node {me}, in cluster {cluster}");
+                return Some(Err(text.into()));
             }
             replica(ctx).profile.is_member = true;
             Ok(Answer::Given)
@@ -252,21 +252,21 @@ fn introduce(ctx: &mut Context<'_>, option: &[u8], value: &[u8]) -> Option<Resul
             // predecessor feeds its successor.
             let leads = ctx.cluster.has_final_offset || ctx.cluster.state.member(&me).is_some_and(|member| member.primary.is_none());
             match reign {
-                _ if !names(value, &me) => Err(format!("ERR This node is not the primary that is meant: it is node {me}")),
+                _ if !names(value, &me) => Err(format!("ERR This node is not the primary that is meant: it is node {me}").into()),
                 reign if leads && reign > 0 => Ok(Answer::Number(reign)),
-                _ => Err("ERR This node does not know yet whether it is a primary".to_owned()),
+                _ => Err("ERR This node does not know yet whether it is a primary".into()),
             }
         }
         // Who says which member it is knows what the last word of such a link is, and hears whose process it is linked with.
         _ if is(option, "node-id") => match std::str::from_utf8(value).ok().and_then(|id| id.parse().ok()) {
-            None => Err("ERR REPLCONF node-id is no node's id".to_owned()),
+            None => Err("ERR REPLCONF node-id is no node's id".into()),
             id => {
                 replica(ctx).profile.node = id;
                 Ok(Answer::Given)
             }
         },
         _ if is(option, "process") => match parse_u64(value).filter(|nonce| *nonce != 0) {
-            None => Err("ERR REPLCONF process is no nonce".to_owned()),
+            None => Err("ERR REPLCONF process is no nonce".into()),
             nonce => {
                 replica(ctx).profile.process = nonce;
                 Ok(Answer::Number(ctx.cluster.process))
@@ -277,11 +277,11 @@ fn introduce(ctx: &mut Context<'_>, option: &[u8], value: &[u8]) -> Option<Resul
     Some(answer)
 }
 
-fn configure(ctx: &mut Context<'_>, option: &[u8], value: &[u8]) -> Result<Answer, String> {
+fn configure(ctx: &mut Context<'_>, option: &[u8], value: &[u8]) -> Result<Answer, Vec<u8>> {
     if let Some(answer) = introduce(ctx, option, value) {
         return answer;
     }
-    let number = || integer(value).ok_or_else(|| NOT_AN_INTEGER.to_owned());
+    let number = || integer(value).ok_or_else(|| Vec::from(NOT_AN_INTEGER));
     match option {
         _ if is(option, "ack") => {
             let now = ctx.now.mono;
@@ -297,7 +297,7 @@ fn configure(ctx: &mut Context<'_>, option: &[u8], value: &[u8]) -> Result<Answe
             let ip = std::str::from_utf8(value).ok().filter(|ip| ip.bytes().all(|byte| byte.is_ascii_graphic() && byte != b','));
             let ip = ip.ok_or("ERR REPLCONF ip-address provided by replica instance is no address")?;
             if ip.len() > MAX_IP {
-                return Err(format!("ERR REPLCONF ip-address provided by replica instance is too long: {} bytes", ip.len()));
+                return Err(format!("ERR REPLCONF ip-address provided by replica instance is too long: {} bytes", ip.len()).into());
             }
             ip.clone_into(&mut replica(ctx).profile.ip);
         }
@@ -312,11 +312,11 @@ fn configure(ctx: &mut Context<'_>, option: &[u8], value: &[u8]) -> Result<Answe
         _ if is(option, "rdb-filter-only") => {
             let unknown = value.split(u8::is_ascii_whitespace).find(|word| !word.is_empty() && !is(word, "functions"));
             if let Some(word) = unknown {
-                return Err(format!("ERR Unsupported rdb-filter-only option: {}", shown(word, 128)));
+                return Err(about("ERR Unsupported rdb-filter-only option: ", word, ""));
             }
             replica(ctx).profile.no_keys = true;
         }
-        _ => return Err(format!("ERR Unrecognized REPLCONF option: {}", shown(option, 128))),
+        _ => return Err(about("ERR Unrecognized REPLCONF option: ", option, "")),
     }
     Ok(Answer::Given)
 }

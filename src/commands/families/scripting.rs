@@ -3,7 +3,7 @@
 //!
 //! Owns: the payload of no functions (RDB version and checksum, nothing between). Must not: pretend to hold any.
 
-use crate::commands::engine::parse::{SYNTAX_ERROR, is, shown};
+use crate::commands::engine::parse::{about, is, shown};
 use crate::commands::engine::{Command, Context, Flag, Flow, Group};
 use crate::wire::Args;
 
@@ -70,7 +70,7 @@ fn list(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
             _ => false,
         };
         if !known {
-            return ctx.fail(&format!("ERR Unknown argument {}", shown(word, 128)));
+            return ctx.fail(about("ERR Unknown argument ", word, ""));
         }
         if is(word, "libraryname") && words.next().is_none() {
             return ctx.fail("ERR library name argument was not given");
@@ -90,7 +90,8 @@ fn content(payload: &[u8]) -> Option<&[u8]> {
 
 fn restore(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     if args.len() > 4 {
-        return ctx.fail(SYNTAX_ERROR);
+        let word = shown(args.get(1), 128);
+        return ctx.fail(about("ERR unknown subcommand or wrong number of arguments for '", word, "'. Try FUNCTION HELP."));
     }
     if let Some(policy) = args.nth(3)
         && !["flush", "append", "replace"].iter().any(|word| is(policy, word))

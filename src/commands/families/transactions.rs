@@ -2,7 +2,7 @@
 //!
 //! Owns: the replies, and when an EXEC does not happen. The engine queues and runs.
 
-use crate::commands::engine::transaction::{mixes, proceed};
+use crate::commands::engine::transaction::{mixes, proceed, watched_has_changed};
 use crate::commands::engine::{Command, Context, Flag, Flow, Group, KeyFlag, KeySpec};
 use crate::session::Watched;
 use crate::wire::Args;
@@ -23,7 +23,7 @@ pub const COMMANDS: &[Command] = &[
     Command::new(
         "exec",
         1,
-        &[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::SkipSlowlog],
+        &[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::SkipCommandlog],
         Group::TRANSACTIONS,
         "1.2.0",
         "Executes all commands in a transaction.",
@@ -52,8 +52,7 @@ fn multi(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
 
 fn exec(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
     let Some(transaction) = ctx.client.multi.take() else { return ctx.fail("ERR EXEC without MULTI") };
-    let now = ctx.now.wall;
-    let changed = ctx.client.watched.iter().any(|watched| ctx.keyspace.is_touched(watched.slot, &watched.key, watched.version, now));
+    let changed = watched_has_changed(ctx);
     ctx.client.unwatch_all(ctx.keyspace);
     if transaction.is_aborted() {
         return ctx.fail("EXECABORT Transaction discarded because of previous errors.");

@@ -162,10 +162,38 @@ fn the_list_of_clients() {
     assert_eq!(ids(desk.ask("client list type NORMAL")), [3, 7, 9]);
     assert_eq!(ids(desk.ask("client list type replica")), []);
     assert_eq!(ids(desk.ask("client list id 9 7 100")), [7, 9]);
-    assert_eq!(desk.ask("client list id 0"), "$0\r\n\r\n");
-    assert_eq!(desk.ask("client list id x"), "-ERR Invalid client ID\r\n");
-    assert_eq!(desk.ask("client list type x"), "-ERR Unknown client type 'x'\r\n");
-    assert_eq!(desk.ask("client list id"), "-ERR syntax error\r\n");
+    desk.others.clients[0].addr = "10.0.0.9:5".parse().unwrap();
+    desk.others.clients[1].created = desk.now;
+    for (line, shown) in [
+        ("addr 10.0.0.9:5", &[9][..]),
+        ("laddr 127.0.0.1:6379", &[3, 7, 9]),
+        ("laddr nowhere", &[]),
+        ("skipme yes", &[3, 9]),
+        ("skipme no", &[3, 7, 9]),
+        ("user default", &[3, 7, 9]),
+        ("maxage 4", &[7, 9]),
+        ("maxage 5", &[]),
+        ("type primary", &[]),
+        ("id 3 9 type normal addr 10.0.0.9:5", &[9]),
+        ("id 3 id 9", &[3, 9]),
+    ] {
+        assert_eq!(ids(desk.ask(&format!("client list {line}"))), shown, "{line}");
+    }
+    for (line, text) in [
+        ("id 0", "client-id should be greater than 0"),
+        ("id x", "syntax error"),
+        ("id 1 x", "syntax error"),
+        ("id", "syntax error"),
+        ("type", "syntax error"),
+        ("type x", "Unknown client type 'x'"),
+        ("user x", "No such user 'x'"),
+        ("skipme x", "syntax error"),
+        ("maxage x", "maxage is not an integer or out of range"),
+        ("maxage 0", "maxage should be greater than 0"),
+        ("nope x", "syntax error"),
+    ] {
+        assert_eq!(desk.ask(&format!("client list {line}")), format!("-ERR {text}\r\n"), "{line}");
+    }
     desk.ask("hello 3");
     assert!(desk.ask("client list").starts_with('='), "verbatim in RESP3");
 }

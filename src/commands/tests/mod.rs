@@ -8,6 +8,7 @@ mod keys;
 mod long_strings;
 mod notify;
 mod pause;
+mod peers;
 mod persistence;
 mod propagation;
 mod pubsub;

@@ -6,7 +6,7 @@
 use super::{member, node_id, unknown_node, wrong_arguments};
 use crate::cluster::change::NodeForget;
 use crate::cluster::{Outcome, Reason};
-use crate::commands::engine::parse::{NOT_AN_INTEGER, SYNTAX_ERROR, integer, is, shown};
+use crate::commands::engine::parse::{NOT_AN_INTEGER, SYNTAX_ERROR, about, integer, is, shown};
 use crate::commands::engine::{Context, Flow, Wait};
 use crate::types::NodeId;
 use crate::wire::Args;
@@ -32,15 +32,14 @@ pub(super) fn meet(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     match (ip, valid(port), valid(bus_port)) {
         (Some(ip), Some(port), Some(bus_port)) => Flow::Wait(Wait::Meet { ip: ip.to_string(), port, bus_port }),
         _ => {
-            let text = format!("ERR Invalid node address specified: {}:{}", shown(args.get(2), 128), shown(args.get(3), 128));
-            ctx.fail(&text)
+            let (before, port) = (about("ERR Invalid node address specified: ", args.get(2), ":"), shown(args.get(3), usize::MAX));
+            ctx.fail([&before, port].concat())
         }
     }
 }
 
 fn bad_port(ctx: &mut Context<'_>, which: &str, arg: &[u8]) -> Flow {
-    let text = format!("ERR Invalid {which} port specified: {}", shown(arg, 128));
-    ctx.fail(&text)
+    ctx.fail(about(&format!("ERR Invalid {which} port specified: "), arg, ""))
 }
 
 /// An id that is no member goes to the node as well: it knows who was forgotten a moment ago, because tools send FORGET to every node.

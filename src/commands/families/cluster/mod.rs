@@ -19,7 +19,7 @@ mod tests;
 mod topology;
 mod transfer;
 
-use crate::commands::engine::parse::shown;
+use crate::commands::engine::parse::{about, shown};
 use crate::commands::engine::{Command, Context, Flag, Flow, Group, Handler};
 use crate::types::NodeId;
 
@@ -75,7 +75,7 @@ const SUBCOMMANDS: &[Command] = &[
     sub("getkeysinslot", 4, KEYS, "3.0.0", "Returns the key names in a hash slot.", keys::getkeysinslot).tips(VARIES),
     sub("help", 2, VIEW, "5.0.0", "Returns helpful text about the different subcommands.", help::help),
     sub("info", 2, VIEW, "3.0.0", "Returns information about the state of a node.", info::info).tips(VARIES),
-    sub("keyslot", 3, VIEW, "3.0.0", "Returns the hash slot for a key.", keys::keyslot),
+    sub("keyslot", 3, KEYS, "3.0.0", "Returns the hash slot for a key.", keys::keyslot),
     sub("links", 2, VIEW, "7.0.0", "Returns a list of all TCP links to and from peer nodes.", topology::links).tips(VARIES),
     sub("meet", -4, ADMIN, "3.0.0", "Forces a node to handshake with another node.", membership::meet).also(WAITS_LOGGED),
     sub("myid", 2, VIEW, "3.0.0", "Returns the ID of a node.", topology::myid),
@@ -111,12 +111,10 @@ fn node_id(arg: &[u8]) -> Option<NodeId> {
 }
 
 fn unknown_node(ctx: &mut Context<'_>, arg: &[u8]) -> Flow {
-    let text = format!("ERR Unknown node {}", shown(arg, 128));
-    ctx.fail(&text)
+    ctx.fail(about("ERR Unknown node ", arg, ""))
 }
 
 /// What Redis answers to a subcommand that it has, with arguments that it does not take.
 fn wrong_arguments(ctx: &mut Context<'_>, subcommand: &[u8]) -> Flow {
-    let text = format!("ERR unknown subcommand or wrong number of arguments for '{}'. Try CLUSTER HELP.", shown(subcommand, 128));
-    ctx.fail(&text)
+    ctx.fail(about("ERR unknown subcommand or wrong number of arguments for '", shown(subcommand, 128), "'. Try CLUSTER HELP."))
 }

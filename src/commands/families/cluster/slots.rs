@@ -6,7 +6,7 @@
 use super::{member, unknown_node};
 use crate::cluster::change::SlotChange;
 use crate::cluster::{Change, Reason, State};
-use crate::commands::engine::parse::{is, number, shown};
+use crate::commands::engine::parse::{is, number};
 use crate::commands::engine::{Context, Flow, Wait};
 use crate::types::{NodeId, SLOT_COUNT, Slot, SlotRange};
 use crate::wire::Args;
@@ -112,7 +112,7 @@ fn one_by_one(state: &State, args: Args<'_>, wanted: Wanted) -> Result<Named, St
 fn by_range(state: &State, args: Args<'_>, wanted: Wanted) -> Result<Named, String> {
     let args = args.skip(1);
     if args.len().is_multiple_of(2) {
-        let name = shown(args.get(0), 128).to_ascii_lowercase();
+        let name = String::from_utf8_lossy(args.get(0)).to_ascii_lowercase();
         return Err(format!("ERR wrong number of arguments for 'cluster|{name}' command"));
     }
     let mut named = Named::new(wanted);

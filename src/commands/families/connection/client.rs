@@ -2,7 +2,7 @@
 //!
 //! Owns: the lines of CLIENT LIST and INFO. Must not: touch connections, or hold a request.
 
-use crate::commands::engine::parse::{SYNTAX_ERROR, integer, is, shown};
+use crate::commands::engine::parse::{SYNTAX_ERROR, about, integer, is};
 use crate::commands::engine::{Command, Context, Flag, Flow, Group, Wait};
 use crate::commands::table;
 use crate::session::{Buffers, Client, Held, Pause, Scope, seconds};
@@ -13,6 +13,8 @@ use std::fmt::Write;
 
 const OWN: &[Flag] = &[Flag::NoScript, Flag::Loading, Flag::Stale];
 const ALL: &[Flag] = &[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale];
+/// A client says it to each node that it is connected with.
+const EVERYWHERE: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
 /// A reply buffer of Redis (PROTO_REPLY_CHUNK_BYTES).
 const OWN_BUFFER: usize = 16 * 1024;
 const CONNECTION: Group = Group::CONNECTION;
@@ -46,8 +48,9 @@ const SUBCOMMANDS: &[Command] = &[
         no_touch,
     ),
     Command::new("pause", -3, ALL, CONNECTION, "3.0.0", "Suspends commands processing.", pause),
-    Command::new("setinfo", 4, OWN, CONNECTION, "7.2.0", "Sets information specific to the client or connection.", setinfo),
-    Command::new("setname", 3, OWN, CONNECTION, "2.6.9", "Sets the connection name.", setname),
+    Command::new("setinfo", 4, OWN, CONNECTION, "7.2.0", "Sets information specific to the client or connection.", setinfo)
+        .tips(EVERYWHERE),
+    Command::new("setname", 3, OWN, CONNECTION, "2.6.9", "Sets the connection name.", setname).tips(EVERYWHERE),
     Command::new("unpause", 2, ALL, CONNECTION, "6.2.0", "Resumes processing commands from paused clients.", unpause),
 ];
 
@@ -79,16 +82,15 @@ fn setname(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 
 fn setinfo(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     let (option, value) = (args.get(2), valid_name(args.get(3)));
-    let (field, option) = match option {
-        _ if is(option, "lib-name") => (&mut ctx.client.lib_name, "lib-name"),
-        _ if is(option, "lib-ver") => (&mut ctx.client.lib_ver, "lib-ver"),
+    let field = match option {
+        _ if is(option, "lib-name") => &mut ctx.client.lib_name,
+        _ if is(option, "lib-ver") => &mut ctx.client.lib_ver,
         _ => {
-            let text = format!("ERR Unrecognized option '{}'", shown(option, 128));
-            return ctx.fail(&text);
+            return ctx.fail(about("ERR Unrecognized option '", option, "'"));
         }
     };
     let Some(value) = value else {
-        return ctx.fail(&format!("ERR {option} cannot contain spaces, newlines or special characters."));
+        return ctx.fail(about("ERR ", option, " cannot contain spaces, newlines or special characters."));
     };
     value.clone_into(field);
     ctx.done()
@@ -117,17 +119,10 @@ fn info(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
     Flow::Done
 }
 
-/// Which clients CLIENT LIST shows.
-enum Wanted {
-    All,
-    Of(Class),
-    None,
-    Ids(Vec<i64>),
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
     Normal,
+    Primary,
     Replica,
     PubSub,
 }
@@ -135,51 +130,99 @@ enum Class {
 impl Class {
     fn of(client: &Client) -> Self {
         match () {
+            () if client.is_primary => Self::Primary,
             () if client.is_replica() => Self::Replica,
             () if client.subscriptions.is_empty() => Self::Normal,
             () => Self::PubSub,
         }
     }
+
+    fn named(name: &[u8]) -> Result<Self, Vec<u8>> {
+        const NAMES: [(&str, Class); 6] = [
+            ("normal", Class::Normal),
+            ("replica", Class::Replica),
+            ("slave", Class::Replica),
+            ("pubsub", Class::PubSub),
+            ("primary", Class::Primary),
+            ("master", Class::Primary),
+        ];
+        let named = NAMES.into_iter().find(|(known, _)| is(name, known));
+        named.map(|(_, class)| class).ok_or_else(|| about("ERR Unknown client type '", name, "'"))
+    }
 }
 
-impl Wanted {
-    fn parse(args: Args<'_>) -> Result<Self, String> {
-        match args.nth(2) {
-            None => Ok(Self::All),
-            Some(word) if is(word, "type") && args.len() == 4 => match args.get(3) {
-                kind if is(kind, "normal") => Ok(Self::Of(Class::Normal)),
-                kind if is(kind, "replica") || is(kind, "slave") => Ok(Self::Of(Class::Replica)),
-                kind if is(kind, "pubsub") => Ok(Self::Of(Class::PubSub)),
-                kind if is(kind, "master") => Ok(Self::None),
-                kind => Err(format!("ERR Unknown client type '{}'", shown(kind, 128))),
-            },
-            Some(word) if is(word, "id") && args.len() > 3 => {
-                let ids: Option<Vec<i64>> = args.skip(3).iter().map(integer).collect();
-                ids.map(Self::Ids).ok_or_else(|| "ERR Invalid client ID".to_owned())
+/// Which clients CLIENT LIST shows: those that fit all of it.
+#[derive(Default)]
+struct Filter<'a> {
+    class: Option<Class>,
+    ids: Option<Vec<i64>>,
+    addr: Option<&'a [u8]>,
+    laddr: Option<&'a [u8]>,
+    others_only: bool,
+    min_age: u64,
+}
+
+impl<'a> Filter<'a> {
+    fn parse(args: Args<'a>) -> Result<Self, Vec<u8>> {
+        let (mut filter, mut at) = (Self::default(), 0);
+        while let Some(option) = args.nth(at) {
+            let value = args.nth(at + 1).ok_or(SYNTAX_ERROR)?;
+            at += 2;
+            match option {
+                _ if is(option, "id") => at += filter.take_ids(args.skip(at - 1))? - 1,
+                _ if is(option, "type") => filter.class = Some(Class::named(value)?),
+                _ if is(option, "addr") => filter.addr = Some(value),
+                _ if is(option, "laddr") => filter.laddr = Some(value),
+                _ if is(option, "skipme") => filter.others_only = yes_or_no(value).ok_or(SYNTAX_ERROR)?,
+                // There is one user.
+                _ if is(option, "user") && value == b"default" => {}
+                _ if is(option, "user") => return Err(about("ERR No such user '", value, "'")),
+                _ if is(option, "maxage") => {
+                    let age = integer(value).ok_or("ERR maxage is not an integer or out of range")?;
+                    filter.min_age = u64::try_from(age).ok().filter(|age| *age > 0).ok_or("ERR maxage should be greater than 0")?;
+                }
+                _ => return Err(SYNTAX_ERROR.into()),
             }
-            Some(_) => Err(SYNTAX_ERROR.to_owned()),
+        }
+        Ok(filter)
+    }
+
+    /// The ids that these words begin with; how many there are.
+    fn take_ids(&mut self, words: Args<'_>) -> Result<usize, Vec<u8>> {
+        let ids: Vec<i64> = words.iter().map_while(integer).collect();
+        match ids.iter().min() {
+            None => Err(SYNTAX_ERROR.into()),
+            Some(..=0) => Err("ERR client-id should be greater than 0".into()),
+            Some(_) => {
+                self.ids.get_or_insert_default().extend_from_slice(&ids);
+                Ok(ids.len())
+            }
         }
     }
 
-    fn has(&self, client: &Client) -> bool {
-        match self {
-            Self::All => true,
-            Self::Of(class) => Class::of(client) == *class,
-            Self::None => false,
-            Self::Ids(ids) => ids.contains(&client.id.cast_signed()),
-        }
+    fn shows(&self, client: &Client, me: u64, now: Now) -> bool {
+        self.class.is_none_or(|class| class == Class::of(client))
+            && self.ids.as_ref().is_none_or(|ids| ids.contains(&client.id.cast_signed()))
+            && self.addr.is_none_or(|addr| client.addr.to_string().as_bytes() == addr)
+            && self.laddr.is_none_or(|addr| client.laddr.to_string().as_bytes() == addr)
+            && !(self.others_only && client.id == me)
+            && seconds(client.created.mono, now.mono) >= self.min_age
     }
+}
+
+fn yes_or_no(arg: &[u8]) -> Option<bool> {
+    if is(arg, "yes") { Some(true) } else { is(arg, "no").then_some(false) }
 }
 
 fn list(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
-    let wanted = match Wanted::parse(args) {
-        Ok(wanted) => wanted,
-        Err(text) => return ctx.fail(&text),
+    let filter = match Filter::parse(args.skip(2)) {
+        Ok(filter) => filter,
+        Err(text) => return ctx.fail(text),
     };
-    let now = ctx.now;
+    let (now, me) = (ctx.now, ctx.client.id);
     let mut lines: BTreeMap<u64, String> = BTreeMap::new();
     let mut show = |client: &Client, buffers: Buffers| {
-        if wanted.has(client) {
+        if filter.shows(client, me, now) {
             write_line(lines.entry(client.id).or_default(), client, buffers, now);
         }
     };
@@ -273,10 +316,20 @@ fn help(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
             "    Return information about the current client connection.",
             "LIST [options ...]",
             "    Return information about client connections. Options:",
-            "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+            "    * TYPE (NORMAL|PRIMARY|REPLICA|PUBSUB)",
             "      Return clients of specified type.",
-            "    * ID <id> [<id> ...]",
-            "      Return clients with these IDs.",
+            "    * USER <username>",
+            "      Return clients authenticated by <username>.",
+            "    * ADDR <ip:port>",
+            "      Return clients connected from the specified address.",
+            "    * LADDR <ip:port>",
+            "      Return clients connected to the specified local address.",
+            "    * ID <client-id> [<client-id>...]",
+            "      Return clients with the specified IDs.",
+            "    * SKIPME (YES|NO)",
+            "      Exclude the current client from the list (default: no).",
+            "    * MAXAGE <maxage>",
+            "      List connections older than the specified age.",
             "NO-EVICT (ON|OFF)",
             "    Protect current client connection from eviction.",
             "NO-TOUCH (ON|OFF)",

@@ -3,7 +3,7 @@
 //! Owns: protocol version, authentication and the routing modes of a client. Must not: touch keys.
 
 use super::client::valid_name;
-use crate::commands::engine::parse::{SYNTAX_ERROR, integer, is, shown, small};
+use crate::commands::engine::parse::{SYNTAX_ERROR, about, integer, is, small};
 use crate::commands::engine::{Command, Context, Flag, Flow, Group};
 use crate::session::SERVER_NAME;
 use crate::types::REDIS_VERSION;
@@ -156,13 +156,13 @@ struct Hello<'a> {
 }
 
 impl<'a> Hello<'a> {
-    fn parse(args: Args<'a>) -> Result<Self, String> {
+    fn parse(args: Args<'a>) -> Result<Self, Vec<u8>> {
         let mut hello = Self::default();
         if let Some(version) = args.nth(1) {
             hello.resp3 = Some(match integer(version).ok_or("ERR Protocol version is not an integer or out of range")? {
                 2 => false,
                 3 => true,
-                _ => return Err("NOPROTO unsupported protocol version".to_owned()),
+                _ => return Err("NOPROTO unsupported protocol version".into()),
             });
         }
         let mut at = 2;
@@ -176,7 +176,7 @@ impl<'a> Hello<'a> {
                     hello.name = Some(valid_name(name).ok_or("ERR Client names cannot contain spaces, newlines or special characters.")?);
                     at += 2;
                 }
-                _ => return Err(format!("ERR Syntax error in HELLO option '{}'", shown(option, 128))),
+                _ => return Err(about("ERR Syntax error in HELLO option '", option, "'")),
             }
         }
         Ok(hello)
@@ -186,7 +186,7 @@ impl<'a> Hello<'a> {
 fn hello(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     let hello = match Hello::parse(args) {
         Ok(hello) => hello,
-        Err(text) => return ctx.fail(&text),
+        Err(text) => return ctx.fail(text),
     };
     if let Some((user, password)) = hello.credentials
         && !authenticate(ctx, user, password)

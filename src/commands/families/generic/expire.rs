@@ -3,7 +3,7 @@
 //! Owns: the conditions NX, XX, GT, LT and the arithmetic between clients' clocks and the keyspace's. Contract: Redis 7.2.
 
 use crate::commands::engine::expiry::{end_life, persist_key};
-use crate::commands::engine::parse::{NOT_AN_INTEGER, integer, is, shown};
+use crate::commands::engine::parse::{NOT_AN_INTEGER, about, integer, is};
 use crate::commands::engine::{Command, Context, Flag, Flow, Group, KeyFlag, KeySpec};
 use crate::types::Millis;
 use crate::wire::Args;
@@ -52,20 +52,20 @@ struct Conditions {
 }
 
 impl Conditions {
-    fn parse(args: Args<'_>) -> Result<Self, String> {
+    fn parse(args: Args<'_>) -> Result<Self, Vec<u8>> {
         let mut conditions = Self::default();
         for word in args.iter() {
             let Self { nx, xx, gt, lt } = &mut conditions;
             let known = [("nx", nx), ("xx", xx), ("gt", gt), ("lt", lt)].into_iter().find(|(name, _)| is(word, name));
-            let (_, flag) = known.ok_or_else(|| format!("ERR Unsupported option {}", shown(word, 128)))?;
+            let (_, flag) = known.ok_or_else(|| about("ERR Unsupported option ", word, ""))?;
             *flag = true;
         }
         let Self { nx, xx, gt, lt } = conditions;
         if nx && (xx || gt || lt) {
-            return Err("ERR NX and XX, GT or LT options at the same time are not compatible".to_owned());
+            return Err("ERR NX and XX, GT or LT options at the same time are not compatible".into());
         }
         if gt && lt {
-            return Err("ERR GT and LT options at the same time are not compatible".to_owned());
+            return Err("ERR GT and LT options at the same time are not compatible".into());
         }
         Ok(conditions)
     }
@@ -102,11 +102,11 @@ fn expire_at(ctx: &mut Context<'_>, args: Args<'_>, command: &str, scale: i64, b
     let (key, now) = (args.get(1), ctx.now.wall);
     let conditions = match Conditions::parse(args.skip(3)) {
         Ok(conditions) => conditions,
-        Err(text) => return ctx.fail(&text),
+        Err(text) => return ctx.fail(text),
     };
     let Some(number) = integer(args.get(2)) else { return ctx.fail(NOT_AN_INTEGER) };
     let Some(end) = number.checked_mul(scale).and_then(|millis| millis.checked_add_unsigned(base)) else {
-        return ctx.fail(&format!("ERR invalid expire time in '{command}' command"));
+        return ctx.fail(format!("ERR invalid expire time in '{command}' command"));
     };
     let allowed = ctx.keyspace.entry(ctx.slot, key, now).is_some_and(|entry| conditions.allow(entry.expiry, end));
     if allowed {

@@ -11,19 +11,25 @@ const REMOVE_ALL: &[KeySpec] = &[KeySpec::all(&[KeyFlag::Remove, KeyFlag::Delete
 const MEASURE: &[KeySpec] = &[KeySpec::one(&[KeyFlag::ReadOnly])];
 const MEASURE_ALL: &[KeySpec] = &[KeySpec::all(&[KeyFlag::ReadOnly])];
 const COUNTED: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
+const FLUSHES: &[&str] = &["@keyspace", "@dangerous"];
 const LOGGED: &[Flag] = &[Flag::Logged];
 const FLUSHED: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
 
 /// The family's commands.
 pub const COMMANDS: &[Command] = &[
     Command::new("dbsize", 1, LOOK_FAST, Group::SERVER, "1.0.0", "Returns the number of keys.", dbsize)
+        .categories(&["@keyspace"])
         .tips(&["request_policy:all_shards", "response_policy:agg_sum"]),
     Command::new("del", -2, &[Flag::Write], Group::GENERIC, "1.0.0", "Deletes one or more keys.", del).keys(REMOVE_ALL).tips(COUNTED),
     Command::new("exists", -2, LOOK_FAST, Group::GENERIC, "1.0.0", "Counts which of the keys exist.", exists)
         .keys(MEASURE_ALL)
         .tips(COUNTED),
-    Command::new("flushall", -1, &[Flag::Write], Group::SERVER, "1.0.0", "Removes all keys.", flush).tips(FLUSHED).also(LOGGED),
+    Command::new("flushall", -1, &[Flag::Write], Group::SERVER, "1.0.0", "Removes all keys.", flush)
+        .categories(FLUSHES)
+        .tips(FLUSHED)
+        .also(LOGGED),
     Command::new("flushdb", -1, &[Flag::Write], Group::SERVER, "1.0.0", "Removes all keys of the only database.", flush)
+        .categories(FLUSHES)
         .tips(FLUSHED)
         .also(LOGGED),
     Command::new("touch", -2, LOOK_FAST, Group::GENERIC, "3.2.1", "Counts which of the keys exist, as a use of them.", exists)

@@ -38,9 +38,11 @@ const SUBCOMMANDS: &[Command] = &[
         .tips(PASSING),
 ];
 
-/// Answers from all that the key holds, or null. It does not count as used.
+/// Answers from all that the key holds, or null. It does not count as used, but as looked for; a miss is no event.
 fn look(ctx: &mut Context<'_>, args: Args<'_>, answer: impl FnOnce(&mut Reply<'_>, &Entry<'_>)) -> Flow {
-    match ctx.keyspace.entry(ctx.slot, args.get(2), ctx.now.wall) {
+    let entry = ctx.keyspace.entry(ctx.slot, args.get(2), ctx.now.wall);
+    ctx.server.stats.looked_up(entry.is_some());
+    match entry {
         Some(entry) => answer(&mut ctx.reply, &entry),
         None => ctx.reply.null(),
     }
@@ -62,15 +64,8 @@ fn idletime(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 
 /// There is no eviction, and so nothing counts how often a key is used.
 fn freq(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
-    match ctx.keyspace.exists(ctx.slot, args.get(2), ctx.now.wall) {
-        true => ctx.fail(
-            "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
-        ),
-        false => {
-            ctx.reply.null();
-            Flow::Done
-        }
-    }
+    const NOT_COUNTED: &str = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
+    look(ctx, args, |reply, _| reply.error(NOT_COUNTED))
 }
 
 fn help(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {

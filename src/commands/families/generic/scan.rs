@@ -2,7 +2,7 @@
 //!
 //! Owns: SCAN's options, and which keys of a step are shown. The walk and its guarantee are the keyspace's.
 
-use crate::commands::engine::parse::{NOT_AN_INTEGER, SYNTAX_ERROR, integer, is, shown};
+use crate::commands::engine::parse::{NOT_AN_INTEGER, SYNTAX_ERROR, about, cursor, integer, is};
 use crate::commands::engine::{Command, Context, Flag, Flow, Group};
 use crate::config::glob_matches;
 use crate::keyspace::Entry;
@@ -22,7 +22,9 @@ const CURSOR: &[&str] = &["nondeterministic_output", "request_policy:special", "
 
 /// The family's commands.
 pub const COMMANDS: &[Command] = &[
-    Command::new("keys", 2, &[Flag::Readonly], Group::GENERIC, "1.0.0", "Returns all keys that match a pattern.", keys).tips(UNORDERED),
+    Command::new("keys", 2, &[Flag::Readonly], Group::GENERIC, "1.0.0", "Returns all keys that match a pattern.", keys)
+        .categories(&["@dangerous"])
+        .tips(UNORDERED),
     Command::new("randomkey", 1, &[Flag::Readonly], Group::GENERIC, "1.0.0", "Returns a random key.", randomkey).tips(RANDOM),
     Command::new("scan", -2, &[Flag::Readonly], Group::GENERIC, "2.8.0", "Walks over the keys, some at a time.", scan).tips(CURSOR),
 ];
@@ -51,9 +53,8 @@ struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     /// Reads the arguments after the name, or says what is wrong.
-    fn parse(args: Args<'a>, now: Millis) -> Result<Self, String> {
-        let cursor = std::str::from_utf8(args.get(0)).ok().and_then(|text| text.parse().ok());
-        let cursor = cursor.ok_or("ERR invalid cursor")?;
+    fn parse(args: Args<'a>, now: Millis) -> Result<Self, Vec<u8>> {
+        let cursor = cursor(args.get(0)).ok_or("ERR invalid cursor")?;
         let mut scan = Self { cursor, count: DEFAULT_COUNT, filter: Filter { pattern: None, type_name: None, now } };
         let mut words = args.skip(1).iter();
         while let Some(word) = words.next() {
@@ -65,11 +66,11 @@ impl<'a> Scan<'a> {
                 scan.filter.pattern = (value != b"*").then_some(value);
             } else if is(word, "type") {
                 if !TYPES.iter().any(|name| is(value, name)) {
-                    return Err(format!("ERR unknown type name '{}'", shown(value, 128)));
+                    return Err(about("ERR unknown type name '", value, "'"));
                 }
                 scan.filter.type_name = Some(value);
             } else {
-                return Err(SYNTAX_ERROR.to_owned());
+                return Err(SYNTAX_ERROR.into());
             }
         }
         Ok(scan)
@@ -79,7 +80,7 @@ impl<'a> Scan<'a> {
 fn scan(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     let scan = match Scan::parse(args.skip(1), ctx.now.wall) {
         Ok(scan) => scan,
-        Err(text) => return ctx.fail(&text),
+        Err(text) => return ctx.fail(text),
     };
     let mut found = Vec::new();
     let cursor = ctx.keyspace.scan(scan.cursor, scan.count, &mut |entry| {

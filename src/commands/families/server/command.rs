@@ -57,7 +57,7 @@ fn info(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     for name in args.skip(2).iter() {
         match by_full_name(name) {
             Some(id) => write_info(&mut ctx.reply, id),
-            None => ctx.reply.null_array(),
+            None => ctx.reply.null(),
         }
     }
     Flow::Done
@@ -97,7 +97,7 @@ fn write_info(reply: &mut Reply<'_>, id: CommandId) {
         write_key_spec(reply, spec);
     }
     let children = table().children(id);
-    reply.array(children.len());
+    reply.set(children.len());
     for child in children {
         write_info(reply, child);
     }
@@ -129,7 +129,11 @@ fn categories(command: &Command) -> Vec<&'static str> {
 fn write_key_spec(reply: &mut Reply<'_>, spec: &KeySpec) {
     // In key specs, `lastkey` counts from the first key, unless it counts from the end.
     let last = if spec.last < 0 { spec.last.into() } else { i64::from(spec.last) - i64::from(spec.first) };
-    reply.map(3);
+    reply.map(3 + usize::from(spec.notes.is_some()));
+    if let Some(notes) = spec.notes {
+        reply.bulk(b"notes");
+        reply.bulk(notes.as_bytes());
+    }
     reply.bulk(b"flags");
     write_words(reply, spec.flags.iter().map(|flag| flag.name()));
     write_method(reply, "begin_search", "index", &[("index", spec.first.into())]);

@@ -3,9 +3,9 @@
 //! Owns: the replies. Must not: know an option (the config room does), or write a file (the node does).
 
 use crate::cluster::Address;
-use crate::commands::engine::parse::{SYNTAX_ERROR, shown};
+use crate::commands::engine::parse::{SYNTAX_ERROR, about};
 use crate::commands::engine::{Command, Context, Flag, Flow, Group, Wait};
-use crate::config::SetError;
+use crate::config::{Config, SetError};
 use crate::wire::Args;
 use std::collections::BTreeMap;
 
@@ -50,14 +50,17 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     let mut pairs = Vec::with_capacity(args.len() / 2 - 1);
     for at in (2..args.len()).step_by(2) {
         let (name, value) = (args.get(at), args.get(at + 1));
-        let Ok(name) = std::str::from_utf8(name) else {
-            return ctx.fail(&format!("ERR Unknown option or number of arguments for CONFIG SET - '{}'", shown(name, 128)));
+        // A name with a NUL is none of an option, and shown as far as that.
+        let Some(name) = std::str::from_utf8(name).ok().filter(|name| !name.contains('\0')) else {
+            let text = about("ERR Unknown option or number of arguments for CONFIG SET - '", name, "'");
+            let before = Config::check_names(pairs.iter().map(|(name, _)| *name));
+            return ctx.fail(before.err().map_or(text, |error| error.to_string().into_bytes()));
         };
         pairs.push((name, value));
     }
     let next = match ctx.config.with(&pairs) {
         Ok(next) => next,
-        Err(error) => return ctx.fail(&error.to_string()),
+        Err(error) => return ctx.fail(error.to_string()),
     };
     // Names only: a value may be a password.
     let names: Vec<&str> = pairs.iter().map(|(name, _)| *name).collect();
@@ -80,6 +83,7 @@ fn rewrite(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
 
 fn resetstat(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
     ctx.server.stats.reset();
+    ctx.keyspace.forget_expired_count();
     ctx.done()
 }
 

@@ -16,12 +16,15 @@ const GROW_FAST: &[Flag] = &[Flag::Write, Flag::DenyOom, Flag::Fast];
 const OVERWRITE: &[KeySpec] = &[KeySpec::one(&[KeyFlag::Overwrite, KeyFlag::Update])];
 const INSERT: &[KeySpec] = &[KeySpec::one(&[KeyFlag::Overwrite, KeyFlag::Insert])];
 const REPLACE: &[KeySpec] = &[KeySpec::one(&[KeyFlag::ReadWrite, KeyFlag::Access, KeyFlag::Update])];
-const SET: &[KeySpec] = &[KeySpec::one(&[KeyFlag::ReadWrite, KeyFlag::Access, KeyFlag::Update, KeyFlag::Variable])];
+const SET: &[KeySpec] = &[KeySpec::one(&[KeyFlag::ReadWrite, KeyFlag::Access, KeyFlag::Update, KeyFlag::Variable])
+    .noted("RW and ACCESS due to the optional `GET` argument")];
+const LIFE: &[KeySpec] =
+    &[KeySpec::one(&[KeyFlag::ReadWrite, KeyFlag::Access, KeyFlag::Update]).noted("RW and UPDATE because it changes the TTL")];
 
 /// The family's commands.
 pub const COMMANDS: &[Command] = &[
     Command::new("getex", -2, &[Flag::Write, Flag::Fast], Group::STRING, "6.2.0", "Returns a value and sets how long it lives.", getex)
-        .keys(REPLACE),
+        .keys(LIFE),
     Command::new("getset", 3, GROW_FAST, Group::STRING, "1.0.0", "Returns the old value of a key and sets a new one.", getset)
         .keys(REPLACE),
     Command::new("psetex", 4, GROW, Group::STRING, "2.6.0", "Sets a value and its time to live in milliseconds.", psetex).keys(OVERWRITE),
@@ -238,10 +241,10 @@ fn getex(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     let key = args.get(1);
     let Some(options) = Options::parse(args.skip(2), Dialect::Getex) else { return ctx.fail(SYNTAX_ERROR) };
     let end = match options.life {
-        // As in Redis, a key that is not there hides a bad time.
-        Life::Until(clock, arg) if ctx.keyspace.exists(ctx.slot, key, ctx.now.wall) => match clock.read(arg, "getex", ctx.now.wall) {
+        // As in Redis, a key that is not there, or is no string, hides a bad time.
+        Life::Until(clock, arg) if is_string(ctx, key) => match clock.read(arg, "getex", ctx.now.wall) {
             Ok(end) => Some(end),
-            Err(text) => return ctx.fail(&text),
+            Err(text) => return ctx.fail(text),
         },
         _ => None,
     };
@@ -256,4 +259,8 @@ fn getex(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
         _ => {}
     }
     Flow::Done
+}
+
+fn is_string(ctx: &mut Context<'_>, key: &[u8]) -> bool {
+    ctx.keyspace.get(ctx.slot, key, ctx.now.wall).is_some_and(|value| value.string().is_ok())
 }
