@@ -42,6 +42,9 @@ pub fn cursor(arg: &[u8]) -> Option<u64> {
     Some(if negative { number.wrapping_neg() } else { number })
 }
 
+/// So much of an argument is in an error text, at most: an argument may have 512 MB, and to copy them would hold up everybody.
+pub const MOST_SHOWN: usize = 64 << 10;
+
 /// An argument for an error text: at most `limit` bytes of it, whatever they are, and as in C nothing from a NUL on.
 pub fn shown(arg: &[u8], limit: usize) -> &[u8] {
     let end = arg.iter().take(limit).position(|byte| *byte == 0).unwrap_or(arg.len().min(limit));
@@ -50,5 +53,5 @@ pub fn shown(arg: &[u8], limit: usize) -> &[u8] {
 
 /// An error text about an argument, between what stands before and after it.
 pub fn about(before: &str, arg: &[u8], after: &str) -> Vec<u8> {
-    [before.as_bytes(), shown(arg, arg.len()), after.as_bytes()].concat()
+    [before.as_bytes(), shown(arg, MOST_SHOWN), after.as_bytes()].concat()
 }

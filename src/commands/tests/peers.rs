@@ -1,6 +1,7 @@
 //! What Valkey 8.1 answers where Pontoon once differed: `scripts/lockstep` found it.
 
 use super::*;
+use crate::commands::engine::parse::MOST_SHOWN;
 
 const CROSSSLOT: &str = "-CROSSSLOT Keys in request don't hash to the same slot\r\n";
 
@@ -36,6 +37,8 @@ fn errors_have_arguments_byte_for_byte() {
     }
     let long = "x".repeat(200);
     assert_eq!(desk.ask(&format!("expire k 100 {long}")), format!("-ERR Unsupported option {long}\r\n"), "all of it");
+    let (most, longer) = ("x".repeat(MOST_SHOWN), "x".repeat(MOST_SHOWN + 1));
+    assert_eq!(desk.ask(&format!("expire k 100 {longer}")), format!("-ERR Unsupported option {most}\r\n"));
     assert_eq!(desk.ask(&format!("client {long}")), format!("-ERR unknown subcommand '{}'. Try CLIENT HELP.\r\n", &long[..128]));
 }
 

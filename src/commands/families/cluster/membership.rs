@@ -6,7 +6,7 @@
 use super::{member, node_id, unknown_node, wrong_arguments};
 use crate::cluster::change::NodeForget;
 use crate::cluster::{Outcome, Reason};
-use crate::commands::engine::parse::{NOT_AN_INTEGER, SYNTAX_ERROR, about, integer, is, shown};
+use crate::commands::engine::parse::{MOST_SHOWN, NOT_AN_INTEGER, SYNTAX_ERROR, about, integer, is, shown};
 use crate::commands::engine::{Context, Flow, Wait};
 use crate::types::NodeId;
 use crate::wire::Args;
@@ -32,7 +32,7 @@ pub(super) fn meet(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     match (ip, valid(port), valid(bus_port)) {
         (Some(ip), Some(port), Some(bus_port)) => Flow::Wait(Wait::Meet { ip: ip.to_string(), port, bus_port }),
         _ => {
-            let (before, port) = (about("ERR Invalid node address specified: ", args.get(2), ":"), shown(args.get(3), usize::MAX));
+            let (before, port) = (about("ERR Invalid node address specified: ", args.get(2), ":"), shown(args.get(3), MOST_SHOWN));
             ctx.fail([&before, port].concat())
         }
     }
