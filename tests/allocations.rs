@@ -77,6 +77,10 @@ impl ClientList for Nobody {
         1
     }
 
+    fn kill(&mut self, _is_wanted: &dyn Fn(&Client) -> bool) -> usize {
+        0
+    }
+
     fn push(&mut self, _to: ConnId, _push: Push<'_>) {}
 }
 

@@ -140,6 +140,7 @@ impl<D: Disk> Node<D> {
             if let Some(replica) = &mut client.replica {
                 replica.heard = self.view.now.mono;
             }
+            client.replies = client.replies.for_next();
             return Flow::Done;
         }
         let was_authenticated = client.authenticated;
@@ -157,7 +158,32 @@ impl<D: Disk> Node<D> {
         flow
     }
 
+    /// Runs a command, or the rest of one. The client hears its reply unless it does not want to, and what is pushed to it after that.
     pub(in crate::node) fn run(&mut self, conn: ConnId, client: &mut Client, out: &mut Transmit, step: Step<'_>) -> Flow {
+        let (flow, pushes) =
+            if client.replies.are_silent() { self.run_unheard(conn, client, out, step) } else { self.run_heard(conn, client, out, step) };
+        client_pushes(client, out.end()).extend_from_slice(&pushes);
+        if matches!(flow, Flow::Done) {
+            client.replies = client.replies.for_next();
+        }
+        flow
+    }
+
+    /// What the command answers is lost, unless it is one that has the client hear replies again.
+    #[cold]
+    fn run_unheard(&mut self, conn: ConnId, client: &mut Client, out: &mut Transmit, step: Step<'_>) -> (Flow, Vec<u8>) {
+        let mut replies = Transmit::default();
+        let ran = self.run_heard(conn, client, &mut replies, step);
+        if client.replies.are_silent() {
+            client.long_reply = None;
+        } else {
+            replies.drain(|bytes| out.push(bytes));
+        }
+        ran
+    }
+
+    /// Also gives what is to be pushed to the client itself.
+    fn run_heard(&mut self, conn: ConnId, client: &mut Client, out: &mut Transmit, step: Step<'_>) -> (Flow, Vec<u8>) {
         let (resp3, upstream) = (client.resp3, self.dataset.upstream(&self.out));
         let limit = self.view.config.client_output_buffer_limit.pubsub.hard;
         self.dataset.keyspace.want_notes(wanted_notes(&self.view.config));
@@ -211,11 +237,11 @@ impl<D: Disk> Node<D> {
             pause: self.out.clients.pauses.in_force(),
         };
         let flow = step.take(&mut context);
-        let Others { own_pushes, overrun, .. } = others;
-        client_pushes(client, out.end()).extend_from_slice(&own_pushes);
+        let Others { own_pushes, overrun, killed, .. } = others;
         self.out.close_overrun(&overrun, &self.dataset.stream);
+        killed.into_iter().for_each(|conn| self.out.end(conn, &self.dataset.stream));
         written.into_iter().for_each(|written| self.part_from_history(written));
-        flow
+        (flow, own_pushes)
     }
 
     /// If more was written than this, these are no more the keys of a history that another primary goes on with.
@@ -344,7 +370,9 @@ impl<D: Disk> Node<D> {
 
 /// Who has broken the protocol is told how, and no more.
 fn say_and_close(session: &mut Session, error: ProtocolError) {
-    Reply::new(session.transmit.end(), false).error(format!("ERR {error}"));
+    if !matches!(&session.kind, Kind::Client(client) if client.client.replies.are_silent()) {
+        Reply::new(session.transmit.end(), false).error(format!("ERR {error}"));
+    }
     session.closing = true;
 }
 

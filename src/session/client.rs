@@ -45,6 +45,8 @@ pub struct Client {
     pub readonly: bool,
     /// ASKING: the next command, or the next transaction up to its EXEC, may touch a slot that is being imported.
     pub asking: bool,
+    /// CLIENT REPLY.
+    pub replies: Replies,
     /// CLIENT NO-EVICT.
     pub no_evict: bool,
     /// CLIENT NO-TOUCH.
@@ -74,6 +76,35 @@ pub struct Client {
     pub close_after_reply: bool,
     /// A reply of which not all is written yet. No command runs before that.
     pub long_reply: Option<Box<LongReply>>,
+}
+
+/// Whether a client hears replies. Messages, and what answers SUBSCRIBE and its kin, it always hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replies {
+    /// It does.
+    On,
+    /// Not the one to the next command.
+    SkipNext,
+    /// Not the one to the command at hand.
+    Skip,
+    /// It does not.
+    Off,
+}
+
+impl Replies {
+    /// Whether the command at hand is not answered.
+    pub fn are_silent(self) -> bool {
+        matches!(self, Self::Skip | Self::Off)
+    }
+
+    /// The same for the command after one that has ended.
+    pub fn for_next(self) -> Self {
+        match self {
+            Self::SkipNext => Self::Skip,
+            Self::Skip => Self::On,
+            Self::On | Self::Off => self,
+        }
+    }
 }
 
 /// What has come and gone by a client's connection.
@@ -117,6 +148,7 @@ impl Client {
             is_primary: false,
             readonly: false,
             asking: false,
+            replies: Replies::On,
             no_evict: false,
             no_touch: false,
             multi: None,

@@ -1,6 +1,6 @@
 //! The clients beside the one whose command runs.
 //!
-//! Owns: what a command may ask and tell of them. Must not: keep them; the node does.
+//! Owns: what a command may ask, tell and do to them. Must not: keep them; the node does.
 
 use super::client::Client;
 use crate::types::ConnId;
@@ -13,6 +13,10 @@ pub trait ClientList {
 
     /// How many clients there are, the asking one included.
     fn count(&self) -> usize;
+
+    /// Closes those of the other clients that are wanted, when the command at hand has ended; how many they are. What they have not been
+    /// sent is lost.
+    fn kill(&mut self, is_wanted: &dyn Fn(&Client) -> bool) -> usize;
 
     /// Sends a client, the asking one or another, a push. It follows the reply at hand. A client that has too much unsent is closed
     /// instead.

@@ -20,7 +20,7 @@ mod transaction;
 
 pub use bus_stats::BusStats;
 pub use calls::{Calls, Stopwatch, Timed};
-pub use client::{Client, Totals, Watched};
+pub use client::{Client, Replies, Totals, Watched};
 pub use client_list::{Buffers, ClientList, Push};
 pub use command::{Access, CommandId, KeySlots};
 pub use long_reply::LongReply;

@@ -180,3 +180,82 @@ fn safeguards_end_a_connection_at_once() {
     many.send(format!("*100001\r\n$4\r\nMGET\r\n{}", "$1\r\nx\r\n".repeat(100_000)));
     assert_eq!(many.line(), "*100000");
 }
+
+#[test]
+fn replies_that_a_client_does_not_want() {
+    let node = whole(&[]);
+    let mut client = Raw::connect(node.number());
+    client.send("CLIENT REPLY SKIP\r\nSET k 1\r\nGET\r\nCLIENT REPLY SKIP\r\nCLIENT REPLY SKIP\r\nINCR k\r\nGET k\r\n");
+    assert_eq!(client.line(), "-ERR wrong number of arguments for 'get' command");
+    assert_eq!([client.line(), client.line()], ["$1", "2"]);
+    client.send("CLIENT REPLY SKIP\r\nCLIENT REPLY ON\r\nPING\r\nCLIENT REPLY SKIP\r\n\r\nPING\r\n");
+    assert_eq!([(); 3].map(|()| client.line()), ["+OK", "+PONG", "+PONG"]);
+
+    // Messages are no replies, nor is what SUBSCRIBE says.
+    client.send("CLIENT REPLY OFF\r\nINCR k\r\nNOPE\r\nCLIENT REPLY SKIP\r\nMULTI\r\nINCR k\r\nEXEC\r\nSUBSCRIBE c\r\n");
+    assert_eq!([(); 6].map(|()| client.line()), ["*3", "$9", "subscribe", "$1", "c", ":1"]);
+    assert_eq!(node.ask("PUBLISH c hello"), "1");
+    assert_eq!([(); 7].map(|()| client.line()), ["*3", "$7", "message", "$1", "c", "$5", "hello"]);
+    client.send("UNSUBSCRIBE\r\nGET k\r\nCLIENT REPLY ON\r\nGET k\r\n");
+    assert_eq!([(); 6].map(|()| client.line()), ["*3", "$11", "unsubscribe", "$1", "c", ":0"]);
+    assert_eq!([(); 3].map(|()| client.line()), ["+OK", "$1", "4"]);
+
+    // What waits is answered later, or would be.
+    client.send("CLIENT REPLY SKIP\r\nWAIT 1 20\r\nPING\r\nCLIENT REPLY OFF\r\nWAIT 1 20\r\nCLUSTER BUMPEPOCH\r\nRESET\r\nPING\r\n");
+    assert_eq!([(); 3].map(|()| client.line()), ["+PONG", "+RESET", "+PONG"]);
+    client.send("CLIENT REPLY OFF\r\nPING\r\nQUIT\r\n");
+    assert_eq!(client.rest(), b"");
+    let mut client = Raw::connect(node.number());
+    client.send("CLIENT REPLY OFF\r\n*x\r\n");
+    assert_eq!(client.rest(), b"", "a protocol error is a reply");
+}
+
+#[test]
+fn long_replies_that_a_client_does_not_want() {
+    let node = whole(&[]);
+    let mut client = Raw::connect(node.number());
+    let fields = (0..20_000).map(|number| format!(" f{number} {number}")).collect::<String>();
+    assert_eq!(node.ask(&format!("HSET h{fields}")), "20000");
+    assert_eq!(node.ask("SETRANGE s 1000000 x"), "1000001");
+    client.send("CLIENT REPLY OFF\r\nHGETALL h\r\nGET s\r\nHLEN h\r\nCLIENT REPLY ON\r\nCLIENT REPLY SKIP\r\nHVALS h\r\nHLEN h\r\n");
+    assert_eq!([client.line(), client.line()], ["+OK", ":20000"]);
+}
+
+#[test]
+fn killed_clients_are_gone() {
+    let node = whole(&[]);
+    let connect = || {
+        let mut client = Raw::connect(node.number());
+        let id: u64 = client.say("CLIENT ID")[1..].parse().unwrap();
+        (client, id)
+    };
+    let ((mut killer, own), (mut a, a_id), (mut b, b_id), (mut waits, _), (mut hears, _)) =
+        (connect(), connect(), connect(), connect(), connect());
+    assert_eq!(a.say("MULTI"), "+OK");
+    assert_eq!(killer.say(&format!("CLIENT KILL ID {own}")), ":0");
+    assert_eq!(killer.say(&format!("CLIENT KILL ID {a_id} {b_id} USER default TYPE normal")), ":2");
+    assert_eq!((a.rest(), b.rest()), (vec![], vec![]));
+    assert_eq!(killer.say(&format!("CLIENT KILL ID {a_id} {b_id}")), ":0");
+    assert_eq!(hears.say("SUBSCRIBE c"), "*3");
+    assert_eq!([(); 5].map(|()| hears.line()), ["$9", "subscribe", "$1", "c", ":1"]);
+    waits.send("WAIT 1 0\r\n");
+    until("a client to wait", || match node.ask("CLIENT LIST") {
+        list if list.contains("cmd=wait") => Ok(()),
+        list => Err(list),
+    });
+    assert_eq!(killer.say("CLIENT KILL TYPE pubsub"), ":1");
+    assert_eq!(killer.say("PUBLISH c x"), ":0");
+    assert_eq!(hears.rest(), b"");
+    let port = waits.stream().local_addr().unwrap().port();
+    assert_eq!(killer.say(&format!("CLIENT KILL 127.0.0.1:{port}")), "+OK");
+    assert_eq!(waits.rest(), b"");
+
+    // Within a transaction once, and who kills itself hears that.
+    let (mut other, id) = connect();
+    killer
+        .send(format!("MULTI\r\nCLIENT KILL ID {id}\r\nCLIENT KILL ID {id}\r\nCLIENT KILL SKIPME no ID {own}\r\nPING\r\nEXEC\r\nPING\r\n"));
+    assert_eq!(other.rest(), b"");
+    let answers = String::from_utf8(killer.rest()).unwrap();
+    assert_eq!(answers, "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*4\r\n:1\r\n:0\r\n:1\r\n+PONG\r\n");
+    assert_eq!(node.ask("PING"), "PONG");
+}

@@ -9,7 +9,7 @@ use crate::commands::engine::parse::{about, shown};
 use crate::commands::engine::{Command, Context, Flag, Flow, Group, KeyFlag, KeySpec};
 use crate::config::glob_matches;
 use crate::keyspace::key_slot;
-use crate::session::{Name, Scope, confirm};
+use crate::session::{Name, Push, Scope, confirm};
 use crate::wire::{Args, Reply};
 
 const PUBSUB: Group = Group::PUBSUB;
@@ -45,14 +45,24 @@ const SUBCOMMANDS: &[Command] = &[
     Command::new("shardnumsub", -2, LOOK, PUBSUB, "7.0.0", "Returns the count of subscribers of shard channels.", shardnumsub),
 ];
 
+/// Says that the client's subscriptions have changed; who hears no replies hears that nevertheless.
+fn tell(ctx: &mut Context<'_>, scope: Scope, word: &str, name: Option<&[u8]>) {
+    let own = &ctx.client.subscriptions;
+    if !ctx.client.replies.are_silent() {
+        return confirm(&mut ctx.reply, own, scope, word, name);
+    }
+    let mut push = Vec::new();
+    confirm(&mut Reply::new(&mut push, ctx.reply.resp3()), own, scope, word, name);
+    ctx.clients.push(ctx.conn, Push { head: &push, tail: &[], long: None });
+}
+
 fn subscribe_to(ctx: &mut Context<'_>, args: Args<'_>, scope: Scope) -> Flow {
-    let own = &mut ctx.client.subscriptions;
-    if !own.has_room(args.skip(1).iter()) {
+    if !ctx.client.subscriptions.has_room(args.skip(1).iter()) {
         return ctx.fail("ERR too many subscriptions");
     }
     for name in args.skip(1).iter() {
-        ctx.pubsub.subscribe(ctx.conn, own, scope, name);
-        confirm(&mut ctx.reply, own, scope, scope.subscribe_word(), Some(name));
+        ctx.pubsub.subscribe(ctx.conn, &mut ctx.client.subscriptions, scope, name);
+        tell(ctx, scope, scope.subscribe_word(), Some(name));
     }
     Flow::Done
 }
@@ -75,15 +85,15 @@ fn ssubscribe(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 
 /// From the names given, or from all of the client's own in these scopes.
 fn unsubscribe_from(ctx: &mut Context<'_>, args: Args<'_>, scope: Scope, all: fn(Scope) -> bool) -> Flow {
-    let own = &mut ctx.client.subscriptions;
+    let own = &ctx.client.subscriptions;
     let named = args.skip(1).iter().map(|name| (scope, name.into()));
     let names: Vec<(Scope, Name)> = if args.len() > 1 { named.collect() } else { own.all().filter(|(scope, _)| all(*scope)).collect() };
     for (scope, name) in &names {
-        ctx.pubsub.unsubscribe(ctx.conn, own, *scope, name);
-        confirm(&mut ctx.reply, own, *scope, scope.unsubscribe_word(), Some(name));
+        ctx.pubsub.unsubscribe(ctx.conn, &mut ctx.client.subscriptions, *scope, name);
+        tell(ctx, *scope, scope.unsubscribe_word(), Some(name));
     }
     if names.is_empty() {
-        confirm(&mut ctx.reply, own, scope, scope.unsubscribe_word(), None);
+        tell(ctx, scope, scope.unsubscribe_word(), None);
     }
     Flow::Done
 }

@@ -253,3 +253,64 @@ fn a_replica_that_is_connected_is_known_by_its_id() {
         assert_eq!(own.split('\r').next(), Some(shown), "{says}");
     }
 }
+
+#[test]
+fn clients_are_killed_by_what_they_are() {
+    let mut desk = Desk::new();
+    let kill = |desk: &mut Desk, line: &str| {
+        desk.others.clients = [8, 9, 10].map(a_client).into();
+        desk.others.clients[1].addr = "[::1]:9".parse().unwrap();
+        desk.others.clients[2].created.mono = desk.now.mono - 1999;
+        let reply = desk.ask(&format!("CLIENT KILL {line}"));
+        let left = desk.others.clients.iter().map(|client| client.id.to_string()).collect::<Vec<_>>().join(" ");
+        let itself = if std::mem::take(&mut desk.client.close_after_reply) { ", and itself" } else { "" };
+        format!("{} {left}{itself}", reply.trim_end())
+    };
+    for (line, answer) in [
+        ("[::1]:9", "+OK 8 10"),
+        ("127.0.0.1:50000", "+OK 9, and itself"),
+        ("id", "-ERR No such client 8 9 10"),
+        ("ID 9", ":1 8 10"),
+        ("id 8 10 99", ":2 9"),
+        ("id 7", ":0 8 9 10"),
+        ("id 7 skipme no", ":1 8 9 10, and itself"),
+        ("skipme yes", ":3 "),
+        ("skipme no", ":4 , and itself"),
+        ("addr 127.0.0.1:50000 laddr 127.0.0.1:6379 user default type normal", ":2 9"),
+        ("laddr 127.0.0.1:1", ":0 8 9 10"),
+        ("type pubsub", ":0 8 9 10"),
+        ("type master", ":0 8 9 10"),
+        ("maxage 2", ":2 10"),
+        ("maxage 0", "-ERR maxage should be greater than 0 8 9 10"),
+        ("user joe", "-ERR No such user 'joe' 8 9 10"),
+        ("type x", "-ERR Unknown client type 'x' 8 9 10"),
+        ("id 0", "-ERR client-id should be greater than 0 8 9 10"),
+        ("id x", "-ERR syntax error 8 9 10"),
+        ("skipme x", "-ERR syntax error 8 9 10"),
+        ("id 8 maxage", "-ERR syntax error 8 9 10"),
+        ("skipme no id", ":0 8 9 10"),
+        ("id skipme no", ":0 8 9 10"),
+        ("name x", "-ERR syntax error 8 9 10"),
+    ] {
+        assert_eq!(kill(&mut desk, line), answer, "{line}");
+    }
+    assert_eq!(desk.ask("CLIENT LIST ID"), "-ERR syntax error\r\n");
+    assert_eq!(desk.ask("CLIENT LIST TYPE normal ID"), "$0\r\n\r\n");
+}
+
+#[test]
+fn reply_says_which_replies_are_heard() {
+    let mut desk = Desk::new();
+    for (line, reply, replies) in [
+        ("SKIP", "", Replies::SkipNext),
+        ("OFF", "", Replies::Off),
+        ("SKIP", "", Replies::Off),
+        ("on", "+OK\r\n", Replies::On),
+        ("x", "-ERR syntax error\r\n", Replies::On),
+    ] {
+        assert_eq!((desk.ask(&format!("CLIENT REPLY {line}")).as_str(), desk.client.replies), (reply, replies), "{line}");
+    }
+    desk.ask("CLIENT REPLY OFF");
+    desk.ask("RESET");
+    assert_eq!(desk.client.replies, Replies::On);
+}

@@ -25,7 +25,7 @@ use crate::keyspace::Keyspace;
 use crate::raft::{Body, Entry, Raft, Settings};
 use crate::replication::{History, Stream};
 use crate::rng::Rng;
-use crate::session::{Buffers, BusStats, Client, ClientList, Held, PONTOON_VERSION, Pause, Progress, PubSub, Push, Server};
+use crate::session::{Buffers, BusStats, Client, ClientList, Held, PONTOON_VERSION, Pause, Progress, PubSub, Push, Replies, Server};
 use crate::store::{SyncTimes, Work};
 use crate::types::{ClusterId, ConnId, LeaseNumber, LogIndex, Millis, NodeId, Now, ReplId, Slot, SlotRange};
 use crate::values::{Bytes, Shared};
@@ -73,6 +73,10 @@ impl ClientList for Others {
 
     fn count(&self) -> usize {
         self.clients.len() + 1
+    }
+
+    fn kill(&mut self, is_wanted: &dyn Fn(&Client) -> bool) -> usize {
+        self.clients.extract_if(.., |client| is_wanted(client)).count()
     }
 
     fn push(&mut self, to: ConnId, push: Push<'_>) {

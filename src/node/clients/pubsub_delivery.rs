@@ -11,6 +11,7 @@ use crate::replication::Stream;
 use crate::session::{Buffers, Client, ClientList, Push, Scope, confirm};
 use crate::types::{ConnId, Slot};
 use crate::wire::Reply;
+use std::collections::BTreeSet;
 
 /// The sessions as handlers may see and reach them, while the asking one is lent out.
 pub(in crate::node) struct Others<'a> {
@@ -22,6 +23,8 @@ pub(in crate::node) struct Others<'a> {
     pub own_pushes: Vec<u8>,
     /// Clients beyond the limit, to be closed.
     pub overrun: Vec<ConnId>,
+    /// Clients that the asking one wants closed.
+    pub killed: BTreeSet<ConnId>,
 }
 
 /// Whose command runs.
@@ -33,7 +36,17 @@ pub(in crate::node) struct Asking {
 
 impl<'a> Others<'a> {
     pub fn new(sessions: &'a mut Sessions, asking: Option<Asking>, limit: u64) -> Self {
-        Self { sessions, asking, limit, own_pushes: Vec::new(), overrun: Vec::new() }
+        Self { sessions, asking, limit, own_pushes: Vec::new(), overrun: Vec::new(), killed: BTreeSet::new() }
+    }
+
+    /// The other clients, but for those that are to be closed.
+    fn others(&self) -> impl Iterator<Item = (ConnId, &Session, &Client)> {
+        self.sessions.iter().filter_map(|(id, session)| match &session.kind {
+            Kind::Client(client) if self.asking.is_none_or(|asking| asking.conn != id) && !self.killed.contains(&id) => {
+                Some((id, session, &client.client))
+            }
+            _ => None,
+        })
     }
 }
 
@@ -43,15 +56,17 @@ fn buffers(session: &Session) -> Buffers {
 
 impl ClientList for Others<'_> {
     fn visit_others(&self, visit: &mut dyn FnMut(&Client, Buffers)) {
-        for (id, session) in self.sessions.iter() {
-            if let (Kind::Client(client), true) = (&session.kind, self.asking.is_none_or(|asking| asking.conn != id)) {
-                visit(&client.client, buffers(session));
-            }
-        }
+        self.others().for_each(|(_, session, client)| visit(client, buffers(session)));
     }
 
     fn count(&self) -> usize {
         self.sessions.client_count()
+    }
+
+    fn kill(&mut self, is_wanted: &dyn Fn(&Client) -> bool) -> usize {
+        let killed: Vec<ConnId> = self.others().filter(|(_, _, client)| is_wanted(client)).map(|(id, ..)| id).collect();
+        self.killed.extend(&killed);
+        killed.len()
     }
 
     fn push(&mut self, to: ConnId, push: Push<'_>) {

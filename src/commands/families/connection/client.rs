@@ -2,10 +2,11 @@
 //!
 //! Owns: the lines of CLIENT LIST and INFO. Must not: touch connections, or hold a request.
 
+use super::client_filter::Filter;
 use crate::commands::engine::parse::{SYNTAX_ERROR, about, integer, is};
 use crate::commands::engine::{Command, Context, Flag, Flow, Group, Wait};
 use crate::commands::table;
-use crate::session::{Buffers, Client, Held, Pause, Scope, seconds};
+use crate::session::{Buffers, Client, Held, Pause, Replies, Scope, seconds};
 use crate::types::Now;
 use crate::wire::Args;
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ const SUBCOMMANDS: &[Command] = &[
     ),
     Command::new("id", 2, OWN, CONNECTION, "5.0.0", "Returns the unique client ID of the connection.", id),
     Command::new("info", 2, OWN, CONNECTION, "6.2.0", "Returns information about the connection.", info).tips(&["nondeterministic_output"]),
+    Command::new("kill", -3, ALL, CONNECTION, "2.4.0", "Terminates open connections.", kill),
     Command::new("list", -2, ALL, CONNECTION, "2.4.0", "Lists open connections.", list).tips(&["nondeterministic_output"]),
     Command::new("no-evict", 3, ALL, CONNECTION, "7.0.0", "Sets the client eviction mode of the connection.", no_evict),
     Command::new(
@@ -48,6 +50,7 @@ const SUBCOMMANDS: &[Command] = &[
         no_touch,
     ),
     Command::new("pause", -3, ALL, CONNECTION, "3.0.0", "Suspends commands processing.", pause),
+    Command::new("reply", 3, OWN, CONNECTION, "3.2.0", "Instructs the server whether to reply to commands.", reply),
     Command::new("setinfo", 4, OWN, CONNECTION, "7.2.0", "Sets information specific to the client or connection.", setinfo)
         .tips(EVERYWHERE),
     Command::new("setname", 3, OWN, CONNECTION, "2.6.9", "Sets the connection name.", setname).tips(EVERYWHERE),
@@ -119,110 +122,16 @@ fn info(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
     Flow::Done
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Normal,
-    Primary,
-    Replica,
-    PubSub,
-}
-
-impl Class {
-    fn of(client: &Client) -> Self {
-        match () {
-            () if client.is_primary => Self::Primary,
-            () if client.is_replica() => Self::Replica,
-            () if client.subscriptions.is_empty() => Self::Normal,
-            () => Self::PubSub,
-        }
-    }
-
-    fn named(name: &[u8]) -> Result<Self, Vec<u8>> {
-        const NAMES: [(&str, Class); 6] = [
-            ("normal", Class::Normal),
-            ("replica", Class::Replica),
-            ("slave", Class::Replica),
-            ("pubsub", Class::PubSub),
-            ("primary", Class::Primary),
-            ("master", Class::Primary),
-        ];
-        let named = NAMES.into_iter().find(|(known, _)| is(name, known));
-        named.map(|(_, class)| class).ok_or_else(|| about("ERR Unknown client type '", name, "'"))
-    }
-}
-
-/// Which clients CLIENT LIST shows: those that fit all of it.
-#[derive(Default)]
-struct Filter<'a> {
-    class: Option<Class>,
-    ids: Option<Vec<i64>>,
-    addr: Option<&'a [u8]>,
-    laddr: Option<&'a [u8]>,
-    others_only: bool,
-    min_age: u64,
-}
-
-impl<'a> Filter<'a> {
-    fn parse(args: Args<'a>) -> Result<Self, Vec<u8>> {
-        let (mut filter, mut at) = (Self::default(), 0);
-        while let Some(option) = args.nth(at) {
-            let value = args.nth(at + 1).ok_or(SYNTAX_ERROR)?;
-            at += 2;
-            match option {
-                _ if is(option, "id") => at += filter.take_ids(args.skip(at - 1))? - 1,
-                _ if is(option, "type") => filter.class = Some(Class::named(value)?),
-                _ if is(option, "addr") => filter.addr = Some(value),
-                _ if is(option, "laddr") => filter.laddr = Some(value),
-                _ if is(option, "skipme") => filter.others_only = yes_or_no(value).ok_or(SYNTAX_ERROR)?,
-                // There is one user.
-                _ if is(option, "user") && value == b"default" => {}
-                _ if is(option, "user") => return Err(about("ERR No such user '", value, "'")),
-                _ if is(option, "maxage") => {
-                    let age = integer(value).ok_or("ERR maxage is not an integer or out of range")?;
-                    filter.min_age = u64::try_from(age).ok().filter(|age| *age > 0).ok_or("ERR maxage should be greater than 0")?;
-                }
-                _ => return Err(SYNTAX_ERROR.into()),
-            }
-        }
-        Ok(filter)
-    }
-
-    /// The ids that these words begin with; how many there are.
-    fn take_ids(&mut self, words: Args<'_>) -> Result<usize, Vec<u8>> {
-        let ids: Vec<i64> = words.iter().map_while(integer).collect();
-        match ids.iter().min() {
-            None => Err(SYNTAX_ERROR.into()),
-            Some(..=0) => Err("ERR client-id should be greater than 0".into()),
-            Some(_) => {
-                self.ids.get_or_insert_default().extend_from_slice(&ids);
-                Ok(ids.len())
-            }
-        }
-    }
-
-    fn shows(&self, client: &Client, me: u64, now: Now) -> bool {
-        self.class.is_none_or(|class| class == Class::of(client))
-            && self.ids.as_ref().is_none_or(|ids| ids.contains(&client.id.cast_signed()))
-            && self.addr.is_none_or(|addr| client.addr.to_string().as_bytes() == addr)
-            && self.laddr.is_none_or(|addr| client.laddr.to_string().as_bytes() == addr)
-            && !(self.others_only && client.id == me)
-            && seconds(client.created.mono, now.mono) >= self.min_age
-    }
-}
-
-fn yes_or_no(arg: &[u8]) -> Option<bool> {
-    if is(arg, "yes") { Some(true) } else { is(arg, "no").then_some(false) }
-}
-
 fn list(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
-    let filter = match Filter::parse(args.skip(2)) {
+    let filter = match Filter::default().parse(args.skip(2)) {
+        Ok(_) if args.len() == 3 => return ctx.fail(SYNTAX_ERROR),
         Ok(filter) => filter,
         Err(text) => return ctx.fail(text),
     };
     let (now, me) = (ctx.now, ctx.client.id);
     let mut lines: BTreeMap<u64, String> = BTreeMap::new();
     let mut show = |client: &Client, buffers: Buffers| {
-        if filter.shows(client, me, now) {
+        if filter.fits(client, me, now) {
             write_line(lines.entry(client.id).or_default(), client, buffers, now);
         }
     };
@@ -231,6 +140,44 @@ fn list(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     show(ctx.client, Buffers::default());
     let text: String = lines.into_values().collect();
     ctx.reply.verbatim("txt", text.as_bytes());
+    Flow::Done
+}
+
+fn kill(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    let by_address = args.len() == 3;
+    let mut filter = Filter::default();
+    if by_address {
+        filter.addr = Some(args.get(2));
+    } else {
+        filter.others_only = true;
+        filter = match filter.parse(args.skip(2)) {
+            Ok(filter) => filter,
+            Err(text) => return ctx.fail(text),
+        };
+    }
+    let (now, me) = (ctx.now, ctx.client.id);
+    let itself = filter.fits(ctx.client, me, now);
+    ctx.client.close_after_reply |= itself;
+    match ctx.clients.kill(&|client| filter.fits(client, me, now)) + usize::from(itself) {
+        count if !by_address => ctx.reply.int(count as i64),
+        0 => ctx.reply.error("ERR No such client"),
+        _ => ctx.reply.ok(),
+    }
+    Flow::Done
+}
+
+fn reply(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    let replies = &mut ctx.client.replies;
+    match args.get(2) {
+        word if is(word, "on") => {
+            *replies = Replies::On;
+            ctx.reply.ok();
+        }
+        word if is(word, "off") => *replies = Replies::Off,
+        word if is(word, "skip") && *replies == Replies::Off => {}
+        word if is(word, "skip") => *replies = Replies::SkipNext,
+        _ => return ctx.fail(SYNTAX_ERROR),
+    }
     Flow::Done
 }
 
@@ -304,48 +251,67 @@ fn unpause(_ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
     Flow::Wait(Wait::Unpause)
 }
 
+const HELP: &[&str] = &[
+    "GETNAME",
+    "    Return the name of the current connection.",
+    "ID",
+    "    Return the ID of the current connection.",
+    "INFO",
+    "    Return information about the current client connection.",
+    "KILL <ip:port>",
+    "    Kill connection made from <ip:port>.",
+    "KILL <option> <value> [<option> <value> [...]]",
+    "    Kill connections. Options are:",
+    "    * ADDR (<ip:port>|<unixsocket>:0)",
+    "      Kill connections made from the specified address",
+    "    * LADDR (<ip:port>|<unixsocket>:0)",
+    "      Kill connections made to specified local address",
+    "    * TYPE (NORMAL|PRIMARY|REPLICA|PUBSUB)",
+    "      Kill connections by type.",
+    "    * USER <username>",
+    "      Kill connections authenticated by <username>.",
+    "    * SKIPME (YES|NO)",
+    "      Skip killing current connection (default: yes).",
+    "    * ID <client-id> [<client-id>...]",
+    "      Kill connections by client ids.",
+    "    * MAXAGE <maxage>",
+    "      Kill connections older than the specified age.",
+    "LIST [options ...]",
+    "    Return information about client connections. Options:",
+    "    * TYPE (NORMAL|PRIMARY|REPLICA|PUBSUB)",
+    "      Return clients of specified type.",
+    "    * USER <username>",
+    "      Return clients authenticated by <username>.",
+    "    * ADDR <ip:port>",
+    "      Return clients connected from the specified address.",
+    "    * LADDR <ip:port>",
+    "      Return clients connected to the specified local address.",
+    "    * ID <client-id> [<client-id>...]",
+    "      Return clients with the specified IDs.",
+    "    * SKIPME (YES|NO)",
+    "      Exclude the current client from the list (default: no).",
+    "    * MAXAGE <maxage>",
+    "      List connections older than the specified age.",
+    "NO-EVICT (ON|OFF)",
+    "    Protect current client connection from eviction.",
+    "NO-TOUCH (ON|OFF)",
+    "    Will not touch LRU/LFU stats when this mode is on.",
+    "PAUSE <timeout> [WRITE|ALL]",
+    "    Suspend all, or just write, clients for <timeout> milliseconds.",
+    "REPLY (ON|OFF|SKIP)",
+    "    Control the replies sent to the current connection.",
+    "SETINFO <option> <value>",
+    "    Set client meta attr. Options are:",
+    "    * LIB-NAME: the client lib name.",
+    "    * LIB-VER: the client lib version.",
+    "SETNAME <name>",
+    "    Assign the name <name> to the current connection.",
+    "UNPAUSE",
+    "    Stop the current client pause, resuming traffic.",
+];
+
 fn help(ctx: &mut Context<'_>, _args: Args<'_>) -> Flow {
-    ctx.help(
-        "CLIENT",
-        &[
-            "GETNAME",
-            "    Return the name of the current connection.",
-            "ID",
-            "    Return the ID of the current connection.",
-            "INFO",
-            "    Return information about the current client connection.",
-            "LIST [options ...]",
-            "    Return information about client connections. Options:",
-            "    * TYPE (NORMAL|PRIMARY|REPLICA|PUBSUB)",
-            "      Return clients of specified type.",
-            "    * USER <username>",
-            "      Return clients authenticated by <username>.",
-            "    * ADDR <ip:port>",
-            "      Return clients connected from the specified address.",
-            "    * LADDR <ip:port>",
-            "      Return clients connected to the specified local address.",
-            "    * ID <client-id> [<client-id>...]",
-            "      Return clients with the specified IDs.",
-            "    * SKIPME (YES|NO)",
-            "      Exclude the current client from the list (default: no).",
-            "    * MAXAGE <maxage>",
-            "      List connections older than the specified age.",
-            "NO-EVICT (ON|OFF)",
-            "    Protect current client connection from eviction.",
-            "NO-TOUCH (ON|OFF)",
-            "    Will not touch LRU/LFU stats when this mode is on.",
-            "PAUSE <timeout> [WRITE|ALL]",
-            "    Suspend all, or just write, clients for <timeout> milliseconds.",
-            "SETINFO <option> <value>",
-            "    Set client meta attr. Options are:",
-            "    * LIB-NAME: the client lib name.",
-            "    * LIB-VER: the client lib version.",
-            "SETNAME <name>",
-            "    Assign the name <name> to the current connection.",
-            "UNPAUSE",
-            "    Stop the current client pause, resuming traffic.",
-        ],
-    );
+    ctx.help("CLIENT", HELP);
     Flow::Done
 }
 
