@@ -46,6 +46,8 @@ FROM_NOW = {b"EX": 1, b"PX": 1000}
 TIMED = {b"EXPIRE": 1, b"PEXPIRE": 1000, b"SETEX": 1, b"PSETEX": 1000}
 # Milliseconds that are over before the next command, if one has said them (lockstep waits for it), and the share of rounds in which some do.
 SOON, ROUNDS_WITH_SOON = [b"1", b"2", b"3"], 0.2
+# The share of rounds in which a connection is told of all that happens to keys.
+ROUNDS_WITH_EVENTS = 0.3
 # What is no command: broken lengths, quotes and lines.
 BROKEN = [b"*-1\r\n", b"*0\r\n", b"\r\n", b"*1\r\n$-1\r\n", b"*1\r\n$x\r\n", b"*x\r\n", b"*2\r\n$4\r\nECHO\r\n+a\r\n", b"*1\r\n$0\r\n\r\n", b"* 1\r\n"]
 BROKEN += [b"*1\r\n$600000000\r\n", b"*2147483648\r\n", b"*-2147483648\r\n", b'PING "a\r\n', b"PING 'a'b\r\n", b'ECHO "\\x41\\n"\r\n', b"ECHO 'a\\'b'\r\n"]
@@ -226,6 +228,7 @@ FAMILIES = {
         shape(3, "HGET", hash_, field),
         shape(2, "HMGET", hash_, many(field)),
         shape(2, "HDEL", hash_, many(field)),
+        shape(1, "HDEL", hash_, *FIELDS),
         shape(1, one_of("HEXISTS", "HSTRLEN"), hash_, field),
         shape(1, "HLEN", hash_),
         shape(2, one_of("HGETALL", "HKEYS", "HVALS"), hash_),
@@ -322,6 +325,10 @@ class Maker:
         self.tags = [TAGS[0]] * CONNECTIONS
 
     def commands(self, count):
+        if self.dice.chance(ROUNDS_WITH_EVENTS):
+            yield Command(0, (b"CONFIG", b"SET", b"notify-keyspace-events", self.dice.one([b"KEAm", b"Eg$hxnm"])), BULK)
+            yield Command(1, (b"PSUBSCRIBE", b"__key*"), BULK)
+            count -= 2
         for _ in range(count):
             at_ = self.dice.random.randrange(CONNECTIONS)
             words = self.words_for(at_)
