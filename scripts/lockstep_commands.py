@@ -28,9 +28,11 @@ FLOATS += [b"123456789012345678901234567890"]
 JUNK = NUMBERS + [b"x" * 200, b"caf\xe9", b"a\r\nb", b"NX", b"XX", b"GET", b"EX", b"PERSIST", b"MATCH", b"COUNT", b"*", b"ON", b"\x00"]
 VALUES = [b"", b"v", b"12", b"-7", b"0", b"9223372036854775807", b"3.5", b"a b", b"\x00\x01\xff", b"x" * 44, b"y" * 45, b"z" * 127, b"w" * 128, b"u" * 1000]
 LONG_VALUE = b"long" * 17_500
+# Ids of clients that are not there, or none.
+NOBODY = [b"999999999", b"0", b"-1", b"x"]
 PATTERNS = [b"*", b"**", b"?", b"*1", b"{a}*", b"[sh]*", b"{a}s[1-2]", b"[^s]*", b"\\*", b"[", b"", b"*\xff*"]
 # Those that have no subcommands.
-COMMANDS = """append asking auth bgsave client|getname client|id client|info client|list client|no-evict client|no-touch client|pause client|setinfo
+COMMANDS = """append asking auth bgsave client|getname client|id client|info client|kill client|list client|no-evict client|no-touch client|pause client|reply client|setinfo
 client|setname client|unpause cluster|countkeysinslot cluster|getkeysinslot cluster|info cluster|keyslot cluster|myid cluster|nodes cluster|shards
 cluster|slots command|count command|docs command|getkeys command|getkeysandflags command|info command|list config|get config|resetstat config|rewrite
 config|set dbsize decr decrby del discard echo exec exists expire expireat expiretime failover flushall flushdb function|dump function|list
@@ -269,6 +271,9 @@ FAMILIES = {
         shape(1, "CLIENT", "LIST", one_of("TYPE", "ID", "NOPE"), maybe(one_of("normal", "master", "replica", "pubsub", among(JUNK)))),
         shape(1, "CLIENT", one_of("NO-EVICT", "NO-TOUCH"), one_of("ON", "OFF", "MAYBE")),
         shape(1, "CLIENT", "SETINFO", one_of("LIB-NAME", "LIB-VER", "LIB"), one_of(b"lib", b"1.2", b"", b"a b")),
+        shape(1, "CLIENT", "KILL", one_of(b"1.1.1.1:1", seq("ADDR", b"1.1.1.1:1"), seq("ID", among(NOBODY)), seq("TYPE", "NOPE"), seq("MAXAGE", b"999999")), tame=True),
+        shape(1, "CLIENT", "KILL", options(seq("USER", b"nobody"), seq("SKIPME", "MAYBE"), seq("LADDR", b"x"), seq("ID", among(NOBODY)), "ID"), tame=True),
+        shape(1, "CLIENT", "REPLY", one_of("ON", "NOPE", b""), tame=True),
         shape(1, "CLIENT", "PAUSE", one_of(b"0", b"1", b"-1", b"x", b"1.5"), maybe(one_of("ALL", "WRITE", "SOME")), tame=True),
         shape(1, one_of("READONLY", "READWRITE", "ASKING")),
         shape(1, "AUTH", one_of(b"x", seq(b"default", b"x"), seq(b"nobody", b"x"), seq(b"default", b""))),
@@ -295,7 +300,10 @@ FAMILIES = {
         shape(1, "SHUTDOWN", one_of("NOPE", "ABORT", seq("SAVE", "NOSAVE"), seq("NOW", "NOPE")), tame=True),
         shape(1, "WAIT", one_of(b"0", b"1", b"x", b"-1"), one_of(b"1", b"x", b"-1"), tame=True),
         shape(1, one_of("REPLICAOF", "SLAVEOF"), one_of(seq("NO", "ONE"), seq(b"127.0.0.1", b"1"))),
-        shape(1, "FUNCTION", one_of("LIST", "LIST", seq("LIST", "WITHCODE"), seq("LIST", "LIBRARYNAME", b"x"), seq("LIST", "NOPE"), seq("RESTORE", b"x"))),
+        # Nothing else: a line break goes from the argument of LIST into Valkey's reply, whatever follows it.
+        shape(1, "FUNCTION", "LIST", one_of(b"", "WITHCODE", seq("LIBRARYNAME", b"x"), "LIBRARYNAME", "NOPE", b"caf\xe9"), tame=True),
+        shape(1, "FUNCTION", "LIST", tame=True),
+        shape(1, "FUNCTION", "RESTORE", b"x"),
         shape(1, "CLUSTER", one_of(seq("KEYSLOT", key), seq("COUNTKEYSINSLOT", number), seq("GETKEYSINSLOT", number, number), "MYID", "INFO")),
         shape(1, "CLUSTER", one_of(seq("COUNTKEYSINSLOT", b"15495"), seq("GETKEYSINSLOT", b"15495", b"1000"))),
         shape(2, among([b"NOPE", b"nope", b"caf\xe9", b"", b"GE T", b"\x00", b"x" * 200]), many(value, 0, 3)),

@@ -113,3 +113,12 @@ fn key_places() {
     assert_eq!(places(1, -1, 1, 1), []);
     assert_eq!(places(1, -5, 1, 2), []);
 }
+
+/// But for those that replicas say.
+#[test]
+fn every_command_is_asked_of_valkey_too() {
+    let shapes = include_str!("../../../scripts/lockstep_commands.py");
+    let names = table().commands().map(|id| table().get(id).command.name);
+    let missing: Vec<&str> = names.filter(|name| !shapes.contains(&format!("\"{}\"", name.to_ascii_uppercase()))).collect();
+    assert_eq!(missing, ["failover", "psync", "replconf"]);
+}
