@@ -131,7 +131,7 @@ fn lookups_count_whatever_comes_of_them() {
     let mut desk = Desk::new();
     desk.ask("set {t}s v");
     desk.ask("hset {t}h f v");
-    let found = ["hget {t}s f", "object encoding {t}s", "object freq {t}s", "hscan {t}h 0 count x", "hscan {t}h 0 nope"];
+    let found = ["hget {t}s f", "object encoding {t}s", "object freq {t}s", "hscan {t}h 0 count x", "hscan {t}h 0 nope", "getex {t}s ex 0"];
     found.iter().for_each(|line| _ = desk.ask(line));
     ["object encoding {t}none", "object freq {t}none"].iter().for_each(|line| _ = desk.ask(line));
     assert_eq!((desk.server.stats.keyspace_hits, desk.server.stats.keyspace_misses), (found.len() as u64, 2));

@@ -244,7 +244,10 @@ fn getex(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
         // As in Redis, a key that is not there, or is no string, hides a bad time.
         Life::Until(clock, arg) if is_string(ctx, key) => match clock.read(arg, "getex", ctx.now.wall) {
             Ok(end) => Some(end),
-            Err(text) => return ctx.fail(text),
+            Err(text) => {
+                ctx.looked_up(key, true);
+                return ctx.fail(text);
+            }
         },
         _ => None,
     };
