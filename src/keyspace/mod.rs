@@ -145,6 +145,11 @@ impl Keyspace {
         (self.clock, self.touches) = (Access::at(now), touches);
     }
 
+    /// Whether [`Keyspace::get`] counts as a use.
+    pub fn set_touches(&mut self, touches: bool) {
+        self.touches = touches;
+    }
+
     /// When values take which form, from now on.
     pub fn set_thresholds(&mut self, thresholds: Thresholds) {
         self.rules.thresholds = thresholds;

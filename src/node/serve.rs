@@ -73,6 +73,7 @@ impl<D: Disk> Node<D> {
                 client.held_up = true;
                 break;
             }
+            client.parser.set_limits(limits(&self.view.config, client.client.authenticated));
             match client.parser.next(&received[used..]) {
                 Ok(None) => break,
                 // A held request is to be read again.
@@ -143,11 +144,7 @@ impl<D: Disk> Node<D> {
             client.replies = client.replies.for_next();
             return Flow::Done;
         }
-        let was_authenticated = client.authenticated;
         let flow = self.run(conn, client, &mut session.transmit, Step::Execute(args));
-        if client.authenticated != was_authenticated {
-            parser.set_limits(limits(&self.view.config, client.authenticated));
-        }
         if client.is_replica() {
             self.dataset.feeding.add(conn);
             if let Some((id, process)) = client.replica.as_ref().and_then(|replica| replica.member()) {

@@ -212,7 +212,8 @@ impl Stream {
                 self.unit = Unit::One(first);
             }
             Unit::One(mut first) => {
-                self.emit([&b"MULTI"[..]].into_iter());
+                self.relay(b"*1\r\n$5\r\nMULTI\r\n");
+                self.select();
                 first.drain(|bytes| self.relay(bytes));
                 self.emit(words);
             }
@@ -391,6 +392,12 @@ mod tests {
         feed(&mut stream, "DEL b");
         stream.end_unit();
         assert!(words(&stream).ends_with("|1 MULTI |3 SET b 2 |2 DEL a |2 DEL b |1 EXEC "));
+        stream.introduce();
+        stream.begin_unit();
+        feed(&mut stream, "SET a 1");
+        feed(&mut stream, "DEL a");
+        stream.end_unit();
+        assert!(words(&stream).ends_with("|1 MULTI |2 SELECT 0 |3 SET a 1 |2 DEL a |1 EXEC "));
         stream.check();
     }
 

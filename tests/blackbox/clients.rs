@@ -176,6 +176,16 @@ fn safeguards_end_a_connection_at_once() {
     assert_eq!(ends(format!("*2147483647\r\n{}", "$1\r\nx\r\n".repeat(160_000)).into()), b"");
     assert_eq!(ends(format!("*2\r\n$4\r\nECHO\r\n$2000000\r\n{}", "x".repeat(1_100_000)).into()), b"");
     assert!(node.ask("INFO stats").contains("client_query_buffer_limit_disconnections:2\r\n"));
+    // Of clients that are connected too, once it has changed.
+    let mut client = Raw::connect(node.number());
+    assert_eq!(client.say("CONFIG SET client-query-buffer-limit 2mb proto-max-bulk-len 3mb"), "+OK");
+    client.send(format!("*2\r\n$4\r\nECHO\r\n$1500000\r\n{}\r\n", "x".repeat(1_500_000)));
+    assert_eq!(client.line(), "$1500000");
+    client.line();
+    assert_eq!(node.ask("CONFIG SET client-query-buffer-limit 1mb proto-max-bulk-len 1mb"), "OK");
+    client.send("*2\r\n$4\r\nECHO\r\n$1500000\r\n");
+    assert_eq!(client.line(), "-ERR Protocol error: invalid bulk length");
+    assert_eq!(client.rest(), b"");
     let mut many = Raw::connect(node.number());
     many.send(format!("*100001\r\n$4\r\nMGET\r\n{}", "$1\r\nx\r\n".repeat(100_000)));
     assert_eq!(many.line(), "*100000");

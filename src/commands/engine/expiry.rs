@@ -21,7 +21,7 @@ pub fn end_life(ctx: &mut Context<'_>, key: &[u8], end: Millis) {
 pub fn expire(ctx: &mut Context<'_>, key: &[u8]) {
     if ctx.keyspace.expire(ctx.slot, key, ctx.now.wall) {
         ctx.notify(Event::EXPIRED, key);
-        ctx.propagate_instead(&[b"UNLINK", key]);
+        ctx.propagate_instead(&[b"UNLINK".into(), key.into()]);
     }
 }
 
@@ -32,7 +32,7 @@ pub fn persist_key(ctx: &mut Context<'_>, key: &[u8]) -> bool {
     if ends {
         ctx.keyspace.set_expiry(ctx.slot, key, None, now);
         ctx.notify(Event::PERSIST, key);
-        ctx.propagate_instead(&[b"PERSIST", key]);
+        ctx.propagate_instead(&[b"PERSIST".into(), key.into()]);
     }
     ends
 }

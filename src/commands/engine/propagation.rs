@@ -13,10 +13,10 @@ use crate::wire::number::Digits;
 
 impl Context<'_> {
     /// The running command has changed a key: replicas get these words in its place.
-    pub fn propagate_instead(&mut self, words: &[&[u8]]) {
+    pub fn propagate_instead(&mut self, words: &[Bytes<'_>]) {
         if self.stream.is_recording() {
             self.settle_notes();
-            self.stream.replace(words.iter().copied());
+            self.stream.replace(words.iter().cloned());
         }
     }
 

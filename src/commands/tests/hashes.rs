@@ -124,6 +124,19 @@ fn idle_time_is_since_the_last_use() {
     desk.ask("set k v");
     desk.keyspace.prepare(desk.now.wall + 30_000, true);
     assert_eq!(desk.ask("object idletime k"), ":30\r\n");
+    for no_use in ["exists k", "type k", "ttl k", "object encoding k", "dbsize"] {
+        desk.ask(no_use);
+        assert_eq!(desk.ask("object idletime k"), ":30\r\n", "{no_use}");
+    }
     desk.ask("get k");
     assert_eq!(desk.ask("object idletime k"), ":0\r\n");
+    desk.client.no_touch = true;
+    desk.keyspace.prepare(desk.now.wall + 90_000, false);
+    desk.ask("get k");
+    assert_eq!(desk.ask("object idletime k"), ":60\r\n");
+    assert_eq!(desk.ask("touch k {k}nope"), ":1\r\n");
+    assert_eq!(desk.ask("object idletime k"), ":0\r\n", "TOUCH is a use whatever was asked for");
+    desk.keyspace.prepare(desk.now.wall + 95_000, false);
+    desk.ask("get k");
+    assert_eq!(desk.ask("object idletime k"), ":5\r\n");
 }

@@ -31,7 +31,7 @@ impl Desk {
 fn a_command_goes_as_it_came_if_it_changed_something() {
     let mut desk =
         desk(&["SET a 1", "get a", "SET a 2 NX", "incr a", "DEL b", "APPEND a x", "set c 1 GET", "MSET a 1 a 2", "setnx c 2", "flushall"]);
-    assert_eq!(desk.told(), "SET a 1 | incr a | APPEND a x | set c 1 GET | MSET a 1 a 2 | flushall");
+    assert_eq!(desk.told(), "SET a 1 | incr a | APPEND a x | set c 1 | MSET a 1 a 2 | flushall");
     assert_eq!(desk.client.written.offset, desk.stream.offset());
     for line in ["HSET h a 1", "HSET h a 1", "HSETNX h a 2", "HDEL h b", "HINCRBY h a 5", "HINCRBY h a x", "HDEL h a b", "HGETALL h"] {
         desk.ask(line);
@@ -41,6 +41,27 @@ fn a_command_goes_as_it_came_if_it_changed_something() {
     desk.ask("persist a");
     desk.ask("getex a");
     assert_eq!(desk.told(), "");
+}
+
+/// As at Valkey: replicas read nothing.
+#[test]
+fn what_reads_too_is_told_as_what_it_writes() {
+    let cases = [
+        ("SET k w GET", "SET k w"),
+        ("SET k w GET XX KEEPTTL get", "SET k w XX KEEPTTL"),
+        ("SET k GET", "SET k GET"),
+        ("SET k w NX GET", ""),
+        ("GETSET k w", "SET k w"),
+        ("GETDEL k", "DEL k"),
+        ("GETDEL nope", ""),
+        ("TOUCH k", ""),
+    ];
+    for (line, told) in cases {
+        let mut desk = desk(&["SET k v"]);
+        desk.told();
+        desk.ask(line);
+        assert_eq!(desk.told(), told, "{line}");
+    }
 }
 
 #[test]
@@ -83,7 +104,7 @@ fn times_are_told_as_points_in_time() {
         ("EXPIRE x 10", String::new()),
         ("GETEX k EX 10", format!("PEXPIREAT k {end}")),
         ("GETEX k PXAT 5", "UNLINK k".to_owned()),
-        ("GETDEL k", "GETDEL k".to_owned()),
+        ("GETDEL k", "DEL k".to_owned()),
         ("INCRBYFLOAT k 0.5", "SET k 1.5 KEEPTTL".to_owned()),
     ] {
         let mut desk = desk(&["SET k 1"]);

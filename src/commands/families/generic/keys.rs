@@ -32,7 +32,7 @@ pub const COMMANDS: &[Command] = &[
         .categories(FLUSHES)
         .tips(FLUSHED)
         .also(LOGGED),
-    Command::new("touch", -2, LOOK_FAST, Group::GENERIC, "3.2.1", "Counts which of the keys exist, as a use of them.", exists)
+    Command::new("touch", -2, LOOK_FAST, Group::GENERIC, "3.2.1", "Counts which of the keys exist, as a use of them.", touch)
         .keys(MEASURE_ALL)
         .tips(COUNTED),
     Command::new("type", 2, LOOK_FAST, Group::GENERIC, "1.0.0", "Returns the type of the value of a key.", type_of).keys(MEASURE),
@@ -65,6 +65,20 @@ fn exists(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
         ctx.looked_up(key, found);
         count += i64::from(found);
     }
+    ctx.reply.int(count);
+    Flow::Done
+}
+
+/// It is a use of the keys even by a client whose commands are none.
+fn touch(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
+    ctx.keyspace.set_touches(true);
+    let mut count = 0;
+    for key in args.skip(1).iter() {
+        let found = ctx.keyspace.get(ctx.slot, key, ctx.now.wall).is_some();
+        ctx.looked_up(key, found);
+        count += i64::from(found);
+    }
+    ctx.keyspace.set_touches(!ctx.client.no_touch);
     ctx.reply.int(count);
     Flow::Done
 }

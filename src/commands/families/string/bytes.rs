@@ -85,6 +85,7 @@ fn getdel(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
         Ok(true) => {
             ctx.keyspace.remove(ctx.slot, args.get(1), ctx.now.wall);
             ctx.notify(Event::DEL, args.get(1));
+            ctx.propagate_instead(&[b"DEL".into(), args.get(1).into()]);
             Flow::Done
         }
         Ok(false) => Flow::Done,

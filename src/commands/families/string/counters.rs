@@ -79,7 +79,7 @@ fn incrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     let text = sum.show();
     ctx.keyspace.set_string(ctx.slot, args.get(1), text.as_bytes(), Expiry::Keep, ctx.now.wall);
     // The sum, for it may come out otherwise elsewhere.
-    ctx.propagate_instead(&[b"SET", args.get(1), text.as_bytes(), b"KEEPTTL"]);
+    ctx.propagate_instead(&[b"SET".into(), args.get(1).into(), text.as_bytes().into(), b"KEEPTTL".into()]);
     ctx.notify(ADDED_FLOAT, args.get(1));
     ctx.reply.bulk(text.as_bytes());
     Flow::Done

@@ -9,6 +9,7 @@ use crate::commands::engine::parse::{NOT_AN_INTEGER, SYNTAX_ERROR, integer, is};
 use crate::commands::engine::{Command, Context, Event, Flag, Flow, Group, KeyFlag, KeySpec};
 use crate::keyspace::Expiry;
 use crate::types::Millis;
+use crate::values::Bytes;
 use crate::wire::Args;
 
 const GROW: &[Flag] = &[Flag::Write, Flag::DenyOom];
@@ -176,6 +177,9 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     let holds = options.condition.is_none_or(|condition| (condition == Condition::Present) == found);
     if holds {
         set_string(ctx, args, 2, expiry);
+        if options.get && !matches!(expiry, Expiry::At(_)) {
+            propagate_without_get(ctx, args);
+        }
     }
     match (options.get, holds) {
         (true, _) => {}
@@ -183,6 +187,13 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
         (false, false) => ctx.reply.null(),
     }
     Flow::Done
+}
+
+/// Replicas read nothing.
+fn propagate_without_get(ctx: &mut Context<'_>, args: Args<'_>) {
+    let kept = (0..args.len()).filter(|at| *at < 3 || !is(args.get(*at), "get"));
+    let words: Vec<Bytes<'_>> = kept.map(|at| args.value(at)).collect();
+    ctx.propagate_instead(&words);
 }
 
 /// Sets the key that is the first argument to the value in this place. Replicas get the end of its life as the point in time that it is. A
@@ -234,6 +245,7 @@ fn getset(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
         return ctx.wrong_type(wrong);
     }
     set_string(ctx, args, 2, Expiry::Never);
+    ctx.propagate_instead(&[b"SET".into(), args.get(1).into(), args.value(2)]);
     Flow::Done
 }
 
