@@ -177,14 +177,17 @@ fn set_one(config: &mut Config, name: &str, values: &[Word], begun: &mut Vec<&'s
         return Err(reason.into());
     }
     let option = options::find(name).ok_or("Bad directive or wrong number of arguments: no such option")?;
-    if values.is_empty() {
+    if values.is_empty() && !option.kind.may_be_empty() {
         return Err("wrong number of arguments".into());
     }
     if option.kind.adds_up() && !begun.contains(&option.name) {
         begun.push(option.name);
         option.read(config, &[])?;
     }
-    option.read(config, values)?;
+    // An empty list adds nothing.
+    if !(values.is_empty() && option.kind.adds_up()) {
+        option.read(config, values)?;
+    }
     Ok(option.name)
 }
 

@@ -268,8 +268,8 @@ fn errors_name_file_line_and_reason() {
         ("port 0", "c.conf:1", "would let nobody in"),
         ("port 1 2", "c.conf:1", "wrong number of arguments"),
         ("port", "c.conf:1", "wrong number of arguments"),
-        ("save", "c.conf:1", "wrong number of arguments"),
-        ("client-output-buffer-limit", "c.conf:1", "wrong number of arguments"),
+        ("bind", "c.conf:1", "wrong number of arguments"),
+        ("oom-score-adj-values", "c.conf:1", "wrong number of arguments"),
         ("cluster-enabled no", "c.conf:1", "Pontoon is a cluster node"),
         ("daemonize yes", "c.conf:1", "supervisor"),
         ("include other.conf", "c.conf:1", "not supported"),
@@ -289,6 +289,16 @@ fn errors_name_file_line_and_reason() {
     assert!(error_of("c.conf --port 60000", "port 7000").contains("command line: '--port 60000'"));
     let missing = from_args(&args("c.conf"), &|_| Err(io::ErrorKind::NotFound.into())).unwrap_err();
     assert!(missing.to_string().contains("c.conf"));
+}
+
+#[test]
+fn lists_may_be_empty() {
+    for (file, shown) in [("save", ""), ("save 60 1\nsave", "60 1"), ("save\nsave 60 1", "60 1"), ("save 60 1\nsave \"\"", "")] {
+        assert_eq!(value(&config_of("c.conf", file), "save"), shown, "{file}");
+    }
+    let config = config_of("c.conf", "latency-tracking-info-percentiles\nclient-output-buffer-limit");
+    assert_eq!(value(&config, "latency-tracking-info-percentiles"), "");
+    assert_eq!(value(&config, "client-output-buffer-limit"), value(&config_of("", ""), "client-output-buffer-limit"));
 }
 
 #[test]

@@ -89,6 +89,11 @@ impl Kind {
         matches!(self, Self::SavePoints)
     }
 
+    /// True if a line may have no value at all, which is an empty list.
+    pub(super) const fn may_be_empty(&self) -> bool {
+        matches!(self, Self::SavePoints | Self::OutputLimits | Self::Percentiles)
+    }
+
     /// Checks `words` and gives the canonical value; for options that have no field.
     pub(super) fn canonical(&self, words: &[Word]) -> Result<Word, String> {
         match self {

@@ -4,7 +4,7 @@
 //! elsewhere.
 //! Must not: know who is subscribed to what (session::pubsub does).
 
-use crate::node::io::sessions::{Kind, Session, Sessions};
+use crate::node::io::sessions::{Kind, Phase, Session, Sessions};
 use crate::node::metadata::Metadata;
 use crate::node::view::{Effects, View};
 use crate::replication::Stream;
@@ -39,14 +39,22 @@ impl<'a> Others<'a> {
         Self { sessions, asking, limit, own_pushes: Vec::new(), overrun: Vec::new(), killed: BTreeSet::new() }
     }
 
-    /// The other clients, but for those that are to be closed.
+    /// The other clients, but for those that are to be closed. The primary whose stream this node runs is one, as in Redis.
     fn others(&self) -> impl Iterator<Item = (ConnId, &Session, &Client)> {
-        self.sessions.iter().filter_map(|(id, session)| match &session.kind {
-            Kind::Client(client) if self.asking.is_none_or(|asking| asking.conn != id) && !self.killed.contains(&id) => {
-                Some((id, session, &client.client))
-            }
-            _ => None,
-        })
+        let sessions =
+            self.sessions.iter().filter(|(id, _)| self.asking.is_none_or(|asking| asking.conn != *id) && !self.killed.contains(id));
+        sessions.filter_map(|(id, session)| Some((id, session, client_of(&session.kind)?)))
+    }
+}
+
+fn client_of(kind: &Kind) -> Option<&Client> {
+    match kind {
+        Kind::Client(client) => Some(&client.client),
+        Kind::Primary(link) => match &link.phase {
+            Phase::Streaming(reader) => Some(&reader.client),
+            Phase::Dialling | Phase::Syncing(_) => None,
+        },
+        Kind::Bus(_) => None,
     }
 }
 

@@ -217,6 +217,7 @@ fn write_line(line: &mut String, client: &Client, buffers: Buffers, now: Now) {
 fn flags(client: &Client) -> String {
     let letters = [
         ('S', client.is_replica()),
+        ('M', client.is_primary),
         ('P', !client.subscriptions.is_empty()),
         ('x', client.multi.is_some()),
         ('b', client.is_blocked()),

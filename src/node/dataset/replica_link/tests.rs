@@ -146,6 +146,20 @@ fn a_primary_that_sends_it_again_and_again_is_dialled_once_a_second_and_named_on
     assert!(net.nodes[1].dataset.role.is_in_sync(), "what it has is a copy up to there");
 }
 
+/// Its stream is a client of the replica, as in Redis: shown as `M`, and killed on demand. The link is made again, and nobody is failed.
+#[test]
+fn a_replica_shows_and_kills_the_link_to_its_primary() {
+    let mut net = Net::with_replicas();
+    let shown = |net: &mut Net, filter: &str| net.ask(1, &format!("CLIENT LIST {filter}")).matches(" flags=M ").count();
+    assert_eq!((shown(&mut net, "TYPE master"), shown(&mut net, "TYPE normal"), shown(&mut net, "SKIPME yes")), (1, 0, 1));
+    let (copies, link) = (net.nodes[0].out.server.stats.sync_full, net.nodes[1].dataset.replica_link.conn());
+    assert_eq!(net.ask(1, "CLIENT KILL TYPE primary"), ":1\r\n");
+    assert_eq!(net.ask(0, "SET k v"), "+OK\r\n");
+    net.until("the link again", |net| net.in_sync(1) && net.nodes[1].dataset.replica_link.conn().is_some_and(|conn| Some(conn) != link));
+    net.all_equal(0);
+    assert_eq!(net.nodes[0].out.server.stats.sync_full, copies, "it went on where it was");
+}
+
 #[test]
 fn a_primary_that_is_told_to_end_does_not_before_its_successor_was_sent_everything() {
     let mut net = Net::with_replicas();
