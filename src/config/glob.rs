@@ -2,8 +2,8 @@
 //!
 //! Owns: the match, bounded in time by pattern length x text length. Must not: allocate.
 
-/// As in Valkey, which goes one call deeper for each: with more `*` that something follows, nothing matches. A pattern of many is as long to
-/// try with every key.
+/// As in Valkey, which goes one call deeper for each: with more `*` that something follows, nothing matches. Long patterns cost as much
+/// with every key.
 const MAX_STARS: usize = 1000;
 
 /// True if `pattern` matches the whole of `text`; `any_case` for names, not for keys.

@@ -65,6 +65,8 @@ pub struct Keyspace {
     /// How many keys were removed because they had expired.
     expired: u64,
     expired_keys: Expired,
+    /// Nothing may change by being read.
+    is_still: bool,
     notes: Notes,
     /// How many changes of keys there were.
     dirty: u64,
@@ -99,6 +101,7 @@ impl Keyspace {
             walk: (0, 0),
             expired: 0,
             expired_keys: Expired::Removed,
+            is_still: false,
             notes: Notes::default(),
             dirty: 0,
             rubble: Vec::new(),
@@ -180,6 +183,11 @@ impl Keyspace {
         self.expired_keys = expired;
     }
 
+    /// Whether what is read and has expired stays in its place from now on.
+    pub fn keep_still(&mut self, is_still: bool) {
+        self.is_still = is_still;
+    }
+
     /// Number of keys in a slot, as [`Keyspace::len`].
     pub fn count_in_slot(&self, slot: Slot) -> usize {
         self.dictionary(slot).map_or(0, Dictionary::len)
@@ -228,13 +236,18 @@ impl Keyspace {
         self.dictionary(slot).map(|dictionary| dictionary.entry(position))
     }
 
-    /// Where a key stands; one that has expired is absent, and removed if that is up to this node.
+    /// Where a key stands, to read it.
     fn find_alive(&mut self, slot: Slot, hash: KeyHash, key: &[u8], now: Millis) -> Option<Position> {
+        self.find(slot, hash, key, now, !self.is_still)
+    }
+
+    /// Where a key stands; one that has expired is absent, and removed if it may be and that is up to this node.
+    fn find(&mut self, slot: Slot, hash: KeyHash, key: &[u8], now: Millis, may_remove: bool) -> Option<Position> {
         debug_assert_eq!(slot, key_slot(key), "the caller computes a key's slot from the key");
         let dictionary = self.dictionary(slot)?;
         let position = dictionary.find(hash, key)?;
         if dictionary.entry(position).is_expired(now) {
-            if self.expired_keys != Expired::Kept {
+            if may_remove && self.expired_keys != Expired::Kept {
                 self.expired += 1;
                 self.remove_at(slot, hash, position, key);
                 self.notes.expired(key, self.expired_keys);
@@ -247,7 +260,7 @@ impl Keyspace {
     /// As [`Keyspace::find_alive`], to change the key: an expired one that is kept is still in its place.
     fn find_to_write(&mut self, slot: Slot, hash: KeyHash, key: &[u8], now: Millis) -> Option<Position> {
         let now = if self.expired_keys == Expired::Kept { 0 } else { now };
-        self.find_alive(slot, hash, key, now)
+        self.find(slot, hash, key, now, true)
     }
 
     /// Gives the key a time to live, or takes it away; false if the key is not there.

@@ -318,6 +318,19 @@ fn of_large_values_fewer_are_freed_in_a_piece() {
 }
 
 #[test]
+fn while_it_is_kept_still_only_writes_remove_what_has_expired() {
+    let mut keyspace = Keyspace::new(1);
+    let slot = key_slot(b"k");
+    keyspace.set_string(slot, b"k", b"old", Expiry::At(100), 0);
+    keyspace.keep_still(true);
+    assert!(keyspace.get(slot, b"k", 200).is_none() && !keyspace.exists(slot, b"k", 200));
+    assert_eq!((keyspace.len(), keyspace.expired_count()), (1, 0));
+    keyspace.set_string(slot, b"k", b"new", Expiry::Keep, 200);
+    assert_eq!((keyspace.len(), keyspace.expired_count()), (1, 1));
+    assert!(keyspace.entry(slot, b"k", 200).is_some_and(|entry| entry.expiry.is_none()), "its life has no end any more");
+}
+
+#[test]
 fn notes_tell_what_expired_and_what_is_new_while_they_are_wanted() {
     let mut keyspace = Keyspace::new(1);
     let slot = key_slot(b"{t}");

@@ -5,9 +5,9 @@
 
 use crate::cluster::{Address, LeaderRequestKind};
 use crate::commands::{self, Cluster, Context, Flow, NO_SLOT, Wait, WaitOutcome};
+use crate::config::Config;
 use crate::node::clients::pubsub_delivery::client_pushes;
 use crate::node::clients::pubsub_delivery::{Asking, Others};
-use crate::node::dataset::expiry::wanted_notes;
 use crate::node::dataset::wait::AckWait;
 use crate::node::io::long_values::{make_room, put_back, take_long};
 use crate::node::io::sessions::{ClientSession, Input, Kind, MAX_UNSENT, Session};
@@ -20,7 +20,7 @@ use crate::session::{Client, Pause};
 use crate::store::Disk;
 use crate::types::{ConnId, Millis, Now};
 use crate::values::Shared;
-use crate::wire::{Args, Limits, ProtocolError, Reply};
+use crate::wire::{Args, Limits, Parsed, ProtocolError, Reply};
 
 /// What a turn adds to a long reply: some tenths of a millisecond.
 const REPLIED_A_TURN: usize = 128 << 10;
@@ -73,8 +73,7 @@ impl<D: Disk> Node<D> {
                 client.held_up = true;
                 break;
             }
-            client.parser.set_limits(limits(&self.view.config, client.client.authenticated));
-            match client.parser.next(&received[used..]) {
+            match next_request(client, &self.view.config, &received[used..]) {
                 Ok(None) => break,
                 // A held request is to be read again.
                 Ok(Some(parsed)) => match take_long(&mut received, used, parsed.used, self.dataset.keyspace.rubble()) {
@@ -183,8 +182,7 @@ impl<D: Disk> Node<D> {
     fn run_heard(&mut self, conn: ConnId, client: &mut Client, out: &mut Transmit, step: Step<'_>) -> (Flow, Vec<u8>) {
         let (resp3, upstream) = (client.resp3, self.dataset.upstream(&self.out));
         let limit = self.view.config.client_output_buffer_limit.pubsub.hard;
-        self.dataset.keyspace.want_notes(wanted_notes(&self.view.config));
-        self.dataset.keyspace.prepare(self.view.now.wall, !client.no_touch);
+        self.dataset.prepare_keys(!client.no_touch, &self.view, &self.out);
         let (awaited, has_final_offset, offset) =
             (self.dataset.role.is_awaited(), self.dataset.role.has_final_offset(), self.dataset.extent().offset);
         let written = (!client.is_primary && !self.dataset.stream.is_own()).then(|| self.dataset.keyspace.dirty());
@@ -365,6 +363,12 @@ impl<D: Disk> Node<D> {
     }
 }
 
+/// Within the bounds of this moment: they change when a client authenticates, and by CONFIG SET.
+fn next_request(client: &mut ClientSession, config: &Config, received: &[u8]) -> Result<Option<Parsed>, ProtocolError> {
+    client.parser.set_limits(limits(config, client.client.authenticated));
+    client.parser.next(received)
+}
+
 /// Who has broken the protocol is told how, and no more.
 fn say_and_close(session: &mut Session, error: ProtocolError) {
     if !matches!(&session.kind, Kind::Client(client) if client.client.replies.are_silent()) {
@@ -400,7 +404,7 @@ fn make_room_for_rest(session: &mut Session) {
 }
 
 /// Bounds on what a client may send.
-pub(in crate::node) fn limits(config: &crate::config::Config, authenticated: bool) -> Limits {
+pub(in crate::node) fn limits(config: &Config, authenticated: bool) -> Limits {
     Limits {
         max_bulk: u32::try_from(config.proto_max_bulk_len).unwrap_or(u32::MAX),
         max_request: u32::try_from(config.client_query_buffer_limit).unwrap_or(u32::MAX),

@@ -21,7 +21,7 @@ const FREE_BUDGET: usize = 2000;
 const BYTES_FREED_FOR: u64 = 2048;
 
 /// What this node wants to know of keys that expire, or are made.
-pub(in crate::node) fn wanted_notes(config: &Config) -> Wanted {
+fn wanted_notes(config: &Config) -> Wanted {
     notify::wanted(config.notify_keyspace_events)
 }
 
@@ -33,6 +33,13 @@ impl Dataset {
         let due = view.now.mono.saturating_add(last.saturating_sub(view.now.wall)).saturating_add(1);
         let is_told = wanted_notes(&view.config).expired;
         Some(if is_told { due } else { due.checked_next_multiple_of(EXPIRE_PATIENCE).unwrap_or(due) })
+    }
+
+    /// A command is about to run: how keys are to take it.
+    pub fn prepare_keys(&mut self, touches: bool, view: &View, out: &Effects) {
+        self.keyspace.want_notes(wanted_notes(&view.config));
+        self.keyspace.prepare(view.now.wall, touches);
+        self.keyspace.keep_still(!self.may_expire_keys(out));
     }
 
     /// To expire a key is to change it.
@@ -82,6 +89,28 @@ mod tests {
         assert!((due..due + 100).contains(&wakes), "{wakes}, {due}");
         node.view.config.set(&[("notify-keyspace-events", "Ex")]).unwrap();
         assert_eq!(node.dataset.next_expiry(&node.view, &node.out), Some(due));
+    }
+
+    /// To find it expired is no reason to change it while nothing may change: what is sent to replicas stands still.
+    #[test]
+    fn in_a_pause_no_key_goes_because_it_is_read() {
+        let mut net = Net::with_members(1);
+        for line in ["SET a 1 PX 20", "SET b 1 PX 20"] {
+            assert_eq!(net.ask(0, line), "+OK\r\n", "{line}");
+        }
+        // What is left of the transaction writes in the pause.
+        let pausing = net.ask(0, "MULTI\r\nCLIENT PAUSE 100000 WRITE\r\nSET c{b} 1 PX 20\r\nEXEC");
+        assert!(pausing.ends_with("*2\r\n+OK\r\n+OK\r\n"), "{pausing}");
+        let until = net.clock(0).mono + 50;
+        net.until("the end of their lives", |net| net.clock(0).mono > until);
+        for line in ["GET a", "GET b", "GETRANGE a 0 1 ", "EXISTS a", "TOUCH a", "TTL a"] {
+            assert!(["$-1\r\n", "$0\r\n\r\n", ":0\r\n", ":-2\r\n"].contains(&net.ask(0, line.trim()).as_str()), "{line}");
+        }
+        assert_eq!((net.info(0, "expired_keys"), net.nodes[0].dataset.keyspace.len()), (0, 3));
+        assert_eq!(net.ask(0, "CLIENT UNPAUSE"), "+OK\r\n");
+        assert_eq!(net.ask(0, "GET a"), "$-1\r\n");
+        net.until("them to be gone", |net| net.nodes[0].dataset.keyspace.is_empty());
+        assert_eq!(net.info(0, "expired_keys"), 3);
     }
 
     #[test]
