@@ -40,7 +40,7 @@ struct Ends {
     deletes: BTreeSet<u64>,
     /// Values that were given a short life.
     fleeting: BTreeSet<u64>,
-    /// Values that a primary removed once their time was over by its clock.
+    /// Values whose time was over by a primary's clock: it removed them, or reads them as gone.
     expired: BTreeSet<u64>,
     /// When the values end that were ever seen (wall ms).
     expiries: BTreeMap<u64, Millis>,
@@ -143,6 +143,9 @@ impl Watch {
             if copy.decides && !decided && entry.is_none() {
                 ends.inherited(wall);
             }
+            // While it holds writes, for a pause or to hand over, it leaves such a one in its place, and reads it as gone.
+            let over = entry.filter(|(_, expiry)| copy.decides && expiry.is_some_and(|expiry| wall > expiry));
+            self.expirations += over.map_or(0, |(number, _)| u64::from(ends.expired.insert(number)));
             let replaced = was.filter(|(number, _)| entry.is_some_and(|(present, _)| present != *number));
             if let Some((number, Some(expiry))) = replaced
                 && copy.decides
