@@ -18,6 +18,8 @@ pub(in crate::node) struct Pauses {
     handovers: BTreeMap<Option<NodeId>, Millis>,
     /// The process ends: what it has acknowledged is on its way to the disk, and nothing follows.
     ends: bool,
+    /// What comes of these three, for each command asks.
+    in_force: Option<Pause>,
     /// This node is about to be a member: what only members may do waits.
     pub joins_soon: bool,
     /// Clients whose next request waits.
@@ -27,7 +29,7 @@ pub(in crate::node) struct Pauses {
 impl Pauses {
     /// What requests meet: of two pauses the stricter and longer one.
     pub fn in_force(&self) -> Option<Pause> {
-        self.by_client.into_iter().chain(self.by_node()).reduce(both)
+        self.in_force
     }
 
     /// This node holds writes on its own account.
@@ -95,8 +97,9 @@ impl Effects {
     }
 
     fn pauses_changed(&mut self) {
-        let ends =
-            self.clients.pauses.by_client.map(|pause| pause.until).into_iter().chain(self.clients.pauses.handovers.values().copied());
+        let pauses = &mut self.clients.pauses;
+        pauses.in_force = pauses.by_client.into_iter().chain(pauses.by_node()).reduce(both);
+        let ends = pauses.by_client.map(|pause| pause.until).into_iter().chain(pauses.handovers.values().copied());
         if let Some(until) = ends.min() {
             self.timers.set(Timer::Pause, until);
         }

@@ -11,7 +11,6 @@ use crate::replication::Stream;
 use crate::session::{Buffers, Client, ClientList, Push, Scope, confirm};
 use crate::types::{ConnId, Slot};
 use crate::wire::Reply;
-use std::collections::BTreeSet;
 
 /// The sessions as handlers may see and reach them, while the asking one is lent out.
 pub(in crate::node) struct Others<'a> {
@@ -23,8 +22,8 @@ pub(in crate::node) struct Others<'a> {
     pub own_pushes: Vec<u8>,
     /// Clients beyond the limit, to be closed.
     pub overrun: Vec<ConnId>,
-    /// Clients that the asking one wants closed.
-    pub killed: BTreeSet<ConnId>,
+    /// Clients that the asking one wants closed, in order.
+    pub killed: Vec<ConnId>,
 }
 
 /// Whose command runs.
@@ -36,13 +35,15 @@ pub(in crate::node) struct Asking {
 
 impl<'a> Others<'a> {
     pub fn new(sessions: &'a mut Sessions, asking: Option<Asking>, limit: u64) -> Self {
-        Self { sessions, asking, limit, own_pushes: Vec::new(), overrun: Vec::new(), killed: BTreeSet::new() }
+        Self { sessions, asking, limit, own_pushes: Vec::new(), overrun: Vec::new(), killed: Vec::new() }
     }
 
     /// The other clients, but for those that are to be closed. The primary whose stream this node runs is one, as in Redis.
     fn others(&self) -> impl Iterator<Item = (ConnId, &Session, &Client)> {
-        let sessions =
-            self.sessions.iter().filter(|(id, _)| self.asking.is_none_or(|asking| asking.conn != *id) && !self.killed.contains(id));
+        let sessions = self
+            .sessions
+            .iter()
+            .filter(|(id, _)| self.asking.is_none_or(|asking| asking.conn != *id) && self.killed.binary_search(id).is_err());
         sessions.filter_map(|(id, session)| Some((id, session, client_of(&session.kind)?)))
     }
 }
@@ -74,6 +75,7 @@ impl ClientList for Others<'_> {
     fn kill(&mut self, is_wanted: &dyn Fn(&Client) -> bool) -> usize {
         let killed: Vec<ConnId> = self.others().filter(|(_, _, client)| is_wanted(client)).map(|(id, ..)| id).collect();
         self.killed.extend(&killed);
+        self.killed.sort_unstable();
         killed.len()
     }
 
