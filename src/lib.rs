@@ -4,8 +4,8 @@
 //! unchanged, runs under mio in production and under the simulator in the tests.
 //!
 //! ```text
-//! main -> server -> node -> commands -> session -> replication -> store -> wire -> cluster -> raft
-//!      -> keyspace, config -> values -> rdb -> rng -> types
+//! main -> server -> node -> commands -> session -> replication -> store -> wire -> channel -> cluster
+//!      -> raft -> keyspace, config -> values -> rdb -> rng -> types
 //! ```
 //!
 //! Imports go to the right only (`tests/rooms.rs` checks it). One turn of the loop, the reason for every step's place, and what each room
@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod channel;
 pub mod cluster;
 pub mod commands;
 pub mod config;

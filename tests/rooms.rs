@@ -25,6 +25,7 @@ const LAYERS: &[&[&str]] = &[
     &["replication"],
     &["store"],
     &["wire"],
+    &["channel"],
     &["cluster"],
     &["raft"],
     &["keyspace", "config"],

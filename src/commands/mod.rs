@@ -11,8 +11,8 @@ mod engine;
 mod families;
 
 pub use engine::{
-    ChangeOutcome, Cluster, Command, Context, Entry, Flag, Flow, Group, Handler, KeyFlag, KeySpec, LinkView, Lookup, NO_SLOT, Table,
-    Upstream, UpstreamLink, Wait, WaitOutcome, execute, notify, resume,
+    ChangeOutcome, Cluster, Command, Context, Entry, Flag, Flow, Group, Handler, KeyFlag, KeySpec, LinkView, Listen, Lookup, NO_SLOT,
+    Table, Upstream, UpstreamLink, Wait, WaitOutcome, execute, notify, resume,
 };
 
 #[cfg(test)]

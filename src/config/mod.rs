@@ -122,13 +122,23 @@ impl Config {
         if self.cluster_announce_bus_port == 0 { self.bus_port() } else { self.cluster_announce_bus_port }
     }
 
-    /// The values, by name, whose name or alias matches the glob `pattern` in any case; in the table's order.
+    /// Whether this node has a cluster secret.
+    pub fn has_secret(&self) -> bool {
+        !self.cluster_secret.is_empty() || !self.cluster_secret_file.as_os_str().is_empty()
+    }
+
+    /// Whether only who knows the secret is a node to this one.
+    pub fn requires_secret(&self) -> bool {
+        self.cluster_secret_required && self.has_secret()
+    }
+
+    /// The values, by name, whose name or alias matches the glob `pattern` in any case; in the table's order. A secret is not shown.
     pub fn get(&self, pattern: impl AsRef<[u8]>) -> Vec<(&'static str, Vec<u8>)> {
         let pattern = pattern.as_ref();
         let matching = |name: &&str| glob::matches(pattern, name.as_bytes(), true);
         let shown =
             options::all().filter(|option| !option.hidden || option.names().any(|name| name.as_bytes().eq_ignore_ascii_case(pattern)));
-        shown.flat_map(|option| option.names().filter(matching).map(|name| (name, option.show(self)))).collect()
+        shown.flat_map(|option| option.names().filter(matching).map(|name| (name, option.show_to_clients(self)))).collect()
     }
 
     /// Why the values cannot be used together, or at all.
@@ -178,6 +188,10 @@ impl Config {
         if let Some(room) = self.client_room.filter(|room| self.maxclients > *room) {
             let reason = format!("The operating system is not able to handle the specified number of clients, try with {room}");
             misfits.push(Misfit::new(&["maxclients"], &reason));
+        }
+        if !self.cluster_secret.is_empty() && !self.cluster_secret_file.as_os_str().is_empty() {
+            let reason = "either cluster-secret or cluster-secret-file: both would say which secret counts";
+            misfits.push(Misfit::new(&["cluster-secret-file", "cluster-secret"], reason));
         }
         if self.bind.is_empty() {
             misfits.push(Misfit::new(&["bind"], "bind needs at least one address: without one nobody could connect"));

@@ -19,6 +19,9 @@ use crate::values::Thresholds;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+/// What CONFIG GET shows of a secret.
+const HIDDEN: &str = "<hidden>";
+
 /// Where an option's value lives.
 pub(super) enum Store {
     /// In a field of [`Config`].
@@ -71,6 +74,12 @@ impl Opt {
             Store::Field { show, .. } => show(config),
             Store::Inert | Store::Missing(_) => config.inert.get(self.name).cloned().unwrap_or_else(|| self.default.into()),
         }
+    }
+
+    /// The same, unless it is a secret: who may ask for options need not be one that knows it.
+    pub(super) fn show_to_clients(&self, config: &Config) -> Word {
+        let value = self.show(config);
+        if matches!(self.kind, Kind::Secret) && !value.is_empty() { HIDDEN.into() } else { value }
     }
 
     /// Sets the value from the words after the name.
@@ -245,6 +254,10 @@ options! {
     "repl-ping-replica-period" | "repl-ping-slave-period", repl_ping_replica_period: u64, Kind::Number(1, i32::MAX as i64), "10", RUN_TIME, "seconds between the PINGs that a primary sends to its replicas";
     "repl-timeout", repl_timeout: u64, Kind::Number(1, i32::MAX as i64), "60", RUN_TIME, "seconds of silence after which primary and replica give up their link";
     "cluster-link-sendbuf-limit", cluster_link_sendbuf_limit: u64, BYTES, "0", RUN_TIME, "close a bus link with more unsent bytes; 0: no limit";
+    "cluster-secret-file", cluster_secret_file: PathBuf, Kind::Path, "", RUN_TIME, "file with the secret that all nodes share, one line, or two while it is changed; CONFIG SET and SIGHUP read it anew";
+    "cluster-secret", cluster_secret: Vec<u8>, Kind::Secret, "", RUN_TIME, "the same secret itself; CONFIG GET does not show it";
+    "cluster-secret-required", cluster_secret_required: bool, Kind::Switch, "yes", RUN_TIME, "no: nodes without the secret are taken too, while a cluster gets its first one";
+    "cluster-secret-foreign-sync", cluster_secret_foreign_sync: bool, Kind::Switch, "yes", RUN_TIME, "no: only nodes that know the secret get a copy of the keys (SYNC, PSYNC)";
     "cluster-raft-election-timeout", cluster_raft_election_timeout: Millis, Kind::Number(0, DAY), "0", RUN_TIME, "ms without a leader until an election; 0: min(1000, lease / 5)";
     "cluster-raft-log-kept", cluster_raft_log_kept: u64, Kind::Number(0, 1_000_000), "64", RUN_TIME, "applied log entries kept in memory for nodes that lag; trimmed to that when twice as many are held";
     "cluster-raft-voters", cluster_raft_voters: u32, Kind::Number(1, 9), "5", RUN_TIME, "how many nodes vote; an even number rests one below";

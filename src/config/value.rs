@@ -31,6 +31,8 @@ pub(super) enum Kind {
     Choice(&'static [&'static str]),
     /// Any one word, of any bytes.
     Bytes,
+    /// The same; nobody is shown it.
+    Secret,
     /// The name of a file or directory, of any bytes.
     Path,
     /// One word that may enter records and replies: letters, digits, `.`, `_`, `:`, `-`, at most 253.
@@ -97,7 +99,7 @@ impl Kind {
     /// Checks `words` and gives the canonical value; for options that have no field.
     pub(super) fn canonical(&self, words: &[Word]) -> Result<Word, String> {
         match self {
-            Self::Bytes | Self::Path => one_word(words).cloned(),
+            Self::Bytes | Self::Secret | Self::Path => one_word(words).cloned(),
             _ => self.canonical_text(words).map(String::into_bytes),
         }
     }
@@ -113,7 +115,7 @@ impl Kind {
             Self::KeyspaceEvents => KeyspaceEvents::read(self, words).map(|v| v.show()),
             Self::ShutdownOptions => ShutdownOptions::read(self, words).map(|v| v.show()),
             Self::Choice(names) => choice(names, &plain(words)?).map(|at| names[at].to_owned()),
-            Self::Bytes | Self::Path | Self::SafeText | Self::Name | Self::Hostname | Self::Ip => String::read(self, words),
+            Self::Bytes | Self::Secret | Self::Path | Self::SafeText | Self::Name | Self::Hostname | Self::Ip => String::read(self, words),
             Self::Octal(most) => texts::octal(&plain(words)?, *most),
             Self::MemoryOrPercent => texts::memory_or_percent(&plain(words)?),
             Self::MemoryOrNone => texts::memory_or_none(&plain(words)?),
@@ -132,7 +134,7 @@ impl Kind {
             Self::Number(..) => "<number>".into(),
             Self::Memory(..) | Self::Raised(_) => "<bytes>".into(),
             Self::Choice(names) => names.join("|"),
-            Self::Bytes | Self::SafeText | Self::Name | Self::Hostname => "<text>".into(),
+            Self::Bytes | Self::Secret | Self::SafeText | Self::Name | Self::Hostname => "<text>".into(),
             Self::Path => "<path>".into(),
             Self::KeyspaceEvents => "<letters>".into(),
             Self::ShutdownOptions => "<word>...".into(),

@@ -2,7 +2,8 @@
 //!
 //! Owns: passing new values on, and writing the configuration file. Must not: parse or check values (config does).
 
-use crate::config::Config;
+use crate::commands::Listen;
+use crate::config::{Config, SetError};
 use crate::keyspace::Keyspace;
 use crate::node::Listening;
 use crate::node::metadata::Metadata;
@@ -13,15 +14,32 @@ use crate::store::{Disk, Replacement};
 use std::io;
 use std::path::PathBuf;
 
-/// CONFIG SET of where clients are taken in: all of `next` counts once that is done. Whether it is.
-pub(in crate::node) fn listen(next: Config, listening: &mut Option<Box<dyn Listening>>, view: &mut View, out: &mut Effects) -> bool {
-    let Config { bind, port, tcp_backlog, .. } = &next;
-    let is_done = listening.as_mut().is_none_or(|listening| listening.move_clients(bind, *port, *tcp_backlog));
-    if is_done {
-        view.config = next;
-        out.server.config_changed = true;
+/// CONFIG SET of where clients are taken in, or by which secret nodes: all of `next` counts once that is done.
+///
+/// # Errors
+/// The error text; nothing has changed.
+pub(in crate::node) fn listen(
+    asked: Listen,
+    listening: &mut Option<Box<dyn Listening>>,
+    view: &mut View,
+    out: &mut Effects,
+) -> Result<(), String> {
+    let Listen { next, unlistened, secrets } = asked;
+    if let Some(listening) = listening {
+        if let Some(name) = &secrets {
+            listening.read_secrets(&next).map_err(|reason| SetError::Refused { name: name.clone(), reason }.to_string())?;
+        }
+        let Config { bind, port, tcp_backlog, .. } = &*next;
+        if !next.listens_as(&view.config) && !listening.move_clients(bind, *port, *tcp_backlog) {
+            return Err(unlistened);
+        }
+        if secrets.is_some() {
+            listening.take_secrets();
+        }
     }
-    is_done
+    view.config = *next;
+    out.server.config_changed = true;
+    Ok(())
 }
 
 /// CONFIG SET changed something: Raft's times, the forms of values, and what this node announces of itself.

@@ -4,10 +4,12 @@
 //! dataset do).
 //! Contract: the calls of [`Node`] that the shell makes beside [`Node::turn`].
 
+use crate::channel::Fault;
 use crate::commands::WaitOutcome;
 use crate::node::clients::protection;
 use crate::node::event_log::replica_named;
 use crate::node::io::closing;
+use crate::node::io::guard::NO_SECRET;
 use crate::node::io::sessions::{BusEnd, BusSession, ClientSession, Kind, Purpose, Session};
 use crate::node::serve::limits;
 use crate::node::{Accepted, Action, Closed, Closing, Node, Port, Transmit, Turned};
@@ -25,6 +27,11 @@ impl<D: Disk> Node<D> {
     pub fn accepted(&mut self, port: Port, remote: SocketAddr, local: SocketAddr) -> Accepted {
         match port {
             Port::Bus => {
+                let (from, to) = (remote.ip(), local.ip());
+                if !self.out.io.guard.lets_in(&self.view.config, from, to) {
+                    self.out.io.turn_away(from, NO_SECRET, self.view.now);
+                    return Accepted::Refused(b"");
+                }
                 if self.out.io.sessions.len() - self.out.io.sessions.client_count() >= MAX_INBOUND {
                     return Accepted::Refused(b"");
                 }
@@ -62,6 +69,42 @@ impl<D: Disk> Node<D> {
         }
     }
 
+    /// A connection's channel has ended, and so will it: [`Node::disconnected`] follows.
+    pub fn channel_ended(&mut self, conn: ConnId, why: Fault) {
+        self.out.io.channel_ended(conn, why, self.view.now);
+        let end = self.out.io.sessions.bus(conn).map(|bus| bus.end);
+        if end == Some(BusEnd::Outbound { purpose: Purpose::Meet }) {
+            let text = format!("ERR No link with the node to meet: {why}");
+            self.with_metadata(|metadata, _, out| metadata.end_meeting(conn, Err(text), out));
+        }
+    }
+
+    /// Who has made this connection knows the cluster's secret.
+    pub fn is_keyed(&mut self, conn: ConnId) {
+        if let Some(Kind::Client(client)) = self.out.io.sessions.get_mut(conn).map(|session| &mut session.kind) {
+            client.client.is_keyed = true;
+        }
+    }
+
+    /// Other secrets count from now on, or they are required: replicas that are members come again, by a channel.
+    pub fn secrets_changed(&mut self) {
+        if !self.view.config.requires_secret() {
+            return;
+        }
+        let is_plain_member = |session: &Session| match &session.kind {
+            Kind::Client(client) => {
+                !client.client.is_keyed && client.client.replica.as_ref().is_some_and(|replica| replica.profile.is_member)
+            }
+            Kind::Bus(_) | Kind::Primary(_) => false,
+        };
+        let plain: Vec<ConnId> =
+            self.out.io.sessions.iter().filter(|(_, session)| is_plain_member(session)).map(|(conn, _)| conn).collect();
+        for conn in plain {
+            let why = "it has come without the cluster's secret, which counts now";
+            self.with_dataset(|dataset, metadata, _, out| dataset.drop_replica(conn, why, metadata, out));
+        }
+    }
+
     /// The number of an accepted connection's socket, for people to see.
     pub fn has_socket(&mut self, conn: ConnId, fd: i32) {
         if let Some(Kind::Client(client)) = self.out.io.sessions.get_mut(conn).map(|session| &mut session.kind) {
@@ -75,7 +118,11 @@ impl<D: Disk> Node<D> {
             return self.with_dataset(|dataset, metadata, view, out| dataset.primary_connected(conn, local, metadata, view, out));
         };
         bus.local_ip = Some(local.ip());
-        let BusEnd::Outbound { purpose } = bus.end else { return };
+        let (remote, BusEnd::Outbound { purpose }) = (bus.remote_ip, bus.end) else { return };
+        if purpose == Purpose::Meet && !self.out.io.guard.lets_in(&self.view.config, remote, local.ip()) {
+            self.with_metadata(|metadata, _, out| metadata.end_meeting(conn, Err(format!("ERR {NO_SECRET}")), out));
+            return self.close(conn);
+        }
         self.with_metadata(|metadata, view, out| metadata.learn_own_ip(local.ip(), view, out));
         let hello = match purpose {
             Purpose::Link(id) | Purpose::Ask(id) | Purpose::Publish(id) => self.greeting(Some(&id)),

@@ -3,6 +3,7 @@
 //! Owns: greetings and the dispatch of frames. Must not: answer by itself beyond HI (the rooms that decide queue their answers).
 //! Contract: docs/protocol.md, "Wire format" and "Cluster id".
 
+use crate::channel;
 use crate::cluster::{Address, Change, parse_snapshot};
 use crate::keyspace::key_slot;
 use crate::node::Node;
@@ -51,8 +52,13 @@ impl<D: Disk> Node<D> {
         let mut used = 0;
         let result = self.read_frames(conn, &received, &mut used, budget);
         if let Err(fault) = result {
-            let peer = self.out.io.sessions.bus(conn).map(|bus| bus.remote_ip.to_string()).unwrap_or_default();
-            log::warn!("closing a bus link with {peer}: {fault}");
+            match fault {
+                Fault::Frame(FrameError::SecretWanted) => self.channel_ended(conn, channel::Fault::Wanted),
+                fault => {
+                    let peer = self.out.io.sessions.bus(conn).map(|bus| bus.remote_ip.to_string()).unwrap_or_default();
+                    log::warn!("closing a bus link with {peer}: {fault}");
+                }
+            }
             self.close(conn);
         }
         if let Some(session) = self.out.io.sessions.get_mut(conn) {

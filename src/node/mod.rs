@@ -93,8 +93,15 @@ pub enum Closed {
     Error,
 }
 
-/// The shell's listeners, as a node is given its disk.
+/// The shell's listeners and the cluster's secrets, as a node is given its disk.
 pub trait Listening {
+    /// Reads the secrets that this configuration names: they count from [`Listening::take_secrets`] on.
+    ///
+    /// # Errors
+    /// What is wrong with them, for people; nothing has changed.
+    fn read_secrets(&mut self, config: &Config) -> Result<(), String>;
+    /// What was read counts.
+    fn take_secrets(&mut self);
     /// From now on clients are taken in at these addresses (as `bind` has them) and at this port, and nowhere else; connections stay.
     /// False if that is not possible: then all is as it was, and the log has the reason.
     fn move_clients(&mut self, bind: &[String], port: u16, backlog: u32) -> bool;
@@ -149,6 +156,7 @@ impl<D: Disk> Node<D> {
         node.with_metadata(Metadata::refresh_members);
         node.with_metadata(|metadata, _, out| metadata.note_addresses_in_tail(out));
         node.with_metadata(Metadata::refresh_owners);
+        node.out.io.guard.waive(&node.view.config, &node.metadata.state, &node.metadata.me);
         clients::protection::waive(&mut node.view.config, &node.metadata.state, &node.metadata.me);
         node.out.timers.set(Timer::Cron, now.mono);
         Ok(node)
@@ -275,6 +283,7 @@ impl<D: Disk> Node<D> {
         self.out.close_idle_clients(&self.dataset.stream, &self.view);
         self.settle();
         self.out.remind_of_waiver(&self.view);
+        self.out.io.remind_of_missing_secret(&self.view.config, self.view.now);
         self.out.check_output_limits(&self.dataset.stream, &self.metadata.state, &self.view);
         self.settle();
         self.with_dataset(|dataset, metadata, view, out| dataset.tend_replicas(metadata, view, out));

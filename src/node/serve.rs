@@ -341,9 +341,8 @@ impl<D: Disk> Node<D> {
                 let result = apply_config::rewrite(&self.view.config, &mut self.files);
                 self.out.clients.waiting.conclude(client, result);
             }
-            Wait::Listen { next, failure } => {
-                let done = apply_config::listen(*next, &mut self.listening, &mut self.view, &mut self.out);
-                let result = done.then_some(()).ok_or(failure);
+            Wait::Listen(asked) => {
+                let result = apply_config::listen(asked, &mut self.listening, &mut self.view, &mut self.out);
                 self.out.clients.waiting.conclude(client, result);
             }
             Wait::Lead => self.with_metadata(|metadata, view, out| metadata.take_over(client, view, out)),

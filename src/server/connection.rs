@@ -7,7 +7,7 @@
 
 use std::io::{self, ErrorKind};
 
-use super::stream::Stream;
+use super::stream::{Got, Stream};
 use crate::node::{Node, Port};
 use crate::store::Disk;
 use crate::types::ConnId;
@@ -118,11 +118,13 @@ impl Connection {
             // A long request has room for much more than one turn is to read.
             let room = (buffer.capacity() - buffer.len()).min(self.class.budget() - taken);
             match self.stream.read(buffer, room) {
-                Ok(0) => return ReadEnd::Eof,
-                Ok(count) => {
-                    core.received(self.id, count);
+                Ok(Got::End) => return ReadEnd::Eof,
+                Ok(Got::Bytes { count, emptied }) => {
+                    if count > 0 {
+                        core.received(self.id, count);
+                    }
                     taken += count;
-                    if count < room {
+                    if emptied {
                         return self.after_short_read();
                     }
                 }
@@ -147,19 +149,31 @@ impl Connection {
         ReadEnd::Drained
     }
 
-    /// One write(2) of `bytes`, not empty; how many the socket took. Once it takes no more, `writable` is lowered, and an edge will tell.
+    /// One write(2) of `bytes`, not empty; how many were taken. Once the socket takes no more, `writable` is lowered, and an edge will
+    /// tell.
     pub fn write(&mut self, bytes: &[u8]) -> Result<usize, WriteError> {
-        let error = match self.stream.write(bytes) {
-            Ok(0) => return Err(WriteError::Broken(ErrorKind::WriteZero.into())),
-            Ok(count) => return Ok(count),
-            Err(error) => error,
-        };
+        match self.stream.write(bytes) {
+            Ok(0) => Err(WriteError::Broken(ErrorKind::WriteZero.into())),
+            Ok(count) => {
+                self.writable &= !self.stream.is_behind();
+                Ok(count)
+            }
+            Err(error) => self.not_written(error).map(|()| 0),
+        }
+    }
+
+    /// Writes what the channel has taken before.
+    pub fn catch_up(&mut self) -> Result<(), WriteError> {
+        self.stream.catch_up().or_else(|error| self.not_written(error))
+    }
+
+    fn not_written(&mut self, error: io::Error) -> Result<(), WriteError> {
         match error.kind() {
             ErrorKind::WouldBlock => {
                 self.writable = false;
-                Ok(0)
+                Ok(())
             }
-            ErrorKind::Interrupted => Ok(0),
+            ErrorKind::Interrupted => Ok(()),
             ErrorKind::BrokenPipe => {
                 self.hung_up = true;
                 Err(WriteError::Closed)
@@ -190,6 +204,7 @@ impl<D: Disk> Receiver for Node<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::channel::{Channel, Keyring, Otherwise, Secret};
     use socket2::SockRef;
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream as StdStream};
@@ -283,6 +298,45 @@ mod tests {
         let mut core = Core::default();
         assert_eq!(read_until(&mut connection, &mut core, |_, end| *end != ReadEnd::More), ReadEnd::Eof);
         assert_eq!(core.bytes, b"CLOSING");
+    }
+
+    /// What one end says by a channel comes out at the other, however the socket takes it.
+    #[test]
+    fn a_channel_keeps_what_a_full_socket_does_not_take() {
+        let fill: fn(&mut [u8]) -> bool = |bytes| {
+            bytes.fill(3);
+            true
+        };
+        let keys = Keyring::new(vec![Secret::new(&[b'a'; 32]).unwrap()], true);
+        let (mut near, far) = pair(Class::Bus);
+        far.set_nonblocking(true).unwrap();
+        let far = mio::net::TcpStream::from_std(far).into();
+        let mut far = Connection::new(ConnId { place: 2, generation: 0 }, Class::Bus, far, false);
+        far.readable = true;
+        far.stream.speak_by(Channel::offer(&keys, fill).unwrap().unwrap());
+        near.stream.speak_by(Channel::await_offer(keys, Otherwise::Refused, fill));
+        let (mut heard, mut answered) = (Core::default(), Core::default());
+        while !far.stream.channel().unwrap().is_proven() {
+            for (connection, core) in [(&mut far, &mut answered), (&mut near, &mut heard)] {
+                connection.catch_up().unwrap();
+                connection.read(core);
+            }
+        }
+        let bytes: Vec<u8> = (0..8_000_000u32).map(|n| (n % 251) as u8).collect();
+        let (mut said, mut was_full) = (0, false);
+        while heard.bytes.len() < bytes.len() {
+            while said < bytes.len() && far.writable {
+                said += far.write(&bytes[said..]).unwrap();
+            }
+            was_full |= far.stream.is_behind();
+            assert_eq!(far.stream.is_behind(), !far.writable, "an edge will tell");
+            near.read(&mut heard);
+            // As the edge has it.
+            far.writable = true;
+            far.catch_up().unwrap();
+        }
+        assert!(heard.bytes == bytes && heard.noted == bytes.len() && was_full);
+        assert!(answered.bytes.is_empty());
     }
 
     #[test]

@@ -6,6 +6,8 @@
 //! connection's last word.
 //! Must not: look at bytes, keep protocol state, or run a timer of its own but the one that repeats an accept.
 
+mod channels;
+
 use std::cell::RefCell;
 use std::io;
 use std::mem;
@@ -16,11 +18,13 @@ use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 
 use super::connection::{Class, Connection, ReadEnd, WriteError};
+use super::keys::Keys;
 use super::listener::{Accepted, Listener};
-use super::listeners::{Listeners, Shared};
+use super::listeners::Listeners;
+use super::listening::Shared;
 use super::log_rotation::{self, Rotation};
 use super::signals::{Came, Signals};
-use super::stream::{Dialled, Stream, is_refusal};
+use super::stream::{Stream, is_refusal};
 use super::table::Connections;
 use super::usage::Meter;
 use super::{clock, logger};
@@ -62,7 +66,7 @@ pub struct EventLoop<D: Disk> {
     events: Events,
     signals: Signals,
     node: Node<D>,
-    listeners: Shared,
+    shared: Shared,
     /// Accepting has run out of something: not again before this time (mono ms).
     accept_again: Option<Millis>,
     /// That has been said already: not ten times a second.
@@ -84,21 +88,21 @@ pub struct EventLoop<D: Disk> {
 
 impl<D: Disk> EventLoop<D> {
     /// A loop for `node`, not yet run.
-    pub fn new(mut node: Node<D>, bus: Vec<Listener>, clients: Vec<Listener>, signals: Signals) -> io::Result<Self> {
+    pub fn new(mut node: Node<D>, bus: Vec<Listener>, clients: Vec<Listener>, keys: Keys, signals: Signals) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut listeners = Listeners::new(poll.registry().try_clone()?, LISTENERS);
         let bus = bus.into_iter().map(|listener| (Port::Bus, listener));
         let clients = clients.into_iter().map(|listener| (Port::Client, listener));
         bus.chain(clients).try_for_each(|(port, listener)| listeners.add(port, listener).map(|_| ()))?;
-        let listeners = Shared(Rc::new(RefCell::new(listeners)));
-        node.listen_by(Box::new(listeners.clone()));
+        let shared = Shared { listeners: Rc::new(RefCell::new(listeners)), keys: Rc::new(RefCell::new(keys)) };
+        node.listen_by(Box::new(shared.clone()));
         let loglevel = node.config().loglevel;
         let mut this = Self {
             poll,
             events: Events::with_capacity(EVENTS_PER_POLL),
             signals,
             node,
-            listeners,
+            shared,
             accept_again: None,
             exhausted: false,
             connections: Connections::default(),
@@ -126,7 +130,7 @@ impl<D: Disk> EventLoop<D> {
             self.flush(&turned);
             if let Some(code) = self.act(&turned) {
                 // Who hears the end of a connection then looks whether the ports refuse.
-                self.listeners.0.borrow_mut().clear();
+                self.shared.listeners.borrow_mut().clear();
                 self.connections.end_all();
                 return Ok(code);
             }
@@ -163,7 +167,7 @@ impl<D: Disk> EventLoop<D> {
     fn timeout(&mut self) -> Duration {
         self.release_held();
         let unread = !self.reading_bus.is_empty() || !self.reading_clients.is_empty();
-        let unaccepted = self.accept_again.is_none() && self.listeners.0.borrow().are_pending();
+        let unaccepted = self.accept_again.is_none() && self.shared.listeners.borrow().are_pending();
         if unread || unaccepted || self.noted || !self.unblocked.is_empty() {
             return Duration::ZERO;
         }
@@ -176,7 +180,7 @@ impl<D: Disk> EventLoop<D> {
         if event.token() == SIGNALS {
             return self.note_signals();
         }
-        if !self.listeners.0.borrow_mut().note(event.token()) {
+        if !self.shared.listeners.borrow_mut().note(event.token()) {
             self.note_connection(ConnId::from_word(event.token().0 as u64), event);
         }
     }
@@ -185,6 +189,7 @@ impl<D: Disk> EventLoop<D> {
         let Came { end, hangup } = self.signals.take();
         if hangup {
             log_rotation::hung_up(&self.node.config().logfile);
+            self.read_secrets_anew();
         }
         if let Some(signal) = end {
             let name = if signal == Signal::Term { "SIGTERM" } else { "SIGINT" };
@@ -209,21 +214,6 @@ impl<D: Disk> EventLoop<D> {
         }
     }
 
-    /// The core hears how a dial ended.
-    fn settle_dial(&mut self, id: ConnId) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        match connection.stream.dialled() {
-            Dialled::Pending => {}
-            Dialled::Up(local) => {
-                connection.dialling = false;
-                connection.stream.tune(self.node.config().tcp_keepalive);
-                self.node.connected(id, local);
-            }
-            Dialled::Refused => self.end(id, Closed::Refused),
-            Dialled::Failed => self.end(id, Closed::Error),
-        }
-    }
-
     /// The socket goes, and the core hears why. Where it may still be up it is not closed in order: the other end would take that for the
     /// end of this process.
     fn end(&mut self, id: ConnId, why: Closed) {
@@ -244,10 +234,10 @@ impl<D: Disk> EventLoop<D> {
             }
             self.accept_again = None;
         }
-        let places = self.listeners.0.borrow().places();
+        let places = self.shared.listeners.borrow().places();
         for at in 0..places {
             for _ in 0..ACCEPTS_PER_TURN {
-                let accepted = self.listeners.0.borrow_mut().accept(at);
+                let accepted = self.shared.listeners.borrow_mut().accept(at);
                 match accepted {
                     Some((port, Accepted::Connection(stream, peer))) => {
                         self.exhausted = false;
@@ -273,6 +263,7 @@ impl<D: Disk> EventLoop<D> {
         match self.node.accepted(port, peer, local) {
             node::Accepted::Session(id) => {
                 stream.tune(self.node.config().tcp_keepalive);
+                stream.speak_by(self.shared.keys.borrow().await_offer(port));
                 self.node.has_socket(id, stream.number());
                 self.open(Connection::new(id, Class::accepted(port), stream, false));
             }
@@ -324,11 +315,13 @@ impl<D: Disk> EventLoop<D> {
     fn read_one(&mut self, id: ConnId) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.listed = false;
-        match connection.read(&mut self.node) {
+        let end = connection.read(&mut self.node);
+        self.after_read(id);
+        match end {
             ReadEnd::Drained => {}
             ReadEnd::More => self.list(id),
             ReadEnd::Held => {
-                connection.listed = true;
+                self.connections.get_mut(id).into_iter().for_each(|connection| connection.listed = true);
                 self.held.push(id);
             }
             ReadEnd::Eof => self.end(id, Closed::Eof),
@@ -366,6 +359,10 @@ impl<D: Disk> EventLoop<D> {
     fn flush_one(&mut self, turned: &Turned, id: ConnId) {
         let Some(connection) = self.connections.get_mut(id).filter(|connection| !connection.dialling) else { return };
         let mut written = 0;
+        if let Err(WriteError::Broken(error)) = connection.catch_up() {
+            log::debug!("Writing to a connection: {error:?}");
+            return self.end(id, Closed::Error);
+        }
         loop {
             // Each write by a clock of its own: the process may have been stopped since the last one.
             let Some(transmit) = self.node.transmit_buffer(turned, id, clock::now()) else { return };
@@ -407,7 +404,7 @@ impl<D: Disk> EventLoop<D> {
         let Some(mut connection) = self.connections.remove(id).filter(|connection| !connection.dialling) else { return };
         let is_said = match how {
             Closing::InOrder => true,
-            Closing::Saying(word) => connection.write(word).is_ok_and(|count| count == word.len()),
+            Closing::Saying(word) => connection.write(word).is_ok_and(|count| count == word.len()) && !connection.stream.is_behind(),
             Closing::Reset => false,
         };
         if !is_said {
@@ -433,6 +430,7 @@ impl<D: Disk> EventLoop<D> {
                 Action::Exit(code) => return Some(code),
             }
         }
+        self.take_up_secrets();
         let wanted = self.node.config().loglevel;
         if wanted != mem::replace(&mut self.loglevel, wanted) {
             logger::set_level(wanted);

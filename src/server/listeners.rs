@@ -2,15 +2,13 @@
 //!
 //! Owns: which of them stay, open and close when clients are to come elsewhere, and their tokens. Must not: decide where that is.
 
-use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
 
 use mio::{Interest, Registry, Token};
 
 use super::listener::{self, Accepted, ListenError, Listener, Target};
-use crate::node::{Listening, Port};
+use crate::node::Port;
 
 /// See the module. A listener's token is its place, counted from the top down.
 #[derive(Debug)]
@@ -75,7 +73,7 @@ impl Listeners {
 
     /// Clients come to these addresses from now on, and nowhere else; if that is not possible, all is as it was. New listeners are opened
     /// before old ones leave, but for those that are in their way.
-    fn move_clients(&mut self, bind: &[String], port: u16, backlog: u32) -> Result<(), ListenError> {
+    pub fn move_clients(&mut self, bind: &[String], port: u16, backlog: u32) -> Result<(), ListenError> {
         let mut missing = listener::targets(bind, port)?;
         let wanted: Vec<SocketAddr> = missing.iter().map(|target| target.socket).collect();
         let here: Vec<SocketAddr> = self.of_clients().filter_map(|listener| listener.local()).collect();
@@ -135,21 +133,6 @@ impl Listeners {
         if let Err(error) = added {
             log::error!("Clients are not taken in at {socket} any more: {error}");
         }
-    }
-}
-
-/// The same for the loop, and for the node, which has clients come elsewhere.
-#[derive(Clone, Debug)]
-pub struct Shared(pub Rc<RefCell<Listeners>>);
-
-impl Listening for Shared {
-    fn move_clients(&mut self, bind: &[String], port: u16, backlog: u32) -> bool {
-        let moved = self.0.borrow_mut().move_clients(bind, port, backlog);
-        match &moved {
-            Ok(()) => log::info!("Clients are taken in at port {port} of '{}' from now on", bind.join(" ")),
-            Err(error) => log::warn!("{error}"),
-        }
-        moved.is_ok()
     }
 }
 

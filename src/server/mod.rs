@@ -7,9 +7,11 @@
 pub mod clock;
 pub mod connection;
 pub mod event_loop;
+pub mod keys;
 pub mod limits;
 pub mod listener;
 pub mod listeners;
+pub mod listening;
 pub mod log_rotation;
 pub mod log_sink;
 pub mod logger;
@@ -29,6 +31,7 @@ use crate::node::Node;
 use crate::session::Stopwatch;
 use crate::store::RealDisk;
 use event_loop::EventLoop;
+use keys::Keys;
 use signals::Signals;
 
 /// Any reason to end with an error message.
@@ -89,6 +92,7 @@ fn allow_clients(config: &mut Config) -> Result<(), Failed> {
 
 fn serve(config: Config) -> Result<i32, Failed> {
     let signals = Signals::install()?;
+    let keys = Keys::of(&config)?;
     // Both ports before nodes.conf is touched: a second start of the same node must harm nothing.
     let bus = listener::listen(&config.bind, config.bus_port(), config.tcp_backlog)?;
     let clients = listener::listen(&config.bind, config.port, config.tcp_backlog)?;
@@ -98,7 +102,7 @@ fn serve(config: Config) -> Result<i32, Failed> {
     node.server_mut().stats.set_stopwatch(Stopwatch(clock::nanos));
     node.server_mut().startup_bytes = usage::resident_bytes();
     node.server_mut().executable = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default();
-    let mut event_loop = EventLoop::new(node, bus, clients, signals)?;
+    let mut event_loop = EventLoop::new(node, bus, clients, keys, signals)?;
     write_pidfile(&pidfile);
     supervisor::ready(supervised);
     let ended = event_loop.run();

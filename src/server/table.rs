@@ -27,6 +27,11 @@ impl Connections {
         self.places.get_mut(id.place as usize)?.as_mut().filter(|connection| connection.id == id)
     }
 
+    /// All of them.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Connection> {
+        self.places.iter_mut().flatten()
+    }
+
     /// Says on every connection that nothing comes any more: its end comes before the reset by which a kernel closes what has not been
     /// read.
     pub fn end_all(&self) {

@@ -13,6 +13,8 @@ pub struct BusStats {
     pub received: BTreeMap<&'static str, u64>,
     /// Frames dropped because their sender is of another cluster.
     pub foreign: u64,
+    /// Connections that were closed because who made them does not know the cluster's secret, or may not come without one.
+    pub turned_away: u64,
     /// How often two processes with one id were told of.
     pub duplicates: u64,
     /// Bytes written to links.

@@ -45,6 +45,8 @@ pub struct Client {
     pub readonly: bool,
     /// ASKING: the next command, or the next transaction up to its EXEC, may touch a slot that is being imported.
     pub asking: bool,
+    /// It has come by a channel of who knows the cluster's secret.
+    pub is_keyed: bool,
     /// CLIENT REPLY.
     pub replies: Replies,
     /// CLIENT NO-EVICT.
@@ -148,6 +150,7 @@ impl Client {
             is_primary: false,
             readonly: false,
             asking: false,
+            is_keyed: false,
             replies: Replies::On,
             no_evict: false,
             no_touch: false,

@@ -43,6 +43,7 @@ mod replicas;
 mod replication;
 mod restarts;
 mod saving;
+mod secret;
 mod slots;
 mod slow_disk;
 mod start;

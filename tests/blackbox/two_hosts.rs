@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// The write lease is as long.
-const LINES: &str = "cluster-node-timeout 3000";
+const LINES: &str = "cluster-node-timeout 3000\ncluster-secret a-secret-of-two-hosts-that-nobody-guesses";
 /// No lease that was granted before this has passed is left after it.
 const LEASE: Duration = Duration::from_millis(3100);
 

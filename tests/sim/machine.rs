@@ -308,6 +308,8 @@ fn accept(node: &mut Node<MemoryDisk>, net: &mut Network, socket: &mut Socket) {
     let from = net.conn(socket.conn).from;
     if let Accepted::Session(id) = node.accepted(port, SocketAddr::new(from, ephemeral(socket.conn)), to) {
         (socket.id, socket.up) = (Some(id), true);
+        // The channel is the shell's: what machines dial comes by it.
+        node.is_keyed(id);
     }
 }
 

@@ -22,6 +22,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Availability zones; the first is none.
 pub const ZONES: [&str; 4] = ["", "east", "west", "north"];
+/// Each machine is a host of its own. The channel is the shell's: what is said without this does not come to a node.
+const SECRET: &str = "what-all-machines-know-and-no-stranger";
 /// When keys are saved by themselves: never, or often, or after a while, so that files are old.
 const SAVES: [&str; 3] = ["", "1 1", "8 1"];
 /// How often the first packet of a connection is sent before the dialler gives up.
@@ -277,10 +279,11 @@ fn draw_options(machines: usize, rng: &mut Rng) -> Vec<Vec<String>> {
         let election = if rng.one_in(3) { rng.between(1_000, 2_000) } else { rng.between(200, 400) }.to_string();
         let zone = ZONES[rng.below(zones + 1) as usize];
         let options = ["--cluster-node-timeout", &node_timeout, "--cluster-raft-voters", &voters, "--cluster-raft-log-kept", &kept];
+        let secret = ["--cluster-secret", SECRET];
         let zone = ["--availability-zone", zone].into_iter().filter(|_| !zone.is_empty());
         let timing = ["--cluster-raft-election-timeout", &election].into_iter().filter(|_| differ);
         let leases = if leases_differ { draw_timing(rng) } else { Vec::new() };
-        options.into_iter().chain(zone).chain(timing).chain(["--save", save]).map(str::to_owned).chain(leases).collect()
+        options.into_iter().chain(secret).chain(zone).chain(timing).chain(["--save", save]).map(str::to_owned).chain(leases).collect()
     };
     (0..machines).map(|_| options()).collect()
 }

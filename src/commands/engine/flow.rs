@@ -53,13 +53,8 @@ pub enum Wait {
     SaveConfig,
     /// The configuration file is to be rewritten with the values in use.
     RewriteConfig,
-    /// Clients are to be taken in where this configuration says, which is the one in use if that is done.
-    Listen {
-        /// The whole of it.
-        next: Box<Config>,
-        /// The error text if it is not possible (`ERR ...`).
-        failure: String,
-    },
+    /// Clients and nodes are to be taken in as this configuration says, which is the one in use if that is done.
+    Listen(Listen),
     /// The leader is to hand over to this node, which is a voter.
     Lead,
     /// This replica is to take over from its primary, which holds its clients' writes meanwhile (CLUSTER FAILOVER).
@@ -85,10 +80,21 @@ pub enum Wait {
     AbortShutdown,
 }
 
+/// A configuration that the shell must take up first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listen {
+    /// The whole of it.
+    pub next: Box<Config>,
+    /// The error text if clients cannot be taken in there (`ERR ...`).
+    pub unlistened: String,
+    /// The option by which the cluster's secret is to be read, as typed.
+    pub secrets: Option<String>,
+}
+
 impl Wait {
     /// Whether that is done within the turn: nobody else is served before its answer.
     pub const fn is_done_at_once(&self) -> bool {
-        matches!(self, Self::Pause(_) | Self::Unpause | Self::RewriteConfig | Self::Listen { .. })
+        matches!(self, Self::Pause(_) | Self::Unpause | Self::RewriteConfig | Self::Listen(_))
     }
 }
 

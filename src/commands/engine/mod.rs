@@ -23,6 +23,6 @@ mod table;
 pub use command::{Command, Flag, Group, Handler, KeyFlag, KeySpec};
 pub use context::{Cluster, Context, LinkView, NO_SLOT, Upstream, UpstreamLink};
 pub use dispatch::{execute, resume};
-pub use flow::{ChangeOutcome, Flow, Wait, WaitOutcome};
+pub use flow::{ChangeOutcome, Flow, Listen, Wait, WaitOutcome};
 pub use notify::Event;
 pub use table::{Entry, Lookup, Table};

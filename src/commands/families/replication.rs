@@ -172,6 +172,9 @@ fn psync(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
 
 /// The node answers: what becomes of the client from here on is no reply.
 fn ask(ctx: &mut Context<'_>, request: Request) -> Flow {
+    if ctx.config.has_secret() && !ctx.config.cluster_secret_foreign_sync && !ctx.client.is_keyed {
+        return ctx.fail("NOPERM Only nodes that know the cluster's secret get a copy of the keys (cluster-secret-foreign-sync)");
+    }
     if !ctx.client.subscriptions.is_empty() {
         return ctx.fail("ERR SYNC and PSYNC are not possible with subscriptions");
     }
@@ -237,6 +240,9 @@ fn switch(number: i64) -> Result<bool, Vec<u8>> {
 /// Which of a cluster's nodes speaks, and which it means; none for another option.
 fn introduce(ctx: &mut Context<'_>, option: &[u8], value: &[u8]) -> Option<Result<Answer, Vec<u8>>> {
     let answer = match option {
+        _ if is(option, "cluster-id") && ctx.config.requires_secret() && !ctx.client.is_keyed => {
+            Err("ERR This node takes members by the cluster's secret only (cluster-secret-file)".into())
+        }
         _ if is(option, "cluster-id") => {
             let (me, cluster) = (ctx.cluster.me, ctx.cluster.state.cluster_id());
             if ctx.cluster.joining || !names(value, &cluster) {

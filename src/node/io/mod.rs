@@ -3,6 +3,7 @@
 //! Owns: sessions, what is unsent on them, and what the shell is to do. Must not: know another part of the node.
 
 pub(in crate::node) mod closing;
+pub(in crate::node) mod guard;
 pub(in crate::node) mod long_values;
 pub(in crate::node) mod redial;
 pub(in crate::node) mod sessions;
@@ -24,6 +25,7 @@ pub(in crate::node) struct Io {
     pub outbox: Outbox,
     pub actions: VecDeque<Action>,
     pub bus_stats: BusStats,
+    pub guard: guard::Guard,
     /// How many clients there have been.
     clients: u64,
 }

@@ -145,7 +145,7 @@ impl Metadata {
         }
     }
 
-    fn end_meeting(&mut self, conn: ConnId, result: Result<(), String>, out: &mut Effects) {
+    pub fn end_meeting(&mut self, conn: ConnId, result: Result<(), String>, out: &mut Effects) {
         let Some(at) = self.joining.meetings.iter().position(|meeting| meeting.conn == Some(conn)) else { return };
         let meeting = self.joining.meetings.swap_remove(at);
         self.joining.reconsider = true;

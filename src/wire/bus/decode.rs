@@ -5,6 +5,7 @@
 
 use super::fields::{Fields, number};
 use super::{Ended, Finding, Frame, FrameError, Greeting, HEADER, MAGIC, MAX_FRAME, MAX_REASON, RefusedAppend, RejectReason};
+use crate::channel;
 use crate::cluster::{
     Change, ClusterEntry, EntryError, LeaderRequest, LeaderRequestKind, MAX_ANCESTORS, MAX_MEMBERS, Outcome, parse_entry,
 };
@@ -21,6 +22,9 @@ pub fn decode(buf: &[u8]) -> Result<Option<(Frame, usize)>, FrameError> {
         return Err(FrameError::Magic);
     }
     let Some(&[_, _, _, _, a, b, c, d]) = buf.first_chunk::<HEADER>() else { return Ok(None) };
+    if buf.starts_with(channel::MAGIC) {
+        return Err(FrameError::SecretWanted);
+    }
     let announced = u32::from_be_bytes([a, b, c, d]);
     let length = announced as usize;
     if !(HEADER..=MAX_FRAME).contains(&length) {

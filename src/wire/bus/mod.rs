@@ -326,6 +326,9 @@ pub enum FrameError {
     /// Its announced length is shorter than its header, or longer than [`MAX_FRAME`].
     #[error("frame length {0} is out of bounds")]
     Length(u32),
+    /// It is the beginning of a channel, where none was offered.
+    #[error("a channel that this node did not offer")]
+    SecretWanted,
     /// Its first line is not UTF-8.
     #[error("a message that is not text")]
     NotText,

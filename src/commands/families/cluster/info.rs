@@ -58,6 +58,7 @@ fn messages(stats: &BusStats, text: &mut Text) {
     text.line("cluster_stats_bytes_sent", stats.bytes_sent);
     text.line("cluster_stats_bytes_received", stats.bytes_received);
     text.line("cluster_stats_messages_foreign_dropped", stats.foreign);
+    text.line("cluster_stats_links_turned_away", stats.turned_away);
     text.line("cluster_stats_messages_publish_dropped", stats.publish_dropped);
     text.line("cluster_stats_duplicate_ids_seen", stats.duplicates);
     text.line("total_cluster_links_buffer_limit_exceeded", stats.buffer_limit_exceeded);

@@ -4,13 +4,16 @@
 
 use crate::cluster::Address;
 use crate::commands::engine::parse::{SYNTAX_ERROR, about};
-use crate::commands::engine::{Command, Context, Flag, Flow, Group, Wait};
+use crate::commands::engine::{Command, Context, Flag, Flow, Group, Listen, Wait};
 use crate::config::{Config, SetError};
 use crate::wire::Args;
 use std::collections::BTreeMap;
 
 const ADMIN: &[Flag] = &[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale];
 const SERVER: Group = Group::SERVER;
+
+/// By which the cluster's secret is read anew.
+const SECRETS: [&str; 3] = ["cluster-secret-file", "cluster-secret", "cluster-secret-required"];
 
 /// The family's commands.
 pub const COMMANDS: &[Command] =
@@ -65,9 +68,11 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> Flow {
     // Names only: a value may be a password.
     let names: Vec<&str> = pairs.iter().map(|(name, _)| *name).collect();
     ctx.log_asked(&format!("CONFIG SET {}", names.join(" ")));
-    if !next.listens_as(ctx.config) {
-        let failure = SetError::unlistened(&names).to_string();
-        return Flow::Wait(Wait::Listen { next: Box::new(next), failure });
+    // The file may have changed though its name has not.
+    let secrets = names.iter().find(|name| SECRETS.iter().any(|option| option.eq_ignore_ascii_case(name))).map(|name| (*name).to_owned());
+    if secrets.is_some() || !next.listens_as(ctx.config) {
+        let unlistened = SetError::unlistened(&names).to_string();
+        return Flow::Wait(Wait::Listen(Listen { next: Box::new(next), unlistened, secrets }));
     }
     *ctx.config = next;
     ctx.server.config_changed = true;
